@@ -1,0 +1,168 @@
+//! Where a chat can be and what state that is.
+
+use std::collections::BTreeSet;
+
+use super::id::{OfferId, Party, UserId};
+use super::limits::PRIORITY_MAX;
+use super::time::Timestamp;
+
+/// The position of an event in its chat's log; the first is 1.
+pub type Seq = u64;
+
+/// Counts a chat's changes of place; the first place is 1. Every message between actors about a
+/// chat carries the placement that it believes in.
+pub type Placement = u64;
+
+/// How much sooner something is served: 0 to [`PRIORITY_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Priority(u8);
+
+impl Priority {
+    /// Errors when above [`PRIORITY_MAX`].
+    pub fn new(points: u8) -> Result<Self, BadPriority> {
+        if points <= PRIORITY_MAX {
+            Ok(Self(points))
+        } else {
+            Err(BadPriority { points })
+        }
+    }
+
+    /// The points.
+    pub fn points(self) -> u8 {
+        self.0
+    }
+}
+
+/// A priority out of range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a priority is 0 to {PRIORITY_MAX}, got {points}")]
+pub struct BadPriority {
+    /// What was given.
+    pub points: u8,
+}
+
+/// The states that people see (features.md B1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ChatState {
+    /// In a queue's line, nobody is asked.
+    Waiting,
+    /// Shown to one operator or several, none has accepted yet.
+    Offered,
+    /// Accepted or taken; the operator has not written yet.
+    New,
+    /// The operator has written, or said so by hand.
+    InProgress,
+    /// Ended, and some operator had it.
+    Completed,
+    /// Ended without ever having had an operator.
+    Missed,
+}
+
+impl ChatState {
+    /// Whether nothing more can happen to the chat.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Completed | Self::Missed => true,
+            Self::Waiting | Self::Offered | Self::New | Self::InProgress => false,
+        }
+    }
+}
+
+/// How a chat ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Outcome {
+    /// Some operator had it.
+    Completed,
+    /// No operator ever had it.
+    Missed,
+}
+
+/// How an offer reaches operators.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reach {
+    /// To one operator, who holds a slot for it.
+    Directed,
+    /// To several, none of whom holds a slot; the first accept wins.
+    ToAll,
+}
+
+/// A live offer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    /// Its id.
+    pub id: OfferId,
+    /// How it reaches operators.
+    pub reach: Reach,
+    /// Who may still accept it.
+    pub to: BTreeSet<UserId>,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+}
+
+/// The one place in which a chat is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In its queue's line.
+    Waiting,
+    /// Still in its queue's care, shown to operators.
+    Offered(Offer),
+    /// Owned.
+    Assigned {
+        /// The one owner.
+        owner: UserId,
+        /// Whether the owner has begun to work on it (`new` before, `in_progress` after).
+        begun: bool,
+    },
+    /// Over.
+    Ended {
+        /// How.
+        outcome: Outcome,
+        /// Who ended it.
+        by: Party,
+    },
+}
+
+impl Place {
+    /// The state that people see.
+    pub fn state(&self) -> ChatState {
+        match self {
+            Self::Waiting => ChatState::Waiting,
+            Self::Offered(_) => ChatState::Offered,
+            Self::Assigned { begun: false, .. } => ChatState::New,
+            Self::Assigned { begun: true, .. } => ChatState::InProgress,
+            Self::Ended {
+                outcome: Outcome::Completed,
+                ..
+            } => ChatState::Completed,
+            Self::Ended {
+                outcome: Outcome::Missed,
+                ..
+            } => ChatState::Missed,
+        }
+    }
+
+    /// The owner, when there is one.
+    pub fn owner(&self) -> Option<UserId> {
+        match self {
+            Self::Assigned { owner, .. } => Some(*owner),
+            Self::Waiting | Self::Offered(_) | Self::Ended { .. } => None,
+        }
+    }
+
+    /// The live offer, when there is one.
+    pub fn offer(&self) -> Option<&Offer> {
+        match self {
+            Self::Offered(offer) => Some(offer),
+            Self::Waiting | Self::Assigned { .. } | Self::Ended { .. } => None,
+        }
+    }
+
+    /// The operators whom this place concerns.
+    pub fn operators(&self) -> BTreeSet<UserId> {
+        match self {
+            Self::Offered(offer) => offer.to.clone(),
+            Self::Assigned { owner, .. } => BTreeSet::from([*owner]),
+            Self::Waiting | Self::Ended { .. } => BTreeSet::new(),
+        }
+    }
+}

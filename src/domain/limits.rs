@@ -1,0 +1,112 @@
+//! Every bound of the router, with its unit and its reason. What an installation may choose lies
+//! in the configuration; its defaults lie here.
+
+/// Longest command id, bytes. A UUID has 36; twice that leaves room for a client's own prefix.
+pub const COMMAND_ID_MAX_BYTES: usize = 64;
+
+/// Longest message, Unicode scalar values that are not white space (features.md G6).
+pub const TEXT_MAX_VISIBLE: usize = 2_000;
+
+/// Longest message in all, bytes of UTF-8: keeps a frame well below the socket's 64 KiB even when
+/// every character is escaped.
+pub const TEXT_MAX_BYTES: usize = 16 * 1024;
+
+/// Highest priority of a queue or a chat; with the default step a chat gains at most 20 minutes.
+pub const PRIORITY_MAX: u8 = 10;
+
+/// How much waiting one point of priority is worth by default, ms (features.md C3).
+pub const PRIORITY_STEP_MS: u64 = 60_000;
+
+/// How long an operator who declined a chat is not asked for it again by default, ms (C6).
+pub const COOL_DOWN_MS: u64 = 30_000;
+
+/// Lapsed directed offers in a row after which an operator is set away, by default (C7).
+pub const LAPSES_TO_AWAY: u32 = 3;
+
+/// How many chats an operator holds by default (D2).
+pub const OPERATOR_CAPACITY: u32 = 5;
+
+/// Highest capacity of an operator: nobody converses in more, and recovery is sized by it.
+pub const OPERATOR_CAPACITY_MAX: u32 = 100;
+
+/// How long an offer stands by default, ms.
+pub const OFFER_TIMEOUT_MS: u64 = 30_000;
+
+/// Shortest and longest time an offer may stand, ms: below the first nobody can read it; with the
+/// second a forgotten tab blocks a customer for ten minutes.
+pub const OFFER_TIMEOUT_RANGE_MS: (u64, u64) = (100, 600_000);
+
+/// Most members of a queue. Matching looks at each free one.
+pub const QUEUE_MEMBERS_MAX: usize = 1_000;
+
+/// Most queues of one operator: a pull asks each of them.
+pub const OPERATOR_QUEUES_MAX: usize = 64;
+
+/// How long a reservation lives unless the chat's offer confirms it, ms (design §3.3). Longer than
+/// any healthy append; a store that is slower costs a retry, never an owner.
+pub const RESERVATION_MS: u64 = 2_000;
+
+/// How long an operator's `Assign` is valid, ms; also how long a restarted operator waits before
+/// it counts its slots, so that none of its former life can still land (§3.6).
+pub const ASSIGN_LIMIT_MS: u64 = 2_000;
+
+/// How long a transfer waits for its target, ms (§3.5).
+pub const TRANSFER_LIMIT_MS: u64 = 2_000;
+
+/// How long an operator in a pull waits for its queues, ms (§3.2).
+pub const PULL_LIMIT_MS: u64 = 100;
+
+/// First and longest wait before an unanswered message to another actor is sent again, ms.
+pub const REPEAT_MS: (u64, u64) = (100, 2_000);
+
+/// How much later than the queue a chat ends an offer itself, ms: the queue's timer comes first,
+/// the chat stands behind it should the queue be down.
+pub const OFFER_BACKSTOP_MS: u64 = 500;
+
+/// Most `to_all` offers of one queue at a time: more than a screen shows helps nobody (§3.3).
+pub const TO_ALL_OFFERS_MAX: usize = 20;
+
+/// How many runners-up a decision keeps beside its winner.
+pub const RUNNERS_UP: usize = 5;
+
+/// How many candidates an explanation lists; the rest are in its counts.
+pub const EXPLAINED_CANDIDATES_MAX: usize = 50;
+
+/// How often a connection is asked to prove that a person can see it, ms.
+pub const PROBE_EVERY_MS: u64 = 15_000;
+
+/// How long a connection may take to answer a probe, ms.
+pub const PROBE_LIMIT_MS: u64 = 5_000;
+
+/// How long an operator without a proven connection keeps status and offers, ms.
+pub const PRESENCE_GRACE_MS: u64 = 30_000;
+
+/// Deadlines that wait for people fire no earlier than this after readiness, ms: nobody could
+/// answer while we were away.
+pub const RESTART_GRACE_MS: u64 = 60_000;
+
+/// Most connections of one operator (tabs, devices).
+pub const OPERATOR_CONNECTIONS_MAX: usize = 16;
+
+/// How many of its latest commands a chat remembers for each participant (§4). A client has at
+/// most 64 unanswered, so four times that.
+pub const COMMANDS_REMEMBERED: usize = 256;
+
+/// For how many participants a chat remembers commands; the least recent is forgotten.
+pub const PARTIES_REMEMBERED: usize = 64;
+
+/// How many former operators a chat tells where it is after it restarted.
+pub const FORMER_OPERATORS_MAX: usize = 32;
+
+/// Most events of one chat; a chat that has them takes no more messages and can only be moved and
+/// ended. Bounds memory and the time to recover.
+pub const CHAT_EVENTS_MAX: u64 = 100_000;
+
+/// Operators remembered as having refused one chat; the earliest is forgotten.
+pub const REFUSALS_REMEMBERED: usize = 1_000;
+
+/// How many closed chats an operator's list shows (D5).
+pub const LAST_CLOSED: usize = 10;
+
+/// Longest reason of an `away` status, bytes.
+pub const AWAY_REASON_MAX_BYTES: usize = 64;

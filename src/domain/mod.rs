@@ -1,0 +1,20 @@
+//! What a chat, a queue, an operator and a message are: plain values without I/O, clock or serde.
+//!
+//! Owns the vocabulary and every limit. Refuses to know how anything is stored, sent or decided.
+
+pub mod chat;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod operator;
+pub mod queue;
+pub mod text;
+pub mod time;
+
+pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Reach, Seq};
+pub use event::{ChatEvent, Recorded};
+pub use id::{ChannelId, ChatId, CommandId, CustomerId, OfferId, Party, QueueId, UserId};
+pub use operator::Status;
+pub use queue::{Queue, RoutingSettings, Rule};
+pub use text::MessageText;
+pub use time::Timestamp;

@@ -1,0 +1,266 @@
+//! The ports to durable storage: small, by aggregate, with their guarantees stated. No call spans
+//! two aggregates, for a distributed store could not keep such a promise.
+//!
+//! Owns what storage promises. Refuses to know who asks. The conformance suite
+//! (`tests/conformance`) holds every adapter to these words.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+
+use crate::domain::operator::OperatorRecord;
+use crate::domain::{
+    ChannelId, ChatId, CommandId, CustomerId, Party, Place, Placement, Priority, QueueId, Recorded,
+    Seq, Timestamp, UserId,
+};
+
+/// The right to append to one chat's log, until a later claim takes it away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claim {
+    /// The chat.
+    pub chat: ChatId,
+    /// Grows with every claim of this chat.
+    pub epoch: u64,
+}
+
+/// What a claim answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Claimed {
+    /// The right.
+    pub claim: Claim,
+    /// The last position of the log; 0 when it is empty.
+    pub tail: Seq,
+}
+
+/// A read, or a write that may be repeated as it is, did not happen or may not have happened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum StoreError {
+    /// The store does not answer, or refuses for now. Try again later.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What is wrong.
+        reason: String,
+    },
+    /// What is stored cannot be understood: damaged, or written by a newer release.
+    #[error("the store holds what this release cannot read: {reason}")]
+    Damaged {
+        /// What and where.
+        reason: String,
+    },
+    /// A document has another version than the writer saw.
+    #[error("the document has version {found}, not {expected}; read it again")]
+    VersionConflict {
+        /// What the writer saw; 0 when it saw none.
+        expected: u64,
+        /// What is there; 0 when none is.
+        found: u64,
+    },
+}
+
+/// Why an append was not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// A later claim exists. Nothing was written, and nothing under this claim ever will be.
+    #[error("another claim has taken the chat over")]
+    Fenced,
+    /// The events do not continue the log. Nothing was written.
+    #[error("the log ends at {tail}, the append begins at {first}")]
+    Conflict {
+        /// The last position.
+        tail: Seq,
+        /// Where the append begins.
+        first: Seq,
+    },
+    /// It may have been written, or be written yet. Only a new claim tells.
+    #[error("the outcome of the append is unknown: {reason}")]
+    Unknown {
+        /// What is wrong.
+        reason: String,
+    },
+    /// Nothing was written. Try again later.
+    #[error("the store is unavailable: {reason}")]
+    Unavailable {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// The logs of the chats.
+#[async_trait]
+pub trait ChatLog: Send + Sync + 'static {
+    /// Takes the right to append. After it answers, no append under an earlier claim of the chat
+    /// ever becomes visible, and `tail` is final but for this claim.
+    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError>;
+
+    /// Appends all events or none. They are durable when it answers `Ok`, on storage that loses
+    /// its power. `events` is not empty and numbered without gaps from the tail.
+    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError>;
+
+    /// The events from position `from` on, in order, at most `limit`. It sees every acknowledged
+    /// append.
+    async fn read(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError>;
+}
+
+/// One open chat, with all that a start needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenChat {
+    /// The chat.
+    pub chat: ChatId,
+    /// Its queue, or the last one it was in.
+    pub queue: QueueId,
+    /// Its placement.
+    pub placement: Placement,
+    /// Its own priority.
+    pub priority: Priority,
+    /// The first time of waiting.
+    pub since: Timestamp,
+    /// Who refused it, and when.
+    pub refused_by: BTreeMap<UserId, Timestamp>,
+    /// Where it is. None: about to be opened, nothing is in its log yet.
+    pub place: Option<Place>,
+    /// When it wants to be woken; never later than its log says.
+    pub next_deadline: Option<Timestamp>,
+    /// Set while a change of place may be under way.
+    pub moving: Option<Moving>,
+}
+
+/// A change of place that may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moving {
+    /// Who owns the chat when it comes true, if anybody.
+    pub to: Option<UserId>,
+}
+
+/// The index of open chats: one row a chat, read once at the start of the process. A row that is
+/// not marked as moving is exact.
+#[async_trait]
+pub trait OpenChats: Send + Sync + 'static {
+    /// Writes the row anew, without a mark unless it has one.
+    async fn put(&self, row: OpenChat) -> Result<(), StoreError>;
+
+    /// Marks the row; durable when it answers. No effect when there is no row.
+    async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError>;
+
+    /// Removes the row, if there is one.
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError>;
+
+    /// Up to `limit` rows in the order of their chats, beginning after `after`.
+    async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError>;
+}
+
+/// What a claim of a conversation answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClaimOpen {
+    /// The new chat is the customer's open chat.
+    Claimed,
+    /// Another chat is, or the command opened that one.
+    Existing(ChatId),
+}
+
+/// Which chat a customer is in on a channel.
+#[async_trait]
+pub trait Conversations: Send + Sync + 'static {
+    /// A compare-and-set: makes `chat` the customer's chat on the channel if the present one is
+    /// `after` (none: if there never was one). A repeat of a command that once claimed gets the
+    /// chat of that time, whatever came after.
+    async fn claim_open(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        command: &CommandId,
+        chat: ChatId,
+        after: Option<ChatId>,
+    ) -> Result<ClaimOpen, StoreError>;
+
+    /// The customer's latest chat on the channel.
+    async fn latest(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Option<ChatId>, StoreError>;
+}
+
+/// The small records of operators.
+#[async_trait]
+pub trait OperatorRecords: Send + Sync + 'static {
+    /// The record; the default when there is none.
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError>;
+
+    /// Replaces the record; durable when it answers.
+    async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError>;
+}
+
+/// How far a participant has come in a chat. Both only grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Watermark {
+    /// Delivered up to this position.
+    pub delivered: Seq,
+    /// Read up to this position; at most `delivered`.
+    pub read: Seq,
+}
+
+/// The watermarks of the chats' participants.
+#[async_trait]
+pub trait Watermarks: Send + Sync + 'static {
+    /// All of one chat.
+    async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError>;
+
+    /// Raises each given mark to at least the given value; never lowers one. Durable when it
+    /// answers.
+    async fn raise(
+        &self,
+        chat: ChatId,
+        marks: BTreeMap<Party, Watermark>,
+    ) -> Result<(), StoreError>;
+}
+
+/// A configuration document as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its id within its kind.
+    pub id: String,
+    /// Counts up from 1.
+    pub version: u64,
+    /// What it says, as its owner encodes it.
+    pub body: Vec<u8>,
+}
+
+/// Documents with versions: users, queues, channels, tokens' keys.
+#[async_trait]
+pub trait Documents: Send + Sync + 'static {
+    /// One document.
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError>;
+
+    /// Writes a document whose present version is `expected` (0: there is none), and answers the
+    /// new version. Errors with `VersionConflict` when it is another.
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError>;
+
+    /// Removes a document whose version is `expected`. Errors like `put`.
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError>;
+
+    /// Up to `limit` documents of a kind in the order of their ids, beginning after `after`.
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError>;
+}
+
+/// The numbering of processes.
+#[async_trait]
+pub trait Processes: Send + Sync + 'static {
+    /// Answers a number larger than any that it answered before; durable when it answers.
+    async fn begin(&self) -> Result<u64, StoreError>;
+}
