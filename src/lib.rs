@@ -5,4 +5,6 @@
 //! `ARCHITECTURE.md` shows how they stand on each other.
 
 pub mod domain;
+pub mod machine;
+pub mod routing;
 pub mod storage;

@@ -63,6 +63,10 @@ pub const REPEAT_MS: (u64, u64) = (100, 2_000);
 /// the chat stands behind it should the queue be down.
 pub const OFFER_BACKSTOP_MS: u64 = 500;
 
+/// How much later than its end an operator asks what became of an offer that it still holds, ms:
+/// after the chat's own backstop.
+pub const OFFER_ASK_MS: u64 = 1_000;
+
 /// Most `to_all` offers of one queue at a time: more than a screen shows helps nobody (§3.3).
 pub const TO_ALL_OFFERS_MAX: usize = 20;
 
