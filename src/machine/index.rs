@@ -71,10 +71,7 @@ impl Index {
 
     /// The chats whose state only they themselves can tell.
     pub fn moving(&self) -> Vec<ChatId> {
-        let moving = self
-            .rows
-            .values()
-            .filter(|row| row.moving.is_some() || row.place.is_none());
+        let moving = self.rows.values().filter(|row| row.moving.is_some() || row.place.is_none());
         moving.map(|row| row.chat).collect()
     }
 
@@ -96,28 +93,17 @@ impl Index {
 
     fn pick(&self, chats: Option<&BTreeSet<ChatId>>) -> Vec<OpenChat> {
         let chats = chats.into_iter().flatten();
-        chats
-            .filter_map(|chat| self.rows.get(chat))
-            .cloned()
-            .collect()
+        chats.filter_map(|chat| self.rows.get(chat)).cloned().collect()
     }
 
     fn link(&mut self, row: &OpenChat) {
-        if row
-            .place
-            .as_ref()
-            .is_none_or(|place| place.owner().is_none())
-        {
+        if row.place.as_ref().is_none_or(|place| place.owner().is_none()) {
             self.by_queue.entry(row.queue).or_default().insert(row.chat);
         }
         for operator in concerned(row) {
-            self.by_operator
-                .entry(operator)
-                .or_default()
-                .insert(row.chat);
+            self.by_operator.entry(operator).or_default().insert(row.chat);
         }
-        self.by_deadline
-            .extend(row.next_deadline.map(|at| (at, row.chat)));
+        self.by_deadline.extend(row.next_deadline.map(|at| (at, row.chat)));
     }
 
     fn unlink(&mut self, row: &OpenChat) {

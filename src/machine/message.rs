@@ -200,6 +200,8 @@ pub enum ToQueue {
         offer: OfferId,
         /// The rank that was quoted; a larger one is not wanted.
         rank: i64,
+        /// When the slot is free again unless the chat confirms.
+        expires_at: Timestamp,
         /// The state after it.
         state: OperatorState,
     },

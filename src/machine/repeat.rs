@@ -29,22 +29,13 @@ impl<K: Ord + Copy> Default for Repeater<K> {
 impl<K: Ord + Copy> Repeater<K> {
     /// An empty one.
     pub fn new() -> Self {
-        Self {
-            owed: BTreeMap::new(),
-            by_time: BTreeSet::new(),
-        }
+        Self { owed: BTreeMap::new(), by_time: BTreeSet::new() }
     }
 
     /// Owes `key`, due at once. Starts afresh when it was owed already.
     pub fn owe(&mut self, key: K, now: Timestamp) {
         self.settle(key);
-        self.owed.insert(
-            key,
-            Owed {
-                due_at: now,
-                wait_ms: REPEAT_MS.0,
-            },
-        );
+        self.owed.insert(key, Owed { due_at: now, wait_ms: REPEAT_MS.0 });
         self.by_time.insert((now, key));
     }
 

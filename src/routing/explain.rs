@@ -97,12 +97,7 @@ pub fn candidates(
         *standings.entry(standing).or_default() += 1;
         if candidates.len() < EXPLAINED_CANDIDATES_MAX {
             let belief_age_ms = pool.belief(operator).map(|state| now.since_ms(state.at));
-            candidates.push(Candidate {
-                operator,
-                standing,
-                until,
-                belief_age_ms,
-            });
+            candidates.push(Candidate { operator, standing, until, belief_age_ms });
         }
     }
     (candidates, standings)

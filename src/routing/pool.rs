@@ -47,22 +47,15 @@ impl Pool {
     /// Makes exactly these the members; what is believed of those who stay is kept. Answers who
     /// came.
     pub fn set_members(&mut self, members: &BTreeSet<UserId>) -> Vec<UserId> {
-        let gone: Vec<UserId> = self
-            .members
-            .keys()
-            .filter(|member| !members.contains(member))
-            .copied()
-            .collect();
+        let gone: Vec<UserId> =
+            self.members.keys().filter(|member| !members.contains(member)).copied().collect();
         for operator in gone {
             if let Some(member) = self.members.remove(&operator) {
                 self.uncount(operator, member.standing());
             }
         }
-        let came: Vec<UserId> = members
-            .iter()
-            .filter(|member| !self.members.contains_key(member))
-            .copied()
-            .collect();
+        let came: Vec<UserId> =
+            members.iter().filter(|member| !self.members.contains_key(member)).copied().collect();
         for operator in &came {
             let member = Member::default();
             self.count(*operator, member.standing());
@@ -81,11 +74,7 @@ impl Pool {
         let Some(member) = self.members.get(&state.operator) else {
             return false;
         };
-        if member
-            .belief
-            .as_ref()
-            .is_some_and(|known| !state.supersedes(known))
-        {
+        if member.belief.as_ref().is_some_and(|known| !state.supersedes(known)) {
             return false;
         }
         self.change(state.operator, |member| member.belief = Some(state));
@@ -116,10 +105,7 @@ impl Pool {
 
     /// The members of whom nothing is known.
     pub fn unknown(&self) -> impl Iterator<Item = UserId> + '_ {
-        self.members
-            .iter()
-            .filter(|(_, m)| m.belief.is_none())
-            .map(|(operator, _)| *operator)
+        self.members.iter().filter(|(_, m)| m.belief.is_none()).map(|(operator, _)| *operator)
     }
 
     /// All members.
@@ -143,10 +129,9 @@ impl Pool {
         let Some(member) = self.members.get(&operator) else {
             return (Standing::NotMember, None);
         };
-        let refused = refusals.get(&operator).map(|at| Refused {
-            at: *at,
-            others: self.others_eligible(refusals),
-        });
+        let refused = refusals
+            .get(&operator)
+            .map(|at| Refused { at: *at, others: self.others_eligible(refusals) });
         standing::towards(member.standing(), refused, cool_down_ms, now)
     }
 
@@ -158,10 +143,9 @@ impl Pool {
         cool_down_ms: u64,
         now: Timestamp,
     ) -> bool {
-        let refused = refusals.get(&operator).map(|at| Refused {
-            at: *at,
-            others: self.others_eligible(refusals),
-        });
+        let refused = refusals
+            .get(&operator)
+            .map(|at| Refused { at: *at, others: self.others_eligible(refusals) });
         standing::towards(Standing::Free, refused, cool_down_ms, now).0 == Standing::Free
     }
 
@@ -180,10 +164,7 @@ impl Pool {
         let mut preferences: Vec<Preference> = able
             .filter_map(|operator| self.members.get(operator))
             .filter_map(|member| {
-                member
-                    .belief
-                    .as_ref()
-                    .map(|state| preference(rule, state, member.on_the_way))
+                member.belief.as_ref().map(|state| preference(rule, state, member.on_the_way))
             })
             .collect();
         preferences.sort_unstable();
@@ -218,10 +199,7 @@ impl Pool {
 
     /// Whether an eligible member has not refused.
     fn others_eligible(&self, refusals: &Refusals) -> bool {
-        let refused = refusals
-            .keys()
-            .filter(|operator| self.eligible.contains(operator))
-            .count();
+        let refused = refusals.keys().filter(|operator| self.eligible.contains(operator)).count();
         self.eligible.len() > refused
     }
 
@@ -260,18 +238,9 @@ impl Pool {
         for (operator, member) in &self.members {
             fresh.count(*operator, member.standing());
         }
-        assert_eq!(
-            fresh.free, self.free,
-            "who is free is derived from the members"
-        );
-        assert_eq!(
-            fresh.eligible, self.eligible,
-            "who is eligible is derived from the members"
-        );
-        assert_eq!(
-            fresh.standings, self.standings,
-            "the counts are derived from the members"
-        );
+        assert_eq!(fresh.free, self.free, "who is free is derived from the members");
+        assert_eq!(fresh.eligible, self.eligible, "who is eligible is derived from the members");
+        assert_eq!(fresh.standings, self.standings, "the counts are derived from the members");
     }
 }
 

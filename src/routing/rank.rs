@@ -17,12 +17,7 @@ mod tests {
 
     fn at(since: u64, chat: u8) -> i64 {
         let settings = RoutingSettings::default();
-        rank(
-            Timestamp(since),
-            Priority::default(),
-            Priority::new(chat).unwrap(),
-            &settings,
-        )
+        rank(Timestamp(since), Priority::default(), Priority::new(chat).unwrap(), &settings)
     }
 
     #[test]

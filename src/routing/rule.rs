@@ -31,11 +31,7 @@ pub fn preference(rule: Rule, state: &OperatorState, on_the_way: u32) -> Prefere
         // Everybody is asked or nobody: the order only makes the record stable.
         Rule::ToAll | Rule::Manual => (0, 0),
     };
-    Preference {
-        first,
-        second,
-        operator: state.operator,
-    }
+    Preference { first, second, operator: state.operator }
 }
 
 /// Whether the queue asks one operator at a time, who holds a slot for it.

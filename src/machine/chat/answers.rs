@@ -69,8 +69,7 @@ impl Answers {
 
     /// What is known of the command, whatever it said.
     pub(super) fn recall(&self, party: Party, command: &CommandId) -> Lookup {
-        self.find(party, command)
-            .map_or(Lookup::New, |known| known.lookup)
+        self.find(party, command).map_or(Lookup::New, |known| known.lookup)
     }
 
     pub(super) fn remember(
@@ -91,11 +90,7 @@ impl Answers {
         if known.len() == COMMANDS_REMEMBERED {
             known.pop_front();
         }
-        known.push_back(Remembered {
-            command: command.clone(),
-            fingerprint,
-            lookup,
-        });
+        known.push_back(Remembered { command: command.clone(), fingerprint, lookup });
     }
 
     /// Replaces what is known of a command that was pending.
@@ -113,10 +108,6 @@ impl Answers {
 
     fn find(&self, party: Party, command: &CommandId) -> Option<&Remembered> {
         // The latest first: a repeat follows its first soon.
-        self.by_party
-            .get(&party)?
-            .iter()
-            .rev()
-            .find(|known| known.command == *command)
+        self.by_party.get(&party)?.iter().rev().find(|known| known.command == *command)
     }
 }

@@ -93,50 +93,28 @@ impl Chat {
                     Ok(self.answered(call, 0, vec![ChatEvent::ContinuedIn { chat: *chat }]))
                 }
                 (Some(Place::Ended { .. }), Some(_)) => Err(self.ended()),
-                (Some(place), _) => Err(Refusal::WrongState {
-                    state: place.state(),
-                }),
+                (Some(place), _) => Err(Refusal::WrongState { state: place.state() }),
             },
             ChatCall::End { by, command } => self.end(call, by, command),
             ChatCall::Begin { by, command } => self.begin(call, by, command),
-            ChatCall::Transfer {
-                by,
-                command,
-                to: Target::Queue(queue),
-            } => {
+            ChatCall::Transfer { by, command, to: Target::Queue(queue) } => {
                 self.may_move(by, true)?;
-                let cause = PlacedCause::Transferred {
-                    by: by.party,
-                    command: command.clone(),
-                };
+                let cause = PlacedCause::Transferred { by: by.party, command: command.clone() };
                 if self.queue == Some(*queue) && self.place() == Some(&Place::Waiting) {
                     return Err(Refusal::AlreadyThere);
                 }
                 Ok(self.moved(Some(call), None, |placement| {
-                    vec![ChatEvent::Placed {
-                        placement,
-                        queue: *queue,
-                        cause,
-                    }]
+                    vec![ChatEvent::Placed { placement, queue: *queue, cause }]
                 }))
             }
-            ChatCall::Transfer {
-                by,
-                command,
-                to: Target::Operator(to),
-            } => self.transfer_to(context, call, by, command, *to),
+            ChatCall::Transfer { by, command, to: Target::Operator(to) } => {
+                self.transfer_to(context, call, by, command, *to)
+            }
         }
     }
 
     fn open(&self, call: CallId, wanted: &ChatCall) -> Result<Decided, Refusal> {
-        let ChatCall::Open {
-            channel,
-            customer,
-            command,
-            queue,
-            priority,
-            continues,
-        } = wanted
+        let ChatCall::Open { channel, customer, command, queue, priority, continues } = wanted
         else {
             return Err(Refusal::UnknownChat);
         };
@@ -145,10 +123,7 @@ impl Chat {
             if opened.customer != *customer {
                 return Err(Refusal::UnknownChat);
             }
-            let answer = Answer {
-                seq: 1,
-                at: opened.at,
-            };
+            let answer = Answer { seq: 1, at: opened.at };
             return Ok(Decided::effect(ChatEffect::Answer(call, Ok(answer))));
         }
         let opened = ChatEvent::Opened {
@@ -158,11 +133,7 @@ impl Chat {
             priority: *priority,
             continues: *continues,
         };
-        let placed = ChatEvent::Placed {
-            placement: 1,
-            queue: *queue,
-            cause: PlacedCause::Opened,
-        };
+        let placed = ChatEvent::Placed { placement: 1, queue: *queue, cause: PlacedCause::Opened };
         let mut decided = self.answered(call, 0, vec![opened, placed]);
         decided.moving = Some(Moving { to: None });
         Ok(decided)
@@ -184,11 +155,7 @@ impl Chat {
         if self.tail >= CHAT_EVENTS_MAX {
             return Err(Refusal::ChatFull);
         }
-        let message = ChatEvent::Message {
-            from: by.party,
-            id: id.clone(),
-            text: text.clone(),
-        };
+        let message = ChatEvent::Message { from: by.party, id: id.clone(), text: text.clone() };
         Ok(self.answered(call, 0, vec![message]))
     }
 
@@ -198,19 +165,10 @@ impl Chat {
         if !owner && !self.is_customer(by) && !by.chat_administrator {
             return Err(Refusal::NotYours);
         }
-        let outcome = if self.had_operator {
-            Outcome::Completed
-        } else {
-            Outcome::Missed
-        };
+        let outcome = if self.had_operator { Outcome::Completed } else { Outcome::Missed };
         let (by, command) = (by.party, Some(command.clone()));
         Ok(self.moved(Some(call), None, |placement| {
-            vec![ChatEvent::Ended {
-                placement,
-                by,
-                command,
-                outcome,
-            }]
+            vec![ChatEvent::Ended { placement, by, command, outcome }]
         }))
     }
 
@@ -218,15 +176,10 @@ impl Chat {
         self.may_move(by, false)?;
         match self.open_place()? {
             Place::Assigned { begun: false, .. } => {
-                let begun = ChatEvent::Begun {
-                    by: by.party,
-                    command: command.clone(),
-                };
+                let begun = ChatEvent::Begun { by: by.party, command: command.clone() };
                 Ok(self.answered(call, 0, vec![begun]))
             }
-            place => Err(Refusal::WrongState {
-                state: place.state(),
-            }),
+            place => Err(Refusal::WrongState { state: place.state() }),
         }
     }
 
@@ -267,16 +220,9 @@ impl Chat {
                 Some(decided) => decided,
                 None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
             },
-            ToChat::Widen {
-                placement,
-                offer,
-                to,
-            } => {
+            ToChat::Widen { placement, offer, to } => {
                 let fresh = |live: &Offer| {
-                    to.iter()
-                        .copied()
-                        .filter(|op| !live.to.contains(op))
-                        .collect::<Vec<_>>()
+                    to.iter().copied().filter(|op| !live.to.contains(op)).collect::<Vec<_>>()
                 };
                 match self.offer_at(*placement, *offer).map(fresh) {
                     Some(to) if !to.is_empty() => {
@@ -291,26 +237,18 @@ impl Chat {
                 }
                 Some(_) | None => self.tell_queue(),
             },
-            ToChat::Withdraw {
-                peer,
-                offer,
-                operator,
-                reason,
-            } => self.withdraw(*peer, *offer, *operator, *reason),
-            ToChat::Decline {
-                offer,
-                operator,
-                command,
-            } => self.decline(*offer, *operator, command),
+            ToChat::Withdraw { peer, offer, operator, reason } => {
+                self.withdraw(*peer, *offer, *operator, *reason)
+            }
+            ToChat::Decline { offer, operator, command } => {
+                self.decline(*offer, *operator, command)
+            }
             ToChat::Assign { .. } => self.assign(context, said),
             ToChat::Recall { operator, command } => {
                 let known = self.answers.recall(Party::User(*operator), command);
                 self.assign_answer(*operator, Some(command), known, Refusal::OfferGone)
             }
-            ToChat::OwnerGone {
-                operator,
-                placement,
-            } => match self.place() {
+            ToChat::OwnerGone { operator, placement } => match self.place() {
                 Some(Place::Assigned { owner, .. })
                     if owner == operator && self.placement == *placement =>
                 {
@@ -318,10 +256,7 @@ impl Chat {
                 }
                 Some(_) | None => Decided::effect(ChatEffect::Tell(Peer::Operator(*operator))),
             },
-            ToChat::ReserveRefused {
-                reservation,
-                standing,
-            } => match &self.transfer {
+            ToChat::ReserveRefused { reservation, standing } => match &self.transfer {
                 Some(transfer) if transfer.reservation == *reservation => {
                     Decided::events(vec![ChatEvent::TransferFailed {
                         reservation: *reservation,
@@ -330,24 +265,16 @@ impl Chat {
                 }
                 Some(_) | None => Decided::default(),
             },
-            ToChat::Seen {
-                peer, placement, ..
-            } if *placement < self.placement => Decided::effect(ChatEffect::Tell(*peer)),
+            ToChat::Seen { peer, placement, .. } if *placement < self.placement => {
+                Decided::effect(ChatEffect::Tell(*peer))
+            }
             ToChat::Seen { .. } => Decided::default(),
             ToChat::Ask { peer } => Decided::effect(ChatEffect::Tell(*peer)),
         }
     }
 
     fn offered(&self, context: &Context, said: &ToChat) -> Option<Decided> {
-        let ToChat::Offer {
-            queue,
-            placement,
-            offer,
-            reach,
-            to,
-            timeout_ms,
-            decision,
-        } = said
+        let ToChat::Offer { queue, placement, offer, reach, to, timeout_ms, decision } = said
         else {
             return None;
         };
@@ -376,17 +303,10 @@ impl Chat {
         operator: UserId,
         reason: WithdrawReason,
     ) -> Decided {
-        let Some(live) = self
-            .offer()
-            .filter(|o| o.id == offer && o.to.contains(&operator))
-        else {
+        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
             return Decided::effect(ChatEffect::Tell(peer));
         };
-        let narrowed = ChatEvent::OfferNarrowed {
-            offer,
-            operator,
-            reason,
-        };
+        let narrowed = ChatEvent::OfferNarrowed { offer, operator, reason };
         match live.reach {
             Reach::Directed => self.end_offer(OfferEnd::Withdrawn(reason), Vec::new()),
             Reach::ToAll if live.to.len() == 1 => {
@@ -402,17 +322,10 @@ impl Chat {
         if self.answers.lookup(Party::User(operator), command, said) != Lookup::New {
             return tell;
         }
-        let Some(live) = self
-            .offer()
-            .filter(|o| o.id == offer && o.to.contains(&operator))
-        else {
+        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
             return tell;
         };
-        let declined = ChatEvent::Declined {
-            offer,
-            operator,
-            command: command.clone(),
-        };
+        let declined = ChatEvent::Declined { offer, operator, command: command.clone() };
         if live.to.len() == 1 {
             self.end_offer(OfferEnd::Declined, vec![declined])
         } else {
@@ -421,13 +334,7 @@ impl Chat {
     }
 
     fn assign(&self, context: &Context, said: &ToChat) -> Decided {
-        let ToChat::Assign {
-            operator,
-            command,
-            by,
-            valid_until,
-        } = said
-        else {
+        let ToChat::Assign { operator, command, by, valid_until } = said else {
             return Decided::default();
         };
         if let Some(command) = command {
@@ -450,12 +357,7 @@ impl Chat {
         };
         let operator = *operator;
         self.moved(None, Some(operator), |placement| {
-            vec![ChatEvent::Assigned {
-                placement,
-                operator,
-                how,
-                command,
-            }]
+            vec![ChatEvent::Assigned { placement, operator, how, command }]
         })
     }
 
@@ -502,10 +404,8 @@ impl Chat {
                 Some(transfer)
                     if transfer.reservation == *reservation && transfer.to == operator =>
                 {
-                    let how = AssignedHow::Transferred {
-                        by: transfer.by,
-                        reservation: *reservation,
-                    };
+                    let how =
+                        AssignedHow::Transferred { by: transfer.by, reservation: *reservation };
                     Ok((how, transfer.command.clone()))
                 }
                 Some(_) | None => Err(Refusal::OfferGone),
@@ -522,10 +422,9 @@ impl Chat {
         otherwise: Refusal,
     ) -> Decided {
         let result = match known {
-            Lookup::Known(answer) => answer.map(|answer| AssignedAt {
-                seq: answer.seq,
-                at: answer.at,
-            }),
+            Lookup::Known(answer) => {
+                answer.map(|answer| AssignedAt { seq: answer.seq, at: answer.at })
+            }
             Lookup::New | Lookup::Pending => Err(otherwise),
         };
         let answer = ToOperator::AssignAnswer {
@@ -544,8 +443,7 @@ impl Chat {
     }
 
     fn offer_at(&self, placement: Placement, offer: OfferId) -> Option<&Offer> {
-        self.offer()
-            .filter(|live| live.id == offer && self.placement == placement)
+        self.offer().filter(|live| live.id == offer && self.placement == placement)
     }
 
     fn tell_queue(&self) -> Decided {
@@ -555,23 +453,12 @@ impl Chat {
     }
 
     fn is_customer(&self, by: &Author) -> bool {
-        self.opened
-            .as_ref()
-            .is_some_and(|opened| by.party == Party::Customer(opened.customer))
+        self.opened.as_ref().is_some_and(|opened| by.party == Party::Customer(opened.customer))
     }
 
     fn ended(&self) -> Refusal {
-        let visitor_left = matches!(
-            self.place,
-            Some(Place::Ended {
-                by: Party::Customer(_),
-                ..
-            })
-        );
-        Refusal::Ended {
-            visitor_left,
-            continued_in: self.continued_in,
-        }
+        let visitor_left = matches!(self.place, Some(Place::Ended { by: Party::Customer(_), .. }));
+        Refusal::Ended { visitor_left, continued_in: self.continued_in }
     }
 
     fn open_place(&self) -> Result<&Place, Refusal> {
@@ -589,9 +476,7 @@ impl Chat {
             (Some(owner), Party::User(user)) if owner == user => Ok(place),
             (Some(_), _) if by.chat_administrator => Ok(place),
             (None, _) if by.chat_administrator && from_line => Ok(place),
-            (None, _) if by.chat_administrator => Err(Refusal::WrongState {
-                state: place.state(),
-            }),
+            (None, _) if by.chat_administrator => Err(Refusal::WrongState { state: place.state() }),
             _ => Err(Refusal::NotYours),
         }
     }
@@ -602,11 +487,7 @@ impl Chat {
         };
         self.moved(None, None, |placement| {
             let cause = PlacedCause::OwnerGone { operator };
-            vec![ChatEvent::Placed {
-                placement,
-                queue,
-                cause,
-            }]
+            vec![ChatEvent::Placed { placement, queue, cause }]
         })
     }
 
@@ -615,11 +496,7 @@ impl Chat {
             return Decided::default();
         };
         self.moved(None, None, |placement| {
-            before.push(ChatEvent::OfferEnded {
-                placement,
-                offer,
-                how,
-            });
+            before.push(ChatEvent::OfferEnded { placement, offer, how });
             before
         })
     }
@@ -633,13 +510,7 @@ impl Chat {
     ) -> Decided {
         let wanted = events(self.placement + 1);
         let completes = wanted.iter().any(|event| {
-            matches!(
-                event,
-                ChatEvent::Assigned {
-                    how: AssignedHow::Transferred { .. },
-                    ..
-                }
-            )
+            matches!(event, ChatEvent::Assigned { how: AssignedHow::Transferred { .. }, .. })
         });
         let mut events = Vec::with_capacity(wanted.len() + 1);
         if let Some(transfer) = &self.transfer
@@ -673,26 +544,20 @@ impl Chat {
 
 impl Decided {
     fn effect(effect: ChatEffect) -> Self {
-        Self {
-            effects: vec![effect],
-            ..Self::default()
-        }
+        Self { effects: vec![effect], ..Self::default() }
     }
 
     fn events(events: Vec<ChatEvent>) -> Self {
-        Self {
-            events,
-            ..Self::default()
-        }
+        Self { events, ..Self::default() }
     }
 }
 
 /// By whom and by which id a call is known again, and what it says.
 fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
     match call {
-        ChatCall::Open {
-            customer, command, ..
-        } => Some((Party::Customer(*customer), command, Fingerprint::of("open"))),
+        ChatCall::Open { customer, command, .. } => {
+            Some((Party::Customer(*customer), command, Fingerprint::of("open")))
+        }
         ChatCall::Send { by, id, text } => Some((by.party, id, Fingerprint::of(("send", text)))),
         ChatCall::Continue { .. } => None,
         ChatCall::End { by, command } => Some((by.party, command, Fingerprint::of("end"))),

@@ -7,7 +7,7 @@
 //! not known, nothing is applied and the driver asks to be ended: its next life claims the chat
 //! and reads what became of it.
 
-use crate::domain::limits::REPEAT_MS;
+use crate::domain::limits::{CALLS_HELD_MAX, REPEAT_MS};
 use crate::domain::time::earliest;
 use crate::domain::{ChatId, Place, QueueId, Recorded, Timestamp, UserId};
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
@@ -96,22 +96,10 @@ pub enum Failure {
 #[derive(Debug, Clone)]
 enum Phase {
     Claiming,
-    Reading {
-        claim: Claim,
-        tail: u64,
-    },
-    Idle {
-        claim: Claim,
-    },
-    Marking {
-        claim: Claim,
-        input: ChatInput,
-    },
-    Appending {
-        claim: Claim,
-        events: Vec<Recorded>,
-        effects: Vec<ChatEffect>,
-    },
+    Reading { claim: Claim, tail: u64 },
+    Idle { claim: Claim },
+    Marking { claim: Claim, input: ChatInput },
+    Appending { claim: Claim, events: Vec<Recorded>, effects: Vec<ChatEffect> },
     Failed,
 }
 
@@ -123,8 +111,9 @@ pub struct Driver {
     phase: Phase,
     process: u64,
     life: Life,
-    /// The row as the index has it.
-    listed: Option<OpenChat>,
+    /// The row as the index has it; the outer none when it has been marked meanwhile, so that it
+    /// is written anew whatever comes of the move.
+    listed: Option<Option<OpenChat>>,
     /// Calls whose answer is still to come.
     held: Vec<(CallId, crate::domain::Party, crate::domain::CommandId)>,
     /// The store refused: deadlines wait until then.
@@ -145,7 +134,7 @@ impl Driver {
             phase: Phase::Claiming,
             process,
             life,
-            listed,
+            listed: Some(listed),
             held: Vec::new(),
             quiet_until: Timestamp::default(),
         };
@@ -176,13 +165,12 @@ impl Driver {
     /// Takes an input; only while idle.
     pub fn input(&mut self, now: Timestamp, input: ChatInput) -> Vec<Action> {
         let Phase::Idle { claim } = self.phase else {
-            return self.fail(Failure::Broken(
-                "an input came while the store was busy".into(),
-            ));
+            return self.fail(Failure::Broken("an input came while the store was busy".into()));
         };
         let mut actions = Vec::new();
-        if let ChatInput::Said(ToChat::Seen { peer, version, .. }) = &input {
-            self.notices.seen(*peer, *version);
+        if let ChatInput::Said(ToChat::Seen { peer, placement, version }) = &input {
+            self.notices.seen(*peer, (*placement, *version), &self.chat, now);
+            self.tell_due(now, &mut actions);
         }
         if input == ChatInput::Tick {
             self.tell_due(now, &mut actions);
@@ -195,10 +183,9 @@ impl Driver {
             Some(moving) => {
                 let call = if self.chat.opened().is_none() {
                     let row = self.first_row(&input);
-                    self.listed = Some(row.clone());
+                    self.listed = Some(Some(row.clone()));
                     StoreCall::PutRow(row)
                 } else {
-                    // Whatever comes of it, the row has to be written anew.
                     self.listed = None;
                     actions.push(Action::MarkIndex(moving));
                     StoreCall::Mark(moving)
@@ -230,14 +217,9 @@ impl Driver {
             (Phase::Marking { claim, input }, StoreAnswer::Marked(result)) => {
                 self.marked(now, claim, input, result)
             }
-            (
-                Phase::Appending {
-                    claim,
-                    events,
-                    effects,
-                },
-                StoreAnswer::Appended(result),
-            ) => self.appended(now, claim, events, effects, result),
+            (Phase::Appending { claim, events, effects }, StoreAnswer::Appended(result)) => {
+                self.appended(now, claim, events, effects, result)
+            }
             (phase, answer) => {
                 self.fail(Failure::Broken(format!("{answer:?} came while {phase:?}")))
             }
@@ -249,17 +231,12 @@ impl Driver {
             return Vec::new();
         };
         if self.chat.tail() < tail {
-            return vec![Action::Store(StoreCall::Read {
-                from: self.chat.tail() + 1,
-            })];
+            return vec![Action::Store(StoreCall::Read { from: self.chat.tail() + 1 })];
         }
         self.phase = Phase::Idle { claim };
         self.notices.resume(&self.chat, now);
         let mut actions = Vec::new();
-        let row = self.chat.row();
-        if row != self.listed {
-            self.list(row, &mut actions);
-        }
+        self.list(&mut actions);
         actions.extend(self.input(now, ChatInput::Started));
         actions
     }
@@ -294,7 +271,7 @@ impl Driver {
         // Time has passed: what was valid before the mark may be void now.
         let decided = self.chat.decide(&self.context(now), &input);
         if decided.moving.is_none() {
-            self.list(self.chat.row(), &mut actions);
+            self.list(&mut actions);
         }
         self.commit(now, claim, decided, &mut actions);
         actions
@@ -314,16 +291,10 @@ impl Driver {
         }
         let at = now.max(self.chat.last_at);
         let first = self.chat.tail() + 1;
-        let events: Vec<Recorded> = (first..)
-            .zip(decided.events)
-            .map(|(seq, event)| Recorded { seq, at, event })
-            .collect();
+        let events: Vec<Recorded> =
+            (first..).zip(decided.events).map(|(seq, event)| Recorded { seq, at, event }).collect();
         actions.push(Action::Store(StoreCall::Append(claim, events.clone())));
-        self.phase = Phase::Appending {
-            claim,
-            events,
-            effects: decided.effects,
-        };
+        self.phase = Phase::Appending { claim, events, effects: decided.effects };
     }
 
     fn appended(
@@ -354,10 +325,7 @@ impl Driver {
             self.chat.apply(recorded);
         }
         self.phase = Phase::Idle { claim };
-        let row = self.chat.row();
-        if row != self.listed {
-            self.list(row, &mut actions);
-        }
+        self.list(&mut actions);
         self.notices.changed(&before, &self.chat, now);
         actions.push(Action::Publish(events));
         self.carry_out(effects, &mut actions);
@@ -374,6 +342,9 @@ impl Driver {
                     actions.push(Action::Answer(call, Ok(Answer { seq, at })));
                 }
                 ChatEffect::Answer(call, answer) => actions.push(Action::Answer(call, answer)),
+                ChatEffect::AnswerLater(call, _, _) if self.held.len() >= CALLS_HELD_MAX => {
+                    actions.push(Action::Answer(call, Err(Refusal::Unavailable)));
+                }
                 ChatEffect::AnswerLater(call, party, command) => {
                     self.held.push((call, party, command));
                 }
@@ -384,19 +355,17 @@ impl Driver {
             }
         }
         let chat = &self.chat;
-        self.held.retain(
-            |(call, party, command)| match chat.recall(*party, command) {
-                Lookup::Pending => true,
-                Lookup::Known(answer) => {
-                    actions.push(Action::Answer(*call, answer));
-                    false
-                }
-                Lookup::New => {
-                    actions.push(Action::Answer(*call, Err(Refusal::Unavailable)));
-                    false
-                }
-            },
-        );
+        self.held.retain(|(call, party, command)| match chat.recall(*party, command) {
+            Lookup::Pending => true,
+            Lookup::Known(answer) => {
+                actions.push(Action::Answer(*call, answer));
+                false
+            }
+            Lookup::New => {
+                actions.push(Action::Answer(*call, Err(Refusal::Unavailable)));
+                false
+            }
+        });
     }
 
     fn tell_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
@@ -425,26 +394,25 @@ impl Driver {
     fn unavailable(&mut self, now: Timestamp, call: Option<CallId>, actions: &mut Vec<Action>) {
         self.quiet_until = now.plus_ms(REPEAT_MS.1);
         actions.extend(call.map(|call| Action::Answer(call, Err(Refusal::Unavailable))));
-        if self.listed != self.chat.row() {
-            self.list(self.chat.row(), actions);
-        }
+        self.list(actions);
     }
 
-    fn list(&mut self, row: Option<OpenChat>, actions: &mut Vec<Action>) {
-        self.listed = row.clone();
-        actions.push(Action::Row(row));
+    /// Brings the row in the index up to date.
+    fn list(&mut self, actions: &mut Vec<Action>) {
+        let row = self.chat.row();
+        if self.listed.as_ref() != Some(&row) {
+            self.listed = Some(row.clone());
+            actions.push(Action::Row(row));
+        }
     }
 
     /// The row of a chat about to be opened: there before the log, so that no opened chat is
     /// missed by a start.
     fn first_row(&self, input: &ChatInput) -> OpenChat {
         let (queue, priority) = match input {
-            ChatInput::Call(
-                _,
-                super::ChatCall::Open {
-                    queue, priority, ..
-                },
-            ) => (*queue, *priority),
+            ChatInput::Call(_, super::ChatCall::Open { queue, priority, .. }) => {
+                (*queue, *priority)
+            }
             ChatInput::Call(..) | ChatInput::Started | ChatInput::Said(_) | ChatInput::Tick => {
                 (QueueId::from_u128(0), crate::domain::Priority::default())
             }
@@ -463,11 +431,7 @@ impl Driver {
     }
 
     fn context(&self, now: Timestamp) -> Context {
-        Context {
-            now: now.max(self.chat.last_at),
-            process: self.process,
-            life: self.life,
-        }
+        Context { now: now.max(self.chat.last_at), process: self.process, life: self.life }
     }
 
     fn fail(&mut self, failure: Failure) -> Vec<Action> {

@@ -143,10 +143,7 @@ impl Chat {
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let offer = self.place.as_ref().and_then(Place::offer);
         let offer = offer.map(|offer| offer.expires_at.plus_ms(OFFER_BACKSTOP_MS));
-        earliest(
-            offer,
-            self.transfer.as_ref().map(|transfer| transfer.expires_at),
-        )
+        earliest(offer, self.transfer.as_ref().map(|transfer| transfer.expires_at))
     }
 
     /// Where it is, as others are told; none while the log is empty.
@@ -202,13 +199,7 @@ impl Chat {
         self.tail = recorded.seq;
         self.last_at = recorded.at;
         match &recorded.event {
-            ChatEvent::Opened {
-                channel,
-                customer,
-                command,
-                priority,
-                continues,
-            } => {
+            ChatEvent::Opened { channel, customer, command, priority, continues } => {
                 self.since = recorded.at;
                 self.priority = *priority;
                 self.opened = Some(Opened {
@@ -217,12 +208,7 @@ impl Chat {
                     at: recorded.at,
                     continues: *continues,
                 });
-                self.done(
-                    Party::Customer(*customer),
-                    command,
-                    Fingerprint::of("open"),
-                    recorded,
-                );
+                self.done(Party::Customer(*customer), command, Fingerprint::of("open"), recorded);
             }
             ChatEvent::Message { from, id, text } => {
                 self.done(*from, id, Fingerprint::of(("send", text)), recorded);
@@ -238,29 +224,12 @@ impl Chat {
                 }
                 self.done(*by, command, Fingerprint::of("begin"), recorded);
             }
-            ChatEvent::Placed {
-                placement,
-                queue,
-                cause,
-            } => {
+            ChatEvent::Placed { placement, queue, cause } => {
                 self.placed(*placement, *queue, cause, recorded);
             }
-            ChatEvent::Offered {
-                placement,
-                offer,
-                reach,
-                to,
-                expires_at,
-                process,
-                ..
-            } => {
+            ChatEvent::Offered { placement, offer, reach, to, expires_at, process, .. } => {
                 let to = to.iter().copied().collect();
-                let offer = Offer {
-                    id: *offer,
-                    reach: *reach,
-                    to,
-                    expires_at: *expires_at,
-                };
+                let offer = Offer { id: *offer, reach: *reach, to, expires_at: *expires_at };
                 self.offer_process = *process;
                 self.move_to(*placement, Place::Offered(offer), recorded);
             }
@@ -270,39 +239,20 @@ impl Chat {
                 }
                 self.version = recorded.seq;
             }
-            ChatEvent::Declined {
-                offer,
-                operator,
-                command,
-            } => {
+            ChatEvent::Declined { offer, operator, command } => {
                 self.refuse(*operator, recorded.at);
                 self.leave_offer(*operator, recorded);
                 let said = Fingerprint::of(("decline", offer));
                 self.done(Party::User(*operator), command, said, recorded);
             }
             ChatEvent::OfferNarrowed { operator, .. } => self.leave_offer(*operator, recorded),
-            ChatEvent::OfferEnded {
-                placement,
-                offer,
-                how,
-            } => {
+            ChatEvent::OfferEnded { placement, offer, how } => {
                 self.offer_ended(*placement, *offer, *how, recorded);
             }
-            ChatEvent::Assigned {
-                placement,
-                operator,
-                how,
-                command,
-            } => {
+            ChatEvent::Assigned { placement, operator, how, command } => {
                 self.assigned(*placement, *operator, *how, command, recorded);
             }
-            ChatEvent::TransferAsked {
-                by,
-                command,
-                to,
-                reservation,
-                expires_at,
-            } => {
+            ChatEvent::TransferAsked { by, command, to, reservation, expires_at } => {
                 let said = Fingerprint::of(("transfer", super::Target::Operator(*to)));
                 self.answers.remember(*by, command, said, Lookup::Pending);
                 self.transfer = Some(Transfer {
@@ -314,20 +264,8 @@ impl Chat {
                 });
             }
             ChatEvent::TransferFailed { reason, .. } => self.transfer_failed(*reason),
-            ChatEvent::Ended {
-                placement,
-                by,
-                command,
-                outcome,
-            } => {
-                self.move_to(
-                    *placement,
-                    Place::Ended {
-                        outcome: *outcome,
-                        by: *by,
-                    },
-                    recorded,
-                );
+            ChatEvent::Ended { placement, by, command, outcome } => {
+                self.move_to(*placement, Place::Ended { outcome: *outcome, by: *by }, recorded);
                 if let Some(command) = command {
                     self.done(*by, command, Fingerprint::of("end"), recorded);
                 }
@@ -395,33 +333,18 @@ impl Chat {
         let begun = matches!(how, AssignedHow::Transferred { .. });
         self.had_operator = true;
         self.refused_by.clear();
-        self.move_to(
-            placement,
-            Place::Assigned {
-                owner: operator,
-                begun,
-            },
-            recorded,
-        );
+        self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
         match how {
             AssignedHow::Accepted { offer } => {
                 let said = Fingerprint::of(("accept", offer));
                 self.done(Party::User(operator), command, said, recorded);
             }
             AssignedHow::Taken => {
-                self.done(
-                    Party::User(operator),
-                    command,
-                    Fingerprint::of("take"),
-                    recorded,
-                );
+                self.done(Party::User(operator), command, Fingerprint::of("take"), recorded);
             }
             AssignedHow::Transferred { by, .. } => {
                 self.transfer = None;
-                let answer = Answer {
-                    seq: recorded.seq,
-                    at: recorded.at,
-                };
+                let answer = Answer { seq: recorded.seq, at: recorded.at };
                 self.answers.settle(by, command, Ok(answer));
             }
         }
@@ -431,8 +354,7 @@ impl Chat {
         if let Some(transfer) = self.transfer.take() {
             self.remember_former(Peer::Operator(transfer.to));
             let refusal = Refusal::TargetUnavailable { reason };
-            self.answers
-                .settle(transfer.by, &transfer.command, Err(refusal));
+            self.answers.settle(transfer.by, &transfer.command, Err(refusal));
         }
     }
 
@@ -445,16 +367,8 @@ impl Chat {
     }
 
     fn move_to(&mut self, placement: Placement, place: Place, recorded: &Recorded) {
-        debug_assert_eq!(
-            placement,
-            self.placement + 1,
-            "a placement is never skipped"
-        );
-        let concerned = self
-            .place
-            .as_ref()
-            .map(Place::operators)
-            .unwrap_or_default();
+        debug_assert_eq!(placement, self.placement + 1, "a placement is never skipped");
+        let concerned = self.place.as_ref().map(Place::operators).unwrap_or_default();
         for operator in concerned {
             self.remember_former(Peer::Operator(operator));
         }
@@ -483,11 +397,7 @@ impl Chat {
     }
 
     fn done(&mut self, party: Party, command: &CommandId, said: Fingerprint, recorded: &Recorded) {
-        let answer = Answer {
-            seq: recorded.seq,
-            at: recorded.at,
-        };
-        self.answers
-            .remember(party, command, said, Lookup::Known(Ok(answer)));
+        let answer = Answer { seq: recorded.seq, at: recorded.at };
+        self.answers.remember(party, command, said, Lookup::Known(Ok(answer)));
     }
 }

@@ -33,11 +33,7 @@ impl Before {
             placement: chat.placement,
             version: chat.version,
             queue: chat.queue,
-            operators: chat
-                .place
-                .as_ref()
-                .map(Place::operators)
-                .unwrap_or_default(),
+            operators: chat.place.as_ref().map(Place::operators).unwrap_or_default(),
             target: chat.transfer.as_ref().map(|transfer| transfer.to),
         }
     }
@@ -60,10 +56,7 @@ impl Default for Notices {
 impl Notices {
     /// Nobody has to hear anything.
     pub fn new() -> Self {
-        Self {
-            repeater: Repeater::new(),
-            versions: BTreeMap::new(),
-        }
+        Self { repeater: Repeater::new(), versions: BTreeMap::new() }
     }
 
     /// After a start: whoever is concerned may have missed the last words of the former life.
@@ -81,11 +74,7 @@ impl Notices {
         let after = Before::of(chat);
         if before.version != after.version {
             let operators: Vec<UserId> = if before.placement == after.placement {
-                before
-                    .operators
-                    .symmetric_difference(&after.operators)
-                    .copied()
-                    .collect()
+                before.operators.symmetric_difference(&after.operators).copied().collect()
             } else {
                 before.operators.union(&after.operators).copied().collect()
             };
@@ -107,13 +96,19 @@ impl Notices {
         }
     }
 
-    /// The peer has heard of that version.
-    pub fn seen(&mut self, peer: Peer, version: Seq) {
-        if self
-            .versions
-            .get(&peer)
-            .is_some_and(|owed| version >= *owed)
-        {
+    /// The peer has heard of that version. When it believes in an old place, it is told again
+    /// until it has heard better: the word that misled it may have been a late one.
+    pub(super) fn seen(
+        &mut self,
+        peer: Peer,
+        (placement, version): (Placement, Seq),
+        chat: &Chat,
+        now: Timestamp,
+    ) {
+        if placement < chat.placement {
+            self.owe(peer, chat, now);
+        }
+        if self.versions.get(&peer).is_some_and(|owed| version >= *owed) {
             self.versions.remove(&peer);
             self.repeater.settle(Owed::At(peer));
         }

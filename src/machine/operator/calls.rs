@@ -4,7 +4,7 @@
 //! may have been done in a former one: the chat is asked what became of the command, so that a
 //! repeat gets its first answer.
 
-use crate::domain::limits::ASSIGN_LIMIT_MS;
+use crate::domain::limits::{ASSIGN_LIMIT_MS, CALLS_HELD_MAX};
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, CommandId, OfferId, Status, Timestamp};
 use crate::machine::CallId;
@@ -34,21 +34,15 @@ impl Operator {
                 effects.push(OperatorEffect::Answer(call, Ok(OperatorAnswer::Done)));
                 None
             }
-            OperatorCall::Accept {
-                chat,
-                offer,
-                command,
-            } => self.accept(now, call, chat, offer, command, effects),
-            OperatorCall::Decline {
-                chat,
-                offer,
-                command,
-            } => self.decline(now, call, chat, offer, command, effects),
-            OperatorCall::Take {
-                chat,
-                command,
-                chat_administrator,
-            } => self.take(now, call, chat, command, chat_administrator),
+            OperatorCall::Accept { chat, offer, command } => {
+                self.accept(now, call, chat, offer, command, effects)
+            }
+            OperatorCall::Decline { chat, offer, command } => {
+                self.decline(now, call, chat, offer, command, effects)
+            }
+            OperatorCall::Take { chat, command, chat_administrator } => {
+                self.take(now, call, chat, command, chat_administrator, effects)
+            }
         };
         effects.extend(refused.map(|refusal| OperatorEffect::Answer(call, Err(refusal))));
     }
@@ -57,25 +51,15 @@ impl Operator {
         if !self.account.active {
             return Some(Refusal::NoSlot(Standing::Offline));
         }
-        match &mut self.chosen {
-            Some((chosen, calls)) if *chosen == status => calls.push(call),
-            Some((chosen, calls)) => {
-                // The latest word counts; who asked before gets the same answer.
-                *chosen = status;
-                calls.push(call);
-            }
-            None => self.chosen = Some((status, vec![call])),
-        }
-        None
+        let (chosen, calls) = self.chosen.get_or_insert((status.clone(), Vec::new()));
+        // The latest word counts; who asked before gets the same answer.
+        *chosen = status;
+        hold(calls, call)
     }
 
     fn shown(&mut self, chat: ChatId, offer: OfferId) {
-        if let Some(Slot {
-            held: Held::Offered {
-                offer: live, shown, ..
-            },
-            ..
-        }) = self.slots.get_mut(&chat)
+        if let Some(Slot { held: Held::Offered { offer: live, shown, .. }, .. }) =
+            self.slots.get_mut(&chat)
         {
             *shown |= *live == offer;
         }
@@ -98,13 +82,8 @@ impl Operator {
                     self.owed.owe(Owed::Assign(chat), now);
                     return None;
                 }
-                Held::Assigning {
-                    by: AssignBy::Offer(live),
-                    calls,
-                    ..
-                } if *live == offer => {
-                    calls.push(call);
-                    return None;
+                Held::Assigning { by: AssignBy::Offer(live), calls, .. } if *live == offer => {
+                    return hold(calls, call);
                 }
                 Held::Withdrawing { offer: live, .. } | Held::Declining { offer: live, .. }
                     if *live == offer =>
@@ -119,14 +98,9 @@ impl Operator {
                 | Held::Unsure => {}
             }
         }
-        let invited = self
-            .invites
-            .get(&chat)
-            .filter(|invite| invite.offer == offer)
-            .cloned();
+        let invited = self.invites.get(&chat).filter(|invite| invite.offer == offer).cloned();
         let Some(invite) = invited else {
-            self.recall(now, chat, call, command);
-            return None;
+            return self.recall(now, chat, call, command);
         };
         if invite.declining.is_some() || invite.withdrawing {
             return Some(Refusal::OfferGone);
@@ -138,17 +112,9 @@ impl Operator {
         self.quiet(chat);
         self.invites.remove(&chat);
         let reason = Gone::Accepted;
-        effects.push(OperatorEffect::Show(Notice::OfferWithdrawn {
-            chat,
-            offer,
-            reason,
-        }));
+        effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
         let held = assigning(AssignBy::Offer(offer), command, call, now);
-        let slot = Slot {
-            queue: Some(invite.queue),
-            placement: invite.placement,
-            held,
-        };
+        let slot = Slot { queue: Some(invite.queue), placement: invite.placement, held };
         self.slots.insert(chat, slot);
         self.owed.owe(Owed::Assign(chat), now);
         None
@@ -166,33 +132,19 @@ impl Operator {
         if let Some(slot) = self.slots.get_mut(&chat) {
             match &mut slot.held {
                 Held::Offered { offer: live, .. } if *live == offer => {
-                    slot.held = Held::Declining {
-                        offer,
-                        command,
-                        calls: vec![call],
-                    };
+                    slot.held = Held::Declining { offer, command, calls: vec![call] };
                     self.owed.settle(Owed::Ask(chat));
                     self.owed.owe(Owed::Decline(chat), now);
                     self.answered_an_offer();
                     let reason = Gone::Declined;
-                    let gone = Notice::OfferWithdrawn {
-                        chat,
-                        offer,
-                        reason,
-                    };
+                    let gone = Notice::OfferWithdrawn { chat, offer, reason };
                     effects.push(OperatorEffect::Show(gone));
                     return None;
                 }
-                Held::Declining {
-                    offer: live, calls, ..
-                } if *live == offer => {
-                    calls.push(call);
-                    return None;
+                Held::Declining { offer: live, calls, .. } if *live == offer => {
+                    return hold(calls, call);
                 }
-                Held::Assigning {
-                    by: AssignBy::Offer(live),
-                    ..
-                }
+                Held::Assigning { by: AssignBy::Offer(live), .. }
                 | Held::Withdrawing { offer: live, .. }
                     if *live == offer =>
                 {
@@ -206,28 +158,20 @@ impl Operator {
                 | Held::Unsure => {}
             }
         }
-        match self
-            .invites
-            .get_mut(&chat)
-            .filter(|invite| invite.offer == offer)
-        {
+        match self.invites.get_mut(&chat).filter(|invite| invite.offer == offer) {
             Some(invite) => match &mut invite.declining {
-                Some((_, calls)) => calls.push(call),
+                Some((_, calls)) => return hold(calls, call),
                 None if invite.withdrawing => return Some(Refusal::OfferGone),
                 None => {
                     invite.declining = Some((command, vec![call]));
                     self.owed.settle(Owed::Ask(chat));
                     self.owed.owe(Owed::Decline(chat), now);
                     let reason = Gone::Declined;
-                    let gone = Notice::OfferWithdrawn {
-                        chat,
-                        offer,
-                        reason,
-                    };
+                    let gone = Notice::OfferWithdrawn { chat, offer, reason };
                     effects.push(OperatorEffect::Show(gone));
                 }
             },
-            None => self.recall(now, chat, call, command),
+            None => return self.recall(now, chat, call, command),
         }
         None
     }
@@ -239,15 +183,11 @@ impl Operator {
         chat: ChatId,
         command: CommandId,
         any: bool,
+        effects: &mut Vec<OperatorEffect>,
     ) -> Option<Refusal> {
         match self.slots.get_mut(&chat).map(|slot| &mut slot.held) {
-            Some(Held::Assigning {
-                by: AssignBy::Take { .. },
-                calls,
-                ..
-            }) => {
-                calls.push(call);
-                return None;
+            Some(Held::Assigning { by: AssignBy::Take { .. }, calls, .. }) => {
+                return hold(calls, call);
             }
             Some(
                 Held::Offered { .. }
@@ -257,8 +197,7 @@ impl Operator {
                 | Held::Active
                 | Held::Unsure,
             ) => {
-                self.recall(now, chat, call, command);
-                return None;
+                return self.recall(now, chat, call, command);
             }
             None => {}
         }
@@ -267,22 +206,13 @@ impl Operator {
         }
         if self.free() == 0 {
             // A repeat of a take that succeeded finds its own chat in the way.
-            self.recall(now, chat, call, command);
-            return None;
+            return self.recall(now, chat, call, command);
         }
         let manual = self.account.queues.iter().filter(|(_, terms)| terms.manual);
         let queues = manual.map(|(queue, _)| *queue).collect();
         let held = assigning(AssignBy::Take { queues, any }, command, call, now);
-        self.invites.remove(&chat);
-        self.quiet(chat);
-        self.slots.insert(
-            chat,
-            Slot {
-                queue: None,
-                placement: 0,
-                held,
-            },
-        );
+        self.drop_invite(chat, effects);
+        self.slots.insert(chat, Slot { queue: None, placement: 0, held });
         self.owed.owe(Owed::Assign(chat), now);
         None
     }
@@ -294,9 +224,13 @@ impl Operator {
         chat: ChatId,
         call: CallId,
         command: CommandId,
-    ) {
+    ) -> Option<Refusal> {
+        if self.recalls.len() >= CALLS_HELD_MAX {
+            return Some(Refusal::Unavailable);
+        }
         self.recalls.insert((chat, call), command);
         self.owed.owe(Owed::Recall(chat, call), now);
+        None
     }
 
     /// An offer was answered: lapses are no longer in a row.
@@ -308,12 +242,16 @@ impl Operator {
     }
 }
 
+/// Lets a call wait for an answer that is under way.
+fn hold(calls: &mut Vec<CallId>, call: CallId) -> Option<Refusal> {
+    if calls.len() >= CALLS_HELD_MAX {
+        return Some(Refusal::Unavailable);
+    }
+    calls.push(call);
+    None
+}
+
 fn assigning(by: AssignBy, command: CommandId, call: CallId, now: Timestamp) -> Held {
     let valid_until = now.plus_ms(ASSIGN_LIMIT_MS);
-    Held::Assigning {
-        by,
-        command: Some(command),
-        valid_until,
-        calls: vec![call],
-    }
+    Held::Assigning { by, command: Some(command), valid_until, calls: vec![call] }
 }

@@ -119,32 +119,20 @@ impl Operator {
 
     /// How many more chats of a queue fit.
     pub fn free_in(&self, queue: QueueId) -> u32 {
-        let limit = self
-            .account
-            .queues
-            .get(&queue)
-            .and_then(|terms| terms.per_operator_limit);
+        let limit = self.account.queues.get(&queue).and_then(|terms| terms.per_operator_limit);
         match limit {
             None => self.free(),
             Some(limit) => {
-                let slots = self
-                    .slots
-                    .values()
-                    .filter(|slot| slot.queue == Some(queue))
-                    .count();
+                let slots = self.slots.values().filter(|slot| slot.queue == Some(queue)).count();
                 let reserved = self.reserved.values().filter(|r| r.queue == queue).count();
-                self.free()
-                    .min(limit.saturating_sub((slots + reserved) as u32))
+                self.free().min(limit.saturating_sub((slots + reserved) as u32))
             }
         }
     }
 
     /// Holds a slot for an offer to come.
     pub(super) fn reserve(&mut self, offer: OfferId, reservation: Reservation) {
-        debug_assert!(
-            self.free_in(reservation.queue) > 0,
-            "a reservation needs a free slot"
-        );
+        debug_assert!(self.free_in(reservation.queue) > 0, "a reservation needs a free slot");
         self.reserved.insert(offer, reservation);
     }
 
@@ -154,10 +142,7 @@ impl Operator {
     }
 
     pub(super) fn expire_reservations(&mut self, now: Timestamp) {
-        let over = self
-            .reserved
-            .iter()
-            .filter(|(_, held)| now >= held.expires_at);
+        let over = self.reserved.iter().filter(|(_, held)| now >= held.expires_at);
         for offer in over.map(|(offer, _)| *offer).collect::<Vec<_>>() {
             self.release(offer);
             self.wants_pull = true;
@@ -215,23 +200,14 @@ impl Operator {
     /// The owned chats that it has been away from for too long.
     pub(super) fn abandoned(&self, now: Timestamp) -> Vec<ChatId> {
         let over = |slot: &Slot| self.abandoned_at(slot).is_some_and(|at| now >= at);
-        self.slots
-            .iter()
-            .filter(|(_, slot)| over(slot))
-            .map(|(chat, _)| *chat)
-            .collect()
+        self.slots.iter().filter(|(_, slot)| over(slot)).map(|(chat, _)| *chat).collect()
     }
 
     /// When the next owned chat will have been left alone for too long.
     pub(super) fn next_abandoned(&self, now: Timestamp) -> Option<Timestamp> {
-        let waiting = self
-            .slots
-            .iter()
-            .filter(|(chat, _)| !self.owed.owes(Owed::OwnerGone(**chat)));
-        waiting
-            .filter_map(|(_, slot)| self.abandoned_at(slot))
-            .map(|at| at.max(now))
-            .min()
+        let waiting =
+            self.slots.iter().filter(|(chat, _)| !self.owed.owes(Owed::OwnerGone(**chat)));
+        waiting.filter_map(|(_, slot)| self.abandoned_at(slot)).map(|at| at.max(now)).min()
     }
 
     fn abandoned_at(&self, slot: &Slot) -> Option<Timestamp> {
@@ -258,11 +234,8 @@ impl Operator {
             Owed::Give(offer) => {
                 let held = *self.reserved.get(&offer)?;
                 let state = self.state(held.queue, now);
-                let give = ToQueue::Give {
-                    offer,
-                    rank: held.given_for?,
-                    state,
-                };
+                let (rank, expires_at) = (held.given_for?, held.expires_at);
+                let give = ToQueue::Give { offer, rank, expires_at, state };
                 return Some(OperatorEffect::ToQueue(held.queue, give));
             }
             Owed::Recall(chat, call) => {
@@ -271,22 +244,9 @@ impl Operator {
             }
             Owed::Ask(chat) => (chat, ToChat::Ask { peer }),
             Owed::Assign(chat) => match &self.slots.get(&chat)?.held {
-                Held::Assigning {
-                    by,
-                    command,
-                    valid_until,
-                    ..
-                } => {
+                Held::Assigning { by, command, valid_until, .. } => {
                     let (by, command, valid_until) = (by.clone(), command.clone(), *valid_until);
-                    (
-                        chat,
-                        ToChat::Assign {
-                            operator,
-                            command,
-                            by,
-                            valid_until,
-                        },
-                    )
+                    (chat, ToChat::Assign { operator, command, by, valid_until })
                 }
                 Held::Offered { .. }
                 | Held::Withdrawing { .. }
@@ -296,48 +256,25 @@ impl Operator {
             },
             Owed::Decline(chat) => {
                 let (offer, command) = self.declining(chat)?;
-                (
-                    chat,
-                    ToChat::Decline {
-                        offer,
-                        operator,
-                        command,
-                    },
-                )
+                (chat, ToChat::Decline { offer, operator, command })
             }
             Owed::Withdraw(chat) => {
                 let (offer, reason) = self.withdrawing(chat)?;
-                (
-                    chat,
-                    ToChat::Withdraw {
-                        peer,
-                        offer,
-                        operator,
-                        reason,
-                    },
-                )
+                (chat, ToChat::Withdraw { peer, offer, operator, reason })
             }
             Owed::OwnerGone(chat) => {
                 let slot = self.slots.get(&chat)?;
                 // Back in time: the owner keeps the chat.
                 self.abandoned_at(slot).filter(|at| now >= *at)?;
-                (
-                    chat,
-                    ToChat::OwnerGone {
-                        operator,
-                        placement: slot.placement,
-                    },
-                )
+                (chat, ToChat::OwnerGone { operator, placement: slot.placement })
             }
         };
         Some(OperatorEffect::ToChat(chat, said))
     }
 
     fn declining(&self, chat: ChatId) -> Option<(OfferId, CommandId)> {
-        if let Some(Slot {
-            held: Held::Declining { offer, command, .. },
-            ..
-        }) = self.slots.get(&chat)
+        if let Some(Slot { held: Held::Declining { offer, command, .. }, .. }) =
+            self.slots.get(&chat)
         {
             return Some((*offer, command.clone()));
         }
@@ -350,17 +287,11 @@ impl Operator {
         if let Some(offer) = self.strays.get(&chat) {
             return Some((*offer, WithdrawReason::NotReserved));
         }
-        if let Some(Slot {
-            held: Held::Withdrawing { offer, reason },
-            ..
-        }) = self.slots.get(&chat)
+        if let Some(Slot { held: Held::Withdrawing { offer, reason }, .. }) = self.slots.get(&chat)
         {
             return Some((*offer, *reason));
         }
-        let invite = self
-            .invites
-            .get(&chat)
-            .filter(|invite| invite.withdrawing)?;
+        let invite = self.invites.get(&chat).filter(|invite| invite.withdrawing)?;
         Some((invite.offer, WithdrawReason::NotReady))
     }
 }

@@ -21,11 +21,14 @@ mod said;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::domain::limits::{OFFER_ASK_MS, OFFER_BACKSTOP_MS, PRESENCE_GRACE_MS, REPEAT_MS};
+use crate::domain::limits::{
+    GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS, PRESENCE_GRACE_MS, REPEAT_MS,
+};
 use crate::domain::operator::{AwayReason, OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
 use crate::domain::{
-    ChatId, CommandId, OfferId, QueueId, Reach, RoutingSettings, Status, Timestamp, UserId,
+    ChatId, CommandId, OfferId, Placement, QueueId, Reach, RoutingSettings, Status, Timestamp,
+    UserId,
 };
 use crate::machine::chat::Refusal;
 use crate::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
@@ -246,6 +249,8 @@ pub struct Operator {
     invites: BTreeMap<ChatId, Invite>,
     /// Offers that came without a slot held for them, to be taken back.
     strays: BTreeMap<ChatId, OfferId>,
+    /// The placement at which a chat was lost, and when: earlier words about it are late ones.
+    gone: BTreeMap<ChatId, (Placement, Timestamp)>,
     recalls: BTreeMap<(ChatId, CallId), CommandId>,
     pull: Option<Pull>,
     wants_pull: bool,
@@ -290,6 +295,7 @@ impl Operator {
             reserved: BTreeMap::new(),
             invites: BTreeMap::new(),
             strays: BTreeMap::new(),
+            gone: BTreeMap::new(),
             recalls: BTreeMap::new(),
             pull: None,
             wants_pull: false,
@@ -383,17 +389,10 @@ impl Operator {
         if self.unsaved && self.saving.is_none() {
             next = earliest(next, Some(self.save_at));
         }
-        let offers = self
-            .slots
-            .iter()
-            .filter_map(|(chat, slot)| slot.ask_at().map(|at| (chat, at)));
-        let invites = self
-            .invites
-            .iter()
-            .map(|(chat, invite)| (chat, invite.ask_at()));
-        let ask = offers
-            .chain(invites)
-            .filter(|(chat, _)| !self.owed.owes(Owed::Ask(**chat)));
+        let offers =
+            self.slots.iter().filter_map(|(chat, slot)| slot.ask_at().map(|at| (chat, at)));
+        let invites = self.invites.iter().map(|(chat, invite)| (chat, invite.ask_at()));
+        let ask = offers.chain(invites).filter(|(chat, _)| !self.owed.owes(Owed::Ask(**chat)));
         next = earliest(next, ask.map(|(_, at)| at).min());
         earliest(next, self.next_abandoned(now))
     }
@@ -438,6 +437,7 @@ impl Operator {
             self.set_status(Status::Offline);
         }
         self.expire_reservations(now);
+        self.gone.retain(|_, (_, at)| now.since_ms(*at) < GONE_REMEMBERED_MS);
         if self.pull.as_ref().is_some_and(|pull| now >= pull.until) {
             self.conclude_pull(now);
         }
@@ -471,12 +471,8 @@ impl Operator {
                 self.owed.owe(Owed::State(queue), now);
             }
         }
-        let shown = (
-            self.record.status.clone(),
-            self.is_present(),
-            self.load(),
-            self.account.capacity,
-        );
+        let shown =
+            (self.record.status.clone(), self.is_present(), self.load(), self.account.capacity);
         if self.shown.as_ref() != Some(&shown) {
             self.shown = Some(shown);
             effects.push(OperatorEffect::Show(Notice::Updated));
@@ -485,11 +481,7 @@ impl Operator {
     }
 
     fn account_changed(&mut self, account: Account) {
-        let gone = self
-            .account
-            .queues
-            .keys()
-            .filter(|queue| !account.queues.contains_key(queue));
+        let gone = self.account.queues.keys().filter(|queue| !account.queues.contains_key(queue));
         for queue in gone.copied().collect::<Vec<_>>() {
             self.owed.settle(Owed::State(queue));
         }
@@ -579,29 +571,14 @@ impl Operator {
             self.unsaved = true;
             self.save_at = now.plus_ms(REPEAT_MS.1);
         }
-        effects.extend(
-            calls
-                .into_iter()
-                .map(|call| OperatorEffect::Answer(call, answer)),
-        );
+        effects.extend(calls.into_iter().map(|call| OperatorEffect::Answer(call, answer)));
     }
 
     // ---- what others are told ----
 
     fn digest(&self) -> Digest {
-        let here = self
-            .account
-            .queues
-            .keys()
-            .map(|queue| self.free_in(*queue))
-            .collect();
-        (
-            self.standing(),
-            self.load(),
-            here,
-            self.record.last_accept,
-            self.idle_since,
-        )
+        let here = self.account.queues.keys().map(|queue| self.free_in(*queue)).collect();
+        (self.standing(), self.load(), here, self.record.last_accept, self.idle_since)
     }
 
     /// The state for one queue, under a version of its own.
@@ -612,11 +589,7 @@ impl Operator {
             operator: self.id,
             life: self.life,
             version: self.version,
-            standing: if member {
-                self.standing()
-            } else {
-                Standing::NotMember
-            },
+            standing: if member { self.standing() } else { Standing::NotMember },
             load: self.load(),
             free: self.free_in(queue),
             last_accept: self.record.last_accept,
@@ -638,49 +611,25 @@ impl Operator {
 
     /// What time has come for among what it holds.
     fn overdue(&self, now: Timestamp) -> Vec<ChatId> {
-        let slots = self
-            .slots
-            .iter()
-            .filter_map(|(chat, slot)| Some((*chat, slot.ask_at()?)));
-        let invites = self
-            .invites
-            .iter()
-            .map(|(chat, invite)| (*chat, invite.ask_at()));
-        slots
-            .chain(invites)
-            .filter(|(_, at)| now >= *at)
-            .map(|(chat, _)| chat)
-            .collect()
+        let slots = self.slots.iter().filter_map(|(chat, slot)| Some((*chat, slot.ask_at()?)));
+        let invites = self.invites.iter().map(|(chat, invite)| (*chat, invite.ask_at()));
+        slots.chain(invites).filter(|(_, at)| now >= *at).map(|(chat, _)| chat).collect()
     }
 
     /// Panics when the operator contradicts itself; for tests and the simulation.
     pub fn assert_invariants(&self) {
         for chat in self.slots.keys() {
             let invited = self.invites.get(chat);
-            assert!(
-                invited.is_none(),
-                "{chat:?} is held and an invitation at once"
-            );
+            assert!(invited.is_none(), "{chat:?} is held and an invitation at once");
         }
         for (chat, slot) in &self.slots {
             let assigning = matches!(slot.held, Held::Assigning { .. });
-            assert_eq!(
-                assigning,
-                self.owed.owes(Owed::Assign(*chat)),
-                "{chat:?}: assign owed"
-            );
+            assert_eq!(assigning, self.owed.owes(Owed::Assign(*chat)), "{chat:?}: assign owed");
             let declining = matches!(slot.held, Held::Declining { .. });
-            assert_eq!(
-                declining,
-                self.owed.owes(Owed::Decline(*chat)),
-                "{chat:?}: decline owed"
-            );
+            assert_eq!(declining, self.owed.owes(Owed::Decline(*chat)), "{chat:?}: decline owed");
         }
         for key in self.recalls.keys() {
-            assert!(
-                self.owed.owes(Owed::Recall(key.0, key.1)),
-                "{key:?}: recall owed"
-            );
+            assert!(self.owed.owes(Owed::Recall(key.0, key.1)), "{key:?}: recall owed");
         }
     }
 }

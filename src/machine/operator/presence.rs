@@ -27,11 +27,7 @@ pub(super) struct Presence {
 
 impl Presence {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self {
-            connections: BTreeMap::new(),
-            absent_since: Some(now),
-            probes: 0,
-        }
+        Self { connections: BTreeMap::new(), absent_since: Some(now), probes: 0 }
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -45,11 +41,7 @@ impl Presence {
     /// Beyond [`OPERATOR_CONNECTIONS_MAX`] a connection works, but proves nothing.
     pub(super) fn connected(&mut self, connection: ConnectionId, now: Timestamp) {
         if self.connections.len() < OPERATOR_CONNECTIONS_MAX {
-            let fresh = Connection {
-                proven: false,
-                asked: None,
-                ask_at: now,
-            };
+            let fresh = Connection { proven: false, asked: None, ask_at: now };
             self.connections.entry(connection).or_insert(fresh);
         }
     }
@@ -63,11 +55,7 @@ impl Presence {
         if let Some(known) = self.connections.get_mut(&connection)
             && known.asked.is_some_and(|(asked, _)| asked == probe)
         {
-            *known = Connection {
-                proven: true,
-                asked: None,
-                ask_at: now.plus_ms(PROBE_EVERY_MS),
-            };
+            *known = Connection { proven: true, asked: None, ask_at: now.plus_ms(PROBE_EVERY_MS) };
         }
         self.look(now);
     }
@@ -76,15 +64,8 @@ impl Presence {
     pub(super) fn on_time(&mut self, now: Timestamp) -> Vec<(ConnectionId, u64)> {
         let mut send = Vec::new();
         for (id, connection) in &mut self.connections {
-            if connection
-                .asked
-                .is_some_and(|(_, fails_at)| now >= fails_at)
-            {
-                *connection = Connection {
-                    proven: false,
-                    asked: None,
-                    ask_at: now,
-                };
+            if connection.asked.is_some_and(|(_, fails_at)| now >= fails_at) {
+                *connection = Connection { proven: false, asked: None, ask_at: now };
             }
             if connection.asked.is_none() && now >= connection.ask_at {
                 self.probes += 1;
@@ -102,10 +83,7 @@ impl Presence {
     }
 
     fn look(&mut self, now: Timestamp) {
-        let proven = self
-            .connections
-            .values()
-            .any(|connection| connection.proven);
+        let proven = self.connections.values().any(|connection| connection.proven);
         self.absent_since = match (proven, self.absent_since) {
             (true, _) => None,
             (false, None) => Some(now),

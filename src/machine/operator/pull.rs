@@ -29,9 +29,7 @@ impl Operator {
         }
         self.wants_pull = false;
         let queues = self.account.queues.iter();
-        let directed = queues
-            .filter(|(_, terms)| terms.directed)
-            .map(|(queue, _)| *queue);
+        let directed = queues.filter(|(_, terms)| terms.directed).map(|(queue, _)| *queue);
         let ask: Vec<QueueId> = directed.filter(|queue| self.free_in(*queue) > 0).collect();
         if ask.is_empty() {
             return;
@@ -39,17 +37,10 @@ impl Operator {
         self.made += 1;
         let pull = self.made;
         let quotes = ask.iter().map(|queue| (*queue, None)).collect();
-        self.pull = Some(Pull {
-            id: pull,
-            until: now.plus_ms(PULL_LIMIT_MS),
-            quotes,
-        });
+        self.pull = Some(Pull { id: pull, until: now.plus_ms(PULL_LIMIT_MS), quotes });
         for queue in ask {
             let state = self.state(queue, now);
-            effects.push(OperatorEffect::ToQueue(
-                queue,
-                ToQueue::Pull { pull, state },
-            ));
+            effects.push(OperatorEffect::ToQueue(queue, ToQueue::Pull { pull, state }));
         }
     }
 
@@ -68,10 +59,7 @@ impl Operator {
     /// Gives the slot to the smallest rank that was quoted.
     pub(super) fn conclude_pull(&mut self, now: Timestamp) {
         let Some(pull) = self.pull.take() else { return };
-        let quoted = pull
-            .quotes
-            .iter()
-            .filter_map(|(queue, quote)| Some(((*quote)??, *queue)));
+        let quoted = pull.quotes.iter().filter_map(|(queue, quote)| Some(((*quote)??, *queue)));
         let Some((rank, queue)) = quoted.min() else {
             return;
         };
@@ -83,11 +71,7 @@ impl Operator {
         self.made += 1;
         let offer = OfferId::of(self.life, self.made);
         let expires_at = now.plus_ms(RESERVATION_MS);
-        let reservation = Reservation {
-            queue,
-            expires_at,
-            given_for: Some(rank),
-        };
+        let reservation = Reservation { queue, expires_at, given_for: Some(rank) };
         self.reserve(offer, reservation);
         self.owed.owe(Owed::Give(offer), now);
     }

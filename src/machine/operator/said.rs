@@ -25,36 +25,17 @@ impl Operator {
             ToOperator::At(at) => {
                 let peer = Peer::Operator(self.id);
                 let (placement, version) = (at.placement, at.version);
-                let seen = ToChat::Seen {
-                    peer,
-                    placement,
-                    version,
-                };
+                let seen = ToChat::Seen { peer, placement, version };
                 effects.push(OperatorEffect::ToChat(at.chat, seen));
                 self.chat_at(now, at, effects);
             }
-            ToOperator::AssignAnswer {
-                command,
-                result,
-                at,
-                chat,
-            } => {
+            ToOperator::AssignAnswer { command, result, at, chat } => {
                 self.assign_answered(now, chat, command, result, at, effects);
             }
-            ToOperator::Reserve {
-                queue,
-                offer,
-                chat,
-                expires_at,
-            } => {
+            ToOperator::Reserve { queue, offer, chat, expires_at } => {
                 let result = self.on_reserve(now, queue, offer, chat, expires_at);
                 let state = self.state(queue, now);
-                let answer = ToQueue::ReserveAnswer {
-                    offer,
-                    chat,
-                    result,
-                    state,
-                };
+                let answer = ToQueue::ReserveAnswer { offer, chat, result, state };
                 effects.push(OperatorEffect::ToQueue(queue, answer));
             }
             ToOperator::Release { offer } => {
@@ -62,13 +43,7 @@ impl Operator {
                     self.wants_pull = true;
                 }
             }
-            ToOperator::ReserveTransfer {
-                chat,
-                queue,
-                reservation,
-                expires_at,
-                ..
-            } => {
+            ToOperator::ReserveTransfer { chat, queue, reservation, expires_at, .. } => {
                 self.on_transfer(now, chat, queue, reservation, expires_at, effects);
             }
             ToOperator::Best { queue, pull, rank } => self.quoted(now, queue, pull, rank),
@@ -82,10 +57,7 @@ impl Operator {
                     }
                 }
             },
-            ToOperator::StateSeen {
-                queue,
-                known: (life, version),
-            } => {
+            ToOperator::StateSeen { queue, known: (life, version) } => {
                 if life == self.life && version >= self.changed_version {
                     self.owed.settle(Owed::State(queue));
                 }
@@ -117,14 +89,7 @@ impl Operator {
         match self.standing() {
             Standing::Free if now >= expires_at => Err(Standing::Choosing),
             Standing::Free if self.free_in(queue) > 0 => {
-                self.reserve(
-                    offer,
-                    Reservation {
-                        queue,
-                        expires_at,
-                        given_for: None,
-                    },
-                );
+                self.reserve(offer, Reservation { queue, expires_at, given_for: None });
                 Ok(())
             }
             Standing::Free => Err(Standing::Full),
@@ -142,11 +107,7 @@ impl Operator {
         expires_at: Timestamp,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        if self
-            .slots
-            .get(&chat)
-            .is_some_and(|slot| slot.is_transfer(reservation))
-        {
+        if self.slots.get(&chat).is_some_and(|slot| slot.is_transfer(reservation)) {
             self.owed.owe(Owed::Assign(chat), now);
             return;
         }
@@ -162,10 +123,7 @@ impl Operator {
                 Standing::Free => Standing::Choosing,
                 standing => standing,
             };
-            let refused = ToChat::ReserveRefused {
-                reservation,
-                standing,
-            };
+            let refused = ToChat::ReserveRefused { reservation, standing };
             effects.push(OperatorEffect::ToChat(chat, refused));
             return;
         }
@@ -175,16 +133,8 @@ impl Operator {
             valid_until: now.plus_ms(ASSIGN_LIMIT_MS),
             calls: Vec::new(),
         };
-        self.invites.remove(&chat);
-        self.quiet(chat);
-        self.slots.insert(
-            chat,
-            Slot {
-                queue: Some(queue),
-                placement: 0,
-                held,
-            },
-        );
+        self.drop_invite(chat, effects);
+        self.slots.insert(chat, Slot { queue: Some(queue), placement: 0, held });
         self.owed.owe(Owed::Assign(chat), now);
     }
 
@@ -197,9 +147,7 @@ impl Operator {
         at: Option<ChatAt>,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        let mine = at
-            .as_ref()
-            .is_some_and(|at| at.place.owner() == Some(self.id));
+        let mine = at.as_ref().is_some_and(|at| at.place.owner() == Some(self.id));
         let answer = match (result, &at) {
             (Ok(assigned), _) => Ok(OperatorAnswer::Assigned(assigned)),
             // Another command of the same operator has won: the chat is the caller's all the same.
@@ -240,9 +188,7 @@ impl Operator {
         answer: Result<OperatorAnswer, Refusal>,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        let of_chat = self
-            .recalls
-            .range((chat, CallId::MIN)..=(chat, CallId::MAX));
+        let of_chat = self.recalls.range((chat, CallId::MIN)..=(chat, CallId::MAX));
         let asked = of_chat.filter(|(_, asked)| Some(*asked) == command);
         for key in asked.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.recalls.remove(&key);
@@ -260,7 +206,8 @@ impl Operator {
     ) {
         let known = self.slots.get(&at.chat).map(|slot| slot.placement);
         let invited = self.invites.get(&at.chat).map(|invite| invite.placement);
-        if known.max(invited).is_some_and(|known| at.placement < known) {
+        let gone = self.gone.get(&at.chat).map(|(placement, _)| *placement);
+        if known.max(invited).max(gone).is_some_and(|known| at.placement < known) {
             return;
         }
         match &at.place {
@@ -279,23 +226,17 @@ impl Operator {
         self.uninvite(at, Gone::Accepted, effects);
         let was = self.slots.remove(&at.chat);
         let gained = was.as_ref().is_none_or(|slot| slot.held != Held::Active);
+        // Nothing here expected the chat: a former life got it, or the word is a late one.
+        let unexpected = was.is_none();
         if gained {
             self.quiet(at.chat);
         }
         match was.map(|slot| slot.held) {
             Some(Held::Assigning { calls, by, .. }) => {
-                answer_all(
-                    calls,
-                    Ok(OperatorAnswer::Assigned(assigned_at(at))),
-                    effects,
-                );
+                answer_all(calls, Ok(OperatorAnswer::Assigned(assigned_at(at))), effects);
                 if let AssignBy::Offer(offer) = by {
                     let (chat, reason) = (at.chat, Gone::Accepted);
-                    let gone = Notice::OfferWithdrawn {
-                        chat,
-                        offer,
-                        reason,
-                    };
+                    let gone = Notice::OfferWithdrawn { chat, offer, reason };
                     effects.push(OperatorEffect::Show(gone));
                 }
             }
@@ -312,14 +253,8 @@ impl Operator {
             self.answered_an_offer();
         }
         let (queue, placement) = (Some(at.queue), at.placement);
-        self.slots.insert(
-            at.chat,
-            Slot {
-                queue,
-                placement,
-                held: Held::Active,
-            },
-        );
+        let held = if unexpected { Held::Unsure } else { Held::Active };
+        self.slots.insert(at.chat, Slot { queue, placement, held });
     }
 
     fn offered(
@@ -343,6 +278,7 @@ impl Operator {
         effects: &mut Vec<OperatorEffect>,
     ) {
         let chat = at.chat;
+        self.uninvite(at, Gone::ChatGone, effects);
         let slot = self.slots.get(&chat);
         let same = slot.is_some_and(|slot| slot.placement == at.placement);
         match slot.map(|slot| &slot.held) {
@@ -375,16 +311,8 @@ impl Operator {
             }
         }
         self.quiet(chat);
-        let held = Held::Offered {
-            offer: offer.id,
-            expires_at: offer.expires_at,
-            shown: false,
-        };
-        let slot = Slot {
-            queue: Some(at.queue),
-            placement: at.placement,
-            held,
-        };
+        let held = Held::Offered { offer: offer.id, expires_at: offer.expires_at, shown: false };
+        let slot = Slot { queue: Some(at.queue), placement: at.placement, held };
         self.slots.insert(chat, slot);
         self.present(at, offer, effects);
     }
@@ -414,11 +342,7 @@ impl Operator {
             ) => self.not_mine(now, at, effects),
             None => {}
         }
-        if self
-            .invites
-            .get(&chat)
-            .is_some_and(|invite| invite.offer == offer.id)
-        {
+        if self.invites.get(&chat).is_some_and(|invite| invite.offer == offer.id) {
             return;
         }
         self.uninvite(at, Gone::ChatGone, effects);
@@ -449,12 +373,9 @@ impl Operator {
     fn not_mine(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
         let chat = at.chat;
         self.uninvite(at, gone(at), effects);
+        self.gone.insert(chat, (at.placement, now));
         // An `Assign` on its way may still land: only its answer frees the slot.
-        if self
-            .slots
-            .get(&chat)
-            .is_some_and(|s| matches!(s.held, Held::Assigning { .. }))
-        {
+        if self.slots.get(&chat).is_some_and(|s| matches!(s.held, Held::Assigning { .. })) {
             return;
         }
         let Some(slot) = self.free_slot(chat, now) else {
@@ -468,19 +389,11 @@ impl Operator {
                     self.count_lapse();
                 }
                 let reason = gone(at);
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn {
-                    chat,
-                    offer,
-                    reason,
-                }));
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
             Held::Withdrawing { offer, .. } => {
                 let reason = Gone::NotReady;
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn {
-                    chat,
-                    offer,
-                    reason,
-                }));
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
             Held::Declining { calls, .. } => {
                 answer_all(calls, Ok(OperatorAnswer::Done), effects);
@@ -495,6 +408,15 @@ impl Operator {
         }
     }
 
+    /// The chat is about to take a slot here: its invitation makes room.
+    pub(super) fn drop_invite(&mut self, chat: ChatId, effects: &mut Vec<OperatorEffect>) {
+        self.quiet(chat);
+        let invite = self.invites.remove(&chat);
+        if let Some((_, calls)) = invite.and_then(|invite| invite.declining) {
+            answer_all(calls, Err(Refusal::OfferGone), effects);
+        }
+    }
+
     fn uninvite(&mut self, at: &ChatAt, reason: Gone, effects: &mut Vec<OperatorEffect>) {
         let chat = at.chat;
         let Some(invite) = self.invites.remove(&chat) else {
@@ -505,11 +427,7 @@ impl Operator {
             Some((_, calls)) => answer_all(calls, Ok(OperatorAnswer::Done), effects),
             None => {
                 let offer = invite.offer;
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn {
-                    chat,
-                    offer,
-                    reason,
-                }));
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
         }
     }
@@ -544,20 +462,15 @@ impl Operator {
                         self.present(&at, offer, effects);
                     }
                     let (offer, expires_at) = (offer.id, offer.expires_at);
-                    Held::Offered {
-                        offer,
-                        expires_at,
-                        shown: false,
-                    }
+                    Held::Offered { offer, expires_at, shown: false }
                 }
                 (Some(_) | None, None) => continue,
             };
             // A chat told where it is before the index was read: its word is newer.
-            self.slots.entry(row.chat).or_insert(Slot {
-                queue,
-                placement,
-                held,
-            });
+            if self.invites.contains_key(&row.chat) {
+                continue;
+            }
+            self.slots.entry(row.chat).or_insert(Slot { queue, placement, held });
         }
     }
 }
@@ -584,10 +497,7 @@ fn recovered_at(row: &OpenChat) -> Option<ChatAt> {
 }
 
 fn assigned_at(at: &ChatAt) -> AssignedAt {
-    AssignedAt {
-        seq: at.version,
-        at: at.moved_at,
-    }
+    AssignedAt { seq: at.version, at: at.moved_at }
 }
 
 fn answer_all(
@@ -595,11 +505,7 @@ fn answer_all(
     answer: Result<OperatorAnswer, Refusal>,
     effects: &mut Vec<OperatorEffect>,
 ) {
-    effects.extend(
-        calls
-            .into_iter()
-            .map(|call| OperatorEffect::Answer(call, answer)),
-    );
+    effects.extend(calls.into_iter().map(|call| OperatorEffect::Answer(call, answer)));
 }
 
 /// Why an offer is gone, by where the chat is now.

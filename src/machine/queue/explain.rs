@@ -18,17 +18,14 @@ impl Queue {
                 WhyWaits::BeingOffered { offer: *offer }
             }
             Phase::Offered => match entry.at.place.offer() {
-                Some(offer) => WhyWaits::Offered {
-                    offer: offer.id,
-                    expires_at: offer.expires_at,
-                },
+                Some(offer) => WhyWaits::Offered { offer: offer.id, expires_at: offer.expires_at },
                 None => WhyWaits::ThisMoment,
             },
             Phase::Waiting => {
                 match why(&self.pool, self.config.rule, refusals, &self.settings, now) {
-                    WhyWaits::ThisMoment if self.all_offers_out() => WhyWaits::OffersOut {
-                        limit: TO_ALL_OFFERS_MAX as u32,
-                    },
+                    WhyWaits::ThisMoment if self.all_offers_out() => {
+                        WhyWaits::OffersOut { limit: TO_ALL_OFFERS_MAX as u32 }
+                    }
                     why => why,
                 }
             }

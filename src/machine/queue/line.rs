@@ -56,7 +56,6 @@ pub struct Line {
     waiting: BTreeSet<(i64, ChatId)>,
     /// Those with a `to_all` offer live or under way.
     to_all: BTreeSet<ChatId>,
-    by_offer: BTreeMap<OfferId, ChatId>,
     timers: BTreeSet<(Timestamp, ChatId)>,
     timer_of: BTreeMap<ChatId, Timestamp>,
 }
@@ -90,11 +89,7 @@ impl Line {
     pub(super) fn waiting_after(&self, after: Option<(i64, ChatId)>) -> Option<(i64, ChatId)> {
         use std::ops::Bound::{Excluded, Unbounded};
         match after {
-            Some(after) => self
-                .waiting
-                .range((Excluded(after), Unbounded))
-                .next()
-                .copied(),
+            Some(after) => self.waiting.range((Excluded(after), Unbounded)).next().copied(),
             None => self.waiting.first().copied(),
         }
     }
@@ -102,11 +97,6 @@ impl Line {
     /// The chats with a `to_all` offer live or under way.
     pub(super) fn to_all(&self) -> &BTreeSet<ChatId> {
         &self.to_all
-    }
-
-    /// The chat of an offer that is live or under way.
-    pub(super) fn of_offer(&self, offer: OfferId) -> Option<ChatId> {
-        self.by_offer.get(&offer).copied()
     }
 
     /// How many chats wait in front of one with this rank.
@@ -191,16 +181,11 @@ impl Line {
         if is_to_all(entry) {
             self.to_all.insert(chat);
         }
-        self.by_offer
-            .extend(offer_of(entry).map(|offer| (offer, chat)));
     }
 
     fn unlink(&mut self, entry: &Entry) {
         self.waiting.remove(&(entry.rank, entry.at.chat));
         self.to_all.remove(&entry.at.chat);
-        if let Some(offer) = offer_of(entry) {
-            self.by_offer.remove(&offer);
-        }
     }
 
     pub(super) fn assert_invariants(&self) {
@@ -208,23 +193,9 @@ impl Line {
         for entry in self.entries.values() {
             fresh.link(entry);
         }
-        assert_eq!(
-            fresh.waiting, self.waiting,
-            "who waits is derived from the entries"
-        );
-        assert_eq!(
-            fresh.to_all, self.to_all,
-            "who is offered to all is derived from the entries"
-        );
-        assert_eq!(
-            fresh.by_offer, self.by_offer,
-            "offers are found by the entries"
-        );
-        let timers: BTreeSet<_> = self
-            .timer_of
-            .iter()
-            .map(|(chat, at)| (*at, *chat))
-            .collect();
+        assert_eq!(fresh.waiting, self.waiting, "who waits is derived from the entries");
+        assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
+        let timers: BTreeSet<_> = self.timer_of.iter().map(|(chat, at)| (*at, *chat)).collect();
         assert_eq!(timers, self.timers, "one timer a chat");
     }
 }
@@ -233,18 +204,6 @@ fn is_to_all(entry: &Entry) -> bool {
     match &entry.phase {
         Phase::Waiting | Phase::Reserving { .. } => false,
         Phase::Offering { reach, .. } => *reach == Reach::ToAll,
-        Phase::Offered => entry
-            .at
-            .place
-            .offer()
-            .is_some_and(|o| o.reach == Reach::ToAll),
-    }
-}
-
-fn offer_of(entry: &Entry) -> Option<OfferId> {
-    match &entry.phase {
-        Phase::Waiting => None,
-        Phase::Reserving { offer, .. } | Phase::Offering { offer, .. } => Some(*offer),
-        Phase::Offered => entry.at.place.offer().map(|offer| offer.id),
+        Phase::Offered => entry.at.place.offer().is_some_and(|o| o.reach == Reach::ToAll),
     }
 }

@@ -44,15 +44,7 @@ impl Queue {
             let offer = self.next_offer();
             let expires_at = now.plus_ms(RESERVATION_MS);
             self.pool.send(operator);
-            self.line.set_phase(
-                chat,
-                Phase::Reserving {
-                    offer,
-                    operator,
-                    expires_at,
-                    decision,
-                },
-            );
+            self.line.set_phase(chat, Phase::Reserving { offer, operator, expires_at, decision });
             self.line.set_timer(chat, expires_at);
             self.owed.owe(Owed::Reserve(chat), now);
         }
@@ -73,15 +65,7 @@ impl Queue {
             let decision = self.decision(chat, Trigger::Push, &[], now);
             let offer = self.next_offer();
             let reach = Reach::ToAll;
-            self.line.set_phase(
-                chat,
-                Phase::Offering {
-                    offer,
-                    reach,
-                    to,
-                    decision,
-                },
-            );
+            self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
             self.owed.owe(Owed::Offer(chat), now);
         }
     }
@@ -108,9 +92,9 @@ impl Queue {
     /// Reservations on their way to operators who are no longer members are given up.
     pub(super) fn release_strangers(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
         let stranger = |phase: &Phase| match phase {
-            Phase::Reserving {
-                operator, offer, ..
-            } if !self.pool.contains(*operator) => Some((*operator, *offer)),
+            Phase::Reserving { operator, offer, .. } if !self.pool.contains(*operator) => {
+                Some((*operator, *offer))
+            }
             Phase::Reserving { .. } | Phase::Waiting | Phase::Offering { .. } | Phase::Offered => {
                 None
             }
@@ -122,10 +106,7 @@ impl Queue {
             .collect();
         for (chat, operator, offer) in given_up {
             self.end_reservation(chat, operator);
-            effects.push(QueueEffect::ToOperator(
-                operator,
-                ToOperator::Release { offer },
-            ));
+            effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
             self.line.set_phase(chat, Phase::Waiting);
             self.wait_for_cool_down(chat, now);
         }
@@ -152,23 +133,11 @@ impl Queue {
     ) {
         let phase = self.line.get(chat).map(|entry| entry.phase.clone());
         match phase {
-            Some(Phase::Reserving {
-                offer: asked,
-                decision,
-                ..
-            }) if asked == offer => {
+            Some(Phase::Reserving { offer: asked, decision, .. }) if asked == offer => {
                 self.end_reservation(chat, operator);
                 if held {
                     let (reach, to) = (Reach::Directed, vec![operator]);
-                    self.line.set_phase(
-                        chat,
-                        Phase::Offering {
-                            offer,
-                            reach,
-                            to,
-                            decision,
-                        },
-                    );
+                    self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
                     self.owed.owe(Owed::Offer(chat), now);
                 } else {
                     self.line.set_phase(chat, Phase::Waiting);
@@ -180,10 +149,7 @@ impl Queue {
             Some(Phase::Offered) if self.live(chat).is_some_and(|(_, live)| live == offer) => {}
             // The chat is somewhere else by now.
             Some(_) | None if held => {
-                effects.push(QueueEffect::ToOperator(
-                    operator,
-                    ToOperator::Release { offer },
-                ));
+                effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
             }
             Some(_) | None => {}
         }
@@ -197,8 +163,7 @@ impl Queue {
         let cool_down_ms = self.settings.cool_down_ms;
         self.line.waiting().find(|(_, chat)| {
             self.line.get(*chat).is_some_and(|entry| {
-                self.pool
-                    .could_serve(operator, &entry.at.refused_by, cool_down_ms, now)
+                self.pool.could_serve(operator, &entry.at.refused_by, cool_down_ms, now)
             })
         })
     }
@@ -209,11 +174,15 @@ impl Queue {
         &mut self,
         now: Timestamp,
         operator: UserId,
-        offer: OfferId,
+        (offer, expires_at): (OfferId, Timestamp),
         quoted: i64,
     ) -> Option<ChatId> {
-        if let Some(chat) = self.line.of_offer(offer) {
-            return Some(chat);
+        self.given.retain(|_, (_, ends_at)| *ends_at > now);
+        if let Some((chat, _)) = self.given.get(&offer) {
+            return Some(*chat);
+        }
+        if now >= expires_at {
+            return None;
         }
         let (rank, chat) = self.best_for(operator, now)?;
         if rank > quoted {
@@ -221,16 +190,9 @@ impl Queue {
         }
         let decision = self.decision(chat, Trigger::Pull, &[], now);
         let (reach, to) = (Reach::Directed, vec![operator]);
-        self.line.set_phase(
-            chat,
-            Phase::Offering {
-                offer,
-                reach,
-                to,
-                decision,
-            },
-        );
+        self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
         self.owed.owe(Owed::Offer(chat), now);
+        self.given.insert(offer, (chat, expires_at));
         Some(chat)
     }
 
@@ -240,8 +202,7 @@ impl Queue {
             return Vec::new();
         };
         let cool_down_ms = self.settings.cool_down_ms;
-        self.pool
-            .choose(self.config.rule, &entry.at.refused_by, cool_down_ms, now)
+        self.pool.choose(self.config.rule, &entry.at.refused_by, cool_down_ms, now)
     }
 
     fn decision(
@@ -252,19 +213,9 @@ impl Queue {
         now: Timestamp,
     ) -> crate::domain::event::Decision {
         let nobody = Default::default();
-        let refusals = self
-            .line
-            .get(chat)
-            .map_or(&nobody, |entry| &entry.at.refused_by);
+        let refusals = self.line.get(chat).map_or(&nobody, |entry| &entry.at.refused_by);
         let when = (self.settings.cool_down_ms, now);
         let version = self.config.version;
-        self.pool.decision(
-            self.config.rule,
-            version,
-            trigger,
-            runners_up,
-            refusals,
-            when,
-        )
+        self.pool.decision(self.config.rule, version, trigger, runners_up, refusals, when)
     }
 }

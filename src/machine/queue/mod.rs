@@ -70,6 +70,9 @@ pub struct Queue {
     pool: Pool,
     line: Line,
     owed: Repeater<Owed>,
+    /// Slots that were given, with the chat they went to and the time at which they end: a repeat
+    /// must not get another chat.
+    given: BTreeMap<OfferId, (ChatId, Timestamp)>,
     /// Whom a `to_all` offer is to be widened to, until the chat says that it was.
     widening: BTreeMap<ChatId, Vec<UserId>>,
 }
@@ -86,6 +89,7 @@ impl Queue {
             pool: Pool::new(),
             line: Line::new(),
             owed: Repeater::new(),
+            given: BTreeMap::new(),
             widening: BTreeMap::new(),
             config: config.clone(),
             settings,
@@ -146,29 +150,17 @@ impl Queue {
             ToQueue::At(at) => {
                 let peer = Peer::Queue(self.config.id);
                 let (placement, version) = (at.placement, at.version);
-                let seen = ToChat::Seen {
-                    peer,
-                    placement,
-                    version,
-                };
+                let seen = ToChat::Seen { peer, placement, version };
                 effects.push(QueueEffect::ToChat(at.chat, seen));
                 self.chat_at(at, now, effects);
             }
             ToQueue::State(state) => {
                 let (operator, known) = (state.operator, (state.life, state.version));
                 self.believe(state);
-                let seen = ToOperator::StateSeen {
-                    queue: self.config.id,
-                    known,
-                };
+                let seen = ToOperator::StateSeen { queue: self.config.id, known };
                 effects.push(QueueEffect::ToOperator(operator, seen));
             }
-            ToQueue::ReserveAnswer {
-                offer,
-                chat,
-                result,
-                state,
-            } => {
+            ToQueue::ReserveAnswer { offer, chat, result, state } => {
                 let operator = state.operator;
                 self.believe(state);
                 self.reserve_answered(now, (offer, chat, operator), result.is_ok(), effects);
@@ -177,17 +169,13 @@ impl Queue {
                 let operator = state.operator;
                 self.believe(state);
                 let rank = self.best_for(operator, now).map(|(rank, _)| rank);
-                let best = ToOperator::Best {
-                    queue: self.config.id,
-                    pull,
-                    rank,
-                };
+                let best = ToOperator::Best { queue: self.config.id, pull, rank };
                 effects.push(QueueEffect::ToOperator(operator, best));
             }
-            ToQueue::Give { offer, rank, state } => {
+            ToQueue::Give { offer, rank, expires_at, state } => {
                 let operator = state.operator;
                 self.believe(state);
-                let chat = self.give(now, operator, offer, rank);
+                let chat = self.give(now, operator, (offer, expires_at), rank);
                 let answer = ToOperator::GiveAnswer { offer, chat };
                 effects.push(QueueEffect::ToOperator(operator, answer));
             }
@@ -269,15 +257,9 @@ impl Queue {
                 self.owed.settle(Owed::Withdraw(chat, *operator));
             }
         }
-        if let Phase::Reserving {
-            offer, operator, ..
-        } = entry.phase
-        {
+        if let Phase::Reserving { offer, operator, .. } = entry.phase {
             self.end_reservation(chat, operator);
-            effects.push(QueueEffect::ToOperator(
-                operator,
-                ToOperator::Release { offer },
-            ));
+            effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
         }
     }
 
@@ -309,8 +291,7 @@ impl Queue {
 
     fn rank_anew(&mut self) {
         let (priority, settings) = (self.config.priority, self.settings);
-        self.line
-            .rank_anew(|at| rank(at.since, priority, at.priority, &settings));
+        self.line.rank_anew(|at| rank(at.since, priority, at.priority, &settings));
     }
 
     /// Takes a live offer back from those who are no longer members.
@@ -321,10 +302,7 @@ impl Queue {
         let Some(offer) = entry.at.place.offer() else {
             return;
         };
-        let strangers = offer
-            .to
-            .iter()
-            .filter(|operator| !self.pool.contains(**operator));
+        let strangers = offer.to.iter().filter(|operator| !self.pool.contains(**operator));
         for operator in strangers.copied().collect::<Vec<_>>() {
             self.owed.keep(Owed::Withdraw(chat, operator), now);
         }
@@ -336,11 +314,7 @@ impl Queue {
             return;
         };
         let cool_down_ms = self.settings.cool_down_ms;
-        let ends = entry
-            .at
-            .refused_by
-            .values()
-            .map(|at| at.plus_ms(cool_down_ms));
+        let ends = entry.at.refused_by.values().map(|at| at.plus_ms(cool_down_ms));
         if let Some(next) = ends.filter(|end| *end > now).min() {
             self.line.set_timer(chat, next);
         }
@@ -353,18 +327,13 @@ impl Queue {
             };
             match &entry.phase {
                 Phase::Waiting => self.wait_for_cool_down(chat, now),
-                Phase::Reserving {
-                    offer, operator, ..
-                } => {
+                Phase::Reserving { offer, operator, .. } => {
                     // No answer: nothing is known of that operator any more.
                     let (offer, operator) = (*offer, *operator);
                     self.end_reservation(chat, operator);
                     self.pool.doubt(operator);
                     self.owed.keep(Owed::AskState(operator), now);
-                    effects.push(QueueEffect::ToOperator(
-                        operator,
-                        ToOperator::Release { offer },
-                    ));
+                    effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
                     self.line.set_phase(chat, Phase::Waiting);
                     self.wait_for_cool_down(chat, now);
                 }
@@ -389,37 +358,20 @@ impl Queue {
     fn words(&self, owed: Owed) -> Option<QueueEffect> {
         let queue = self.config.id;
         match owed {
-            Owed::AskState(operator) => Some(QueueEffect::ToOperator(
-                operator,
-                ToOperator::AskState { queue },
-            )),
+            Owed::AskState(operator) => {
+                Some(QueueEffect::ToOperator(operator, ToOperator::AskState { queue }))
+            }
             Owed::Reserve(chat) => match &self.line.get(chat)?.phase {
-                Phase::Reserving {
-                    offer,
-                    operator,
-                    expires_at,
-                    ..
-                } => {
+                Phase::Reserving { offer, operator, expires_at, .. } => {
                     let (offer, expires_at) = (*offer, *expires_at);
-                    let reserve = ToOperator::Reserve {
-                        queue,
-                        offer,
-                        chat,
-                        expires_at,
-                    };
+                    let reserve = ToOperator::Reserve { queue, offer, chat, expires_at };
                     Some(QueueEffect::ToOperator(*operator, reserve))
                 }
                 Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
             },
             Owed::Offer(chat) => {
                 let entry = self.line.get(chat)?;
-                let Phase::Offering {
-                    offer,
-                    reach,
-                    to,
-                    decision,
-                } = &entry.phase
-                else {
+                let Phase::Offering { offer, reach, to, decision } = &entry.phase else {
                     return None;
                 };
                 let said = ToChat::Offer {
@@ -436,32 +388,17 @@ impl Queue {
             Owed::Widen(chat) => {
                 let (placement, offer) = self.live(chat)?;
                 let to = self.widening.get(&chat)?.clone();
-                Some(QueueEffect::ToChat(
-                    chat,
-                    ToChat::Widen {
-                        placement,
-                        offer,
-                        to,
-                    },
-                ))
+                Some(QueueEffect::ToChat(chat, ToChat::Widen { placement, offer, to }))
             }
             Owed::Lapse(chat) => {
                 let (placement, offer) = self.live(chat)?;
-                Some(QueueEffect::ToChat(
-                    chat,
-                    ToChat::Lapse { placement, offer },
-                ))
+                Some(QueueEffect::ToChat(chat, ToChat::Lapse { placement, offer }))
             }
             Owed::Withdraw(chat, operator) => {
                 let (_, offer) = self.live(chat)?;
                 let reason = domain::event::WithdrawReason::NotEligible;
                 let peer = Peer::Queue(queue);
-                let said = ToChat::Withdraw {
-                    peer,
-                    offer,
-                    operator,
-                    reason,
-                };
+                let said = ToChat::Withdraw { peer, offer, operator, reason };
                 Some(QueueEffect::ToChat(chat, said))
             }
         }
@@ -485,29 +422,12 @@ impl Queue {
         for entry in self.line.entries() {
             let chat = entry.at.chat;
             let live = entry.at.place.offer().is_some();
-            assert_eq!(
-                live,
-                entry.phase == Phase::Offered,
-                "{chat:?}: phase and place agree"
-            );
+            assert_eq!(live, entry.phase == Phase::Offered, "{chat:?}: phase and place agree");
             let reserving = matches!(entry.phase, Phase::Reserving { .. });
-            assert_eq!(
-                reserving,
-                self.owed.owes(Owed::Reserve(chat)),
-                "{chat:?}: reserve owed"
-            );
+            assert_eq!(reserving, self.owed.owes(Owed::Reserve(chat)), "{chat:?}: reserve owed");
             let offering = matches!(entry.phase, Phase::Offering { .. });
-            assert_eq!(
-                offering,
-                self.owed.owes(Owed::Offer(chat)),
-                "{chat:?}: offer owed"
-            );
-            if let Phase::Offering {
-                reach: Reach::Directed,
-                to,
-                ..
-            } = &entry.phase
-            {
+            assert_eq!(offering, self.owed.owes(Owed::Offer(chat)), "{chat:?}: offer owed");
+            if let Phase::Offering { reach: Reach::Directed, to, .. } = &entry.phase {
                 assert_eq!(to.len(), 1, "{chat:?}: a directed offer goes to one");
             }
         }
