@@ -162,6 +162,9 @@ pub enum AssignBy {
     Transfer(OfferId),
     /// By hand, out of one of these queues, or out of any.
     Take {
+        /// The placement that is meant: so a refusal is final, and a late repeat finds nothing. 0
+        /// while it is not known; the refusal tells it.
+        placement: Placement,
         /// The `manual` queues of which the operator is a member.
         queues: Vec<QueueId>,
         /// A chat administrator takes from any queue.
@@ -212,16 +215,30 @@ pub enum ToQueue {
 pub enum ToOperator {
     /// From a chat.
     At(ChatAt),
-    /// From a chat: the answer to `Assign` or `Recall`.
+    /// From a chat: the answer to `Assign`. A refusal is final: the same `Assign` will never be
+    /// granted, however late it is repeated.
     AssignAnswer {
         /// The command; none for a transfer.
         command: Option<CommandId>,
+        /// The ground that was answered.
+        by: AssignBy,
         /// When and to which placement it led, or why not.
         result: Result<AssignedAt, Refusal>,
         /// Where the chat is; none when it was never opened.
         at: Option<ChatAt>,
         /// The chat.
         chat: ChatId,
+    },
+    /// From a chat: the answer to `Recall`.
+    Recalled {
+        /// The chat.
+        chat: ChatId,
+        /// The command.
+        command: CommandId,
+        /// What became of it; none when the chat knows nothing of it.
+        result: Option<Result<AssignedAt, Refusal>>,
+        /// Where the chat is; none when it was never opened.
+        at: Option<ChatAt>,
     },
     /// From a queue: hold a slot for this chat.
     Reserve {

@@ -518,9 +518,8 @@ impl World {
                 if live.driver.is_idle() && due {
                     let actions = live.driver.input(now, ChatInput::Tick);
                     self.carry_out(chat, actions);
-                } else {
-                    self.arm_chat(chat);
                 }
+                self.pump(chat);
             }
             Actor::Queue(queue) => {
                 let Some(live) = self.queues.get_mut(&queue).filter(|live| live.life == life)

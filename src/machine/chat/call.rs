@@ -109,7 +109,7 @@ pub enum ChatEffect {
     /// Answers the call as soon as the command's answer is known; the command is pending.
     AnswerLater(CallId, Party, CommandId),
     /// Says something to an operator.
-    ToOperator(UserId, ToOperator),
+    ToOperator(UserId, Box<ToOperator>),
     /// Tells somebody where the chat is, though nothing changed.
     Tell(Peer),
 }

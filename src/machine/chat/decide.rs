@@ -221,8 +221,11 @@ impl Chat {
                 None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
             },
             ToChat::Widen { placement, offer, to } => {
+                // Who dropped out of an offer does not come back into it: a late accept of the
+                // first time must not find it open.
                 let fresh = |live: &Offer| {
-                    to.iter().copied().filter(|op| !live.to.contains(op)).collect::<Vec<_>>()
+                    let known = |op: &UserId| live.to.contains(op) || self.offer_left.contains(op);
+                    to.iter().copied().filter(|op| !known(op)).collect::<Vec<_>>()
                 };
                 match self.offer_at(*placement, *offer).map(fresh) {
                     Some(to) if !to.is_empty() => {
@@ -246,7 +249,13 @@ impl Chat {
             ToChat::Assign { .. } => self.assign(context, said),
             ToChat::Recall { operator, command } => {
                 let known = self.answers.recall(Party::User(*operator), command);
-                self.assign_answer(*operator, Some(command), known, Refusal::OfferGone)
+                let recalled = ToOperator::Recalled {
+                    chat: self.id,
+                    command: command.clone(),
+                    result: assigned_at(known),
+                    at: self.at(),
+                };
+                Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
             }
             ToChat::OwnerGone { operator, placement } => match self.place() {
                 Some(Place::Assigned { owner, .. })
@@ -344,15 +353,14 @@ impl Chat {
                 AssignBy::Transfer(_) => Fingerprint::of("transfer"),
             };
             let known = self.answers.lookup(Party::User(*operator), command, said);
-            if known != Lookup::New {
-                return self.assign_answer(*operator, Some(command), known, Refusal::OfferGone);
+            if let Some(result) = assigned_at(known) {
+                return self.assign_answer(*operator, Some(command), by, result);
             }
         }
         let (how, command) = match self.may_assign(context, *operator, by, command, *valid_until) {
             Ok(granted) => granted,
             Err(refusal) => {
-                let refused = Lookup::Known(Err(refusal));
-                return self.assign_answer(*operator, command.as_ref(), refused, refusal);
+                return self.assign_answer(*operator, command.as_ref(), by, Err(refusal));
             }
         };
         let operator = *operator;
@@ -385,7 +393,10 @@ impl Chat {
                     Some(_) | None => Err(Refusal::OfferGone),
                 }
             }
-            (AssignBy::Take { queues, any }, Some(command)) => {
+            (AssignBy::Take { placement, .. }, Some(_)) if *placement != self.placement => {
+                Err(Refusal::WrongState { state })
+            }
+            (AssignBy::Take { queues, any, .. }, Some(command)) => {
                 let allowed = *any || self.queue.is_some_and(|queue| queues.contains(&queue));
                 match place {
                     Place::Waiting | Place::Offered(_) if allowed => {
@@ -418,22 +429,17 @@ impl Chat {
         &self,
         operator: UserId,
         command: Option<&CommandId>,
-        known: Lookup,
-        otherwise: Refusal,
+        by: &AssignBy,
+        result: Result<AssignedAt, Refusal>,
     ) -> Decided {
-        let result = match known {
-            Lookup::Known(answer) => {
-                answer.map(|answer| AssignedAt { seq: answer.seq, at: answer.at })
-            }
-            Lookup::New | Lookup::Pending => Err(otherwise),
-        };
         let answer = ToOperator::AssignAnswer {
             command: command.cloned(),
+            by: by.clone(),
             result,
             at: self.at(),
             chat: self.id,
         };
-        Decided::effect(ChatEffect::ToOperator(operator, answer))
+        Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))
     }
 
     // ---- shared ----
@@ -549,6 +555,16 @@ impl Decided {
 
     fn events(events: Vec<ChatEvent>) -> Self {
         Self { events, ..Self::default() }
+    }
+}
+
+/// What is known of a command, as an operator is told.
+fn assigned_at(known: Lookup) -> Option<Result<AssignedAt, Refusal>> {
+    match known {
+        Lookup::Known(answer) => {
+            Some(answer.map(|answer| AssignedAt { seq: answer.seq, at: answer.at }))
+        }
+        Lookup::New | Lookup::Pending => None,
     }
 }
 

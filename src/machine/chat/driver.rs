@@ -348,7 +348,7 @@ impl Driver {
                 ChatEffect::AnswerLater(call, party, command) => {
                     self.held.push((call, party, command));
                 }
-                ChatEffect::ToOperator(to, said) => actions.push(Action::ToOperator(to, said)),
+                ChatEffect::ToOperator(to, said) => actions.push(Action::ToOperator(to, *said)),
                 ChatEffect::Tell(peer) => {
                     actions.extend(self.chat.at().map(|at| tell(peer, at)));
                 }

@@ -1,6 +1,6 @@
 //! The state of a chat, and how each event changes it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::limits::{FORMER_OPERATORS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED};
@@ -62,6 +62,8 @@ pub struct Chat {
     pub(super) moved_at: Timestamp,
     /// The process that made the live offer.
     pub(super) offer_process: u64,
+    /// Who dropped out of the live offer.
+    pub(super) offer_left: BTreeSet<UserId>,
     pub(super) last_offer: Option<(OfferId, OfferEnd)>,
     pub(super) refused_by: BTreeMap<UserId, Timestamp>,
     pub(super) had_operator: bool,
@@ -89,6 +91,7 @@ impl Chat {
             place: None,
             moved_at: Timestamp::default(),
             offer_process: 0,
+            offer_left: BTreeSet::new(),
             last_offer: None,
             refused_by: BTreeMap::new(),
             had_operator: false,
@@ -362,6 +365,7 @@ impl Chat {
         if let Some(Place::Offered(offer)) = &mut self.place {
             offer.to.remove(&operator);
         }
+        self.offer_left.insert(operator);
         self.remember_former(Peer::Operator(operator));
         self.version = recorded.seq;
     }
@@ -372,6 +376,7 @@ impl Chat {
         for operator in concerned {
             self.remember_former(Peer::Operator(operator));
         }
+        self.offer_left.clear();
         self.placement = placement;
         self.version = recorded.seq;
         self.moved_at = recorded.at;

@@ -210,7 +210,7 @@ impl Operator {
         }
         let manual = self.account.queues.iter().filter(|(_, terms)| terms.manual);
         let queues = manual.map(|(queue, _)| *queue).collect();
-        let held = assigning(AssignBy::Take { queues, any }, command, call, now);
+        let held = assigning(AssignBy::Take { placement: 0, queues, any }, command, call, now);
         self.drop_invite(chat, effects);
         self.slots.insert(chat, Slot { queue: None, placement: 0, held });
         self.owed.owe(Owed::Assign(chat), now);

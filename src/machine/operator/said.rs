@@ -29,8 +29,16 @@ impl Operator {
                 effects.push(OperatorEffect::ToChat(at.chat, seen));
                 self.chat_at(now, at, effects);
             }
-            ToOperator::AssignAnswer { command, result, at, chat } => {
-                self.assign_answered(now, chat, command, result, at, effects);
+            ToOperator::AssignAnswer { command, by, result, at, chat } => {
+                self.assign_answered(now, chat, (command, by), result, at, effects);
+            }
+            ToOperator::Recalled { chat, command, result, at } => {
+                let result = result.unwrap_or(Err(Refusal::OfferGone));
+                let answer = self.answer_of(result, at.as_ref());
+                self.answer_recalls(chat, &command, answer, effects);
+                if let Some(at) = at {
+                    self.chat_at(now, at, effects);
+                }
             }
             ToOperator::Reserve { queue, offer, chat, expires_at } => {
                 let result = self.on_reserve(now, queue, offer, chat, expires_at);
@@ -142,54 +150,83 @@ impl Operator {
         &mut self,
         now: Timestamp,
         chat: ChatId,
-        command: Option<CommandId>,
+        (command, by): (Option<CommandId>, AssignBy),
         result: Result<AssignedAt, Refusal>,
         at: Option<ChatAt>,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        let mine = at.as_ref().is_some_and(|at| at.place.owner() == Some(self.id));
-        let answer = match (result, &at) {
-            (Ok(assigned), _) => Ok(OperatorAnswer::Assigned(assigned)),
-            // Another command of the same operator has won: the chat is the caller's all the same.
-            (Err(_), Some(at)) if mine => Ok(OperatorAnswer::Assigned(assigned_at(at))),
-            (Err(refusal), _) => Err(refusal),
-        };
-        self.answer_recalls(chat, command.as_ref(), answer, effects);
-        let waits = self.slots.get(&chat).is_some_and(|slot| match &slot.held {
-            Held::Assigning { command: asked, .. } => *asked == command,
+        let answer = self.answer_of(result, at.as_ref());
+        let asked = self.slots.get_mut(&chat).is_some_and(|slot| match &slot.held {
+            Held::Assigning { command: asked, by: ground, .. } => {
+                *asked == command && *ground == by
+            }
             Held::Offered { .. }
             | Held::Withdrawing { .. }
             | Held::Declining { .. }
             | Held::Active
             | Held::Unsure => false,
         });
-        if waits && let Some(slot) = self.slots.get_mut(&chat) {
+        if asked && answer.is_err() && self.take_again(now, chat, at.as_ref()) {
+            return;
+        }
+        if asked && let Some(slot) = self.slots.get_mut(&chat) {
             let was = std::mem::replace(&mut slot.held, Held::Unsure);
             self.quiet(chat);
             if let Held::Assigning { calls, .. } = was {
                 answer_all(calls, answer, effects);
             }
-            // The chat's word decides what becomes of the slot.
-            match at {
-                Some(at) => self.chat_at(now, at, effects),
-                None => {
-                    self.free_slot(chat, now);
-                }
+        }
+        // The chat's word decides what becomes of the slot.
+        match at {
+            Some(at) => self.chat_at(now, at, effects),
+            None if asked => {
+                self.free_slot(chat, now);
             }
-        } else if let Some(at) = at {
-            self.chat_at(now, at, effects);
+            None => {}
+        }
+    }
+
+    /// A take was refused only because the chat's placement was not known: takes at that placement.
+    fn take_again(&mut self, now: Timestamp, chat: ChatId, at: Option<&ChatAt>) -> bool {
+        let Some(at) = at else { return false };
+        match (&at.place, self.slots.get_mut(&chat).map(|slot| &mut slot.held)) {
+            (
+                Place::Waiting | Place::Offered(_),
+                Some(Held::Assigning { by: AssignBy::Take { placement, .. }, valid_until, .. }),
+            ) if *placement != at.placement && now < *valid_until => {
+                *placement = at.placement;
+                self.owed.owe(Owed::Assign(chat), now);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// What the caller is told, given what the chat answered and where it is.
+    fn answer_of(
+        &self,
+        result: Result<AssignedAt, Refusal>,
+        at: Option<&ChatAt>,
+    ) -> Result<OperatorAnswer, Refusal> {
+        match (result, at) {
+            (Ok(assigned), _) => Ok(OperatorAnswer::Assigned(assigned)),
+            // Another command of the same operator has won: the chat is the caller's all the same.
+            (Err(_), Some(at)) if at.place.owner() == Some(self.id) => {
+                Ok(OperatorAnswer::Assigned(assigned_at(at)))
+            }
+            (Err(refusal), _) => Err(refusal),
         }
     }
 
     fn answer_recalls(
         &mut self,
         chat: ChatId,
-        command: Option<&CommandId>,
+        command: &CommandId,
         answer: Result<OperatorAnswer, Refusal>,
         effects: &mut Vec<OperatorEffect>,
     ) {
         let of_chat = self.recalls.range((chat, CallId::MIN)..=(chat, CallId::MAX));
-        let asked = of_chat.filter(|(_, asked)| Some(*asked) == command);
+        let asked = of_chat.filter(|(_, asked)| *asked == command);
         for key in asked.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.recalls.remove(&key);
             self.owed.settle(Owed::Recall(key.0, key.1));
