@@ -28,10 +28,8 @@ impl ChatLog for SqliteStore {
 
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
         let first = events.first().map_or(0, |event| event.seq);
-        let numbered = events
-            .iter()
-            .zip(first..)
-            .all(|(event, seq)| event.seq == seq);
+        let follows = |pair: &[Recorded]| pair[0].seq.checked_add(1) == Some(pair[1].seq);
+        let numbered = events.windows(2).all(follows);
         let encoded = events
             .iter()
             .map(|event| record::encode_event(claim.chat, event));

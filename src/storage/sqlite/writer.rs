@@ -282,7 +282,11 @@ impl Writer {
             return Ok(());
         }
         let patience = self.checkpoint_least.saturating_mul(CHECKPOINT_WAIT_FACTOR);
-        let mode = if pages < patience { "PASSIVE" } else { "RESTART" };
+        let mode = if pages < patience {
+            "PASSIVE"
+        } else {
+            "RESTART"
+        };
         sql::checkpoint(&self.connection, mode)?;
         self.counters.checkpoint_done();
         // If a reader keeps the WAL from starting over, the next one waits until it is worth its
