@@ -3,12 +3,13 @@
 //! What a program wrote is at once there for whoever reads. A sync makes a file's changes
 //! durable. A loss of power keeps, of each file's changes since its last sync, nothing, all, a
 //! beginning or any selection, and tears single writes at a byte or leaves any of their sectors.
-//! A sync makes the file's name durable too, as journaling file systems do; a deletion before it
-//! may come undone. Bytes outside a torn write stay as they were, which is what SQLite takes for
+//! A sync makes the file's own name durable too, as journaling file systems do; the deletion of
+//! another may come undone until the folder is synced. Bytes outside a torn write stay as they were, which is what SQLite takes for
 //! granted (`SQLITE_IOCAP_POWERSAFE_OVERWRITE`).
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Condvar, Mutex, MutexGuard};
 
 use crate::rng::Rng;
 
@@ -70,6 +71,16 @@ impl File {
     fn change(&mut self, change: Change) {
         change.apply(&mut self.current);
         self.pending.push(change);
+    }
+
+    /// The last creation or deletion is durable, and with it goes what was written before.
+    fn sync_name(&mut self) {
+        let named = |change: &Change| matches!(change, Change::Create | Change::Delete);
+        if let Some(last) = self.pending.iter().rposition(named) {
+            self.durable = None;
+            self.pending[last].apply(&mut self.durable);
+            self.pending.drain(..=last);
+        }
     }
 
     /// What of this file is left after a loss of power.
@@ -140,7 +151,6 @@ struct State {
     powered: bool,
     /// Changes and syncs until the power goes.
     changes_left: Option<usize>,
-    changes: usize,
     /// Bytes in all files at most.
     capacity: usize,
     sync_fails: bool,
@@ -149,24 +159,36 @@ struct State {
 }
 
 /// The disk. Shared by all files that are open on it.
-pub struct Disk(Mutex<State>);
+pub struct Disk {
+    state: Mutex<State>,
+    held: Mutex<bool>,
+    held_syncs: AtomicUsize,
+    waiting: Condvar,
+    released: Condvar,
+}
 
 impl Disk {
     pub fn new() -> Self {
-        Self(Mutex::new(State {
+        let state = Mutex::new(State {
             files: BTreeMap::new(),
             life: 0,
             powered: true,
             changes_left: None,
-            changes: 0,
             capacity: usize::MAX,
             sync_fails: false,
             syncs_after_failure: None,
-        }))
+        });
+        Self {
+            state,
+            held: Mutex::default(),
+            held_syncs: AtomicUsize::default(),
+            waiting: Condvar::new(),
+            released: Condvar::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap()
+        self.state.lock().unwrap()
     }
 
     /// The power goes at the `n`th change or sync from now.
@@ -188,11 +210,43 @@ impl Disk {
         let mut state = self.lock();
         state.files.values_mut().for_each(|file| file.survive(rng));
         state.files.retain(|_, file| file.current.is_some());
-        state.life += 1;
-        state.powered = true;
-        state.changes_left = None;
-        state.sync_fails = false;
-        state.syncs_after_failure = None;
+        state.begin_life();
+    }
+
+    /// The process died, not the machine: all that was written is there, and still not synced.
+    pub fn kill(&self) {
+        self.lock().begin_life();
+    }
+
+    /// Syncs wait until [`Disk::release_syncs`].
+    pub fn hold_syncs(&self) {
+        *self.held.lock().unwrap() = true;
+    }
+
+    /// Syncs go on.
+    pub fn release_syncs(&self) {
+        *self.held.lock().unwrap() = false;
+        self.released.notify_all();
+    }
+
+    /// Waits until a sync waits.
+    pub fn wait_for_held_sync(&self) {
+        let held = self.held.lock().unwrap();
+        drop(
+            self.waiting
+                .wait_while(held, |_| self.held_syncs.load(SeqCst) == 0)
+                .unwrap(),
+        );
+    }
+
+    fn wait_while_held(&self) {
+        let mut held = self.held.lock().unwrap();
+        while *held {
+            self.held_syncs.fetch_add(1, SeqCst);
+            self.waiting.notify_all();
+            held = self.released.wait(held).unwrap();
+            self.held_syncs.fetch_sub(1, SeqCst);
+        }
     }
 
     /// From now on there is room for `bytes` more.
@@ -217,12 +271,8 @@ impl Disk {
         self.lock().syncs_after_failure
     }
 
-    /// Changes and syncs so far.
-    pub fn changes(&self) -> usize {
-        self.lock().changes
-    }
-
-    /// Damages a file: the bytes that `pattern` has, where they first occur, get one bit wrong.
+    /// Damages a file: wherever the bytes of `pattern` occur, one bit is wrong. Answers whether
+    /// they do.
     pub fn damage(&self, file: &str, pattern: &[u8]) -> bool {
         let mut state = self.lock();
         let Some(file) = state.files.get_mut(file) else {
@@ -230,12 +280,11 @@ impl Disk {
         };
         let mut found = false;
         for content in [&mut file.durable, &mut file.current].into_iter().flatten() {
-            let at = content
-                .windows(pattern.len())
-                .position(|part| part == pattern);
-            if let Some(byte) = at.and_then(|at| content.get_mut(at)) {
-                *byte ^= 1;
-                found = true;
+            for at in 0..content.len() {
+                if content[at..].starts_with(pattern) {
+                    content[at] ^= 1;
+                    found = true;
+                }
             }
         }
         found
@@ -319,6 +368,7 @@ impl Disk {
     }
 
     pub fn sync(&self, life: u64, name: &str) -> Result<(), Trouble> {
+        self.wait_while_held();
         let mut state = self.lock();
         state.alive(life)?;
         state.count()?;
@@ -340,9 +390,27 @@ impl Disk {
         }
         Ok(())
     }
+
+    /// Makes all names durable: what was created is there, if empty, and what was deleted is gone.
+    pub fn sync_folder(&self, life: u64) -> Result<(), Trouble> {
+        let mut state = self.lock();
+        state.alive(life)?;
+        state.count()?;
+        state.files.values_mut().for_each(File::sync_name);
+        Ok(())
+    }
 }
 
 impl State {
+    fn begin_life(&mut self) {
+        self.life += 1;
+        self.powered = true;
+        self.changes_left = None;
+        self.sync_fails = false;
+        self.syncs_after_failure = None;
+        self.capacity = usize::MAX;
+    }
+
     fn alive(&self, life: u64) -> Result<(), Trouble> {
         if self.powered && self.life == life {
             Ok(())
@@ -354,7 +422,6 @@ impl State {
     /// Counts towards the loss of power. At the one that meets it, the change is under way: it
     /// may survive, whole or torn, and nobody is told.
     fn count(&mut self) -> Result<(), Trouble> {
-        self.changes += 1;
         match &mut self.changes_left {
             Some(0) => {
                 self.powered = false;

@@ -58,6 +58,8 @@ struct Open {
     life: u64,
     name: String,
     delete_on_close: bool,
+    /// The next sync also syncs the folder, as SQLite's own VFS does it with new journals.
+    sync_folder: bool,
     shm_shared: u32,
     shm_exclusive: u32,
     shm_mapped: bool,
@@ -191,6 +193,7 @@ unsafe extern "C" fn x_open(
         life: mounted.disk.life(),
         mounted,
         name,
+        sync_folder: create && flags & (ffi::SQLITE_OPEN_WAL | ffi::SQLITE_OPEN_MAIN_JOURNAL) != 0,
         delete_on_close: flags & ffi::SQLITE_OPEN_DELETEONCLOSE != 0,
         shm_shared: 0,
         shm_exclusive: 0,
@@ -299,7 +302,11 @@ unsafe extern "C" fn x_truncate(file: *mut ffi::sqlite3_file, len: ffi::sqlite3_
 
 unsafe extern "C" fn x_sync(file: *mut ffi::sqlite3_file, _: c_int) -> c_int {
     let open = unsafe { opened(file) };
-    let synced = open.mounted.disk.sync(open.life, &open.name);
+    let disk = &open.mounted.disk;
+    let mut synced = disk.sync(open.life, &open.name);
+    if std::mem::replace(&mut open.sync_folder, false) {
+        synced = synced.and_then(|()| disk.sync_folder(open.life));
+    }
     code(synced, ffi::SQLITE_IOERR_FSYNC)
 }
 

@@ -185,28 +185,28 @@ impl SqliteStore {
         &self.counters
     }
 
-    /// Hands a write to the writer. Errors when the queue is full or the store has failed; then
-    /// nothing was written.
-    fn submit(&self, write: Write) -> Result<(), StoreError> {
-        let queue = self.queue.as_ref().ok_or_else(|| self.gone())?;
+    /// Hands a write to the writer. Errors with the reason when the queue is full or the store
+    /// has failed; then nothing was written.
+    fn submit(&self, write: Write) -> Result<(), String> {
+        // Whoever was told of a failure is refused from then on, however fast.
+        if self.failed.borrow().is_some() {
+            return Err(self.reason());
+        }
+        let queue = self.queue.as_ref().ok_or_else(|| self.reason())?;
         queue.try_send(write).map_err(|refused| match refused {
             TrySendError::Full(_) => {
                 self.counters.refused();
-                StoreError::Unavailable {
-                    reason: "too many writes wait".to_owned(),
-                }
+                "too many writes wait".to_owned()
             }
-            TrySendError::Disconnected(_) => self.gone(),
+            TrySendError::Disconnected(_) => self.reason(),
         })
     }
 
-    /// Why nobody answers.
-    fn gone(&self) -> StoreError {
+    /// Why the writer does not answer.
+    fn reason(&self) -> String {
         match self.failed.borrow().as_ref() {
-            Some(failure) => failure.unavailable(),
-            None => StoreError::Unavailable {
-                reason: "its writer has ended".to_owned(),
-            },
+            Some(failure) => failure.reason.clone(),
+            None => "its writer has ended".to_owned(),
         }
     }
 
@@ -217,8 +217,10 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Write::Rows(Box::new(Rows { work, answer })))?;
-        answered.await.unwrap_or_else(|_| Err(self.gone()))
+        self.submit(Write::Rows(Box::new(Rows { work, answer })))
+            .map_err(unavailable)?;
+        let gone = |_| Err(unavailable(self.reason()));
+        answered.await.unwrap_or_else(gone)
     }
 }
 
@@ -229,6 +231,10 @@ impl Drop for SqliteStore {
             let _ = writer.join();
         }
     }
+}
+
+fn unavailable(reason: String) -> StoreError {
+    StoreError::Unavailable { reason }
 }
 
 /// A change of small rows and who asked for it.

@@ -12,7 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::domain::ChatId;
-use crate::storage::record;
+use crate::storage::record::{self, RecordError};
 
 use super::limits::{BUSY_MAX, RECORDS_CHECKED, STATEMENTS_KEPT};
 use super::recent::{Position, Recent};
@@ -64,6 +64,14 @@ pub enum OpenError {
         found: i64,
         /// Ours.
         known: i64,
+    },
+    /// A newer release wrote records into it.
+    #[error("{file}: {what}")]
+    NewerRecord {
+        /// Which file.
+        file: PathBuf,
+        /// Which record, and what to do.
+        what: String,
     },
     /// Another program's database.
     #[error("{file} is no database of this program; choose another data folder")]
@@ -303,8 +311,16 @@ fn rebuild_tail(
         if entry.position != expected {
             return Err(damaged(format!("row {expected} of the log is missing")));
         }
-        record::decode_event(entry.chat, entry.seq, &sealed)
-            .map_err(|error| damaged(error.to_string()))?;
+        let checked = record::decode_event(entry.chat, entry.seq, &sealed);
+        checked.map_err(|error| match error {
+            RecordError::Newer { .. } => OpenError::NewerRecord {
+                file: file.to_owned(),
+                what: error.to_string(),
+            },
+            RecordError::Damaged { .. } | RecordError::Unwritable { .. } => {
+                damaged(error.to_string())
+            }
+        })?;
         if entry.position > folded {
             recent
                 .add([entry])

@@ -16,14 +16,16 @@ use crate::storage::{
 use super::recent::Part;
 use super::sql::ReadError;
 use super::writer::{Append, Write};
-use super::{SqliteStore, rows, sql};
+use super::{SqliteStore, rows, sql, unavailable};
 
 #[async_trait]
 impl ChatLog for SqliteStore {
     async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Write::Claim { chat, answer })?;
-        answered.await.unwrap_or_else(|_| Err(self.gone()))
+        self.submit(Write::Claim { chat, answer })
+            .map_err(unavailable)?;
+        let gone = |_| Err(unavailable(self.reason()));
+        answered.await.unwrap_or_else(gone)
     }
 
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
@@ -45,11 +47,9 @@ impl ChatLog for SqliteStore {
         };
         let (answer, answered) = oneshot::channel();
         self.submit(Write::Append(append, answer))
-            .map_err(|error| AppendError::Unavailable {
-                reason: error.to_string(),
-            })?;
+            .map_err(|reason| AppendError::Unavailable { reason })?;
         answered.await.unwrap_or_else(|_| {
-            let reason = self.gone().to_string();
+            let reason = self.reason();
             Err(AppendError::Unknown { reason })
         })
     }
