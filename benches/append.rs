@@ -4,6 +4,11 @@
 //! Run with `cargo bench --bench append [-- FOLDER]`. Compare the ratios, not the figures: disks
 //! differ. The folder decides which disk is measured; without one it is the temporary folder's.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "a benchmark that cannot run should say so and stop"
+)]
+
 #[path = "../tests/support/samples.rs"]
 mod samples;
 

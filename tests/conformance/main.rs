@@ -5,12 +5,17 @@
 //! - `generated`: random calls get the same answers from SQLite as from the model.
 //! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
-//! - `trouble`: damage, newer files, folders in use, full disks, failed syncs.
+//! - `damage`: damaged, newer and foreign files, folders in use.
+//! - `trouble`: full disks, failed syncs, full queues; groups and checkpoints; the model's faults.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 #[path = "../support/samples.rs"]
 mod samples;
 
+mod damage;
 mod disk;
+mod expected;
 mod generated;
 mod power_loss;
 mod power_loss_vfs;

@@ -1,5 +1,7 @@
 //! Values for tests of stores.
 
+#![allow(clippy::unwrap_used, reason = "a wrong sample is a wrong test")]
+
 use std::collections::BTreeMap;
 
 use switchboard::domain::{
@@ -44,6 +46,7 @@ pub fn message(seq: Seq, text: &str) -> Recorded {
 }
 
 /// Messages at these positions, each with a text that names it.
+#[allow(dead_code, reason = "the benchmark makes one at a time")]
 pub fn messages(seqs: impl IntoIterator<Item = Seq>) -> Vec<Recorded> {
     seqs.into_iter()
         .map(|seq| message(seq, &format!("text of {seq}")))
