@@ -77,30 +77,22 @@ fn read_log(
     limit: usize,
     part: Option<Part>,
 ) -> Result<Vec<Recorded>, ReadError> {
-    let mut events: Vec<Recorded> = Vec::new();
-    let push = |events: &mut Vec<Recorded>, seq: Seq, sealed: &[u8]| {
-        let expected = from + events.len() as u64;
-        if seq != expected {
-            return Err(ReadError::Missing(format!(
-                "event {expected} of chat {chat} is missing"
-            )));
-        }
-        events.push(record::decode_event(chat, seq, sealed)?);
-        Ok(())
-    };
-    let indexed_end = part.as_ref().map_or(Seq::MAX, |part| part.first);
-    if from < indexed_end {
-        sql::indexed(connection, chat, from, indexed_end, limit, |seq, sealed| {
-            push(&mut events, seq, sealed)
-        })?;
+    let missing = |what: String| ReadError::Missing(format!("{what} is missing"));
+    let end = part.as_ref().map_or(Seq::MAX, |part| part.first);
+    let mut found = Vec::new();
+    if from < end {
+        found = sql::indexed(connection, chat, from, end, limit)?;
     }
-    for (seq, position) in part.into_iter().flat_map(|part| part.positions) {
-        if events.len() >= limit {
-            break;
+    found.extend(part.into_iter().flat_map(|part| part.positions));
+    found.truncate(limit);
+    let mut events = Vec::with_capacity(found.len());
+    for ((seq, position), expected) in found.into_iter().zip(from..) {
+        if seq != expected {
+            return Err(missing(format!("event {expected} of chat {chat}")));
         }
-        let sealed = sql::at(connection, position)?
-            .ok_or_else(|| ReadError::Missing(format!("row {position} of the log is missing")))?;
-        push(&mut events, seq, &sealed)?;
+        let sealed = sql::at(connection, position)?;
+        let sealed = sealed.ok_or_else(|| missing(format!("row {position} of the log")))?;
+        events.push(record::decode_event(chat, seq, &sealed)?);
     }
     Ok(events)
 }

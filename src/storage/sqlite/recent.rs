@@ -20,10 +20,27 @@ pub(super) struct Entry {
     pub position: Position,
 }
 
-/// The events of one chat in the tail, without gaps.
-struct Run {
-    first: Seq,
-    positions: Vec<Position>,
+/// Events of one chat without gaps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Run {
+    /// The first of them.
+    pub first: Seq,
+    /// Where each of them lies.
+    pub positions: Vec<Position>,
+}
+
+impl Run {
+    /// The last of them; a run is never empty.
+    pub fn last(&self) -> Seq {
+        self.first + self.positions.len() as u64 - 1
+    }
+
+    /// Up to `limit` of them from `from` on.
+    pub fn part(&self, from: Seq, limit: usize) -> impl Iterator<Item = (Seq, Position)> {
+        let skipped = usize::try_from(from.saturating_sub(self.first)).unwrap_or(usize::MAX);
+        let numbered = (self.first..).zip(self.positions.iter().copied());
+        numbered.skip(skipped).take(limit)
+    }
 }
 
 /// What the tail knows of one chat.
@@ -66,20 +83,16 @@ impl Recent {
 
     /// The last event of the chat, if it lies in the tail.
     pub fn last(&self, chat: ChatId) -> Option<Seq> {
-        let tail = self.lock();
-        let run = tail.runs.get(&chat)?;
-        Some(run.first + run.positions.len() as u64 - 1)
+        self.lock().runs.get(&chat).map(Run::last)
     }
 
     /// Up to `limit` events of the chat from `from` on; none when the tail has nothing of it.
     pub fn part(&self, chat: ChatId, from: Seq, limit: usize) -> Option<Part> {
         let tail = self.lock();
         let run = tail.runs.get(&chat)?;
-        let skipped = usize::try_from(from.saturating_sub(run.first)).unwrap_or(usize::MAX);
-        let numbered = (run.first..).zip(run.positions.iter().copied());
         Some(Part {
             first: run.first,
-            positions: numbered.skip(skipped).take(limit).collect(),
+            positions: run.part(from, limit).collect(),
         })
     }
 
@@ -98,20 +111,16 @@ impl Recent {
     }
 
     /// All of it in the order of the index.
-    pub fn sorted(&self) -> Vec<Entry> {
+    pub fn sorted(&self) -> Vec<(ChatId, Run)> {
         let tail = self.lock();
-        let mut entries = Vec::with_capacity(tail.events);
-        for (chat, run) in &tail.runs {
-            let numbered = (run.first..).zip(run.positions.iter());
-            entries.extend(numbered.map(|(seq, position)| Entry {
-                chat: *chat,
-                seq,
-                position: *position,
-            }));
-        }
+        let mut runs: Vec<_> = tail
+            .runs
+            .iter()
+            .map(|(chat, run)| (*chat, run.clone()))
+            .collect();
         drop(tail);
-        entries.sort_unstable();
-        entries
+        runs.sort_unstable_by_key(|(chat, _)| *chat);
+        runs
     }
 
     /// Forgets all of it: the index has it now. Only the writer adds, so nothing came between.
@@ -147,10 +156,10 @@ mod tests {
         let early = recent.part(ChatId::from_u128(2), 1, 1).unwrap();
         assert_eq!((early.first, early.positions), (7, vec![(7, 1)]));
         assert_eq!(recent.last(ChatId::from_u128(2)), Some(8));
-        assert_eq!(
-            recent.sorted(),
-            [entry(1, 1, 2), entry(2, 7, 1), entry(2, 8, 3)]
-        );
+        let run = |first, positions| Run { first, positions };
+        let (one, two) = (ChatId::from_u128(1), ChatId::from_u128(2));
+        let sorted = [(one, run(1, vec![2])), (two, run(7, vec![1, 3]))];
+        assert_eq!(recent.sorted(), sorted);
         recent.clear();
         assert_eq!(
             (recent.events(), recent.part(ChatId::from_u128(2), 1, 1)),

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use crate::domain::{ChatId, Seq};
 
-use super::recent::{Entry, Position};
+use super::recent::{Entry, Position, Run};
 
 /// A read that did not find what it was after, by SQLite's fault or the record's.
 #[derive(Debug, thiserror::Error)]
@@ -43,8 +43,10 @@ pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Positio
 /// The last event of the chat that the index has; 0 when it has none.
 pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> rusqlite::Result<Seq> {
     connection
-        .prepare_cached("SELECT ifnull(max(seq), 0) FROM log_index WHERE chat = ?")?
+        .prepare_cached("SELECT last FROM log_index WHERE chat = ? ORDER BY first DESC LIMIT 1")?
         .query_row([chat.0.as_bytes()], |row| row.get(0))
+        .optional()
+        .map(Option::unwrap_or_default)
 }
 
 /// Appends one record to the log.
@@ -55,16 +57,19 @@ pub(super) fn append(connection: &Connection, entry: Entry, record: &[u8]) -> ru
         .map(drop)
 }
 
-/// Writes sorted entries into the index, which then reaches up to `folded`.
+/// Writes sorted runs into the index, which then reaches up to `folded`.
 pub(super) fn fold(
     connection: &Connection,
-    entries: &[Entry],
+    runs: &[(ChatId, Run)],
     folded: Position,
 ) -> rusqlite::Result<()> {
-    let mut insert = connection
-        .prepare_cached("INSERT INTO log_index (chat, seq, position) VALUES (?, ?, ?)")?;
-    for entry in entries {
-        insert.execute((entry.chat.0.as_bytes(), entry.seq, entry.position))?;
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO log_index (chat, first, last, positions) VALUES (?, ?, ?, ?)",
+    )?;
+    for (chat, run) in runs {
+        let positions = run.positions.iter().flat_map(|one| one.to_le_bytes());
+        let positions: Vec<u8> = positions.collect();
+        insert.execute((chat.0.as_bytes(), run.first, run.last(), positions))?;
     }
     connection
         .prepare_cached("UPDATE counters SET value = ? WHERE name = 'folded'")?
@@ -72,27 +77,42 @@ pub(super) fn fold(
         .map(drop)
 }
 
-/// The records of one chat that the index knows, from `from` to before `end`, in order.
+/// Where the index has the events of one chat, from `from` to before `end`, in order, at most
+/// `limit`. Says nothing of gaps: whoever reads the events finds them.
 pub(super) fn indexed(
     connection: &Connection,
     chat: ChatId,
     from: Seq,
     end: Seq,
     limit: usize,
-    mut each: impl FnMut(Seq, &[u8]) -> Result<(), ReadError>,
-) -> Result<(), ReadError> {
+) -> Result<Vec<(Seq, Position)>, ReadError> {
     let mut statement = connection.prepare_cached(
-        "SELECT i.seq, l.record FROM log_index i JOIN log l ON l.position = i.position \
-         WHERE i.chat = ? AND i.seq >= ? AND i.seq < ? ORDER BY i.seq LIMIT ?",
+        "SELECT first, positions FROM log_index WHERE chat = ?1 AND first < ?3 AND first >= \
+         ifnull((SELECT max(first) FROM log_index WHERE chat = ?1 AND first <= ?2), 0) \
+         ORDER BY first",
     )?;
-    let mut rows = statement.query((chat.0.as_bytes(), clamp(from), clamp(end), count(limit)))?;
-    while let Some(row) = rows.next()? {
-        each(
-            row.get(0)?,
-            row.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?,
-        )?;
+    let mut rows = statement.query((chat.0.as_bytes(), clamp(from), clamp(end)))?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let bytes: Vec<u8> = row.get(1)?;
+        let (positions, rest) = bytes.as_chunks();
+        if !rest.is_empty() {
+            return Err(ReadError::Missing(format!(
+                "the index of chat {chat} is damaged"
+            )));
+        }
+        let run = Run {
+            first: row.get(0)?,
+            positions: positions
+                .iter()
+                .map(|one| Position::from_le_bytes(*one))
+                .collect(),
+        };
+        found.extend(run.part(from, limit - found.len()));
     }
-    Ok(())
+    Ok(found)
 }
 
 /// The record in a row of the log.

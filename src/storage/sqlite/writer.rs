@@ -297,12 +297,12 @@ impl Writer {
 
     /// Moves the tail into the index. The readers find it in either until it is committed.
     fn fold(&mut self) -> rusqlite::Result<()> {
-        let entries = self.recent.sorted();
+        let (events, runs) = (self.recent.events(), self.recent.sorted());
         self.statement("BEGIN IMMEDIATE")?;
-        sql::fold(&self.connection, &entries, self.last_position)?;
+        sql::fold(&self.connection, &runs, self.last_position)?;
         self.statement("COMMIT")?;
         self.recent.clear();
-        self.counters.fold_done(entries.len() as u64);
+        self.counters.fold_done(events as u64);
         Ok(())
     }
 

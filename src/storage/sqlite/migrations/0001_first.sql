@@ -7,13 +7,15 @@ CREATE TABLE log (
     record   BLOB    NOT NULL
 ) STRICT;
 
--- Finds a chat's events up to position `counters.folded`; folded behind the commits, in sorted
--- batches. What lies after that position is held in memory and rebuilt at the start.
+-- Finds a chat's events up to position `counters.folded`: a row a run of events without gaps, with
+-- the position of each (8 bytes, little-endian). Folded behind the commits, in sorted batches.
+-- What lies after that position is held in memory and rebuilt at the start.
 CREATE TABLE log_index (
-    chat     BLOB    NOT NULL,
-    seq      INTEGER NOT NULL,
-    position INTEGER NOT NULL,
-    PRIMARY KEY (chat, seq)
+    chat      BLOB    NOT NULL,
+    first     INTEGER NOT NULL,
+    last      INTEGER NOT NULL,
+    positions BLOB    NOT NULL,
+    PRIMARY KEY (chat, first)
 ) STRICT, WITHOUT ROWID;
 
 -- `life`: openings of the store. `process`: numbers given to processes. `folded`: see log_index.
