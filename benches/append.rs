@@ -4,10 +4,7 @@
 //! Run with `cargo bench --bench append [-- FOLDER]`. Compare the ratios, not the figures: disks
 //! differ. The folder decides which disk is measured; without one it is the temporary folder's.
 
-#![allow(
-    clippy::unwrap_used,
-    reason = "a benchmark that cannot run should say so and stop"
-)]
+#![allow(clippy::unwrap_used, reason = "a benchmark that cannot run should say so and stop")]
 
 #[path = "../tests/support/samples.rs"]
 mod samples;
@@ -41,12 +38,8 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let chosen = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap();
+    let chosen = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     println!(
         "{:>6} {:>6} {:>14} {:>14} {:>7}",
         "chats", "round", "bare file/s", "store/s", "ratio"

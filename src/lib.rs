@@ -4,6 +4,7 @@
 //! decides, pure), [`storage`] (the ports and their adapters).
 //! `ARCHITECTURE.md` shows how they stand on each other.
 
+pub mod actors;
 pub mod domain;
 pub mod machine;
 pub mod routing;

@@ -146,9 +146,7 @@ impl MemoryStore {
         work: impl FnOnce(&mut State) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let mut state = self.lock();
-        let unavailable = StoreError::Unavailable {
-            reason: ORDERED.to_owned(),
-        };
+        let unavailable = StoreError::Unavailable { reason: ORDERED.to_owned() };
         match state.fault(at) {
             None => work(&mut state),
             Some(Fault::Refuse | Fault::UnknownWithoutWrite) => Err(unavailable),
@@ -171,10 +169,7 @@ impl ChatLog for MemoryStore {
             state.last_epoch += 1;
             let epoch = state.last_epoch;
             state.claims.insert(chat, epoch);
-            Ok(Claimed {
-                claim: Claim { chat, epoch },
-                tail: state.tail(chat),
-            })
+            Ok(Claimed { claim: Claim { chat, epoch }, tail: state.tail(chat) })
         })
     }
 
@@ -240,9 +235,7 @@ impl OpenChats for MemoryStore {
 
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
         let state = self.lock();
-        let rows = state
-            .open_chats
-            .range((after.map_or(Unbounded, Excluded), Unbounded));
+        let rows = state.open_chats.range((after.map_or(Unbounded, Excluded), Unbounded));
         Ok(rows.take(limit).map(|(_, row)| row.clone()).collect())
     }
 }
@@ -299,12 +292,7 @@ impl OperatorRecords for MemoryStore {
 #[async_trait]
 impl Watermarks for MemoryStore {
     async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
-        Ok(self
-            .lock()
-            .watermarks
-            .get(&chat)
-            .cloned()
-            .unwrap_or_default())
+        Ok(self.lock().watermarks.get(&chat).cloned().unwrap_or_default())
     }
 
     async fn raise(

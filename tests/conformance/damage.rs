@@ -17,11 +17,7 @@ fn write_chat(rig: &Rig, id: u128, n: u64) {
     block_on(async {
         let claimed = store.log.claim(chat(id)).await.unwrap();
         for seq in claimed.tail + 1..=claimed.tail + n {
-            store
-                .log
-                .append(claimed.claim, messages([seq]))
-                .await
-                .unwrap();
+            store.log.append(claimed.claim, messages([seq])).await.unwrap();
         }
     });
 }
@@ -45,14 +41,8 @@ fn a_damaged_record_at_the_end_is_refused_at_the_start() {
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
     let text = error.to_string();
     assert!(text.contains("event 17 of chat 00000000-"), "{text}");
-    assert!(
-        text.contains("checksum") && text.contains("backup"),
-        "{text}"
-    );
-    assert!(
-        !text.contains("text of"),
-        "what people wrote stays out of errors: {text}"
-    );
+    assert!(text.contains("checksum") && text.contains("backup"), "{text}");
+    assert!(!text.contains("text of"), "what people wrote stays out of errors: {text}");
 }
 
 #[test]
@@ -82,16 +72,11 @@ fn a_newer_record_is_refused_as_newer() {
     write_chat(&rig, 1, 3);
     let newer = record::seal_as(Slot::Event(chat(1), 2), record::FORMAT_VERSION + 1, b"{}");
     let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
-    database
-        .execute("UPDATE log SET record = ? WHERE seq = 2", [newer])
-        .unwrap();
+    database.execute("UPDATE log SET record = ? WHERE seq = 2", [newer]).unwrap();
     drop(database);
     let error = refusal(&rig);
     assert!(matches!(error, OpenError::NewerRecord { .. }), "{error}");
-    assert!(
-        error.to_string().contains("run the release that wrote it"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("run the release that wrote it"), "{error}");
 }
 
 #[test]
@@ -99,16 +84,8 @@ fn damaged_small_rows_are_refused_one_by_one() {
     let rig = Rig::new(Kind::Sqlite);
     let store = rig.open().unwrap().store();
     block_on(async {
-        store
-            .operators
-            .save(user(1), Default::default())
-            .await
-            .unwrap();
-        store
-            .operators
-            .save(user(2), Default::default())
-            .await
-            .unwrap();
+        store.operators.save(user(1), Default::default()).await.unwrap();
+        store.operators.save(user(2), Default::default()).await.unwrap();
         store.documents.put("kind", "id", 0, vec![1]).await.unwrap();
     });
     drop(store);
@@ -123,9 +100,7 @@ fn damaged_small_rows_are_refused_one_by_one() {
         let damaged = |error| matches!(error, StoreError::Damaged { .. });
         assert!(damaged(store.operators.load(user(1)).await.unwrap_err()));
         assert_eq!(store.operators.load(user(2)).await, Ok(Default::default()));
-        assert!(damaged(
-            store.documents.get("kind", "id").await.unwrap_err()
-        ));
+        assert!(damaged(store.documents.get("kind", "id").await.unwrap_err()));
     });
 }
 
@@ -135,10 +110,7 @@ fn a_missing_row_of_the_log_is_damage() {
     write_chat(&rig, 1, 20);
     edit(&rig, "DELETE FROM log WHERE position = 12");
     let error = refusal(&rig);
-    assert!(
-        error.to_string().contains("row 12 of the log is missing"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("row 12 of the log is missing"), "{error}");
 }
 
 #[test]
@@ -147,16 +119,10 @@ fn an_index_that_does_not_fit_the_log_is_damage() {
     write_chat(&rig, 1, 20);
     edit(&rig, "DELETE FROM log_index WHERE first = 8");
     let error = refusal(&rig);
-    assert!(
-        error.to_string().contains("does not continue its log"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("does not continue its log"), "{error}");
     edit(&rig, "UPDATE counters SET value = 99 WHERE name = 'folded'");
     let error = refusal(&rig);
-    assert!(
-        error.to_string().contains("the log ends at row 20"),
-        "{error}"
-    );
+    assert!(error.to_string().contains("the log ends at row 20"), "{error}");
 }
 
 #[test]
@@ -176,14 +142,8 @@ fn a_newer_schema_is_refused_and_left_as_it_is() {
     edit(&rig, "PRAGMA user_version = 99");
     for _ in 0..2 {
         let error = refusal(&rig);
-        assert!(
-            matches!(error, OpenError::Newer { found: 99, .. }),
-            "{error}"
-        );
-        assert!(
-            error.to_string().contains("run the release that wrote it"),
-            "{error}"
-        );
+        assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+        assert!(error.to_string().contains("run the release that wrote it"), "{error}");
     }
     edit(&rig, "PRAGMA user_version = 1");
     write_chat(&rig, 1, 1);
@@ -233,8 +193,6 @@ fn a_folder_that_cannot_be_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("a file");
     std::fs::write(&file, "").unwrap();
-    let error = SqliteStore::open(&SqliteOptions::new(file))
-        .map(drop)
-        .unwrap_err();
+    let error = SqliteStore::open(&SqliteOptions::new(file)).map(drop).unwrap_err();
     assert!(matches!(error, OpenError::Folder { .. }), "{error}");
 }

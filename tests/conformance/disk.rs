@@ -88,15 +88,11 @@ impl File {
         let pending = std::mem::take(&mut self.pending);
         match rng.below(4) {
             0 => {}
-            1 => pending
-                .iter()
-                .for_each(|change| change.apply(&mut self.durable)),
+            1 => pending.iter().for_each(|change| change.apply(&mut self.durable)),
             2 => {
                 let kept = rng.below(pending.len() + 1);
                 let (whole, rest) = pending.split_at(kept);
-                whole
-                    .iter()
-                    .for_each(|change| change.apply(&mut self.durable));
+                whole.iter().for_each(|change| change.apply(&mut self.durable));
                 if let Some(last) = rest.first() {
                     tear(last, &mut self.durable, rng);
                 }
@@ -232,11 +228,7 @@ impl Disk {
     /// Waits until a sync waits.
     pub fn wait_for_held_sync(&self) {
         let held = self.held.lock().unwrap();
-        drop(
-            self.waiting
-                .wait_while(held, |_| self.held_syncs.load(SeqCst) == 0)
-                .unwrap(),
-        );
+        drop(self.waiting.wait_while(held, |_| self.held_syncs.load(SeqCst) == 0).unwrap());
     }
 
     fn wait_while_held(&self) {
@@ -252,12 +244,8 @@ impl Disk {
     /// From now on there is room for `bytes` more.
     pub fn leave_room(&self, bytes: usize) {
         let mut state = self.lock();
-        let used: usize = state
-            .files
-            .values()
-            .filter_map(|f| f.current.as_ref())
-            .map(Vec::len)
-            .sum();
+        let used: usize =
+            state.files.values().filter_map(|f| f.current.as_ref()).map(Vec::len).sum();
         state.capacity = used + bytes;
     }
 
@@ -305,10 +293,7 @@ impl Disk {
         if !state.powered {
             return Err(Trouble::Off);
         }
-        let there = state
-            .files
-            .get(name)
-            .is_some_and(|file| file.current.is_some());
+        let there = state.files.get(name).is_some_and(|file| file.current.is_some());
         match (there, create) {
             (true, _) => Ok(()),
             (false, false) => Err(Trouble::Missing),
@@ -325,9 +310,7 @@ impl Disk {
         let state = self.lock();
         state.alive(life)?;
         let content = state.files.get(name).and_then(|file| file.current.as_ref());
-        let rest = content
-            .and_then(|content| content.get(at..))
-            .unwrap_or_default();
+        let rest = content.and_then(|content| content.get(at..)).unwrap_or_default();
         let read = rest.len().min(to.len());
         to[..read].copy_from_slice(&rest[..read]);
         Ok(read)
@@ -336,17 +319,9 @@ impl Disk {
     pub fn write(&self, life: u64, name: &str, at: usize, bytes: &[u8]) -> Result<(), Trouble> {
         let mut state = self.lock();
         state.alive(life)?;
-        let sizes = state
-            .files
-            .values()
-            .filter_map(|f| f.current.as_ref())
-            .map(Vec::len);
+        let sizes = state.files.values().filter_map(|f| f.current.as_ref()).map(Vec::len);
         let used: usize = sizes.sum();
-        let here = state
-            .files
-            .get(name)
-            .and_then(|f| f.current.as_ref())
-            .map_or(0, Vec::len);
+        let here = state.files.get(name).and_then(|f| f.current.as_ref()).map_or(0, Vec::len);
         if used + (at + bytes.len()).saturating_sub(here) > state.capacity {
             return Err(Trouble::Full);
         }
@@ -384,9 +359,7 @@ impl Disk {
             if failing {
                 return Err(Trouble::SyncFailed);
             }
-            pending
-                .iter()
-                .for_each(|change| change.apply(&mut file.durable));
+            pending.iter().for_each(|change| change.apply(&mut file.durable));
         }
         Ok(())
     }
@@ -412,11 +385,7 @@ impl State {
     }
 
     fn alive(&self, life: u64) -> Result<(), Trouble> {
-        if self.powered && self.life == life {
-            Ok(())
-        } else {
-            Err(Trouble::Off)
-        }
+        if self.powered && self.life == life { Ok(()) } else { Err(Trouble::Off) }
     }
 
     /// Counts towards the loss of power. At the one that meets it, the change is under way: it
@@ -440,10 +409,7 @@ impl State {
             return Err(Trouble::Off);
         }
         let counted = self.count();
-        self.files
-            .entry(name.to_owned())
-            .or_default()
-            .change(change);
+        self.files.entry(name.to_owned()).or_default().change(change);
         counted
     }
 }

@@ -43,18 +43,12 @@ impl<V: Clone + PartialEq + Debug> Possible<V> {
     fn settle(&mut self, key: impl Debug, found: V, tally: &Tally) -> Result<(), Violation> {
         if found != self.sure && !self.maybe.contains(&found) {
             let (sure, maybe) = (&self.sure, &self.maybe);
-            return Err(format!(
-                "{key:?}: found {found:?}, not {sure:?} nor any of {maybe:?}"
-            ));
+            return Err(format!("{key:?}: found {found:?}, not {sure:?} nor any of {maybe:?}"));
         }
         if !self.maybe.is_empty() {
             let came_true = found != self.sure;
-            (if came_true {
-                &tally.came_true
-            } else {
-                &tally.came_to_nothing
-            })
-            .fetch_add(1, Relaxed);
+            (if came_true { &tally.came_true } else { &tally.came_to_nothing })
+                .fetch_add(1, Relaxed);
         }
         self.sure = found;
         self.maybe.clear();
@@ -129,11 +123,7 @@ impl Expected {
             let marks = store.watermarks.load(chat(id)).await.map_err(text)?;
             let mark = marks.get(&Party::System).copied().unwrap_or_default();
             self.marks[n].settle(("mark", n), mark, tally)?;
-            let document = store
-                .documents
-                .get("kind", &n.to_string())
-                .await
-                .map_err(text)?;
+            let document = store.documents.get("kind", &n.to_string()).await.map_err(text)?;
             self.documents[n].settle(("document", n), document, tally)?;
         }
         for (n, id, opened) in &self.commands {
@@ -149,19 +139,12 @@ impl Expected {
 
     async fn verify_logs(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
         for n in 0..KEYS {
-            let read = store
-                .log
-                .read(chat(n as u128), 1, 10_000)
-                .await
-                .map_err(text)?;
+            let read = store.log.read(chat(n as u128), 1, 10_000).await.map_err(text)?;
             let tail = read.len() as u64;
             self.logs[n].settle(("log", n), read, tally)?;
             let claimed = store.log.claim(chat(n as u128)).await.map_err(text)?;
             if claimed.tail != tail || claimed.claim.epoch <= self.last_epoch {
-                return Err(format!(
-                    "claimed {claimed:?} of {tail} after {}",
-                    self.last_epoch
-                ));
+                return Err(format!("claimed {claimed:?} of {tail} after {}", self.last_epoch));
             }
             self.last_epoch = claimed.claim.epoch;
             if let Some(old) = self.claims[n].replace(claimed.claim) {
@@ -204,10 +187,7 @@ impl Expected {
             4 => match (&self.open[n].sure, rng.below(3)) {
                 (Some(row), 0) => {
                     let to = Some(user(self.count.into()));
-                    Call::Open(Some(OpenChat {
-                        moving: Some(Moving { to }),
-                        ..row.clone()
-                    }))
+                    Call::Open(Some(OpenChat { moving: Some(Moving { to }), ..row.clone() }))
                 }
                 (Some(_), 1) => Call::Open(None),
                 (Some(_) | None, _) => Call::Open(Some(open_chat(n as u128, self.count))),
@@ -218,20 +198,11 @@ impl Expected {
             }
             6 => {
                 let lapses_in_row = self.count as u32;
-                Call::Operator(OperatorRecord {
-                    lapses_in_row,
-                    ..OperatorRecord::default()
-                })
+                Call::Operator(OperatorRecord { lapses_in_row, ..OperatorRecord::default() })
             }
-            7 => Call::Mark(Watermark {
-                delivered: self.count,
-                read: self.count - 1,
-            }),
+            7 => Call::Mark(Watermark { delivered: self.count, read: self.count - 1 }),
             _ => {
-                let version = self.documents[n]
-                    .sure
-                    .as_ref()
-                    .map_or(0, |found| found.version);
+                let version = self.documents[n].sure.as_ref().map_or(0, |found| found.version);
                 let body = format!("{} {}", self.count, "y".repeat(rng.below(300)));
                 let keep = version == 0 || !rng.one_in(4);
                 Call::Document(version, keep.then(|| body.into_bytes()))
@@ -303,10 +274,7 @@ pub async fn run(
         Call::Open(None) => store.open_chats.remove(chat(id)).await,
         Call::Talk(command, opened, after) => {
             let (talks, who) = (&store.conversations, customer(id));
-            match talks
-                .claim_open(channel(1), who, &command, opened, after)
-                .await
-            {
+            match talks.claim_open(channel(1), who, &command, opened, after).await {
                 Ok(ClaimOpen::Claimed) => Ok(()),
                 Ok(ClaimOpen::Existing(other)) => return Err(format!("{other:?} stands there")),
                 Err(error) => Err(error),
@@ -314,21 +282,13 @@ pub async fn run(
         }
         Call::Operator(record) => store.operators.save(user(id), record).await,
         Call::Mark(mark) => {
-            store
-                .watermarks
-                .raise(chat(id), BTreeMap::from([(Party::System, mark)]))
-                .await
+            store.watermarks.raise(chat(id), BTreeMap::from([(Party::System, mark)])).await
         }
-        Call::Document(version, Some(body)) => store
-            .documents
-            .put("kind", &n.to_string(), version, body)
-            .await
-            .map(drop),
+        Call::Document(version, Some(body)) => {
+            store.documents.put("kind", &n.to_string(), version, body).await.map(drop)
+        }
         Call::Document(version, None) => {
-            store
-                .documents
-                .delete("kind", &n.to_string(), version)
-                .await
+            store.documents.delete("kind", &n.to_string(), version).await
         }
     };
     match outcome {

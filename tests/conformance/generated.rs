@@ -132,11 +132,7 @@ struct Side {
 impl Side {
     fn new(kind: Kind) -> Self {
         let subject = Some(Subject::new(kind));
-        Self {
-            subject,
-            claims: Vec::new(),
-            tails: BTreeMap::new(),
-        }
+        Self { subject, claims: Vec::new(), tails: BTreeMap::new() }
     }
 
     /// Makes a call and answers what can be compared.
@@ -163,21 +159,14 @@ impl Side {
             Call::Claim { chat: n } => {
                 let claimed = store.log.claim(chat(n)).await;
                 if let Ok(claimed) = claimed {
-                    let newest = self
-                        .claims
-                        .iter()
-                        .all(|old| old.epoch != claimed.claim.epoch);
+                    let newest = self.claims.iter().all(|old| old.epoch != claimed.claim.epoch);
                     self.claims.push(claimed.claim);
                     self.tails.insert(chat(n), claimed.tail);
                     return format!("{} {newest}", claimed.tail);
                 }
                 format!("{claimed:?}")
             }
-            Call::Append {
-                claim,
-                skip,
-                events,
-            } => {
+            Call::Append { claim, skip, events } => {
                 let Some(claim) = self.claims.get(claim % self.claims.len().max(1)).copied() else {
                     return String::new();
                 };
@@ -190,11 +179,7 @@ impl Side {
                 }
                 format!("{answer:?}")
             }
-            Call::Read {
-                chat: n,
-                from,
-                limit,
-            } => {
+            Call::Read { chat: n, from, limit } => {
                 format!("{:?}", store.log.read(chat(n), from, limit).await)
             }
             Call::PutOpen { chat: n, since } => {
@@ -208,49 +193,27 @@ impl Side {
             Call::Scan { after, limit } => {
                 format!("{:?}", store.open_chats.scan(after.map(chat), limit).await)
             }
-            Call::Open {
-                customer: who,
-                command: id,
-                chat: n,
-                after,
-            } => {
+            Call::Open { customer: who, command: id, chat: n, after } => {
                 let (talks, id) = (&store.conversations, command(&format!("c{id}")));
                 let (who, after) = (customer(who), after.map(chat));
-                format!(
-                    "{:?}",
-                    talks.claim_open(channel(1), who, &id, chat(n), after).await
-                )
+                format!("{:?}", talks.claim_open(channel(1), who, &id, chat(n), after).await)
             }
             Call::Latest { customer: who } => {
-                format!(
-                    "{:?}",
-                    store.conversations.latest(channel(1), customer(who)).await
-                )
+                format!("{:?}", store.conversations.latest(channel(1), customer(who)).await)
             }
             Call::Save { user: n, lapses } => {
-                let record = OperatorRecord {
-                    lapses_in_row: lapses,
-                    ..OperatorRecord::default()
-                };
+                let record = OperatorRecord { lapses_in_row: lapses, ..OperatorRecord::default() };
                 format!("{:?}", store.operators.save(user(n), record).await)
             }
             Call::Load { user: n } => format!("{:?}", store.operators.load(user(n)).await),
-            Call::Raise {
-                chat: n,
-                party: who,
-                delivered,
-                read,
-            } => {
+            Call::Raise { chat: n, party: who, delivered, read } => {
                 let marks = BTreeMap::from([(party(who), Watermark { delivered, read })]);
                 format!("{:?}", store.watermarks.raise(chat(n), marks).await)
             }
             Call::Marks { chat: n } => format!("{:?}", store.watermarks.load(chat(n)).await),
             Call::Put { id, expected, body } => {
                 let id = id.to_string();
-                format!(
-                    "{:?}",
-                    store.documents.put("kind", &id, expected, body).await
-                )
+                format!("{:?}", store.documents.put("kind", &id, expected, body).await)
             }
             Call::Get { id } => {
                 format!("{:?}", store.documents.get("kind", &id.to_string()).await)
@@ -261,10 +224,7 @@ impl Side {
             }
             Call::List { after, limit } => {
                 let after = after.map(|id| id.to_string());
-                format!(
-                    "{:?}",
-                    store.documents.list("kind", after.as_deref(), limit).await
-                )
+                format!("{:?}", store.documents.list("kind", after.as_deref(), limit).await)
             }
         }
     }

@@ -97,12 +97,8 @@ fn life(rig: &Rig, expected: &mut Expected, rng: &mut Rng, tally: &Tally) -> Res
 
 fn end(sqlite: Arc<SqliteStore>, rig: &Rig, rng: &mut Rng, tally: &Tally) {
     let counters = sqlite.counters();
-    tally
-        .folds
-        .fetch_add(usize::from(counters.folded() > 0), Relaxed);
-    tally
-        .checkpoints
-        .fetch_add(counters.checkpoints() as usize, Relaxed);
+    tally.folds.fetch_add(usize::from(counters.folded() > 0), Relaxed);
+    tally.checkpoints.fetch_add(counters.checkpoints() as usize, Relaxed);
     let alive = rig.disk.powered();
     if alive && rng.one_in(2) {
         rig.disk.cut_power();
@@ -135,9 +131,7 @@ fn seed(seed: u64, synchronous: Synchronous, tally: &Tally) -> Result<(), Violat
         }
     }
     rig.disk.restart(&mut rng);
-    let sqlite = rig
-        .open()
-        .map_err(|error| format!("does not open: {error}"))?;
+    let sqlite = rig.open().map_err(|error| format!("does not open: {error}"))?;
     block_on(expected.verify(&sqlite.store(), tally))
 }
 
@@ -145,11 +139,7 @@ fn seed(seed: u64, synchronous: Synchronous, tally: &Tally) -> Result<(), Violat
 fn run_seeds(seeds: u64, synchronous: Synchronous, tally: &Tally) -> Vec<(u64, Violation)> {
     let half = |rest: u64| {
         let seeds = (0..seeds).filter(move |seed| seed % 2 == rest);
-        seeds.filter_map(|n| {
-            seed(n, synchronous, tally)
-                .err()
-                .map(|violation| (n, violation))
-        })
+        seeds.filter_map(|n| seed(n, synchronous, tally).err().map(|violation| (n, violation)))
     };
     std::thread::scope(|scope| {
         let odd = scope.spawn(|| half(1).collect::<Vec<_>>());
@@ -164,12 +154,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
     let tally = Tally::default();
     let broken = run_seeds(SEEDS, Synchronous::Full, &tally);
     println!("{SEEDS} seeds: {tally:?}");
-    assert!(
-        broken.is_empty(),
-        "{} seeds broke, first: {:?}",
-        broken.len(),
-        broken.first()
-    );
+    assert!(broken.is_empty(), "{} seeds broke, first: {:?}", broken.len(), broken.first());
     // A run that never met these would prove little.
     let Tally {
         cut_at_open,
@@ -204,14 +189,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
 fn without_syncs_the_same_check_finds_losses() {
     let tally = Tally::default();
     let broken = run_seeds(SEEDS_WITHOUT_SYNC, Synchronous::Off, &tally);
-    println!(
-        "synchronous=OFF broke {} of {SEEDS_WITHOUT_SYNC} seeds",
-        broken.len()
-    );
+    println!("synchronous=OFF broke {} of {SEEDS_WITHOUT_SYNC} seeds", broken.len());
     println!("the first: {:?}", broken.first());
-    assert!(
-        broken.len() as u64 > SEEDS_WITHOUT_SYNC / 2,
-        "{} broke",
-        broken.len()
-    );
+    assert!(broken.len() as u64 > SEEDS_WITHOUT_SYNC / 2, "{} broke", broken.len());
 }

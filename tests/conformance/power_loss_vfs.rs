@@ -80,10 +80,7 @@ impl Open {
 pub fn mount(folder: &Path, disk: &Arc<Disk>) -> Mount {
     register();
     let folder = folder.to_str().unwrap().to_owned();
-    let mounted = Mounted {
-        disk: Arc::clone(disk),
-        shared: Arc::default(),
-    };
+    let mounted = Mounted { disk: Arc::clone(disk), shared: Arc::default() };
     DISKS.lock().unwrap().insert(folder.clone(), mounted);
     Mount(folder)
 }
@@ -261,11 +258,7 @@ unsafe extern "C" fn x_read(
 ) -> c_int {
     let open = unsafe { opened(file) };
     let to = unsafe { std::slice::from_raw_parts_mut(to.cast::<u8>(), len as usize) };
-    match open
-        .mounted
-        .disk
-        .read(open.life, &open.name, at as usize, to)
-    {
+    match open.mounted.disk.read(open.life, &open.name, at as usize, to) {
         Ok(read) if read == to.len() => ffi::SQLITE_OK,
         Ok(read) => {
             // SQLite wants what is missing as zeros.
@@ -284,19 +277,13 @@ unsafe extern "C" fn x_write(
 ) -> c_int {
     let open = unsafe { opened(file) };
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), len as usize) };
-    let written = open
-        .mounted
-        .disk
-        .write(open.life, &open.name, at as usize, bytes);
+    let written = open.mounted.disk.write(open.life, &open.name, at as usize, bytes);
     code(written, ffi::SQLITE_IOERR_WRITE)
 }
 
 unsafe extern "C" fn x_truncate(file: *mut ffi::sqlite3_file, len: ffi::sqlite3_int64) -> c_int {
     let open = unsafe { opened(file) };
-    let done = open
-        .mounted
-        .disk
-        .truncate(open.life, &open.name, len as usize);
+    let done = open.mounted.disk.truncate(open.life, &open.name, len as usize);
     code(done, ffi::SQLITE_IOERR_TRUNCATE)
 }
 
@@ -341,11 +328,7 @@ unsafe extern "C" fn x_lock(file: *mut ffi::sqlite3_file, level: c_int) -> c_int
             _ => own,
         };
         shared.locks.insert(id, granted.max(own));
-        if granted.max(own) >= level {
-            ffi::SQLITE_OK
-        } else {
-            ffi::SQLITE_BUSY
-        }
+        if granted.max(own) >= level { ffi::SQLITE_OK } else { ffi::SQLITE_BUSY }
     })
 }
 
@@ -357,12 +340,8 @@ unsafe extern "C" fn x_unlock(file: *mut ffi::sqlite3_file, level: c_int) -> c_i
 
 unsafe extern "C" fn x_check_reserved_lock(file: *mut ffi::sqlite3_file, out: *mut c_int) -> c_int {
     let open = unsafe { opened(file) };
-    let reserved = open.shared(|shared| {
-        shared
-            .locks
-            .values()
-            .any(|one| *one >= ffi::SQLITE_LOCK_RESERVED)
-    });
+    let reserved =
+        open.shared(|shared| shared.locks.values().any(|one| *one >= ffi::SQLITE_LOCK_RESERVED));
     unsafe { *out = reserved.into() };
     ffi::SQLITE_OK
 }
@@ -391,9 +370,7 @@ unsafe extern "C" fn x_shm_map(
     let memory = open.shared(|shared| {
         shared.mapped += usize::from(first);
         while extend != 0 && shared.regions.len() <= region as usize {
-            shared
-                .regions
-                .push(vec![0; size as usize / 8].into_boxed_slice());
+            shared.regions.push(vec![0; size as usize / 8].into_boxed_slice());
         }
         let region = shared.regions.get_mut(region as usize);
         region.map_or(std::ptr::null_mut(), |region| region.as_mut_ptr())
@@ -429,17 +406,11 @@ unsafe extern "C" fn x_shm_lock(
                 return true;
             }
             let free = slots.iter().all(|slot| *slot >= 0);
-            slots
-                .iter_mut()
-                .filter(|_| free)
-                .for_each(|slot| *slot += 1);
+            slots.iter_mut().filter(|_| free).for_each(|slot| *slot += 1);
             return free;
         }
         let free = slots.iter().all(|slot| *slot == 0);
-        slots
-            .iter_mut()
-            .filter(|_| free)
-            .for_each(|slot| *slot = -1);
+        slots.iter_mut().filter(|_| free).for_each(|slot| *slot = -1);
         free
     });
     if !granted {

@@ -48,12 +48,7 @@ impl Rig {
         if kind == Kind::SqliteOnOurDisk {
             options.vfs = Some(VFS.to_owned());
         }
-        Self {
-            _mount: mount(folder.path(), &disk),
-            options,
-            disk,
-            folder,
-        }
+        Self { _mount: mount(folder.path(), &disk), options, disk, folder }
     }
 
     pub fn open(&self) -> Result<Arc<SqliteStore>, OpenError> {
@@ -66,18 +61,12 @@ impl Subject {
         match kind {
             Kind::Memory => {
                 let memory = MemoryStore::new();
-                Self {
-                    store: memory.store(),
-                    back: Back::Memory(memory),
-                }
+                Self { store: memory.store(), back: Back::Memory(memory) }
             }
             Kind::Sqlite | Kind::SqliteOnOurDisk => {
                 let rig = Rig::new(kind);
                 let store = rig.open().unwrap().store();
-                Self {
-                    store,
-                    back: Back::Sqlite(rig),
-                }
+                Self { store, back: Back::Sqlite(rig) }
             }
         }
     }
@@ -89,17 +78,11 @@ impl Subject {
         match back {
             Back::Memory(memory) => {
                 memory.restart();
-                Self {
-                    store: memory.store(),
-                    back: Back::Memory(memory),
-                }
+                Self { store: memory.store(), back: Back::Memory(memory) }
             }
             Back::Sqlite(rig) => {
                 let store = rig.open().unwrap().store();
-                Self {
-                    store,
-                    back: Back::Sqlite(rig),
-                }
+                Self { store, back: Back::Sqlite(rig) }
             }
         }
     }
@@ -107,8 +90,5 @@ impl Subject {
 
 /// Runs a test to its end on one thread.
 pub fn block_on<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread()
-        .build()
-        .unwrap()
-        .block_on(test)
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
 }

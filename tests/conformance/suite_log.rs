@@ -29,15 +29,9 @@ pub async fn a_later_claim_fences_the_earlier(subject: Subject) {
     let new = log.claim(chat(1)).await.unwrap();
     assert!(new.claim.epoch > old.epoch);
     assert_eq!(new.tail, 1);
-    assert_eq!(
-        log.append(old, messages(2..=2)).await,
-        Err(AppendError::Fenced)
-    );
+    assert_eq!(log.append(old, messages(2..=2)).await, Err(AppendError::Fenced));
     log.append(new.claim, messages(2..=2)).await.unwrap();
-    assert_eq!(
-        log.append(old, messages(3..=3)).await,
-        Err(AppendError::Fenced)
-    );
+    assert_eq!(log.append(old, messages(3..=3)).await, Err(AppendError::Fenced));
     assert_eq!(log.read(chat(1), 1, 10).await.unwrap(), messages(1..=2));
     assert_eq!(log.claim(chat(1)).await.unwrap().tail, 2);
 }
@@ -62,39 +56,22 @@ pub async fn a_claim_fences_what_is_under_way(subject: Subject) {
             Err(AppendError::Fenced) => assert_eq!(claimed.tail, 0),
             Err(error) => panic!("{error}"),
         }
-        assert_eq!(
-            log.read(chat, 1, 9).await.unwrap(),
-            messages(1..=claimed.tail)
-        );
+        assert_eq!(log.read(chat, 1, 9).await.unwrap(), messages(1..=claimed.tail));
     }
 }
 
 pub async fn claims_die_with_the_process(subject: Subject) {
     let old = subject.store.log.claim(chat(1)).await.unwrap().claim;
     let other = subject.store.log.claim(chat(2)).await.unwrap().claim;
-    subject
-        .store
-        .log
-        .append(old, messages(1..=3))
-        .await
-        .unwrap();
+    subject.store.log.append(old, messages(1..=3)).await.unwrap();
     let subject = subject.restart();
     let log = &subject.store.log;
-    assert_eq!(
-        log.append(old, messages(4..=4)).await,
-        Err(AppendError::Fenced)
-    );
-    assert_eq!(
-        log.append(other, messages(1..=1)).await,
-        Err(AppendError::Fenced)
-    );
+    assert_eq!(log.append(old, messages(4..=4)).await, Err(AppendError::Fenced));
+    assert_eq!(log.append(other, messages(1..=1)).await, Err(AppendError::Fenced));
     let new = log.claim(chat(1)).await.unwrap();
     assert!(new.claim.epoch > old.epoch);
     assert_eq!(new.tail, 3);
-    assert_eq!(
-        log.append(old, messages(4..=4)).await,
-        Err(AppendError::Fenced)
-    );
+    assert_eq!(log.append(old, messages(4..=4)).await, Err(AppendError::Fenced));
     assert_eq!(log.read(chat(1), 1, 10).await.unwrap(), messages(1..=3));
 }
 
@@ -109,20 +86,11 @@ pub async fn what_does_not_continue_the_log_is_a_conflict(subject: Subject) {
     assert_eq!(log.append(claim, messages([3, 3])).await, conflict(2, 3));
     assert_eq!(log.append(claim, vec![]).await, conflict(2, 0));
     assert_eq!(log.append(claim, messages([0])).await, conflict(2, 0));
-    assert_eq!(
-        log.append(claim, messages([u64::MAX])).await,
-        conflict(2, u64::MAX)
-    );
+    assert_eq!(log.append(claim, messages([u64::MAX])).await, conflict(2, u64::MAX));
     assert_eq!(log.read(chat(1), 1, 10).await.unwrap(), messages(1..=2));
     log.append(claim, messages(3..=3)).await.unwrap();
-    let made_up = Claim {
-        chat: chat(9),
-        epoch: claim.epoch,
-    };
-    assert_eq!(
-        log.append(made_up, messages(1..=1)).await,
-        Err(AppendError::Fenced)
-    );
+    let made_up = Claim { chat: chat(9), epoch: claim.epoch };
+    assert_eq!(log.append(made_up, messages(1..=1)).await, Err(AppendError::Fenced));
 }
 
 pub async fn one_bad_append_fails_alone(subject: Subject) {
@@ -150,9 +118,7 @@ pub async fn a_long_chat_is_read_by_pages(subject: Subject) {
     let claim = log.claim(chat(1)).await.unwrap().claim;
     for page in 0..20 {
         let first = page * 100 + 1;
-        log.append(claim, messages(first..first + 100))
-            .await
-            .unwrap();
+        log.append(claim, messages(first..first + 100)).await.unwrap();
         let other = log.claim(chat(u128::from(page) + 2)).await.unwrap().claim;
         log.append(other, messages(1..=1)).await.unwrap();
     }
@@ -168,10 +134,7 @@ pub async fn a_long_chat_is_read_by_pages(subject: Subject) {
         read.extend(page);
     }
     assert_eq!(read, messages(1..=2_000));
-    assert_eq!(
-        log.read(chat(1), 1_990, 5).await.unwrap(),
-        messages(1_990..1_995)
-    );
+    assert_eq!(log.read(chat(1), 1_990, 5).await.unwrap(), messages(1_990..1_995));
     assert_eq!(log.read(chat(1), 1, usize::MAX).await.unwrap().len(), 2_000);
 }
 

@@ -32,39 +32,21 @@ fn fill(sqlite: Arc<SqliteStore>) -> u64 {
         let claim = store.log.claim(chat(1)).await.unwrap().claim;
         let (acknowledged, error) = append_until_refused(&store, claim).await;
         // Unavailable, when it was a checkpoint or a fold behind the last answer that failed.
-        let refused = matches!(
-            error,
-            AppendError::Unknown { .. } | AppendError::Unavailable { .. }
-        );
+        let refused =
+            matches!(error, AppendError::Unknown { .. } | AppendError::Unavailable { .. });
         assert!(refused, "{error}");
         let reason = failure.borrow().as_ref().unwrap().to_string();
-        assert!(
-            reason.contains("full") && reason.contains("free some space"),
-            "{reason}"
-        );
+        assert!(reason.contains("full") && reason.contains("free some space"), "{reason}");
         for _ in 0..3 {
             let again = store.log.append(claim, messages([acknowledged + 1])).await;
-            assert!(
-                matches!(again, Err(AppendError::Unavailable { .. })),
-                "{again:?}"
-            );
+            assert!(matches!(again, Err(AppendError::Unavailable { .. })), "{again:?}");
             let claim = store.log.claim(chat(1)).await;
-            assert!(
-                matches!(claim, Err(StoreError::Unavailable { .. })),
-                "{claim:?}"
-            );
+            assert!(matches!(claim, Err(StoreError::Unavailable { .. })), "{claim:?}");
             let begun = store.processes.begin().await;
-            assert!(
-                matches!(begun, Err(StoreError::Unavailable { .. })),
-                "{begun:?}"
-            );
+            assert!(matches!(begun, Err(StoreError::Unavailable { .. })), "{begun:?}");
         }
         let read = store.log.read(chat(1), 1, 10_000).await.unwrap();
-        assert_eq!(
-            read.len() as u64,
-            acknowledged,
-            "what is durable can still be read"
-        );
+        assert_eq!(read.len() as u64, acknowledged, "what is durable can still be read");
         acknowledged
     })
 }
@@ -154,27 +136,17 @@ fn a_failed_sync_is_never_tried_again() {
                 outcome = store.log.append(claim, messages([seq])).await;
             }
             let next = store.log.append(claim, messages([seq])).await;
-            assert!(
-                matches!(next, Err(AppendError::Unavailable { .. })),
-                "{next:?}"
-            );
+            assert!(matches!(next, Err(AppendError::Unavailable { .. })), "{next:?}");
             seq - 1
         });
         drop(store);
         assert!(failure.borrow().is_some());
-        assert_eq!(
-            rig.disk.syncs_after_failure(),
-            Some(0),
-            "after {round} appends"
-        );
+        assert_eq!(rig.disk.syncs_after_failure(), Some(0), "after {round} appends");
         rig.disk.cut_power();
         rig.disk.restart(&mut Rng::new(round));
         let store = rig.open().unwrap().store();
         let tail = block_on(store.log.claim(chat(1))).unwrap().tail;
-        assert!(
-            (acknowledged..=acknowledged + 1).contains(&tail),
-            "{acknowledged} {tail}"
-        );
+        assert!((acknowledged..=acknowledged + 1).contains(&tail), "{acknowledged} {tail}");
     }
 }
 
@@ -202,10 +174,7 @@ fn what_waits_is_committed_as_one() {
         for _ in 0..200 {
             tokio::task::yield_now().await;
         }
-        assert!(
-            !first.is_finished(),
-            "nothing is acknowledged before its sync"
-        );
+        assert!(!first.is_finished(), "nothing is acknowledged before its sync");
         rig.disk.release_syncs();
         first.await.unwrap().unwrap();
         for append in rest {
@@ -303,11 +272,7 @@ fn the_models_faults_do_what_they_say() {
         memory.fail_next(FaultAt::Append, Fault::LateWrite);
         assert!(store.log.append(claim, messages([4])).await.is_err());
         assert_eq!(store.log.claim(chat(1)).await.unwrap().tail, 3);
-        assert_eq!(
-            (memory.land_late(), tail().await),
-            (0, 3),
-            "its claim is dead"
-        );
+        assert_eq!((memory.land_late(), tail().await), (0, 3), "its claim is dead");
 
         memory.fail_next(FaultAt::Processes, Fault::UnknownAfterWrite);
         assert!(store.processes.begin().await.is_err());

@@ -479,6 +479,7 @@ impl World {
                 continue;
             };
             let free = live.standing() == Standing::Free && live.free_in(at.queue) > 0;
+            let free = free && now > live.idle_since().0 + 500;
             let cooled = at.refused_by.values().all(|refused| now > refused.0 + 3_500);
             let excluded = excluded(queue, *operator, &at.refused_by, self.now());
             assert!(

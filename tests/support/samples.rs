@@ -48,9 +48,7 @@ pub fn message(seq: Seq, text: &str) -> Recorded {
 /// Messages at these positions, each with a text that names it.
 #[allow(dead_code, reason = "the benchmark makes one at a time")]
 pub fn messages(seqs: impl IntoIterator<Item = Seq>) -> Vec<Recorded> {
-    seqs.into_iter()
-        .map(|seq| message(seq, &format!("text of {seq}")))
-        .collect()
+    seqs.into_iter().map(|seq| message(seq, &format!("text of {seq}"))).collect()
 }
 
 /// A waiting chat.

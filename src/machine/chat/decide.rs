@@ -571,9 +571,8 @@ fn assigned_at(known: Lookup) -> Option<Result<AssignedAt, Refusal>> {
 /// By whom and by which id a call is known again, and what it says.
 fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
     match call {
-        ChatCall::Open { customer, command, .. } => {
-            Some((Party::Customer(*customer), command, Fingerprint::of("open")))
-        }
+        // An opened chat answers every `Open` of its customer alike.
+        ChatCall::Open { .. } => None,
         ChatCall::Send { by, id, text } => Some((by.party, id, Fingerprint::of(("send", text)))),
         ChatCall::Continue { .. } => None,
         ChatCall::End { by, command } => Some((by.party, command, Fingerprint::of("end"))),

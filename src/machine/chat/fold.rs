@@ -69,6 +69,9 @@ pub struct Chat {
     pub(super) had_operator: bool,
     pub(super) transfer: Option<Transfer>,
     pub(super) continued_in: Option<ChatId>,
+    /// The positions of the messages, and whether the customer wrote them; for counting what is
+    /// unread. At most [`CHAT_EVENTS_MAX`](crate::domain::limits::CHAT_EVENTS_MAX).
+    messages: Vec<(Seq, bool)>,
     pub(super) answers: Answers,
     /// Those whom an earlier place concerned: told again after a crash, in which what they were
     /// owed was forgotten. Least recent first.
@@ -97,6 +100,7 @@ impl Chat {
             had_operator: false,
             transfer: None,
             continued_in: None,
+            messages: Vec::new(),
             answers: Answers::default(),
             former: VecDeque::new(),
         }
@@ -184,6 +188,14 @@ impl Chat {
         })
     }
 
+    /// How many messages of the other side a participant has not read, who has read up to `read`.
+    pub fn unread(&self, party: Party, read: Seq) -> u64 {
+        let customer = matches!(party, Party::Customer(_));
+        let after = self.messages.partition_point(|(seq, _)| *seq <= read);
+        let others = self.messages[after..].iter().filter(|(_, by)| *by != customer);
+        others.count() as u64
+    }
+
     /// All whom the present place and the latest former places concern.
     pub fn concerned(&self) -> Vec<Peer> {
         let mut peers: Vec<Peer> = self.former.iter().copied().collect();
@@ -202,7 +214,9 @@ impl Chat {
         self.tail = recorded.seq;
         self.last_at = recorded.at;
         match &recorded.event {
-            ChatEvent::Opened { channel, customer, command, priority, continues } => {
+            // Its command is looked up where conversations are claimed: a message that opens a
+            // chat carries the same id into it.
+            ChatEvent::Opened { channel, customer, priority, continues, .. } => {
                 self.since = recorded.at;
                 self.priority = *priority;
                 self.opened = Some(Opened {
@@ -211,10 +225,10 @@ impl Chat {
                     at: recorded.at,
                     continues: *continues,
                 });
-                self.done(Party::Customer(*customer), command, Fingerprint::of("open"), recorded);
             }
             ChatEvent::Message { from, id, text } => {
                 self.done(*from, id, Fingerprint::of(("send", text)), recorded);
+                self.messages.push((recorded.seq, matches!(from, Party::Customer(_))));
                 if let (Some(Place::Assigned { owner, begun }), Party::User(user)) =
                     (&mut self.place, from)
                 {

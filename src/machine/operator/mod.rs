@@ -349,6 +349,11 @@ impl Operator {
         &self.invites
     }
 
+    /// Since when it has neither gained nor lost a chat nor become available.
+    pub fn idle_since(&self) -> Timestamp {
+        self.idle_since
+    }
+
     /// Whether its slots are known.
     pub fn is_live(&self) -> bool {
         self.stage == Stage::Live

@@ -74,12 +74,10 @@ pub enum RecordError {
 impl From<RecordError> for StoreError {
     fn from(error: RecordError) -> Self {
         match error {
-            RecordError::Damaged { .. } | RecordError::Newer { .. } => Self::Damaged {
-                reason: error.to_string(),
-            },
-            RecordError::Unwritable { .. } => Self::Unavailable {
-                reason: error.to_string(),
-            },
+            RecordError::Damaged { .. } | RecordError::Newer { .. } => {
+                Self::Damaged { reason: error.to_string() }
+            }
+            RecordError::Unwritable { .. } => Self::Unavailable { reason: error.to_string() },
         }
     }
 }
@@ -151,20 +149,14 @@ pub fn seal_as(slot: Slot<'_>, version: u16, body: &[u8]) -> Vec<u8> {
 /// Checks the envelope and answers the body. Errors when the checksum does not fit the bytes and
 /// the place, or when a newer release wrote it.
 pub fn unseal<'a>(slot: Slot<'_>, sealed: &'a [u8]) -> Result<&'a [u8], RecordError> {
-    let damaged = |what: String| RecordError::Damaged {
-        place: slot.to_string(),
-        what,
-    };
+    let damaged = |what: String| RecordError::Damaged { place: slot.to_string(), what };
     let Some((crc, covered)) = sealed.split_first_chunk::<CHECKSUM_BYTES>() else {
         return Err(damaged(format!("{} bytes are too few", sealed.len())));
     };
     let Some((version, body)) = covered.split_first_chunk::<2>() else {
         return Err(damaged(format!("{} bytes are too few", sealed.len())));
     };
-    let (stored, computed) = (
-        u32::from_le_bytes(*crc),
-        slot.checksum(crc32c::crc32c(covered)),
-    );
+    let (stored, computed) = (u32::from_le_bytes(*crc), slot.checksum(crc32c::crc32c(covered)));
     if stored != computed {
         return Err(damaged(format!(
             "its checksum is {stored:08x}, its bytes make {computed:08x}"
@@ -173,10 +165,7 @@ pub fn unseal<'a>(slot: Slot<'_>, sealed: &'a [u8]) -> Result<&'a [u8], RecordEr
     match u16::from_le_bytes(*version) {
         0 => Err(damaged("format 0 was never written".to_owned())),
         1..=FORMAT_VERSION => Ok(body),
-        found => Err(RecordError::Newer {
-            place: slot.to_string(),
-            found,
-        }),
+        found => Err(RecordError::Newer { place: slot.to_string(), found }),
     }
 }
 
@@ -191,41 +180,27 @@ fn encode<T: Serialize>(slot: Slot<'_>, record: &T) -> Result<Vec<u8>, RecordErr
 fn decode<T: DeserializeOwned>(slot: Slot<'_>, sealed: &[u8]) -> Result<T, RecordError> {
     serde_json::from_slice(unseal(slot, sealed)?).map_err(|error| {
         // serde's own text may quote a value, and values are what customers wrote.
-        let what = format!(
-            "its body is no record (byte {} of line {})",
-            error.column(),
-            error.line()
-        );
-        RecordError::Damaged {
-            place: slot.to_string(),
-            what,
-        }
+        let what =
+            format!("its body is no record (byte {} of line {})", error.column(), error.line());
+        RecordError::Damaged { place: slot.to_string(), what }
     })
 }
 
 /// A value that was read but that the domain refuses.
 fn refused(slot: Slot<'_>, error: impl std::fmt::Display) -> RecordError {
-    RecordError::Damaged {
-        place: slot.to_string(),
-        what: error.to_string(),
-    }
+    RecordError::Damaged { place: slot.to_string(), what: error.to_string() }
 }
 
 /// The stored form of one event of a chat.
 pub fn encode_event(chat: ChatId, recorded: &Recorded) -> Result<Vec<u8>, RecordError> {
-    encode(
-        Slot::Event(chat, recorded.seq),
-        &RecordedRecord::from(recorded),
-    )
+    encode(Slot::Event(chat, recorded.seq), &RecordedRecord::from(recorded))
 }
 
 /// Reads the event that stands at `seq` in the log of `chat`.
 pub fn decode_event(chat: ChatId, seq: Seq, sealed: &[u8]) -> Result<Recorded, RecordError> {
     let slot = Slot::Event(chat, seq);
     let record: RecordedRecord = decode(slot, sealed)?;
-    record
-        .into_domain(seq)
-        .map_err(|error| refused(slot, error))
+    record.into_domain(seq).map_err(|error| refused(slot, error))
 }
 
 /// The stored form of an open chat, without its mark, which changes on its own.

@@ -34,10 +34,7 @@ fn party() -> impl Strategy<Value = Party> {
 }
 
 fn text() -> impl Strategy<Value = MessageText> {
-    let odd = prop_oneof![
-        any::<String>(),
-        Just("\0\u{1F600}\"\\\n\u{2028}".to_owned())
-    ];
+    let odd = prop_oneof![any::<String>(), Just("\0\u{1F600}\"\\\n\u{2028}".to_owned())];
     odd.prop_filter_map("not empty", |text| MessageText::new(&text).ok())
 }
 
@@ -62,12 +59,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
 }
 
 fn decision() -> impl Strategy<Value = Decision> {
-    let rules = vec![
-        Rule::ToAll,
-        Rule::LeastLoaded,
-        Rule::LongestIdle,
-        Rule::Manual,
-    ];
+    let rules = vec![Rule::ToAll, Rule::LeastLoaded, Rule::LongestIdle, Rule::Manual];
     let standing = prop::sample::select(STANDINGS.to_vec());
     (
         prop::sample::select(rules),
@@ -76,15 +68,13 @@ fn decision() -> impl Strategy<Value = Decision> {
         people(),
         prop::collection::btree_map(standing, any::<u32>(), 0..13),
     )
-        .prop_map(
-            |(rule, config_version, trigger, runners_up, standings)| Decision {
-                rule,
-                config_version,
-                trigger,
-                runners_up,
-                standings,
-            },
-        )
+        .prop_map(|(rule, config_version, trigger, runners_up, standings)| Decision {
+            rule,
+            config_version,
+            trigger,
+            runners_up,
+            standings,
+        })
 }
 
 fn cause() -> impl Strategy<Value = PlacedCause> {
@@ -138,13 +128,7 @@ fn event() -> impl Strategy<Value = ChatEvent> {
             prop::option::of(ids(ChatId::from_u128)),
         )
             .prop_map(|(channel, customer, command, priority, continues)| {
-                ChatEvent::Opened {
-                    channel,
-                    customer,
-                    command,
-                    priority,
-                    continues,
-                }
+                ChatEvent::Opened { channel, customer, command, priority, continues }
             }),
         (party(), command(), text()).prop_map(|(from, id, text)| ChatEvent::Message {
             from,
@@ -152,32 +136,19 @@ fn event() -> impl Strategy<Value = ChatEvent> {
             text
         }),
         (placement(), ids(QueueId::from_u128), cause()).prop_map(|(placement, queue, cause)| {
-            ChatEvent::Placed {
-                placement,
-                queue,
-                cause,
-            }
+            ChatEvent::Placed { placement, queue, cause }
         }),
-        (
-            placement(),
-            offer(),
-            reach(),
-            people(),
-            at(),
-            any::<u64>(),
-            decision()
-        )
-            .prop_map(
-                |(placement, offer, reach, to, expires_at, process, decision)| ChatEvent::Offered {
-                    placement,
-                    offer,
-                    reach,
-                    to,
-                    expires_at,
-                    process,
-                    decision,
-                }
-            ),
+        (placement(), offer(), reach(), people(), at(), any::<u64>(), decision()).prop_map(
+            |(placement, offer, reach, to, expires_at, process, decision)| ChatEvent::Offered {
+                placement,
+                offer,
+                reach,
+                to,
+                expires_at,
+                process,
+                decision,
+            }
+        ),
         (offer(), people()).prop_map(|(offer, to)| ChatEvent::OfferWidened { offer, to }),
         (offer(), user(), command()).prop_map(|(offer, operator, command)| ChatEvent::Declined {
             offer,
@@ -185,18 +156,10 @@ fn event() -> impl Strategy<Value = ChatEvent> {
             command
         }),
         (offer(), user(), withdraw()).prop_map(|(offer, operator, reason)| {
-            ChatEvent::OfferNarrowed {
-                offer,
-                operator,
-                reason,
-            }
+            ChatEvent::OfferNarrowed { offer, operator, reason }
         }),
         (placement(), offer(), offer_end()).prop_map(|(placement, offer, how)| {
-            ChatEvent::OfferEnded {
-                placement,
-                offer,
-                how,
-            }
+            ChatEvent::OfferEnded { placement, offer, how }
         }),
         (placement(), user(), assigned_how(), command()).prop_map(
             |(placement, operator, how, command)| ChatEvent::Assigned {
@@ -216,10 +179,8 @@ fn event() -> impl Strategy<Value = ChatEvent> {
                 expires_at
             }
         ),
-        (offer(), failure()).prop_map(|(reservation, reason)| ChatEvent::TransferFailed {
-            reservation,
-            reason
-        }),
+        (offer(), failure())
+            .prop_map(|(reservation, reason)| ChatEvent::TransferFailed { reservation, reason }),
         (placement(), party(), prop::option::of(command()), outcome()).prop_map(
             |(placement, by, command, outcome)| ChatEvent::Ended {
                 placement,

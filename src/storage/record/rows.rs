@@ -29,20 +29,9 @@ pub(super) struct OpenChatRecord {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum PlaceRecord {
     Waiting,
-    Offered {
-        id: Uuid,
-        reach: ReachRecord,
-        to: Vec<Uuid>,
-        expires_at: u64,
-    },
-    Assigned {
-        owner: Uuid,
-        begun: bool,
-    },
-    Ended {
-        outcome: OutcomeRecord,
-        by: PartyRecord,
-    },
+    Offered { id: Uuid, reach: ReachRecord, to: Vec<Uuid>, expires_at: u64 },
+    Assigned { owner: Uuid, begun: bool },
+    Ended { outcome: OutcomeRecord, by: PartyRecord },
 }
 
 impl From<&OpenChat> for OpenChatRecord {
@@ -73,9 +62,7 @@ impl OpenChatRecord {
             placement: self.placement,
             priority: Priority::new(self.priority).map_err(|error| error.to_string())?,
             since: Timestamp(self.since),
-            refused_by: refusals
-                .map(|(user, at)| (UserId(user), Timestamp(at)))
-                .collect(),
+            refused_by: refusals.map(|(user, at)| (UserId(user), Timestamp(at))).collect(),
             place: self.place.map(Place::from),
             next_deadline: self.next_deadline.map(Timestamp),
             moving,
@@ -93,14 +80,10 @@ impl From<&Place> for PlaceRecord {
                 to: offer.to.iter().map(|user| user.0).collect(),
                 expires_at: offer.expires_at.0,
             },
-            Place::Assigned { owner, begun } => Self::Assigned {
-                owner: owner.0,
-                begun: *begun,
-            },
-            Place::Ended { outcome, by } => Self::Ended {
-                outcome: (*outcome).into(),
-                by: (*by).into(),
-            },
+            Place::Assigned { owner, begun } => Self::Assigned { owner: owner.0, begun: *begun },
+            Place::Ended { outcome, by } => {
+                Self::Ended { outcome: (*outcome).into(), by: (*by).into() }
+            }
         }
     }
 }
@@ -109,25 +92,18 @@ impl From<PlaceRecord> for Place {
     fn from(record: PlaceRecord) -> Self {
         match record {
             PlaceRecord::Waiting => Self::Waiting,
-            PlaceRecord::Offered {
-                id,
-                reach,
-                to,
-                expires_at,
-            } => Self::Offered(Offer {
+            PlaceRecord::Offered { id, reach, to, expires_at } => Self::Offered(Offer {
                 id: OfferId(id),
                 reach: reach.into(),
                 to: to.into_iter().map(UserId).collect(),
                 expires_at: Timestamp(expires_at),
             }),
-            PlaceRecord::Assigned { owner, begun } => Self::Assigned {
-                owner: UserId(owner),
-                begun,
-            },
-            PlaceRecord::Ended { outcome, by } => Self::Ended {
-                outcome: outcome.into(),
-                by: by.into(),
-            },
+            PlaceRecord::Assigned { owner, begun } => {
+                Self::Assigned { owner: UserId(owner), begun }
+            }
+            PlaceRecord::Ended { outcome, by } => {
+                Self::Ended { outcome: outcome.into(), by: by.into() }
+            }
         }
     }
 }
@@ -141,17 +117,13 @@ pub(super) struct MovingRecord {
 
 impl From<Moving> for MovingRecord {
     fn from(moving: Moving) -> Self {
-        Self {
-            to: moving.to.map(|user| user.0),
-        }
+        Self { to: moving.to.map(|user| user.0) }
     }
 }
 
 impl From<MovingRecord> for Moving {
     fn from(record: MovingRecord) -> Self {
-        Self {
-            to: record.to.map(UserId),
-        }
+        Self { to: record.to.map(UserId) }
     }
 }
 
@@ -178,9 +150,7 @@ impl From<&OperatorRecord> for OperatorStoredRecord {
     fn from(record: &OperatorRecord) -> Self {
         let status = match &record.status {
             Status::Ready => StatusRecord::Ready,
-            Status::Away(reason) => StatusRecord::Away {
-                reason: reason.as_str().to_owned(),
-            },
+            Status::Away(reason) => StatusRecord::Away { reason: reason.as_str().to_owned() },
             Status::Busy => StatusRecord::Busy,
             Status::Offline => StatusRecord::Offline,
         };

@@ -43,12 +43,7 @@ fn golden(name: &str, bytes: &[u8]) {
     }
     let stored = std::fs::read_to_string(&file)
         .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-    assert_eq!(
-        text,
-        stored,
-        "the format of {name} has changed: {}",
-        file.display()
-    );
+    assert_eq!(text, stored, "the format of {name} has changed: {}", file.display());
 }
 
 /// What a golden file of an event is called; a new event does not compile without a name.
@@ -94,23 +89,10 @@ fn samples() -> Vec<ChatEvent> {
             standings: standings.iter().map(|one| (*one, 2)).collect(),
         },
     };
-    let ended = |by, command, outcome| ChatEvent::Ended {
-        placement: 9,
-        by,
-        command,
-        outcome,
-    };
-    let assigned = |how| ChatEvent::Assigned {
-        placement: 3,
-        operator,
-        how,
-        command: command.clone(),
-    };
-    let placed = |cause| ChatEvent::Placed {
-        placement: 1,
-        queue: QueueId::from_u128(10),
-        cause,
-    };
+    let ended = |by, command, outcome| ChatEvent::Ended { placement: 9, by, command, outcome };
+    let assigned =
+        |how| ChatEvent::Assigned { placement: 3, operator, how, command: command.clone() };
+    let placed = |cause| ChatEvent::Placed { placement: 1, queue: QueueId::from_u128(10), cause };
     let opened = |continues| ChatEvent::Opened {
         channel: ChannelId::from_u128(11),
         customer,
@@ -130,39 +112,18 @@ fn samples() -> Vec<ChatEvent> {
         message(by),
         message(Party::System),
         placed(PlacedCause::Opened),
-        placed(PlacedCause::Transferred {
-            by,
-            command: command.clone(),
-        }),
+        placed(PlacedCause::Transferred { by, command: command.clone() }),
         placed(PlacedCause::OwnerGone { operator }),
-        offered(
-            Reach::Directed,
-            Rule::LeastLoaded,
-            Trigger::Push,
-            &STANDINGS,
-        ),
+        offered(Reach::Directed, Rule::LeastLoaded, Trigger::Push, &STANDINGS),
         offered(Reach::Directed, Rule::LongestIdle, Trigger::Pull, &[]),
         offered(Reach::ToAll, Rule::ToAll, Trigger::Push, &[]),
         offered(Reach::ToAll, Rule::Manual, Trigger::Push, &[]),
-        ChatEvent::OfferWidened {
-            offer,
-            to: vec![operator],
-        },
-        ChatEvent::Declined {
-            offer,
-            operator,
-            command: command.clone(),
-        },
+        ChatEvent::OfferWidened { offer, to: vec![operator] },
+        ChatEvent::Declined { offer, operator, command: command.clone() },
         assigned(AssignedHow::Accepted { offer }),
         assigned(AssignedHow::Taken),
-        assigned(AssignedHow::Transferred {
-            by,
-            reservation: offer,
-        }),
-        ChatEvent::Begun {
-            by,
-            command: command.clone(),
-        },
+        assigned(AssignedHow::Transferred { by, reservation: offer }),
+        ChatEvent::Begun { by, command: command.clone() },
         ChatEvent::TransferAsked {
             by,
             command: command.clone(),
@@ -170,41 +131,19 @@ fn samples() -> Vec<ChatEvent> {
             reservation: offer,
             expires_at: Timestamp(2_000),
         },
-        ended(
-            Party::Customer(customer),
-            Some(command.clone()),
-            Outcome::Completed,
-        ),
+        ended(Party::Customer(customer), Some(command.clone()), Outcome::Completed),
         ended(Party::System, None, Outcome::Missed),
-        ChatEvent::ContinuedIn {
-            chat: ChatId::from_u128(13),
-        },
+        ChatEvent::ContinuedIn { chat: ChatId::from_u128(13) },
     ];
-    let reasons = [
-        WithdrawReason::NotReady,
-        WithdrawReason::NotReserved,
-        WithdrawReason::NotEligible,
-    ];
+    let reasons =
+        [WithdrawReason::NotReady, WithdrawReason::NotReserved, WithdrawReason::NotEligible];
     let ends = [OfferEnd::Declined, OfferEnd::Lapsed, OfferEnd::Restart];
     let ends = ends.into_iter().chain(reasons.map(OfferEnd::Withdrawn));
-    samples.extend(ends.map(|how| ChatEvent::OfferEnded {
-        placement: 3,
-        offer,
-        how,
-    }));
-    samples.extend(reasons.map(|reason| ChatEvent::OfferNarrowed {
-        offer,
-        operator,
-        reason,
-    }));
+    samples.extend(ends.map(|how| ChatEvent::OfferEnded { placement: 3, offer, how }));
+    samples.extend(reasons.map(|reason| ChatEvent::OfferNarrowed { offer, operator, reason }));
     let failures = [TransferFailure::NoAnswer, TransferFailure::Overtaken];
-    let failures = failures
-        .into_iter()
-        .chain(STANDINGS.map(TransferFailure::Refused));
-    samples.extend(failures.map(|reason| ChatEvent::TransferFailed {
-        reservation: offer,
-        reason,
-    }));
+    let failures = failures.into_iter().chain(STANDINGS.map(TransferFailure::Refused));
+    samples.extend(failures.map(|reason| ChatEvent::TransferFailed { reservation: offer, reason }));
     samples
 }
 
@@ -213,11 +152,7 @@ fn events_are_stored_as_the_golden_files_say() {
     let chat = ChatId::from_u128(1);
     let mut files: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
     for event in samples() {
-        let recorded = Recorded {
-            seq: 7,
-            at: Timestamp(1_000),
-            event,
-        };
+        let recorded = Recorded { seq: 7, at: Timestamp(1_000), event };
         let sealed = encode_event(chat, &recorded).unwrap();
         let body = unseal(Slot::Event(chat, 7), &sealed).unwrap().to_vec();
         files.entry(name(&recorded.event)).or_default().push(body);
@@ -255,22 +190,13 @@ fn open_chats() -> Vec<OpenChat> {
         to: BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)]),
         expires_at: Timestamp(9_000),
     };
-    let (owner, by) = (
-        UserId::from_u128(5),
-        Party::Customer(CustomerId::from_u128(6)),
-    );
+    let (owner, by) = (UserId::from_u128(5), Party::Customer(CustomerId::from_u128(6)));
     let places = [
         None,
         Some(Place::Waiting),
         Some(Place::Offered(offer)),
-        Some(Place::Assigned {
-            owner,
-            begun: false,
-        }),
-        Some(Place::Ended {
-            outcome: Outcome::Missed,
-            by,
-        }),
+        Some(Place::Assigned { owner, begun: false }),
+        Some(Place::Ended { outcome: Outcome::Missed, by }),
     ];
     let row = |place: Option<Place>| OpenChat {
         chat: ChatId::from_u128(7),
@@ -296,10 +222,7 @@ fn rows_are_stored_as_the_golden_files_say_and_come_back() {
         for to in [None, Some(UserId::from_u128(1))] {
             let mark = encode_moving(row.chat, Moving { to }).unwrap();
             row.moving = Some(Moving { to });
-            assert_eq!(
-                decode_open_chat(row.chat, &sealed, Some(&mark)),
-                Ok(row.clone())
-            );
+            assert_eq!(decode_open_chat(row.chat, &sealed, Some(&mark)), Ok(row.clone()));
         }
     }
     golden("open_chat", &bodies.join(&b'\n'));
@@ -332,11 +255,7 @@ fn the_envelope_never_changes() {
 #[test]
 fn a_record_out_of_its_place_is_damaged() {
     let (chat, event) = (ChatId::from_u128(1), samples().remove(0));
-    let recorded = Recorded {
-        seq: 5,
-        at: Timestamp(1),
-        event,
-    };
+    let recorded = Recorded { seq: 5, at: Timestamp(1), event };
     let sealed = encode_event(chat, &recorded).unwrap();
     for (chat, seq) in [(chat, 6), (ChatId::from_u128(2), 5)] {
         let read = decode_event(chat, seq, &sealed);
@@ -351,13 +270,8 @@ fn a_newer_record_is_refused_as_newer_and_an_unknown_field_as_damaged() {
         br#"{"at":1,"event":{"continued_in":{"chat":"00000000-0000-0000-0000-000000000002"}}}"#;
     assert!(decode_event(chat, 1, &seal(slot, body)).is_ok());
     let newer = decode_event(chat, 1, &seal_as(slot, FORMAT_VERSION + 1, body));
-    assert!(
-        matches!(newer, Err(RecordError::Newer { found: 2, .. })),
-        "{newer:?}"
-    );
-    let more = body
-        .strip_suffix(b"}")
-        .map(|body| [body, br#","mood":"my secret"}"#].concat());
+    assert!(matches!(newer, Err(RecordError::Newer { found: 2, .. })), "{newer:?}");
+    let more = body.strip_suffix(b"}").map(|body| [body, br#","mood":"my secret"}"#].concat());
     let unknown = decode_event(chat, 1, &seal(slot, &more.unwrap())).unwrap_err();
     assert!(matches!(unknown, RecordError::Damaged { .. }));
     assert!(!unknown.to_string().contains("secret"), "{unknown}");

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 /// Upper bounds of the buckets of commit durations, µs. The last bucket has no bound.
-pub const COMMIT_BOUNDS_US: [u64; 9] = [
-    250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000,
-];
+pub const COMMIT_BOUNDS_US: [u64; 9] =
+    [250, 500, 1_000, 2_500, 5_000, 10_000, 50_000, 250_000, 1_000_000];
 
 /// Upper bounds of the buckets of batch sizes, writes. The last bucket has no bound.
 pub const BATCH_BOUNDS: [u64; 9] = [1, 2, 4, 8, 16, 64, 256, 1_024, 4_096];

@@ -93,15 +93,11 @@ pub struct StoreFailure {
 
 impl StoreFailure {
     fn unavailable(&self) -> StoreError {
-        StoreError::Unavailable {
-            reason: self.reason.clone(),
-        }
+        StoreError::Unavailable { reason: self.reason.clone() }
     }
 
     fn unknown(&self) -> AppendError {
-        AppendError::Unknown {
-            reason: self.reason.clone(),
-        }
+        AppendError::Unknown { reason: self.reason.clone() }
     }
 }
 
@@ -114,9 +110,7 @@ impl From<&rusqlite::Error> for StoreFailure {
             }
             _ => "; check the disk, then start again",
         };
-        Self {
-            reason: format!("{error}{advice}"),
-        }
+        Self { reason: format!("{error}{advice}") }
     }
 }
 
@@ -136,10 +130,8 @@ impl SqliteStore {
     /// time is bounded by the tail of the log, not by its length.
     pub fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
         let mut opened = open::open(options)?;
-        let refused = |what: String| OpenError::Refused {
-            file: options.folder.join(DATABASE_FILE),
-            what,
-        };
+        let refused =
+            |what: String| OpenError::Refused { file: options.folder.join(DATABASE_FILE), what };
         let recent = Arc::new(std::mem::take(&mut opened.recent));
         let counters = Arc::new(Counters::default());
         let (queue, waiting) = sync_channel(WRITE_QUEUE_MAX);
@@ -158,14 +150,7 @@ impl SqliteStore {
             .name("store-write".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| refused(error.to_string()))?;
-        Ok(Self {
-            readers,
-            recent,
-            queue: Some(queue),
-            writer: Some(writer),
-            failed,
-            counters,
-        })
+        Ok(Self { readers, recent, queue: Some(queue), writer: Some(writer), failed, counters })
     }
 
     /// Its ports.
@@ -217,8 +202,7 @@ impl SqliteStore {
         work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Write::Rows(Box::new(Rows { work, answer })))
-            .map_err(unavailable)?;
+        self.submit(Write::Rows(Box::new(Rows { work, answer }))).map_err(unavailable)?;
         let gone = |_| Err(unavailable(self.reason()));
         answered.await.unwrap_or_else(gone)
     }

@@ -116,14 +116,10 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
     let lock = lock(&options.folder)?;
     let file = options.folder.join(DATABASE_FILE);
     let blame = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => OpenError::Damaged {
-            file: file.clone(),
-            what: error.to_string(),
-        },
-        _ => OpenError::Refused {
-            file: file.clone(),
-            what: error.to_string(),
-        },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Damaged { file: file.clone(), what: error.to_string() }
+        }
+        _ => OpenError::Refused { file: file.clone(), what: error.to_string() },
     };
     let mut connection = connect(options, Access::Write).map_err(blame)?;
     migrate(&mut connection, &file, blame)?;
@@ -133,13 +129,7 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
     sync_folder(&options.folder)?;
     let (recent, last_position) = rebuild_tail(&connection, &file, blame)?;
     let life = begin_life(&mut connection).map_err(blame)?;
-    Ok(Opened {
-        lock,
-        connection,
-        recent,
-        last_position,
-        life,
-    })
+    Ok(Opened { lock, connection, recent, last_position, life })
 }
 
 /// Counts this opening, durably, so that no epoch of an earlier life is given again.
@@ -151,10 +141,7 @@ fn begin_life(connection: &mut Connection) -> rusqlite::Result<u64> {
 }
 
 fn lock(folder: &Path) -> Result<File, OpenError> {
-    let refuse = |source| OpenError::Folder {
-        folder: folder.to_owned(),
-        source,
-    };
+    let refuse = |source| OpenError::Folder { folder: folder.to_owned(), source };
     std::fs::create_dir_all(folder).map_err(refuse)?;
     let mut file = OpenOptions::new()
         .create(true)
@@ -171,10 +158,7 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
             let _ = file.read_to_string(&mut holder);
             let known = holder.trim();
             let holder = if known.is_empty() { "(unknown)" } else { known }.to_owned();
-            return Err(OpenError::InUse {
-                folder: folder.to_owned(),
-                holder,
-            });
+            return Err(OpenError::InUse { folder: folder.to_owned(), holder });
         }
         Err(TryLockError::Error(source)) => return Err(refuse(source)),
     }
@@ -187,16 +171,10 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
 /// Makes the names of the files durable, and the name of a folder that was just made.
 fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     let sync = |path: &Path| File::open(path)?.sync_all();
-    let parent = folder
-        .canonicalize()
-        .ok()
-        .and_then(|path| path.parent().map(Path::to_owned));
+    let parent = folder.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
     sync(folder)
         .and_then(|()| parent.map_or(Ok(()), |parent| sync(&parent)))
-        .map_err(|source| OpenError::Folder {
-            folder: folder.to_owned(),
-            source,
-        })
+        .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })
 }
 
 /// What a connection is for.
@@ -251,17 +229,11 @@ fn migrate(
         .is_none();
     let fresh = found == 0 && owner == 0 && empty;
     if !fresh && owner != i64::from(APPLICATION_ID) {
-        return Err(OpenError::Foreign {
-            file: file.to_owned(),
-        });
+        return Err(OpenError::Foreign { file: file.to_owned() });
     }
     let known = MIGRATIONS.len() as i64;
     if !(0..=known).contains(&found) {
-        return Err(OpenError::Newer {
-            file: file.to_owned(),
-            found,
-            known,
-        });
+        return Err(OpenError::Newer { file: file.to_owned(), found, known });
     }
     for (number, script) in (1..).zip(MIGRATIONS) {
         if number > found {
@@ -287,16 +259,11 @@ fn rebuild_tail(
     file: &Path,
     blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
 ) -> Result<(Recent, Position), OpenError> {
-    let damaged = |what: String| OpenError::Damaged {
-        file: file.to_owned(),
-        what,
-    };
+    let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
     let folded = sql::counter(connection, "folded").map_err(blame)?;
     let last = sql::last_position(connection).map_err(blame)?;
     if last < folded {
-        return Err(damaged(format!(
-            "the log ends at row {last}, the index at {folded}"
-        )));
+        return Err(damaged(format!("the log ends at row {last}, the index at {folded}")));
     }
     let after = folded.min(last - RECORDS_CHECKED).max(0);
     let recent = Recent::default();
@@ -313,18 +280,15 @@ fn rebuild_tail(
         }
         let checked = record::decode_event(entry.chat, entry.seq, &sealed);
         checked.map_err(|error| match error {
-            RecordError::Newer { .. } => OpenError::NewerRecord {
-                file: file.to_owned(),
-                what: error.to_string(),
-            },
+            RecordError::Newer { .. } => {
+                OpenError::NewerRecord { file: file.to_owned(), what: error.to_string() }
+            }
             RecordError::Damaged { .. } | RecordError::Unwritable { .. } => {
                 damaged(error.to_string())
             }
         })?;
         if entry.position > folded {
-            recent
-                .add([entry])
-                .map_err(|entry| damaged(gap(entry.chat, entry.seq)))?;
+            recent.add([entry]).map_err(|entry| damaged(gap(entry.chat, entry.seq)))?;
         }
     }
     for (chat, first) in recent.firsts() {

@@ -22,8 +22,7 @@ use super::{SqliteStore, rows, sql, unavailable};
 impl ChatLog for SqliteStore {
     async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
         let (answer, answered) = oneshot::channel();
-        self.submit(Write::Claim { chat, answer })
-            .map_err(unavailable)?;
+        self.submit(Write::Claim { chat, answer }).map_err(unavailable)?;
         let gone = |_| Err(unavailable(self.reason()));
         answered.await.unwrap_or_else(gone)
     }
@@ -32,18 +31,14 @@ impl ChatLog for SqliteStore {
         let first = events.first().map_or(0, |event| event.seq);
         let follows = |pair: &[Recorded]| pair[0].seq.checked_add(1) == Some(pair[1].seq);
         let numbered = events.windows(2).all(follows);
-        let encoded = events
-            .iter()
-            .map(|event| record::encode_event(claim.chat, event));
+        let encoded = events.iter().map(|event| record::encode_event(claim.chat, event));
         let append = Append {
             claim,
             first,
             whole: numbered && !events.is_empty(),
-            records: encoded.collect::<Result<_, _>>().map_err(|error| {
-                AppendError::Unavailable {
-                    reason: error.to_string(),
-                }
-            })?,
+            records: encoded
+                .collect::<Result<_, _>>()
+                .map_err(|error| AppendError::Unavailable { reason: error.to_string() })?,
         };
         let (answer, answered) = oneshot::channel();
         self.submit(Write::Append(append, answer))
@@ -64,9 +59,7 @@ impl ChatLog for SqliteStore {
         // The tail first, the index after it: a fold in between leaves events in both, never in
         // neither.
         let part = self.recent.part(chat, from, limit);
-        self.readers
-            .read(move |connection| read_log(connection, chat, from, limit, part))
-            .await
+        self.readers.read(move |connection| read_log(connection, chat, from, limit, part)).await
     }
 }
 
@@ -101,9 +94,7 @@ fn read_log(
 impl OpenChats for SqliteStore {
     async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
         let sealed = record::encode_open_chat(&row)?;
-        let mark = row
-            .moving
-            .map(|moving| record::encode_moving(row.chat, moving));
+        let mark = row.moving.map(|moving| record::encode_moving(row.chat, moving));
         let mark = mark.transpose()?;
         self.write(move |connection| {
             rows::put_open_chat(connection, row.chat, &sealed, mark.as_deref()).map(Ok)
@@ -113,19 +104,15 @@ impl OpenChats for SqliteStore {
 
     async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
         let mark = record::encode_moving(chat, moving)?;
-        self.write(move |connection| rows::mark_open_chat(connection, chat, &mark).map(Ok))
-            .await
+        self.write(move |connection| rows::mark_open_chat(connection, chat, &mark).map(Ok)).await
     }
 
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
-        self.write(move |connection| rows::remove_open_chat(connection, chat).map(Ok))
-            .await
+        self.write(move |connection| rows::remove_open_chat(connection, chat).map(Ok)).await
     }
 
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
-        self.readers
-            .read(move |connection| rows::scan_open_chats(connection, after, limit))
-            .await
+        self.readers.read(move |connection| rows::scan_open_chats(connection, after, limit)).await
     }
 }
 
@@ -164,9 +151,7 @@ impl Conversations for SqliteStore {
 #[async_trait]
 impl OperatorRecords for SqliteStore {
     async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
-        self.readers
-            .read(move |connection| rows::load_operator(connection, operator))
-            .await
+        self.readers.read(move |connection| rows::load_operator(connection, operator)).await
     }
 
     async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
@@ -179,9 +164,7 @@ impl OperatorRecords for SqliteStore {
 #[async_trait]
 impl Watermarks for SqliteStore {
     async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
-        self.readers
-            .read(move |connection| rows::load_watermarks(connection, chat))
-            .await
+        self.readers.read(move |connection| rows::load_watermarks(connection, chat)).await
     }
 
     async fn raise(
@@ -189,8 +172,7 @@ impl Watermarks for SqliteStore {
         chat: ChatId,
         marks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
-        self.write(move |connection| rows::raise_watermarks(connection, chat, &marks).map(Ok))
-            .await
+        self.write(move |connection| rows::raise_watermarks(connection, chat, &marks).map(Ok)).await
     }
 }
 
@@ -198,9 +180,7 @@ impl Watermarks for SqliteStore {
 impl Documents for SqliteStore {
     async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
         let (kind, id) = (kind.to_owned(), id.to_owned());
-        self.readers
-            .read(move |connection| rows::get_document(connection, &kind, &id))
-            .await
+        self.readers.read(move |connection| rows::get_document(connection, &kind, &id)).await
     }
 
     async fn put(
@@ -217,8 +197,7 @@ impl Documents for SqliteStore {
 
     async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
         let (kind, id) = (kind.to_owned(), id.to_owned());
-        self.write(move |connection| rows::delete_document(connection, &kind, &id, expected))
-            .await
+        self.write(move |connection| rows::delete_document(connection, &kind, &id, expected)).await
     }
 
     async fn list(
@@ -239,7 +218,6 @@ impl Documents for SqliteStore {
 #[async_trait]
 impl Processes for SqliteStore {
     async fn begin(&self) -> Result<u64, StoreError> {
-        self.write(|connection| sql::count_up(connection, "process").map(Ok))
-            .await
+        self.write(|connection| sql::count_up(connection, "process").map(Ok)).await
     }
 }

@@ -34,11 +34,8 @@ impl Readers {
     pub fn start(options: &SqliteOptions, counters: Arc<Counters>) -> Result<Self, String> {
         let (sender, receiver) = sync_channel(READ_QUEUE_MAX);
         let receiver = Arc::new(Mutex::new(receiver));
-        let mut readers = Self {
-            queue: Some(sender),
-            threads: Vec::with_capacity(READERS),
-            counters,
-        };
+        let mut readers =
+            Self { queue: Some(sender), threads: Vec::with_capacity(READERS), counters };
         for n in 0..READERS {
             let (connection, clock) = connect(options, Access::Read)
                 .and_then(bound_age)
@@ -62,13 +59,8 @@ impl Readers {
         let job: Job = Box::new(move |connection| {
             let _ = answer.send(work(connection).map_err(StoreError::from));
         });
-        let unavailable = |reason: &str| StoreError::Unavailable {
-            reason: reason.to_owned(),
-        };
-        let queue = self
-            .queue
-            .as_ref()
-            .ok_or_else(|| unavailable("it is closed"))?;
+        let unavailable = |reason: &str| StoreError::Unavailable { reason: reason.to_owned() };
+        let queue = self.queue.as_ref().ok_or_else(|| unavailable("it is closed"))?;
         queue.try_send(job).map_err(|refused| match refused {
             TrySendError::Full(_) => {
                 self.counters.refused();
@@ -76,9 +68,7 @@ impl Readers {
             }
             TrySendError::Disconnected(_) => unavailable("its readers have ended"),
         })?;
-        answered
-            .await
-            .unwrap_or_else(|_| Err(unavailable("its readers have ended")))
+        answered.await.unwrap_or_else(|_| Err(unavailable("its readers have ended")))
     }
 }
 
@@ -139,15 +129,13 @@ impl From<ReadError> for StoreError {
             ReadError::Record(error) => error.into(),
             ReadError::Missing(reason) => Self::Damaged { reason },
             ReadError::Sqlite(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged {
-                    reason: error.to_string(),
-                },
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    Self::Damaged { reason: error.to_string() }
+                }
                 Some(ErrorCode::OperationInterrupted) => Self::Unavailable {
                     reason: format!("the read took longer than {} s", READ_MAX.as_secs()),
                 },
-                _ => Self::Unavailable {
-                    reason: error.to_string(),
-                },
+                _ => Self::Unavailable { reason: error.to_string() },
             },
         }
     }

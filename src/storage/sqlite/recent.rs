@@ -68,10 +68,10 @@ impl Recent {
     pub fn add(&self, entries: impl IntoIterator<Item = Entry>) -> Result<(), Entry> {
         let mut tail = self.lock();
         for entry in entries {
-            let run = tail.runs.entry(entry.chat).or_insert_with(|| Run {
-                first: entry.seq,
-                positions: Vec::new(),
-            });
+            let run = tail
+                .runs
+                .entry(entry.chat)
+                .or_insert_with(|| Run { first: entry.seq, positions: Vec::new() });
             if run.first + run.positions.len() as u64 != entry.seq {
                 return Err(entry);
             }
@@ -90,10 +90,7 @@ impl Recent {
     pub fn part(&self, chat: ChatId, from: Seq, limit: usize) -> Option<Part> {
         let tail = self.lock();
         let run = tail.runs.get(&chat)?;
-        Some(Part {
-            first: run.first,
-            positions: run.part(from, limit).collect(),
-        })
+        Some(Part { first: run.first, positions: run.part(from, limit).collect() })
     }
 
     /// How many events it has.
@@ -104,20 +101,13 @@ impl Recent {
     /// The first event of each of its chats.
     pub fn firsts(&self) -> Vec<(ChatId, Seq)> {
         let tail = self.lock();
-        tail.runs
-            .iter()
-            .map(|(chat, run)| (*chat, run.first))
-            .collect()
+        tail.runs.iter().map(|(chat, run)| (*chat, run.first)).collect()
     }
 
     /// All of it in the order of the index.
     pub fn sorted(&self) -> Vec<(ChatId, Run)> {
         let tail = self.lock();
-        let mut runs: Vec<_> = tail
-            .runs
-            .iter()
-            .map(|(chat, run)| (*chat, run.clone()))
-            .collect();
+        let mut runs: Vec<_> = tail.runs.iter().map(|(chat, run)| (*chat, run.clone())).collect();
         drop(tail);
         runs.sort_unstable_by_key(|(chat, _)| *chat);
         runs
@@ -139,11 +129,7 @@ mod tests {
     use super::*;
 
     fn entry(chat: u128, seq: Seq, position: Position) -> Entry {
-        Entry {
-            chat: ChatId::from_u128(chat),
-            seq,
-            position,
-        }
+        Entry { chat: ChatId::from_u128(chat), seq, position }
     }
 
     #[test]
@@ -161,10 +147,7 @@ mod tests {
         let sorted = [(one, run(1, vec![2])), (two, run(7, vec![1, 3]))];
         assert_eq!(recent.sorted(), sorted);
         recent.clear();
-        assert_eq!(
-            (recent.events(), recent.part(ChatId::from_u128(2), 1, 1)),
-            (0, None)
-        );
+        assert_eq!((recent.events(), recent.part(ChatId::from_u128(2), 1, 1)), (0, None));
     }
 
     #[test]

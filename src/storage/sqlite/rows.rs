@@ -18,10 +18,7 @@ fn execute(
     text: &str,
     parameters: impl rusqlite::Params,
 ) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(text)?
-        .execute(parameters)
-        .map(drop)
+    connection.prepare_cached(text)?.execute(parameters).map(drop)
 }
 
 pub(super) fn put_open_chat(
@@ -45,11 +42,7 @@ pub(super) fn mark_open_chat(
 }
 
 pub(super) fn remove_open_chat(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
-    execute(
-        connection,
-        "DELETE FROM open_chats WHERE chat = ?",
-        [chat.0.as_bytes()],
-    )
+    execute(connection, "DELETE FROM open_chats WHERE chat = ?", [chat.0.as_bytes()])
 }
 
 pub(super) fn scan_open_chats(
@@ -118,10 +111,7 @@ pub(super) fn latest(
 ) -> rusqlite::Result<Option<ChatId>> {
     connection
         .prepare_cached("SELECT chat FROM conversations WHERE channel = ? AND customer = ?")?
-        .query_row(
-            (key.channel.0.as_bytes(), key.customer.0.as_bytes()),
-            |row| id(row, 0),
-        )
+        .query_row((key.channel.0.as_bytes(), key.customer.0.as_bytes()), |row| id(row, 0))
         .optional()
         .map(|found| found.map(ChatId))
 }
@@ -163,10 +153,7 @@ pub(super) fn load_watermarks(
         let party = record::decode_party(&key).ok_or_else(|| {
             ReadError::Missing(format!("a watermark of chat {chat} names no party"))
         })?;
-        let mark = Watermark {
-            delivered: row.get(1)?,
-            read: row.get(2)?,
-        };
+        let mark = Watermark { delivered: row.get(1)?, read: row.get(2)? };
         marks.insert(party, mark);
     }
     Ok(marks)
@@ -184,11 +171,7 @@ pub(super) fn raise_watermarks(
         // Nobody has read what was not delivered.
         let delivered = clamp(mark.delivered.max(mark.read));
         let key = record::encode_party(*party);
-        execute(
-            connection,
-            text,
-            (chat.0.as_bytes(), key, delivered, clamp(mark.read)),
-        )?;
+        execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(mark.read)))?;
     }
     Ok(())
 }
@@ -275,10 +258,6 @@ pub(super) fn delete_document(
     if let Err(conflict) = expect_version(connection, kind, id, expected)? {
         return Ok(Err(conflict));
     }
-    execute(
-        connection,
-        "DELETE FROM documents WHERE kind = ? AND id = ?",
-        (kind, id),
-    )?;
+    execute(connection, "DELETE FROM documents WHERE kind = ? AND id = ?", (kind, id))?;
     Ok(Ok(()))
 }

@@ -25,19 +25,13 @@ pub(super) fn id(row: &Row<'_>, n: usize) -> rusqlite::Result<Uuid> {
 
 /// The columns `position, chat, seq, record`.
 pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<(Entry, Vec<u8>)> {
-    let entry = Entry {
-        position: row.get(0)?,
-        chat: ChatId(id(row, 1)?),
-        seq: row.get(2)?,
-    };
+    let entry = Entry { position: row.get(0)?, chat: ChatId(id(row, 1)?), seq: row.get(2)? };
     Ok((entry, row.get(3)?))
 }
 
 /// The last row of the log; 0 when it is empty.
 pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Position> {
-    connection.query_row("SELECT ifnull(max(position), 0) FROM log", (), |row| {
-        row.get(0)
-    })
+    connection.query_row("SELECT ifnull(max(position), 0) FROM log", (), |row| row.get(0))
 }
 
 /// The last event of the chat that the index has; 0 when it has none.
@@ -99,16 +93,11 @@ pub(super) fn indexed(
         let bytes: Vec<u8> = row.get(1)?;
         let (positions, rest) = bytes.as_chunks();
         if !rest.is_empty() {
-            return Err(ReadError::Missing(format!(
-                "the index of chat {chat} is damaged"
-            )));
+            return Err(ReadError::Missing(format!("the index of chat {chat} is damaged")));
         }
         let run = Run {
             first: row.get(0)?,
-            positions: positions
-                .iter()
-                .map(|one| Position::from_le_bytes(*one))
-                .collect(),
+            positions: positions.iter().map(|one| Position::from_le_bytes(*one)).collect(),
         };
         found.extend(run.part(from, limit - found.len()));
     }
@@ -144,9 +133,7 @@ pub(super) fn count_up(connection: &Connection, name: &str) -> rusqlite::Result<
 /// Copies the WAL into the database, as far as `mode` and the readers let it. Errors only when the
 /// disk or SQLite does; that readers held it up is no error.
 pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
-    connection
-        .prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?
-        .query_row((), |_| Ok(()))
+    connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row((), |_| Ok(()))
 }
 
 /// A bound of a range of positions; nothing is stored beyond SQLite's largest integer.

@@ -31,10 +31,7 @@ use super::{SqliteOptions, StoreFailure, sql};
 /// What waits for the writer.
 pub(super) enum Write {
     /// A claim of a chat.
-    Claim {
-        chat: ChatId,
-        answer: oneshot::Sender<Result<Claimed, StoreError>>,
-    },
+    Claim { chat: ChatId, answer: oneshot::Sender<Result<Claimed, StoreError>> },
     /// An append to a chat's log.
     Append(Append, oneshot::Sender<Result<(), AppendError>>),
     /// A change of small rows.
@@ -101,12 +98,10 @@ impl Writer {
         let wal_pages = Arc::new(AtomicU32::new(0));
         let pages = Arc::clone(&wal_pages);
         // Takes the place of SQLite's own checkpoints, which would run before the answers.
-        opened
-            .connection
-            .wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, in_wal: i32| {
-                pages.store(in_wal.unsigned_abs(), Relaxed);
-                Ok(())
-            }))?;
+        opened.connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, in_wal: i32| {
+            pages.store(in_wal.unsigned_abs(), Relaxed);
+            Ok(())
+        }))?;
         Ok(Self {
             connection: opened.connection,
             queue,
@@ -164,8 +159,7 @@ impl Writer {
         match &outcome {
             Ok(()) => {
                 let events = batch.entries.len() as u64;
-                self.counters
-                    .batch_done(size, batch.appends, events, begun.elapsed());
+                self.counters.batch_done(size, batch.appends, events, begun.elapsed());
                 // Each continues its chat's log: that was checked before it was written.
                 let added = self.recent.add(batch.entries);
                 debug_assert_eq!(added, Ok(()));
@@ -256,11 +250,7 @@ impl Writer {
         for record in append.records {
             last += 1;
             self.last_position += 1;
-            let entry = Entry {
-                chat,
-                seq: last,
-                position: self.last_position,
-            };
+            let entry = Entry { chat, seq: last, position: self.last_position };
             sql::append(&self.connection, entry, &record)?;
             batch.entries.push(entry);
         }
@@ -282,11 +272,7 @@ impl Writer {
             return Ok(());
         }
         let patience = self.checkpoint_least.saturating_mul(CHECKPOINT_WAIT_FACTOR);
-        let mode = if pages < patience {
-            "PASSIVE"
-        } else {
-            "RESTART"
-        };
+        let mode = if pages < patience { "PASSIVE" } else { "RESTART" };
         sql::checkpoint(&self.connection, mode)?;
         self.counters.checkpoint_done();
         // If a reader keeps the WAL from starting over, the next one waits until it is worth its

@@ -44,22 +44,9 @@ macro_rules! mirror {
 
 mirror!(OutcomeRecord = Outcome { Completed, Missed });
 mirror!(ReachRecord = Reach { Directed, ToAll });
-mirror!(
-    RuleRecord = Rule {
-        ToAll,
-        LeastLoaded,
-        LongestIdle,
-        Manual
-    }
-);
+mirror!(RuleRecord = Rule { ToAll, LeastLoaded, LongestIdle, Manual });
 mirror!(TriggerRecord = Trigger { Push, Pull });
-mirror!(
-    WithdrawRecord = WithdrawReason {
-        NotReady,
-        NotReserved,
-        NotEligible
-    }
-);
+mirror!(WithdrawRecord = WithdrawReason { NotReady, NotReserved, NotEligible });
 mirror!(
     StandingRecord = Standing {
         Free,

@@ -15,11 +15,7 @@ use super::{
 
 impl RecordedRecord {
     pub(in crate::storage::record) fn into_domain(self, seq: Seq) -> Result<Recorded, Refusal> {
-        Ok(Recorded {
-            seq,
-            at: Timestamp(self.at),
-            event: self.event.into_domain()?,
-        })
+        Ok(Recorded { seq, at: Timestamp(self.at), event: self.event.into_domain()? })
     }
 }
 
@@ -34,13 +30,7 @@ fn command_of(text: &str) -> Result<CommandId, Refusal> {
 impl EventRecord {
     fn into_domain(self) -> Result<ChatEvent, Refusal> {
         Ok(match self {
-            Self::Opened {
-                channel,
-                customer,
-                command,
-                priority,
-                continues,
-            } => ChatEvent::Opened {
+            Self::Opened { channel, customer, command, priority, continues } => ChatEvent::Opened {
                 channel: ChannelId(channel),
                 customer: CustomerId(customer),
                 command: command_of(&command)?,
@@ -52,104 +42,59 @@ impl EventRecord {
                 id: command_of(&id)?,
                 text: MessageText::new(&text).map_err(|error| error.to_string())?,
             },
-            Self::Placed {
-                placement,
-                queue,
-                cause,
-            } => ChatEvent::Placed {
-                placement,
-                queue: QueueId(queue),
-                cause: cause.into_domain()?,
-            },
-            Self::Offered {
-                placement,
-                offer,
-                reach,
-                to,
-                expires_at,
-                process,
-                decision,
-            } => ChatEvent::Offered {
-                placement,
-                offer: OfferId(offer),
-                reach: reach.into(),
-                to: users(to),
-                expires_at: Timestamp(expires_at),
-                process,
-                decision: decision.into(),
-            },
-            Self::OfferWidened { offer, to } => ChatEvent::OfferWidened {
-                offer: OfferId(offer),
-                to: users(to),
-            },
-            Self::Declined {
-                offer,
-                operator,
-                command,
-            } => ChatEvent::Declined {
+            Self::Placed { placement, queue, cause } => {
+                ChatEvent::Placed { placement, queue: QueueId(queue), cause: cause.into_domain()? }
+            }
+            Self::Offered { placement, offer, reach, to, expires_at, process, decision } => {
+                ChatEvent::Offered {
+                    placement,
+                    offer: OfferId(offer),
+                    reach: reach.into(),
+                    to: users(to),
+                    expires_at: Timestamp(expires_at),
+                    process,
+                    decision: decision.into(),
+                }
+            }
+            Self::OfferWidened { offer, to } => {
+                ChatEvent::OfferWidened { offer: OfferId(offer), to: users(to) }
+            }
+            Self::Declined { offer, operator, command } => ChatEvent::Declined {
                 offer: OfferId(offer),
                 operator: UserId(operator),
                 command: command_of(&command)?,
             },
-            Self::OfferNarrowed {
-                offer,
-                operator,
-                reason,
-            } => ChatEvent::OfferNarrowed {
+            Self::OfferNarrowed { offer, operator, reason } => ChatEvent::OfferNarrowed {
                 offer: OfferId(offer),
                 operator: UserId(operator),
                 reason: reason.into(),
             },
-            Self::OfferEnded {
-                placement,
-                offer,
-                how,
-            } => ChatEvent::OfferEnded {
-                placement,
-                offer: OfferId(offer),
-                how: how.into(),
-            },
-            Self::Assigned {
-                placement,
-                operator,
-                how,
-                command,
-            } => ChatEvent::Assigned {
+            Self::OfferEnded { placement, offer, how } => {
+                ChatEvent::OfferEnded { placement, offer: OfferId(offer), how: how.into() }
+            }
+            Self::Assigned { placement, operator, how, command } => ChatEvent::Assigned {
                 placement,
                 operator: UserId(operator),
                 how: how.into(),
                 command: command_of(&command)?,
             },
-            Self::Begun { by, command } => ChatEvent::Begun {
-                by: by.into(),
-                command: command_of(&command)?,
-            },
-            Self::TransferAsked {
-                by,
-                command,
-                to,
-                reservation,
-                expires_at,
-            } => ChatEvent::TransferAsked {
-                by: by.into(),
-                command: command_of(&command)?,
-                to: UserId(to),
-                reservation: OfferId(reservation),
-                expires_at: Timestamp(expires_at),
-            },
-            Self::TransferFailed {
-                reservation,
-                reason,
-            } => ChatEvent::TransferFailed {
+            Self::Begun { by, command } => {
+                ChatEvent::Begun { by: by.into(), command: command_of(&command)? }
+            }
+            Self::TransferAsked { by, command, to, reservation, expires_at } => {
+                ChatEvent::TransferAsked {
+                    by: by.into(),
+                    command: command_of(&command)?,
+                    to: UserId(to),
+                    reservation: OfferId(reservation),
+                    expires_at: Timestamp(expires_at),
+                }
+            }
+            Self::TransferFailed { reservation, reason } => ChatEvent::TransferFailed {
                 reservation: OfferId(reservation),
                 reason: reason.into(),
             },
-            Self::Ended {
-                placement,
-                by,
-                command,
-                outcome,
-            } => ChatEvent::Ended {
+            Self::Ended { placement, by, command, outcome } => ChatEvent::Ended {
                 placement,
                 by: by.into(),
                 command: command.as_deref().map(command_of).transpose()?,
@@ -164,13 +109,10 @@ impl PlacedCauseRecord {
     fn into_domain(self) -> Result<PlacedCause, Refusal> {
         Ok(match self {
             Self::Opened => PlacedCause::Opened,
-            Self::Transferred { by, command } => PlacedCause::Transferred {
-                by: by.into(),
-                command: command_of(&command)?,
-            },
-            Self::OwnerGone { operator } => PlacedCause::OwnerGone {
-                operator: UserId(operator),
-            },
+            Self::Transferred { by, command } => {
+                PlacedCause::Transferred { by: by.into(), command: command_of(&command)? }
+            }
+            Self::OwnerGone { operator } => PlacedCause::OwnerGone { operator: UserId(operator) },
         })
     }
 }
@@ -189,14 +131,11 @@ impl From<OfferEndRecord> for OfferEnd {
 impl From<AssignedHowRecord> for AssignedHow {
     fn from(record: AssignedHowRecord) -> Self {
         match record {
-            AssignedHowRecord::Accepted { offer } => Self::Accepted {
-                offer: OfferId(offer),
-            },
+            AssignedHowRecord::Accepted { offer } => Self::Accepted { offer: OfferId(offer) },
             AssignedHowRecord::Taken => Self::Taken,
-            AssignedHowRecord::Transferred { by, reservation } => Self::Transferred {
-                by: by.into(),
-                reservation: OfferId(reservation),
-            },
+            AssignedHowRecord::Transferred { by, reservation } => {
+                Self::Transferred { by: by.into(), reservation: OfferId(reservation) }
+            }
         }
     }
 }
