@@ -5,4 +5,5 @@
 //! `ARCHITECTURE.md` shows how they stand on each other.
 
 pub mod domain;
+pub mod protocol;
 pub mod storage;
