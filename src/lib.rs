@@ -4,6 +4,8 @@
 //! decides, pure), [`storage`] (the ports and their adapters).
 //! `ARCHITECTURE.md` shows how they stand on each other.
 
+pub mod access;
+pub mod catalog;
 pub mod domain;
 pub mod protocol;
 pub mod storage;

@@ -152,7 +152,7 @@ impl Members<'_> {
             let message = format!("`{name}` is unknown; a request has {known}");
             return Err(invalid(name, &message));
         }
-        let version = self.jsonrpc.and_then(|raw| text_of(raw));
+        let version = self.jsonrpc.and_then(text_of);
         if version.as_deref() != Some(VERSION) {
             return Err(invalid("jsonrpc", "`jsonrpc` must be \"2.0\""));
         }
@@ -163,7 +163,7 @@ impl Members<'_> {
     }
 
     fn method(&self) -> Result<Method, ErrorFrame> {
-        let name = self.method.and_then(|raw| text_of(raw));
+        let name = self.method.and_then(text_of);
         let name = name.ok_or_else(|| invalid("method", "`method` must be a text"))?;
         Method::named(&name).ok_or_else(|| {
             let known = name.len() <= METHOD_MAX_BYTES;

@@ -192,8 +192,8 @@ pub struct ErrorFrame {
     pub code: i32,
     /// For people, in English; at most 512 bytes.
     pub message: String,
-    /// For programs.
-    pub data: ErrorDataFrame,
+    /// For programs. Boxed, since it stands in every `Result` of the wire.
+    pub data: Box<ErrorDataFrame>,
 }
 
 /// What a program needs to act on an error. Only `name` is always there.
@@ -252,7 +252,7 @@ impl ErrorFrame {
         Self {
             code: kind.code(),
             message,
-            data: ErrorDataFrame {
+            data: Box::new(ErrorDataFrame {
                 name: kind,
                 field: None,
                 unit: None,
@@ -262,7 +262,7 @@ impl ErrorFrame {
                 state: None,
                 chat: None,
                 retry_after_ms: None,
-            },
+            }),
         }
     }
 

@@ -1,4 +1,5 @@
 //! The wire, from outside: golden files, strictness, and the documents made from the types.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod documents;
 mod golden;
