@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod catalog;
+pub mod config;
 pub mod domain;
 pub mod protocol;
 pub mod storage;

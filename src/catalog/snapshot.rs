@@ -19,6 +19,25 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// A catalog that is not stored, to be looked at as a whole.
+    pub fn of(
+        users: impl IntoIterator<Item = User>,
+        queues: impl IntoIterator<Item = Queue>,
+        channels: impl IntoIterator<Item = Channel>,
+    ) -> Self {
+        let mut snapshot = Self::default();
+        for user in users {
+            snapshot.put_user(user);
+        }
+        for queue in queues {
+            snapshot.queues.insert(queue.id, Arc::new(queue));
+        }
+        for channel in channels {
+            snapshot.channels.insert(channel.id, Arc::new(channel));
+        }
+        snapshot
+    }
+
     /// A user.
     pub fn user(&self, id: UserId) -> Option<&Arc<User>> {
         self.users.get(&id)

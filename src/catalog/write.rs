@@ -54,6 +54,9 @@ pub enum CatalogError {
     /// Nobody could configure any more.
     #[error("this is the last active administrator; make another one first")]
     LastAdministrator,
+    /// The server may listen on more than loopback since the user was deactivated.
+    #[error("its password is a published demo password; give it another one to activate it")]
+    DemoPassword,
     /// There are as many as there may be.
     #[error("there are {limit} already, which is the limit")]
     TooMany {
@@ -93,16 +96,11 @@ pub struct Catalog {
 impl Catalog {
     /// Reads everything. Errors when the store fails or holds what cannot be understood.
     pub async fn load(documents: Arc<dyn Documents>) -> Result<Self, StoreError> {
-        let mut snapshot = Snapshot::default();
-        for user in load_all::<User>(&*documents).await? {
-            snapshot.put_user(user);
-        }
-        for queue in load_all::<Queue>(&*documents).await? {
-            snapshot.queues.insert(queue.id, Arc::new(queue));
-        }
-        for channel in load_all::<Channel>(&*documents).await? {
-            snapshot.channels.insert(channel.id, Arc::new(channel));
-        }
+        let snapshot = Snapshot::of(
+            load_all::<User>(&*documents).await?,
+            load_all::<Queue>(&*documents).await?,
+            load_all::<Channel>(&*documents).await?,
+        );
         Ok(Self {
             documents,
             current: watch::Sender::new(Arc::new(snapshot)),
@@ -137,6 +135,13 @@ impl Catalog {
         user.epoch = former.map_or(0, |former| {
             former.epoch + u64::from(user.ends_sessions_of(former))
         });
+        // A password that was changed is no published one any more.
+        let same = former.is_none_or(|former| former.password == user.password);
+        user.demo_password &= same;
+        let returns = former.is_some_and(|former| !former.active) && user.active;
+        if returns && user.demo_password {
+            return Err(CatalogError::DemoPassword);
+        }
         let mut next = Snapshot::clone(&now);
         next.put_user(user.clone());
         if now.administrators() > 0 && next.administrators() == 0 {

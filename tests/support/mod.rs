@@ -22,12 +22,30 @@ pub enum Fault {
 #[derive(Default)]
 pub struct MemoryDocuments {
     kept: Mutex<BTreeMap<(String, String), Document>>,
-    fault: Mutex<Option<Fault>>,
+    /// After how many further writes, and how.
+    fault: Mutex<Option<(usize, Fault)>>,
 }
 
 impl MemoryDocuments {
     pub fn fail_next_write(&self, fault: Fault) {
-        *self.fault.lock().unwrap() = Some(fault);
+        self.fail_after(0, fault);
+    }
+
+    /// Lets `writes` pass and fails the next one.
+    pub fn fail_after(&self, writes: usize, fault: Fault) {
+        *self.fault.lock().unwrap() = Some((writes, fault));
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        let mut planned = self.fault.lock().unwrap();
+        match planned.take() {
+            Some((0, fault)) => Some(fault),
+            Some((writes, fault)) => {
+                *planned = Some((writes - 1, fault));
+                None
+            }
+            None => None,
+        }
     }
 
     pub fn count(&self, kind: &str) -> usize {
@@ -50,7 +68,7 @@ impl MemoryDocuments {
         expected: u64,
         body: Option<Vec<u8>>,
     ) -> Result<u64, StoreError> {
-        let fault = self.fault.lock().unwrap().take();
+        let fault = self.fault();
         let unavailable = || StoreError::Unavailable {
             reason: "told so by a test".to_owned(),
         };
