@@ -6,19 +6,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::limits::{
-    ACCESS_TOKEN_MS, KEY_BYTES, REFRESH_TOKEN_MS, SALT_BYTES, VISITOR_NAME_MAX_BYTES,
-    VISITOR_TOKEN_MS,
-};
-use super::password::{PasswordError, Passwords};
+use super::limits::{KEY_BYTES, SALT_BYTES};
+use super::password::Passwords;
+use super::principal::{AccessError, Invalid, Principal, TokenLives, Tokens, Who};
 use super::revoked::Revoked;
-use super::rights::Subject;
 use super::session::{Session, Sessions, Turned};
-use super::throttle::{Guesses, Throttled};
+use super::throttle::Guesses;
 use super::token::{Claims, TokenKey};
 use crate::catalog::limits::LOGIN_MAX_BYTES;
-use crate::catalog::{Catalog, CatalogError, PasswordHash, Role, User};
-use crate::domain::{ChannelId, CustomerId, Priority, Timestamp, UserId};
+use crate::catalog::{Catalog, PasswordHash, User};
+use crate::domain::{ChannelId, Timestamp, UserId};
 use crate::storage::{Documents, StoreError};
 
 /// The kind and id of the document that holds the key; the body is the key.
@@ -35,190 +32,16 @@ pub trait Entropy: Send + Sync + 'static {
 #[error("the system gives no randomness")]
 pub struct NoEntropy;
 
-/// How long tokens live, ms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenLives {
-    /// Access tokens.
-    pub access_ms: u64,
-    /// Refresh tokens.
-    pub refresh_ms: u64,
-    /// Visitors' tokens.
-    pub visitor_ms: u64,
-}
-
-impl Default for TokenLives {
-    fn default() -> Self {
-        Self {
-            access_ms: ACCESS_TOKEN_MS,
-            refresh_ms: REFRESH_TOKEN_MS,
-            visitor_ms: VISITOR_TOKEN_MS,
-        }
-    }
-}
-
-/// Why a token does not count.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Invalid {
-    /// Not ours, damaged, or of a use that does not fit.
-    #[error("this is no valid token")]
-    Token,
-    /// Its time is over: renew it.
-    #[error("the token has expired")]
-    Expired,
-    /// Logged out, deactivated, replaced: log in again.
-    #[error("the token was revoked")]
-    Revoked,
-}
-
-/// Why somebody is not let in.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum AccessError {
-    /// The token.
-    #[error(transparent)]
-    Invalid(#[from] Invalid),
-    /// No such user, inactive, without a password, or another password: nobody learns which.
-    #[error("the login or the password is wrong")]
-    Credentials,
-    /// Too many attempts.
-    #[error(transparent)]
-    Throttled(#[from] Throttled),
-    /// The password itself.
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    /// The channel is not there, or takes no visitors.
-    #[error("there is no active channel {channel}")]
-    NoChannel {
-        /// The channel.
-        channel: ChannelId,
-    },
-    /// A visitor's name.
-    #[error("a visitor's name is 1 to {VISITOR_NAME_MAX_BYTES} bytes")]
-    VisitorName,
-    /// Too many customers are revoked.
-    #[error("too many customers are revoked; revoke all visitors of the channel instead")]
-    TooManyRevoked,
-    /// The catalog does not change.
-    #[error(transparent)]
-    Catalog(#[from] CatalogError),
-    /// The store failed; what was asked may not have happened.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// No randomness, or a token that cannot be written.
-    #[error("no token can be made: {reason}")]
-    Making {
-        /// What is wrong.
-        reason: String,
-    },
-}
-
-/// Who somebody is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Who {
-    /// A user.
-    User {
-        /// Which.
-        id: UserId,
-        /// What it is.
-        role: Role,
-    },
-    /// A customer on a channel.
-    Customer {
-        /// Which.
-        id: CustomerId,
-        /// By which channel.
-        channel: ChannelId,
-        /// The priority of its chats.
-        priority: Priority,
-        /// The name that the site gave.
-        name: Option<String>,
-    },
-    /// The server of a channel's site.
-    Site {
-        /// The channel.
-        channel: ChannelId,
-    },
-}
-
-/// Somebody whose token counted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Principal {
-    /// Who.
-    pub who: Who,
-    /// When the token ends; none: never.
-    pub until: Option<Timestamp>,
-    claims: Claims,
-}
-
-impl Principal {
-    /// The column of the table of rights.
-    pub fn subject(&self) -> Subject {
-        match &self.who {
-            Who::User { role, .. } => (*role).into(),
-            Who::Customer { .. } => Subject::Customer,
-            Who::Site { .. } => Subject::Site,
-        }
-    }
-}
-
-/// What a log-in or a refresh gives. It does not show in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Tokens {
-    /// Whose they are.
-    pub user: UserId,
-    /// For calls and sockets.
-    pub access: String,
-    /// When that ends.
-    pub access_until: Timestamp,
-    /// For the next tokens, once.
-    pub refresh: String,
-    /// When that ends.
-    pub refresh_until: Timestamp,
-}
-
-impl std::fmt::Debug for Tokens {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Tokens({:?})", self.user)
-    }
-}
-
-/// A visitor's token. It does not show in logs.
-#[derive(Clone, PartialEq, Eq)]
-pub struct VisitorToken {
-    /// For the visitor's page.
-    pub token: String,
-    /// The customer; give it again for the same person's next token.
-    pub customer: CustomerId,
-    /// When it ends.
-    pub until: Timestamp,
-}
-
-impl std::fmt::Debug for VisitorToken {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "VisitorToken({:?})", self.customer)
-    }
-}
-
-/// What a site wants in a visitor's token.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Visitor {
-    /// A customer who was here before; none: a new one.
-    pub customer: Option<CustomerId>,
-    /// The priority of its chats.
-    pub priority: Priority,
-    /// The name to show to operators.
-    pub name: Option<String>,
-}
-
 /// The gate. Asking is quick and never waits; changing waits for the store.
 pub struct Access {
-    catalog: Arc<Catalog>,
+    pub(super) catalog: Arc<Catalog>,
     entropy: Arc<dyn Entropy>,
     passwords: Passwords,
-    lives: TokenLives,
+    pub(super) lives: TokenLives,
     key: TokenKey,
     guesses: Mutex<Guesses>,
     sessions: Sessions,
-    revoked: Revoked,
+    pub(super) revoked: Revoked,
     changed: watch::Sender<u64>,
 }
 
@@ -341,82 +164,6 @@ impl Access {
         self.check(&principal.claims, now).map(drop)
     }
 
-    /// A visitor's token for a channel.
-    pub fn visitor_token(
-        &self,
-        channel: ChannelId,
-        visitor: Visitor,
-        now: Timestamp,
-    ) -> Result<VisitorToken, AccessError> {
-        let name = visitor.name;
-        let fits = |name: &String| (1..=VISITOR_NAME_MAX_BYTES).contains(&name.len());
-        if !name.as_ref().is_none_or(fits) {
-            return Err(AccessError::VisitorName);
-        }
-        let snapshot = self.catalog.snapshot();
-        let found = snapshot.channel(channel).filter(|channel| channel.active);
-        let found = found.ok_or(AccessError::NoChannel { channel })?;
-        let customer = match visitor.customer {
-            Some(customer) => customer,
-            None => CustomerId(uuid::Builder::from_random_bytes(self.random()?).into_uuid()),
-        };
-        // A token issued in the millisecond of a revocation comes after it.
-        let revoked = self.revoked.at(customer).map(|at| at.plus_ms(1));
-        let from = revoked.unwrap_or(now).max(now);
-        let until = now.plus_ms(self.lives.visitor_ms);
-        let token = self.sign(&Claims::Visitor {
-            channel: channel.0,
-            epoch: found.visitor_epoch,
-            customer: customer.0,
-            priority: visitor.priority.points(),
-            name,
-            from: from.0,
-            until: until.0,
-        })?;
-        Ok(VisitorToken {
-            token,
-            customer,
-            until,
-        })
-    }
-
-    /// Revokes all tokens that a customer has, durably.
-    pub async fn revoke_customer(
-        &self,
-        customer: CustomerId,
-        now: Timestamp,
-    ) -> Result<(), AccessError> {
-        let room = self.revoked.revoke(customer, now).await?;
-        self.tell();
-        if room {
-            Ok(())
-        } else {
-            Err(AccessError::TooManyRevoked)
-        }
-    }
-
-    /// Makes the site key of a channel anew; the former one no longer counts. The key is shown
-    /// this once.
-    pub async fn new_site_key(
-        &self,
-        channel: ChannelId,
-        version: u64,
-    ) -> Result<String, AccessError> {
-        let snapshot = self.catalog.snapshot();
-        let found = snapshot.channel(channel);
-        let mut changed = found
-            .map(|found| (**found).clone())
-            .ok_or(AccessError::NoChannel { channel })?;
-        changed.version = version;
-        changed.site_key += 1;
-        let n = changed.site_key;
-        self.catalog.put_channel(changed).await?;
-        self.sign(&Claims::Site {
-            channel: channel.0,
-            n,
-        })
-    }
-
     /// The hash of a new password, to be put into a user.
     pub async fn new_password(&self, password: String) -> Result<PasswordHash, AccessError> {
         let mut salt = [0; SALT_BYTES];
@@ -477,35 +224,6 @@ impl Access {
         }
     }
 
-    /// A channel that was deactivated keeps its visitors: their open chats go on.
-    fn check_visitor(&self, claims: &Claims) -> Result<Who, Invalid> {
-        let Claims::Visitor {
-            channel,
-            epoch,
-            customer,
-            priority,
-            name,
-            from,
-            until: _,
-        } = claims
-        else {
-            return Err(Invalid::Token);
-        };
-        let (channel, id) = (ChannelId(*channel), CustomerId(*customer));
-        let snapshot = self.catalog.snapshot();
-        let found = snapshot.channel(channel).ok_or(Invalid::Revoked)?;
-        let revoked = self.revoked.at(id).is_some_and(|at| *from <= at.0);
-        if found.visitor_epoch != *epoch || revoked {
-            return Err(Invalid::Revoked);
-        }
-        Ok(Who::Customer {
-            id,
-            channel,
-            priority: Priority::new(*priority).map_err(|_| Invalid::Token)?,
-            name: name.clone(),
-        })
-    }
-
     fn tokens(&self, id: Uuid, session: Session, now: Timestamp) -> Result<Tokens, AccessError> {
         let access_until = now.plus_ms(self.lives.access_ms).min(session.until);
         let user = session.user;
@@ -529,11 +247,11 @@ impl Access {
         })
     }
 
-    fn sign(&self, claims: &Claims) -> Result<String, AccessError> {
+    pub(super) fn sign(&self, claims: &Claims) -> Result<String, AccessError> {
         self.key.sign(claims).map_err(making)
     }
 
-    fn random(&self) -> Result<[u8; 16], AccessError> {
+    pub(super) fn random(&self) -> Result<[u8; 16], AccessError> {
         let mut bytes = [0; 16];
         self.entropy.fill(&mut bytes).map_err(making)?;
         Ok(bytes)
@@ -543,7 +261,7 @@ impl Access {
         self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn tell(&self) {
+    pub(super) fn tell(&self) {
         self.changed.send_modify(|revision| *revision += 1);
     }
 }

@@ -10,15 +10,17 @@
 mod gate;
 pub mod limits;
 pub mod password;
+mod principal;
 mod revoked;
 pub mod rights;
 mod session;
 pub mod throttle;
 pub mod token;
+mod visitor;
 
-pub use gate::{
-    Access, AccessError, Entropy, Invalid, NoEntropy, Principal, TokenLives, Tokens, Visitor,
-    VisitorToken, Who,
-};
+pub use gate::{Access, Entropy, NoEntropy};
 pub use password::{HashCost, PasswordError, Passwords};
+pub use principal::{
+    AccessError, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,
+};
 pub use rights::{Forbidden, Operation, Right, Subject, permit};

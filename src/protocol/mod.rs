@@ -20,6 +20,7 @@ pub mod limits;
 pub mod notify;
 pub mod params;
 pub mod value;
+pub mod view;
 
 pub use call::{Call, Method};
 pub use close::{AfterClose, CloseKind};
@@ -28,6 +29,6 @@ pub use envelope::{
     Rejected, Request, RequestId, read_request, write_error, write_notification, write_result,
 };
 pub use error::{ErrorFrame, ErrorKind};
-pub use event::{Audience, Names, View};
 pub use notify::Notification;
 pub use value::Wire;
+pub use view::{Audience, Names, View};

@@ -3,5 +3,6 @@
 
 mod documents;
 mod golden;
+mod log;
 mod samples;
 mod strict;
