@@ -23,6 +23,37 @@ const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const PASSWORD: &str = "a long enough one";
 
+/// `UPDATE_GOLDEN=1 cargo test --test access` writes it anew.
+#[test]
+fn the_table_of_rights_is_written_down() {
+    use switchboard::access::{Operation, Right};
+    let mut text = "# Who may do what\n\nMade from the one table in the code, which REST and the \
+        socket both ask. What it does not\ngrant is refused. \"own\" is said in the last column. \
+        A site is a site's server with the site key of\na channel.\n\n| operation | what it is |"
+        .to_owned();
+    for subject in Subject::ALL {
+        text += &format!(" {} |", subject.word().replace('_', " "));
+    }
+    text += " own |\n|---|---|---|---|---|---|---|---|---|\n";
+    for operation in Operation::ALL {
+        text += &format!("| `{}` | {} |", operation.name(), operation.meaning());
+        for subject in Subject::ALL {
+            text += match operation.right(*subject) {
+                Right::No => " |",
+                Right::Own => " own |",
+                Right::Yes => " yes |",
+            };
+        }
+        text += &format!(" {} |\n", operation.own());
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rights.md");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert_eq!(committed, text, "docs/rights.md is out of date");
+}
+
 struct World {
     documents: Arc<MemoryDocuments>,
     catalog: Arc<Catalog>,

@@ -95,7 +95,8 @@ pub enum Who {
         /// What it is.
         role: Role,
     },
-    /// A customer on a channel.
+    /// A customer on a channel. A chat is its own only if both the customer and the channel are
+    /// the chat's: the sites of other channels choose their customers' ids themselves.
     Customer {
         /// Which.
         id: CustomerId,

@@ -121,15 +121,15 @@ operations! {
     /// Opens a chat.
     ChatOpen = "chat.open", own "the token's channel",  [No No Own No No No];
     /// Writes into a chat.
-    MessageSend = "message.send", own "customer: its chats; others: chats that they own", [No No Own Own Own No];
+    MessageSend = "message.send", own "customer: its chats on its channel; others: chats that they own", [No No Own Own Own No];
     /// Marks events as received.
-    MessageReceived = "message.received", own "customer: its chats; others: chats that they own", [No No Own Own Own No];
+    MessageReceived = "message.received", own "customer: its chats on its channel; others: chats that they own", [No No Own Own Own No];
     /// Marks events as read.
-    MessageRead = "message.read", own "customer: its chats; others: chats that they own", [No No Own Own Own No];
+    MessageRead = "message.read", own "customer: its chats on its channel; others: chats that they own", [No No Own Own Own No];
     /// Ends a chat.
-    ChatEnd = "chat.end", own "customer: its chats; operator: chats that it owns", [No No Own Own Yes Yes];
+    ChatEnd = "chat.end", own "customer: its chats on its channel; operator: chats that it owns", [No No Own Own Yes Yes];
     /// Reads a chat.
-    ChatHistory = "chat.history", own "customer: its chats; operator: chats that it owns, is offered, or, ended, owned last", [No No Own Own Yes No];
+    ChatHistory = "chat.history", own "customer: its chats on its channel; operator: chats that it owns, is offered, or, ended, owned last", [No No Own Own Yes No];
     /// Sets the status.
     OperatorSetStatus = "operator.set_status", own "the status of its own", [No No No Own Own No];
     /// Says that an offer is on the screen.
@@ -188,7 +188,7 @@ operations! {
     /// Deletes inactive queues without open chats.
     QueuesDelete = "queues.delete", own "",             [No No No No No Yes];
     /// Reads where a chat is; no texts.
-    ChatsRead = "chats.read", own "customer: its chats; operator: as `chat.history`", [No No Own Own Yes Yes];
+    ChatsRead = "chats.read", own "customer: its chats on its channel; operator: as `chat.history`", [No No Own Own Yes Yes];
     /// Reads why a chat waits, or went where it went; no texts.
     ChatsExplain = "chats.explain", own "as `chat.history`", [No No No Own Yes Yes];
     /// Reads the documents of the interfaces.

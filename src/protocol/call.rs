@@ -15,6 +15,7 @@ use super::params::{
     ChatTransferFrame, MessageMarkFrame, MessageSendFrame, OfferAnswerFrame, OfferShownFrame,
     PresenceAnswerFrame, SessionOpenFrame, SessionRenewFrame, SetStatusFrame,
 };
+use super::strict::read_object;
 
 /// Schemas of a method, for the documents.
 pub(super) struct MethodSchemas {
@@ -141,18 +142,7 @@ impl Method {
 }
 
 fn read<P: DeserializeOwned>(params: &str) -> Result<P, ErrorFrame> {
-    if !params.trim_start().starts_with('{') {
-        return Err(bad_param("params", "params are an object, never an array"));
-    }
-    let mut deserializer = serde_json::Deserializer::from_str(params);
-    serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let path = error.path().to_string();
-        let field = if path == "." { "params" } else { &path };
-        let cause = error.inner().to_string();
-        // The position counts from the beginning of the params, which would mislead.
-        let cause = cause.split(" at line ").next().unwrap_or_default();
-        bad_param(field, cause)
-    })
+    read_object(params, "params").map_err(|wrong| bad_param(&wrong.field, &wrong.cause))
 }
 
 fn bad_param(field: &str, cause: &str) -> ErrorFrame {

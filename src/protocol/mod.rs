@@ -19,6 +19,8 @@ pub mod event;
 pub mod limits;
 pub mod notify;
 pub mod params;
+pub mod rest;
+pub mod strict;
 pub mod value;
 pub mod view;
 

@@ -50,7 +50,7 @@ fn every_reference_in_the_document_leads_somewhere() {
     }
 }
 
-fn collect(value: &Value, references: &mut BTreeSet<String>) {
+pub fn collect(value: &Value, references: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             if let Some(Value::String(reference)) = members.get("$ref") {

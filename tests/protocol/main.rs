@@ -4,5 +4,6 @@
 mod documents;
 mod golden;
 mod log;
+mod rest;
 mod samples;
 mod strict;
