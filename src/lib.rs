@@ -8,5 +8,6 @@ pub mod access;
 pub mod catalog;
 pub mod config;
 pub mod domain;
+pub mod edge;
 pub mod protocol;
 pub mod storage;
