@@ -3,7 +3,8 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use switchboard::protocol::limits::{FRAME_MAX_BYTES, TEXT_ESCAPED_MAX_BYTES};
-use switchboard::protocol::{Call, ErrorKind, Rejected, RequestId, read_request};
+use switchboard::protocol::value::WireText;
+use switchboard::protocol::{Call, Cursor, ErrorKind, Rejected, RequestId, read_request};
 
 use crate::samples;
 
@@ -215,6 +216,16 @@ fn wrong_params_name_the_field() {
             error.message
         );
     }
+}
+
+#[test]
+fn a_page_has_one_end() {
+    let chat = samples::CHAT.to_string();
+    let cursor = Cursor::new(samples::CHAT, 41).text().into_owned();
+    let params = json!({"chat": chat, "before": cursor, "after": cursor});
+    let error = refused(&call("chat.history", params)).error;
+    assert_eq!(error.kind(), ErrorKind::InvalidParams);
+    assert!(error.message.contains("exclude each other"));
 }
 
 #[test]
