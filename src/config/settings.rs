@@ -87,7 +87,7 @@ settings! {
         data: PathBuf = "data".into(), path;
         /// A seed file that fills an empty store, once; empty: none.
         seed: PathBuf = PathBuf::new(), any;
-        /// The sites whose pages may open sockets, as "https://shop.example"; a browser says where
+        /// The sites whose pages may open sockets, as `https://shop.example`; a browser says where
         /// a page comes from. Empty: only pages of this server itself.
         allowed_origins: Vec<String> = Vec::new(), origins;
     }

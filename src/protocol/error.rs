@@ -245,7 +245,7 @@ impl ErrorFrame {
     }
 
     /// An error with a message of its own, cut to
-    /// [`ERROR_MESSAGE_MAX_BYTES`](super::limits::ERROR_MESSAGE_MAX_BYTES).
+    /// [`ERROR_MESSAGE_MAX_BYTES`].
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let mut message = message.into();
         message.truncate(message.floor_char_boundary(ERROR_MESSAGE_MAX_BYTES));
