@@ -1,0 +1,30 @@
+# Switchboard's commands. `make test` is what CI runs; `make check` is for every commit.
+
+CARGO ?= cargo
+SEEDS ?= 10000
+
+.PHONY: check test simulation bench doc clean
+
+## Quick: format, lints, unit tests.
+check:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --quiet -- -D warnings
+	$(CARGO) test --workspace --lib --quiet
+
+## Everything, on a clean checkout.
+test:
+	CARGO="$(CARGO)" bash scripts/test
+
+## The simulation over many seeds; a failure prints its seed.
+simulation:
+	SWITCHBOARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --test simulation the_invariants -- --nocapture
+
+## Benchmarks: ratios against a bare file, measured side by side.
+bench:
+	$(CARGO) bench
+
+doc:
+	$(CARGO) doc --workspace --no-deps
+
+clean:
+	$(CARGO) clean
