@@ -3,7 +3,8 @@
 //! Read in this order: [`domain`] (the words), [`routing`] (the rules, pure), [`machine`] (what
 //! decides, pure), [`storage`] (the ports and their adapters), [`actors`] (machines brought to
 //! life, and the one handle to them), [`protocol`] (the wire), [`access`] and [`catalog`] (who may
-//! do what, and what is configured), [`edge`] (sockets and REST).
+//! do what, and what is configured), [`edge`] (sockets and REST),
+//! [`telemetry`] (the metrics).
 //! `ARCHITECTURE.md` shows how they stand on each other.
 
 pub mod access;
@@ -16,3 +17,4 @@ pub mod machine;
 pub mod protocol;
 pub mod routing;
 pub mod storage;
+pub mod telemetry;

@@ -62,11 +62,7 @@ struct World {
 
 async fn start(documents: Arc<MemoryDocuments>) -> World {
     let catalog = Arc::new(Catalog::load(documents.clone()).await.unwrap());
-    let cheap = HashCost {
-        memory_kib: 8,
-        passes: 1,
-        lanes: 1,
-    };
+    let cheap = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
     let access = Access::load(
         catalog.clone(),
         documents.clone(),
@@ -74,11 +70,7 @@ async fn start(documents: Arc<MemoryDocuments>) -> World {
         Passwords::new(cheap).unwrap(),
         TokenLives::default(),
     );
-    World {
-        documents,
-        catalog,
-        access: access.await.unwrap(),
-    }
+    World { documents, catalog, access: access.await.unwrap() }
 }
 
 async fn world() -> World {
@@ -88,10 +80,7 @@ async fn world() -> World {
     let mut anna = User::new(ANNA, "Anna", "anna", Role::Operator);
     anna.password = Some(world.access.new_password(PASSWORD.into()).await.unwrap());
     world.catalog.put_user(anna).await.unwrap();
-    let queue = Queue {
-        version: 0,
-        ..Queue::new(QUEUE, "Sales", Rule::ToAll)
-    };
+    let queue = Queue { version: 0, ..Queue::new(QUEUE, "Sales", Rule::ToAll) };
     world.catalog.put_queue(queue).await.unwrap();
     let channel = Channel::new(SITE, "Site", Provider::WebChat, QUEUE);
     world.catalog.put_channel(channel).await.unwrap();
@@ -101,10 +90,7 @@ async fn world() -> World {
 impl World {
     async fn log_in(&self) -> switchboard::access::Tokens {
         let access = &self.access;
-        access
-            .log_in("anna", PASSWORD.into(), HOME, NOW)
-            .await
-            .unwrap()
+        access.log_in("anna", PASSWORD.into(), HOME, NOW).await.unwrap()
     }
 
     async fn change_anna(&self, change: impl FnOnce(&mut User)) {
@@ -119,13 +105,7 @@ async fn a_log_in_gives_tokens_that_say_who() {
     let world = world().await;
     let tokens = world.log_in().await;
     let principal = world.access.authenticate(&tokens.access, NOW).unwrap();
-    assert_eq!(
-        principal.who,
-        Who::User {
-            id: ANNA,
-            role: Role::Operator
-        }
-    );
+    assert_eq!(principal.who, Who::User { id: ANNA, role: Role::Operator });
     assert_eq!(principal.subject(), Subject::Operator);
     assert_eq!(principal.until, Some(NOW.plus_ms(600_000)));
     let refused = world.access.authenticate(&tokens.refresh, NOW);
@@ -138,15 +118,9 @@ async fn nobody_learns_whether_login_or_password_was_wrong() {
     let world = world().await;
     let try_one = async |login: &str, password: &str| {
         let access = &world.access;
-        access
-            .log_in(login, password.into(), HOME, NOW)
-            .await
-            .unwrap_err()
+        access.log_in(login, password.into(), HOME, NOW).await.unwrap_err()
     };
-    assert_eq!(
-        try_one("anna", "a long enough two").await,
-        AccessError::Credentials
-    );
+    assert_eq!(try_one("anna", "a long enough two").await, AccessError::Credentials);
     assert_eq!(try_one("anka", PASSWORD).await, AccessError::Credentials);
     assert_eq!(try_one("root", PASSWORD).await, AccessError::Credentials);
     world.change_anna(|anna| anna.active = false).await;
@@ -158,10 +132,7 @@ async fn guesses_are_throttled_however_the_login_is_written() {
     let world = world().await;
     let guess = async |login: &str| {
         let access = &world.access;
-        access
-            .log_in(login, "wrong wrong wrong".into(), HOME, NOW)
-            .await
-            .unwrap_err()
+        access.log_in(login, "wrong wrong wrong".into(), HOME, NOW).await.unwrap_err()
     };
     for n in 0..10 {
         let login = if n % 2 == 0 { "anna" } else { "ANNA" };
@@ -173,10 +144,7 @@ async fn guesses_are_throttled_however_the_login_is_written() {
     assert_eq!(throttled.retry_after_ms, 60_000);
     let later = NOW.plus_ms(60_000);
     let access = &world.access;
-    access
-        .log_in("anna", PASSWORD.into(), HOME, later)
-        .await
-        .unwrap();
+    access.log_in("anna", PASSWORD.into(), HOME, later).await.unwrap();
 }
 
 #[tokio::test]
@@ -285,16 +253,9 @@ async fn a_new_password_ends_the_sessions_and_a_new_limit_does_not() {
     let tokens = world.log_in().await;
     world.change_anna(|anna| anna.capacity = 2).await;
     assert!(world.access.authenticate(&tokens.access, NOW).is_ok());
-    let next = world
-        .access
-        .new_password("another long one".into())
-        .await
-        .unwrap();
+    let next = world.access.new_password("another long one".into()).await.unwrap();
     world.change_anna(|anna| anna.password = Some(next)).await;
-    assert_eq!(
-        world.access.authenticate(&tokens.access, NOW),
-        Err(Invalid::Revoked)
-    );
+    assert_eq!(world.access.authenticate(&tokens.access, NOW), Err(Invalid::Revoked));
 }
 
 #[tokio::test]
@@ -304,10 +265,7 @@ async fn one_user_has_so_many_sessions() {
     for n in 1..=32 {
         let access = &world.access;
         let at = NOW.plus_ms(n);
-        access
-            .log_in("anna", PASSWORD.into(), HOME, at)
-            .await
-            .unwrap();
+        access.log_in("anna", PASSWORD.into(), HOME, at).await.unwrap();
     }
     assert_eq!(world.documents.count("session"), 32);
     assert!(world.access.authenticate(&first.access, NOW).is_err());
@@ -344,9 +302,7 @@ async fn a_visitors_token_carries_what_the_site_said() {
     );
     let end = NOW.plus_ms(24 * 3_600_000);
     assert_eq!(world.access.still(&principal, end), Err(Invalid::Expired));
-    let unknown = world
-        .access
-        .visitor_token(ChannelId::from_u128(9), Visitor::default(), NOW);
+    let unknown = world.access.visitor_token(ChannelId::from_u128(9), Visitor::default(), NOW);
     assert!(matches!(unknown, Err(AccessError::NoChannel { .. })));
 }
 
@@ -354,20 +310,13 @@ async fn a_visitors_token_carries_what_the_site_said() {
 async fn a_customers_tokens_are_revoked_and_new_ones_count() {
     let world = world().await;
     let issue = |world: &World, customer| {
-        let visitor = Visitor {
-            customer,
-            ..Visitor::default()
-        };
+        let visitor = Visitor { customer, ..Visitor::default() };
         world.access.visitor_token(SITE, visitor, NOW).unwrap()
     };
     let old = issue(&world, None);
     let other = issue(&world, None);
     assert_ne!(old.customer, other.customer);
-    world
-        .access
-        .revoke_customer(old.customer, NOW)
-        .await
-        .unwrap();
+    world.access.revoke_customer(old.customer, NOW).await.unwrap();
     let again = start(world.documents).await;
     let refused = again.access.authenticate(&old.token, NOW);
     assert_eq!(refused, Err(Invalid::Revoked));
@@ -383,10 +332,7 @@ async fn a_site_key_counts_until_the_next_one() {
     let principal = world.access.authenticate(&first, NOW).unwrap();
     assert_eq!(principal.who, Who::Site { channel: SITE });
     let second = world.access.new_site_key(SITE, 2).await.unwrap();
-    assert_eq!(
-        world.access.authenticate(&first, NOW),
-        Err(Invalid::Revoked)
-    );
+    assert_eq!(world.access.authenticate(&first, NOW), Err(Invalid::Revoked));
     assert!(world.access.authenticate(&second, NOW).is_ok());
 }
 

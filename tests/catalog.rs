@@ -35,10 +35,7 @@ async fn small() -> (Arc<MemoryDocuments>, Catalog) {
     let anna = User::new(ANNA, "Anna", "anna", Role::Operator);
     catalog.put_user(anna).await.unwrap();
     let warned = catalog.put_queue(queue(SALES, &[ANNA])).await.unwrap();
-    assert_eq!(
-        warned.warnings,
-        [Finding::QueueWithoutChannel { queue: SALES }]
-    );
+    assert_eq!(warned.warnings, [Finding::QueueWithoutChannel { queue: SALES }]);
     let channel = Channel::new(SITE, "Site", Provider::WebChat, SALES);
     let written = catalog.put_channel(channel).await.unwrap();
     assert_eq!(written.warnings, []);
@@ -86,10 +83,7 @@ async fn a_change_is_seen_at_once_and_wakes_who_waits() {
     catalog.put_user(anna).await.unwrap();
     assert!(changes.has_changed().unwrap());
     assert_eq!(changes.borrow_and_update().user(ANNA).unwrap().capacity, 9);
-    let refused = User {
-        capacity: 0,
-        ..user(&catalog, ANNA)
-    };
+    let refused = User { capacity: 0, ..user(&catalog, ANNA) };
     let error = catalog.put_user(refused).await.unwrap_err();
     assert_eq!(error, CatalogError::User(BadUser::Capacity { got: 0 }));
     assert!(!changes.has_changed().unwrap());
@@ -100,10 +94,7 @@ async fn a_write_names_the_version_that_it_saw() {
     let (_, catalog) = small().await;
     let seen = user(&catalog, ANNA);
     catalog.put_user(seen.clone()).await.unwrap();
-    let conflict = StoreError::VersionConflict {
-        expected: 1,
-        found: 2,
-    };
+    let conflict = StoreError::VersionConflict { expected: 1, found: 2 };
     let error = catalog.put_user(seen).await.unwrap_err();
     assert_eq!(error, CatalogError::Store(conflict));
 }
@@ -150,10 +141,7 @@ async fn one_login_one_user() {
 #[tokio::test]
 async fn the_last_administrator_stays() {
     let (_, catalog) = small().await;
-    let gone = User {
-        active: false,
-        ..user(&catalog, ADMIN)
-    };
+    let gone = User { active: false, ..user(&catalog, ADMIN) };
     let error = catalog.put_user(gone.clone()).await.unwrap_err();
     assert_eq!(error, CatalogError::LastAdministrator);
     let second = User::new(UserId::from_u128(8), "Two", "two", Role::Administrator);
@@ -189,46 +177,24 @@ async fn the_lint_refuses_what_can_never_work() {
     let lost = QueueId::from_u128(99);
     let channel = Channel::new(ChannelId::from_u128(98), "Lost", Provider::Internal, lost);
     let error = catalog.put_channel(channel.clone()).await.unwrap_err();
-    let finding = Finding::ChannelWithoutQueue {
-        channel: channel.id,
-        queue: lost,
-    };
+    let finding = Finding::ChannelWithoutQueue { channel: channel.id, queue: lost };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 
-    let stopped = Queue {
-        active: false,
-        version: 1,
-        ..queue(SALES, &[ANNA])
-    };
+    let stopped = Queue { active: false, version: 1, ..queue(SALES, &[ANNA]) };
     let error = catalog.put_queue(stopped).await.unwrap_err();
-    let finding = Finding::ChannelToInactiveQueue {
-        channel: SITE,
-        queue: SALES,
-    };
+    let finding = Finding::ChannelToInactiveQueue { channel: SITE, queue: SALES };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 
     let stranger = UserId::from_u128(97);
-    let with = Queue {
-        version: 1,
-        ..queue(SALES, &[ANNA, stranger, ADMIN])
-    };
+    let with = Queue { version: 1, ..queue(SALES, &[ANNA, stranger, ADMIN]) };
     let error = catalog.put_queue(with).await.unwrap_err();
     let findings = vec![
-        Finding::UnknownMember {
-            queue: SALES,
-            user: stranger,
-        },
-        Finding::MemberCannotServe {
-            queue: SALES,
-            user: ADMIN,
-        },
+        Finding::UnknownMember { queue: SALES, user: stranger },
+        Finding::MemberCannotServe { queue: SALES, user: ADMIN },
     ];
     assert_eq!(error, CatalogError::Lint(findings));
 
-    let promoted = User {
-        role: Role::Administrator,
-        ..user(&catalog, ANNA)
-    };
+    let promoted = User { role: Role::Administrator, ..user(&catalog, ANNA) };
     let error = catalog.put_user(promoted).await.unwrap_err();
     assert!(matches!(error, CatalogError::Lint(_)), "{error}");
 }
@@ -236,10 +202,7 @@ async fn the_lint_refuses_what_can_never_work() {
 #[tokio::test]
 async fn a_queue_that_nobody_can_serve_is_told() {
     let (_, catalog) = small().await;
-    let gone = User {
-        active: false,
-        ..user(&catalog, ANNA)
-    };
+    let gone = User { active: false, ..user(&catalog, ANNA) };
     let written = catalog.put_user(gone).await.unwrap();
     let finding = Finding::NoReachableMember { queue: SALES };
     assert_eq!(written.warnings, std::slice::from_ref(&finding));
@@ -255,10 +218,7 @@ async fn nobody_is_in_too_many_queues() {
     }
     let last = queue(QueueId::from_u128(2_000), &[ANNA]);
     let error = catalog.put_queue(last).await.unwrap_err();
-    let finding = Finding::TooManyQueues {
-        user: ANNA,
-        queues: 65,
-    };
+    let finding = Finding::TooManyQueues { user: ANNA, queues: 65 };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 }
 
@@ -272,11 +232,7 @@ async fn only_what_is_inactive_and_unused_is_deleted() {
     catalog.put_channel(site).await.unwrap();
     assert_eq!(delete(Usage::InUse).await, Err(CatalogError::InUse));
 
-    let stopped = Queue {
-        active: false,
-        version: 1,
-        ..queue(SALES, &[ANNA])
-    };
+    let stopped = Queue { active: false, version: 1, ..queue(SALES, &[ANNA]) };
     catalog.put_queue(stopped).await.unwrap();
     let delete = async |usage, version| catalog.delete_queue(SALES, version, usage).await;
     assert_eq!(delete(Usage::InUse, 2).await, Err(CatalogError::InUse));
@@ -303,12 +259,7 @@ async fn a_record_of_a_newer_release_is_refused_by_name() {
 #[tokio::test]
 async fn the_words_of_rules_are_those_of_the_wire() {
     use switchboard::protocol::value::WireText;
-    for rule in [
-        Rule::ToAll,
-        Rule::LeastLoaded,
-        Rule::LongestIdle,
-        Rule::Manual,
-    ] {
+    for rule in [Rule::ToAll, Rule::LeastLoaded, Rule::LongestIdle, Rule::Manual] {
         assert_eq!(switchboard::catalog::rule_word(rule), rule.text());
         assert_eq!(switchboard::catalog::rule_of_word(&rule.text()), Some(rule));
     }

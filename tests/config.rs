@@ -34,10 +34,7 @@ fn variable(name: &str, value: &str) -> Vec<(String, String)> {
 
 fn problems(text: &str) -> Vec<String> {
     let bad = read(Some(("my.toml", text)), none()).unwrap_err();
-    bad.problems
-        .iter()
-        .map(|problem| problem.to_string())
-        .collect()
+    bad.problems.iter().map(|problem| problem.to_string()).collect()
 }
 
 #[test]
@@ -52,18 +49,12 @@ fn the_default_file_is_what_the_code_would_write() {
 #[test]
 fn every_setting_of_the_default_file_is_read() {
     let (_, text) = committed("config/default.toml");
-    for line in text
-        .lines()
-        .filter(|line| line.contains(" = ") && !line.starts_with('#'))
-    {
+    for line in text.lines().filter(|line| line.contains(" = ") && !line.starts_with('#')) {
         let key = line.split(" = ").next().unwrap();
         let wrong = text.replace(line, &format!("{key} = 1.5"));
         let problems = problems(&wrong);
         assert_eq!(problems.len(), 1, "{key}: {problems:?}");
-        assert!(
-            problems[0].contains(&format!(".{key}`: expected")),
-            "{problems:?}"
-        );
+        assert!(problems[0].contains(&format!(".{key}`: expected")), "{problems:?}");
     }
 }
 
@@ -85,10 +76,7 @@ fn what_a_file_says_counts_and_the_environment_counts_more() {
         .chain(variable("PATH", "/bin"));
     let settings = read(Some(("my.toml", text)), environment).unwrap();
     assert_eq!(settings.server.listen.port(), 2);
-    assert_eq!(
-        settings.server.allowed_origins,
-        ["https://b.example", "http://c.example:81"]
-    );
+    assert_eq!(settings.server.allowed_origins, ["https://b.example", "http://c.example:81"]);
     assert_eq!(settings.limits.connections, 16);
 }
 
@@ -122,18 +110,9 @@ fn a_wrong_variable_is_named_too() {
         "SWITCHBOARD_SERVER_LISTN: there is no such setting; did you mean SWITCHBOARD_SERVER_LISTEN?"
     );
     let listen = error("SWITCHBOARD_SERVER_LISTEN", "localhost");
-    assert!(
-        listen.starts_with("SWITCHBOARD_SERVER_LISTEN: expected an address"),
-        "{listen}"
-    );
-    let origin = error(
-        "SWITCHBOARD_SERVER_ALLOWED_ORIGINS",
-        "https://Shop.example/",
-    );
-    assert!(
-        origin.contains("`https://Shop.example/` is no origin"),
-        "{origin}"
-    );
+    assert!(listen.starts_with("SWITCHBOARD_SERVER_LISTEN: expected an address"), "{listen}");
+    let origin = error("SWITCHBOARD_SERVER_ALLOWED_ORIGINS", "https://Shop.example/");
+    assert!(origin.contains("`https://Shop.example/` is no origin"), "{origin}");
 }
 
 #[test]
@@ -147,27 +126,15 @@ fn two_listeners_have_two_addresses() {
 #[test]
 fn the_command_line_sets_what_it_names() {
     let mut settings = Settings::default();
-    settings
-        .set("server", "data", "/srv/chats", "--data")
-        .unwrap();
+    settings.set("server", "data", "/srv/chats", "--data").unwrap();
     assert_eq!(settings.server.data, Path::new("/srv/chats"));
-    let error = settings
-        .set("server", "listen", "x", "--listen")
-        .unwrap_err();
-    assert!(
-        error
-            .to_string()
-            .starts_with("--listen: expected an address")
-    );
+    let error = settings.set("server", "listen", "x", "--listen").unwrap_err();
+    assert!(error.to_string().starts_with("--listen: expected an address"));
 }
 
 async fn empty(documents: Arc<MemoryDocuments>) -> (Arc<Catalog>, Access) {
     let catalog = Arc::new(Catalog::load(documents.clone()).await.unwrap());
-    let cheap = HashCost {
-        memory_kib: 8,
-        passes: 1,
-        lanes: 1,
-    };
+    let cheap = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
     let access = Access::load(
         catalog.clone(),
         documents.clone(),
@@ -190,10 +157,7 @@ async fn the_demonstration_fills_an_empty_store_once() {
     let (catalog, access) = empty(documents.clone()).await;
     let seed = demo();
     let back_office = QueueId(seed_id("queue", "Back office"));
-    assert_eq!(
-        seed.warnings(),
-        [Finding::QueueWithoutChannel { queue: back_office }]
-    );
+    assert_eq!(seed.warnings(), [Finding::QueueWithoutChannel { queue: back_office }]);
     let planted = seed.plant(&catalog, &access, &*documents).await;
     assert_eq!(planted, Ok(Seeded::Filled));
 
@@ -203,12 +167,7 @@ async fn the_demonstration_fills_an_empty_store_once() {
     assert_eq!(rules, [Rule::ToAll, Rule::LongestIdle, Rule::Manual].into());
     let operators = snapshot.users().filter(|user| user.role == Role::Operator);
     assert_eq!(operators.count(), 4);
-    let tokens = access.log_in(
-        "anna",
-        "demo-anna-01".into(),
-        [127, 0, 0, 1].into(),
-        Timestamp(5),
-    );
+    let tokens = access.log_in("anna", "demo-anna-01".into(), [127, 0, 0, 1].into(), Timestamp(5));
     tokens.await.unwrap();
 
     let mut anna = User::clone(snapshot.user_by_login("anna").unwrap());
@@ -234,18 +193,10 @@ async fn an_interrupted_seeding_goes_on_where_it_was() {
         let (catalog, access) = empty(documents.clone()).await;
         let planted = demo().plant(&catalog, &access, &*documents).await.unwrap();
         // The last write is the mark itself.
-        let expected = if writes == 11 {
-            Seeded::Before
-        } else {
-            Seeded::Filled
-        };
+        let expected = if writes == 11 { Seeded::Before } else { Seeded::Filled };
         assert_eq!(planted, expected, "after {writes} writes");
         for kind in ["user", "queue", "channel"] {
-            assert_eq!(
-                documents.count(kind),
-                whole.count(kind),
-                "after {writes} writes"
-            );
+            assert_eq!(documents.count(kind), whole.count(kind), "after {writes} writes");
         }
     }
 }
@@ -269,16 +220,8 @@ async fn demo_passwords_bind_the_server_to_loopback_until_they_are_gone() {
     let everywhere = "0.0.0.0:8080".parse().unwrap();
     let refused = check_listen(everywhere, &catalog.snapshot().demo_logins());
     let text = refused.unwrap_err().to_string();
-    assert!(
-        text.contains("anna") && text.contains("0.0.0.0:8080"),
-        "{text}"
-    );
-    for loopback in [
-        "127.0.0.1:1",
-        "127.8.8.8:1",
-        "[::1]:1",
-        "[::ffff:127.0.0.1]:1",
-    ] {
+    assert!(text.contains("anna") && text.contains("0.0.0.0:8080"), "{text}");
+    for loopback in ["127.0.0.1:1", "127.8.8.8:1", "[::1]:1", "[::ffff:127.0.0.1]:1"] {
         let address = loopback.parse().unwrap();
         check_listen(address, &catalog.snapshot().demo_logins()).unwrap();
     }
@@ -306,57 +249,19 @@ fn mistakes_in_a_seed_name_the_entry() {
     let (_, text) = committed("config/demo.toml");
     let wrong = |from: &str, to: &str| {
         assert!(text.contains(from), "{from}");
-        Seed::parse("s.toml", &text.replacen(from, to, 1))
-            .unwrap_err()
-            .to_string()
+        Seed::parse("s.toml", &text.replacen(from, to, 1)).unwrap_err().to_string()
     };
     let cases = [
-        (
-            "rule = \"to_all\"",
-            "rule = \"all\"",
-            "s.toml: queue `Support`: `all` is none of",
-        ),
-        (
-            "\"clara\", ",
-            "\"carla\", ",
-            "queue `Support`: there is no user with the login `carla`",
-        ),
-        (
-            "queue = \"Sales\"",
-            "queue = \"Sails\"",
-            "channel `Shop`: there is no queue `Sails`",
-        ),
-        (
-            "demo-anna-01",
-            "short",
-            "user `anna`: a password has at least 10",
-        ),
-        (
-            "capacity = 3",
-            "capacity = 300",
-            "user `clara`: capacity is 1 to 100, got 300",
-        ),
-        (
-            "priority = 2",
-            "priority = 11",
-            "queue `Sales`: a priority is 0 to 10",
-        ),
+        ("rule = \"to_all\"", "rule = \"all\"", "s.toml: queue `Support`: `all` is none of"),
+        ("\"clara\", ", "\"carla\", ", "queue `Support`: there is no user with the login `carla`"),
+        ("queue = \"Sales\"", "queue = \"Sails\"", "channel `Shop`: there is no queue `Sails`"),
+        ("demo-anna-01", "short", "user `anna`: a password has at least 10"),
+        ("capacity = 3", "capacity = 300", "user `clara`: capacity is 1 to 100, got 300"),
+        ("priority = 2", "priority = 11", "queue `Sales`: a priority is 0 to 10"),
         ("30_000", "1", "queue `Sales`: offer_timeout_ms is 100"),
-        (
-            "login = \"boris\"",
-            "login = \"anna\"",
-            "user `anna`: occurs twice",
-        ),
-        (
-            "\"maria\", ",
-            "\"admin\", ",
-            "whose role does not serve chats",
-        ),
-        (
-            "password = \"demo-admin-1\"",
-            "",
-            "no user with the role `administrator`",
-        ),
+        ("login = \"boris\"", "login = \"anna\"", "user `anna`: occurs twice"),
+        ("\"maria\", ", "\"admin\", ", "whose role does not serve chats"),
+        ("password = \"demo-admin-1\"", "", "no user with the role `administrator`"),
         ("[[channel]]", "[[chanel]]", "unknown field `chanel`"),
     ];
     for (from, to, expected) in cases {

@@ -113,13 +113,7 @@ impl Access {
     /// for one of the two who have it stole it.
     pub async fn refresh(&self, token: &str, now: Timestamp) -> Result<Tokens, AccessError> {
         let claims = self.key.open(token).map_err(|_| Invalid::Token)?;
-        let Claims::Refresh {
-            user,
-            session: id,
-            n,
-            until,
-        } = claims
-        else {
+        let Claims::Refresh { user, session: id, n, until } = claims else {
             return Err(Invalid::Token.into());
         };
         if until <= now.0 {
@@ -185,11 +179,7 @@ impl Access {
 
     fn check(&self, claims: &Claims, now: Timestamp) -> Result<(Who, Option<Timestamp>), Invalid> {
         match claims {
-            Claims::Access {
-                user,
-                session,
-                until,
-            } => {
+            Claims::Access { user, session, until } => {
                 // Revoked before expired: who is logged out should not try to renew.
                 let user = self.check_session(*session, UserId(*user))?;
                 let until = alive(*until, now)?;
@@ -227,24 +217,15 @@ impl Access {
     fn tokens(&self, id: Uuid, session: Session, now: Timestamp) -> Result<Tokens, AccessError> {
         let access_until = now.plus_ms(self.lives.access_ms).min(session.until);
         let user = session.user;
-        let access = self.sign(&Claims::Access {
-            user: user.0,
-            session: id,
-            until: access_until.0,
-        })?;
+        let access =
+            self.sign(&Claims::Access { user: user.0, session: id, until: access_until.0 })?;
         let refresh = self.sign(&Claims::Refresh {
             user: user.0,
             session: id,
             n: session.n,
             until: session.until.0,
         })?;
-        Ok(Tokens {
-            user,
-            access,
-            access_until,
-            refresh,
-            refresh_until: session.until,
-        })
+        Ok(Tokens { user, access, access_until, refresh, refresh_until: session.until })
     }
 
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, AccessError> {
@@ -267,17 +248,11 @@ impl Access {
 }
 
 fn alive(until: u64, now: Timestamp) -> Result<Timestamp, Invalid> {
-    if now.0 < until {
-        Ok(Timestamp(until))
-    } else {
-        Err(Invalid::Expired)
-    }
+    if now.0 < until { Ok(Timestamp(until)) } else { Err(Invalid::Expired) }
 }
 
 fn making(error: impl std::fmt::Display) -> AccessError {
-    AccessError::Making {
-        reason: error.to_string(),
-    }
+    AccessError::Making { reason: error.to_string() }
 }
 
 /// The key of this installation. Of two processes that make one at a time, one wins, and the

@@ -45,11 +45,7 @@ pub struct HashCost {
 
 impl Default for HashCost {
     fn default() -> Self {
-        Self {
-            memory_kib: HASH_MEMORY_KIB,
-            passes: HASH_PASSES,
-            lanes: HASH_LANES,
-        }
+        Self { memory_kib: HASH_MEMORY_KIB, passes: HASH_PASSES, lanes: HASH_LANES }
     }
 }
 
@@ -131,9 +127,7 @@ async fn work<T: Send + 'static>(
 }
 
 fn failed(error: impl std::fmt::Display) -> PasswordError {
-    PasswordError::Hash {
-        reason: error.to_string(),
-    }
+    PasswordError::Hash { reason: error.to_string() }
 }
 
 /// Whether a password may be chosen.
@@ -170,12 +164,7 @@ mod tests {
 
     /// As cheap as argon2 allows: these tests are about what surrounds it.
     fn passwords() -> Passwords {
-        Passwords::new(HashCost {
-            memory_kib: 8,
-            passes: 1,
-            lanes: 1,
-        })
-        .unwrap()
+        Passwords::new(HashCost { memory_kib: 8, passes: 1, lanes: 1 }).unwrap()
     }
 
     #[tokio::test]
@@ -205,9 +194,7 @@ mod tests {
     async fn only_so_many_wait() {
         let passwords = passwords();
         let all = (HASHES_AT_A_TIME + HASHES_WAITING_MAX) as u32;
-        let held = Arc::clone(&passwords.admitted)
-            .acquire_many_owned(all)
-            .await;
+        let held = Arc::clone(&passwords.admitted).acquire_many_owned(all).await;
         let refused = passwords.verify("whatever".into(), None).await;
         assert_eq!(refused, Err(PasswordError::Busy));
         drop(held);

@@ -34,9 +34,7 @@ impl Revoked {
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             for document in &page {
-                let damaged = || StoreError::Damaged {
-                    reason: format!("{KIND} {}", document.id),
-                };
+                let damaged = || StoreError::Damaged { reason: format!("{KIND} {}", document.id) };
                 let customer = CustomerId::parse(&document.id).map_err(|_| damaged())?;
                 let at = std::str::from_utf8(&document.body).ok();
                 let at = at.and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
@@ -45,11 +43,7 @@ impl Revoked {
                 entries.insert(customer, Entry { at, version });
             }
         }
-        Ok(Self {
-            documents,
-            at: RwLock::new(entries),
-            writing: Mutex::new(()),
-        })
+        Ok(Self { documents, at: RwLock::new(entries), writing: Mutex::new(()) })
     }
 
     /// When the customer's tokens were revoked last.
@@ -82,12 +76,8 @@ impl Revoked {
         let _writing = self.writing.lock().await;
         let old: Vec<(CustomerId, u64)> = {
             let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
-            let old = entries
-                .iter()
-                .filter(|(_, entry)| entry.at.plus_ms(TOKEN_MS_MAX) < now);
-            old.map(|(id, entry)| (*id, entry.version))
-                .take(LOAD_PAGE)
-                .collect()
+            let old = entries.iter().filter(|(_, entry)| entry.at.plus_ms(TOKEN_MS_MAX) < now);
+            old.map(|(id, entry)| (*id, entry.version)).take(LOAD_PAGE).collect()
         };
         for (customer, version) in old {
             let id = customer.to_string();

@@ -203,13 +203,11 @@ impl Operation {
 
     /// Who may do it at all, with what is limited to its own marked, for the documents.
     pub fn allowed(self) -> Vec<String> {
-        let words = Subject::ALL
-            .iter()
-            .filter_map(|subject| match self.right(*subject) {
-                Right::No => None,
-                Right::Own => Some(format!("{} (own)", subject.word())),
-                Right::Yes => Some(subject.word().to_owned()),
-            });
+        let words = Subject::ALL.iter().filter_map(|subject| match self.right(*subject) {
+            Right::No => None,
+            Right::Own => Some(format!("{} (own)", subject.word())),
+            Right::Yes => Some(subject.word().to_owned()),
+        });
         words.collect()
     }
 }
@@ -245,12 +243,7 @@ mod tests {
         for operation in Operation::ALL {
             let limited = |subject: &Subject| operation.right(*subject) == Right::Own;
             let says = !operation.own().is_empty();
-            assert_eq!(
-                Subject::ALL.iter().any(limited),
-                says,
-                "{}",
-                operation.name()
-            );
+            assert_eq!(Subject::ALL.iter().any(limited), says, "{}", operation.name());
         }
     }
 
@@ -261,10 +254,7 @@ mod tests {
             .filter(|one| one.right(Subject::Nobody) != Right::No)
             .map(|one| one.name())
             .collect();
-        assert_eq!(
-            open,
-            ["sessions.log_in", "sessions.refresh", "documents.read"]
-        );
+        assert_eq!(open, ["sessions.log_in", "sessions.refresh", "documents.read"]);
     }
 
     #[test]

@@ -79,11 +79,7 @@ impl Sessions {
                 live.insert(id, session);
             }
         }
-        Ok(Self {
-            documents,
-            live: RwLock::new(live),
-            writing: Mutex::new(()),
-        })
+        Ok(Self { documents, live: RwLock::new(live), writing: Mutex::new(()) })
     }
 
     pub fn get(&self, id: Uuid) -> Option<Session> {
@@ -104,14 +100,7 @@ impl Sessions {
         while let Some(oldest) = self.oldest_beyond_limit(user) {
             self.erase(oldest).await?;
         }
-        let session = Session {
-            user,
-            epoch,
-            n: 0,
-            began: now,
-            until,
-            version: 0,
-        };
+        let session = Session { user, epoch, n: 0, began: now, until, version: 0 };
         self.write(id, session).await
     }
 
@@ -131,11 +120,7 @@ impl Sessions {
             self.erase(id).await?;
             return Ok(Turned::Reused);
         }
-        let next = Session {
-            n: n + 1,
-            until,
-            ..session
-        };
+        let next = Session { n: n + 1, until, ..session };
         Ok(Turned::Next(self.write(id, next).await?))
     }
 
@@ -232,9 +217,7 @@ impl Sessions {
 }
 
 fn damaged(id: &str, what: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged {
-        reason: format!("{KIND} {id}: {what}"),
-    }
+    StoreError::Damaged { reason: format!("{KIND} {id}: {what}") }
 }
 
 fn decode(document: &Document) -> Result<(Uuid, Session), StoreError> {

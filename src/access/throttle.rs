@@ -84,12 +84,7 @@ struct Buckets<K> {
 
 impl<K: Hash + Eq + Clone> Buckets<K> {
     fn new(size: u32, every_ms: u64, most: usize) -> Self {
-        Self {
-            size: u64::from(size),
-            every_ms,
-            most,
-            full_at: HashMap::new(),
-        }
+        Self { size: u64::from(size), every_ms, most, full_at: HashMap::new() }
     }
 
     fn ask(&self, key: &K, now: Timestamp) -> Result<(), Throttled> {
@@ -142,9 +137,7 @@ mod tests {
         for n in 0..ACCOUNT_GUESSES {
             guesses.take("anna", address(n), now).unwrap();
         }
-        let late = Err(Throttled {
-            retry_after_ms: 60_000,
-        });
+        let late = Err(Throttled { retry_after_ms: 60_000 });
         assert_eq!(guesses.take("anna", address(99), now), late);
         assert!(guesses.take("boris", HERE, now).is_ok());
         let soon = now.plus_ms(59_999);
@@ -165,9 +158,7 @@ mod tests {
         }
         assert_eq!(
             guesses.take("boris", HERE, now),
-            Err(Throttled {
-                retry_after_ms: ADDRESS_GUESS_EVERY_MS
-            })
+            Err(Throttled { retry_after_ms: ADDRESS_GUESS_EVERY_MS })
         );
         // Refused guesses at boris cost boris nothing.
         assert!(guesses.take("boris", address(1), now).is_ok());

@@ -89,10 +89,7 @@ impl TokenKey {
     /// A key of that name. The name stands in every token, so that keys can be replaced one day.
     pub fn new(id: &str, secret: &[u8; KEY_BYTES]) -> Self {
         let mac = Hmac::new(&block(secret));
-        Self {
-            id: id.to_owned(),
-            mac,
-        }
+        Self { id: id.to_owned(), mac }
     }
 
     /// The token for these claims. Errors only if they cannot be written as JSON.

@@ -39,11 +39,7 @@ impl Access {
             from: from.0,
             until: until.0,
         })?;
-        Ok(VisitorToken {
-            token,
-            customer,
-            until,
-        })
+        Ok(VisitorToken { token, customer, until })
     }
 
     /// Revokes all tokens that a customer has, durably.
@@ -54,11 +50,7 @@ impl Access {
     ) -> Result<(), AccessError> {
         let room = self.revoked.revoke(customer, now).await?;
         self.tell();
-        if room {
-            Ok(())
-        } else {
-            Err(AccessError::TooManyRevoked)
-        }
+        if room { Ok(()) } else { Err(AccessError::TooManyRevoked) }
     }
 
     /// Makes the site key of a channel anew; the former one no longer counts. The key is shown
@@ -70,30 +62,18 @@ impl Access {
     ) -> Result<String, AccessError> {
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel);
-        let mut changed = found
-            .map(|found| (**found).clone())
-            .ok_or(AccessError::NoChannel { channel })?;
+        let mut changed =
+            found.map(|found| (**found).clone()).ok_or(AccessError::NoChannel { channel })?;
         changed.version = version;
         changed.site_key += 1;
         let n = changed.site_key;
         self.catalog.put_channel(changed).await?;
-        self.sign(&Claims::Site {
-            channel: channel.0,
-            n,
-        })
+        self.sign(&Claims::Site { channel: channel.0, n })
     }
 
     /// A channel that was deactivated keeps its visitors: their open chats go on.
     pub(super) fn check_visitor(&self, claims: &Claims) -> Result<Who, Invalid> {
-        let Claims::Visitor {
-            channel,
-            epoch,
-            customer,
-            priority,
-            name,
-            from,
-            until: _,
-        } = claims
+        let Claims::Visitor { channel, epoch, customer, priority, name, from, until: _ } = claims
         else {
             return Err(Invalid::Token);
         };

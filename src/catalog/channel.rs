@@ -111,13 +111,10 @@ impl Channel {
             return Err(BadChannel::Name);
         }
         let short = |text: &Option<String>, most: usize| {
-            text.as_ref()
-                .is_none_or(|text| (1..=most).contains(&text.len()))
+            text.as_ref().is_none_or(|text| (1..=most).contains(&text.len()))
         };
-        let tag = |text: &String| {
-            text.bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-        };
+        let tag =
+            |text: &String| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         if !short(&self.language, LANGUAGE_MAX_BYTES) || !self.language.as_ref().is_none_or(tag) {
             return Err(BadChannel::Language);
         }

@@ -123,20 +123,13 @@ fn members(snapshot: &Snapshot, id: QueueId) -> Vec<Finding> {
     let Some(queue) = snapshot.queue(id) else {
         return Vec::new();
     };
-    let wrong = queue
-        .members
-        .iter()
-        .filter_map(|user| match snapshot.user(*user) {
-            None => Some(Finding::UnknownMember {
-                queue: id,
-                user: *user,
-            }),
-            Some(found) if !found.role.serves_chats() => Some(Finding::MemberCannotServe {
-                queue: id,
-                user: *user,
-            }),
-            Some(_) => None,
-        });
+    let wrong = queue.members.iter().filter_map(|user| match snapshot.user(*user) {
+        None => Some(Finding::UnknownMember { queue: id, user: *user }),
+        Some(found) if !found.role.serves_chats() => {
+            Some(Finding::MemberCannotServe { queue: id, user: *user })
+        }
+        Some(_) => None,
+    });
     let mut findings: Vec<_> = wrong.collect();
     let serves = |user: &UserId| snapshot.user(*user).is_some_and(|user| user.can_serve());
     if queue.active && !queue.members.iter().any(serves) {
@@ -150,9 +143,6 @@ fn memberships(snapshot: &Snapshot) -> Vec<Finding> {
     for user in snapshot.queues().flat_map(|queue| &queue.members) {
         *counts.entry(*user).or_default() += 1;
     }
-    let many = counts
-        .into_iter()
-        .filter(|(_, queues)| *queues > OPERATOR_QUEUES_MAX);
-    many.map(|(user, queues)| Finding::TooManyQueues { user, queues })
-        .collect()
+    let many = counts.into_iter().filter(|(_, queues)| *queues > OPERATOR_QUEUES_MAX);
+    many.map(|(user, queues)| Finding::TooManyQueues { user, queues }).collect()
 }

@@ -88,19 +88,12 @@ pub fn rule_word(rule: Rule) -> &'static str {
 
 /// The rule of that word.
 pub fn rule_of_word(word: &str) -> Option<Rule> {
-    let all = [
-        Rule::ToAll,
-        Rule::LeastLoaded,
-        Rule::LongestIdle,
-        Rule::Manual,
-    ];
+    let all = [Rule::ToAll, Rule::LeastLoaded, Rule::LongestIdle, Rule::Manual];
     all.into_iter().find(|rule| rule_word(*rule) == word)
 }
 
 fn damaged(kind: &str, id: &str, what: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged {
-        reason: format!("{kind} {id}: {what}"),
-    }
+    StoreError::Damaged { reason: format!("{kind} {id}: {what}") }
 }
 
 fn write<R: Serialize>(kind: &str, id: &str, record: &R) -> Result<Vec<u8>, StoreError> {

@@ -132,9 +132,8 @@ impl Catalog {
         if same_login.is_some_and(|other| other.id != user.id) {
             return Err(CatalogError::LoginTaken);
         }
-        user.epoch = former.map_or(0, |former| {
-            former.epoch + u64::from(user.ends_sessions_of(former))
-        });
+        user.epoch =
+            former.map_or(0, |former| former.epoch + u64::from(user.ends_sessions_of(former)));
         // A password that was changed is no published one any more.
         let same = former.is_none_or(|former| former.password == user.password);
         user.demo_password &= same;
@@ -177,9 +176,7 @@ impl Catalog {
         let _writing = self.writing.lock().await;
         let now = self.snapshot();
         if now.channel(channel.id).is_none() && now.channels.len() >= CHANNELS_MAX {
-            return Err(CatalogError::TooMany {
-                limit: CHANNELS_MAX,
-            });
+            return Err(CatalogError::TooMany { limit: CHANNELS_MAX });
         }
         let mut next = Snapshot::clone(&now);
         next.channels.insert(channel.id, Arc::new(channel.clone()));
@@ -332,16 +329,8 @@ fn deletable(active: bool, usage: Usage) -> Result<(), CatalogError> {
 /// (from another release, or another process) stands in nobody's way.
 fn allowed(now: &Snapshot, next: &Snapshot) -> Result<Vec<Finding>, CatalogError> {
     let before: BTreeSet<Finding> = lint(now);
-    let (errors, warnings): (Vec<_>, Vec<_>) = lint(next)
-        .into_iter()
-        .partition(|finding| finding.severity() == Severity::Error);
-    let new: Vec<_> = errors
-        .into_iter()
-        .filter(|finding| !before.contains(finding))
-        .collect();
-    if new.is_empty() {
-        Ok(warnings)
-    } else {
-        Err(CatalogError::Lint(new))
-    }
+    let (errors, warnings): (Vec<_>, Vec<_>) =
+        lint(next).into_iter().partition(|finding| finding.severity() == Severity::Error);
+    let new: Vec<_> = errors.into_iter().filter(|finding| !before.contains(finding)).collect();
+    if new.is_empty() { Ok(warnings) } else { Err(CatalogError::Lint(new)) }
 }

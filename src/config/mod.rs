@@ -41,9 +41,6 @@ pub fn check_listen(address: SocketAddr, demo_logins: &[&str]) -> Result<(), Dem
     }
     Err(DemoPasswordsInForce {
         address,
-        logins: demo_logins
-            .iter()
-            .map(|login| (*login).to_owned())
-            .collect(),
+        logins: demo_logins.iter().map(|login| (*login).to_owned()).collect(),
     })
 }

@@ -58,11 +58,7 @@ pub fn read(
         }
     }
     problems.extend(settings.check_whole());
-    if problems.is_empty() {
-        Ok(settings)
-    } else {
-        Err(BadConfig { problems })
-    }
+    if problems.is_empty() { Ok(settings) } else { Err(BadConfig { problems }) }
 }
 
 impl Settings {
@@ -88,19 +84,12 @@ impl Settings {
         let set = found
             .ok_or_else(|| format!("there is no setting `{section}.{key}`"))
             .and_then(|entry| (entry.from_text)(self, text));
-        set.map_err(|what| BadConfig {
-            problems: vec![Problem {
-                place: option.to_owned(),
-                what,
-            }],
-        })
+        set.map_err(|what| BadConfig { problems: vec![Problem { place: option.to_owned(), what }] })
     }
 }
 
 fn find(section: &str, key: &str) -> Option<&'static Entry> {
-    ENTRIES
-        .iter()
-        .find(|entry| entry.section == section && entry.key == key)
+    ENTRIES.iter().find(|entry| entry.section == section && entry.key == key)
 }
 
 /// A file with its lines, to say where something is.
@@ -173,10 +162,7 @@ fn read_variable(settings: &mut Settings, path: &str, value: &str) -> Result<(),
     if let Some(entry) = found {
         return (entry.from_text)(settings, value);
     }
-    let known: Vec<_> = ENTRIES
-        .iter()
-        .map(|entry| variable(entry).to_lowercase())
-        .collect();
+    let known: Vec<_> = ENTRIES.iter().map(|entry| variable(entry).to_lowercase()).collect();
     let near = nearest(path, known.iter().map(String::as_str));
     let hint = near.map_or_else(
         || "config/default.toml has them all".to_owned(),

@@ -167,10 +167,7 @@ impl std::fmt::Debug for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (users, queues) = (self.users.len(), self.queues.len());
         let channels = self.channels.len();
-        write!(
-            f,
-            "Seed({users} users, {queues} queues, {channels} channels)"
-        )
+        write!(f, "Seed({users} users, {queues} queues, {channels} channels)")
     }
 }
 
@@ -299,9 +296,8 @@ impl Seed {
         }
         let users = self.users.iter().map(|(user, _)| user.clone());
         let whole = Snapshot::of(users, self.queues.clone(), self.channels.clone());
-        let (findings, warnings): (Vec<_>, Vec<_>) = lint(&whole)
-            .into_iter()
-            .partition(|finding| finding.severity() == Severity::Error);
+        let (findings, warnings): (Vec<_>, Vec<_>) =
+            lint(&whole).into_iter().partition(|finding| finding.severity() == Severity::Error);
         if !findings.is_empty() {
             return Err(SeedError::Lint { file, findings });
         }
@@ -332,9 +328,7 @@ fn make_queue(seed: &SeedQueue) -> Result<Queue, String> {
     let members = seed.members.iter();
     let queue = Queue {
         version: 0,
-        members: members
-            .map(|login| UserId(seed_id("user", login)))
-            .collect(),
+        members: members.map(|login| UserId(seed_id("user", login))).collect(),
         priority: Priority::new(seed.priority).map_err(|error| error.to_string())?,
         offer_timeout_ms: seed.offer_timeout_ms,
         per_operator_limit: seed.per_operator_limit,

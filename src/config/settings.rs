@@ -207,9 +207,7 @@ fn path<T: AsRef<Path>>(path: &T) -> Result<(), String> {
 /// An origin is scheme, host and port as a browser sends it: nothing behind, no capitals.
 fn origins<T: AsRef<[String]>>(origins: &T) -> Result<(), String> {
     for origin in origins.as_ref() {
-        let host = origin
-            .strip_prefix("https://")
-            .or_else(|| origin.strip_prefix("http://"));
+        let host = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
         let plain = |c: char| c.is_ascii_graphic() && !c.is_ascii_uppercase() && c != '/';
         if !host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
             let example = "\"https://shop.example\", without a path and in lower case";

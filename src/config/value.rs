@@ -102,19 +102,12 @@ impl SettingValue for Vec<String> {
 
     fn from_file(value: &DeValue<'_>) -> Option<Self> {
         let texts = value.as_array()?.iter();
-        texts
-            .map(|text| text.get_ref().as_str().map(str::to_owned))
-            .collect()
+        texts.map(|text| text.get_ref().as_str().map(str::to_owned)).collect()
     }
 
     fn from_text(text: &str) -> Option<Self> {
         let parts = text.split(',').map(str::trim);
-        Some(
-            parts
-                .filter(|part| !part.is_empty())
-                .map(str::to_owned)
-                .collect(),
-        )
+        Some(parts.filter(|part| !part.is_empty()).map(str::to_owned).collect())
     }
 
     fn written(&self) -> String {

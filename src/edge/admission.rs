@@ -40,11 +40,7 @@ pub struct Admitted {
 impl Admission {
     /// At most `most` places, of which one address has at most `most_of_one`.
     pub fn new(most: u64, most_of_one: u64) -> Self {
-        Self {
-            most,
-            most_of_one,
-            taken: Arc::default(),
-        }
+        Self { most, most_of_one, taken: Arc::default() }
     }
 
     /// Takes a place.
@@ -60,10 +56,7 @@ impl Admission {
         }
         *own += 1;
         taken.all += 1;
-        Ok(Admitted {
-            address,
-            taken: Arc::clone(&self.taken),
-        })
+        Ok(Admitted { address, taken: Arc::clone(&self.taken) })
     }
 
     /// How many places are taken.

@@ -111,9 +111,7 @@ mod tests {
         let secret = || "disk /dev/sda1 of host 7".to_owned();
         let errors = [
             access_error(&AccessError::Making { reason: secret() }),
-            access_error(&AccessError::Password(PasswordError::Hash {
-                reason: secret(),
-            })),
+            access_error(&AccessError::Password(PasswordError::Hash { reason: secret() })),
             store_error(&StoreError::Unavailable { reason: secret() }),
             store_error(&StoreError::Damaged { reason: secret() }),
         ];

@@ -41,25 +41,13 @@ mod tests {
         let (anna, site) = (UserId::from_u128(1), ChannelId::from_u128(2));
         let queue = QueueId::from_u128(3);
         for (sender, seen) in [(Sender::Operator, "Anna"), (Sender::Channel, "Shop")] {
-            let channel = Channel {
-                sender,
-                ..Channel::new(site, "Shop", Provider::WebChat, queue)
-            };
+            let channel =
+                Channel { sender, ..Channel::new(site, "Shop", Provider::WebChat, queue) };
             let user = User::new(anna, "Anna", "anna", Role::Operator);
             let snapshot = Snapshot::of([user], [], [channel]);
-            let names = |audience, channel| CatalogNames {
-                snapshot: &snapshot,
-                channel,
-                audience,
-            };
-            assert_eq!(
-                names(Audience::Customer, site).of(anna).as_deref(),
-                Some(seen)
-            );
-            assert_eq!(
-                names(Audience::Staff, site).of(anna).as_deref(),
-                Some("Anna")
-            );
+            let names = |audience, channel| CatalogNames { snapshot: &snapshot, channel, audience };
+            assert_eq!(names(Audience::Customer, site).of(anna).as_deref(), Some(seen));
+            assert_eq!(names(Audience::Staff, site).of(anna).as_deref(), Some("Anna"));
             let gone = ChannelId::from_u128(9);
             assert_eq!(names(Audience::Customer, gone).of(anna), None);
         }

@@ -9,9 +9,7 @@ pub fn origin_allowed(origin: Option<&str>, host: Option<&str>, allowed: &[Strin
         return true;
     };
     let origin = origin.to_ascii_lowercase();
-    let own = origin
-        .strip_prefix("https://")
-        .or_else(|| origin.strip_prefix("http://"));
+    let own = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://"));
     let same = match (own, host) {
         (Some(own), Some(host)) => own == host.to_ascii_lowercase(),
         (Some(_) | None, Some(_) | None) => false,

@@ -63,10 +63,7 @@ mod tests {
         assert!(pace.take(now.plus_ms(20)).is_ok());
         assert!(pace.take(now.plus_ms(20)).is_err());
         let rested = now.plus_ms(20 + 200 * 20);
-        assert_eq!(
-            (0..1_000).filter(|_| pace.take(rested).is_ok()).count(),
-            200
-        );
+        assert_eq!((0..1_000).filter(|_| pace.take(rested).is_ok()).count(), 200);
     }
 
     proptest! {

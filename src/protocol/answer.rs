@@ -59,10 +59,7 @@ impl From<&Status> for StatusFrame {
             Status::Busy => (StatusWord::Busy, None),
             Status::Offline => (StatusWord::Offline, None),
         };
-        Self {
-            status,
-            reason: reason.filter(|reason| !reason.is_empty()),
-        }
+        Self { status, reason: reason.filter(|reason| !reason.is_empty()) }
     }
 }
 

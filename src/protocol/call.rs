@@ -195,10 +195,7 @@ fn check_escaped(send: &MessageSendFrame) -> Result<(), ErrorFrame> {
 
 fn check_history(history: &ChatHistoryFrame) -> Result<(), ErrorFrame> {
     if history.before.is_some() && history.after.is_some() {
-        return Err(bad_param(
-            "after",
-            "`before` and `after` exclude each other",
-        ));
+        return Err(bad_param("after", "`before` and `after` exclude each other"));
     }
     match history.limit {
         Some(limit) if !(1..=HISTORY_LIMIT_MAX).contains(&limit) => {

@@ -110,11 +110,7 @@ mod tests {
         let reasons: BTreeSet<_> = CloseKind::ALL.iter().map(|kind| kind.reason()).collect();
         assert_eq!(codes.len(), CloseKind::ALL.len());
         assert_eq!(reasons.len(), CloseKind::ALL.len());
-        assert!(
-            reasons
-                .iter()
-                .all(|reason| reason.len() <= REASON_MAX_BYTES)
-        );
+        assert!(reasons.iter().all(|reason| reason.len() <= REASON_MAX_BYTES));
         let allowed = |code: &u16| matches!(code, 1001 | 1003 | 1009 | 1011 | 4000..=4999);
         assert!(codes.iter().all(allowed));
     }

@@ -39,31 +39,19 @@ pub struct ForeignCursor {
 impl Cursor {
     /// The cursor that stands behind the event at `seq`; 0 is in front of the first.
     pub fn new(chat: ChatId, seq: Seq) -> Self {
-        Self {
-            seq,
-            check: check(chat, seq),
-        }
+        Self { seq, check: check(chat, seq) }
     }
 
     /// The position in `chat`. Errors when the cursor was made for another chat.
     pub fn seq(self, chat: ChatId) -> Result<Seq, ForeignCursor> {
-        if check(chat, self.seq) == self.check {
-            Ok(self.seq)
-        } else {
-            Err(ForeignCursor { chat })
-        }
+        if check(chat, self.seq) == self.check { Ok(self.seq) } else { Err(ForeignCursor { chat }) }
     }
 }
 
 /// FNV-1a over the chat and the position: finds mistakes, not attackers, who gain nothing.
 fn check(chat: ChatId, seq: Seq) -> u32 {
-    let bytes = [FORM]
-        .into_iter()
-        .chain(chat.0.into_bytes())
-        .chain(seq.to_be_bytes());
-    bytes.fold(0x811c_9dc5, |hash, byte| {
-        (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-    })
+    let bytes = [FORM].into_iter().chain(chat.0.into_bytes()).chain(seq.to_be_bytes());
+    bytes.fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl WireText for Cursor {

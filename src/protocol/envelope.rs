@@ -36,9 +36,7 @@ impl RequestId {
             return (number <= REQUEST_ID_MAX_NUMBER).then_some(Self::Number(number));
         }
         let text = serde_json::from_str::<String>(raw).ok()?;
-        (1..=REQUEST_ID_MAX_BYTES)
-            .contains(&text.len())
-            .then_some(Self::Text(text))
+        (1..=REQUEST_ID_MAX_BYTES).contains(&text.len()).then_some(Self::Text(text))
     }
 }
 
@@ -99,10 +97,7 @@ pub fn read_request(frame: &[u8]) -> Result<Request, Rejected> {
     }
     let members: Members<'_> = serde_json::from_str(text).map_err(unreadable)?;
     let id = members.id();
-    let answer_to = |error| Rejected {
-        id: id.clone(),
-        error,
-    };
+    let answer_to = |error| Rejected { id: id.clone(), error };
     members.check().map_err(answer_to)?;
     let id = id
         .clone()
@@ -168,10 +163,7 @@ impl Members<'_> {
         Method::named(&name).ok_or_else(|| {
             let known = name.len() <= METHOD_MAX_BYTES;
             let shown = if known { &name } else { "of this length" };
-            ErrorFrame::new(
-                ErrorKind::MethodNotFound,
-                format!("there is no method {shown}"),
-            )
+            ErrorFrame::new(ErrorKind::MethodNotFound, format!("there is no method {shown}"))
         })
     }
 }
@@ -245,22 +237,14 @@ pub struct EncodeError(#[from] serde_json::Error);
 /// The text of a good answer.
 pub fn write_result<R: Serialize>(id: &RequestId, result: &R) -> Result<String, EncodeError> {
     let jsonrpc = VERSION;
-    let text = serde_json::to_string(&ResultEnvelope {
-        jsonrpc,
-        id,
-        result,
-    })?;
+    let text = serde_json::to_string(&ResultEnvelope { jsonrpc, id, result })?;
     Ok(text)
 }
 
 /// The text of a refusal; without an id when none could be read.
 pub fn write_error(id: Option<&RequestId>, error: &ErrorFrame) -> Result<String, EncodeError> {
     let jsonrpc = VERSION;
-    Ok(serde_json::to_string(&ErrorEnvelope {
-        jsonrpc,
-        id,
-        error,
-    })?)
+    Ok(serde_json::to_string(&ErrorEnvelope { jsonrpc, id, error })?)
 }
 
 /// The text of a notification.
@@ -334,14 +318,8 @@ pub fn read_from_server(text: &str) -> Result<FromServer, BadServerFrame> {
                 None => Ok(FromServer::Unknown(method)),
             }
         }
-        (None, Some(result), None) => Ok(FromServer::Answer {
-            id: any.id,
-            outcome: Ok(result),
-        }),
-        (None, None, Some(error)) => Ok(FromServer::Answer {
-            id: any.id,
-            outcome: Err(error),
-        }),
+        (None, Some(result), None) => Ok(FromServer::Answer { id: any.id, outcome: Ok(result) }),
+        (None, None, Some(error)) => Ok(FromServer::Answer { id: any.id, outcome: Err(error) }),
         (None, None, None) | (Some(_), _, _) | (None, Some(_), Some(_)) => {
             Err(BadServerFrame::Shape)
         }

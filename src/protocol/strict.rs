@@ -15,10 +15,8 @@ pub struct Wrong {
 /// Reads an object, which errors call `name`. Arrays are refused, though derived types would take
 /// them: a client would rely on the order of our fields.
 pub fn read_object<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, Wrong> {
-    let wrong = |field: &str, cause: &str| Wrong {
-        field: field.to_owned(),
-        cause: cause.to_owned(),
-    };
+    let wrong =
+        |field: &str, cause: &str| Wrong { field: field.to_owned(), cause: cause.to_owned() };
     if !text.trim_start().starts_with('{') {
         return Err(wrong(name, "expected an object"));
     }
@@ -71,10 +69,7 @@ mod tests {
         let wrong = refused(r#"{"n": [1, "my card, expected \" at line 4111"]}"#);
         assert_eq!(wrong.field, "n[1]");
         assert_eq!(wrong.cause, "invalid type: string, expected u8");
-        assert_eq!(
-            refused(r#"{"n": [256]}"#).cause,
-            "invalid value: integer `256`, expected u8"
-        );
+        assert_eq!(refused(r#"{"n": [256]}"#).cause, "invalid value: integer `256`, expected u8");
     }
 
     #[test]

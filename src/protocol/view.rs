@@ -53,13 +53,10 @@ impl View<'_> {
     pub fn party(&self, party: Party) -> PartyFrame {
         let staff = self.audience == Audience::Staff;
         match party {
-            Party::Customer(id) => PartyFrame::Customer {
-                id: staff.then_some(Wire(id)),
-            },
-            Party::User(id) => PartyFrame::Operator {
-                id: staff.then_some(Wire(id)),
-                name: self.names.of(id),
-            },
+            Party::Customer(id) => PartyFrame::Customer { id: staff.then_some(Wire(id)) },
+            Party::User(id) => {
+                PartyFrame::Operator { id: staff.then_some(Wire(id)), name: self.names.of(id) }
+            }
             Party::System => PartyFrame::System,
         }
     }
@@ -70,24 +67,18 @@ impl View<'_> {
 
     fn for_customer(&self, event: &ChatEvent) -> Option<EventFrame> {
         match event {
-            ChatEvent::Opened {
-                channel, continues, ..
-            } => Some(EventFrame::Opened {
+            ChatEvent::Opened { channel, continues, .. } => Some(EventFrame::Opened {
                 channel: Wire(*channel),
                 customer: None,
                 priority: None,
                 continues: continues.map(Wire),
             }),
-            ChatEvent::Placed { cause, .. } => Some(EventFrame::Placed {
-                cause: placed_cause(cause),
-                queue: None,
-                by: None,
-            }),
-            ChatEvent::Assigned { operator, .. } => Some(EventFrame::Assigned {
-                operator: self.user(*operator),
-                how: None,
-                by: None,
-            }),
+            ChatEvent::Placed { cause, .. } => {
+                Some(EventFrame::Placed { cause: placed_cause(cause), queue: None, by: None })
+            }
+            ChatEvent::Assigned { operator, .. } => {
+                Some(EventFrame::Assigned { operator: self.user(*operator), how: None, by: None })
+            }
             ChatEvent::Message { .. } | ChatEvent::Ended { .. } | ChatEvent::ContinuedIn { .. } => {
                 Some(self.for_staff(event))
             }
@@ -105,18 +96,14 @@ impl View<'_> {
 
     fn for_staff(&self, event: &ChatEvent) -> EventFrame {
         match event {
-            ChatEvent::Opened {
-                channel,
-                customer,
-                priority,
-                continues,
-                command: _,
-            } => EventFrame::Opened {
-                channel: Wire(*channel),
-                customer: Some(Wire(*customer)),
-                priority: Some(priority.points()),
-                continues: continues.map(Wire),
-            },
+            ChatEvent::Opened { channel, customer, priority, continues, command: _ } => {
+                EventFrame::Opened {
+                    channel: Wire(*channel),
+                    customer: Some(Wire(*customer)),
+                    priority: Some(priority.points()),
+                    continues: continues.map(Wire),
+                }
+            }
             ChatEvent::Message { from, id, text } => EventFrame::Message {
                 from: self.party(*from),
                 client_message_id: Wire(id.clone()),
@@ -150,43 +137,30 @@ impl View<'_> {
                 offer: Wire(*offer),
                 to: to.iter().copied().map(Wire).collect(),
             },
-            ChatEvent::Declined {
-                offer, operator, ..
-            } => EventFrame::Declined {
-                offer: Wire(*offer),
-                operator: self.user(*operator),
-            },
-            ChatEvent::OfferNarrowed {
-                offer,
-                operator,
-                reason,
-            } => EventFrame::OfferNarrowed {
+            ChatEvent::Declined { offer, operator, .. } => {
+                EventFrame::Declined { offer: Wire(*offer), operator: self.user(*operator) }
+            }
+            ChatEvent::OfferNarrowed { offer, operator, reason } => EventFrame::OfferNarrowed {
                 offer: Wire(*offer),
                 operator: self.user(*operator),
                 reason: Wire(*reason),
             },
-            ChatEvent::OfferEnded { offer, how, .. } => EventFrame::OfferEnded {
-                offer: Wire(*offer),
-                how: (*how).into(),
-            },
+            ChatEvent::OfferEnded { offer, how, .. } => {
+                EventFrame::OfferEnded { offer: Wire(*offer), how: (*how).into() }
+            }
             ChatEvent::Assigned { operator, how, .. } => self.assigned(*operator, how),
-            ChatEvent::Begun { by, .. } => EventFrame::Begun {
-                by: self.party(*by),
-            },
-            ChatEvent::TransferAsked {
-                by, to, expires_at, ..
-            } => EventFrame::TransferAsked {
+            ChatEvent::Begun { by, .. } => EventFrame::Begun { by: self.party(*by) },
+            ChatEvent::TransferAsked { by, to, expires_at, .. } => EventFrame::TransferAsked {
                 by: self.party(*by),
                 to: self.user(*to),
                 expires_at: (*expires_at).into(),
             },
-            ChatEvent::TransferFailed { reason, .. } => EventFrame::TransferFailed {
-                reason: (*reason).into(),
-            },
-            ChatEvent::Ended { by, outcome, .. } => EventFrame::Ended {
-                by: self.party(*by),
-                outcome: Wire(*outcome),
-            },
+            ChatEvent::TransferFailed { reason, .. } => {
+                EventFrame::TransferFailed { reason: (*reason).into() }
+            }
+            ChatEvent::Ended { by, outcome, .. } => {
+                EventFrame::Ended { by: self.party(*by), outcome: Wire(*outcome) }
+            }
             ChatEvent::ContinuedIn { chat } => EventFrame::ContinuedIn { next: Wire(*chat) },
         }
     }
@@ -199,11 +173,7 @@ impl View<'_> {
                 (AssignedHowFrame::Transferred, Some(self.party(*by)))
             }
         };
-        EventFrame::Assigned {
-            operator: self.user(operator),
-            how: Some(how),
-            by,
-        }
+        EventFrame::Assigned { operator: self.user(operator), how: Some(how), by }
     }
 }
 

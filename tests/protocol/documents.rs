@@ -27,10 +27,7 @@ fn every_method_has_its_row_in_the_table_of_rights() {
 #[test]
 fn the_machine_readable_document_is_up_to_date() {
     let path = repository("docs/protocol.json");
-    let text = format!(
-        "{}\n",
-        serde_json::to_string_pretty(&document(callers)).unwrap()
-    );
+    let text = format!("{}\n", serde_json::to_string_pretty(&document(callers)).unwrap());
     if updating() {
         fs::write(&path, &text).unwrap();
     }
@@ -56,9 +53,7 @@ pub fn collect(value: &Value, references: &mut BTreeSet<String>) {
             if let Some(Value::String(reference)) = members.get("$ref") {
                 references.insert(reference.clone());
             }
-            members
-                .values()
-                .for_each(|value| collect(value, references));
+            members.values().for_each(|value| collect(value, references));
         }
         Value::Array(values) => values.iter().for_each(|value| collect(value, references)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
@@ -86,11 +81,8 @@ fn methods() -> String {
     let mut table =
         "| method | what it does | who may | errors of its own |\n|---|---|---|---|\n".to_owned();
     for method in Method::ALL {
-        let errors: Vec<_> = method
-            .errors()
-            .iter()
-            .map(|kind| format!("`{}`", kind.name()))
-            .collect();
+        let errors: Vec<_> =
+            method.errors().iter().map(|kind| format!("`{}`", kind.name())).collect();
         let (name, summary) = (method.name(), method.summary());
         let (who, errors) = (callers(*method).join(", "), errors.join(", "));
         writeln!(table, "| `{name}` | {summary} | {who} | {errors} |").unwrap();
@@ -150,29 +142,19 @@ fn the_document_for_people_has_the_tables_of_the_code() {
         ("limits", limits()),
     ];
     for (name, table) in tables {
-        let (begin, end) = (
-            format!("<!-- {name} -->\n"),
-            format!("<!-- end of {name} -->"),
-        );
+        let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end of {name} -->"));
         let from = text.find(&begin).unwrap() + begin.len();
         let to = text.find(&end).unwrap();
         if updating() {
             text.replace_range(from..to, &table);
         } else {
-            assert_eq!(
-                &text[from..to],
-                table,
-                "the table `{name}` in docs/protocol.md"
-            );
+            assert_eq!(&text[from..to], table, "the table `{name}` in docs/protocol.md");
         }
     }
     if updating() {
         fs::write(&path, &text).unwrap();
     }
     for name in Notification::NAMES {
-        assert!(
-            text.contains(&format!("`{name}`")),
-            "{name} is missing in docs/protocol.md"
-        );
+        assert!(text.contains(&format!("`{name}`")), "{name} is missing in docs/protocol.md");
     }
 }

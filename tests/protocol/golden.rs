@@ -87,21 +87,12 @@ fn every_frame_is_as_its_golden_file_says() {
 
 #[test]
 fn every_method_notification_and_error_has_an_example() {
-    let called: BTreeSet<_> = samples::calls()
-        .iter()
-        .map(|(method, ..)| *method)
-        .collect();
-    let answered: BTreeSet<_> = samples::answers()
-        .iter()
-        .map(|(method, ..)| *method)
-        .collect();
+    let called: BTreeSet<_> = samples::calls().iter().map(|(method, ..)| *method).collect();
+    let answered: BTreeSet<_> = samples::answers().iter().map(|(method, ..)| *method).collect();
     let all: BTreeSet<_> = Method::ALL.iter().copied().collect();
     assert_eq!(called, all);
     assert_eq!(answered, all);
-    let told: BTreeSet<_> = samples::notifications()
-        .iter()
-        .map(|(_, n)| n.name())
-        .collect();
+    let told: BTreeSet<_> = samples::notifications().iter().map(|(_, n)| n.name()).collect();
     assert_eq!(told, Notification::NAMES.iter().copied().collect());
     let failed: BTreeSet<_> = samples::errors().iter().map(|error| error.kind()).collect();
     assert_eq!(failed, ErrorKind::ALL.iter().copied().collect());
@@ -123,10 +114,7 @@ fn every_call_comes_back_as_it_was_written() {
 fn a_client_reads_all_that_a_server_writes() {
     for (method, _, result) in samples::answers() {
         let text = write_result(&id(), &result).unwrap();
-        let Ok(FromServer::Answer {
-            id: Some(_),
-            outcome: Ok(read),
-        }) = read_from_server(&text)
+        let Ok(FromServer::Answer { id: Some(_), outcome: Ok(read) }) = read_from_server(&text)
         else {
             panic!("{text}");
         };
@@ -141,10 +129,7 @@ fn a_client_reads_all_that_a_server_writes() {
     }
     for error in samples::errors() {
         let text = write_error(None, &error).unwrap();
-        let Ok(FromServer::Answer {
-            id: None,
-            outcome: Err(read),
-        }) = read_from_server(&text)
+        let Ok(FromServer::Answer { id: None, outcome: Err(read) }) = read_from_server(&text)
         else {
             panic!("{text}");
         };
@@ -182,10 +167,7 @@ fn a_customer_never_sees_how_the_chat_was_routed() {
             samples::OFFER.to_string(),
             "priority".to_owned(),
         ] {
-            assert!(
-                !text.contains(&inside),
-                "{name} shows {inside} to a customer"
-            );
+            assert!(!text.contains(&inside), "{name} shows {inside} to a customer");
         }
     }
 }
@@ -193,10 +175,7 @@ fn a_customer_never_sees_how_the_chat_was_routed() {
 #[test]
 fn the_largest_frames_fit() {
     let offer = serde_json::to_string(&samples::offer()).unwrap().len() + 1;
-    let chat = serde_json::to_string(&samples::session_chat())
-        .unwrap()
-        .len()
-        + 1;
+    let chat = serde_json::to_string(&samples::session_chat()).unwrap().len() + 1;
     let brief = serde_json::to_string(&samples::brief()).unwrap().len() + 1;
     // Numbers may have more digits than in the examples.
     let digits = 40;

@@ -30,21 +30,10 @@ fn command(text: &str) -> CommandId {
 /// The log of a chat in which everything happens.
 pub fn log() -> Vec<(&'static str, ChatEvent)> {
     let by = Party::User(ANNA);
-    let transferred = PlacedCause::Transferred {
-        by,
-        command: command("c-7"),
-    };
-    let placed = |cause| ChatEvent::Placed {
-        placement: 1,
-        queue: QUEUE,
-        cause,
-    };
-    let assigned = |how| ChatEvent::Assigned {
-        placement: 3,
-        operator: ANNA,
-        how,
-        command: command("c-2"),
-    };
+    let transferred = PlacedCause::Transferred { by, command: command("c-7") };
+    let placed = |cause| ChatEvent::Placed { placement: 1, queue: QUEUE, cause };
+    let assigned =
+        |how| ChatEvent::Assigned { placement: 3, operator: ANNA, how, command: command("c-2") };
     vec![
         (
             "opened",
@@ -58,10 +47,7 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
         ),
         ("placed_opened", placed(PlacedCause::Opened)),
         ("placed_transferred", placed(transferred)),
-        (
-            "placed_owner_gone",
-            placed(PlacedCause::OwnerGone { operator: BORIS }),
-        ),
+        ("placed_owner_gone", placed(PlacedCause::OwnerGone { operator: BORIS })),
         (
             "message_customer",
             ChatEvent::Message {
@@ -79,20 +65,10 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
             },
         ),
         ("offered", offered()),
-        (
-            "offer_widened",
-            ChatEvent::OfferWidened {
-                offer: OFFER,
-                to: vec![BORIS],
-            },
-        ),
+        ("offer_widened", ChatEvent::OfferWidened { offer: OFFER, to: vec![BORIS] }),
         (
             "declined",
-            ChatEvent::Declined {
-                offer: OFFER,
-                operator: BORIS,
-                command: command("c-3"),
-            },
+            ChatEvent::Declined { offer: OFFER, operator: BORIS, command: command("c-3") },
         ),
         (
             "offer_narrowed",
@@ -104,31 +80,12 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
         ),
         (
             "offer_ended",
-            ChatEvent::OfferEnded {
-                placement: 3,
-                offer: OFFER,
-                how: OfferEnd::Lapsed,
-            },
+            ChatEvent::OfferEnded { placement: 3, offer: OFFER, how: OfferEnd::Lapsed },
         ),
-        (
-            "assigned_accepted",
-            assigned(AssignedHow::Accepted { offer: OFFER }),
-        ),
+        ("assigned_accepted", assigned(AssignedHow::Accepted { offer: OFFER })),
         ("assigned_taken", assigned(AssignedHow::Taken)),
-        (
-            "assigned_transferred",
-            assigned(AssignedHow::Transferred {
-                by,
-                reservation: OFFER,
-            }),
-        ),
-        (
-            "begun",
-            ChatEvent::Begun {
-                by,
-                command: command("c-4"),
-            },
-        ),
+        ("assigned_transferred", assigned(AssignedHow::Transferred { by, reservation: OFFER })),
+        ("begun", ChatEvent::Begun { by, command: command("c-4") }),
         (
             "transfer_asked",
             ChatEvent::TransferAsked {
@@ -155,12 +112,7 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
                 outcome: Outcome::Completed,
             },
         ),
-        (
-            "continued_in",
-            ChatEvent::ContinuedIn {
-                chat: ChatId::from_u128(10),
-            },
-        ),
+        ("continued_in", ChatEvent::ContinuedIn { chat: ChatId::from_u128(10) }),
     ]
 }
 
@@ -184,11 +136,7 @@ fn offered() -> ChatEvent {
 
 /// What an audience sees of [`log`].
 pub fn events(audience: Audience) -> Vec<(&'static str, ChatEventFrame)> {
-    let view = View {
-        chat: CHAT,
-        audience,
-        names: &Named,
-    };
+    let view = View { chat: CHAT, audience, names: &Named };
     let seen = (1..).zip(log()).filter_map(|(seq, (name, event))| {
         let at = Timestamp(AT + seq);
         Some((name, view.frame(&Recorded { seq, at, event })?))

@@ -42,10 +42,7 @@ fn paths_and_methods_are_distinct() {
 #[test]
 fn the_openapi_document_is_up_to_date() {
     let path = repository("docs/openapi.json");
-    let text = format!(
-        "{}\n",
-        serde_json::to_string_pretty(&openapi(callers)).unwrap()
-    );
+    let text = format!("{}\n", serde_json::to_string_pretty(&openapi(callers)).unwrap());
     if updating() {
         fs::write(&path, &text).unwrap();
     }
@@ -146,18 +143,10 @@ fn a_wrong_body_names_the_field() {
     for (change, field) in cases {
         let error = wrong(change);
         assert_eq!(error.kind(), RestErrorKind::InvalidRequest);
-        assert_eq!(
-            error.error.field.as_deref(),
-            Some(field),
-            "{}",
-            error.error.message
-        );
+        assert_eq!(error.error.field.as_deref(), Some(field), "{}", error.error.message);
     }
     for body in ["", "[]", "5", "{", "{} x", "\u{0}"] {
-        assert!(
-            read_body::<VisitorTokenRequest>(body.as_bytes()).is_err(),
-            "{body}"
-        );
+        assert!(read_body::<VisitorTokenRequest>(body.as_bytes()).is_err(), "{body}");
     }
     assert!(read_body::<VisitorTokenRequest>(b"\xff").is_err());
     assert!(read_body::<VisitorTokenRequest>(b"{}").is_ok());
@@ -181,11 +170,7 @@ fn words<T: Serialize>(values: &[T]) -> Vec<String> {
 #[test]
 fn words_of_roles_providers_and_senders_are_those_of_the_catalog() {
     use switchboard::catalog::{Provider, Role, Sender};
-    let roles = [
-        UserRole::Administrator,
-        UserRole::ChatAdministrator,
-        UserRole::Operator,
-    ];
+    let roles = [UserRole::Administrator, UserRole::ChatAdministrator, UserRole::Operator];
     let kept: Vec<_> = Role::ALL.iter().map(|one| one.word()).collect();
     assert_eq!(words(&roles), kept);
     let providers = [ProviderWord::Internal, ProviderWord::WebChat];

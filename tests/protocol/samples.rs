@@ -43,26 +43,14 @@ pub fn calls() -> Vec<(Method, &'static str, Value)> {
     let chat_command = json!({"command_id": command_id, "chat": chat});
     let mark = json!({"chat": chat, "up_to": 41});
     vec![
-        (
-            Method::SessionOpen,
-            "",
-            json!({"token": "sb1.key.payload.mac"}),
-        ),
+        (Method::SessionOpen, "", json!({"token": "sb1.key.payload.mac"})),
         (
             Method::SessionOpen,
             "resume",
             json!({"token": "sb1.key.payload.mac", "resume": [{"chat": chat, "cursor": cursor}]}),
         ),
-        (
-            Method::SessionRenew,
-            "",
-            json!({"token": "sb1.key.payload.mac"}),
-        ),
-        (
-            Method::ChatOpen,
-            "",
-            json!({"command_id": command_id, "channel": CHANNEL.to_string()}),
-        ),
+        (Method::SessionRenew, "", json!({"token": "sb1.key.payload.mac"})),
+        (Method::ChatOpen, "", json!({"command_id": command_id, "channel": CHANNEL.to_string()})),
         (
             Method::MessageSend,
             "",
@@ -72,31 +60,15 @@ pub fn calls() -> Vec<(Method, &'static str, Value)> {
         (Method::MessageRead, "", mark),
         (Method::ChatEnd, "", chat_command.clone()),
         (Method::ChatHistory, "", json!({"chat": chat})),
-        (
-            Method::ChatHistory,
-            "before",
-            json!({"chat": chat, "before": cursor, "limit": 20}),
-        ),
-        (
-            Method::ChatHistory,
-            "after",
-            json!({"chat": chat, "after": cursor}),
-        ),
-        (
-            Method::OperatorSetStatus,
-            "",
-            json!({"command_id": command_id, "status": "ready"}),
-        ),
+        (Method::ChatHistory, "before", json!({"chat": chat, "before": cursor, "limit": 20})),
+        (Method::ChatHistory, "after", json!({"chat": chat, "after": cursor})),
+        (Method::OperatorSetStatus, "", json!({"command_id": command_id, "status": "ready"})),
         (
             Method::OperatorSetStatus,
             "away",
             json!({"command_id": command_id, "status": "away", "reason": "lunch"}),
         ),
-        (
-            Method::OfferShown,
-            "",
-            json!({"chat": chat, "offer": OFFER.to_string()}),
-        ),
+        (Method::OfferShown, "", json!({"chat": chat, "offer": OFFER.to_string()})),
         (Method::OfferAccept, "", answer.clone()),
         (Method::OfferDecline, "", answer),
         (Method::ChatList, "mine", json!({"scope": "mine"})),
@@ -134,12 +106,7 @@ pub fn offer() -> OfferFrame {
 }
 
 pub fn session_chat() -> SessionChatFrame {
-    SessionChatFrame {
-        id: Wire(CHAT),
-        cursor: cursor(41),
-        unread: 2,
-        reload: false,
-    }
+    SessionChatFrame { id: Wire(CHAT), cursor: cursor(41), unread: 2, reload: false }
 }
 
 pub fn brief() -> ChatBriefFrame {
@@ -158,17 +125,9 @@ pub fn brief() -> ChatBriefFrame {
 
 fn opened(role: RoleFrame) -> SessionOpenedFrame {
     let operator = role == RoleFrame::Operator;
-    let id = if operator {
-        ANNA.to_string()
-    } else {
-        CUSTOMER.to_string()
-    };
+    let id = if operator { ANNA.to_string() } else { CUSTOMER.to_string() };
     SessionOpenedFrame {
-        me: MeFrame {
-            role,
-            id,
-            name: operator.then(|| "Anna".to_owned()),
-        },
+        me: MeFrame { role, id, name: operator.then(|| "Anna".to_owned()) },
         status: operator.then(|| StatusFrame {
             status: StatusWord::Away,
             reason: Some("missed_offers".to_owned()),
@@ -182,47 +141,17 @@ fn opened(role: RoleFrame) -> SessionOpenedFrame {
 
 /// An answer of each method; some have several.
 pub fn answers() -> Vec<(Method, &'static str, Value)> {
-    let state = |state| {
-        to_value(ChatStateFrame {
-            chat: Wire(CHAT),
-            state: Wire(state),
-        })
-    };
+    let state = |state| to_value(ChatStateFrame { chat: Wire(CHAT), state: Wire(state) });
     let done = to_value(DoneFrame {});
     vec![
-        (
-            Method::SessionOpen,
-            "operator",
-            to_value(opened(RoleFrame::Operator)),
-        ),
-        (
-            Method::SessionOpen,
-            "customer",
-            to_value(opened(RoleFrame::Customer)),
-        ),
-        (
-            Method::SessionRenew,
-            "",
-            to_value(SessionRenewedFrame {
-                expires_at: TimeFrame(AT),
-            }),
-        ),
-        (
-            Method::ChatOpen,
-            "",
-            to_value(ChatOpenedFrame {
-                chat: Wire(CHAT),
-                cursor: cursor(2),
-            }),
-        ),
+        (Method::SessionOpen, "operator", to_value(opened(RoleFrame::Operator))),
+        (Method::SessionOpen, "customer", to_value(opened(RoleFrame::Customer))),
+        (Method::SessionRenew, "", to_value(SessionRenewedFrame { expires_at: TimeFrame(AT) })),
+        (Method::ChatOpen, "", to_value(ChatOpenedFrame { chat: Wire(CHAT), cursor: cursor(2) })),
         (
             Method::MessageSend,
             "",
-            to_value(MessageSentFrame {
-                chat: Wire(CHAT),
-                seq: 42,
-                at: TimeFrame(AT),
-            }),
+            to_value(MessageSentFrame { chat: Wire(CHAT), seq: 42, at: TimeFrame(AT) }),
         ),
         (Method::MessageReceived, "", done.clone()),
         (Method::MessageRead, "", done.clone()),
@@ -232,10 +161,7 @@ pub fn answers() -> Vec<(Method, &'static str, Value)> {
             "",
             to_value(ChatHistoryPageFrame {
                 chat: Wire(CHAT),
-                events: events(Audience::Customer)
-                    .into_iter()
-                    .map(|(_, event)| event)
-                    .collect(),
+                events: events(Audience::Customer).into_iter().map(|(_, event)| event).collect(),
                 before: None,
                 after: cursor(41),
                 more: true,
@@ -245,19 +171,8 @@ pub fn answers() -> Vec<(Method, &'static str, Value)> {
         (Method::OfferShown, "", done.clone()),
         (Method::OfferAccept, "", state(ChatState::New)),
         (Method::OfferDecline, "", state(ChatState::Waiting)),
-        (
-            Method::ChatList,
-            "",
-            to_value(ChatListedFrame {
-                chats: vec![brief()],
-                total: 1,
-            }),
-        ),
-        (
-            Method::ChatTransfer,
-            "operator",
-            state(ChatState::InProgress),
-        ),
+        (Method::ChatList, "", to_value(ChatListedFrame { chats: vec![brief()], total: 1 })),
+        (Method::ChatTransfer, "operator", state(ChatState::InProgress)),
         (Method::ChatTransfer, "queue", state(ChatState::Waiting)),
         (Method::ChatTake, "", state(ChatState::New)),
         (Method::ChatSetState, "", state(ChatState::InProgress)),
@@ -267,33 +182,21 @@ pub fn answers() -> Vec<(Method, &'static str, Value)> {
 
 /// A notification of each kind, `chat.event` for each event and audience.
 pub fn notifications() -> Vec<(String, Notification)> {
-    let withdrawn = OfferWithdrawnFrame {
-        chat: Wire(CHAT),
-        offer: Wire(OFFER),
-        reason: OfferOverReason::Lost,
-    };
+    let withdrawn =
+        OfferWithdrawnFrame { chat: Wire(CHAT), offer: Wire(OFFER), reason: OfferOverReason::Lost };
     let watermark = WatermarkFrame {
         chat: Wire(CHAT),
-        party: PartyFrame::Operator {
-            id: None,
-            name: Some("Anna".to_owned()),
-        },
+        party: PartyFrame::Operator { id: None, name: Some("Anna".to_owned()) },
         delivered: 41,
         read: 40,
     };
     let updated = OperatorUpdatedFrame {
         operator: Wire(ANNA),
-        status: StatusFrame {
-            status: StatusWord::Ready,
-            reason: None,
-        },
+        status: StatusFrame { status: StatusWord::Ready, reason: None },
         load: 2,
         capacity: 5,
     };
-    let probe = PresenceProbeFrame {
-        probe: 7,
-        limit_ms: 5_000,
-    };
+    let probe = PresenceProbeFrame { probe: 7, limit_ms: 5_000 };
     let mut all = vec![
         (String::new(), Notification::OfferPresented(offer())),
         (String::new(), Notification::OfferWithdrawn(withdrawn)),

@@ -31,80 +31,28 @@ fn each_malformed_frame_gets_its_own_error() {
         ("[]", ErrorKind::BatchNotSupported, ""),
         (" [{\"jsonrpc\":\"2.0\"}]", ErrorKind::BatchNotSupported, ""),
         ("{}", ErrorKind::InvalidRequest, "jsonrpc"),
-        (
-            r#"{"jsonrpc":"1.0","id":5,"method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "jsonrpc",
-        ),
-        (
-            r#"{"jsonrpc":2.0,"id":5,"method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "jsonrpc",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":null,"method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":1.5,"method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":-1,"method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":"","method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":[1],"method":"chat.list"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
+        (r#"{"jsonrpc":"1.0","id":5,"method":"chat.list"}"#, ErrorKind::InvalidRequest, "jsonrpc"),
+        (r#"{"jsonrpc":2.0,"id":5,"method":"chat.list"}"#, ErrorKind::InvalidRequest, "jsonrpc"),
+        (r#"{"jsonrpc":"2.0","method":"chat.list"}"#, ErrorKind::InvalidRequest, "id"),
+        (r#"{"jsonrpc":"2.0","id":null,"method":"chat.list"}"#, ErrorKind::InvalidRequest, "id"),
+        (r#"{"jsonrpc":"2.0","id":1.5,"method":"chat.list"}"#, ErrorKind::InvalidRequest, "id"),
+        (r#"{"jsonrpc":"2.0","id":-1,"method":"chat.list"}"#, ErrorKind::InvalidRequest, "id"),
+        (r#"{"jsonrpc":"2.0","id":"","method":"chat.list"}"#, ErrorKind::InvalidRequest, "id"),
+        (r#"{"jsonrpc":"2.0","id":[1],"method":"chat.list"}"#, ErrorKind::InvalidRequest, "id"),
         (
             r#"{"jsonrpc":"2.0","id":9007199254740992,"method":"chat.list"}"#,
             ErrorKind::InvalidRequest,
             "id",
         ),
-        (
-            r#"{"jsonrpc":"2.0","id":5}"#,
-            ErrorKind::InvalidRequest,
-            "method",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":5,"method":7}"#,
-            ErrorKind::InvalidRequest,
-            "method",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":5,"id":6,"method":"x"}"#,
-            ErrorKind::InvalidRequest,
-            "id",
-        ),
-        (
-            r#"{"jsonrpc":"2.0","id":5,"result":{}}"#,
-            ErrorKind::InvalidRequest,
-            "result",
-        ),
+        (r#"{"jsonrpc":"2.0","id":5}"#, ErrorKind::InvalidRequest, "method"),
+        (r#"{"jsonrpc":"2.0","id":5,"method":7}"#, ErrorKind::InvalidRequest, "method"),
+        (r#"{"jsonrpc":"2.0","id":5,"id":6,"method":"x"}"#, ErrorKind::InvalidRequest, "id"),
+        (r#"{"jsonrpc":"2.0","id":5,"result":{}}"#, ErrorKind::InvalidRequest, "result"),
     ];
     for (frame, kind, field) in cases {
         let rejected = refused(frame);
         assert_eq!(rejected.error.kind(), kind, "{frame}");
-        assert_eq!(
-            rejected.error.data.field.unwrap_or_default(),
-            field,
-            "{frame}"
-        );
+        assert_eq!(rejected.error.data.field.unwrap_or_default(), field, "{frame}");
     }
     let unknown = refused(&call("chat.fly", json!({"chat": chat})));
     assert_eq!(unknown.error.kind(), ErrorKind::MethodNotFound);
@@ -131,41 +79,17 @@ fn wrong_params_name_the_field() {
         (send(json!({"chat": format!("{{{chat}}}")})), "chat"),
         (send(json!({"chat": chat.replace('-', "")})), "chat"),
         (send(json!({"client_message_id": ""})), "client_message_id"),
-        (
-            send(json!({"client_message_id": "a b"})),
-            "client_message_id",
-        ),
-        (
-            send(json!({"client_message_id": "x".repeat(65)})),
-            "client_message_id",
-        ),
-        (
-            call("message.send", json!({"chat": chat})),
-            "client_message_id",
-        ),
+        (send(json!({"client_message_id": "a b"})), "client_message_id"),
+        (send(json!({"client_message_id": "x".repeat(65)})), "client_message_id"),
+        (call("message.send", json!({"chat": chat})), "client_message_id"),
         (call("message.send", json!([chat, "m", "x"])), "params"),
         (call("message.send", json!("x")), "params"),
-        (
-            call("message.read", json!({"chat": chat, "up_to": -1})),
-            "up_to",
-        ),
-        (
-            call("message.read", json!({"chat": chat, "up_to": 1.5})),
-            "up_to",
-        ),
+        (call("message.read", json!({"chat": chat, "up_to": -1})), "up_to"),
+        (call("message.read", json!({"chat": chat, "up_to": 1.5})), "up_to"),
         (call("session.open", json!({})), "token"),
         (call("session.open", json!({"token": ""})), "token"),
-        (
-            call("session.open", json!({"token": "x".repeat(1_025)})),
-            "token",
-        ),
-        (
-            call(
-                "session.open",
-                json!({"token": "t", "resume": [[chat, cursor]]}),
-            ),
-            "resume[0]",
-        ),
+        (call("session.open", json!({"token": "x".repeat(1_025)})), "token"),
+        (call("session.open", json!({"token": "t", "resume": [[chat, cursor]]})), "resume[0]"),
         (
             call(
                 "session.open",
@@ -173,27 +97,15 @@ fn wrong_params_name_the_field() {
             ),
             "resume[0]",
         ),
-        (
-            call("chat.history", json!({"chat": chat, "limit": 0})),
-            "limit",
-        ),
-        (
-            call("chat.history", json!({"chat": chat, "limit": 101})),
-            "limit",
-        ),
+        (call("chat.history", json!({"chat": chat, "limit": 0})), "limit"),
+        (call("chat.history", json!({"chat": chat, "limit": 101})), "limit"),
         (call("chat.list", json!({"scope": "all"})), "scope"),
         (
-            call(
-                "chat.transfer",
-                json!({"command_id": "c", "chat": chat, "to": {"team": chat}}),
-            ),
+            call("chat.transfer", json!({"command_id": "c", "chat": chat, "to": {"team": chat}})),
             "to",
         ),
         (
-            call(
-                "chat.set_state",
-                json!({"command_id": "c", "chat": chat, "state": "completed"}),
-            ),
+            call("chat.set_state", json!({"command_id": "c", "chat": chat, "state": "completed"})),
             "state",
         ),
         (
@@ -249,10 +161,8 @@ fn a_frame_too_large_says_the_limit() {
 fn too_many_characters_are_refused_with_the_count() {
     let send = |text: String| {
         let chat = samples::CHAT.to_string();
-        let frame = call(
-            "message.send",
-            json!({"chat": chat, "client_message_id": "m", "text": text}),
-        );
+        let frame =
+            call("message.send", json!({"chat": chat, "client_message_id": "m", "text": text}));
         read_request(frame.as_bytes())
     };
     let Call::MessageSend(params) = send("x".repeat(2_001)).unwrap().call else {
@@ -260,10 +170,7 @@ fn too_many_characters_are_refused_with_the_count() {
     };
     let error = switchboard::protocol::ErrorFrame::from(params.text.check().unwrap_err());
     assert_eq!(error.kind(), ErrorKind::TextTooLong);
-    assert_eq!(
-        (error.data.count, error.data.limit),
-        (Some(2_001), Some(2_000))
-    );
+    assert_eq!((error.data.count, error.data.limit), (Some(2_001), Some(2_000)));
 
     // 9,000 vertical tabs are white space and few bytes, but six each in a frame.
     let error = send("\u{b}".repeat(9_000)).unwrap_err().error;
@@ -274,10 +181,7 @@ fn too_many_characters_are_refused_with_the_count() {
 #[test]
 fn texts_and_tokens_never_show_in_debug_output() {
     for (method, secret) in [("message.send", "Привет"), ("session.open", "sb1.key")] {
-        for (_, _, params) in samples::calls()
-            .into_iter()
-            .filter(|(m, ..)| m.name() == method)
-        {
+        for (_, _, params) in samples::calls().into_iter().filter(|(m, ..)| m.name() == method) {
             let frame = call(method, params);
             let shown = format!("{:?}", read_request(frame.as_bytes()).unwrap());
             assert!(!shown.contains(secret), "{shown}");

@@ -69,9 +69,7 @@ impl MemoryDocuments {
         body: Option<Vec<u8>>,
     ) -> Result<u64, StoreError> {
         let fault = self.fault();
-        let unavailable = || StoreError::Unavailable {
-            reason: "told so by a test".to_owned(),
-        };
+        let unavailable = || StoreError::Unavailable { reason: "told so by a test".to_owned() };
         if fault == Some(Fault::Before) {
             return Err(unavailable());
         }
@@ -126,10 +124,7 @@ impl Documents for MemoryDocuments {
         let kept = self.kept.lock().unwrap();
         let of_kind = kept.iter().filter(|((of, _), _)| of == kind);
         let behind = of_kind.filter(|((_, id), _)| after.is_none_or(|after| id.as_str() > after));
-        Ok(behind
-            .take(limit)
-            .map(|(_, document)| document.clone())
-            .collect())
+        Ok(behind.take(limit).map(|(_, document)| document.clone()).collect())
     }
 }
 

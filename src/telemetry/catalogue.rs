@@ -1,0 +1,161 @@
+//! The list of all metrics: what `/metrics` shows, and what the documentation says of it.
+
+use metrics::{Unit, describe_counter, describe_gauge, describe_histogram};
+
+/// What kind of metric it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Only grows.
+    Counter,
+    /// The present.
+    Gauge,
+    /// A distribution of times.
+    Seconds,
+    /// A distribution of sizes.
+    Sizes,
+}
+
+/// One metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its labels.
+    pub labels: &'static [&'static str],
+    /// What it says.
+    pub help: &'static str,
+}
+
+/// Upper bounds of all times, s: from a healthy append to a chat that waits for an hour.
+pub const SECONDS_BUCKETS: &[f64] = &[
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0,
+    30.0, 60.0, 120.0, 300.0, 600.0, 1_800.0, 3_600.0,
+];
+
+/// Upper bounds of batch sizes, writes.
+pub const BATCH_BUCKETS: &[f64] = &[1.0, 2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1_024.0, 4_096.0];
+
+macro_rules! metric {
+    ($name:literal, $kind:ident, [$($label:literal),*], $help:literal) => {
+        Metric { name: $name, kind: Kind::$kind, labels: &[$($label),*], help: $help }
+    };
+}
+
+/// All of them.
+pub const METRICS: &[Metric] = &[
+    metric!("switchboard_chats", Gauge, ["queue", "state"], "Open chats by queue and state."),
+    metric!("switchboard_chats_opened_total", Counter, [], "Chats that were opened."),
+    metric!("switchboard_chats_ended_total", Counter, ["outcome"], "Chats that ended."),
+    metric!(
+        "switchboard_chats_moving",
+        Gauge,
+        [],
+        "Open chats whose change of place is under way; lasting ones need a look."
+    ),
+    metric!(
+        "switchboard_chat_oldest_wait_seconds",
+        Gauge,
+        ["queue"],
+        "How long the chat that has waited longest waits."
+    ),
+    metric!(
+        "switchboard_chat_wait_seconds",
+        Seconds,
+        ["queue"],
+        "Time from the first waiting to an owner."
+    ),
+    metric!("switchboard_offers_total", Counter, ["queue", "outcome"], "Offers that ended."),
+    metric!("switchboard_offer_duration_seconds", Seconds, ["queue"], "How long offers stood."),
+    metric!("switchboard_operators", Gauge, ["status"], "Operators by status in force."),
+    metric!("switchboard_operator_slots", Gauge, ["use"], "Slots of ready operators, by use."),
+    metric!("switchboard_messages_total", Counter, ["from"], "Messages that became durable."),
+    metric!(
+        "switchboard_message_durable_seconds",
+        Seconds,
+        [],
+        "Time from a message coming in to its acknowledgement."
+    ),
+    metric!(
+        "switchboard_message_delivered_seconds",
+        Seconds,
+        [],
+        "Time from a message being durable to the other side having received it."
+    ),
+    metric!("switchboard_connections", Gauge, [], "Open connections of people."),
+    metric!(
+        "switchboard_outbox_overflows_total",
+        Counter,
+        [],
+        "Connections closed because they did not keep up."
+    ),
+    metric!("switchboard_actors", Gauge, ["kind"], "Running actors."),
+    metric!(
+        "switchboard_actor_restarts_total",
+        Counter,
+        ["kind"],
+        "Actors started again after a failure."
+    ),
+    metric!("switchboard_calls_under_way", Gauge, [], "Calls that wait for an answer."),
+    metric!(
+        "switchboard_calls_overloaded_total",
+        Counter,
+        [],
+        "Calls refused because too many waited for the same actor."
+    ),
+    metric!("switchboard_store_appends_total", Counter, [], "Acknowledged appends."),
+    metric!("switchboard_store_batch_writes", Sizes, [], "Writes made durable by one commit."),
+    metric!("switchboard_store_commit_seconds", Seconds, [], "Time of a commit."),
+    metric!(
+        "switchboard_store_refused_total",
+        Counter,
+        [],
+        "Reads and writes refused because too many waited."
+    ),
+    metric!("switchboard_ready", Gauge, [], "Whether the process takes chats."),
+];
+
+/// Tells the recorder what every metric means, and brings the counters without labels to life, so
+/// that an alert can tell zero from absent.
+pub fn describe() {
+    for metric in METRICS {
+        match metric.kind {
+            Kind::Counter => {
+                describe_counter!(metric.name, metric.help);
+                if metric.labels.is_empty() {
+                    metrics::counter!(metric.name).absolute(0);
+                }
+            }
+            Kind::Gauge => describe_gauge!(metric.name, metric.help),
+            Kind::Seconds => describe_histogram!(metric.name, Unit::Seconds, metric.help),
+            Kind::Sizes => describe_histogram!(metric.name, Unit::Count, metric.help),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_follow_the_conventions() {
+        for metric in METRICS {
+            let name = metric.name;
+            assert!(name.starts_with("switchboard_"), "{name}");
+            assert_eq!(metric.kind == Kind::Counter, name.ends_with("_total"), "{name}");
+            assert!(metric.kind != Kind::Seconds || name.ends_with("_seconds"), "{name}");
+            assert!(metric.help.ends_with('.'), "{name}");
+        }
+        let mut names: Vec<_> = METRICS.iter().map(|metric| metric.name).collect();
+        names.dedup();
+        assert_eq!(names.len(), METRICS.len());
+    }
+
+    #[test]
+    fn buckets_rise() {
+        for buckets in [SECONDS_BUCKETS, BATCH_BUCKETS] {
+            assert!(buckets.windows(2).all(|pair| pair[0] < pair[1]));
+        }
+    }
+}

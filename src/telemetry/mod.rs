@@ -1,0 +1,137 @@
+//! Every metric of the router in one place: name, meaning, labels, and the one function that
+//! records it.
+//!
+//! Prometheus's conventions: base units, `_total` for counters, `_seconds` for times. Labels are
+//! bounded: queues by the configuration, all others by enums. Nothing here names a person, a chat
+//! or a text. What is only a look at the present (gauges) is set when somebody looks ([`Gauges`]).
+
+mod catalogue;
+mod gauges;
+
+use std::time::Duration;
+
+use metrics::{counter, histogram};
+
+use crate::domain::event::{OfferEnd, WithdrawReason};
+use crate::domain::{ChatEvent, Outcome, Party, QueueId};
+
+pub use catalogue::{BATCH_BUCKETS, Kind, METRICS, Metric, SECONDS_BUCKETS, describe};
+pub use gauges::{Gauges, OPEN_STATES};
+
+/// How an offer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfferOutcome {
+    /// Somebody accepted.
+    Accepted,
+    /// It ended without an owner.
+    Ended(OfferEnd),
+    /// The chat was taken by hand, transferred or ended meanwhile.
+    Overtaken,
+}
+
+impl OfferOutcome {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Overtaken => "overtaken",
+            Self::Ended(OfferEnd::Declined) => "declined",
+            Self::Ended(OfferEnd::Lapsed) => "lapsed",
+            Self::Ended(OfferEnd::Restart) => "restart",
+            Self::Ended(OfferEnd::Withdrawn(WithdrawReason::NotReady)) => "withdrawn_not_ready",
+            Self::Ended(OfferEnd::Withdrawn(WithdrawReason::NotReserved)) => {
+                "withdrawn_not_reserved"
+            }
+            Self::Ended(OfferEnd::Withdrawn(WithdrawReason::NotEligible)) => {
+                "withdrawn_not_eligible"
+            }
+        }
+    }
+}
+
+/// A chat left the line for an owner after this wait, counted from its first time of waiting.
+pub fn assigned(queue: QueueId, wait_ms: u64) {
+    histogram!("switchboard_chat_wait_seconds", "queue" => queue.to_string())
+        .record(seconds(wait_ms));
+}
+
+/// An offer ended after this time.
+pub fn offer_ended(queue: QueueId, outcome: OfferOutcome, stood_ms: u64) {
+    let (queue, outcome) = (queue.to_string(), outcome.label());
+    counter!("switchboard_offers_total", "queue" => queue.clone(), "outcome" => outcome)
+        .increment(1);
+    histogram!("switchboard_offer_duration_seconds", "queue" => queue).record(seconds(stood_ms));
+}
+
+/// An event became durable.
+pub fn recorded(event: &ChatEvent) {
+    match event {
+        ChatEvent::Opened { .. } => counter!("switchboard_chats_opened_total").increment(1),
+        ChatEvent::Ended { outcome, .. } => {
+            let outcome = match outcome {
+                Outcome::Completed => "completed",
+                Outcome::Missed => "missed",
+            };
+            counter!("switchboard_chats_ended_total", "outcome" => outcome).increment(1);
+        }
+        ChatEvent::Message { from, .. } => {
+            let from = match from {
+                Party::Customer(_) => "customer",
+                Party::User(_) => "operator",
+                Party::System => "system",
+            };
+            counter!("switchboard_messages_total", "from" => from).increment(1);
+        }
+        ChatEvent::Placed { .. }
+        | ChatEvent::Offered { .. }
+        | ChatEvent::OfferWidened { .. }
+        | ChatEvent::Declined { .. }
+        | ChatEvent::OfferNarrowed { .. }
+        | ChatEvent::OfferEnded { .. }
+        | ChatEvent::Assigned { .. }
+        | ChatEvent::Begun { .. }
+        | ChatEvent::TransferAsked { .. }
+        | ChatEvent::TransferFailed { .. }
+        | ChatEvent::ContinuedIn { .. } => {}
+    }
+}
+
+/// A message was acknowledged this long after it had come in.
+pub fn message_durable(took: Duration) {
+    histogram!("switchboard_message_durable_seconds").record(took.as_secs_f64());
+}
+
+/// The other side received a message this long after it was durable.
+pub fn message_delivered(took_ms: u64) {
+    histogram!("switchboard_message_delivered_seconds").record(seconds(took_ms));
+}
+
+/// A call was refused because too many waited for the same actor.
+pub fn overloaded() {
+    counter!("switchboard_calls_overloaded_total").increment(1);
+}
+
+/// An actor of this kind failed and is started again.
+pub fn restarted(kind: &'static str) {
+    counter!("switchboard_actor_restarts_total", "kind" => kind).increment(1);
+}
+
+/// A connection did not keep up and was closed.
+pub fn outbox_overflowed() {
+    counter!("switchboard_outbox_overflows_total").increment(1);
+}
+
+/// The store made a batch of writes durable in this time.
+pub fn store_batch(writes: usize, appends: u64, took: Duration) {
+    counter!("switchboard_store_appends_total").increment(appends);
+    histogram!("switchboard_store_batch_writes").record(writes as f64);
+    histogram!("switchboard_store_commit_seconds").record(took.as_secs_f64());
+}
+
+/// The store refused a read or a write because too many waited.
+pub fn store_refused() {
+    counter!("switchboard_store_refused_total").increment(1);
+}
+
+fn seconds(ms: u64) -> f64 {
+    ms as f64 / 1_000.0
+}
