@@ -121,11 +121,11 @@ async fn store(folder: &Path, chats: usize) -> Measured {
     })
     .await;
     let counters = sqlite.counters();
-    let batches = counters.commit_us.count().max(1);
+    let batches = counters.batches().max(1);
     let note = format!(
         "batch {:.0}, commit {} µs, {} folded, {} checkpoints",
         counters.appends() as f64 / batches as f64,
-        counters.commit_us.sum() / batches,
+        counters.commit_us() / batches,
         counters.folded(),
         counters.checkpoints()
     );

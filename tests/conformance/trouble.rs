@@ -160,7 +160,7 @@ fn what_waits_is_committed_as_one() {
         for n in 0..101 {
             claims.push(store.log.claim(chat(n)).await.unwrap().claim);
         }
-        let before = sqlite.counters().batch.count();
+        let before = sqlite.counters().batches();
         rig.disk.hold_syncs();
         let append = |claim: Claim| {
             let log = Arc::clone(&store.log);
@@ -180,7 +180,7 @@ fn what_waits_is_committed_as_one() {
         for append in rest {
             append.await.unwrap().unwrap();
         }
-        assert_eq!(sqlite.counters().batch.count() - before, 2);
+        assert_eq!(sqlite.counters().batches() - before, 2);
         assert_eq!(sqlite.counters().appends(), 101);
     });
 }
