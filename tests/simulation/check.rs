@@ -471,7 +471,7 @@ impl World {
             return;
         };
         let rule = queue.config().rule;
-        let out = queue.line().entries().filter(|e| e.at.place.offer().is_some()).count();
+        let out = queue.line().entries().filter(|e| e.phase != Phase::Waiting).count();
         if rule == Rule::Manual || (rule == Rule::ToAll && out >= TO_ALL_OFFERS_MAX) {
             return;
         }
