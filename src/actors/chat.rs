@@ -16,6 +16,7 @@ use crate::machine::{CallId, Life};
 
 use super::hub::Outgoing;
 use super::marks::Marks;
+use super::observe::{self, Deliveries};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::shared::Shared;
@@ -56,6 +57,7 @@ pub(super) struct ChatState {
     calls: HashMap<CallId, (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit)>,
     calls_made: CallId,
     marks: Option<Marks>,
+    deliveries: Deliveries,
     timer: Timer,
     rest: Timer,
 }
@@ -83,6 +85,7 @@ impl Actor for ChatShell {
             calls: HashMap::new(),
             calls_made: 0,
             marks: None,
+            deliveries: Deliveries::default(),
             timer: Timer::default(),
             rest: Timer::default(),
         })
@@ -162,7 +165,7 @@ impl ChatState {
 
     /// Carries out actions, and those that the store's answers lead to.
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), ActorProcessingErr> {
-        let before = concerned(self.driver.chat());
+        let (before, before_at) = (concerned(self.driver.chat()), self.driver.chat().at());
         let mut todo = VecDeque::from(actions);
         // The row comes last: people wait for the answers, nobody waits for it.
         let mut row_changed = None;
@@ -194,6 +197,8 @@ impl ChatState {
                     self.shared.to_operator(operator, OperatorMessage::Said(Box::new(said)));
                 }
                 Action::Publish(events) => {
+                    observe::recorded(before_at.as_ref(), &events);
+                    self.deliveries.recorded(&events);
                     let mut to = concerned(self.driver.chat());
                     to.extend(&before);
                     let (chat, events) = (self.chat, Arc::from(events));
@@ -260,6 +265,7 @@ impl ChatState {
         let (tail, now) = (self.driver.chat().tail(), self.shared.now());
         let takes_part = concerned(self.driver.chat()).contains(&party);
         if let (true, Some(marks)) = (takes_part, &mut self.marks) {
+            self.deliveries.received(party, up_to, now);
             if let Some(wait_ms) = marks.raise(party, up_to.min(tail), read, now) {
                 let wait = Duration::from_millis(wait_ms);
                 myself.send_after(wait, || ChatMessage::FlushMarks);

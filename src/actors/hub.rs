@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use crate::domain::{ChatId, Party, Recorded};
 use crate::machine::operator::{ConnectionId, Notice};
 use crate::storage::Watermark;
+use crate::telemetry;
 
 /// Most messages that wait for one connection to read them; then it is closed. A busy operator's
 /// chats make a few a second.
@@ -118,6 +119,7 @@ impl Hub {
                 // Dropping the sender ends the outbox, once what is in it has been read.
                 Err(mpsc::error::TrySendError::Full(_)) => {
                     self.overflows.fetch_add(1, Ordering::Relaxed);
+                    telemetry::outbox_overflowed();
                     false
                 }
             }

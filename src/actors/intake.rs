@@ -4,11 +4,14 @@
 //! The claim comes first, then the chat; whoever meets a claimed chat with an empty log opens it.
 //! So a crash in between leaves nothing behind that the next call does not finish.
 
+use tokio::time::Instant;
+
 use crate::domain::{
     ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority, QueueId,
 };
 use crate::machine::chat::{Answer, Author, ChatCall, Refusal};
 use crate::storage::ClaimOpen;
+use crate::telemetry;
 
 use super::router::{CallError, Router};
 
@@ -50,12 +53,15 @@ impl Router {
         id: &CommandId,
         text: &MessageText,
     ) -> Result<(ChatId, Answer), CallError> {
-        let mut chat = chat;
+        let (mut chat, started) = (chat, Instant::now());
         for _ in 0..TRIES {
             let (id, text) = (id.clone(), text.clone());
             let wanted = ChatCall::Send { by, id: id.clone(), text };
             let refused = match self.call_chat(chat, wanted).await {
-                Ok(answer) => return Ok((chat, answer)),
+                Ok(answer) => {
+                    telemetry::message_durable(started.elapsed());
+                    return Ok((chat, answer));
+                }
                 Err(error) => error,
             };
             match (refused, by.party) {

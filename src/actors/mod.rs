@@ -16,6 +16,7 @@ pub mod directory;
 mod hub;
 mod intake;
 mod marks;
+mod observe;
 mod operator;
 mod queue;
 mod roster;

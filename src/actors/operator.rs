@@ -18,6 +18,7 @@ use crate::machine::{CallId, Life};
 
 use super::chat::{ChatMessage, Reply};
 use super::hub::Outgoing;
+use super::observe::StatusSeen;
 use super::queue::QueueMessage;
 use super::shared::Shared;
 use super::timer::Timer;
@@ -160,6 +161,8 @@ impl OperatorState {
                         self.shared.hub.send_one(party, connection, &Outgoing::Probe(probe));
                     }
                     OperatorEffect::Show(notice) => {
+                        let seen = StatusSeen::of(machine);
+                        self.shared.statuses.insert(self.operator, seen);
                         let to = [Party::User(self.operator)].into();
                         self.shared.hub.send(&to, &Outgoing::Notice(notice));
                     }

@@ -23,11 +23,13 @@ use crate::machine::index::Index;
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
 use crate::routing::Explanation;
 use crate::storage::{Store, StoreError};
+use crate::telemetry::{self, Gauges};
 
 use super::chat::{ChatMessage, Reply};
 use super::clock::Clock;
 use super::directory::Overloaded;
 use super::hub::Connection;
+use super::observe;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::{OperatorSettings, Roster, SharedRoster};
@@ -76,7 +78,7 @@ pub enum CallError {
     Refused(#[from] Refusal),
     /// Too many calls for the same chat or operator.
     #[error(transparent)]
-    Overloaded(#[from] Overloaded),
+    Overloaded(Overloaded),
     /// No answer in time, or the store does not answer. Repeat it with the same id.
     #[error("no answer in time; try again with the same id")]
     Unavailable,
@@ -86,6 +88,13 @@ pub enum CallError {
     /// There is no such queue.
     #[error("there is no such queue")]
     UnknownQueue,
+}
+
+impl From<Overloaded> for CallError {
+    fn from(overloaded: Overloaded) -> Self {
+        telemetry::overloaded();
+        Self::Overloaded(overloaded)
+    }
 }
 
 impl From<StoreError> for CallError {
@@ -415,6 +424,11 @@ impl Router {
             "chats" => tree::CHAT_SHARDS,
             _ => 1,
         }
+    }
+
+    /// A look at the present, for the metrics.
+    pub fn gauges(&self) -> Gauges {
+        observe::gauges(&self.shared, |name| self.count(name), self.under_way())
     }
 
     /// Calls that wait for an answer.

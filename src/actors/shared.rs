@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use dashmap::DashMap;
+
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::Life;
 use crate::machine::index::Index;
@@ -13,6 +15,7 @@ use super::chat::ChatMessage;
 use super::clock::Clock;
 use super::directory::Directory;
 use super::hub::Hub;
+use super::observe::StatusSeen;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::SharedRoster;
@@ -34,6 +37,8 @@ pub(super) struct Shared {
     index: Mutex<Index>,
     lives: AtomicU64,
     pub(super) restarts: AtomicU64,
+    /// What is counted of the operators that have had a life; as many as are configured.
+    pub(super) statuses: DashMap<UserId, StatusSeen>,
 }
 
 impl Shared {
@@ -62,6 +67,7 @@ impl Shared {
             index: Mutex::new(index),
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
+            statuses: DashMap::new(),
         })
     }
 

@@ -29,6 +29,7 @@ use tokio::sync::watch;
 
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::Life;
+use crate::telemetry;
 
 use super::chat::{ChatMessage, ChatShell};
 use super::directory::Directory;
@@ -286,6 +287,7 @@ impl<K: Kind> Actor for Supervisor<K> {
         let failed = failure.is_some();
         if let Some(error) = failure {
             state.shared.restarts.fetch_add(1, Ordering::Relaxed);
+            telemetry::restarted(K::NAME);
             tracing::warn!(kind = K::NAME, %id, %error, "an actor failed");
         }
         let again = match line(K::NAME).restart {

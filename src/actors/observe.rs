@@ -1,0 +1,154 @@
+//! What the actors count: from durable events, and from a look at the present.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use crate::domain::event::AssignedHow;
+use crate::domain::{ChatEvent, ChatState, Party, Place, Recorded, Seq, Status, Timestamp};
+use crate::machine::message::ChatAt;
+use crate::machine::operator::Operator;
+use crate::telemetry::{self, Gauges, OPEN_STATES, OfferOutcome};
+
+use super::shared::Shared;
+
+/// The latest messages of a chat whose delivery is still to be timed; a side that is further
+/// behind is not there, and its times would say nothing about the router.
+const TIMED_MESSAGES: usize = 32;
+
+/// Counts events that have become durable, given where the chat was before.
+pub(super) fn recorded(before: Option<&ChatAt>, events: &[Recorded]) {
+    for recorded in events {
+        telemetry::recorded(&recorded.event);
+        let Some(before) = before else { continue };
+        if let Place::Offered(_) = before.place
+            && let Some(outcome) = offer_outcome(&recorded.event)
+        {
+            let stood_ms = recorded.at.since_ms(before.moved_at);
+            telemetry::offer_ended(before.queue, outcome, stood_ms);
+        }
+        if let (ChatEvent::Assigned { .. }, Place::Waiting | Place::Offered(_)) =
+            (&recorded.event, &before.place)
+        {
+            telemetry::assigned(before.queue, recorded.at.since_ms(before.since));
+        }
+    }
+}
+
+/// How an event ends the live offer; none when it does not.
+fn offer_outcome(event: &ChatEvent) -> Option<OfferOutcome> {
+    match event {
+        ChatEvent::Assigned { how: AssignedHow::Accepted { .. }, .. } => {
+            Some(OfferOutcome::Accepted)
+        }
+        ChatEvent::OfferEnded { how, .. } => Some(OfferOutcome::Ended(*how)),
+        ChatEvent::Assigned { .. } | ChatEvent::Ended { .. } | ChatEvent::Placed { .. } => {
+            Some(OfferOutcome::Overtaken)
+        }
+        ChatEvent::Opened { .. }
+        | ChatEvent::Message { .. }
+        | ChatEvent::Offered { .. }
+        | ChatEvent::OfferWidened { .. }
+        | ChatEvent::Declined { .. }
+        | ChatEvent::OfferNarrowed { .. }
+        | ChatEvent::Begun { .. }
+        | ChatEvent::TransferAsked { .. }
+        | ChatEvent::TransferFailed { .. }
+        | ChatEvent::ContinuedIn { .. } => None,
+    }
+}
+
+/// Times the delivery of a chat's latest messages.
+#[derive(Debug, Default)]
+pub(super) struct Deliveries {
+    latest: VecDeque<(Seq, Timestamp, bool)>,
+}
+
+impl Deliveries {
+    /// Messages have become durable.
+    pub(super) fn recorded(&mut self, events: &[Recorded]) {
+        for recorded in events {
+            if let ChatEvent::Message { from, .. } = &recorded.event {
+                let customer = matches!(from, Party::Customer(_));
+                self.latest.push_back((recorded.seq, recorded.at, customer));
+                if self.latest.len() > TIMED_MESSAGES {
+                    self.latest.pop_front();
+                }
+            }
+        }
+    }
+
+    /// A participant has received all up to a position: the first time for each message of the
+    /// other side counts.
+    pub(super) fn received(&mut self, party: Party, up_to: Seq, now: Timestamp) {
+        let customer = matches!(party, Party::Customer(_));
+        self.latest.retain(|(seq, at, by)| {
+            let delivered = *seq <= up_to && *by != customer;
+            if delivered {
+                telemetry::message_delivered(now.since_ms(*at));
+            }
+            !delivered
+        });
+    }
+}
+
+/// A look at the present, for the gauges.
+pub(super) fn gauges(shared: &Shared, count: impl Fn(&str) -> usize, calls: usize) -> Gauges {
+    let now = shared.now();
+    let mut chats = BTreeMap::new();
+    let mut oldest_wait_ms = BTreeMap::new();
+    for queue in shared.roster.look(|roster| roster.queues.keys().copied().collect::<Vec<_>>()) {
+        chats.extend(OPEN_STATES.map(|state| ((queue, state), 0)));
+        oldest_wait_ms.insert(queue, 0);
+    }
+    let moving = shared.index(|index| {
+        for row in index.rows() {
+            let state = row.place.as_ref().map_or(ChatState::Waiting, Place::state);
+            *chats.entry((row.queue, state)).or_default() += 1;
+            if state == ChatState::Waiting {
+                let oldest = oldest_wait_ms.entry(row.queue).or_default();
+                *oldest = now.since_ms(row.since).max(*oldest);
+            }
+        }
+        index.moving().len() as u64
+    });
+    let mut operators = BTreeMap::new();
+    let (mut taken, mut free) = (0, 0);
+    for seen in shared.statuses.iter() {
+        *operators.entry(seen.status).or_default() += 1;
+        if seen.status == "ready" {
+            taken += u64::from(seen.load);
+            free += u64::from(seen.capacity.saturating_sub(seen.load));
+        }
+    }
+    Gauges {
+        chats,
+        oldest_wait_ms,
+        moving,
+        operators,
+        slots: (taken, free),
+        connections: shared.hub.len() as u64,
+        actors: ["chat", "queue", "operator"].map(|kind| (kind, count(kind) as u64)).into(),
+        calls_under_way: calls as u64,
+        ready: true,
+    }
+}
+
+/// What is counted of one operator.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatusSeen {
+    pub(super) status: &'static str,
+    pub(super) load: u32,
+    pub(super) capacity: u32,
+}
+
+impl StatusSeen {
+    pub(super) fn of(operator: &Operator) -> Self {
+        let status = match operator.status() {
+            Status::Ready if !operator.is_present() => "not_connected",
+            Status::Ready => "ready",
+            Status::Away(_) => "away",
+            Status::Busy => "busy",
+            Status::Offline => "offline",
+        };
+        Self { status, load: operator.load(), capacity: operator.account().capacity }
+    }
+}
