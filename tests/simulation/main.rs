@@ -9,13 +9,20 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod actors;
+mod calls;
 mod check;
 mod coverage;
+mod lives;
 mod people;
 mod planted;
+mod rest;
 mod rng;
 mod scenarios;
 mod store;
+mod storing;
+mod time;
+mod trouble;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
