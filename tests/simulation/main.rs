@@ -13,6 +13,8 @@ mod actors;
 mod calls;
 mod check;
 mod coverage;
+#[rustfmt::skip]
+mod erlang;
 mod lives;
 mod people;
 mod planted;
@@ -21,7 +23,9 @@ mod rng;
 mod scenarios;
 mod store;
 mod storing;
+mod theory;
 mod time;
+mod traffic;
 mod trouble;
 mod world;
 
