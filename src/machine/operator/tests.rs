@@ -444,3 +444,11 @@ fn leaving_ready_is_in_force_when_it_is_durable_and_takes_back_all_but_an_assign
     assert_eq!(withdrawn(&effects, chat(3)), None);
     assert!(matches!(desk.ann.slots()[&chat(3)].held, Held::Assigning { .. }));
 }
+
+#[test]
+fn a_deactivated_operators_offer_to_all_is_not_eligible_either() {
+    let mut desk = Desk::present(3);
+    desk.invited(chat(1));
+    let effects = desk.deactivate();
+    assert_eq!(withdrawn(&effects, chat(1)), Some(WithdrawReason::NotEligible));
+}
