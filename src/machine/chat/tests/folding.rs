@@ -17,6 +17,7 @@ fn said(bench: &Bench, what: u8, who: u8, id: u8) -> ChatInput {
     let operator = PEOPLE[who as usize % 3];
     let other = PEOPLE[id as usize % 3];
     let command = command(&format!("c{id}"));
+    let even = id & 1 == 0;
     let placement = bench.chat.placement();
     let live = bench.chat.place().and_then(Place::offer).map_or(OFFER, |offer| offer.id);
     let valid_until = bench.now;
@@ -37,7 +38,7 @@ fn said(bench: &Bench, what: u8, who: u8, id: u8) -> ChatInput {
         6 if id < 60 => return ChatInput::Call(1, ChatCall::End { by, command }),
         6 => return ChatInput::Call(1, ChatCall::Continue { chat: OTHER_CHAT }),
         7 => {
-            let to = Target::Queue(if id % 2 == 0 { QUEUE } else { OTHER_QUEUE });
+            let to = Target::Queue(if even { QUEUE } else { OTHER_QUEUE });
             return ChatInput::Call(1, ChatCall::Transfer { by, command, to });
         }
         8 => {
@@ -57,8 +58,8 @@ fn said(bench: &Bench, what: u8, who: u8, id: u8) -> ChatInput {
             ToChat::Withdraw { peer, offer: live, operator, reason }
         }
         16 => assign(AssignBy::Offer(live)),
-        17 => assign(AssignBy::Take { queues: vec![QUEUE], any: id % 2 == 0 }),
-        18 if id % 2 == 0 => ToChat::OwnerGone { operator, placement },
+        17 => assign(AssignBy::Take { queues: vec![QUEUE], any: even }),
+        18 if even => ToChat::OwnerGone { operator, placement },
         _ => {
             let by = AssignBy::Transfer(reservation);
             ToChat::Assign { operator, command: None, by, valid_until }

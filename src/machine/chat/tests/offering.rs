@@ -3,8 +3,8 @@
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::OFFER_BACKSTOP_MS;
 use crate::domain::{ChatEvent, Place, Reach, Timestamp, UserId};
-use crate::machine::chat::ChatInput;
 use crate::machine::chat::tests::Bench;
+use crate::machine::chat::{ChatCall, ChatInput, Target};
 use crate::machine::fixture::*;
 use crate::machine::message::{Peer, ToChat};
 
@@ -95,4 +95,31 @@ fn of_two_who_accept_the_first_wins_and_the_other_is_told() {
     assert!(bench.say(accept(ANN, OFFER, "a", always)).events.is_empty());
     assert!(bench.say(accept(BOB, OFFER, "b", always)).events.is_empty(), "a repeat");
     assert_eq!(bench.chat.place().unwrap().owner(), Some(BOB));
+}
+
+#[test]
+fn refusals_end_with_an_owner_and_who_gives_a_chat_back_is_not_asked_first() {
+    let mut bench = offered(Reach::ToAll, &[ANN, BOB]);
+    bench.say(decline(ANN));
+    assert_eq!(refusers(&bench), [ANN]);
+    bench.say(accept(BOB, OFFER, "yes", Timestamp(u64::MAX)));
+    assert!(refusers(&bench).is_empty(), "a new search begins with nobody excluded");
+    let to = Target::Queue(OTHER_QUEUE);
+    bench.call(ChatCall::Transfer { by: user(BOB), command: command("away"), to });
+    assert_eq!(refusers(&bench), [BOB]);
+    let at = bench.chat.at().unwrap();
+    assert_eq!((at.queue, at.place), (OTHER_QUEUE, Place::Waiting));
+    assert_eq!(at.since, bench.chat.opened().unwrap().at, "its age is kept");
+}
+
+#[test]
+fn a_chat_whose_owner_is_gone_waits_again_with_its_age_and_is_completed_not_missed() {
+    let mut bench = offered(Reach::Directed, &[ANN]);
+    bench.say(accept(ANN, OFFER, "yes", Timestamp(u64::MAX)));
+    bench.later(60_000);
+    assert!(bench.say(ToChat::OwnerGone { operator: ANN, placement: 2 }).events.is_empty(), "old");
+    assert_eq!(bench.say(ToChat::OwnerGone { operator: ANN, placement: 3 }).events.len(), 1);
+    assert_eq!(bench.chat.at().unwrap().since, bench.chat.opened().unwrap().at);
+    bench.call(end(customer(), "bye"));
+    assert_eq!(bench.chat.state(), Some(crate::domain::ChatState::Completed));
 }
