@@ -125,6 +125,17 @@ fn each_reason_to_wait_is_told() {
 }
 
 #[test]
+fn between_the_end_of_a_cool_down_and_the_tick_it_is_this_moment() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let refused_by = BTreeMap::from([(ANN, now())]);
+    arrive(&mut queue, ChatAt { refused_by, ..waits(0xc1, 1_000) });
+    let again = now().plus_ms(COOL_DOWN_MS);
+    let why_at = |ms| queue.explain(CHAT, Timestamp(ms)).unwrap().why;
+    assert_eq!(why_at(again.0 - 1), WhyWaits::AllRefused { until: Some(again) });
+    assert_eq!(why_at(again.0), WhyWaits::ThisMoment);
+}
+
+#[test]
 fn a_live_offer_is_why_and_until_when() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
     let at = live(CHAT, OFFER, Reach::Directed, &[ANN]);
