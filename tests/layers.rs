@@ -12,17 +12,31 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("routing", &["domain"]),
     // The words of the storage ports (rows, claims, answers) are the machines' inputs.
     ("machine", &["domain", "routing", "storage"]),
-    ("storage", &["domain"]),
+    // Measures are noted where they arise, and know the words of the domain only.
+    ("telemetry", &["domain"]),
+    ("storage", &["domain", "telemetry"]),
     ("protocol", &["domain"]),
-    ("access", &["domain"]),
-    ("config", &["domain"]),
+    // Who is who, and what is configured: they need each other's words and the documents' port.
+    ("access", &["domain", "storage", "catalog"]),
     ("catalog", &["domain", "storage", "access"]),
-    ("actors", &["domain", "routing", "machine", "storage", "access", "catalog", "config"]),
+    ("config", &["domain", "storage", "access", "catalog"]),
+    (
+        "actors",
+        &["domain", "routing", "machine", "storage", "access", "catalog", "config", "telemetry"],
+    ),
     (
         "edge",
         &[
-            "domain", "routing", "machine", "storage", "protocol", "access", "config", "catalog",
+            "domain",
+            "routing",
+            "machine",
+            "storage",
+            "protocol",
+            "access",
+            "config",
+            "catalog",
             "actors",
+            "telemetry",
         ],
     ),
 ];
@@ -31,7 +45,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const OUTERMOST: &[&str] = &["app", "main", "lib"];
 
 /// May speak JSON: the wire, the outermost, and what is stored or configured in that form.
-const MAY_NAME_JSON: &[&str] = &["protocol", "storage", "catalog", "config", "edge"];
+const MAY_NAME_JSON: &[&str] = &["protocol", "storage", "access", "catalog", "config", "edge"];
 
 /// May name an adapter of storage.
 const MAY_NAME_ADAPTERS: &[&str] = &["storage", "app", "main"];
