@@ -9,6 +9,8 @@
 //! Time comes in with every input. `tests/simulation` runs all three under a virtual clock.
 
 pub mod chat;
+#[cfg(test)]
+mod fixture;
 pub mod index;
 pub mod message;
 pub mod operator;

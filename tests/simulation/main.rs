@@ -9,13 +9,24 @@
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+mod actors;
+mod calls;
 mod check;
 mod coverage;
+#[rustfmt::skip]
+mod erlang;
+mod lives;
 mod people;
 mod planted;
+mod rest;
 mod rng;
 mod scenarios;
 mod store;
+mod storing;
+mod theory;
+mod time;
+mod traffic;
+mod trouble;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

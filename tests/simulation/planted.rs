@@ -1,6 +1,9 @@
 //! Faults planted by hand: each must be caught, or the simulation proves nothing.
 
-use crate::world::Plan;
+use switchboard::machine::chat::ChatInput;
+use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
+
+use crate::world::{Happening, Plan};
 
 /// A fault in the router, made by what the world does to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +20,27 @@ pub enum Planted {
     LostArrival,
     /// Accepts never reach the chat.
     LostAssign,
+}
+
+impl Planted {
+    /// Whether this fault swallows the message.
+    pub fn loses(self, what: &Happening) -> bool {
+        match (self, what) {
+            (Self::LostWithdrawal, Happening::ToOperator(to, ToOperator::At(at))) => {
+                at.place.owner() != Some(*to)
+                    && at.place.offer().is_none_or(|offer| !offer.to.contains(to))
+            }
+            (Self::SilentFreedSlot, Happening::ToQueue(_, said)) => match said {
+                ToQueue::State(_) | ToQueue::Pull { .. } | ToQueue::Give { .. } => true,
+                ToQueue::At(_) | ToQueue::ReserveAnswer { .. } => false,
+            },
+            (Self::LostArrival, Happening::ToQueue(_, ToQueue::At(_))) => true,
+            (Self::LostAssign, Happening::ToChat(_, ChatInput::Said(said))) => {
+                matches!(said, ToChat::Assign { .. })
+            }
+            _ => false,
+        }
+    }
 }
 
 /// Seeds tried until one catches the fault.

@@ -20,3 +20,6 @@ pub use call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target
 pub use fold::{Chat, Opened, Transfer};
 pub use notices::{Notices, Owed};
 pub use refusal::Refusal;
+
+#[cfg(test)]
+mod tests;

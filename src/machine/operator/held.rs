@@ -175,11 +175,7 @@ impl Operator {
     /// Leaving `ready` takes live offers back, and frees slots that no offer has reached; an
     /// `Assign` on its way stands.
     pub(super) fn withdraw_offers(&mut self, now: Timestamp) {
-        let reason = if self.account.active {
-            WithdrawReason::NotReady
-        } else {
-            WithdrawReason::NotEligible
-        };
+        let reason = self.leaving();
         for offer in self.reserved.keys().copied().collect::<Vec<_>>() {
             self.release(offer);
         }
@@ -292,6 +288,11 @@ impl Operator {
             return Some((*offer, *reason));
         }
         let invite = self.invites.get(&chat).filter(|invite| invite.withdrawing)?;
-        Some((invite.offer, WithdrawReason::NotReady))
+        Some((invite.offer, self.leaving()))
+    }
+
+    /// Why its offers are taken back.
+    fn leaving(&self) -> WithdrawReason {
+        if self.account.active { WithdrawReason::NotReady } else { WithdrawReason::NotEligible }
     }
 }

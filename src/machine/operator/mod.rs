@@ -643,3 +643,6 @@ impl Operator {
 fn ask_after(expires_at: Timestamp) -> Timestamp {
     expires_at.plus_ms(OFFER_BACKSTOP_MS + OFFER_ASK_MS)
 }
+
+#[cfg(test)]
+mod tests;

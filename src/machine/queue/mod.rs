@@ -433,3 +433,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,156 @@
+//! Answers: looked up first, remembered in bounds, the same after a fold.
+
+use crate::domain::limits::{CHAT_EVENTS_MAX, COMMANDS_REMEMBERED};
+use crate::domain::{ChatEvent, Party, Reach, Recorded, Timestamp};
+use crate::machine::chat::tests::{Bench, refusal};
+use crate::machine::chat::{
+    Answer, ChatCall, ChatEffect, ChatInput, Context, Lookup, Refusal, Target,
+};
+use crate::machine::fixture::*;
+
+fn first_answer(bench: &mut Bench, call: ChatCall) -> Option<Result<Answer, Refusal>> {
+    let decided = bench.call(call);
+    assert!(decided.events.is_empty(), "a repeat adds nothing: {decided:?}");
+    match decided.effects.as_slice() {
+        [ChatEffect::Answer(_, answer)] => Some(*answer),
+        _ => None,
+    }
+}
+
+#[test]
+fn a_repeat_gets_its_first_answer_however_the_chat_has_moved_since() {
+    let mut bench = Bench::opened();
+    let hello = || send(customer(), "m1", "hello");
+    bench.later(5).call(hello());
+    let written = Answer { seq: 3, at: bench.now };
+    bench.later(5).call(end(customer(), "bye"));
+    let ended = Answer { seq: 4, at: bench.now };
+    bench.later(5);
+    assert_eq!(first_answer(&mut bench, hello()), Some(Ok(written)));
+    assert_eq!(first_answer(&mut bench, end(customer(), "bye")), Some(Ok(ended)));
+    // The next life knows them too.
+    bench.chat = bench.folded();
+    assert_eq!(first_answer(&mut bench, hello()), Some(Ok(written)));
+    assert_eq!(first_answer(&mut bench, end(customer(), "bye")), Some(Ok(ended)));
+    assert_eq!(
+        first_answer(&mut bench, open()),
+        Some(Ok(Answer { seq: 1, at: Timestamp(10_000) }))
+    );
+}
+
+#[test]
+fn a_repeat_after_a_transfer_still_gets_its_first_answer_though_the_right_is_gone() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    bench.say(accept(ANN, OFFER, "yes", Timestamp(u64::MAX)));
+    bench.call(send(user(ANN), "m1", "hello"));
+    let to = Target::Queue(OTHER_QUEUE);
+    bench.call(ChatCall::Transfer { by: user(ANN), command: command("away"), to });
+    let again = first_answer(&mut bench, send(user(ANN), "m1", "hello"));
+    assert_eq!(again, Some(Ok(Answer { seq: 5, at: bench.now })));
+    let new = bench.call(send(user(ANN), "m2", "hello?"));
+    assert_eq!(refusal(&new), Some(Refusal::NotYours));
+}
+
+#[test]
+fn the_same_id_for_something_else_is_refused() {
+    let mut bench = Bench::opened();
+    bench.call(send(customer(), "m1", "hello"));
+    let other_text = bench.call(send(customer(), "m1", "good bye"));
+    assert_eq!(refusal(&other_text), Some(Refusal::IdReused));
+    let other_call = bench.call(end(customer(), "m1"));
+    assert_eq!(refusal(&other_call), Some(Refusal::IdReused));
+    // Ids are each participant's own.
+    assert_eq!(bench.call(end(administrator(CYD), "m1")).events.len(), 1);
+}
+
+#[test]
+fn the_oldest_answers_are_forgotten_and_no_others() {
+    let mut bench = Bench::opened();
+    for n in 0..COMMANDS_REMEMBERED {
+        bench.call(send(customer(), &format!("m{n}"), "words"));
+    }
+    let known = |bench: &Bench, id: &str| {
+        bench.chat.recall(Party::Customer(CUSTOMER), &command(id)) != Lookup::New
+    };
+    assert!(!known(&bench, "open"), "one more than fits: the first is gone");
+    assert!(known(&bench, "m0"));
+    bench.call(send(customer(), "last", "words"));
+    assert!(!known(&bench, "m0") && known(&bench, "m1") && known(&bench, "last"));
+    assert_eq!(bench.folded(), bench.chat);
+}
+
+#[test]
+fn a_full_chat_takes_no_message_and_can_still_be_ended() {
+    let mut bench = Bench::opened();
+    let party = Party::Customer(CUSTOMER);
+    while bench.chat.tail() < CHAT_EVENTS_MAX {
+        let seq = bench.chat.tail() + 1;
+        // One above the bound would be a decision; the log is made by hand.
+        let event = ChatEvent::Message { from: party, id: command("m"), text: text("words") };
+        bench.chat.apply(&Recorded { seq, at: bench.now, event });
+        if seq == CHAT_EVENTS_MAX - 1 {
+            let one_more = bench.clone().call(send(customer(), "fits", "words"));
+            assert_eq!(one_more.events.len(), 1, "the last place can be used");
+        }
+    }
+    let over = bench.call(send(customer(), "over", "words"));
+    assert_eq!(refusal(&over), Some(Refusal::ChatFull));
+    assert_eq!(bench.call(end(customer(), "bye")).events.len(), 1);
+}
+
+#[test]
+fn a_transfer_is_answered_when_its_outcome_is_durable() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    bench.say(accept(ANN, OFFER, "yes", Timestamp(u64::MAX)));
+    let to_bob = |bench: &mut Bench, id| {
+        let to = Target::Operator(BOB);
+        bench.call(ChatCall::Transfer { by: user(ANN), command: command(id), to })
+    };
+    let ann = Party::User(ANN);
+    // Asked, and no answer comes in time.
+    let asked = to_bob(&mut bench, "t1");
+    assert_eq!(asked.effects, [ChatEffect::AnswerLater(1 + 1, ann, command("t1"))]);
+    assert_eq!(bench.chat.recall(ann, &command("t1")), Lookup::Pending);
+    let deadline = bench.chat.next_deadline().unwrap();
+    bench.now = Timestamp(deadline.0 - 1);
+    assert!(bench.input(&ChatInput::Tick).events.is_empty());
+    bench.now = deadline;
+    assert_eq!(bench.input(&ChatInput::Tick).events.len(), 1);
+    let lookup = bench.chat.recall(ann, &command("t1"));
+    assert!(matches!(lookup, Lookup::Known(Err(Refusal::TargetUnavailable { .. }))), "{lookup:?}");
+    assert_eq!(bench.chat.place().unwrap().owner(), Some(ANN), "the owner keeps it");
+    // Asked again under another id, and taken.
+    to_bob(&mut bench, "t2");
+    let reservation = bench.chat.transfer().unwrap().reservation;
+    let by = crate::machine::message::AssignBy::Transfer(reservation);
+    let valid_until = bench.now;
+    bench.say(crate::machine::message::ToChat::Assign {
+        operator: BOB,
+        command: None,
+        by,
+        valid_until,
+    });
+    assert_eq!(bench.chat.place().unwrap().owner(), Some(BOB));
+    assert_eq!(bench.chat.state(), Some(crate::domain::ChatState::InProgress), "at once");
+    let seq = bench.chat.tail();
+    assert_eq!(
+        bench.folded().recall(ann, &command("t2")),
+        Lookup::Known(Ok(Answer { seq, at: bench.now }))
+    );
+    assert_eq!(bench.folded(), bench.chat);
+}
+
+#[test]
+fn what_comes_after_its_time_is_too_late() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    let valid_until = bench.now;
+    let assign = ChatInput::Said(accept(ANN, OFFER, "yes", valid_until));
+    // In time when it came, too late when the row was marked: the driver decides again then.
+    let decide =
+        |now| bench.chat.decide(&Context { now, process: 1, life: 7 }, &assign).events.len();
+    assert_eq!(decide(valid_until), 1);
+    assert_eq!(decide(valid_until.plus_ms(1)), 0);
+}

@@ -1,0 +1,139 @@
+//! Random lives: whatever the log, any part of it and then the rest fold to the same chat, and
+//! deciding changes nothing (every input of the bench checks it).
+
+use proptest::prelude::*;
+
+use crate::domain::event::WithdrawReason;
+use crate::domain::{OfferId, Place, Reach, Timestamp, UserId};
+use crate::machine::chat::tests::Bench;
+use crate::machine::chat::{Author, Chat, ChatCall, ChatInput, Target};
+use crate::machine::fixture::*;
+use crate::machine::message::{AssignBy, Peer, ToChat};
+
+const PEOPLE: [UserId; 3] = [ANN, BOB, CYD];
+
+/// One thing said to the chat, made to fit its present offer and placement more often than not.
+fn said(bench: &Bench, what: u8, who: u8, id: u8) -> ChatInput {
+    let operator = PEOPLE[who as usize % 3];
+    let other = PEOPLE[id as usize % 3];
+    let command = command(&format!("c{id}"));
+    let even = id & 1 == 0;
+    let placement = bench.chat.placement();
+    let live = bench.chat.place().and_then(Place::offer).map_or(OFFER, |offer| offer.id);
+    let valid_until = bench.now;
+    let by: Author = match who % 5 {
+        0 | 1 => user(operator),
+        2 => administrator(operator),
+        _ => customer(),
+    };
+    let assign = |by| ToChat::Assign { operator, command: Some(command.clone()), by, valid_until };
+    let fresh = OfferId::of(3, bench.chat.tail());
+    let reservation = bench.chat.transfer().map_or(OFFER, |transfer| transfer.reservation);
+    match what % 20 {
+        0 => return ChatInput::Tick,
+        1 => return ChatInput::Started,
+        2 => return ChatInput::Call(1, open()),
+        3 | 4 => return ChatInput::Call(1, send(by, &format!("m{id}"), "words")),
+        5 => return ChatInput::Call(1, ChatCall::Begin { by, command }),
+        6 if id < 60 => return ChatInput::Call(1, ChatCall::End { by, command }),
+        6 => return ChatInput::Call(1, ChatCall::Continue { chat: OTHER_CHAT }),
+        7 => {
+            let to = Target::Queue(if even { QUEUE } else { OTHER_QUEUE });
+            return ChatInput::Call(1, ChatCall::Transfer { by, command, to });
+        }
+        8 => {
+            let to = Target::Operator(other);
+            return ChatInput::Call(1, ChatCall::Transfer { by, command, to });
+        }
+        _ => {}
+    }
+    ChatInput::Said(match what % 20 {
+        9 | 10 => offer(placement, fresh, Reach::Directed, &[operator]),
+        11 => offer(placement, fresh, Reach::ToAll, &PEOPLE[..2]),
+        12 => ToChat::Widen { placement, offer: live, to: vec![other] },
+        13 => ToChat::Lapse { placement, offer: live },
+        14 => ToChat::Decline { offer: live, operator, command },
+        15 => {
+            let (peer, reason) = (Peer::Operator(operator), WithdrawReason::NotReady);
+            ToChat::Withdraw { peer, offer: live, operator, reason }
+        }
+        16 => assign(AssignBy::Offer(live)),
+        17 => assign(AssignBy::Take { placement, queues: vec![QUEUE], any: even }),
+        18 if even => ToChat::OwnerGone { operator, placement },
+        _ => {
+            let by = AssignBy::Transfer(reservation);
+            ToChat::Assign { operator, command: None, by, valid_until }
+        }
+    })
+}
+
+fn fold(mut chat: Chat, log: &[crate::domain::Recorded]) -> Chat {
+    for recorded in log {
+        chat.apply(recorded);
+    }
+    chat
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(512))]
+
+    #[test]
+    fn any_part_of_a_log_and_then_the_rest_fold_to_the_same_chat(
+        steps in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u8>(), 0u64..700), 1..120),
+    ) {
+        let mut bench = Bench::opened();
+        for (what, who, id, later) in steps {
+            bench.later(later);
+            let input = said(&bench, what, who, id);
+            bench.input(&input);
+            if what == 255 {
+                bench.process += 1;
+            }
+        }
+        prop_assert!(bench.now >= Timestamp(10_000));
+        prop_assert_eq!(&bench.folded(), &bench.chat);
+        let mut part = Chat::new(CHAT);
+        for split in 0..=bench.log.len() {
+            prop_assert_eq!(&fold(part.clone(), &bench.log[split..]), &bench.chat);
+            if let Some(next) = bench.log.get(split) {
+                part.apply(next);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_random_lives_are_eventful() {
+    // The generator by itself, over a fixed sequence: every kind of event but the two that need
+    // luck (a restart, a refused transfer) has to come up.
+    let mut kinds = std::collections::BTreeSet::new();
+    let mut n: u64 = 1;
+    for _ in 0..200 {
+        let mut bench = Bench::opened();
+        for _ in 0..100 {
+            n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let [what, who, id, later, ..] = (n >> 20).to_le_bytes();
+            bench.later(u64::from(later) * 2);
+            let input = said(&bench, what, who, id);
+            bench.input(&input);
+        }
+        kinds.extend(bench.log.iter().map(|r| super::variant(&r.event)));
+    }
+    let wanted = [
+        "Assigned",
+        "Begun",
+        "ContinuedIn",
+        "Declined",
+        "Ended",
+        "Message",
+        "OfferEnded",
+        "OfferNarrowed",
+        "OfferWidened",
+        "Offered",
+        "Opened",
+        "Placed",
+        "TransferAsked",
+        "TransferFailed",
+    ];
+    assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
+}

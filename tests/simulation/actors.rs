@@ -1,0 +1,210 @@
+//! The actors around the machines: they feed inputs and carry out what the machines say.
+
+use switchboard::domain::{ChatId, QueueId, UserId};
+use switchboard::machine::chat::driver::{Action, StoreAnswer};
+use switchboard::machine::chat::{Answer, ChatInput};
+use switchboard::machine::message::ToOperator;
+use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
+use switchboard::machine::queue::{QueueEffect, QueueInput};
+
+use crate::planted::Planted;
+use crate::time::arm;
+use crate::world::{Actor, Happening, World};
+
+impl World {
+    pub fn chat_input(&mut self, chat: ChatId, input: ChatInput) {
+        self.start(Actor::Chat(chat));
+        if let Some(live) = self.chats.get_mut(&chat) {
+            live.mailbox.push_back(input);
+        }
+        self.pump(chat);
+    }
+
+    pub fn pump(&mut self, chat: ChatId) {
+        let now = self.now();
+        while let Some(live) = self.chats.get_mut(&chat) {
+            if !live.driver.is_idle() {
+                break;
+            }
+            let Some(input) = live.mailbox.pop_front() else {
+                break;
+            };
+            let early = match (&input, self.plan.planted) {
+                (ChatInput::Call(call, _), Some(Planted::AcknowledgedBeforeAppend)) => Some(*call),
+                _ => None,
+            };
+            let tail = live.driver.chat().tail();
+            let actions = live.driver.input(now, input);
+            if let Some(call) = early
+                && actions.iter().any(|action| matches!(action, Action::Store(_)))
+            {
+                self.answered(call, Ok(Answer { seq: tail + 1, at: now }));
+            }
+            self.carry_out(chat, actions);
+        }
+        self.arm_chat(chat);
+    }
+
+    pub fn arm_chat(&mut self, chat: ChatId) {
+        let now = self.now();
+        let Some(live) = self.chats.get_mut(&chat) else {
+            return;
+        };
+        let next = live.driver.next_deadline().filter(|_| live.driver.is_idle());
+        let life = live.life;
+        if let Some(at) = arm(&mut live.armed, next, now) {
+            self.at(at, Some(self.process), Happening::Wake(Actor::Chat(chat), life));
+        }
+    }
+
+    pub fn stored(&mut self, chat: ChatId, life: u64, answer: StoreAnswer) {
+        let now = self.now();
+        let answer = match answer {
+            // What was asked is done when it is answered.
+            StoreAnswer::Claimed(Ok(_)) => StoreAnswer::Claimed(Ok(self.store.claim(chat))),
+            answer => answer,
+        };
+        let Some(live) = self.chats.get_mut(&chat).filter(|live| live.life == life) else {
+            return;
+        };
+        let actions = live.driver.stored(now, answer);
+        self.carry_out(chat, actions);
+        self.pump(chat);
+    }
+
+    pub fn carry_out(&mut self, chat: ChatId, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::Store(call) => self.store_call(chat, call),
+                Action::Row(row) => {
+                    self.index.put(chat, row.clone());
+                    let at = self.row_time(chat);
+                    self.at(at, Some(self.process), Happening::RowWritten(chat, row));
+                }
+                Action::MarkIndex(moving) => self.index.mark(chat, moving),
+                Action::Answer(call, answer) => self.answered(call, answer),
+                Action::ToQueue(queue, said) => self.deliver(Happening::ToQueue(queue, said)),
+                Action::ToOperator(to, said) => self.deliver(Happening::ToOperator(to, said)),
+                Action::Publish(events) => self.checker.published(chat, &events, &self.store),
+                Action::Fail(_) => {
+                    self.chats.remove(&chat);
+                    let delay = self.rng.below(200);
+                    let again = Happening::Restart(Actor::Chat(chat));
+                    self.at(self.now + delay, Some(self.process), again);
+                }
+            }
+        }
+        if let Some(live) = self.chats.get(&chat) {
+            self.checker.folded(chat, live.driver.chat());
+        }
+    }
+
+    pub fn queue_step(&mut self, queue: QueueId, input: QueueInput) {
+        let now = self.now();
+        let Some(live) = self.queues.get_mut(&queue) else {
+            return;
+        };
+        let effects = live.machine.step(now, input);
+        live.machine.assert_invariants();
+        self.checker.decided(&live.machine, &effects, now, self.seed);
+        let (next, life) = (live.machine.next_deadline(), live.life);
+        if let Some(at) = arm(&mut live.armed, next, now) {
+            self.at(at, Some(self.process), Happening::Wake(Actor::Queue(queue), life));
+        }
+        for effect in effects {
+            match effect {
+                QueueEffect::ToChat(chat, said) => {
+                    self.deliver(Happening::ToChat(chat, ChatInput::Said(said)));
+                }
+                QueueEffect::ToOperator(to, said) => {
+                    self.deliver(Happening::ToOperator(to, said));
+                }
+            }
+        }
+    }
+
+    pub fn operator_step(&mut self, operator: UserId, input: OperatorInput) {
+        let now = self.now();
+        let Some(live) = self.operators.get_mut(&operator) else {
+            return;
+        };
+        let before = live.machine.load();
+        let told = matches!(input, OperatorInput::Said(ToOperator::At(_)));
+        let recovered = matches!(input, OperatorInput::Recovered(_));
+        let effects = live.machine.step(now, input);
+        live.machine.assert_invariants();
+        let (load, capacity) = (live.machine.load(), live.machine.account().capacity);
+        if load > before && !told && !recovered {
+            assert!(
+                load <= capacity,
+                "{operator:?} took slot {load} of {capacity} at {now} (seed {})",
+                self.seed
+            );
+        }
+        let (next, life) = (live.machine.next_deadline(now), live.life);
+        if let Some(at) = arm(&mut live.armed, next, now) {
+            self.at(at, Some(self.process), Happening::Wake(Actor::Operator(operator), life));
+        }
+        for effect in effects {
+            self.operator_effect(operator, life, effect);
+        }
+    }
+
+    pub fn operator_effect(&mut self, operator: UserId, life: u64, effect: OperatorEffect) {
+        match effect {
+            OperatorEffect::ToChat(chat, said) => {
+                self.deliver(Happening::ToChat(chat, ChatInput::Said(said)));
+            }
+            OperatorEffect::ToQueue(queue, said) => self.deliver(Happening::ToQueue(queue, said)),
+            OperatorEffect::Answer(call, answer) => self.operator_answered(call, answer),
+            OperatorEffect::Save(record) => {
+                let durable = !(self.faulty() && self.rng.chance(50));
+                if !durable {
+                    self.fault("save refused");
+                }
+                let at = self.now + self.rng.within(1, 10);
+                let saved = Happening::Saved(operator, life, record, durable);
+                self.at(at, Some(self.process), saved);
+            }
+            OperatorEffect::ReadIndex => {
+                let rows = self.index.of_operator(operator);
+                self.operator_step(operator, OperatorInput::Recovered(rows));
+            }
+            OperatorEffect::Probe(connection, probe) => {
+                if self.faulty() && self.rng.chance(30) {
+                    self.fault("probe unanswered");
+                    return;
+                }
+                let connected = self
+                    .humans
+                    .iter()
+                    .any(|h| h.id == operator && h.connections.contains(&connection));
+                if connected {
+                    let at = self.now + self.rng.within(1, 20);
+                    let answer = Happening::ProbeAnswer(operator, connection, probe);
+                    self.at(at, Some(self.process), answer);
+                }
+            }
+            OperatorEffect::Show(notice) => self.shown(operator, notice),
+        }
+    }
+
+    pub fn shown(&mut self, operator: UserId, notice: Notice) {
+        let Some(human) = self.humans.iter_mut().find(|human| human.id == operator) else {
+            return;
+        };
+        match notice {
+            Notice::OfferPresented { chat, offer, .. } => {
+                human.offers.insert(chat, offer);
+                if self.rng.chance(800) {
+                    let seen = OperatorCall::Shown { chat, offer };
+                    self.call_operator(operator, seen);
+                }
+            }
+            Notice::OfferWithdrawn { chat, .. } => {
+                human.offers.remove(&chat);
+            }
+            Notice::Updated => {}
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What must be so when the router has come to rest.
+
+use switchboard::domain::limits::{OFFER_BACKSTOP_MS, REPEAT_MS, TO_ALL_OFFERS_MAX};
+use switchboard::domain::operator::Standing;
+use switchboard::domain::{Place, QueueId, Rule};
+use switchboard::machine::chat::Chat;
+use switchboard::machine::operator::Held;
+use switchboard::machine::queue::{Phase, Queue};
+
+use crate::check::excluded;
+use crate::world::World;
+
+impl World {
+    /// Everything has come to rest: nothing may be stuck, forgotten or in two places.
+    pub fn checker_at_rest(&mut self) {
+        for wanted in self.checker.take_hung_up() {
+            self.gave_up(&wanted);
+        }
+        let seed = self.seed;
+        let folds: Vec<Chat> = self.checker.folds.values().cloned().collect();
+        for fold in &folds {
+            self.chat_at_rest(fold);
+        }
+        for (operator, live) in &self.operators {
+            assert!(live.machine.is_live(), "{operator:?} never came to life (seed {seed})");
+            for (chat, slot) in live.machine.slots() {
+                let place = self.checker.folds.get(chat).and_then(Chat::place);
+                let fits = match (&slot.held, place) {
+                    (Held::Active, Some(place)) => place.owner() == Some(*operator),
+                    (Held::Offered { offer, .. }, Some(Place::Offered(live))) => {
+                        live.id == *offer && live.to.contains(operator)
+                    }
+                    // A person's or a machine's move of the last moment.
+                    (Held::Withdrawing { .. }, Some(Place::Offered(_))) => true,
+                    _ => false,
+                };
+                let settled = self.checker.folds.get(chat).is_none_or(|fold| self.settled(fold));
+                assert!(
+                    fits || !settled,
+                    "{operator:?} still holds {chat:?} as {:?}, which is {place:?} (seed {seed})",
+                    slot.held
+                );
+            }
+            for chat in live.machine.invites().keys() {
+                let fold = self.checker.folds.get(chat);
+                let offer = fold.and_then(Chat::place).and_then(Place::offer);
+                let fits = offer.is_some_and(|offer| offer.to.contains(operator));
+                let settled = fold.is_none_or(|fold| self.settled(fold));
+                assert!(
+                    fits || !settled,
+                    "{operator:?} still holds an offer of {chat:?} (seed {seed})"
+                );
+            }
+        }
+        let old = self.now.saturating_sub(7_000);
+        for (call, since) in &self.call_since {
+            let pending = &self.calls.get(call);
+            assert!(
+                pending.is_none() || *since > old,
+                "unanswered since {since} at {}: {pending:?} (seed {seed})",
+                self.now
+            );
+        }
+    }
+
+    /// Whether nothing has happened to the chat for long enough that everybody has heard of it.
+    fn settled(&self, fold: &Chat) -> bool {
+        fold.at().is_none_or(|at| self.now > at.moved_at.0 + 500)
+    }
+
+    fn chat_at_rest(&mut self, fold: &Chat) {
+        let (chat, seed) = (fold.id(), self.seed);
+        let Some(at) = fold.at() else { return };
+        assert!(fold.transfer().is_none(), "{chat:?} is being transferred for ever (seed {seed})");
+        match &at.place {
+            Place::Waiting => {
+                let queue = self.queues.get(&at.queue).map(|live| &live.machine);
+                let entry = queue.and_then(|queue| queue.line().get(chat));
+                assert!(
+                    !self.settled(fold) || entry.is_some_and(|e| e.at.placement == at.placement),
+                    "{chat:?} waits and is not in the line of {:?} (seed {seed})",
+                    at.queue
+                );
+                if let (Some(queue), Some(entry)) = (queue, entry) {
+                    if entry.phase == Phase::Waiting {
+                        self.nobody_free(fold, queue);
+                    } else {
+                        let under_way = self.checker.under_way.insert(chat, at.placement);
+                        let stuck = under_way == Some(at.placement);
+                        assert!(!stuck, "{chat:?} is {:?} for ever (seed {seed})", entry.phase);
+                    }
+                    self.explained(fold, queue);
+                }
+            }
+            Place::Offered(offer) => {
+                let over = offer.expires_at.0 + OFFER_BACKSTOP_MS + REPEAT_MS.1;
+                assert!(self.now < over, "{chat:?} is offered for ever (seed {seed})");
+            }
+            Place::Assigned { owner, .. } => {
+                let live = self.operators.get(owner).map(|live| &live.machine);
+                let slot = live.and_then(|operator| operator.slots().get(&chat));
+                assert!(
+                    !self.settled(fold) || slot.is_some_and(|slot| slot.held == Held::Active),
+                    "{chat:?} is owned by {owner:?}, who holds {slot:?} (seed {seed})"
+                );
+                assert!(
+                    !self.settled(fold) || !self.inactive.contains(owner),
+                    "{chat:?} stays with {owner:?}, who is deactivated (seed {seed})"
+                );
+            }
+            Place::Ended { .. } => {
+                assert!(self.index.get(chat).is_none(), "{chat:?} ended and is listed");
+            }
+        }
+    }
+
+    /// No waiting chat stands beside a free eligible operator, by the operators' own word.
+    fn nobody_free(&self, fold: &Chat, queue: &Queue) {
+        let (Some(at), now) = (fold.at(), self.now) else {
+            return;
+        };
+        let rule = queue.config().rule;
+        let out = queue.line().entries().filter(|e| e.phase != Phase::Waiting).count();
+        if rule == Rule::Manual || (rule == Rule::ToAll && out >= TO_ALL_OFFERS_MAX) {
+            return;
+        }
+        for operator in &queue.config().members {
+            let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
+                continue;
+            };
+            let free = live.standing() == Standing::Free && live.free_in(at.queue) > 0;
+            let free = free && now > live.idle_since().0 + 500;
+            let cooled = at.refused_by.values().all(|refused| now > refused.0 + 3_500);
+            let excluded = excluded(queue, *operator, &at.refused_by, self.now());
+            assert!(
+                !free || excluded || !self.settled(fold) || !cooled,
+                "{:?} waits beside {operator:?}, who is free, in {rule:?} at {now} (seed {})",
+                at.chat,
+                self.seed
+            );
+        }
+    }
+
+    /// The explanation says what is so: it counts every member once, and names nobody as free.
+    fn explained(&self, fold: &Chat, queue: &Queue) {
+        let chat = fold.id();
+        let Some(why) = queue.explain(chat, self.now()) else {
+            return;
+        };
+        let members: QueueId = why.queue;
+        let counted: u32 = why.standings.values().sum();
+        assert_eq!(counted as usize, self.configs[&members].members.len(), "{why:?}");
+        assert!(why.position >= 1, "{why:?}");
+        for candidate in &why.candidates {
+            if let Some(until) = candidate.until {
+                assert!(until > self.now(), "{why:?}");
+            }
+        }
+    }
+}

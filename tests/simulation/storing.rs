@@ -1,0 +1,113 @@
+//! What the chats ask of the store, and all that goes wrong with it.
+
+use switchboard::domain::{ChatId, Recorded};
+use switchboard::machine::chat::driver::{StoreAnswer, StoreCall};
+use switchboard::storage::{AppendError, Claim, StoreError};
+
+use crate::store::{AppendFate, fate};
+use crate::world::{Happening, World};
+
+impl World {
+    pub fn write(&mut self, claim: Claim, events: &[Recorded]) -> Result<(), AppendError> {
+        self.store.append(claim, events)?;
+        for recorded in events {
+            self.coverage.event(&recorded.event);
+            self.checker.appended(claim.chat, recorded, self.seed);
+        }
+        self.check_capacities();
+        Ok(())
+    }
+    /// Writes to a chat's row are carried out in the order in which they were asked for.
+    pub fn row_time(&mut self, chat: ChatId) -> u64 {
+        let delay = self.rng.within(1, 30);
+        let until = self.rows_until.entry(chat).or_default();
+        *until = (*until).max(self.now) + delay;
+        *until
+    }
+
+    pub fn store_call(&mut self, chat: ChatId, call: StoreCall) {
+        let Some(life) = self.chats.get(&chat).map(|live| live.life) else {
+            return;
+        };
+        let faulty = self.faulty();
+        let refused = || StoreError::Unavailable { reason: "planned".into() };
+        let mut at = self.now + self.rng.within(1, 8);
+        if faulty && self.rng.chance(20) {
+            at += self.rng.within(100, 3_000);
+        }
+        let process = Some(self.process);
+        let answer = match call {
+            StoreCall::Claim if faulty && self.rng.chance(20) => {
+                self.last_fault = self.now;
+                StoreAnswer::Claimed(Err(refused()))
+            }
+            // Replaced by what is true when it arrives.
+            StoreCall::Claim => StoreAnswer::Claimed(Ok(switchboard::storage::Claimed {
+                claim: Claim { chat, epoch: 0 },
+                tail: 0,
+            })),
+            StoreCall::Read { from } => StoreAnswer::Page(Ok(self.store.read(chat, from, 7))),
+            StoreCall::PutRow(_) | StoreCall::Mark(_) if faulty && self.rng.chance(20) => {
+                self.fault("mark refused");
+                StoreAnswer::Marked(Err(refused()))
+            }
+            StoreCall::PutRow(row) => {
+                self.index.put(chat, Some(row.clone()));
+                at = at.max(self.row_time(chat));
+                self.at(at, process, Happening::RowWritten(chat, Some(row)));
+                StoreAnswer::Marked(Ok(()))
+            }
+            StoreCall::Mark(moving) => {
+                at = at.max(self.row_time(chat));
+                let marked = self.index.get(chat).cloned().map(|mut row| {
+                    row.moving = Some(moving);
+                    row
+                });
+                if marked.is_some() {
+                    self.at(at, process, Happening::RowWritten(chat, marked));
+                }
+                StoreAnswer::Marked(Ok(()))
+            }
+            StoreCall::Append(claim, events) => {
+                let answer = self.append(claim, events, at);
+                StoreAnswer::Appended(answer)
+            }
+        };
+        self.at(at, process, Happening::Stored(chat, life, answer));
+    }
+
+    pub fn append(
+        &mut self,
+        claim: Claim,
+        events: Vec<Recorded>,
+        at: u64,
+    ) -> Result<(), AppendError> {
+        let faulty = self.faulty();
+        let unknown = || AppendError::Unknown { reason: "planned".into() };
+        // A write survives the process that asked for it: it may land after the claim of the next.
+        match fate(&mut self.rng, faulty) {
+            AppendFate::Durable => {
+                // Written at once, answered later: in between it may be read by another claim.
+                self.write(claim, &events)
+            }
+            AppendFate::Unavailable => {
+                self.fault("append unavailable");
+                Err(AppendError::Unavailable { reason: "planned".into() })
+            }
+            AppendFate::UnknownWritten => {
+                self.fault("append unknown, written");
+                self.write(claim, &events).and(Err(unknown()))
+            }
+            AppendFate::UnknownNotWritten => {
+                self.fault("append unknown, not written");
+                Err(unknown())
+            }
+            AppendFate::UnknownLate => {
+                self.fault("append unknown, late");
+                let late = at + self.rng.below(400);
+                self.at(late, None, Happening::Written(claim, events));
+                Err(unknown())
+            }
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Trouble: crashes, passivation, changed configurations.
+
+use switchboard::domain::{ChatId, OfferId, Priority, QueueId, Rule, UserId};
+use switchboard::machine::operator::OperatorInput;
+use switchboard::machine::queue::QueueInput;
+
+use crate::world::{Actor, Happening, World};
+
+impl World {
+    pub fn trouble(&mut self) {
+        let at = self.now + self.rng.within(100, 900);
+        self.at(at, None, Happening::Trouble);
+        if !self.faulty() || !self.up {
+            return;
+        }
+        match self.rng.below(14) {
+            0..4 => {
+                let chats: Vec<ChatId> = self.chats.keys().copied().collect();
+                if let Some(chat) = self.rng.pick(&chats).copied() {
+                    self.crash(Actor::Chat(chat));
+                }
+            }
+            4 => {
+                let queues: Vec<QueueId> = self.queues.keys().copied().collect();
+                if let Some(queue) = self.rng.pick(&queues).copied() {
+                    self.crash(Actor::Queue(queue));
+                }
+            }
+            5..7 => {
+                let operators: Vec<UserId> = self.operators.keys().copied().collect();
+                if let Some(operator) = self.rng.pick(&operators).copied() {
+                    self.crash(Actor::Operator(operator));
+                }
+            }
+            7 => {
+                if self.rng.chance(300) {
+                    self.end_process();
+                }
+            }
+            8..11 => self.passivate(),
+            _ => self.reconfigure(),
+        }
+    }
+
+    /// Lets go of chats that nobody waits for; their rows wake them.
+    pub fn passivate(&mut self) {
+        let idle: Vec<ChatId> = self
+            .chats
+            .iter()
+            .filter(|(_, live)| live.driver.can_rest() && live.mailbox.is_empty())
+            .map(|(chat, _)| *chat)
+            .collect();
+        for chat in idle {
+            if self.rng.chance(500) {
+                self.chats.remove(&chat);
+                self.coverage.count("fault", "chat passivated");
+            }
+        }
+    }
+
+    pub fn reconfigure(&mut self) {
+        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let operators: Vec<UserId> = self.capacities.keys().copied().collect();
+        let (Some(queue), Some(operator)) =
+            (self.rng.pick(&queues).copied(), self.rng.pick(&operators).copied())
+        else {
+            return;
+        };
+        let what = self.rng.below(12);
+        let small = self.rng.below(4);
+        let Some(config) = self.configs.get_mut(&queue) else {
+            return;
+        };
+        let change = match what {
+            0..3 => {
+                let capacity = 1 + small as u32;
+                self.capacities.insert(operator, capacity);
+                self.checker.capacity(operator, capacity);
+                "capacity"
+            }
+            3..5 => {
+                let rules = [Rule::LeastLoaded, Rule::LongestIdle, Rule::ToAll, Rule::Manual];
+                config.rule = rules[small as usize];
+                "rule"
+            }
+            5..8 => {
+                if !config.members.remove(&operator) {
+                    config.members.insert(operator);
+                }
+                "members"
+            }
+            8..10 => {
+                config.priority = Priority::new(small as u8).expect("small");
+                "priority"
+            }
+            10 => {
+                config.offer_timeout_ms = 300 + 500 * small;
+                "offer timeout"
+            }
+            _ => {
+                if !self.inactive.remove(&operator) {
+                    self.inactive.insert(operator);
+                }
+                "deactivated"
+            }
+        };
+        config.version += 1;
+        self.coverage.count("change", change);
+        self.last_fault = self.now;
+        let config = config.clone();
+        self.queue_step(queue, QueueInput::Configure(config));
+        for operator in operators {
+            let account = self.account(operator);
+            self.operator_step(operator, OperatorInput::Account(account));
+        }
+    }
+
+    pub fn offer_id(&mut self) -> OfferId {
+        OfferId::from_u128(u128::from(self.rng.next()))
+    }
+}
