@@ -8,7 +8,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::domain::{ChatId, Party, Place, Seq};
+use crate::domain::{ChatId, Party, Place, Seq, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
 use crate::machine::chat::{Answer, Chat, ChatCall, ChatInput, Refusal};
 use crate::machine::message::ToChat;
@@ -60,6 +60,8 @@ pub(super) struct ChatState {
     deliveries: Deliveries,
     timer: Timer,
     rest: Timer,
+    /// When it last had something to do.
+    used_at: Timestamp,
 }
 
 impl Actor for ChatShell {
@@ -88,6 +90,7 @@ impl Actor for ChatShell {
             deliveries: Deliveries::default(),
             timer: Timer::default(),
             rest: Timer::default(),
+            used_at: Timestamp::default(),
         })
     }
 
@@ -100,6 +103,17 @@ impl Actor for ChatShell {
         // On the heap: the path through the store is long, and its locals would live in every
         // actor.
         Box::pin(state.take(&myself, message)).await
+    }
+
+    async fn post_stop(
+        &self,
+        myself: ActorRef<ChatMessage>,
+        state: &mut ChatState,
+    ) -> Result<(), ActorProcessingErr> {
+        if state.marks.as_ref().is_some_and(|marks| !marks.is_flushed()) {
+            state.flush_marks(&myself).await;
+        }
+        Ok(())
     }
 }
 
@@ -135,23 +149,38 @@ impl ChatState {
             ChatMessage::FlushMarks => self.flush_marks(myself).await,
             ChatMessage::Rest => {
                 self.rest.disarm();
-                if self.may_rest() && self.shared.chats.begin_stop(self.chat, self.life) {
-                    myself.stop(None);
-                    return Ok(());
+                if self.rest_at() <= self.shared.now() && self.may_rest() {
+                    if self.shared.chats.begin_stop(self.chat, self.life) {
+                        myself.stop(None);
+                        return Ok(());
+                    }
+                    self.used_at = self.shared.now();
                 }
+                self.arm(myself);
+                return Ok(());
             }
             #[allow(clippy::panic, reason = "this is what it is for")]
             ChatMessage::Crash => panic!("crashed by a test"),
         }
+        self.used_at = self.shared.now();
+        self.arm(myself);
+        Ok(())
+    }
+
+    /// Arms both timers. The one for rest stays where it is while the chat is used, and looks when
+    /// it fires: most messages arm nothing.
+    fn arm(&mut self, myself: &ActorRef<ChatMessage>) {
         let (clock, next) = (&self.shared.clock, self.driver.next_deadline());
         self.timer.arm(clock, next, myself, || ChatMessage::Tick);
         if self.may_rest() {
-            let idle = u64::try_from(self.shared.idle_after.as_millis()).unwrap_or(u64::MAX);
-            let at = self.shared.now().plus_ms(idle);
-            self.rest.disarm();
-            self.rest.arm(&self.shared.clock, Some(at), myself, || ChatMessage::Rest);
+            let at = Some(self.rest_at());
+            self.rest.arm(&self.shared.clock, at, myself, || ChatMessage::Rest);
         }
-        Ok(())
+    }
+
+    fn rest_at(&self) -> Timestamp {
+        let idle = u64::try_from(self.shared.idle_after.as_millis()).unwrap_or(u64::MAX);
+        self.used_at.plus_ms(idle)
     }
 
     fn may_rest(&self) -> bool {
@@ -220,7 +249,12 @@ impl ChatState {
             StoreCall::Read { from } => {
                 StoreAnswer::Page(store.log.read(self.chat, from, READ_PAGE).await)
             }
-            StoreCall::PutRow(row) => StoreAnswer::Marked(store.open_chats.put(row).await),
+            StoreCall::PutRow(row) => {
+                // In the index first: should this life end before the chat is told of, the next
+                // one is started by its supervisor, though nobody calls again.
+                self.shared.index(|index| index.put(self.chat, Some(row.clone())));
+                StoreAnswer::Marked(store.open_chats.put(row).await)
+            }
             StoreCall::Mark(moving) => {
                 StoreAnswer::Marked(store.open_chats.mark(self.chat, moving).await)
             }

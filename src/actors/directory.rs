@@ -66,44 +66,49 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
 
     /// Sends to an actor. Answers whether it has to be started, which the caller then asks its
     /// supervisor for.
+    #[must_use = "an actor that nobody starts keeps what is sent to it for ever"]
     pub fn send(&self, key: K, message: M) -> bool {
         match self.entries.entry(key) {
             MapEntry::Vacant(vacant) => {
-                vacant.insert(Entry::starting(vec![message]));
+                vacant.insert(Entry::starting(vec![message], fresh_permits()));
                 true
             }
             MapEntry::Occupied(mut occupied) => {
-                match &mut occupied.get_mut().place {
-                    // An actor that has just failed: the message is repeated to its next life.
-                    Place::Running(actor) => drop(actor.send_message(message)),
-                    Place::Starting(waiting) | Place::Stopping(waiting) => {
-                        if waiting.len() < PENDING_MAX {
-                            waiting.push(message);
-                        }
-                    }
-                }
+                occupied.get_mut().deliver(message);
                 false
             }
         }
     }
 
-    /// Sends to an actor only if it runs: for what a life that is not there need not know.
-    pub fn send_if_running(&self, key: K, message: M) {
-        if let Some(entry) = self.entries.get(&key)
-            && let Place::Running(actor) = &entry.place
-        {
-            let _ = actor.send_message(message);
+    /// Sends a call with a permit of the addressee's, in one step: so no call is in a mailbox that
+    /// is not counted there. Answers like [`Self::send`]; errors when it has [`CALLS_MAX`] calls.
+    pub fn call(
+        &self,
+        key: K,
+        call: impl FnOnce(OwnedSemaphorePermit) -> M,
+    ) -> Result<bool, Overloaded> {
+        match self.entries.entry(key) {
+            MapEntry::Vacant(vacant) => {
+                let calls = fresh_permits();
+                let permit = Arc::clone(&calls).try_acquire_owned().map_err(|_| Overloaded)?;
+                vacant.insert(Entry::starting(vec![call(permit)], calls));
+                Ok(true)
+            }
+            MapEntry::Occupied(mut occupied) => {
+                let calls = Arc::clone(&occupied.get().calls);
+                let permit = calls.try_acquire_owned().map_err(|_| Overloaded)?;
+                occupied.get_mut().deliver(call(permit));
+                Ok(false)
+            }
         }
     }
 
-    /// A permit for one call. Errors with [`Overloaded`] when there is none.
-    pub fn permit(&self, key: K) -> Result<OwnedSemaphorePermit, Overloaded> {
-        let calls = match self.entries.get(&key) {
-            Some(entry) => Arc::clone(&entry.calls),
-            // The entry that comes to be has permits of its own; this one only counts the call.
-            None => Arc::new(Semaphore::new(1)),
-        };
-        calls.try_acquire_owned().map_err(|_| Overloaded)
+    /// Sends to an actor that is there, or is coming or going: for what a life that nobody has
+    /// asked for need not know.
+    pub fn send_if_there(&self, key: K, message: M) {
+        if let Some(mut entry) = self.entries.get_mut(&key) {
+            entry.deliver(message);
+        }
     }
 
     /// Makes an entry for an actor that is to be started though nobody sends to it. Answers
@@ -111,7 +116,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
     pub fn reserve(&self, key: K) -> bool {
         match self.entries.entry(key) {
             MapEntry::Vacant(vacant) => {
-                vacant.insert(Entry::starting(Vec::new()));
+                vacant.insert(Entry::starting(Vec::new(), fresh_permits()));
                 true
             }
             MapEntry::Occupied(_) => false,
@@ -120,7 +125,8 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
 
     /// The actor runs: it gets what waited, in order, and all that follows.
     pub fn started(&self, key: K, life: Life, actor: ActorRef<M>) {
-        let mut entry = self.entries.entry(key).or_insert_with(|| Entry::starting(Vec::new()));
+        let fresh = || Entry::starting(Vec::new(), fresh_permits());
+        let mut entry = self.entries.entry(key).or_insert_with(fresh);
         let entry = entry.value_mut();
         if let Place::Starting(waiting) = &mut entry.place {
             for message in waiting.drain(..) {
@@ -154,8 +160,10 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
             Place::Starting(waiting) | Place::Stopping(waiting) => std::mem::take(waiting),
         };
         if again || !waiting.is_empty() {
-            // The permits go with the life: those of calls that it lost are never given back.
-            occupied.insert(Entry::starting(waiting));
+            // The permits stay: calls that the life lost have given theirs back, those that wait
+            // still hold them.
+            let calls = Arc::clone(&occupied.get().calls);
+            occupied.insert(Entry::starting(waiting, calls));
             true
         } else {
             occupied.remove();
@@ -174,9 +182,24 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
     }
 }
 
-impl<M> Entry<M> {
-    fn starting(waiting: Vec<M>) -> Self {
-        let calls = Arc::new(Semaphore::new(CALLS_MAX));
+impl<M: Message> Entry<M> {
+    fn starting(waiting: Vec<M>, calls: Arc<Semaphore>) -> Self {
         Self { life: 0, place: Place::Starting(waiting), calls }
     }
+
+    fn deliver(&mut self, message: M) {
+        match &mut self.place {
+            // One that has just failed: the message is repeated to its next life.
+            Place::Running(actor) => drop(actor.send_message(message)),
+            Place::Starting(waiting) | Place::Stopping(waiting) => {
+                if waiting.len() < PENDING_MAX {
+                    waiting.push(message);
+                }
+            }
+        }
+    }
+}
+
+fn fresh_permits() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(CALLS_MAX))
 }

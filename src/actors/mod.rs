@@ -5,13 +5,14 @@
 //! about chats, queues or operators; that is `crate::machine`.
 //!
 //! Reading order: [`router`] (what can be asked for), [`tree`] (who restarts whom), [`directory`],
-//! then the shells `chat`, `queue`, `operator`.
+//! `supervise`, then the shells `chat`, `queue`, `operator`.
 //!
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
 
 mod chat;
 mod clock;
+mod configure;
 pub mod directory;
 mod hub;
 mod intake;
@@ -22,6 +23,7 @@ mod queue;
 mod roster;
 mod router;
 mod shared;
+mod supervise;
 mod timer;
 pub mod tree;
 mod view;

@@ -28,7 +28,9 @@ pub(super) enum OperatorMessage {
     Begin,
     Call(OperatorCall, Reply<Result<OperatorAnswer, Refusal>>, OwnedSemaphorePermit),
     Said(Box<ToOperator>),
-    Account(Box<Account>),
+    /// Its account has changed. Read when this is handled: of two changes the later one holds, in
+    /// whatever order they are told.
+    AccountChanged,
     Connected(ConnectionId),
     Disconnected(ConnectionId),
     ProbeAnswered(ConnectionId, u64),
@@ -81,7 +83,7 @@ impl Actor for OperatorShell {
                 vec![OperatorInput::Call(state.calls_made, wanted)]
             }
             OperatorMessage::Said(said) => vec![OperatorInput::Said(*said)],
-            OperatorMessage::Account(account) => vec![OperatorInput::Account(*account)],
+            OperatorMessage::AccountChanged => vec![OperatorInput::Account(state.account())],
             OperatorMessage::Connected(connection) => vec![OperatorInput::Connected(connection)],
             OperatorMessage::Disconnected(connection) => {
                 vec![OperatorInput::Disconnected(connection)]
@@ -117,7 +119,7 @@ impl OperatorState {
     /// waits until nothing of the former can land any more.
     async fn begin(&mut self) -> Result<Vec<OperatorInput>, ActorProcessingErr> {
         let record = self.shared.store.operators.load(self.operator).await?;
-        let account = self.shared.roster.look(|roster| roster.account(self.operator));
+        let account = self.account();
         let now = self.shared.now();
         let live_at = match self.shared.supervisors.get() {
             Some(supervisors) if supervisors.operator_lived(self.operator) => {
@@ -131,6 +133,10 @@ impl OperatorState {
         let mut inputs = vec![OperatorInput::Tick];
         inputs.extend(connections.into_iter().map(OperatorInput::Connected));
         Ok(inputs)
+    }
+
+    fn account(&self) -> Account {
+        self.shared.roster.look(|roster| roster.account(self.operator))
     }
 
     fn step(&mut self, myself: &ActorRef<OperatorMessage>, input: OperatorInput) {
@@ -181,10 +187,20 @@ fn save(
 ) {
     let (shared, myself) = (Arc::clone(shared), myself.clone());
     tokio::spawn(async move {
-        let saved = shared.store.operators.save(operator, record).await;
-        if let Err(error) = &saved {
-            tracing::warn!(%operator, %error, "the record of an operator was not saved");
-        }
-        let _ = myself.send_message(OperatorMessage::Saved(saved.is_ok()));
+        let operators = Arc::clone(&shared.store.operators);
+        // A task of its own, whose panic comes back as an error: the machine waits for a word.
+        let saved = tokio::spawn(async move { operators.save(operator, record).await }).await;
+        let durable = match saved {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                tracing::warn!(%operator, %error, "the record of an operator was not saved");
+                false
+            }
+            Err(error) => {
+                tracing::warn!(%operator, %error, "the store failed over an operator's record");
+                false
+            }
+        };
+        let _ = myself.send_message(OperatorMessage::Saved(durable));
     });
 }

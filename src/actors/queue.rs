@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::OwnedSemaphorePermit;
 
-use crate::domain::{self, ChatId, QueueId, RoutingSettings};
+use crate::domain::{ChatId, QueueId};
 use crate::machine::Life;
 use crate::machine::message::ToQueue;
 use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
@@ -12,6 +13,7 @@ use crate::routing::Explanation;
 
 use super::chat::{ChatMessage, Reply};
 use super::operator::OperatorMessage;
+use super::roster::Roster;
 use super::shared::Shared;
 use super::timer::Timer;
 use super::view::WaitingChat;
@@ -19,12 +21,16 @@ use super::view::WaitingChat;
 pub(super) enum QueueMessage {
     Begin,
     Said(ToQueue),
-    Configure(Box<domain::Queue>),
-    Settings(RoutingSettings),
-    Explain(ChatId, Reply<Option<Explanation>>),
+    /// Its configuration has changed. Read when this is handled: of two changes the later one
+    /// holds, in whatever order they are told.
+    Configured,
+    /// What holds for all queues has changed.
+    Settings,
+    Explain(ChatId, Reply<Option<Explanation>>, OwnedSemaphorePermit),
     Line {
         limit: usize,
         reply: Reply<Vec<WaitingChat>>,
+        permit: OwnedSemaphorePermit,
     },
     Tick,
     /// For tests of supervision: panic, here and now.
@@ -71,13 +77,19 @@ impl Actor for QueueShell {
                 QueueInput::Recovered(state.shared.index(|index| index.of_queue(state.queue)))
             }
             QueueMessage::Said(said) => QueueInput::Said(said),
-            QueueMessage::Configure(config) => QueueInput::Configure(*config),
-            QueueMessage::Settings(settings) => QueueInput::Settings(settings),
-            QueueMessage::Explain(chat, reply) => {
+            QueueMessage::Configured => {
+                let look = |roster: &Roster| roster.queues.get(&state.queue).cloned();
+                let Some(config) = state.shared.roster.look(look) else { return Ok(()) };
+                QueueInput::Configure(config)
+            }
+            QueueMessage::Settings => {
+                QueueInput::Settings(state.shared.roster.look(|roster| roster.settings))
+            }
+            QueueMessage::Explain(chat, reply, _permit) => {
                 let _ = reply.send(state.machine.explain(chat, now));
                 return Ok(());
             }
-            QueueMessage::Line { limit, reply } => {
+            QueueMessage::Line { limit, reply, permit: _permit } => {
                 let _ = reply.send(state.line(limit));
                 return Ok(());
             }

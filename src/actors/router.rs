@@ -3,22 +3,20 @@
 //! Every call has a time limit. A call whose actor fails in between is asked again, with the same
 //! ids, until the limit; what cannot be answered then is `Unavailable`, and harmless to repeat.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use ractor::ActorCell;
+use ractor::{ActorCell, ActorStatus};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::domain::event::Decision;
 use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, Party, Queue, QueueId, Recorded, RoutingSettings, Seq, Timestamp,
-    UserId,
+    ChannelId, ChatEvent, ChatId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
 };
-use crate::machine::chat::{Answer, ChatCall, Refusal};
+use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::index::Index;
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
 use crate::routing::Explanation;
@@ -32,9 +30,9 @@ use super::hub::Connection;
 use super::observe;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
-use super::roster::{OperatorSettings, Roster, SharedRoster};
+use super::roster::{Roster, SharedRoster};
 use super::shared::Shared;
-use super::tree;
+use super::supervise;
 use super::view::{ChatView, OperatorView, WaitingChat};
 
 /// Rows read at once at the start.
@@ -55,7 +53,8 @@ pub struct Options {
     pub call_limit: Duration,
     /// Deadlines that wait for people fire no earlier than this after the start, ms.
     pub restart_grace_ms: u64,
-    /// How long calls under way may take to end when the process stops.
+    /// How long calls under way may take to end when the process stops; after that the actors
+    /// have the times of the [`TREE`](super::tree::TREE).
     pub drain_limit: Duration,
 }
 
@@ -88,6 +87,9 @@ pub enum CallError {
     /// There is no such queue.
     #[error("there is no such queue")]
     UnknownQueue,
+    /// There is no such operator.
+    #[error("there is no such operator")]
+    UnknownOperator,
 }
 
 impl From<Overloaded> for CallError {
@@ -118,7 +120,7 @@ pub enum StartError {
 /// See the module.
 #[derive(Clone)]
 pub struct Router {
-    shared: Arc<Shared>,
+    pub(super) shared: Arc<Shared>,
     root: ActorCell,
     ended: watch::Receiver<bool>,
     options: Options,
@@ -137,7 +139,7 @@ impl Router {
         let roster = SharedRoster::new(roster);
         let times = (options.idle_after, options.restart_grace_ms);
         let shared = Shared::new(store, clock, process, roster, index, times);
-        let (root, ended) = tree::start(Arc::clone(&shared))
+        let (root, ended) = supervise::start(Arc::clone(&shared))
             .await
             .map_err(|error| StartError::Tree(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
@@ -163,7 +165,11 @@ impl Router {
         while self.under_way() > 0 && Instant::now() < until {
             sleep(AGAIN_AFTER).await;
         }
-        let _ = self.root.stop_children_and_wait(None, Some(self.options.drain_limit)).await;
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        if let Some(supervisors) = self.shared.supervisors.get() {
+            supervisors.drain().await;
+        }
+        self.root.stop_children_and_wait(None, Some(self.options.drain_limit)).await;
         let _ = self.root.stop_and_wait(None, Some(self.options.drain_limit)).await;
     }
 
@@ -189,10 +195,10 @@ impl Router {
         if !matches!(wanted, ChatCall::Open { .. }) {
             self.must_exist(chat).await?;
         }
+        let wanted = self.with_a_target(wanted);
         let answer = self.ask_until(|reply| {
-            let permit = self.shared.chats.permit(chat)?;
-            self.shared.to_chat(chat, ChatMessage::Call(wanted.clone(), reply, permit));
-            Ok(())
+            let call = |permit| ChatMessage::Call(wanted.clone(), reply, permit);
+            self.shared.call_chat(chat, call)
         });
         match answer.await? {
             Ok(answer) => Ok(answer),
@@ -201,15 +207,30 @@ impl Router {
         }
     }
 
+    /// A transfer to nowhere is refused by the chat, which alone knows whether the command is a
+    /// repeat of one that was carried out while its target was still there.
+    fn with_a_target(&self, wanted: ChatCall) -> ChatCall {
+        let ChatCall::Transfer { by, command, to } = wanted else { return wanted };
+        let there = self.shared.roster.look(|roster| match to {
+            Target::Queue(queue) => roster.queues.get(&queue).is_some_and(|queue| queue.active),
+            Target::Operator(operator) => roster.operators.contains_key(&operator),
+        });
+        match there {
+            true => ChatCall::Transfer { by, command, to },
+            false => ChatCall::TransferNowhere { by, command, to },
+        }
+    }
+
     /// The chat as it is durable. Errors with `UnknownChat`.
     pub async fn look(&self, chat: ChatId) -> Result<ChatView, CallError> {
         self.must_exist(chat).await?;
-        self.ask_until(|reply| {
-            let permit = self.shared.chats.permit(chat)?;
-            self.shared.to_chat(chat, ChatMessage::Look(reply, permit));
-            Ok(())
-        })
-        .await
+        let look = |reply| self.shared.call_chat(chat, |permit| ChatMessage::Look(reply, permit));
+        let view = self.ask_until(look).await?;
+        // One about to be opened has a row and nothing else.
+        if view.opened.is_none() {
+            return Err(CallError::Refused(Refusal::UnknownChat));
+        }
+        Ok(view)
     }
 
     /// Events from a position on, at most `limit`.
@@ -232,9 +253,8 @@ impl Router {
     ) -> Result<(), CallError> {
         self.must_exist(chat).await?;
         let marked = self.ask_until(|reply| {
-            let permit = self.shared.chats.permit(chat)?;
-            self.shared.to_chat(chat, ChatMessage::Mark { party, up_to, read, reply, permit });
-            Ok(())
+            let mark = |permit| ChatMessage::Mark { party, up_to, read, reply, permit };
+            self.shared.call_chat(chat, mark)
         });
         if marked.await? { Ok(()) } else { Err(CallError::Refused(Refusal::NotYours)) }
     }
@@ -251,8 +271,8 @@ impl Router {
         let explanation = match view.queue {
             Some(queue) if waits => {
                 self.ask_until(|reply| {
-                    self.shared.to_queue(queue, QueueMessage::Explain(chat, reply));
-                    Ok(())
+                    let explain = |permit| QueueMessage::Explain(chat, reply, permit);
+                    self.shared.call_queue(queue, explain)
                 })
                 .await?
             }
@@ -286,8 +306,8 @@ impl Router {
             return Err(CallError::UnknownQueue);
         }
         self.ask_until(|reply| {
-            self.shared.to_queue(queue, QueueMessage::Line { limit, reply });
-            Ok(())
+            let line = |permit| QueueMessage::Line { limit, reply, permit };
+            self.shared.call_queue(queue, line)
         })
         .await
     }
@@ -306,10 +326,8 @@ impl Router {
             self.must_exist(*chat).await?;
         }
         let answer = self.ask_until(|reply| {
-            let permit = self.shared.operators.permit(operator)?;
-            let call = OperatorMessage::Call(wanted.clone(), reply, permit);
-            self.shared.to_operator(operator, call);
-            Ok(())
+            let call = |permit| OperatorMessage::Call(wanted.clone(), reply, permit);
+            self.shared.call_operator(operator, call)
         });
         match answer.await? {
             Ok(answer) => Ok(answer),
@@ -319,11 +337,14 @@ impl Router {
     }
 
     /// The operator as it is. `Unavailable` while its slots are being counted after a restart.
+    /// Errors with `UnknownOperator`.
     pub async fn operator(&self, operator: UserId) -> Result<OperatorView, CallError> {
+        if !self.shared.roster.look(|roster| roster.operators.contains_key(&operator)) {
+            return Err(CallError::UnknownOperator);
+        }
         let view = self.ask_until(|reply| {
-            let permit = self.shared.operators.permit(operator)?;
-            self.shared.to_operator(operator, OperatorMessage::Look(reply, permit));
-            Ok(())
+            let look = |permit| OperatorMessage::Look(reply, permit);
+            self.shared.call_operator(operator, look)
         });
         view.await?.ok_or(CallError::Unavailable)
     }
@@ -345,85 +366,34 @@ impl Router {
         self.shared.hub.disconnect(party, connection);
         if let Party::User(operator) = party {
             let gone = OperatorMessage::Disconnected(connection);
-            self.shared.operators.send_if_running(operator, gone);
+            self.shared.operators.send_if_there(operator, gone);
         }
     }
 
     /// The client's own code has answered a probe.
     pub fn probe_answered(&self, operator: UserId, connection: ConnectionId, probe: u64) {
         let answered = OperatorMessage::ProbeAnswered(connection, probe);
-        self.shared.operators.send_if_running(operator, answered);
-    }
-
-    // ---- configuration ----
-
-    /// Adds or changes a queue; in force at once, and nobody loses a place in line.
-    pub fn set_queue(&self, queue: Queue) {
-        let (id, mut affected) = (queue.id, queue.members.clone());
-        let (known, all) = self.shared.roster.change(|roster| {
-            let former = roster.queues.insert(id, queue.clone());
-            affected.extend(former.iter().flat_map(|former| former.members.iter().copied()));
-            // An owner's absence is limited by the queue, whether or not it is a member.
-            let limit = |queue: &Queue| queue.absent_owner_limit_ms;
-            (former.is_some(), former.as_ref().map(limit) != Some(limit(&queue)))
-        });
-        if known {
-            let configure = QueueMessage::Configure(Box::new(queue));
-            self.shared.to_queue(id, configure);
-        } else {
-            self.start_queue(id);
-        }
-        if all {
-            affected.extend(self.shared.operators.keys());
-        }
-        self.tell_operators(&affected);
-    }
-
-    /// Adds or changes an operator; in force at once.
-    pub fn set_operator(&self, operator: UserId, settings: OperatorSettings) {
-        self.shared.roster.change(|roster| roster.operators.insert(operator, settings));
-        self.tell_operators(&BTreeSet::from([operator]));
-    }
-
-    /// The queue of a channel that takes chats; none for one that does not.
-    pub fn set_channel(&self, channel: ChannelId, queue: Option<QueueId>) {
-        self.shared.roster.change(|roster| match queue {
-            Some(queue) => roster.channels.insert(channel, queue),
-            None => roster.channels.remove(&channel),
-        });
-    }
-
-    /// Changes what holds for all queues; in force at once.
-    pub fn set_settings(&self, settings: RoutingSettings) {
-        let queues: Vec<QueueId> = self.shared.roster.change(|roster| {
-            roster.settings = settings;
-            roster.queues.keys().copied().collect()
-        });
-        for queue in queues {
-            self.shared.to_queue(queue, QueueMessage::Settings(settings));
-        }
-        self.tell_operators(&self.shared.operators.keys().into_iter().collect());
-    }
-
-    fn tell_operators(&self, operators: &BTreeSet<UserId>) {
-        for operator in operators {
-            let account = self.shared.roster.look(|roster| roster.account(*operator));
-            let changed = OperatorMessage::Account(Box::new(account));
-            self.shared.operators.send_if_running(*operator, changed);
-        }
+        self.shared.operators.send_if_there(operator, answered);
     }
 
     // ---- what can be seen from outside ----
 
-    /// How many there are of a kind of the [`tree`](tree::TREE).
+    /// How many run of a kind of the [`TREE`](super::tree::TREE), by the supervisors' own links;
+    /// none of what it does not name.
     pub fn count(&self, name: &str) -> usize {
-        match name {
-            "chat" => self.shared.chats.len(),
-            "queue" => self.shared.queues.len(),
-            "operator" => self.shared.operators.len(),
-            "chats" => tree::CHAT_SHARDS,
-            _ => 1,
-        }
+        let cells = self.shared.supervisors.get().map(|supervisors| supervisors.cells(name));
+        let runs = |cell: &ActorCell| {
+            matches!(
+                cell.get_status(),
+                ActorStatus::Starting | ActorStatus::Running | ActorStatus::Upgrading
+            )
+        };
+        cells.into_iter().flatten().filter(runs).count()
+    }
+
+    /// How many are linked to the root of the tree.
+    pub fn supervisors(&self) -> usize {
+        self.root.get_children().len()
     }
 
     /// A look at the present, for the metrics.
@@ -433,7 +403,10 @@ impl Router {
 
     /// Calls that wait for an answer.
     pub fn under_way(&self) -> usize {
-        self.shared.chats.calls_under_way() + self.shared.operators.calls_under_way()
+        let shared = &self.shared;
+        shared.chats.calls_under_way()
+            + shared.queues.calls_under_way()
+            + shared.operators.calls_under_way()
     }
 
     /// Actors started again after a failure.
@@ -456,19 +429,27 @@ impl Router {
     /// Makes a chat's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_chat(&self, chat: ChatId) {
-        self.shared.chats.send_if_running(chat, ChatMessage::Crash);
+        self.shared.chats.send_if_there(chat, ChatMessage::Crash);
     }
 
     /// Makes a queue's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_queue(&self, queue: QueueId) {
-        self.shared.queues.send_if_running(queue, QueueMessage::Crash);
+        self.shared.queues.send_if_there(queue, QueueMessage::Crash);
     }
 
     /// Makes an operator's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_operator(&self, operator: UserId) {
-        self.shared.operators.send_if_running(operator, OperatorMessage::Crash);
+        self.shared.operators.send_if_there(operator, OperatorMessage::Crash);
+    }
+
+    /// Makes a supervisor fail, by its name in the tree.
+    #[doc(hidden)]
+    pub fn crash_supervisor(&self, name: &str) {
+        if let Some(supervisors) = self.shared.supervisors.get() {
+            supervisors.crash(name);
+        }
     }
 
     // ---- shared ----
@@ -488,19 +469,15 @@ impl Router {
         queue.ok_or(CallError::ChannelClosed)
     }
 
-    fn start_queue(&self, queue: QueueId) {
-        if self.shared.queues.reserve(queue)
-            && let Some(supervisors) = self.shared.supervisors.get()
-        {
-            supervisors.start_queue(queue);
+    pub(super) fn start_queue(&self, queue: QueueId) {
+        if self.shared.queues.reserve(queue) {
+            self.shared.start_queue(queue);
         }
     }
 
     fn start_operator(&self, operator: UserId) {
-        if self.shared.operators.reserve(operator)
-            && let Some(supervisors) = self.shared.supervisors.get()
-        {
-            supervisors.start_operator(operator);
+        if self.shared.operators.reserve(operator) {
+            self.shared.start_operator(operator);
         }
     }
 
@@ -516,7 +493,7 @@ impl Router {
     /// Asks, and asks again when the life that was asked ends without an answer.
     async fn ask_until<T>(
         &self,
-        ask: impl Fn(Reply<T>) -> Result<(), CallError>,
+        ask: impl Fn(Reply<T>) -> Result<(), Overloaded>,
     ) -> Result<T, CallError> {
         if *self.stopping.borrow() {
             return Err(CallError::Unavailable);
@@ -547,6 +524,7 @@ async fn read_index(store: &Store) -> Result<(Index, Timestamp), StoreError> {
         after = Some(last.chat);
         for row in page {
             latest = latest.max(row.since);
+            latest = row.refused_by.values().copied().fold(latest, Timestamp::max);
             index.load(row);
         }
     }

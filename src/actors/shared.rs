@@ -1,6 +1,6 @@
 //! What all actors of a process share.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -11,15 +11,17 @@ use crate::machine::Life;
 use crate::machine::index::Index;
 use crate::storage::Store;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::chat::ChatMessage;
 use super::clock::Clock;
-use super::directory::Directory;
+use super::directory::{Directory, Overloaded};
 use super::hub::Hub;
 use super::observe::StatusSeen;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::SharedRoster;
-use super::tree::Supervisors;
+use super::supervise::Supervisors;
 
 pub(super) struct Shared {
     pub(super) store: Store,
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     pub(super) restarts: AtomicU64,
     /// What is counted of the operators that have had a life; as many as are configured.
     pub(super) statuses: DashMap<UserId, StatusSeen>,
+    /// The process is ending in good order: what ends now is neither a failure nor started again.
+    pub(super) stopping: AtomicBool,
 }
 
 impl Shared {
@@ -68,6 +72,7 @@ impl Shared {
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
+            stopping: AtomicBool::new(false),
         })
     }
 
@@ -85,32 +90,88 @@ impl Shared {
         look(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    // ---- messages between actors: no permit, and they may be lost ----
+
     pub(super) fn to_chat(&self, chat: ChatId, message: ChatMessage) {
         if self.chats.send(chat, message) {
             self.start_chat(chat);
         }
     }
 
+    /// There is no actor for a queue that is not configured, and nobody to hear it.
     pub(super) fn to_queue(&self, queue: QueueId, message: QueueMessage) {
-        if self.roster.look(|roster| roster.queues.contains_key(&queue))
-            && self.queues.send(queue, message)
-            && let Some(supervisors) = self.supervisors.get()
-        {
-            supervisors.start_queue(queue);
+        if self.is_queue(queue) && self.queues.send(queue, message) {
+            self.start_queue(queue);
         }
     }
 
     pub(super) fn to_operator(&self, operator: UserId, message: OperatorMessage) {
-        if self.operators.send(operator, message)
-            && let Some(supervisors) = self.supervisors.get()
-        {
-            supervisors.start_operator(operator);
+        if self.operators.send(operator, message) {
+            self.start_operator(operator);
         }
     }
+
+    // ---- calls of clients: bounded ----
+
+    pub(super) fn call_chat(
+        &self,
+        chat: ChatId,
+        call: impl FnOnce(OwnedSemaphorePermit) -> ChatMessage,
+    ) -> Result<(), Overloaded> {
+        if self.chats.call(chat, call)? {
+            self.start_chat(chat);
+        }
+        Ok(())
+    }
+
+    /// A queue that is not configured drops the call unanswered.
+    pub(super) fn call_queue(
+        &self,
+        queue: QueueId,
+        call: impl FnOnce(OwnedSemaphorePermit) -> QueueMessage,
+    ) -> Result<(), Overloaded> {
+        if self.is_queue(queue) && self.queues.call(queue, call)? {
+            self.start_queue(queue);
+        }
+        Ok(())
+    }
+
+    pub(super) fn call_operator(
+        &self,
+        operator: UserId,
+        call: impl FnOnce(OwnedSemaphorePermit) -> OperatorMessage,
+    ) -> Result<(), Overloaded> {
+        if self.operators.call(operator, call)? {
+            self.start_operator(operator);
+        }
+        Ok(())
+    }
+
+    fn is_queue(&self, queue: QueueId) -> bool {
+        self.roster.look(|roster| roster.queues.contains_key(&queue))
+    }
+
+    // ---- starts: the directory has an entry that says `Starting` ----
 
     pub(super) fn start_chat(&self, chat: ChatId) {
         if let Some(supervisors) = self.supervisors.get() {
             supervisors.start_chat(chat);
+        }
+    }
+
+    pub(super) fn start_queue(&self, queue: QueueId) {
+        if let Some(supervisors) = self.supervisors.get() {
+            supervisors.start_queue(queue);
+        }
+    }
+
+    pub(super) fn start_operator(&self, operator: UserId) {
+        if let Some(supervisors) = self.supervisors.get() {
+            supervisors.start_operator(operator);
         }
     }
 }

@@ -50,6 +50,7 @@ const WANTED: &[(&str, &[&str])] = &[
         "refusal",
         &[
             "unknown_chat",
+            "unknown_target",
             "ended",
             "not_yours",
             "offer_gone",
@@ -140,6 +141,7 @@ impl Coverage {
             Refusal::TargetUnavailable { .. } => "target_unavailable",
             Refusal::TransferPending => "transfer_pending",
             Refusal::AlreadyThere => "already_there",
+            Refusal::UnknownTarget => "unknown_target",
             Refusal::ChatFull => "chat_full",
             Refusal::NoSlot(_) => "no_slot",
             Refusal::Unavailable => "unavailable",

@@ -277,7 +277,11 @@ impl World {
         let by = user(id, self.rng.chance(500));
         let queues: Vec<QueueId> = self.configs.keys().copied().collect();
         let to = self.rng.pick(&queues).copied().expect("queues");
-        match self.rng.below(6) {
+        match self.rng.below(7) {
+            6 => {
+                let to = Target::Queue(QueueId::from_u128(0xdead));
+                self.call_chat(chat, ChatCall::TransferNowhere { by, command, to });
+            }
             0 => {
                 let text = self.text();
                 self.call_chat(chat, ChatCall::Send { by, id: command, text });

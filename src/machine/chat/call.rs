@@ -97,6 +97,16 @@ pub enum ChatCall {
         /// Whereto.
         to: Target,
     },
+    /// A transfer to what does not exist, or takes no chats: refused, unless it repeats one that
+    /// was carried out before.
+    TransferNowhere {
+        /// Who.
+        by: Author,
+        /// The command.
+        command: CommandId,
+        /// Whereto.
+        to: Target,
+    },
 }
 
 /// An effect of a chat, besides its events.

@@ -110,6 +110,10 @@ impl Chat {
             ChatCall::Transfer { by, command, to: Target::Operator(to) } => {
                 self.transfer_to(context, call, by, command, *to)
             }
+            ChatCall::TransferNowhere { by, .. } => {
+                self.may_move(by, true)?;
+                Err(Refusal::UnknownTarget)
+            }
         }
     }
 
@@ -577,7 +581,7 @@ fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
         ChatCall::Continue { .. } => None,
         ChatCall::End { by, command } => Some((by.party, command, Fingerprint::of("end"))),
         ChatCall::Begin { by, command } => Some((by.party, command, Fingerprint::of("begin"))),
-        ChatCall::Transfer { by, command, to } => {
+        ChatCall::Transfer { by, command, to } | ChatCall::TransferNowhere { by, command, to } => {
             Some((by.party, command, Fingerprint::of(("transfer", to))))
         }
     }

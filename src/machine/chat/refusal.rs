@@ -42,6 +42,9 @@ pub enum Refusal {
         /// Why.
         reason: TransferFailure,
     },
+    /// The queue or operator to transfer to does not exist, or the queue takes no new chats.
+    #[error("there is no such queue or operator, or the queue takes no new chats")]
+    UnknownTarget,
     /// Another transfer is under way.
     #[error("another transfer of the chat is under way; wait for its end")]
     TransferPending,

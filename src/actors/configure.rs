@@ -1,0 +1,68 @@
+//! Changes of the configuration while running: written to the roster first, then those whom they
+//! concern are told to look. So whoever starts in between reads the new one, and of two changes
+//! the later one holds for all.
+
+use std::collections::BTreeSet;
+
+use crate::domain::{ChannelId, Queue, QueueId, RoutingSettings, UserId};
+
+use super::operator::OperatorMessage;
+use super::queue::QueueMessage;
+use super::roster::OperatorSettings;
+use super::router::Router;
+
+impl Router {
+    /// Adds or changes a queue; in force at once, and nobody loses a place in line.
+    pub fn set_queue(&self, queue: Queue) {
+        let (id, mut affected) = (queue.id, queue.members.clone());
+        let (known, all) = self.shared.roster.change(|roster| {
+            let former = roster.queues.insert(id, queue.clone());
+            affected.extend(former.iter().flat_map(|former| former.members.iter().copied()));
+            // An owner's absence is limited by the queue, whether or not it is a member.
+            let limit = |queue: &Queue| queue.absent_owner_limit_ms;
+            (former.is_some(), former.as_ref().map(limit) != Some(limit(&queue)))
+        });
+        if known {
+            self.shared.to_queue(id, QueueMessage::Configured);
+        } else {
+            self.start_queue(id);
+        }
+        if all {
+            affected.extend(self.shared.operators.keys());
+        }
+        self.tell_operators(&affected);
+    }
+
+    /// Adds or changes an operator; in force at once.
+    pub fn set_operator(&self, operator: UserId, settings: OperatorSettings) {
+        self.shared.roster.change(|roster| roster.operators.insert(operator, settings));
+        self.tell_operators(&BTreeSet::from([operator]));
+    }
+
+    /// The queue of a channel that takes chats; none for one that does not.
+    pub fn set_channel(&self, channel: ChannelId, queue: Option<QueueId>) {
+        self.shared.roster.change(|roster| match queue {
+            Some(queue) => roster.channels.insert(channel, queue),
+            None => roster.channels.remove(&channel),
+        });
+    }
+
+    /// Changes what holds for all queues; in force at once.
+    pub fn set_settings(&self, settings: RoutingSettings) {
+        let queues: Vec<QueueId> = self.shared.roster.change(|roster| {
+            roster.settings = settings;
+            roster.queues.keys().copied().collect()
+        });
+        for queue in queues {
+            self.shared.to_queue(queue, QueueMessage::Settings);
+        }
+        self.tell_operators(&self.shared.operators.keys().into_iter().collect());
+    }
+
+    fn tell_operators(&self, operators: &BTreeSet<UserId>) {
+        for operator in operators {
+            // One that is not there reads its account when it comes.
+            self.shared.operators.send_if_there(*operator, OperatorMessage::AccountChanged);
+        }
+    }
+}

@@ -1,0 +1,364 @@
+//! The supervisors: they execute the table in [`super::tree`]. Each starts the children of its
+//! kind when asked, starts failed ones again, and takes nothing that a child says.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::fmt;
+use std::hash::Hash;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
+use tokio::sync::watch;
+
+use crate::domain::{ChatId, QueueId, Timestamp, UserId};
+use crate::machine::Life;
+use crate::telemetry;
+
+use super::chat::{ChatMessage, ChatShell};
+use super::directory::Directory;
+use super::operator::OperatorShell;
+use super::queue::QueueShell;
+use super::shared::Shared;
+use super::tree::{ALARM_EVERY_MS, CHAT_SHARDS, Restart, TREE, backoff_ms, line};
+
+/// A kind of child, as its supervisor starts it.
+pub(super) trait Kind: Send + Sync + 'static {
+    type Id: Eq + Hash + Copy + Send + Sync + fmt::Display + 'static;
+    type Message: ractor::Message;
+    const NAME: &'static str;
+    fn directory(shared: &Shared) -> &Directory<Self::Id, Self::Message>;
+    /// Whether a failed one is to be started though nobody asks for it.
+    fn wanted(shared: &Shared, id: Self::Id) -> bool;
+    fn spawn(
+        shared: Arc<Shared>,
+        id: Self::Id,
+        life: Life,
+        parent: ActorCell,
+    ) -> impl Future<Output = Result<ActorRef<Self::Message>, ractor::SpawnErr>> + Send;
+}
+
+macro_rules! kind {
+    ($kind:ident, $name:literal, $id:ty, $message:ty, $directory:ident, $shell:ident, $wanted:expr) => {
+        pub(super) struct $kind;
+
+        impl Kind for $kind {
+            type Id = $id;
+            type Message = $message;
+            const NAME: &'static str = $name;
+
+            fn directory(shared: &Shared) -> &Directory<Self::Id, Self::Message> {
+                &shared.$directory
+            }
+
+            fn wanted(shared: &Shared, id: Self::Id) -> bool {
+                let wanted: fn(&Shared, $id) -> bool = $wanted;
+                wanted(shared, id)
+            }
+
+            async fn spawn(
+                shared: Arc<Shared>,
+                id: Self::Id,
+                life: Life,
+                parent: ActorCell,
+            ) -> Result<ActorRef<Self::Message>, ractor::SpawnErr> {
+                let arguments = (shared, id, life);
+                Actor::spawn_linked(None, $shell, arguments, parent).await.map(|(actor, _)| actor)
+            }
+        }
+    };
+}
+
+kind!(Chats, "chat", ChatId, ChatMessage, chats, ChatShell, |shared, chat| shared
+    .index(|index| index.get(chat).is_some()));
+kind!(Queues, "queue", QueueId, super::queue::QueueMessage, queues, QueueShell, |shared, queue| {
+    shared.roster.look(|roster| roster.queues.contains_key(&queue))
+});
+kind!(
+    Operators,
+    "operator",
+    UserId,
+    super::operator::OperatorMessage,
+    operators,
+    OperatorShell,
+    |_, _| true
+);
+
+pub(super) enum SupervisorMessage<I> {
+    Start(I),
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
+/// Starts and restarts the children of one kind.
+struct Supervisor<K>(std::marker::PhantomData<fn() -> K>);
+
+struct SupervisorState<K: Kind> {
+    shared: Arc<Shared>,
+    running: HashMap<ActorId, (K::Id, Life)>,
+    failures: HashMap<K::Id, VecDeque<Timestamp>>,
+}
+
+impl<K: Kind> Actor for Supervisor<K> {
+    type Msg = SupervisorMessage<K::Id>;
+    type State = SupervisorState<K>;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        _myself: ActorRef<Self::Msg>,
+        shared: Arc<Shared>,
+    ) -> Result<Self::State, ActorProcessingErr> {
+        Ok(SupervisorState { shared, running: HashMap::new(), failures: HashMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        message: Self::Msg,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let id = match message {
+            SupervisorMessage::Start(_) if state.shared.is_stopping() => return Ok(()),
+            SupervisorMessage::Start(id) => id,
+            #[allow(clippy::panic, reason = "this is what it is for")]
+            SupervisorMessage::Crash => panic!("crashed by a test"),
+        };
+        let life = state.shared.next_life();
+        match K::spawn(Arc::clone(&state.shared), id, life, myself.get_cell()).await {
+            Ok(actor) => {
+                state.running.insert(actor.get_id(), (id, life));
+                K::directory(&state.shared).started(id, life, actor);
+            }
+            Err(error) => {
+                tracing::error!(kind = K::NAME, %id, %error, "an actor could not be started");
+                state.again(id, &myself);
+            }
+        }
+        Ok(())
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        myself: ActorRef<Self::Msg>,
+        event: SupervisionEvent,
+        state: &mut Self::State,
+    ) -> Result<(), ActorProcessingErr> {
+        let (actor, failure) = match event {
+            SupervisionEvent::ActorTerminated(actor, _, _) => (actor, None),
+            SupervisionEvent::ActorFailed(actor, error) => (actor, Some(error)),
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
+                return Ok(());
+            }
+        };
+        let Some((id, life)) = state.running.remove(&actor.get_id()) else { return Ok(()) };
+        let failed = failure.is_some();
+        if let Some(error) = failure {
+            state.shared.restarts.fetch_add(1, Ordering::Relaxed);
+            telemetry::restarted(K::NAME);
+            tracing::warn!(kind = K::NAME, %id, %error, "an actor failed");
+        }
+        if state.shared.is_stopping() {
+            return Ok(());
+        }
+        let again = match line(K::NAME).restart {
+            Restart::Permanent => K::wanted(&state.shared, id),
+            Restart::Transient | Restart::Escalate => failed && K::wanted(&state.shared, id),
+        };
+        if K::directory(&state.shared).ended(id, life, again) {
+            if failed {
+                state.again(id, &myself);
+            } else {
+                myself.send_message(SupervisorMessage::Start(id))?;
+            }
+        } else {
+            state.failures.remove(&id);
+        }
+        Ok(())
+    }
+}
+
+impl<K: Kind> SupervisorState<K> {
+    fn again(&mut self, id: K::Id, myself: &ActorRef<SupervisorMessage<K::Id>>) {
+        let failures = self.failures.entry(id).or_default();
+        let wait = backoff_ms(line(K::NAME), failures, self.shared.now());
+        myself.send_after(Duration::from_millis(wait), move || SupervisorMessage::Start(id));
+    }
+}
+
+/// Wakes sleeping chats whose deadline has come.
+struct Alarm;
+
+impl Actor for Alarm {
+    type Msg = ();
+    type State = Arc<Shared>;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<()>,
+        shared: Arc<Shared>,
+    ) -> Result<Arc<Shared>, ActorProcessingErr> {
+        myself.send_interval(Duration::from_millis(ALARM_EVERY_MS), || ());
+        Ok(shared)
+    }
+
+    async fn handle(
+        &self,
+        _myself: ActorRef<()>,
+        (): (),
+        shared: &mut Arc<Shared>,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = shared.now();
+        for chat in shared.index(|index| index.due(now)) {
+            if shared.chats.reserve(chat) {
+                shared.start_chat(chat);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The addresses of the supervisors.
+pub(super) struct Supervisors {
+    chats: Vec<ActorRef<SupervisorMessage<ChatId>>>,
+    queues: ActorRef<SupervisorMessage<QueueId>>,
+    operators: ActorRef<SupervisorMessage<UserId>>,
+    alarm: ActorCell,
+    /// Operators that have had a life in this process.
+    lived: Mutex<HashSet<UserId>>,
+}
+
+impl Supervisors {
+    /// The chat has an entry in the directory that says `Starting`.
+    pub(super) fn start_chat(&self, chat: ChatId) {
+        let shard = (chat.0.as_u128() % CHAT_SHARDS as u128) as usize;
+        if let Some(supervisor) = self.chats.get(shard) {
+            let _ = supervisor.send_message(SupervisorMessage::Start(chat));
+        }
+    }
+
+    pub(super) fn start_queue(&self, queue: QueueId) {
+        let _ = self.queues.send_message(SupervisorMessage::Start(queue));
+    }
+
+    pub(super) fn start_operator(&self, operator: UserId) {
+        let _ = self.operators.send_message(SupervisorMessage::Start(operator));
+    }
+
+    /// What is linked to the supervisors of a kind of child, or the supervisors themselves; by the
+    /// names of the [`TREE`].
+    pub(super) fn cells(&self, name: &str) -> Vec<ActorCell> {
+        let chats = || self.chats.iter().map(ActorRef::get_cell);
+        match name {
+            "chats" => chats().collect(),
+            "queues" => vec![self.queues.get_cell()],
+            "operators" => vec![self.operators.get_cell()],
+            "alarm" => vec![self.alarm.clone()],
+            "chat" => chats().flat_map(|supervisor| supervisor.get_children()).collect(),
+            "queue" => self.queues.get_cell().get_children(),
+            "operator" => self.operators.get_cell().get_children(),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Lets the children finish what they have, one kind after the other in the order of the
+    /// [`TREE`], each no longer than its line says. What has not ended then is cut off.
+    pub(super) async fn drain(&self) {
+        for child in TREE.iter().filter(|child| child.parent != "root") {
+            let limit = Some(Duration::from_millis(child.shutdown_ms));
+            for supervisor in self.cells(child.parent) {
+                supervisor.drain_children_and_wait(limit).await;
+            }
+        }
+    }
+
+    /// For tests of supervision.
+    pub(super) fn crash(&self, name: &str) {
+        let _ = match name {
+            "chats" => self.chats[0].send_message(SupervisorMessage::Crash).map_err(drop),
+            "queues" => self.queues.send_message(SupervisorMessage::Crash).map_err(drop),
+            "operators" => self.operators.send_message(SupervisorMessage::Crash).map_err(drop),
+            "alarm" => {
+                self.alarm.kill();
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+    }
+
+    /// Whether the operator had a life in this process; from now on it has.
+    pub(super) fn operator_lived(&self, operator: UserId) -> bool {
+        !self.lived.lock().unwrap_or_else(PoisonError::into_inner).insert(operator)
+    }
+}
+
+/// The root: starts the supervisors, and says when one of them has ended.
+struct Root {
+    ended: watch::Sender<bool>,
+}
+
+impl Actor for Root {
+    type Msg = ();
+    type State = Arc<Shared>;
+    type Arguments = Arc<Shared>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<()>,
+        shared: Arc<Shared>,
+    ) -> Result<Arc<Shared>, ActorProcessingErr> {
+        let cell = myself.get_cell();
+        let mut chats = Vec::with_capacity(CHAT_SHARDS);
+        for _ in 0..CHAT_SHARDS {
+            chats.push(supervise::<Chats>(&shared, &cell).await?);
+        }
+        let queues = supervise::<Queues>(&shared, &cell).await?;
+        let operators = supervise::<Operators>(&shared, &cell).await?;
+        let (alarm, _) = Actor::spawn_linked(None, Alarm, Arc::clone(&shared), cell).await?;
+        let (alarm, lived) = (alarm.get_cell(), Mutex::new(HashSet::new()));
+        let supervisors = Supervisors { chats, queues, operators, alarm, lived };
+        let _ = shared.supervisors.set(supervisors);
+        Ok(Arc::clone(&shared))
+    }
+
+    async fn handle_supervisor_evt(
+        &self,
+        _myself: ActorRef<()>,
+        event: SupervisionEvent,
+        shared: &mut Arc<Shared>,
+    ) -> Result<(), ActorProcessingErr> {
+        match event {
+            SupervisionEvent::ActorFailed(..) | SupervisionEvent::ActorTerminated(..)
+                if shared.is_stopping() => {}
+            SupervisionEvent::ActorFailed(actor, error) => {
+                tracing::error!(actor = %actor.get_id(), %error, "a supervisor failed");
+                self.ended.send_replace(true);
+            }
+            SupervisionEvent::ActorTerminated(..) => {
+                self.ended.send_replace(true);
+            }
+            SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {}
+        }
+        Ok(())
+    }
+}
+
+async fn supervise<K: Kind>(
+    shared: &Arc<Shared>,
+    root: &ActorCell,
+) -> Result<ActorRef<SupervisorMessage<K::Id>>, ractor::SpawnErr> {
+    let supervisor = Supervisor::<K>(std::marker::PhantomData);
+    let (actor, _) =
+        Actor::spawn_linked(None, supervisor, Arc::clone(shared), root.clone()).await?;
+    Ok(actor)
+}
+
+/// Starts the tree. The receiver turns true when a supervisor has ended, which ends the process.
+pub(super) async fn start(
+    shared: Arc<Shared>,
+) -> Result<(ActorCell, watch::Receiver<bool>), ractor::SpawnErr> {
+    let (ended, watching) = watch::channel(false);
+    let (root, _) = Actor::spawn(None, Root { ended }, shared).await?;
+    Ok((root.get_cell(), watching))
+}
