@@ -33,6 +33,14 @@ impl Router {
         self.tell_operators(&affected);
     }
 
+    /// Forgets a queue that has no chats and to which nothing leads.
+    pub fn remove_queue(&self, queue: QueueId) {
+        let former = self.shared.roster.change(|roster| roster.queues.remove(&queue));
+        if let Some(former) = former {
+            self.tell_operators(&former.members);
+        }
+    }
+
     /// Adds or changes an operator; in force at once.
     pub fn set_operator(&self, operator: UserId, settings: OperatorSettings) {
         self.shared.roster.change(|roster| roster.operators.insert(operator, settings));

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::domain::event::Decision;
 use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, CustomerId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::index::Index;
@@ -26,7 +26,7 @@ use crate::telemetry::{self, Gauges};
 use super::chat::{ChatMessage, Reply};
 use super::clock::Clock;
 use super::directory::Overloaded;
-use super::hub::Connection;
+use super::hub::{Connection, OUTBOX_MAX};
 use super::observe;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
@@ -56,6 +56,8 @@ pub struct Options {
     /// How long calls under way may take to end when the process stops; after that the actors
     /// have the times of the [`TREE`](super::tree::TREE).
     pub drain_limit: Duration,
+    /// Most messages that wait for one connection; then it is closed.
+    pub outbox_max: usize,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             call_limit: Duration::from_secs(5),
             restart_grace_ms: RESTART_GRACE_MS,
             drain_limit: Duration::from_secs(5),
+            outbox_max: OUTBOX_MAX,
         }
     }
 }
@@ -137,7 +140,7 @@ impl Router {
         let (moving, owners) = (index.moving(), index.operators());
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
-        let times = (options.idle_after, options.restart_grace_ms);
+        let times = (options.idle_after, options.restart_grace_ms, options.outbox_max);
         let shared = Shared::new(store, clock, process, roster, index, times);
         let (root, ended) = supervise::start(Arc::clone(&shared))
             .await
@@ -231,6 +234,25 @@ impl Router {
             return Err(CallError::Refused(Refusal::UnknownChat));
         }
         Ok(view)
+    }
+
+    /// The customer's latest chat on the channel.
+    pub async fn latest(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Option<ChatId>, CallError> {
+        Ok(self.shared.store.conversations.latest(channel, customer).await?)
+    }
+
+    /// Whether the channel ever had a chat.
+    pub async fn channel_had_chats(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.shared.store.conversations.any(channel).await
+    }
+
+    /// Since when an open chat waits, or waited first; none when it is not open.
+    pub fn waits_since(&self, chat: ChatId) -> Option<Timestamp> {
+        self.shared.index(|index| index.get(chat).map(|row| row.since))
     }
 
     /// Events from a position on, at most `limit`.
@@ -347,6 +369,19 @@ impl Router {
             self.shared.call_operator(operator, look)
         });
         view.await?.ok_or(CallError::Unavailable)
+    }
+
+    /// The operator as it is, if its actor runs; none otherwise, or while its slots are counted.
+    pub async fn known_operator(&self, operator: UserId) -> Option<OperatorView> {
+        if !self.shared.operators.contains(operator) {
+            return None;
+        }
+        self.operator(operator).await.ok()
+    }
+
+    /// Whether open chats are in the queue, or were in it last.
+    pub fn queue_in_use(&self, queue: QueueId) -> bool {
+        self.shared.index(|index| index.rows().any(|row| row.queue == queue))
     }
 
     // ---- connections ----
