@@ -127,6 +127,7 @@ impl ChatState {
             ChatMessage::Begin => {
                 let begin = std::mem::take(&mut self.begin);
                 self.carry_out(begin).await?;
+                self.shared.clock.raise(self.driver.chat().last_at());
             }
             ChatMessage::Call(wanted, reply, permit) => {
                 self.calls_made += 1;
@@ -194,13 +195,16 @@ impl ChatState {
 
     /// Carries out actions, and those that the store's answers lead to.
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), ActorProcessingErr> {
-        let (before, before_at) = (concerned(self.driver.chat()), self.driver.chat().at());
+        // Where the chat was before its events, looked at only when there will be some.
+        let mut before = None;
         let mut todo = VecDeque::from(actions);
         // The row comes last: people wait for the answers, nobody waits for it.
         let mut row_changed = None;
         while let Some(action) = todo.pop_front() {
             match action {
                 Action::Store(call) => {
+                    let chat = self.driver.chat();
+                    before.get_or_insert_with(|| (concerned(chat), chat.at()));
                     if let Some(row) = row_changed.take() {
                         self.write_row(row).await;
                     }
@@ -226,10 +230,11 @@ impl ChatState {
                     self.shared.to_operator(operator, OperatorMessage::Said(Box::new(said)));
                 }
                 Action::Publish(events) => {
-                    observe::recorded(before_at.as_ref(), &events);
+                    let (seen_by, at) = before.take().unwrap_or_default();
+                    observe::recorded(at.as_ref(), &events);
                     self.deliveries.recorded(&events);
                     let mut to = concerned(self.driver.chat());
-                    to.extend(&before);
+                    to.extend(&seen_by);
                     let (chat, events) = (self.chat, Arc::from(events));
                     self.shared.hub.send(&to, &Outgoing::Events { chat, events });
                 }

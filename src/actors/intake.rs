@@ -136,8 +136,8 @@ impl Router {
         for _ in 0..TRIES {
             let (channel, customer) = (arrival.channel, arrival.customer);
             let conversations = &self.store().conversations;
-            let claimed =
-                conversations.claim_open(channel, customer, command, fresh, after).await?;
+            let claim = conversations.claim_open(channel, customer, command, fresh, after);
+            let claimed = self.within(claim).await?;
             let chat = match claimed {
                 ClaimOpen::Claimed => fresh,
                 ClaimOpen::Existing(chat) => chat,

@@ -44,17 +44,19 @@ impl Roster {
             known.copied().unwrap_or(OperatorSettings { active: false, ..Default::default() });
         let member = self.queues.values().filter(|queue| queue.members.contains(&operator));
         let terms = |queue: &Queue| Terms {
-            per_operator_limit: queue.per_operator_limit,
             directed: is_directed(queue.rule),
             manual: queue.rule == Rule::Manual,
         };
+        let absent = self.queues.values();
+        let absent = absent.filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)));
         let limits = self.queues.values();
-        let limits = limits.filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)));
+        let limits = limits.filter_map(|queue| Some((queue.id, queue.per_operator_limit?)));
         Account {
             capacity: settings.capacity,
             active: settings.active,
             queues: member.map(|queue| (queue.id, terms(queue))).collect(),
-            absent_owner_limits_ms: Arc::new(limits.collect()),
+            per_operator_limits: Arc::new(limits.collect()),
+            absent_owner_limits_ms: Arc::new(absent.collect()),
             settings: self.settings,
         }
     }

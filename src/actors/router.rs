@@ -136,7 +136,8 @@ impl Router {
     pub async fn start(store: Store, roster: Roster, options: Options) -> Result<Self, StartError> {
         let process = store.processes.begin().await?;
         let (index, latest) = read_index(&store).await?;
-        let clock = Clock::start().raised_to(latest);
+        let clock = Clock::start();
+        clock.raise(latest);
         let (moving, owners) = (index.moving(), index.operators());
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
@@ -242,7 +243,7 @@ impl Router {
         channel: ChannelId,
         customer: CustomerId,
     ) -> Result<Option<ChatId>, CallError> {
-        Ok(self.shared.store.conversations.latest(channel, customer).await?)
+        self.within(self.shared.store.conversations.latest(channel, customer)).await
     }
 
     /// Whether the channel ever had a chat.
@@ -262,7 +263,7 @@ impl Router {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Recorded>, CallError> {
-        Ok(self.shared.store.log.read(chat, from.max(1), limit).await?)
+        self.within(self.shared.store.log.read(chat, from.max(1), limit)).await
     }
 
     /// A participant has received or read the chat up to a position. Errors with `NotYours`.
@@ -514,6 +515,15 @@ impl Router {
         if self.shared.operators.reserve(operator) {
             self.shared.start_operator(operator);
         }
+    }
+
+    /// What the store answers, within the limit of a call.
+    pub(super) async fn within<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, CallError> {
+        let answer = timeout(self.options.call_limit, asked).await;
+        Ok(answer.map_err(|_| CallError::Unavailable)??)
     }
 
     /// A chat that nobody ever opened gets no actor: anybody may ask for any id.

@@ -34,7 +34,7 @@ pub enum WhyWaits {
     },
     /// No member is ready and there.
     NobodyReady,
-    /// Every ready member holds as many chats as fit.
+    /// Every ready member who has not refused it holds as many chats as fit.
     AllFull,
     /// Every ready member with room has refused it; the first may be asked again at this time.
     AllRefused {
@@ -92,8 +92,7 @@ pub fn candidates(
 ) -> (Vec<Candidate>, BTreeMap<Standing, u32>) {
     let mut standings = BTreeMap::new();
     let mut candidates = Vec::new();
-    for operator in pool.members() {
-        let (standing, until) = pool.standing(operator, refusals, settings.cool_down_ms, now);
+    for (operator, standing, until) in pool.standings(refusals, settings.cool_down_ms, now) {
         *standings.entry(standing).or_default() += 1;
         if candidates.len() < EXPLAINED_CANDIDATES_MAX {
             let belief_age_ms = pool.belief(operator).map(|state| now.since_ms(state.at));
@@ -114,15 +113,15 @@ pub fn why(
     if rule == Rule::Manual {
         return WhyWaits::Manual;
     }
-    let (mut any, mut full, mut refused, mut until) = (false, false, false, None);
-    for operator in pool.members() {
+    let (mut any, mut full, mut refused, mut first) = (false, false, false, None);
+    for (_, standing, until) in pool.standings(refusals, settings.cool_down_ms, now) {
         any = true;
-        match pool.standing(operator, refusals, settings.cool_down_ms, now) {
+        match (standing, until) {
             (Standing::Free, _) => return WhyWaits::ThisMoment,
             (Standing::Full | Standing::Choosing, _) => full = true,
             (Standing::CoolingDown | Standing::Declined, ends) => {
                 refused = true;
-                until = crate::domain::time::earliest(until, ends);
+                first = crate::domain::time::earliest(first, ends);
             }
             (
                 Standing::Unknown
@@ -140,7 +139,7 @@ pub fn why(
     match (any, full, refused) {
         (false, _, _) => WhyWaits::NoMembers,
         (true, true, _) => WhyWaits::AllFull,
-        (true, false, true) => WhyWaits::AllRefused { until },
+        (true, false, true) => WhyWaits::AllRefused { until: first },
         (true, false, false) => WhyWaits::NobodyReady,
     }
 }

@@ -126,12 +126,35 @@ impl Pool {
         cool_down_ms: u64,
         now: Timestamp,
     ) -> (Standing, Option<Timestamp>) {
-        let Some(member) = self.members.get(&operator) else {
-            return (Standing::NotMember, None);
-        };
-        let refused = refusals
-            .get(&operator)
-            .map(|at| Refused { at: *at, others: self.others_eligible(refusals) });
+        let others = self.others_eligible(refusals);
+        self.standing_of(operator, refusals, others, cool_down_ms, now)
+    }
+
+    /// How each member stands towards a chat; whether others are eligible is found out once.
+    pub fn standings<'a>(
+        &'a self,
+        refusals: &'a Refusals,
+        cool_down_ms: u64,
+        now: Timestamp,
+    ) -> impl Iterator<Item = (UserId, Standing, Option<Timestamp>)> + 'a {
+        let others = self.others_eligible(refusals);
+        self.members.keys().map(move |operator| {
+            let (standing, until) =
+                self.standing_of(*operator, refusals, others, cool_down_ms, now);
+            (*operator, standing, until)
+        })
+    }
+
+    fn standing_of(
+        &self,
+        operator: UserId,
+        refusals: &Refusals,
+        others: bool,
+        cool_down_ms: u64,
+        now: Timestamp,
+    ) -> (Standing, Option<Timestamp>) {
+        let Some(member) = self.members.get(&operator) else { return (Standing::NotMember, None) };
+        let refused = refusals.get(&operator).map(|at| Refused { at: *at, others });
         standing::towards(member.standing(), refused, cool_down_ms, now)
     }
 
@@ -157,9 +180,10 @@ impl Pool {
         cool_down_ms: u64,
         now: Timestamp,
     ) -> Vec<UserId> {
+        let others = self.others_eligible(refusals);
         let able = self.free.iter().filter(|operator| {
-            refusals.is_empty()
-                || self.standing(**operator, refusals, cool_down_ms, now).0 == Standing::Free
+            let standing = self.standing_of(**operator, refusals, others, cool_down_ms, now).0;
+            refusals.is_empty() || standing == Standing::Free
         });
         let mut preferences: Vec<Preference> = able
             .filter_map(|operator| self.members.get(operator))
@@ -182,8 +206,9 @@ impl Pool {
         (cool_down_ms, now): (u64, Timestamp),
     ) -> Decision {
         let mut standings = self.standings.clone();
+        let others = self.others_eligible(refusals);
         for operator in refusals.keys().filter(|operator| self.contains(**operator)) {
-            let (towards, _) = self.standing(*operator, refusals, cool_down_ms, now);
+            let (towards, _) = self.standing_of(*operator, refusals, others, cool_down_ms, now);
             let plain = self.members.get(operator).map_or(towards, Member::standing);
             subtract(&mut standings, plain);
             *standings.entry(towards).or_default() += 1;

@@ -345,6 +345,24 @@ pub fn excluded(
 
 impl World {
     /// Never above capacity, by the logs alone.
+    /// Nor above the limit of a queue, which nobody changes here.
+    pub fn check_queue_limits(&self) {
+        for (operator, owned) in &self.checker.owned {
+            for queue in self.configs.values() {
+                let Some(limit) = queue.per_operator_limit else { continue };
+                let fold = |chat: &&ChatId| self.checker.folds.get(*chat).and_then(Chat::at);
+                let here = owned.iter().filter(|c| fold(c).is_some_and(|at| at.queue == queue.id));
+                let here = here.count() as u32;
+                assert!(
+                    here <= limit,
+                    "{operator:?} owns {here} chats of {:?}, above its limit {limit} (seed {})",
+                    queue.id,
+                    self.seed
+                );
+            }
+        }
+    }
+
     pub fn check_capacities(&mut self) {
         for (operator, (capacity, ceiling)) in &mut self.checker.ceilings {
             let owned = self.checker.owned.get(operator).map_or(0, BTreeSet::len) as u32;

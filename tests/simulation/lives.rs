@@ -118,13 +118,18 @@ impl World {
             queues: member
                 .map(|queue| {
                     let terms = Terms {
-                        per_operator_limit: queue.per_operator_limit,
                         directed: is_directed(queue.rule),
                         manual: queue.rule == Rule::Manual,
                     };
                     (queue.id, terms)
                 })
                 .collect(),
+            per_operator_limits: Arc::new(
+                self.configs
+                    .values()
+                    .filter_map(|queue| Some((queue.id, queue.per_operator_limit?)))
+                    .collect(),
+            ),
             absent_owner_limits_ms: Arc::new(
                 self.configs
                     .values()

@@ -1,6 +1,6 @@
 //! What the chats ask of the store, and all that goes wrong with it.
 
-use switchboard::domain::{ChatId, Recorded};
+use switchboard::domain::{ChatEvent, ChatId, Recorded};
 use switchboard::machine::chat::driver::{StoreAnswer, StoreCall};
 use switchboard::storage::{AppendError, Claim, StoreError};
 
@@ -15,6 +15,9 @@ impl World {
             self.checker.appended(claim.chat, recorded, self.seed);
         }
         self.check_capacities();
+        if events.iter().any(|r| matches!(r.event, ChatEvent::Assigned { .. })) {
+            self.check_queue_limits();
+        }
         Ok(())
     }
     /// Writes to a chat's row are carried out in the order in which they were asked for.

@@ -424,11 +424,12 @@ fn customer(n: u64) -> CustomerId {
 }
 
 fn account() -> Account {
-    let terms = Terms { per_operator_limit: None, directed: true, manual: false };
+    let terms = Terms { directed: true, manual: false };
     Account {
         capacity: 1,
         active: true,
         queues: BTreeMap::from([(QUEUE, terms)]),
+        per_operator_limits: Default::default(),
         absent_owner_limits_ms: Arc::new(BTreeMap::new()),
         settings: RoutingSettings::default(),
     }

@@ -212,7 +212,8 @@ impl Chat {
         Ok(Decided {
             events: vec![asked],
             effects: vec![ChatEffect::AnswerLater(call, by.party, command.clone())],
-            moving: None,
+            // It brings a deadline, which the row must not miss.
+            moving: Some(Moving { to: None }),
         })
     }
 
@@ -225,18 +226,21 @@ impl Chat {
                 None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
             },
             ToChat::Widen { placement, offer, to } => {
-                // Who dropped out of an offer does not come back into it: a late accept of the
-                // first time must not find it open.
-                let fresh = |live: &Offer| {
-                    let known = |op: &UserId| live.to.contains(op) || self.offer_left.contains(op);
-                    to.iter().copied().filter(|op| !known(op)).collect::<Vec<_>>()
+                let Some(live) = self.offer_at(*placement, *offer) else {
+                    return self.tell_queue();
                 };
-                match self.offer_at(*placement, *offer).map(fresh) {
-                    Some(to) if !to.is_empty() => {
-                        Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
-                    }
-                    Some(_) | None => self.tell_queue(),
+                // Who dropped out of an offer does not come back into it, for a late accept of the
+                // first time must not find it open: there will be a fresh one.
+                if to.iter().any(|operator| self.offer_left.contains(operator)) {
+                    let reason = WithdrawReason::NotReady;
+                    return self.end_offer(OfferEnd::Withdrawn(reason), Vec::new());
                 }
+                let fresh = to.iter().copied().filter(|operator| !live.to.contains(operator));
+                let to: Vec<UserId> = fresh.collect();
+                if to.is_empty() {
+                    return self.tell_queue();
+                }
+                Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
             }
             ToChat::Lapse { placement, offer } => match self.offer_at(*placement, *offer) {
                 Some(live) if context.now >= live.expires_at => {
@@ -332,8 +336,18 @@ impl Chat {
     fn decline(&self, offer: OfferId, operator: UserId, command: &CommandId) -> Decided {
         let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
         let said = Fingerprint::of(("decline", offer));
-        if self.answers.lookup(Party::User(operator), command, said) != Lookup::New {
-            return tell;
+        match self.answers.lookup(Party::User(operator), command, said) {
+            Lookup::New => {}
+            Lookup::Known(Err(refusal)) => {
+                let refused = ToOperator::Recalled {
+                    chat: self.id,
+                    command: command.clone(),
+                    result: Some(Err(refusal)),
+                    at: self.at(),
+                };
+                return Decided::effect(ChatEffect::ToOperator(operator, Box::new(refused)));
+            }
+            Lookup::Known(Ok(_)) | Lookup::Pending => return tell,
         }
         let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
             return tell;

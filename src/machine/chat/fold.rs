@@ -117,6 +117,11 @@ impl Chat {
         self.tail
     }
 
+    /// The time of the last event.
+    pub fn last_at(&self) -> Timestamp {
+        self.last_at
+    }
+
     /// How it began; none while the log is empty.
     pub fn opened(&self) -> Option<&Opened> {
         self.opened.as_ref()

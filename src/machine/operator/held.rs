@@ -119,11 +119,12 @@ impl Operator {
 
     /// How many more chats of a queue fit.
     pub fn free_in(&self, queue: QueueId) -> u32 {
-        let limit = self.account.queues.get(&queue).and_then(|terms| terms.per_operator_limit);
-        match limit {
+        match self.account.per_operator_limits.get(&queue) {
             None => self.free(),
             Some(limit) => {
-                let slots = self.slots.values().filter(|slot| slot.queue == Some(queue)).count();
+                // A slot whose queue is not known yet may turn out to be of this one.
+                let counts = |slot: &&Slot| slot.queue.is_none_or(|known| known == queue);
+                let slots = self.slots.values().filter(counts).count();
                 let reserved = self.reserved.values().filter(|r| r.queue == queue).count();
                 self.free().min(limit.saturating_sub((slots + reserved) as u32))
             }

@@ -45,8 +45,6 @@ use pull::Pull;
 /// What an operator has to know of a queue of which it is a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// Most chats of this queue that it holds.
-    pub per_operator_limit: Option<u32>,
     /// Whether the queue asks one operator at a time.
     pub directed: bool,
     /// Whether members take from it by hand.
@@ -62,6 +60,9 @@ pub struct Account {
     pub active: bool,
     /// The queues of which it is a member.
     pub queues: BTreeMap<QueueId, Terms>,
+    /// Most chats of a queue that one operator holds, by queue: of all queues that have such a
+    /// limit, since a chat may come by transfer or by hand from any.
+    pub per_operator_limits: Arc<BTreeMap<QueueId, u32>>,
     /// How long owners may be absent before their chats return to the line, ms, by queue: of all
     /// queues that have such a limit, since a chat may come by transfer from any.
     pub absent_owner_limits_ms: Arc<BTreeMap<QueueId, u64>>,

@@ -36,6 +36,7 @@ impl Operator {
                 let result = result.unwrap_or(Err(Refusal::OfferGone));
                 let answer = self.answer_of(result, at.as_ref());
                 self.answer_recalls(chat, &command, answer, effects);
+                self.decline_refused(chat, &command, answer, effects);
                 if let Some(at) = at {
                     self.chat_at(now, at, effects);
                 }
@@ -166,9 +167,11 @@ impl Operator {
             | Held::Active
             | Held::Unsure => false,
         });
-        if asked && answer.is_err() && self.take_again(now, chat, at.as_ref()) {
-            return;
-        }
+        let answer = match self.take_again(now, chat, (asked, answer.is_err()), at.as_ref()) {
+            None => answer,
+            Some(Ok(())) => return,
+            Some(Err(full)) => Err(full),
+        };
         if asked && let Some(slot) = self.slots.get_mut(&chat) {
             let was = std::mem::replace(&mut slot.held, Held::Unsure);
             self.quiet(chat);
@@ -186,19 +189,39 @@ impl Operator {
         }
     }
 
-    /// A take was refused only because the chat's placement was not known: takes at that placement.
-    fn take_again(&mut self, now: Timestamp, chat: ChatId, at: Option<&ChatAt>) -> bool {
-        let Some(at) = at else { return false };
-        match (&at.place, self.slots.get_mut(&chat).map(|slot| &mut slot.held)) {
+    /// A take was refused only because the chat's placement was not known: takes at that placement,
+    /// if the queue's limit allows. None when there is nothing to take again.
+    fn take_again(
+        &mut self,
+        now: Timestamp,
+        chat: ChatId,
+        (asked, refused): (bool, bool),
+        at: Option<&ChatAt>,
+    ) -> Option<Result<(), Refusal>> {
+        let at = at.filter(|_| asked && refused)?;
+        let full = self.free_in(at.queue) == 0 && {
+            // Its own slot counts already, whether its queue was known or not.
+            let limit = self.account.per_operator_limits.get(&at.queue);
+            let of_queue = |slot: &&Slot| slot.queue.is_none_or(|known| known == at.queue);
+            let taken = self.slots.values().filter(of_queue).count() as u32;
+            let reserved = self.reserved.values().filter(|held| held.queue == at.queue).count();
+            limit.is_some_and(|limit| taken + reserved as u32 > *limit)
+        };
+        let slot = self.slots.get_mut(&chat)?;
+        match (&at.place, &mut slot.held) {
             (
                 Place::Waiting | Place::Offered(_),
-                Some(Held::Assigning { by: AssignBy::Take { placement, .. }, valid_until, .. }),
+                Held::Assigning { by: AssignBy::Take { placement, .. }, valid_until, .. },
             ) if *placement != at.placement && now < *valid_until => {
+                if full {
+                    return Some(Err(Refusal::NoSlot(Standing::Full)));
+                }
+                slot.queue = Some(at.queue);
                 *placement = at.placement;
                 self.owed.owe(Owed::Assign(chat), now);
-                true
+                Some(Ok(()))
             }
-            _ => false,
+            _ => None,
         }
     }
 
@@ -215,6 +238,34 @@ impl Operator {
                 Ok(OperatorAnswer::Assigned(assigned_at(at)))
             }
             (Err(refusal), _) => Err(refusal),
+        }
+    }
+
+    /// A decline was refused, for its id was used for something else: the offer stands.
+    fn decline_refused(
+        &mut self,
+        chat: ChatId,
+        command: &CommandId,
+        answer: Result<OperatorAnswer, Refusal>,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        let Err(refusal) = answer else { return };
+        if let Some(slot) = self.slots.get_mut(&chat)
+            && matches!(&slot.held, Held::Declining { command: asked, .. } if asked == command)
+        {
+            let was = std::mem::replace(&mut slot.held, Held::Unsure);
+            self.quiet(chat);
+            if let Held::Declining { calls, .. } = was {
+                answer_all(calls, Err(refusal), effects);
+            }
+        }
+        let invite = self.invites.get(&chat).and_then(|invite| invite.declining.as_ref());
+        if invite.is_some_and(|(asked, _)| asked == command)
+            && let Some(invite) = self.invites.remove(&chat)
+        {
+            self.quiet(chat);
+            let calls = invite.declining.map(|(_, calls)| calls).unwrap_or_default();
+            answer_all(calls, Err(refusal), effects);
         }
     }
 
@@ -448,9 +499,13 @@ impl Operator {
     /// The chat is about to take a slot here: its invitation makes room.
     pub(super) fn drop_invite(&mut self, chat: ChatId, effects: &mut Vec<OperatorEffect>) {
         self.quiet(chat);
-        let invite = self.invites.remove(&chat);
-        if let Some((_, calls)) = invite.and_then(|invite| invite.declining) {
-            answer_all(calls, Err(Refusal::OfferGone), effects);
+        let Some(invite) = self.invites.remove(&chat) else { return };
+        match invite.declining {
+            Some((_, calls)) => answer_all(calls, Err(Refusal::OfferGone), effects),
+            None => {
+                let (offer, reason) = (invite.offer, Gone::Accepted);
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
+            }
         }
     }
 

@@ -19,6 +19,51 @@ use crate::storage::{Moving, OpenChat};
 const START: Timestamp = Timestamp(1_000_000);
 const ABSENT_MS: u64 = 5_000;
 
+#[test]
+fn a_take_keeps_the_queues_own_limit() {
+    let mut desk = Desk::present(3);
+    let mut account = account(3);
+    account.per_operator_limits = Arc::new(BTreeMap::from([(QUEUE, 1)]));
+    desk.step(OperatorInput::Account(account));
+    desk.say(ToOperator::At(at(chat(1), 2, owned())));
+    let take =
+        OperatorCall::Take { chat: chat(2), command: command("t"), chat_administrator: true };
+    desk.step(OperatorInput::Call(5, take));
+    // The chat tells its placement, and with it the queue that it is in.
+    let by = AssignBy::Take { placement: 0, queues: Vec::new(), any: true };
+    let effects = desk.say(ToOperator::AssignAnswer {
+        command: Some(command("t")),
+        by,
+        result: Err(Refusal::WrongState { state: crate::domain::ChatState::Waiting }),
+        at: Some(at(chat(2), 1, Place::Waiting)),
+        chat: chat(2),
+    });
+    assert_eq!(answers(&effects), [(5, Err(Refusal::NoSlot(Standing::Full)))]);
+    assert_eq!(desk.ann.load(), 1);
+}
+
+#[test]
+fn a_decline_whose_id_was_used_for_something_else_is_refused_and_the_offer_stands() {
+    let mut desk = Desk::present(1);
+    let offer = desk.offered(chat(1), true);
+    let decline = OperatorCall::Decline { chat: chat(1), offer, command: command("used") };
+    desk.step(OperatorInput::Call(6, decline));
+    let live = Offer {
+        id: offer,
+        reach: Reach::Directed,
+        to: [ANN].into(),
+        expires_at: desk.now.plus_ms(10_000),
+    };
+    let effects = desk.say(ToOperator::Recalled {
+        chat: chat(1),
+        command: command("used"),
+        result: Some(Err(Refusal::IdReused)),
+        at: Some(at(chat(1), 2, Place::Offered(live))),
+    });
+    assert_eq!(answers(&effects), [(6, Err(Refusal::IdReused))]);
+    assert!(matches!(desk.ann.slots()[&chat(1)].held, Held::Offered { .. }));
+}
+
 /// Ann at work: the machine, and the time.
 struct Desk {
     ann: Operator,
@@ -27,11 +72,12 @@ struct Desk {
 }
 
 fn account(capacity: u32) -> Account {
-    let terms = Terms { per_operator_limit: None, directed: true, manual: false };
+    let terms = Terms { directed: true, manual: false };
     Account {
         capacity,
         active: true,
         queues: BTreeMap::from([(QUEUE, terms)]),
+        per_operator_limits: Default::default(),
         absent_owner_limits_ms: Arc::new(BTreeMap::from([(QUEUE, ABSENT_MS)])),
         settings: RoutingSettings::default(),
     }

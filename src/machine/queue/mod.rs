@@ -136,6 +136,9 @@ impl Queue {
             QueueInput::Settings(settings) => {
                 self.settings = settings;
                 self.rank_anew();
+                for (_, chat) in self.line.waiting().collect::<Vec<_>>() {
+                    self.wait_for_cool_down(chat, now);
+                }
             }
             QueueInput::Said(said) => self.on_said(now, said, &mut effects),
             QueueInput::Tick => self.on_timers(now, &mut effects),
@@ -197,7 +200,7 @@ impl Queue {
         if known.is_some_and(|e| (e.at.placement, e.at.version) >= (at.placement, at.version)) {
             return;
         }
-        self.forget(chat, effects);
+        self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
         let here = at.queue == self.config.id;
         let phase = match &at.place {
             Place::Waiting if here => Phase::Waiting,
@@ -243,8 +246,9 @@ impl Queue {
         }
     }
 
-    /// Takes a chat out of the line, and with it all that was under way about it.
-    fn forget(&mut self, chat: ChatId, effects: &mut Vec<QueueEffect>) {
+    /// Takes a chat out of the line, and with it all that was under way about it. A slot that is
+    /// held for an offer which did not come true is given back; `live` is the one that did.
+    fn forget(&mut self, chat: ChatId, live: Option<OfferId>, effects: &mut Vec<QueueEffect>) {
         let Some(entry) = self.line.remove(chat) else {
             return;
         };
@@ -257,9 +261,16 @@ impl Queue {
                 self.owed.settle(Owed::Withdraw(chat, *operator));
             }
         }
-        if let Phase::Reserving { offer, operator, .. } = entry.phase {
-            self.end_reservation(chat, operator);
-            effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
+        match entry.phase {
+            Phase::Reserving { offer, operator, .. } => {
+                self.end_reservation(chat, operator);
+                effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
+            }
+            Phase::Offering { offer, reach: Reach::Directed, to, .. } if live != Some(offer) => {
+                let release = |to| QueueEffect::ToOperator(to, ToOperator::Release { offer });
+                effects.extend(to.into_iter().map(release));
+            }
+            Phase::Offering { .. } | Phase::Waiting | Phase::Offered => {}
         }
     }
 

@@ -327,6 +327,33 @@ fn a_slot_held_for_a_chat_that_has_gone_is_released() {
 }
 
 #[test]
+fn a_slot_held_for_an_offer_that_the_chat_did_not_make_is_released_at_once() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let effects = arrive(&mut queue, waits(0xc1, 1_000));
+    let [(ANN, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    let state = state(ANN, 2, Standing::Full);
+    let answer = ToQueue::ReserveAnswer { offer, chat, result: Ok(()), state };
+    let effects = step(&mut queue, said(answer));
+    assert!(offers(&effects).contains_key(&CHAT));
+    // A restarted chat ends the offer of its former process first, and refuses this one.
+    let effects = arrive(&mut queue, at(CHAT, 2, Place::Waiting));
+    let release = QueueEffect::ToOperator(ANN, ToOperator::Release { offer });
+    assert!(effects.contains(&release), "{effects:?}");
+}
+
+#[test]
+fn a_shorter_cool_down_counts_at_once() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let refused = BTreeMap::from([(ANN, now())]);
+    arrive(&mut queue, ChatAt { refused_by: refused, ..waits(0xc1, 1_000) });
+    let settings = RoutingSettings { cool_down_ms: 50, ..RoutingSettings::default() };
+    step(&mut queue, QueueInput::Settings(settings));
+    assert!(queue.next_deadline() <= Some(now().plus_ms(50)));
+    let effects = step_at(&mut queue, now().plus_ms(50), QueueInput::Tick);
+    assert_eq!(reservations(&effects).len(), 1, "{effects:?}");
+}
+
+#[test]
 fn an_old_word_of_a_chat_does_not_bring_it_back() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
     arrive(&mut queue, live(CHAT, OFFER, Reach::Directed, &[ANN]));
