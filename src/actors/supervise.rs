@@ -360,4 +360,3 @@ pub(super) async fn start(
     let (root, _) = Actor::spawn(None, Root { ended }, shared).await?;
     Ok((root.get_cell(), watching))
 }
-

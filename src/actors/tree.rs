@@ -131,11 +131,7 @@ pub(super) fn line(name: &str) -> &'static Child {
 
 /// How long to wait before a child is started again, given when it has failed lately. Forgets
 /// failures before the window.
-pub(super) fn backoff_ms(
-    child: &Child,
-    failures: &mut VecDeque<Timestamp>,
-    now: Timestamp,
-) -> u64 {
+pub(super) fn backoff_ms(child: &Child, failures: &mut VecDeque<Timestamp>, now: Timestamp) -> u64 {
     while failures.front().is_some_and(|at| now.since_ms(*at) > child.window_ms) {
         failures.pop_front();
     }

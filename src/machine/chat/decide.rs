@@ -581,8 +581,7 @@ fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
         ChatCall::Continue { .. } => None,
         ChatCall::End { by, command } => Some((by.party, command, Fingerprint::of("end"))),
         ChatCall::Begin { by, command } => Some((by.party, command, Fingerprint::of("begin"))),
-        ChatCall::Transfer { by, command, to }
-        | ChatCall::TransferNowhere { by, command, to } => {
+        ChatCall::Transfer { by, command, to } | ChatCall::TransferNowhere { by, command, to } => {
             Some((by.party, command, Fingerprint::of(("transfer", to))))
         }
     }
