@@ -248,8 +248,7 @@ impl Checker {
             ChatCall::Continue { .. } => None,
             ChatCall::End { by, command }
             | ChatCall::Begin { by, command }
-            | ChatCall::Transfer { by, command, .. }
-            | ChatCall::TransferNowhere { by, command, .. } => Some((by.party, command.clone())),
+            | ChatCall::Transfer { by, command, .. } => Some((by.party, command.clone())),
         };
         if let Some((party, command)) = key {
             let first = *self.answers.entry((chat, party, command)).or_insert(answer);

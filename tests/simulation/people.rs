@@ -290,13 +290,7 @@ impl World {
                 self.call_chat(chat, ChatCall::Begin { by, command });
             }
             3 => {
-                let to = Target::Queue(to);
-                // One in four is to a queue that does not exist, as the router would find.
-                let wanted = match self.now % 4 {
-                    0 => ChatCall::TransferNowhere { by, command, to },
-                    _ => ChatCall::Transfer { by, command, to },
-                };
-                self.call_chat(chat, wanted);
+                self.call_chat(chat, ChatCall::Transfer { by, command, to: Target::Queue(to) });
             }
             4 => {
                 self.call_operator(

@@ -1,8 +1,9 @@
 //! The configuration changes while chats run: in force at once, and nobody loses a place in line.
 
 use switchboard::actors::{OperatorSettings, Router};
+use switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{ChannelId, ChatId, QueueId, RoutingSettings, Rule, Status};
+use switchboard::domain::{ChannelId, ChatId, QueueId, RoutingSettings, Rule, Status, UserId};
 use switchboard::machine::chat::Refusal;
 use switchboard::machine::operator::{Gone, OperatorCall};
 use switchboard::storage::memory::MemoryStore;
@@ -131,9 +132,12 @@ async fn a_change_that_meets_a_starting_operator_is_not_lost() {
 #[tokio::test]
 async fn connections_that_went_before_their_operator_had_started_are_not_kept() {
     let router = start(MemoryStore::new().store()).await;
-    for _ in 0..switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX {
-        Desk::sit(&router, ANN).leave();
+    // No member of a queue, so that no queue has asked for it yet.
+    let carl = UserId::from_u128(0xcc);
+    router.set_operator(carl, settings(1, true));
+    for _ in 0..OPERATOR_CONNECTIONS_MAX {
+        Desk::sit(&router, carl).leave();
     }
     assert_eq!(router.connections(), (0, 0));
-    Desk::ready(&router, ANN).await;
+    Desk::ready(&router, carl).await;
 }

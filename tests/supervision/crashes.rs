@@ -93,7 +93,8 @@ async fn a_chat_that_crashed_while_its_customer_hung_up_comes_into_the_line_by_i
         let router = start(store.store()).await;
         let caller = tokio::spawn({
             let router = router.clone();
-            async move { open(&router, 1).await }
+            // In this task itself, so that nobody goes on asking once it is gone.
+            async move { router.open(customer(1), CHANNEL, &fresh(), Default::default()).await }
         });
         until("the chat is opened", || async { store.has_fired().then_some(()) }).await;
         caller.abort();
