@@ -1,6 +1,6 @@
 //! The configuration changes while chats run: in force at once, and nobody loses a place in line.
 
-use switchboard::actors::{OperatorSettings, Router};
+use switchboard::actors::{OperatorSettings, Outgoing, Router};
 use switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{ChannelId, ChatId, QueueId, RoutingSettings, Rule, Status, UserId};
@@ -139,5 +139,8 @@ async fn connections_that_went_before_their_operator_had_started_are_not_kept() 
         Desk::sit(&router, carl).leave();
     }
     assert_eq!(router.connections(), (0, 0));
-    Desk::ready(&router, carl).await;
+    let _first = Desk::ready(&router, carl).await;
+    let second = Desk::sit(&router, carl);
+    let probed = |out: &Outgoing| matches!(out, Outgoing::Probe(_));
+    second.until_seen("the second tab counts, too", probed).await;
 }
