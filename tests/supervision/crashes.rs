@@ -1,0 +1,173 @@
+//! Whoever panics, whenever: the life goes on.
+
+use std::sync::Arc;
+
+use switchboard::actors::Router;
+use switchboard::domain::ChatEvent;
+use switchboard::machine::chat::ChatCall;
+use switchboard::storage::memory::MemoryStore;
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+
+use crate::life::{Crash, EVERY_WHO, Life};
+use crate::store::{BREAKS, Break, Breaking};
+use crate::world::*;
+
+/// Lives at a time.
+const TOGETHER: usize = 64;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_panics_after_whichever_step_the_life_goes_to_its_end() {
+    let router = start(MemoryStore::new().store()).await;
+    let steps = Life::new(router.clone(), None).live().await;
+    assert_eq!(router.restarts(), 0, "nothing fails by itself");
+    let together = Arc::new(Semaphore::new(TOGETHER));
+    let mut lives = JoinSet::new();
+    for after in 0..steps {
+        for who in EVERY_WHO {
+            for yields in [0, 4, 20] {
+                let crash = Crash { after, who, yields };
+                let together = Arc::clone(&together);
+                lives.spawn(async move {
+                    let _permit = together.acquire_owned().await.unwrap();
+                    let lived = tokio::spawn(async move {
+                        let router = start(MemoryStore::new().store()).await;
+                        Life::new(router, Some(crash)).live().await
+                    });
+                    assert!(lived.await.is_ok(), "{crash:?}");
+                });
+            }
+        }
+    }
+    let count = lives.len();
+    lives.join_all().await;
+    println!("{count} lives, each with a crash: {steps} steps");
+}
+
+/// Breaks the store at the n-th call, for every n that the script reaches.
+async fn every_call(how: Break) -> usize {
+    let mut lives = JoinSet::new();
+    let (mut n, mut reached) = (0, true);
+    let mut fired = 0;
+    while reached || !lives.is_empty() {
+        while reached && lives.len() < TOGETHER {
+            n += 1;
+            let at = n;
+            lives.spawn(async move {
+                let store = Arc::new(Breaking::new(MemoryStore::new().store(), at, how));
+                let under = Arc::clone(&store);
+                let life = tokio::spawn(async move {
+                    Life::new(start(under.store()).await, None).live().await
+                });
+                assert!(life.await.is_ok(), "{how:?} at call {at}");
+                store.has_fired()
+            });
+        }
+        match lives.join_next().await {
+            Some(Ok(true)) => fired += 1,
+            Some(Ok(false)) => reached = false,
+            Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+            None => break,
+        }
+    }
+    fired
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_breaks_at_any_call_in_any_way_costs_nothing_that_was_acknowledged() {
+    silence_meant_panics();
+    for how in BREAKS {
+        let points = every_call(how).await;
+        println!("{how:?}: {points} lives, each broken at another call");
+        assert!(points > 50, "the script reaches only {points} calls");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_crashed_while_its_customer_hung_up_comes_into_the_line_by_itself() {
+    silence_meant_panics();
+    for how in [Break::PanicAfter, Break::UnknownDone] {
+        let hold = Arc::new(Semaphore::new(0));
+        let store = MemoryStore::new().store();
+        let store = Arc::new(Breaking::at_append(store, 1, how, Arc::clone(&hold)));
+        let router = start(store.store()).await;
+        let caller = tokio::spawn({
+            let router = router.clone();
+            // In this task itself, so that nobody goes on asking once it is gone.
+            async move { router.open(customer(1), CHANNEL, &fresh(), Default::default()).await }
+        });
+        until("the chat is opened", || async { store.has_fired().then_some(()) }).await;
+        caller.abort();
+        assert!(caller.await.is_err());
+        hold.add_permits(1);
+        until("it is in the line", || async {
+            (router.line(PUSH, 10).await.ok()?.len() == 1).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Many chats, few slots, and desks that accept whatever they are shown.
+async fn a_busy_hour(router: Router, crash_after: usize, chats: u128, crash: impl Fn(&Router)) {
+    let desks = Arc::new([Desk::ready(&router, ANN).await, Desk::ready(&router, BEN).await]);
+    let mut opened = Vec::new();
+    for who in 1..=chats {
+        opened.push(open(&router, who).await);
+    }
+    let mut served = JoinSet::new();
+    for (chat, who) in opened.iter().copied().zip(1..) {
+        let (router, desks) = (router.clone(), Arc::clone(&desks));
+        served.spawn(async move {
+            let owner = accepted(&router, &desks[..], chat).await;
+            let mut acknowledged = Vec::new();
+            for (by, text) in [(as_user(owner), "good day"), (as_customer(who), "good bye")] {
+                let id = fresh();
+                let (chat, answer) = send(&router, by, chat, &id, text).await.unwrap();
+                let (seq, from, text) = (answer.seq, by.party, text.to_owned());
+                acknowledged.push(Acknowledged { chat, seq, from, id, text });
+            }
+            let end = ChatCall::End { by: as_user(owner), command: fresh() };
+            call(&router, chat, end).await.unwrap();
+            acknowledged
+        });
+    }
+    let (mut acknowledged, mut ended) = (Vec::new(), 0);
+    while let Some(more) = served.join_next().await {
+        acknowledged.extend(more.unwrap());
+        ended += 1;
+        if ended == crash_after {
+            crash(&router);
+            opened.iter().for_each(|chat| router.crash_chat(*chat));
+        }
+    }
+    until_quiet(&router, &desks[..]).await;
+    let mut logs = Vec::new();
+    for chat in &opened {
+        let log = log_of(&router, *chat).await;
+        check_log(*chat, &log, &acknowledged);
+        assert!(log.iter().any(|r| matches!(r.event, ChatEvent::Ended { .. })));
+        logs.push(log);
+    }
+    for (operator, most) in most_owned(&logs) {
+        assert!(most <= 2, "{operator:?} had {most} chats, 2 fit");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_operator_holds_more_than_fits_whoever_crashes_in_a_busy_hour() {
+    let mut hours = JoinSet::new();
+    for crash_after in 1..=8 {
+        for who in 0..3 {
+            hours.spawn(async move {
+                let router = start(MemoryStore::new().store()).await;
+                a_busy_hour(router, crash_after, 10, |router| match who {
+                    0 => router.crash_queue(PUSH),
+                    1 => router.crash_operator(ANN),
+                    _ => [ANN, BEN].iter().for_each(|id| router.crash_operator(*id)),
+                })
+                .await;
+            });
+        }
+    }
+    hours.join_all().await;
+}

@@ -1,0 +1,14 @@
+//! The actors, driven through their one handle: whole lives, crashes at any point, restarts,
+//! sleep, bounds, the tree, and configuration while running.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
+
+mod bounds;
+mod configuration;
+mod crashes;
+mod life;
+mod restart;
+mod sleep;
+mod store;
+mod tree;
+mod whole;
+mod world;

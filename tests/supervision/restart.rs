@@ -1,0 +1,109 @@
+//! The whole process ends, in good order or not, and another starts from what is durable.
+
+use std::sync::Arc;
+
+use switchboard::actors::Router;
+use switchboard::domain::event::OfferEnd;
+use switchboard::domain::{ChatEvent, Party};
+use switchboard::machine::chat::ChatCall;
+use switchboard::storage::Moving;
+use switchboard::storage::memory::MemoryStore;
+use switchboard::storage::sqlite::{OpenError, SqliteOptions, SqliteStore};
+
+use crate::store::{Break, Breaking};
+use crate::whole::until_line;
+use crate::world::*;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_process_that_is_killed_leaves_owners_their_chats_and_offers_anew_what_was_offered() {
+    let memory = MemoryStore::new();
+    let former = Arc::new(Breaking::new(memory.store(), 0, Break::Refused));
+    let router = start(former.store()).await;
+    let ann = Desk::ready(&router, ANN).await;
+    let owned = open(&router, 1).await;
+    accepted(&router, &[ann], owned).await;
+    let mut acknowledged = Vec::new();
+    for n in 0..20 {
+        let (by, id, text) = (as_customer(1), fresh(), format!("line {n}"));
+        let (chat, answer) = send(&router, by, owned, &id, &text).await.unwrap();
+        acknowledged.push(Acknowledged { chat, seq: answer.seq, from: by.party, id, text });
+    }
+    let offered = open(&router, 2).await;
+    until("it is offered", || offer_of(&router, offered)).await;
+    let waits = open(&router, 3).await;
+    let moving = open(&router, 4).await;
+    until_line(&router, &[offered, waits, moving]).await;
+    former.die();
+    // As if the process had ended between the mark and the append.
+    memory.store().open_chats.mark(moving, Moving { to: Some(ANN) }).await.unwrap();
+    memory.restart();
+
+    let router = start(memory.store()).await;
+    until("all rows are exact", || async { (router.open_chats() == (4, 0)).then_some(()) }).await;
+    check_log(owned, &log_of(&router, owned).await, &acknowledged);
+    assert_eq!(owner_of(&router, owned).await, Some(ANN));
+    until_line(&router, &[offered, waits, moving]).await;
+    let view = until("the slots are counted", || async { router.operator(ANN).await.ok() }).await;
+    assert_eq!((view.active, view.load), (vec![owned], 1), "the owner keeps the chat");
+    let ann = Desk::sit(&router, ANN);
+    ann.until_free().await;
+    ann.until_presented(offered).await;
+    let log = log_of(&router, offered).await;
+    let over = log
+        .iter()
+        .filter(|r| matches!(r.event, ChatEvent::OfferEnded { how: OfferEnd::Restart, .. }));
+    assert_eq!(over.count(), 1, "the old offer is over: {log:?}");
+    send(&router, as_user(ANN), owned, &fresh(), "there we are again").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn over_a_data_folder_one_process_after_the_other_serves_the_same_chat() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut acknowledged = Vec::new();
+    let mut chat = None;
+    for round in 0..4 {
+        // The former store lets the folder go once the last of its actors is gone.
+        let store = until("the folder is free", || async {
+            match SqliteStore::open(&SqliteOptions::new(folder.path())) {
+                Ok(store) => Some(Arc::new(store)),
+                Err(OpenError::InUse { .. }) => None,
+                Err(other) => panic!("{other}"),
+            }
+        })
+        .await;
+        let router = start(store.store()).await;
+        let at = open(&router, 1).await;
+        assert_eq!(*chat.get_or_insert(at), at, "the chat is still open");
+        let desks = [Desk::ready(&router, ANN).await];
+        let owner = accepted(&router, &desks, at).await;
+        for (by, text) in [(as_customer(1), "so"), (as_user(owner), "yes")] {
+            let (id, text) = (fresh(), format!("{text} {round}"));
+            let (_, answer) = send(&router, by, at, &id, &text).await.unwrap();
+            let (seq, from) = (answer.seq, by.party);
+            acknowledged.push(Acknowledged { chat: at, seq, from, id, text });
+        }
+        let tail = look(&router, at).await.tail;
+        // Not flushed yet when the process ends: an end in good order writes it.
+        router.mark(at, Party::Customer(customer(1)), tail, true).await.unwrap();
+        router.mark(at, Party::User(ANN), tail, true).await.unwrap();
+        if round == 3 {
+            let end = ChatCall::End { by: as_customer(1), command: fresh() };
+            call(&router, at, end).await.unwrap();
+            until_quiet(&router, &desks).await;
+        }
+        check_log(at, &log_of(&router, at).await, &acknowledged);
+        stop(router).await;
+        let marks = store.store().watermarks.load(at).await.unwrap();
+        assert_eq!(marks[&Party::User(ANN)].read, tail, "a mark was lost in good order");
+        drop(desks);
+    }
+}
+
+async fn stop(router: Router) {
+    let ended = router.ended();
+    router.stop().await;
+    assert!(!*ended.borrow(), "an end in good order is no failure");
+    for child in switchboard::actors::tree::TREE {
+        assert_eq!(router.count(child.name), 0, "{} still runs", child.name);
+    }
+}

@@ -1,0 +1,98 @@
+//! Idle chats go to sleep and wake when somebody wants something of them.
+
+use std::time::Duration;
+
+use switchboard::actors::{Options, Router};
+use switchboard::domain::event::OfferEnd;
+use switchboard::domain::{ChatEvent, Rule};
+use switchboard::storage::memory::MemoryStore;
+use tokio::task::JoinSet;
+
+use crate::world::*;
+
+async fn drowsy(idle_after: Duration) -> Router {
+    silence_meant_panics();
+    let options = Options { idle_after, ..options() };
+    Router::start(MemoryStore::new().store(), roster(2), options).await.unwrap()
+}
+
+async fn until_asleep(router: &Router) {
+    until("all chats sleep", || async { (router.count("chat") == 0).then_some(()) }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_sleeps_and_wakes_on_a_call_and_on_a_word_of_its_queue() {
+    let router = drowsy(Duration::from_millis(20)).await;
+    let chat = open(&router, 1).await;
+    until_asleep(&router).await;
+    let first = send(&router, as_customer(1), chat, &fresh(), "hello").await.unwrap().1;
+    until_asleep(&router).await;
+    // The queue offers it: nobody calls.
+    let ann = Desk::ready(&router, ANN).await;
+    ann.until_presented(chat).await;
+    until_asleep(&router).await;
+    accepted(&router, &[ann], chat).await;
+    until_asleep(&router).await;
+    let log = log_of(&router, chat).await;
+    assert!(log.iter().any(|r| r.seq == first.seq));
+    assert_eq!(router.restarts(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_offer_ends_in_a_sleeping_chat_though_its_queue_is_down() {
+    let router = drowsy(Duration::from_millis(10)).await;
+    let mut push = queue(PUSH, Rule::LeastLoaded, &[ANN]);
+    (push.version, push.offer_timeout_ms) = (2, 700);
+    router.set_queue(push);
+    let ann = Desk::ready(&router, ANN).await;
+    let chat = open(&router, 1).await;
+    ann.until_presented(chat).await;
+    // Failing again and again it is put off for seconds.
+    for failures in 1..=6 {
+        router.crash_queue(PUSH);
+        until("it has failed", || async { (router.restarts() >= failures).then_some(()) }).await;
+        if failures < 6 {
+            until("it is back", || async { (router.count("queue") == 3).then_some(()) }).await;
+        }
+    }
+    until_asleep(&router).await;
+    until("the offer has lapsed", || async {
+        let log = log_of(&router, chat).await;
+        let lapsed = |event: &ChatEvent| {
+            matches!(event, ChatEvent::OfferEnded { how: OfferEnd::Lapsed, .. })
+        };
+        log.iter().any(|r| lapsed(&r.event)).then_some(())
+    })
+    .await;
+    assert_eq!(router.count("queue"), 2, "the queue came back too soon for this test");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_call_is_lost_to_a_chat_that_falls_asleep() {
+    /// Calls of each customer, and how many there are.
+    const CALLS: u64 = 300;
+    const CUSTOMERS: u128 = 8;
+    let router = drowsy(Duration::from_millis(1)).await;
+    let mut talks = JoinSet::new();
+    for who in 1..=CUSTOMERS {
+        let router = router.clone();
+        talks.spawn(async move {
+            let chat = open(&router, who).await;
+            let mut acknowledged = Vec::new();
+            for n in 0..CALLS {
+                let (by, id, text) = (as_customer(who), fresh(), format!("line {n}"));
+                // Straight to the router: it asks again by itself, never the client.
+                let (chat, answer) = router.send(by, chat, &id, &message(&text)).await.unwrap();
+                let (seq, from) = (answer.seq, by.party);
+                acknowledged.push(Acknowledged { chat, seq, from, id, text });
+                if n % 3 == 0 {
+                    tokio::time::sleep(Duration::from_micros(900 + 20 * (n % 20))).await;
+                }
+            }
+            check_log(chat, &log_of(&router, chat).await, &acknowledged);
+        });
+    }
+    talks.join_all().await;
+    until_asleep(&router).await;
+    assert_eq!((router.under_way(), router.restarts()), (0, 0));
+}

@@ -1,0 +1,230 @@
+//! A store around another one that breaks once, at the n-th call, or dies with its process.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use switchboard::domain::operator::OperatorRecord;
+use switchboard::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
+use switchboard::storage::{
+    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Moving, OpenChat, OpenChats,
+    OperatorRecords, Store, StoreError, Watermark, Watermarks,
+};
+use tokio::sync::Semaphore;
+
+/// What happens at the call that was chosen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Break {
+    /// The caller panics before the call.
+    PanicBefore,
+    /// The caller panics after the call took effect.
+    PanicAfter,
+    /// Refused, nothing happened.
+    Refused,
+    /// The outcome is not told; it took effect.
+    UnknownDone,
+    /// The outcome is not told; it took no effect.
+    UnknownNotDone,
+    /// It takes effect and is answered, late: for holding an actor where it is.
+    Late,
+}
+
+pub const BREAKS: [Break; 5] = [
+    Break::PanicBefore,
+    Break::PanicAfter,
+    Break::Refused,
+    Break::UnknownDone,
+    Break::UnknownNotDone,
+];
+
+/// The text of a panic that is meant.
+pub const PANIC: &str = "a store that panics";
+
+pub struct Breaking {
+    inner: Store,
+    calls: AtomicUsize,
+    at: usize,
+    how: Break,
+    only_appends: bool,
+    fired: AtomicBool,
+    /// Who waits here holds a call whose effect is there and whose answer is not.
+    pub hold: Option<Arc<Semaphore>>,
+    dead: AtomicBool,
+}
+
+impl Breaking {
+    /// Breaks at the `at`th call; never, when that is 0.
+    pub fn new(inner: Store, at: usize, how: Break) -> Self {
+        Self {
+            inner,
+            calls: AtomicUsize::new(0),
+            at,
+            how,
+            only_appends: false,
+            fired: AtomicBool::new(false),
+            hold: None,
+            dead: AtomicBool::new(false),
+        }
+    }
+
+    /// Breaks at the `at`th append, after `hold` lets it go on.
+    pub fn at_append(inner: Store, at: usize, how: Break, hold: Arc<Semaphore>) -> Self {
+        Self { only_appends: true, hold: Some(hold), ..Self::new(inner, at, how) }
+    }
+
+    pub fn store(self: &Arc<Self>) -> Store {
+        Store {
+            log: Arc::clone(self) as _,
+            open_chats: Arc::clone(self) as _,
+            conversations: Arc::clone(self) as _,
+            operators: Arc::clone(self) as _,
+            watermarks: Arc::clone(self) as _,
+            documents: Arc::clone(&self.inner.documents),
+            processes: Arc::clone(&self.inner.processes),
+        }
+    }
+
+    pub fn has_fired(&self) -> bool {
+        self.fired.load(Ordering::SeqCst)
+    }
+
+    /// The process is gone: nothing that it has under way ever takes effect or comes back.
+    pub fn die(&self) {
+        self.dead.store(true, Ordering::SeqCst);
+    }
+
+    async fn around<T, E>(
+        &self,
+        append: bool,
+        refused: fn(String) -> E,
+        unknown: fn(String) -> E,
+        call: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, E> {
+        if self.dead.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
+        }
+        let counted = append || !self.only_appends;
+        let nth = if counted { self.calls.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
+        if nth != self.at || self.at == 0 {
+            return call.await;
+        }
+        let reason = "a test says so".to_owned();
+        let done = match self.how {
+            Break::PanicAfter | Break::UnknownDone | Break::Late => Some(call.await),
+            Break::PanicBefore | Break::Refused | Break::UnknownNotDone => None,
+        };
+        self.fired.store(true, Ordering::SeqCst);
+        if let Some(hold) = &self.hold {
+            hold.acquire().await.unwrap().forget();
+        }
+        match self.how {
+            Break::PanicBefore | Break::PanicAfter => panic!("{PANIC}"),
+            Break::Refused => Err(refused(reason)),
+            Break::Late => done.unwrap_or_else(|| Err(unknown(reason))),
+            Break::UnknownDone | Break::UnknownNotDone => {
+                drop(done);
+                Err(unknown(reason))
+            }
+        }
+    }
+
+    async fn small<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let unavailable = |reason| StoreError::Unavailable { reason };
+        self.around(false, unavailable, unavailable, call).await
+    }
+}
+
+#[async_trait]
+impl ChatLog for Breaking {
+    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
+        self.small(self.inner.log.claim(chat)).await
+    }
+
+    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
+        let refused = |reason| AppendError::Unavailable { reason };
+        let unknown = |reason| AppendError::Unknown { reason };
+        self.around(true, refused, unknown, self.inner.log.append(claim, events)).await
+    }
+
+    async fn read(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.small(self.inner.log.read(chat, from, limit)).await
+    }
+}
+
+#[async_trait]
+impl OpenChats for Breaking {
+    async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
+        self.small(self.inner.open_chats.put(row)).await
+    }
+
+    async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
+        self.small(self.inner.open_chats.mark(chat, moving)).await
+    }
+
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.small(self.inner.open_chats.remove(chat)).await
+    }
+
+    async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
+        self.inner.open_chats.scan(after, limit).await
+    }
+}
+
+#[async_trait]
+impl Conversations for Breaking {
+    async fn claim_open(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        command: &CommandId,
+        chat: ChatId,
+        after: Option<ChatId>,
+    ) -> Result<ClaimOpen, StoreError> {
+        let claim = self.inner.conversations.claim_open(channel, customer, command, chat, after);
+        self.small(claim).await
+    }
+
+    async fn latest(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Option<ChatId>, StoreError> {
+        self.small(self.inner.conversations.latest(channel, customer)).await
+    }
+}
+
+#[async_trait]
+impl OperatorRecords for Breaking {
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
+        self.small(self.inner.operators.load(operator)).await
+    }
+
+    async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
+        self.small(self.inner.operators.save(operator, record)).await
+    }
+}
+
+#[async_trait]
+impl Watermarks for Breaking {
+    async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
+        self.small(self.inner.watermarks.load(chat)).await
+    }
+
+    async fn raise(
+        &self,
+        chat: ChatId,
+        marks: BTreeMap<Party, Watermark>,
+    ) -> Result<(), StoreError> {
+        self.small(self.inner.watermarks.raise(chat, marks)).await
+    }
+}
