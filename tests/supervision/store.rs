@@ -201,6 +201,10 @@ impl Conversations for Breaking {
     ) -> Result<Option<ChatId>, StoreError> {
         self.small(self.inner.conversations.latest(channel, customer)).await
     }
+
+    async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.small(self.inner.conversations.any(channel)).await
+    }
 }
 
 #[async_trait]
