@@ -1,6 +1,7 @@
 //! The stores under test, each with a way to start again on what it has stored.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
@@ -51,10 +52,26 @@ impl Rig {
         Self { _mount: mount(folder.path(), &disk), options, disk, folder }
     }
 
+    /// Opens the store. A folder of ours that is in use still is waited for: a test that starts a
+    /// program at this moment holds every lock of this process until the program has begun.
     pub fn open(&self) -> Result<Arc<SqliteStore>, OpenError> {
-        SqliteStore::open(&self.options).map(Arc::new)
+        let until = Instant::now() + FREE_WITHIN;
+        loop {
+            match SqliteStore::open(&self.options) {
+                Err(OpenError::InUse { holder, .. })
+                    if holder.contains(&std::process::id().to_string())
+                        && Instant::now() < until =>
+                {
+                    std::thread::yield_now();
+                }
+                opened => return opened.map(Arc::new),
+            }
+        }
     }
 }
+
+/// How long a folder of this process may take to be free.
+const FREE_WITHIN: Duration = Duration::from_secs(5);
 
 impl Subject {
     pub fn new(kind: Kind) -> Self {

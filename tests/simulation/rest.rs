@@ -65,7 +65,7 @@ impl World {
 
     /// Whether nothing has happened to the chat for long enough that everybody has heard of it.
     fn settled(&self, fold: &Chat) -> bool {
-        fold.at().is_none_or(|at| self.now > at.moved_at.0 + 500)
+        self.now > fold.last_at().0 + 500
     }
 
     fn chat_at_rest(&mut self, fold: &Chat) {
