@@ -25,7 +25,10 @@ impl Drop for Process {
 }
 
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_switchboard"));
+    // Where a file may not grow, writing fails, as on a full disk, rather than killing.
+    let mut command = Command::new("/bin/sh");
+    let run = "trap '' XFSZ; exec \"$0\" \"$@\"";
+    command.args(["-c", run, env!("CARGO_BIN_EXE_switchboard")]);
     command.env_clear().stderr(Stdio::piped()).stdout(Stdio::piped());
     command
 }
