@@ -1,0 +1,11 @@
+//! The load test of Switchboard: recorded or made-up traffic, and a ledger that verifies a run.
+//!
+//! Read in this order: [`trace`] and [`dialog`] (what is replayed), [`patience`] (how long people
+//! wait), [`plan`] (who does what, when), [`predict`] (what an ideal router would make of it),
+//! [`verify`] (what must hold), [`stats`] and [`report`] (what came of it). All of it is pure: no
+//! socket, no clock, no chance but a seed's.
+
+pub mod dialog;
+pub mod draw;
+pub mod patience;
+pub mod trace;

@@ -1,0 +1,4 @@
+//! Erlang's formulas against values worked out by hand.
+
+#[path = "simulation/erlang.rs"]
+mod erlang;
