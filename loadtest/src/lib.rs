@@ -5,6 +5,7 @@
 //! [`verify`] (what must hold), [`stats`] and [`report`] (what came of it). All of it is pure: no
 //! socket, no clock, no chance but a seed's.
 
+pub mod day;
 pub mod dialog;
 pub mod draw;
 pub mod patience;

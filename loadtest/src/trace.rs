@@ -10,6 +10,8 @@ use std::fmt;
 
 use switchboard::domain::Priority;
 
+use crate::day::{Day, number};
+
 /// The header that a trace begins with.
 pub const HEADER: &str = "vru+line\tcall_id\tcustomer_id\tpriority\ttype\tdate\tvru_entry\tvru_exit\t\
 vru_time\tq_start\tq_exit\tq_time\toutcome\tser_start\tser_exit\tser_time\tserver";
@@ -29,61 +31,6 @@ const NAME_MAX_BYTES: usize = 64;
 /// By how much a service may seem to begin before the wait ended, s. The centre has two clocks and
 /// cuts both to whole seconds: most served rows show 1 or 2 s, and hardly any shows 3.
 pub const CLOCK_SKEW_S: u32 = 2;
-
-/// A calendar day, without a time zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Day {
-    year: u16,
-    month: u8,
-    day: u8,
-}
-
-impl Day {
-    /// Reads `YYYY-MM-DD`. None when it is no day of the calendar.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut parts = text.split('-');
-        let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-        if parts.next().is_some() || (year.len(), month.len(), day.len()) != (4, 2, 2) {
-            return None;
-        }
-        Self::new(number(year)?, number(month)?, number(day)?)
-    }
-
-    /// Reads the trace's `YYMMDD`; 70 to 99 are of the twentieth century.
-    fn parse_short(text: &str) -> Option<Self> {
-        if text.len() != 6 {
-            return None;
-        }
-        let digits: u32 = number(text)?;
-        let (short, month, day) = (digits / 10_000, digits / 100 % 100, digits % 100);
-        let century = if short >= 70 { 1900 } else { 2000 };
-        Self::new(
-            u16::try_from(century + short).ok()?,
-            u8::try_from(month).ok()?,
-            u8::try_from(day).ok()?,
-        )
-    }
-
-    fn new(year: u16, month: u8, day: u8) -> Option<Self> {
-        let leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
-        let days = match month {
-            1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-            4 | 6 | 9 | 11 => 30,
-            2 if leap => 29,
-            2 => 28,
-            _ => return None,
-        };
-        (1..=days)
-            .contains(&day)
-            .then_some(Self { year, month, day })
-    }
-}
-
-impl fmt::Display for Day {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04}-{:02}-{:02}", self.year, self.month, self.day)
-    }
-}
 
 /// A usable contact. Times are seconds since the day's midnight; they may exceed [`DAY_S`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -445,14 +392,6 @@ impl<'a> Cells<'a> {
 fn early(time_s: u32, reference_s: u32) -> u32 {
     let behind = (reference_s % DAY_S + DAY_S - time_s % DAY_S) % DAY_S;
     if behind < DAY_S / 2 { behind } else { 0 }
-}
-
-/// Digits only (a leading minus where the type has one): no plus sign, no white space.
-fn number<T: std::str::FromStr>(text: &str) -> Option<T> {
-    if text.starts_with('+') {
-        return None;
-    }
-    text.parse().ok()
 }
 
 #[cfg(test)]

@@ -191,24 +191,3 @@ fn a_broken_file_is_refused() {
     let short = TraceError::Columns { line: 2, got: 2 };
     assert_eq!(parse(&format!("{HEADER}\na\tb\n"), day), Err(short));
 }
-
-#[test]
-fn days_are_days_of_the_calendar() {
-    assert_eq!(Day::parse("2001-03-05"), Day::parse_short("010305"));
-    assert_eq!(
-        Day::parse_short("990210").unwrap().to_string(),
-        "1999-02-10"
-    );
-    assert!(Day::parse("2000-02-29").is_some());
-    for wrong in [
-        "1900-02-29",
-        "2001-2-05",
-        "2001-13-01",
-        "2001-00-10",
-        "2001-04-31",
-        "today",
-        "",
-    ] {
-        assert_eq!(Day::parse(wrong), None, "{wrong}");
-    }
-}
