@@ -8,5 +8,10 @@
 pub mod day;
 pub mod dialog;
 pub mod draw;
+pub mod pace;
 pub mod patience;
+pub mod plan;
+pub mod predict;
+pub mod stats;
+pub mod synthetic;
 pub mod trace;
