@@ -12,6 +12,7 @@ pub mod pace;
 pub mod patience;
 pub mod plan;
 pub mod predict;
+pub mod report;
 pub mod stats;
 pub mod synthetic;
 pub mod trace;
