@@ -16,3 +16,4 @@ pub mod report;
 pub mod stats;
 pub mod synthetic;
 pub mod trace;
+pub mod verify;
