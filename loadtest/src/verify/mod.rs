@@ -2,7 +2,7 @@
 //!
 //! Owns what must hold of a router: every acknowledged message is seen exactly once by both sides
 //! and in one order ([`messages`]); a chat never has two owners ([`owners`]); nobody holds more
-//! than its capacity ([`holds`]); no chat waits beside a free eligible operator ([`line`]); no chat
+//! than its capacity ([`holds`]); no chat waits beside a free eligible operator ([`mod@line`]); no chat
 //! is stuck. A pure value: observations go in, violations come out, each with all that is needed to
 //! understand it.
 //!
