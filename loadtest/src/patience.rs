@@ -127,6 +127,13 @@ mod tests {
     }
 
     #[test]
+    fn each_leaving_has_its_share_of_the_draws() {
+        let estimate = Patience::estimate(vec![left(1), left(2)]);
+        assert_eq!(estimate.quantile(0.499), Some(1));
+        assert_eq!(estimate.quantile(0.5), Some(2));
+    }
+
+    #[test]
     fn nobody_left_means_endless_patience() {
         let mut draw = Draw::new(1, Purpose::Patience, 0);
         assert_eq!(Patience::estimate(vec![]).draw(&mut draw), None);

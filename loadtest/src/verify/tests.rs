@@ -419,6 +419,54 @@ fn a_senders_messages_in_another_order() {
 }
 
 #[test]
+fn a_later_message_before_an_earlier_one() {
+    let run = [
+        sent(THE_CUSTOMER, "a"),
+        sent(THE_CUSTOMER, "b"),
+        acknowledged(THE_CUSTOMER, "a", 9),
+        acknowledged(THE_CUSTOMER, "b", 4),
+    ];
+    let violations = found_at_once(&run);
+    assert!(
+        matches!(
+            violations[..],
+            [Violation::Reordered {
+                earlier_seq: 9,
+                later_seq: 4,
+                ..
+            }]
+        ),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn one_position_acknowledged_for_two_messages() {
+    let ann = Party::User(ANN);
+    let both_sent = [
+        sent(THE_CUSTOMER, "a"),
+        sent(ann, "b"),
+        acknowledged(ann, "b", 3),
+    ];
+    for second in [
+        acknowledged(THE_CUSTOMER, "a", 3),
+        seen(ann, 3, THE_CUSTOMER, "a"),
+    ] {
+        let taken = Violation::SeqTaken {
+            chat: CHAT,
+            from: THE_CUSTOMER,
+            id: id("a"),
+            seq: 3,
+            other: (ann, id("b")),
+        };
+        assert_eq!(
+            found_at_once(&[both_sent.as_slice(), &[second]].concat()),
+            [taken]
+        );
+    }
+}
+
+#[test]
 fn a_history_without_doubled_or_disordered() {
     let all = all_messages();
     let of = |messages: &[(Seq, Message)]| {
@@ -481,9 +529,9 @@ fn two_owners_at_a_time() {
         found_at_once(&instead(&lost(ANN, 8), lost(ANN, 9)))[0],
         both(Some(9))
     );
-    let same = found_at_once(&with(&gained(ANN, 5), gained(BEN, 5)));
+    let same = found_at_once(&[gained(ANN, 5), gained(BEN, 5)]);
     assert!(
-        matches!(same[..], [Violation::TwoOwners { second_from: 5, .. }, ..]),
+        matches!(same[..], [Violation::TwoOwners { second_from: 5, .. }]),
         "{same:?}"
     );
 }
@@ -540,6 +588,38 @@ fn more_than_the_capacity() {
 }
 
 #[test]
+fn an_offer_that_becomes_an_assignment_is_held_from_the_offer_on() {
+    let between = [
+        operator(ANN, 0, &[]),
+        held(ANN, CHAT, 9_400),
+        held(ANN, OTHER_CHAT, 9_450),
+        released(ANN, OTHER_CHAT, 9_480),
+        held(ANN, CHAT, 9_500),
+    ];
+    let violations = found(&between);
+    assert!(
+        matches!(
+            violations[..],
+            [Violation::AboveCapacity { at_ms: 9_450, .. }]
+        ),
+        "{violations:?}"
+    );
+}
+
+#[test]
+fn a_slot_taken_for_no_time_is_none() {
+    let passing = [
+        held(ANN, CHAT, 9_600),
+        released(ANN, CHAT, 9_600),
+        held(ANN, OTHER_CHAT, 9_600),
+    ];
+    assert_eq!(
+        found(&[&[operator(ANN, 0, &[])], passing.as_slice()].concat()),
+        []
+    );
+}
+
+#[test]
 fn a_chat_that_never_ended() {
     let stuck = found(&without(&Observation::Ended { chat: CHAT }));
     assert_eq!(stuck, [Violation::Stuck { chat: CHAT }]);
@@ -577,6 +657,24 @@ fn a_wait_beside_a_free_operator() {
         told(&beside(&[tick(1_600), tick(1_900), wait_over(2_000)])),
         [(1_000, 600)]
     );
+}
+
+#[test]
+fn an_excuse_that_comes_too_late() {
+    assert_eq!(told(&beside(&[excluded(1_700, None)])), [(1_000, 700)]);
+    let down = Observation::Down { at_ms: 1_700 };
+    assert_eq!(told(&beside(&[down])), [(1_000, 700)]);
+    assert_eq!(told(&beside(&[operator(ANN, 1_700, &[])])), [(1_000, 700)]);
+}
+
+#[test]
+fn each_stretch_is_told() {
+    let twice = [
+        free_over(ANN, 1_600),
+        free_began(ANN, 2_000),
+        free_over(ANN, 2_700),
+    ];
+    assert_eq!(told(&beside(&twice)), [(1_000, 600), (2_000, 700)]);
 }
 
 #[test]
