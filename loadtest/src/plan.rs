@@ -1,7 +1,7 @@
 //! Who comes, who works and what they say: everything of a run that is settled before it begins.
 //!
-//! A plan is a pure function of trace, dialogues, hours, staff and seed. How the words of the task
-//! were read:
+//! A plan is a pure function of trace, dialogues, hours, staff and seed. How the wording of
+//! the requirement was read:
 //!
 //! - *A queue a type of call*: each type that a customer asks for in the hours, or that an operator
 //!   of the hours serves; the queue bears its name.

@@ -25,6 +25,8 @@ pub struct Prediction {
     pub figures: Figures,
     /// Of each customer, in the plan's order, what became of it and how long it was in line, ms.
     pub fates: Vec<(Fate, u64)>,
+    /// Of each operator, in the plan's order, whom it served, in that order.
+    pub served: Vec<Vec<usize>>,
 }
 
 /// Plays the plan to its end. Who is left in a line that nobody will ever serve is
@@ -73,6 +75,7 @@ struct World<'a> {
     /// Of each queue, who waits: rank and place in the plan.
     lines: Vec<BTreeSet<(i128, usize)>>,
     fates: Vec<Option<(Fate, u64)>>,
+    served: Vec<Vec<usize>>,
     figures: Figures,
 }
 
@@ -85,6 +88,7 @@ impl<'a> World<'a> {
             desks: vec![Desk::default(); plan.operators.len()],
             lines: vec![BTreeSet::new(); plan.queues.len()],
             fates: vec![None; plan.customers.len()],
+            served: vec![Vec::new(); plan.operators.len()],
             figures: Figures::default(),
         };
         for (operator, who) in plan.operators.iter().enumerate() {
@@ -192,6 +196,7 @@ impl<'a> World<'a> {
     fn serve(&mut self, operator: usize, customer: usize) {
         let ends_ms = self.now_ms + self.plan.customers[customer].service_ms;
         self.desks[operator].serving = true;
+        self.served[operator].push(customer);
         self.figures.busy_ms += self.within(ends_ms) - self.within(self.now_ms);
         self.later(ends_ms, What::ServiceEnds { operator });
         self.meets(customer, Fate::Served);
@@ -234,6 +239,7 @@ impl<'a> World<'a> {
         Prediction {
             figures: self.figures,
             fates,
+            served: self.served,
         }
     }
 }

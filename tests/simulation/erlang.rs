@@ -193,7 +193,7 @@ mod tests {
     #[test]
     fn agrees_with_the_published_comparison() {
         // O. Garnett, A. Mandelbaum, M. Reiman, "Designing a call center with impatient
-        // customers" (2002): 48 calls a minute, service 1 min, 50 agents, patience 2 min.
+        // customers" (2002): 48 calls a minute, service 1 min, 50 servers, patience 2 min.
         // Printed there: wait 20.8 s without and 3.7 s with abandonment, 3.1 % leave,
         // utilisation 96 % and 93 %.
         let centre = traffic(48.0, 1.0, 50);
