@@ -81,7 +81,7 @@ mod tests {
 
     #[test]
     fn is_splitmix64() {
-        // The first outputs for the state 1234567, as published with the reference code.
+        // The first outputs of the reference code for the state 1234567.
         let mut draw = Draw { state: 1_234_567 };
         assert_eq!(draw.bits(), 6_457_827_717_110_365_317);
         assert_eq!(draw.bits(), 3_203_168_211_198_807_973);
