@@ -1,8 +1,18 @@
 //! Switchboard: an actor-based, real-time chat router.
 //!
 //! Read in this order: [`domain`] (the words), [`routing`] (the rules, pure), [`machine`] (what
-//! decides, pure), [`storage`] (the ports and their adapters).
+//! decides, pure), [`storage`] (the ports and their adapters), [`actors`] (machines brought to
+//! life, and the one handle to them), [`protocol`] (the wire), [`access`] and [`catalog`] (who may
+//! do what, and what is configured), [`edge`] (sockets and REST).
 //! `ARCHITECTURE.md` shows how they stand on each other.
 
+pub mod access;
+pub mod actors;
+pub mod catalog;
+pub mod config;
 pub mod domain;
+pub mod edge;
+pub mod machine;
+pub mod protocol;
+pub mod routing;
 pub mod storage;

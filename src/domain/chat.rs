@@ -20,11 +20,7 @@ pub struct Priority(u8);
 impl Priority {
     /// Errors when above [`PRIORITY_MAX`].
     pub fn new(points: u8) -> Result<Self, BadPriority> {
-        if points <= PRIORITY_MAX {
-            Ok(Self(points))
-        } else {
-            Err(BadPriority { points })
-        }
+        if points <= PRIORITY_MAX { Ok(Self(points)) } else { Err(BadPriority { points }) }
     }
 
     /// The points.
@@ -130,14 +126,8 @@ impl Place {
             Self::Offered(_) => ChatState::Offered,
             Self::Assigned { begun: false, .. } => ChatState::New,
             Self::Assigned { begun: true, .. } => ChatState::InProgress,
-            Self::Ended {
-                outcome: Outcome::Completed,
-                ..
-            } => ChatState::Completed,
-            Self::Ended {
-                outcome: Outcome::Missed,
-                ..
-            } => ChatState::Missed,
+            Self::Ended { outcome: Outcome::Completed, .. } => ChatState::Completed,
+            Self::Ended { outcome: Outcome::Missed, .. } => ChatState::Missed,
         }
     }
 

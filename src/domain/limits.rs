@@ -63,6 +63,18 @@ pub const REPEAT_MS: (u64, u64) = (100, 2_000);
 /// the chat stands behind it should the queue be down.
 pub const OFFER_BACKSTOP_MS: u64 = 500;
 
+/// How much later than its end an operator asks what became of an offer that it still holds, ms:
+/// after the chat's own backstop.
+pub const OFFER_ASK_MS: u64 = 1_000;
+
+/// Most calls that wait for one and the same answer; a client has at most 64 unanswered, and one
+/// that asks again has given up its former call.
+pub const CALLS_HELD_MAX: usize = 64;
+
+/// How long an operator remembers the placement of a chat that it no longer holds, ms: a late word
+/// of before is known by it. Longer than any repeat takes.
+pub const GONE_REMEMBERED_MS: u64 = 10_000;
+
 /// Most `to_all` offers of one queue at a time: more than a screen shows helps nobody (§3.3).
 pub const TO_ALL_OFFERS_MAX: usize = 20;
 

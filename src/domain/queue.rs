@@ -72,14 +72,10 @@ impl Queue {
             return Err(BadQueue::NoName);
         }
         if !(least..=most).contains(&self.offer_timeout_ms) {
-            return Err(BadQueue::OfferTimeout {
-                got: self.offer_timeout_ms,
-            });
+            return Err(BadQueue::OfferTimeout { got: self.offer_timeout_ms });
         }
         if self.members.len() > QUEUE_MEMBERS_MAX {
-            return Err(BadQueue::TooManyMembers {
-                got: self.members.len(),
-            });
+            return Err(BadQueue::TooManyMembers { got: self.members.len() });
         }
         if self.per_operator_limit == Some(0) {
             return Err(BadQueue::NoCapacity);

@@ -68,10 +68,7 @@ mod tests {
         let full = "é ".repeat(TEXT_MAX_VISIBLE);
         assert!(MessageText::new(&full).is_ok());
         let over = format!("{full}x");
-        assert_eq!(
-            MessageText::new(&over),
-            Err(BadText::TooLong { visible: 2_001 })
-        );
+        assert_eq!(MessageText::new(&over), Err(BadText::TooLong { visible: 2_001 }));
     }
 
     #[test]
@@ -80,9 +77,7 @@ mod tests {
         let spaces = format!("a{}", " ".repeat(TEXT_MAX_BYTES));
         assert_eq!(
             MessageText::new(&spaces),
-            Err(BadText::TooManyBytes {
-                bytes: TEXT_MAX_BYTES + 1
-            })
+            Err(BadText::TooManyBytes { bytes: TEXT_MAX_BYTES + 1 })
         );
     }
 

@@ -3,8 +3,16 @@
 //!
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
+//!
+//! Reading order: the ports below; [`memory`], the shortest adapter and the model of the others;
+//! [`record`], the bytes; [`sqlite`], the embedded store.
+
+pub mod memory;
+pub mod record;
+pub mod sqlite;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 
@@ -13,6 +21,49 @@ use crate::domain::{
     ChannelId, ChatId, CommandId, CustomerId, Party, Place, Placement, Priority, QueueId, Recorded,
     Seq, Timestamp, UserId,
 };
+
+/// One store, as its ports. Which adapter stands behind them only the outermost layer knows.
+#[derive(Clone)]
+pub struct Store {
+    /// The logs of the chats.
+    pub log: Arc<dyn ChatLog>,
+    /// The index of open chats.
+    pub open_chats: Arc<dyn OpenChats>,
+    /// Which chat a customer is in.
+    pub conversations: Arc<dyn Conversations>,
+    /// The small records of operators.
+    pub operators: Arc<dyn OperatorRecords>,
+    /// How far participants have come.
+    pub watermarks: Arc<dyn Watermarks>,
+    /// Versioned documents.
+    pub documents: Arc<dyn Documents>,
+    /// The numbering of processes.
+    pub processes: Arc<dyn Processes>,
+}
+
+impl Store {
+    /// All ports of an adapter that implements every one of them.
+    pub fn of<A>(adapter: Arc<A>) -> Self
+    where
+        A: ChatLog
+            + OpenChats
+            + Conversations
+            + OperatorRecords
+            + Watermarks
+            + Documents
+            + Processes,
+    {
+        Self {
+            log: Arc::clone(&adapter) as _,
+            open_chats: Arc::clone(&adapter) as _,
+            conversations: Arc::clone(&adapter) as _,
+            operators: Arc::clone(&adapter) as _,
+            watermarks: Arc::clone(&adapter) as _,
+            documents: Arc::clone(&adapter) as _,
+            processes: adapter,
+        }
+    }
+}
 
 /// The right to append to one chat's log, until a later claim takes it away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,8 +217,8 @@ pub enum ClaimOpen {
 #[async_trait]
 pub trait Conversations: Send + Sync + 'static {
     /// A compare-and-set: makes `chat` the customer's chat on the channel if the present one is
-    /// `after` (none: if there never was one). A repeat of a command that once claimed gets the
-    /// chat of that time, whatever came after.
+    /// `after`, or if there never was one. A repeat of a command that once claimed gets the chat of
+    /// that time as an existing one, whatever came after.
     async fn claim_open(
         &self,
         channel: ChannelId,

@@ -1,0 +1,310 @@
+//! Who is there: logging in, tokens in and out, and whether somebody still is who they were.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use super::limits::{KEY_BYTES, SALT_BYTES};
+use super::password::Passwords;
+use super::principal::{AccessError, Invalid, Principal, TokenLives, Tokens, Who};
+use super::revoked::Revoked;
+use super::session::{Session, Sessions, Turned};
+use super::throttle::Guesses;
+use super::token::{Claims, TokenKey};
+use crate::catalog::limits::LOGIN_MAX_BYTES;
+use crate::catalog::{Catalog, PasswordHash, User};
+use crate::domain::{ChannelId, Timestamp, UserId};
+use crate::storage::{Documents, StoreError};
+
+/// The kind and id of the document that holds the key; the body is the key.
+const KEY_DOCUMENT: (&str, &str) = ("token_key", "1");
+
+/// Where randomness comes from; the outermost layer gives the operating system's.
+pub trait Entropy: Send + Sync + 'static {
+    /// Fills `bytes` with what nobody can guess. Errors when there is no such source.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy>;
+}
+
+/// The system gives no randomness.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the system gives no randomness")]
+pub struct NoEntropy;
+
+/// The gate. Asking is quick and never waits; changing waits for the store.
+pub struct Access {
+    pub(super) catalog: Arc<Catalog>,
+    entropy: Arc<dyn Entropy>,
+    passwords: Passwords,
+    pub(super) lives: TokenLives,
+    key: TokenKey,
+    guesses: Mutex<Guesses>,
+    sessions: Sessions,
+    pub(super) revoked: Revoked,
+    changed: watch::Sender<u64>,
+}
+
+impl Access {
+    /// Reads the key (makes it the first time), the sessions and the revocations.
+    pub async fn load(
+        catalog: Arc<Catalog>,
+        documents: Arc<dyn Documents>,
+        entropy: Arc<dyn Entropy>,
+        passwords: Passwords,
+        lives: TokenLives,
+    ) -> Result<Self, AccessError> {
+        Ok(Self {
+            key: load_key(&*documents, &*entropy).await?,
+            sessions: Sessions::load(Arc::clone(&documents)).await?,
+            revoked: Revoked::load(documents).await?,
+            catalog,
+            entropy,
+            passwords,
+            lives,
+            guesses: Mutex::default(),
+            changed: watch::Sender::new(0),
+        })
+    }
+
+    /// Wakes whenever tokens may have been revoked here. Whoever keeps a socket open watches this
+    /// and [`Catalog::changes`], and asks [`still`](Self::still).
+    pub fn revocations(&self) -> watch::Receiver<u64> {
+        self.changed.subscribe()
+    }
+
+    /// Begins a session. `address` is that of the client, for throttling.
+    pub async fn log_in(
+        &self,
+        login: &str,
+        password: String,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Tokens, AccessError> {
+        let user = self.prove(login, password, address, now).await?;
+        let id = uuid::Builder::from_random_bytes(self.random()?).into_uuid();
+        let until = now.plus_ms(self.lives.refresh_ms);
+        let sessions = &self.sessions;
+        let session = sessions.begin(id, user.id, user.epoch, now, until).await?;
+        self.tokens(id, session, now)
+    }
+
+    /// The user whose login and password these are. Counts as a guess.
+    pub async fn prove(
+        &self,
+        login: &str,
+        password: String,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Arc<User>, AccessError> {
+        let mut login = login.to_lowercase();
+        login.truncate(login.floor_char_boundary(LOGIN_MAX_BYTES + 1));
+        self.guesses().take(&login, address, now)?;
+        let user = self.catalog.snapshot().user_by_login(&login).cloned();
+        let user = user.filter(|user| user.active);
+        let kept = user.as_ref().and_then(|user| user.password.clone());
+        let right = self.passwords.verify(password, kept).await?;
+        let user = user.filter(|_| right).ok_or(AccessError::Credentials)?;
+        self.guesses().right(&login);
+        Ok(user)
+    }
+
+    /// The next tokens of a session. A refresh token works once; its second use ends the session,
+    /// for one of the two who have it stole it.
+    pub async fn refresh(&self, token: &str, now: Timestamp) -> Result<Tokens, AccessError> {
+        let claims = self.key.open(token).map_err(|_| Invalid::Token)?;
+        let Claims::Refresh {
+            user,
+            session: id,
+            n,
+            until,
+        } = claims
+        else {
+            return Err(Invalid::Token.into());
+        };
+        if until <= now.0 {
+            return Err(Invalid::Expired.into());
+        }
+        self.check_session(id, UserId(user))?;
+        let until = now.plus_ms(self.lives.refresh_ms);
+        match self.sessions.turn(id, n, now, until).await {
+            Ok(Turned::Next(session)) => self.tokens(id, session, now),
+            Ok(Turned::Reused) => {
+                self.tell();
+                Err(Invalid::Revoked.into())
+            }
+            Ok(Turned::Gone) => Err(Invalid::Revoked.into()),
+            Err(error) => {
+                self.tell();
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Ends the session of an access token, durably. Its sockets are told by
+    /// [`revocations`](Self::revocations).
+    pub async fn log_out(&self, principal: &Principal) -> Result<(), AccessError> {
+        let Claims::Access { session, .. } = principal.claims else {
+            return Err(Invalid::Token.into());
+        };
+        let ended = self.sessions.end(session).await;
+        self.tell();
+        Ok(ended?)
+    }
+
+    /// Who holds the token. Refresh tokens are refused: they are for [`refresh`](Self::refresh).
+    pub fn authenticate(&self, token: &str, now: Timestamp) -> Result<Principal, Invalid> {
+        let claims = self.key.open(token).map_err(|_| Invalid::Token)?;
+        let (who, until) = self.check(&claims, now)?;
+        Ok(Principal { who, until, claims })
+    }
+
+    /// Whether somebody who was let in still is who they were.
+    pub fn still(&self, principal: &Principal, now: Timestamp) -> Result<(), Invalid> {
+        self.check(&principal.claims, now).map(drop)
+    }
+
+    /// The hash of a new password, to be put into a user.
+    pub async fn new_password(&self, password: String) -> Result<PasswordHash, AccessError> {
+        let mut salt = [0; SALT_BYTES];
+        self.entropy.fill(&mut salt).map_err(making)?;
+        Ok(self.passwords.hash(password, salt).await?)
+    }
+
+    /// Removes what is over from the store; to be called now and then, each time a page's worth.
+    pub async fn prune(&self, now: Timestamp) -> Result<(), AccessError> {
+        let snapshot = self.catalog.snapshot();
+        let over = |session: &Session| {
+            let user = snapshot.user(session.user);
+            let same = user.is_some_and(|user| user.active && user.epoch == session.epoch);
+            !same || session.until <= now
+        };
+        self.sessions.prune(over).await?;
+        Ok(self.revoked.prune(now).await?)
+    }
+
+    fn check(&self, claims: &Claims, now: Timestamp) -> Result<(Who, Option<Timestamp>), Invalid> {
+        match claims {
+            Claims::Access {
+                user,
+                session,
+                until,
+            } => {
+                // Revoked before expired: who is logged out should not try to renew.
+                let user = self.check_session(*session, UserId(*user))?;
+                let until = alive(*until, now)?;
+                let (id, role) = (user.id, user.role);
+                Ok((Who::User { id, role }, Some(until)))
+            }
+            Claims::Visitor { until, .. } => {
+                let who = self.check_visitor(claims)?;
+                Ok((who, Some(alive(*until, now)?)))
+            }
+            Claims::Site { channel, n } => {
+                let channel = ChannelId(*channel);
+                let snapshot = self.catalog.snapshot();
+                let found = snapshot.channel(channel).ok_or(Invalid::Revoked)?;
+                if found.site_key != *n || !found.active {
+                    return Err(Invalid::Revoked);
+                }
+                Ok((Who::Site { channel }, None))
+            }
+            Claims::Refresh { .. } => Err(Invalid::Token),
+        }
+    }
+
+    fn check_session(&self, session: Uuid, user: UserId) -> Result<Arc<User>, Invalid> {
+        let session = self.sessions.get(session).ok_or(Invalid::Revoked)?;
+        let snapshot = self.catalog.snapshot();
+        let found = snapshot.user(user).ok_or(Invalid::Revoked)?;
+        if session.user == user && found.active && found.epoch == session.epoch {
+            Ok(Arc::clone(found))
+        } else {
+            Err(Invalid::Revoked)
+        }
+    }
+
+    fn tokens(&self, id: Uuid, session: Session, now: Timestamp) -> Result<Tokens, AccessError> {
+        let access_until = now.plus_ms(self.lives.access_ms).min(session.until);
+        let user = session.user;
+        let access = self.sign(&Claims::Access {
+            user: user.0,
+            session: id,
+            until: access_until.0,
+        })?;
+        let refresh = self.sign(&Claims::Refresh {
+            user: user.0,
+            session: id,
+            n: session.n,
+            until: session.until.0,
+        })?;
+        Ok(Tokens {
+            user,
+            access,
+            access_until,
+            refresh,
+            refresh_until: session.until,
+        })
+    }
+
+    pub(super) fn sign(&self, claims: &Claims) -> Result<String, AccessError> {
+        self.key.sign(claims).map_err(making)
+    }
+
+    pub(super) fn random(&self) -> Result<[u8; 16], AccessError> {
+        let mut bytes = [0; 16];
+        self.entropy.fill(&mut bytes).map_err(making)?;
+        Ok(bytes)
+    }
+
+    fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
+        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn tell(&self) {
+        self.changed.send_modify(|revision| *revision += 1);
+    }
+}
+
+fn alive(until: u64, now: Timestamp) -> Result<Timestamp, Invalid> {
+    if now.0 < until {
+        Ok(Timestamp(until))
+    } else {
+        Err(Invalid::Expired)
+    }
+}
+
+fn making(error: impl std::fmt::Display) -> AccessError {
+    AccessError::Making {
+        reason: error.to_string(),
+    }
+}
+
+/// The key of this installation. Of two processes that make one at a time, one wins, and the
+/// other reads it.
+async fn load_key(
+    documents: &dyn Documents,
+    entropy: &dyn Entropy,
+) -> Result<TokenKey, AccessError> {
+    let (kind, id) = KEY_DOCUMENT;
+    if let Some(document) = documents.get(kind, id).await? {
+        return read_key(&document.body);
+    }
+    let mut secret = [0; KEY_BYTES];
+    entropy.fill(&mut secret).map_err(making)?;
+    match documents.put(kind, id, 0, secret.to_vec()).await {
+        Ok(_) => Ok(TokenKey::new(id, &secret)),
+        Err(StoreError::VersionConflict { .. }) => match documents.get(kind, id).await? {
+            Some(document) => read_key(&document.body),
+            None => Err(making("the key is gone")),
+        },
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn read_key(body: &[u8]) -> Result<TokenKey, AccessError> {
+    let secret: &[u8; KEY_BYTES] = body.try_into().map_err(|_| StoreError::Damaged {
+        reason: format!("the token key has {} bytes, not {KEY_BYTES}", body.len()),
+    })?;
+    Ok(TokenKey::new(KEY_DOCUMENT.1, secret))
+}

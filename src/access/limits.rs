@@ -1,0 +1,73 @@
+//! The bounds of access, each with its unit and its reason.
+
+/// Bytes of the key that signs tokens: the block that HMAC-SHA256 is strongest with.
+pub const KEY_BYTES: usize = 32;
+
+/// Bytes of a password's salt.
+pub const SALT_BYTES: usize = 16;
+
+/// Memory of one password hash, KiB (OWASP's second recommendation for argon2id).
+pub const HASH_MEMORY_KIB: u32 = 19 * 1024;
+
+/// Passes of one password hash.
+pub const HASH_PASSES: u32 = 2;
+
+/// Lanes of one password hash.
+pub const HASH_LANES: u32 = 1;
+
+/// Password hashes at a time: each keeps a core busy for tens of milliseconds, and chats come
+/// first.
+pub const HASHES_AT_A_TIME: usize = 2;
+
+/// Password hashes that may wait for their turn; further ones are refused at once. About two
+/// seconds of work.
+pub const HASHES_WAITING_MAX: usize = 64;
+
+/// Shortest password, characters.
+pub const PASSWORD_MIN_CHARS: usize = 10;
+
+/// Longest password, bytes: nobody types more, and every byte is hashed.
+pub const PASSWORD_MAX_BYTES: usize = 256;
+
+/// Guesses that an account takes at once.
+pub const ACCOUNT_GUESSES: u32 = 10;
+
+/// After how long an account that was guessed at takes one more guess, ms: 1,440 a day.
+pub const ACCOUNT_GUESS_EVERY_MS: u64 = 60_000;
+
+/// Guesses that one address has at once: a whole office may sit behind it.
+pub const ADDRESS_GUESSES: u32 = 50;
+
+/// After how long an address that guessed has one more guess, ms.
+pub const ADDRESS_GUESS_EVERY_MS: u64 = 10_000;
+
+/// Accounts, and addresses, whose guesses are remembered. When there are more, whoever has most
+/// guesses left is forgotten.
+pub const GUESSERS_MAX: usize = 10_000;
+
+/// How long an access token lives by default, ms. Whoever steals one has it no longer.
+pub const ACCESS_TOKEN_MS: u64 = 10 * 60_000;
+
+/// How long a refresh token lives by default, ms; each use gives a new one.
+pub const REFRESH_TOKEN_MS: u64 = 7 * 24 * 3_600_000;
+
+/// How long a visitor's token lives by default, ms.
+pub const VISITOR_TOKEN_MS: u64 = 24 * 3_600_000;
+
+/// Longest life of any of them that can be configured, ms.
+pub const TOKEN_MS_MAX: u64 = 90 * 24 * 3_600_000;
+
+/// Longest token, bytes; a longer one is not even looked at.
+pub const TOKEN_MAX_BYTES: usize = 1_024;
+
+/// Longest name of a visitor in a token, bytes.
+pub const VISITOR_NAME_MAX_BYTES: usize = 128;
+
+/// Sessions of one user; a further log-in ends the oldest.
+pub const SESSIONS_PER_USER: usize = 32;
+
+/// Customers whose tokens are revoked at one time; entries end with the longest token.
+pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
+
+/// Documents read at a time when sessions are loaded.
+pub const LOAD_PAGE: usize = 256;

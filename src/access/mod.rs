@@ -1,0 +1,26 @@
+//! Who somebody is and what they may do.
+//!
+//! Owns the one table of rights, passwords, tokens, sessions and their revocation. Refuses to know
+//! how a token travels, and what a chat is: whether something is somebody's own is told by the
+//! caller.
+//! Invariants: what the table does not grant is refused; a session that ended stays ended over a
+//! restart; passwords, tokens and keys never show in `Debug` or errors; guessing is slow and its
+//! memory bounded; time and randomness are arguments.
+
+mod gate;
+pub mod limits;
+pub mod password;
+mod principal;
+mod revoked;
+pub mod rights;
+mod session;
+pub mod throttle;
+pub mod token;
+mod visitor;
+
+pub use gate::{Access, Entropy, NoEntropy};
+pub use password::{HashCost, PasswordError, Passwords};
+pub use principal::{
+    AccessError, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,
+};
+pub use rights::{Forbidden, Operation, Right, Subject, permit};

@@ -1,0 +1,223 @@
+//! Passwords: hashed with argon2id, off the runtime, two at a time.
+
+use std::sync::Arc;
+
+use argon2::password_hash::phc::PasswordHash as Phc;
+use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::{Algorithm, Argon2, Params, Version};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::limits::{
+    HASH_LANES, HASH_MEMORY_KIB, HASH_PASSES, HASHES_AT_A_TIME, HASHES_WAITING_MAX,
+    PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS, SALT_BYTES,
+};
+use crate::catalog::PasswordHash;
+
+/// Why a password was not hashed or looked at.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum PasswordError {
+    /// Too easy, or absurdly long.
+    #[error(
+        "a password has at least {PASSWORD_MIN_CHARS} characters and at most {PASSWORD_MAX_BYTES} bytes"
+    )]
+    Length,
+    /// Too many wait for their turn. Try again in a moment.
+    #[error("too many log-ins at once; try again in a moment")]
+    Busy,
+    /// The hash function failed, or a stored hash cannot be read.
+    #[error("the password cannot be hashed: {reason}")]
+    Hash {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// How dear a hash is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory, KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub passes: u32,
+    /// Lanes.
+    pub lanes: u32,
+}
+
+impl Default for HashCost {
+    fn default() -> Self {
+        Self {
+            memory_kib: HASH_MEMORY_KIB,
+            passes: HASH_PASSES,
+            lanes: HASH_LANES,
+        }
+    }
+}
+
+/// Hashes and verifies, bounded.
+#[derive(Clone)]
+pub struct Passwords {
+    argon2: Argon2<'static>,
+    /// One permit a hash that works or waits.
+    admitted: Arc<Semaphore>,
+    /// One permit a hash that works.
+    working: Arc<Semaphore>,
+    /// Verified when there is no such user, so that the answer takes as long.
+    nobody: PasswordHash,
+}
+
+impl Passwords {
+    /// Errors when the cost is outside of what argon2 takes. Hashes once itself.
+    pub fn new(cost: HashCost) -> Result<Self, PasswordError> {
+        let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None).map_err(failed)?;
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let nobody = hash(&argon2, "nobody has this password", &[0; SALT_BYTES])?;
+        Ok(Self {
+            argon2,
+            admitted: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
+            working: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
+            nobody,
+        })
+    }
+
+    /// Hashes a new password with a fresh salt.
+    pub async fn hash(
+        &self,
+        password: String,
+        salt: [u8; SALT_BYTES],
+    ) -> Result<PasswordHash, PasswordError> {
+        check(&password)?;
+        let turn = self.turn().await?;
+        let argon2 = self.argon2.clone();
+        work(turn, move || hash(&argon2, &password, &salt)).await?
+    }
+
+    /// Whether the password is the one of `kept`; never when there is none, after as long a time.
+    pub async fn verify(
+        &self,
+        password: String,
+        kept: Option<PasswordHash>,
+    ) -> Result<bool, PasswordError> {
+        if password.len() > PASSWORD_MAX_BYTES {
+            return Ok(false);
+        }
+        let turn = self.turn().await?;
+        let known = kept.is_some();
+        let kept = kept.unwrap_or_else(|| self.nobody.clone());
+        let argon2 = self.argon2.clone();
+        let same = work(turn, move || verify(&argon2, &password, &kept)).await??;
+        Ok(known && same)
+    }
+
+    async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), PasswordError> {
+        let admitted = Arc::clone(&self.admitted).try_acquire_owned();
+        let admitted = admitted.map_err(|_| PasswordError::Busy)?;
+        let working = Arc::clone(&self.working).acquire_owned().await;
+        let working = working.map_err(|_| PasswordError::Busy)?;
+        Ok((admitted, working))
+    }
+}
+
+/// The permits travel with the work: a caller that goes away does not make room early.
+async fn work<T: Send + 'static>(
+    turn: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    job: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, PasswordError> {
+    let done = tokio::task::spawn_blocking(move || {
+        let answer = job();
+        drop(turn);
+        answer
+    });
+    done.await.map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> PasswordError {
+    PasswordError::Hash {
+        reason: error.to_string(),
+    }
+}
+
+/// Whether a password may be chosen.
+pub fn check(password: &str) -> Result<(), PasswordError> {
+    let short = password.chars().count() < PASSWORD_MIN_CHARS;
+    if short || password.len() > PASSWORD_MAX_BYTES {
+        return Err(PasswordError::Length);
+    }
+    Ok(())
+}
+
+fn hash(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8; SALT_BYTES],
+) -> Result<PasswordHash, PasswordError> {
+    let phc = argon2.hash_password_with_salt(password.as_bytes(), salt);
+    let phc = phc.map_err(failed)?;
+    Ok(PasswordHash::from_phc(phc.to_string()))
+}
+
+fn verify(argon2: &Argon2<'_>, password: &str, kept: &PasswordHash) -> Result<bool, PasswordError> {
+    let phc = Phc::new(kept.expose()).map_err(failed)?;
+    match argon2.verify_password(password.as_bytes(), &phc) {
+        Ok(()) => Ok(true),
+        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As cheap as argon2 allows: these tests are about what surrounds it.
+    fn passwords() -> Passwords {
+        Passwords::new(HashCost {
+            memory_kib: 8,
+            passes: 1,
+            lanes: 1,
+        })
+        .unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_right_password_is_told_from_the_wrong_one_and_from_nobodys() {
+        let passwords = passwords();
+        let kept = passwords.hash("correct horse".into(), [7; 16]).await;
+        let kept = kept.unwrap();
+        assert!(kept.expose().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
+        let try_one = |text: &str, kept| passwords.verify(text.to_owned(), kept);
+        assert_eq!(try_one("correct horse", Some(kept.clone())).await, Ok(true));
+        assert_eq!(try_one("correct horsf", Some(kept)).await, Ok(false));
+        assert_eq!(try_one("nobody has this password", None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn short_and_huge_passwords_are_refused() {
+        let passwords = passwords();
+        let long = "x".repeat(PASSWORD_MAX_BYTES + 1);
+        for bad in ["123456789", &long] {
+            let hashed = passwords.hash(bad.to_owned(), [0; 16]).await;
+            assert_eq!(hashed, Err(PasswordError::Length));
+        }
+        assert_eq!(passwords.verify(long, None).await, Ok(false));
+    }
+
+    #[tokio::test]
+    async fn only_so_many_wait() {
+        let passwords = passwords();
+        let all = (HASHES_AT_A_TIME + HASHES_WAITING_MAX) as u32;
+        let held = Arc::clone(&passwords.admitted)
+            .acquire_many_owned(all)
+            .await;
+        let refused = passwords.verify("whatever".into(), None).await;
+        assert_eq!(refused, Err(PasswordError::Busy));
+        drop(held);
+        assert_eq!(passwords.verify("whatever".into(), None).await, Ok(false));
+        assert_eq!(passwords.admitted.available_permits(), all as usize);
+    }
+
+    #[test]
+    fn the_cost_is_the_recommended_one() {
+        let cost = HashCost::default();
+        assert_eq!((cost.memory_kib, cost.passes, cost.lanes), (19_456, 2, 1));
+    }
+}

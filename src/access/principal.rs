@@ -1,0 +1,185 @@
+//! Who somebody is, what they hold, and why they are not let in.
+
+use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, VISITOR_NAME_MAX_BYTES, VISITOR_TOKEN_MS};
+use super::password::PasswordError;
+use super::rights::Subject;
+use super::throttle::Throttled;
+use super::token::Claims;
+use crate::catalog::{CatalogError, Role};
+use crate::domain::{ChannelId, CustomerId, Priority, Timestamp, UserId};
+use crate::storage::StoreError;
+
+/// How long tokens live, ms.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenLives {
+    /// Access tokens.
+    pub access_ms: u64,
+    /// Refresh tokens.
+    pub refresh_ms: u64,
+    /// Visitors' tokens.
+    pub visitor_ms: u64,
+}
+
+impl Default for TokenLives {
+    fn default() -> Self {
+        Self {
+            access_ms: ACCESS_TOKEN_MS,
+            refresh_ms: REFRESH_TOKEN_MS,
+            visitor_ms: VISITOR_TOKEN_MS,
+        }
+    }
+}
+
+/// Why a token does not count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Invalid {
+    /// Not ours, damaged, or of a use that does not fit.
+    #[error("this is no valid token")]
+    Token,
+    /// Its time is over: renew it.
+    #[error("the token has expired")]
+    Expired,
+    /// Logged out, deactivated, replaced: log in again.
+    #[error("the token was revoked")]
+    Revoked,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AccessError {
+    /// The token.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// No such user, inactive, without a password, or another password: nobody learns which.
+    #[error("the login or the password is wrong")]
+    Credentials,
+    /// Too many attempts.
+    #[error(transparent)]
+    Throttled(#[from] Throttled),
+    /// The password itself.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The channel is not there, or takes no visitors.
+    #[error("there is no active channel {channel}")]
+    NoChannel {
+        /// The channel.
+        channel: ChannelId,
+    },
+    /// A visitor's name.
+    #[error("a visitor's name is 1 to {VISITOR_NAME_MAX_BYTES} bytes")]
+    VisitorName,
+    /// Too many customers are revoked.
+    #[error("too many customers are revoked; revoke all visitors of the channel instead")]
+    TooManyRevoked,
+    /// The catalog does not change.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// The store failed; what was asked may not have happened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// No randomness, or a token that cannot be written.
+    #[error("no token can be made: {reason}")]
+    Making {
+        /// What is wrong.
+        reason: String,
+    },
+}
+
+/// Who somebody is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Who {
+    /// A user.
+    User {
+        /// Which.
+        id: UserId,
+        /// What it is.
+        role: Role,
+    },
+    /// A customer on a channel. A chat is its own only if both the customer and the channel are
+    /// the chat's: the sites of other channels choose their customers' ids themselves.
+    Customer {
+        /// Which.
+        id: CustomerId,
+        /// By which channel.
+        channel: ChannelId,
+        /// The priority of its chats.
+        priority: Priority,
+        /// The name that the site gave.
+        name: Option<String>,
+    },
+    /// The server of a channel's site.
+    Site {
+        /// The channel.
+        channel: ChannelId,
+    },
+}
+
+/// Somebody whose token counted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// Who.
+    pub who: Who,
+    /// When the token ends; none: never.
+    pub until: Option<Timestamp>,
+    pub(super) claims: Claims,
+}
+
+impl Principal {
+    /// The column of the table of rights.
+    pub fn subject(&self) -> Subject {
+        match &self.who {
+            Who::User { role, .. } => (*role).into(),
+            Who::Customer { .. } => Subject::Customer,
+            Who::Site { .. } => Subject::Site,
+        }
+    }
+}
+
+/// What a log-in or a refresh gives. It does not show in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Tokens {
+    /// Whose they are.
+    pub user: UserId,
+    /// For calls and sockets.
+    pub access: String,
+    /// When that ends.
+    pub access_until: Timestamp,
+    /// For the next tokens, once.
+    pub refresh: String,
+    /// When that ends.
+    pub refresh_until: Timestamp,
+}
+
+impl std::fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Tokens({:?})", self.user)
+    }
+}
+
+/// A visitor's token. It does not show in logs.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VisitorToken {
+    /// For the visitor's page.
+    pub token: String,
+    /// The customer; give it again for the same person's next token.
+    pub customer: CustomerId,
+    /// When it ends.
+    pub until: Timestamp,
+}
+
+impl std::fmt::Debug for VisitorToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "VisitorToken({:?})", self.customer)
+    }
+}
+
+/// What a site wants in a visitor's token.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Visitor {
+    /// A customer who was here before; none: a new one.
+    pub customer: Option<CustomerId>,
+    /// The priority of its chats.
+    pub priority: Priority,
+    /// The name to show to operators.
+    pub name: Option<String>,
+}

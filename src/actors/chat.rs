@@ -1,0 +1,303 @@
+//! The shell of a chat: feeds the driver, carries out what it says, arms its timer. It awaits the
+//! store within one message, so that its mailbox is the buffer; and goes to sleep when idle.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::domain::{ChatId, Party, Place, Seq};
+use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
+use crate::machine::chat::{Answer, Chat, ChatCall, ChatInput, Refusal};
+use crate::machine::message::ToChat;
+use crate::machine::{CallId, Life};
+
+use super::hub::Outgoing;
+use super::marks::Marks;
+use super::operator::OperatorMessage;
+use super::queue::QueueMessage;
+use super::shared::Shared;
+use super::timer::Timer;
+use super::view::ChatView;
+
+/// What a caller waits for; a dropped sender says that the life has ended without an answer.
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+pub(super) enum ChatMessage {
+    Begin,
+    Call(ChatCall, Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit),
+    Said(ToChat),
+    Look(Reply<ChatView>, OwnedSemaphorePermit),
+    Mark {
+        party: Party,
+        up_to: Seq,
+        read: bool,
+        reply: Reply<bool>,
+        permit: OwnedSemaphorePermit,
+    },
+    Tick,
+    FlushMarks,
+    /// Go to sleep if there is nothing to do.
+    Rest,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
+pub(super) struct ChatShell;
+
+pub(super) struct ChatState {
+    shared: Arc<Shared>,
+    chat: ChatId,
+    life: Life,
+    driver: Driver,
+    begin: Vec<Action>,
+    calls: HashMap<CallId, (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit)>,
+    calls_made: CallId,
+    marks: Option<Marks>,
+    timer: Timer,
+    rest: Timer,
+}
+
+impl Actor for ChatShell {
+    type Msg = ChatMessage;
+    type State = ChatState;
+    type Arguments = (Arc<Shared>, ChatId, Life);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<ChatMessage>,
+        (shared, chat, life): Self::Arguments,
+    ) -> Result<ChatState, ActorProcessingErr> {
+        let listed = shared.index(|index| index.get(chat).cloned());
+        let (driver, begin) = Driver::begin(chat, shared.process, life, listed);
+        // The first in the mailbox: nobody has this address yet.
+        myself.send_message(ChatMessage::Begin)?;
+        Ok(ChatState {
+            shared,
+            chat,
+            life,
+            driver,
+            begin,
+            calls: HashMap::new(),
+            calls_made: 0,
+            marks: None,
+            timer: Timer::default(),
+            rest: Timer::default(),
+        })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<ChatMessage>,
+        message: ChatMessage,
+        state: &mut ChatState,
+    ) -> Result<(), ActorProcessingErr> {
+        // On the heap: the path through the store is long, and its locals would live in every
+        // actor.
+        Box::pin(state.take(&myself, message)).await
+    }
+}
+
+impl ChatState {
+    async fn take(
+        &mut self,
+        myself: &ActorRef<ChatMessage>,
+        message: ChatMessage,
+    ) -> Result<(), ActorProcessingErr> {
+        match message {
+            ChatMessage::Begin => {
+                let begin = std::mem::take(&mut self.begin);
+                self.carry_out(begin).await?;
+            }
+            ChatMessage::Call(wanted, reply, permit) => {
+                self.calls_made += 1;
+                self.calls.insert(self.calls_made, (reply, permit));
+                self.input(ChatInput::Call(self.calls_made, wanted)).await?;
+            }
+            ChatMessage::Said(said) => self.input(ChatInput::Said(said)).await?,
+            ChatMessage::Tick => {
+                self.timer.disarm();
+                self.input(ChatInput::Tick).await?;
+            }
+            ChatMessage::Look(reply, _permit) => {
+                self.read_marks().await;
+                let view = ChatView::of(self.driver.chat(), self.marks.as_ref());
+                let _ = reply.send(view);
+            }
+            ChatMessage::Mark { party, up_to, read, reply, permit: _permit } => {
+                self.mark(myself, party, up_to, read, reply).await;
+            }
+            ChatMessage::FlushMarks => self.flush_marks(myself).await,
+            ChatMessage::Rest => {
+                self.rest.disarm();
+                if self.may_rest() && self.shared.chats.begin_stop(self.chat, self.life) {
+                    myself.stop(None);
+                    return Ok(());
+                }
+            }
+            #[allow(clippy::panic, reason = "this is what it is for")]
+            ChatMessage::Crash => panic!("crashed by a test"),
+        }
+        let (clock, next) = (&self.shared.clock, self.driver.next_deadline());
+        self.timer.arm(clock, next, myself, || ChatMessage::Tick);
+        if self.may_rest() {
+            let idle = u64::try_from(self.shared.idle_after.as_millis()).unwrap_or(u64::MAX);
+            let at = self.shared.now().plus_ms(idle);
+            self.rest.disarm();
+            self.rest.arm(&self.shared.clock, Some(at), myself, || ChatMessage::Rest);
+        }
+        Ok(())
+    }
+
+    fn may_rest(&self) -> bool {
+        self.driver.can_rest() && self.marks.as_ref().is_none_or(Marks::is_flushed)
+    }
+
+    async fn input(&mut self, input: ChatInput) -> Result<(), ActorProcessingErr> {
+        let actions = self.driver.input(self.shared.now(), input);
+        self.carry_out(actions).await
+    }
+
+    /// Carries out actions, and those that the store's answers lead to.
+    async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), ActorProcessingErr> {
+        let before = concerned(self.driver.chat());
+        let mut todo = VecDeque::from(actions);
+        // The row comes last: people wait for the answers, nobody waits for it.
+        let mut row_changed = None;
+        while let Some(action) = todo.pop_front() {
+            match action {
+                Action::Store(call) => {
+                    if let Some(row) = row_changed.take() {
+                        self.write_row(row).await;
+                    }
+                    let answer = self.call_store(call).await;
+                    todo.extend(self.driver.stored(self.shared.now(), answer));
+                }
+                Action::Row(row) => {
+                    self.shared.index(|index| index.put(self.chat, row.clone()));
+                    row_changed = Some(row);
+                }
+                Action::MarkIndex(moving) => {
+                    self.shared.index(|index| index.mark(self.chat, moving));
+                }
+                Action::Answer(call, answer) => {
+                    if let Some((reply, _permit)) = self.calls.remove(&call) {
+                        let _ = reply.send(answer);
+                    }
+                }
+                Action::ToQueue(queue, said) => {
+                    self.shared.to_queue(queue, QueueMessage::Said(said));
+                }
+                Action::ToOperator(operator, said) => {
+                    self.shared.to_operator(operator, OperatorMessage::Said(Box::new(said)));
+                }
+                Action::Publish(events) => {
+                    let mut to = concerned(self.driver.chat());
+                    to.extend(&before);
+                    let (chat, events) = (self.chat, Arc::from(events));
+                    self.shared.hub.send(&to, &Outgoing::Events { chat, events });
+                }
+                Action::Fail(failure) => return Err(Box::new(failure)),
+            }
+        }
+        if let Some(row) = row_changed {
+            self.write_row(row).await;
+        }
+        Ok(())
+    }
+
+    async fn call_store(&self, call: StoreCall) -> StoreAnswer {
+        let store = &self.shared.store;
+        match call {
+            StoreCall::Claim => StoreAnswer::Claimed(store.log.claim(self.chat).await),
+            StoreCall::Read { from } => {
+                StoreAnswer::Page(store.log.read(self.chat, from, READ_PAGE).await)
+            }
+            StoreCall::PutRow(row) => StoreAnswer::Marked(store.open_chats.put(row).await),
+            StoreCall::Mark(moving) => {
+                StoreAnswer::Marked(store.open_chats.mark(self.chat, moving).await)
+            }
+            StoreCall::Append(claim, events) => {
+                StoreAnswer::Appended(store.log.append(claim, events).await)
+            }
+        }
+    }
+
+    /// The row after a change. Nobody waits for it but the chat itself, whose next write to it must
+    /// come after. When it fails, the row stays marked, and a start asks the chat.
+    async fn write_row(&self, row: Option<crate::storage::OpenChat>) {
+        let written = match row {
+            Some(row) => self.shared.store.open_chats.put(row).await,
+            None => self.shared.store.open_chats.remove(self.chat).await,
+        };
+        if let Err(error) = written {
+            tracing::warn!(chat = %self.chat, %error, "the row of an open chat was not written");
+        }
+    }
+
+    // ---- watermarks ----
+
+    async fn read_marks(&mut self) {
+        if self.marks.is_none() {
+            match self.shared.store.watermarks.load(self.chat).await {
+                Ok(marks) => self.marks = Some(Marks::new(marks)),
+                Err(error) => tracing::warn!(chat = %self.chat, %error, "watermarks not read"),
+            }
+        }
+    }
+
+    async fn mark(
+        &mut self,
+        myself: &ActorRef<ChatMessage>,
+        party: Party,
+        up_to: Seq,
+        read: bool,
+        reply: Reply<bool>,
+    ) {
+        self.read_marks().await;
+        let (tail, now) = (self.driver.chat().tail(), self.shared.now());
+        let takes_part = concerned(self.driver.chat()).contains(&party);
+        if let (true, Some(marks)) = (takes_part, &mut self.marks) {
+            if let Some(wait_ms) = marks.raise(party, up_to.min(tail), read, now) {
+                let wait = Duration::from_millis(wait_ms);
+                myself.send_after(wait, || ChatMessage::FlushMarks);
+            }
+            let _ = reply.send(true);
+        } else {
+            let _ = reply.send(false);
+        }
+    }
+
+    async fn flush_marks(&mut self, myself: &ActorRef<ChatMessage>) {
+        let now = self.shared.now();
+        let Some(marks) = &mut self.marks else { return };
+        let raised = marks.take_raised(now);
+        match self.shared.store.watermarks.raise(self.chat, raised.clone()).await {
+            Ok(()) => {
+                marks.written(&raised);
+                let to = concerned(self.driver.chat());
+                for (party, mark) in raised {
+                    let chat = self.chat;
+                    self.shared.hub.send(&to, &Outgoing::Marked { chat, party, mark });
+                }
+            }
+            Err(error) => {
+                tracing::warn!(chat = %self.chat, %error, "watermarks not written");
+                if let Some(wait_ms) = marks.put_back(raised, now) {
+                    let wait = Duration::from_millis(wait_ms);
+                    myself.send_after(wait, || ChatMessage::FlushMarks);
+                }
+            }
+        }
+    }
+}
+
+/// Who sees the chat at present: its customer, its owner, those to whom it is offered.
+fn concerned(chat: &Chat) -> BTreeSet<Party> {
+    let operators = chat.place().map(Place::operators).unwrap_or_default();
+    let mut parties: BTreeSet<Party> = operators.into_iter().map(Party::User).collect();
+    parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));
+    parties
+}

@@ -1,0 +1,126 @@
+//! The connections of people, and what they are sent.
+//!
+//! Every connection has one bounded outbox. One that does not keep up is closed, never waited
+//! for: it resumes, and slows nobody.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use dashmap::DashMap;
+use tokio::sync::mpsc;
+
+use crate::domain::{ChatId, Party, Recorded};
+use crate::machine::operator::{ConnectionId, Notice};
+use crate::storage::Watermark;
+
+/// Most messages that wait for one connection to read them; then it is closed. A busy operator's
+/// chats make a few a second.
+pub const OUTBOX_MAX: usize = 512;
+
+/// Something for a connection.
+#[derive(Debug, Clone)]
+pub enum Outgoing {
+    /// Events of a chat, durable.
+    Events {
+        /// The chat.
+        chat: ChatId,
+        /// In order.
+        events: Arc<[Recorded]>,
+    },
+    /// How far a participant has come.
+    Marked {
+        /// The chat.
+        chat: ChatId,
+        /// Who.
+        party: Party,
+        /// How far.
+        mark: Watermark,
+    },
+    /// Something about the operator.
+    Notice(Notice),
+    /// Prove that somebody is there.
+    Probe(u64),
+    /// Close: the user or the token is no longer good.
+    Revoked,
+}
+
+/// A connection as the edge holds it. Dropping it ends it.
+#[derive(Debug)]
+pub struct Connection {
+    /// Its number, never used again in this process.
+    pub id: ConnectionId,
+    /// What it is to be sent. Ends when it did not keep up.
+    pub outbox: mpsc::Receiver<Outgoing>,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Hub {
+    connections: DashMap<Party, Vec<(ConnectionId, mpsc::Sender<Outgoing>)>>,
+    numbers: AtomicU64,
+    overflows: AtomicU64,
+}
+
+impl Hub {
+    pub(super) fn connect(&self, party: Party) -> Connection {
+        let id = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
+        let (sender, outbox) = mpsc::channel(OUTBOX_MAX);
+        self.connections.entry(party).or_default().push((id, sender));
+        Connection { id, outbox }
+    }
+
+    pub(super) fn disconnect(&self, party: Party, connection: ConnectionId) {
+        let gone = |_: &Party, all: &mut Vec<(ConnectionId, mpsc::Sender<Outgoing>)>| {
+            all.retain(|(id, _)| *id != connection);
+            all.is_empty()
+        };
+        if let Some(mut all) = self.connections.get_mut(&party) {
+            gone(&party, &mut all);
+        }
+        self.connections.remove_if_mut(&party, gone);
+    }
+
+    /// The connections of somebody.
+    pub(super) fn of(&self, party: Party) -> Vec<ConnectionId> {
+        let all = self.connections.get(&party);
+        all.map(|all| all.iter().map(|(id, _)| *id).collect()).unwrap_or_default()
+    }
+
+    /// Sends to everybody named, on all of their connections.
+    pub(super) fn send(&self, to: &BTreeSet<Party>, outgoing: &Outgoing) {
+        for party in to {
+            self.send_where(*party, outgoing, |_| true);
+        }
+    }
+
+    pub(super) fn send_one(&self, party: Party, connection: ConnectionId, outgoing: &Outgoing) {
+        self.send_where(party, outgoing, |id| id == connection);
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.connections.iter().map(|all| all.len()).sum()
+    }
+
+    /// Connections that were closed because they did not keep up.
+    pub(super) fn overflows(&self) -> u64 {
+        self.overflows.load(Ordering::Relaxed)
+    }
+
+    fn send_where(&self, party: Party, what: &Outgoing, to: impl Fn(ConnectionId) -> bool) {
+        let Some(mut all) = self.connections.get_mut(&party) else { return };
+        all.retain(|(id, sender)| {
+            if !to(*id) {
+                return true;
+            }
+            match sender.try_send(what.clone()) {
+                Ok(()) => true,
+                Err(mpsc::error::TrySendError::Closed(_)) => false,
+                // Dropping the sender ends the outbox, once what is in it has been read.
+                Err(mpsc::error::TrySendError::Full(_)) => {
+                    self.overflows.fetch_add(1, Ordering::Relaxed);
+                    false
+                }
+            }
+        });
+    }
+}

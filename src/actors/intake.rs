@@ -1,0 +1,175 @@
+//! How a customer comes into a chat: at most one open chat a customer and channel, whoever asks,
+//! however often, from however many tabs (design §5, "Claim of a conversation").
+//!
+//! The claim comes first, then the chat; whoever meets a claimed chat with an empty log opens it.
+//! So a crash in between leaves nothing behind that the next call does not finish.
+
+use crate::domain::{
+    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority, QueueId,
+};
+use crate::machine::chat::{Answer, Author, ChatCall, Refusal};
+use crate::storage::ClaimOpen;
+
+use super::router::{CallError, Router};
+
+/// How often a claim is tried anew because another ended chat stood in the way, and how many
+/// ended chats a message follows to the one that goes on. Each needs another call of the same
+/// customer in between.
+const TRIES: usize = 8;
+
+/// Who comes, by which way.
+#[derive(Debug, Clone)]
+struct Arrival {
+    customer: CustomerId,
+    channel: ChannelId,
+    queue: QueueId,
+    priority: Priority,
+}
+
+impl Router {
+    /// The customer's open chat on the channel; opened if there is none. Repeats of a command get
+    /// the chat of its first time, even when that has ended.
+    pub async fn open(
+        &self,
+        customer: CustomerId,
+        channel: ChannelId,
+        command: &CommandId,
+        priority: Priority,
+    ) -> Result<(ChatId, Answer), CallError> {
+        let queue = self.queue_of(channel)?;
+        let arrival = Arrival { customer, channel, queue, priority };
+        self.arrive(&arrival, command, None).await
+    }
+
+    /// Writes into a chat. A customer who writes after the end goes on in another chat, which the
+    /// answer names.
+    pub async fn send(
+        &self,
+        by: Author,
+        chat: ChatId,
+        id: &CommandId,
+        text: &MessageText,
+    ) -> Result<(ChatId, Answer), CallError> {
+        let mut chat = chat;
+        for _ in 0..TRIES {
+            let (id, text) = (id.clone(), text.clone());
+            let wanted = ChatCall::Send { by, id: id.clone(), text };
+            let refused = match self.call_chat(chat, wanted).await {
+                Ok(answer) => return Ok((chat, answer)),
+                Err(error) => error,
+            };
+            match (refused, by.party) {
+                (
+                    CallError::Refused(Refusal::Ended { continued_in, .. }),
+                    Party::Customer(customer),
+                ) => {
+                    chat = match continued_in {
+                        Some(next) => self.ensure_open(next, chat, customer, &id).await?,
+                        None => self.go_on(chat, customer, &id).await?,
+                    };
+                }
+                (refused, _) => return Err(refused),
+            }
+        }
+        Err(CallError::Unavailable)
+    }
+
+    /// The chat in which a customer goes on after the end of another.
+    async fn go_on(
+        &self,
+        ended: ChatId,
+        customer: CustomerId,
+        id: &CommandId,
+    ) -> Result<ChatId, CallError> {
+        let arrival = self.arrival_after(ended, customer).await?;
+        let (next, _) = self.arrive(&arrival, id, Some(ended)).await?;
+        match self.call_chat(ended, ChatCall::Continue { chat: next }).await {
+            Ok(_) => Ok(next),
+            Err(CallError::Refused(Refusal::Ended { continued_in: Some(other), .. })) => {
+                self.ensure_open(other, ended, customer, id).await
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A chat that another names as its continuation may have been claimed and not opened.
+    async fn ensure_open(
+        &self,
+        chat: ChatId,
+        ended: ChatId,
+        customer: CustomerId,
+        command: &CommandId,
+    ) -> Result<ChatId, CallError> {
+        let arrival = self.arrival_after(ended, customer).await?;
+        self.open_claimed(&arrival, chat, command, Some(ended)).await?;
+        Ok(chat)
+    }
+
+    async fn arrival_after(
+        &self,
+        ended: ChatId,
+        customer: CustomerId,
+    ) -> Result<Arrival, CallError> {
+        let view = self.look(ended).await?;
+        let opened = view.opened.ok_or(CallError::Refused(Refusal::UnknownChat))?;
+        if opened.customer != customer {
+            return Err(CallError::Refused(Refusal::NotYours));
+        }
+        let queue = self.queue_of(opened.channel)?;
+        Ok(Arrival { customer, channel: opened.channel, queue, priority: view.priority })
+    }
+
+    async fn arrive(
+        &self,
+        arrival: &Arrival,
+        command: &CommandId,
+        after: Option<ChatId>,
+    ) -> Result<(ChatId, Answer), CallError> {
+        let fresh = Self::new_chat();
+        let mut after = after;
+        for _ in 0..TRIES {
+            let (channel, customer) = (arrival.channel, arrival.customer);
+            let conversations = &self.store().conversations;
+            let claimed =
+                conversations.claim_open(channel, customer, command, fresh, after).await?;
+            let chat = match claimed {
+                ClaimOpen::Claimed => fresh,
+                ClaimOpen::Existing(chat) => chat,
+            };
+            let answer = self.open_claimed(arrival, chat, command, after).await?;
+            let mine = chat == fresh || self.opened_by(chat, command).await?;
+            let ended = self.look(chat).await?.state.is_some_and(|state| state.is_final());
+            if mine || !ended {
+                return Ok((chat, answer));
+            }
+            after = Some(chat);
+        }
+        Err(CallError::Unavailable)
+    }
+
+    /// Opens a claimed chat; one that is open already answers as it did the first time.
+    async fn open_claimed(
+        &self,
+        arrival: &Arrival,
+        chat: ChatId,
+        command: &CommandId,
+        continues: Option<ChatId>,
+    ) -> Result<Answer, CallError> {
+        let wanted = ChatCall::Open {
+            channel: arrival.channel,
+            customer: arrival.customer,
+            command: command.clone(),
+            queue: arrival.queue,
+            priority: arrival.priority,
+            continues: continues.filter(|ended| *ended != chat),
+        };
+        self.call_chat(chat, wanted).await
+    }
+
+    async fn opened_by(&self, chat: ChatId, command: &CommandId) -> Result<bool, CallError> {
+        let first = self.history(chat, 1, 1).await?;
+        Ok(first.first().is_some_and(|recorded| {
+            matches!(&recorded.event, ChatEvent::Opened { command: by, .. } if by == command)
+        }))
+    }
+}

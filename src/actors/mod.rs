@@ -1,0 +1,33 @@
+//! One thin actor a machine, under one visible supervision tree.
+//!
+//! Owns: lives and their restarts, mailboxes, timers, who is where ([`directory`]), and the one
+//! handle by which everything above reaches the router ([`Router`]). Refuses: to decide anything
+//! about chats, queues or operators; that is `crate::machine`.
+//!
+//! Reading order: [`router`] (what can be asked for), [`tree`] (who restarts whom), [`directory`],
+//! then the shells `chat`, `queue`, `operator`.
+//!
+//! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
+//! address across a wait; what a client is told has been durable before.
+
+mod chat;
+mod clock;
+pub mod directory;
+mod hub;
+mod intake;
+mod marks;
+mod operator;
+mod queue;
+mod roster;
+mod router;
+mod shared;
+mod timer;
+pub mod tree;
+mod view;
+
+pub use clock::Clock;
+pub use directory::Overloaded;
+pub use hub::{Connection, Outgoing};
+pub use roster::{OperatorSettings, Roster};
+pub use router::{CallError, Options, Router, StartError};
+pub use view::{ChatView, OperatorView, WaitingChat};

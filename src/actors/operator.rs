@@ -1,0 +1,187 @@
+//! The shell of an operator.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::sync::OwnedSemaphorePermit;
+
+use crate::domain::limits::ASSIGN_LIMIT_MS;
+use crate::domain::operator::OperatorRecord;
+use crate::domain::{Party, Timestamp, UserId};
+use crate::machine::chat::Refusal;
+use crate::machine::message::ToOperator;
+use crate::machine::operator::{
+    Account, ConnectionId, Operator, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput,
+};
+use crate::machine::{CallId, Life};
+
+use super::chat::{ChatMessage, Reply};
+use super::hub::Outgoing;
+use super::queue::QueueMessage;
+use super::shared::Shared;
+use super::timer::Timer;
+use super::view::OperatorView;
+
+pub(super) enum OperatorMessage {
+    Begin,
+    Call(OperatorCall, Reply<Result<OperatorAnswer, Refusal>>, OwnedSemaphorePermit),
+    Said(Box<ToOperator>),
+    Account(Box<Account>),
+    Connected(ConnectionId),
+    Disconnected(ConnectionId),
+    ProbeAnswered(ConnectionId, u64),
+    Look(Reply<Option<OperatorView>>, OwnedSemaphorePermit),
+    Saved(bool),
+    Tick,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
+pub(super) struct OperatorShell;
+
+pub(super) struct OperatorState {
+    shared: Arc<Shared>,
+    operator: UserId,
+    life: Life,
+    /// None until its record has been read, before anything else.
+    machine: Option<Operator>,
+    calls: HashMap<CallId, (Reply<Result<OperatorAnswer, Refusal>>, OwnedSemaphorePermit)>,
+    calls_made: CallId,
+    timer: Timer,
+}
+
+impl Actor for OperatorShell {
+    type Msg = OperatorMessage;
+    type State = OperatorState;
+    type Arguments = (Arc<Shared>, UserId, Life);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<OperatorMessage>,
+        (shared, operator, life): Self::Arguments,
+    ) -> Result<OperatorState, ActorProcessingErr> {
+        myself.send_message(OperatorMessage::Begin)?;
+        let (machine, calls, timer) = (None, HashMap::new(), Timer::default());
+        Ok(OperatorState { shared, operator, life, machine, calls, calls_made: 0, timer })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<OperatorMessage>,
+        message: OperatorMessage,
+        state: &mut OperatorState,
+    ) -> Result<(), ActorProcessingErr> {
+        let inputs = match message {
+            OperatorMessage::Begin => state.begin().await?,
+            OperatorMessage::Call(wanted, reply, permit) => {
+                state.calls_made += 1;
+                state.calls.insert(state.calls_made, (reply, permit));
+                vec![OperatorInput::Call(state.calls_made, wanted)]
+            }
+            OperatorMessage::Said(said) => vec![OperatorInput::Said(*said)],
+            OperatorMessage::Account(account) => vec![OperatorInput::Account(*account)],
+            OperatorMessage::Connected(connection) => vec![OperatorInput::Connected(connection)],
+            OperatorMessage::Disconnected(connection) => {
+                vec![OperatorInput::Disconnected(connection)]
+            }
+            OperatorMessage::ProbeAnswered(connection, probe) => {
+                vec![OperatorInput::ProbeAnswered(connection, probe)]
+            }
+            OperatorMessage::Look(reply, _permit) => {
+                let view = state.machine.as_ref().filter(|machine| machine.is_live());
+                let _ = reply.send(view.map(|m| OperatorView::of(state.operator, m)));
+                return Ok(());
+            }
+            OperatorMessage::Saved(durable) => vec![OperatorInput::Saved(durable)],
+            OperatorMessage::Tick => {
+                state.timer.disarm();
+                vec![OperatorInput::Tick]
+            }
+            #[allow(clippy::panic, reason = "this is what it is for")]
+            OperatorMessage::Crash => panic!("crashed by a test"),
+        };
+        for input in inputs {
+            state.step(&myself, input);
+        }
+        let now = state.shared.now();
+        let next = state.machine.as_ref().and_then(|machine| machine.next_deadline(now));
+        state.timer.arm(&state.shared.clock, next, &myself, || OperatorMessage::Tick);
+        Ok(())
+    }
+}
+
+impl OperatorState {
+    /// Reads the record and finds the connections. A life that follows another in this process
+    /// waits until nothing of the former can land any more.
+    async fn begin(&mut self) -> Result<Vec<OperatorInput>, ActorProcessingErr> {
+        let record = self.shared.store.operators.load(self.operator).await?;
+        let account = self.shared.roster.look(|roster| roster.account(self.operator));
+        let now = self.shared.now();
+        let live_at = match self.shared.supervisors.get() {
+            Some(supervisors) if supervisors.operator_lived(self.operator) => {
+                now.plus_ms(ASSIGN_LIMIT_MS)
+            }
+            Some(_) | None => now,
+        };
+        let times: (Timestamp, Timestamp, Timestamp) = (now, live_at, self.shared.grace_until);
+        self.machine = Some(Operator::new(self.operator, account, record, self.life, times));
+        let connections = self.shared.hub.of(Party::User(self.operator));
+        let mut inputs = vec![OperatorInput::Tick];
+        inputs.extend(connections.into_iter().map(OperatorInput::Connected));
+        Ok(inputs)
+    }
+
+    fn step(&mut self, myself: &ActorRef<OperatorMessage>, input: OperatorInput) {
+        let mut inputs = vec![input];
+        while let (Some(machine), Some(input)) = (&mut self.machine, inputs.pop()) {
+            for effect in machine.step(self.shared.now(), input) {
+                match effect {
+                    OperatorEffect::ToChat(chat, said) => {
+                        self.shared.to_chat(chat, ChatMessage::Said(said));
+                    }
+                    OperatorEffect::ToQueue(queue, said) => {
+                        self.shared.to_queue(queue, QueueMessage::Said(said));
+                    }
+                    OperatorEffect::Answer(call, answer) => {
+                        if let Some((reply, _permit)) = self.calls.remove(&call) {
+                            let _ = reply.send(answer);
+                        }
+                    }
+                    OperatorEffect::Save(record) => {
+                        save(&self.shared, self.operator, record, myself);
+                    }
+                    OperatorEffect::ReadIndex => {
+                        let rows = self.shared.index(|index| index.of_operator(self.operator));
+                        inputs.push(OperatorInput::Recovered(rows));
+                    }
+                    OperatorEffect::Probe(connection, probe) => {
+                        let party = Party::User(self.operator);
+                        self.shared.hub.send_one(party, connection, &Outgoing::Probe(probe));
+                    }
+                    OperatorEffect::Show(notice) => {
+                        let to = [Party::User(self.operator)].into();
+                        self.shared.hub.send(&to, &Outgoing::Notice(notice));
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Saves beside the mailbox: chats wait for this operator. The machine asks for one at a time.
+fn save(
+    shared: &Arc<Shared>,
+    operator: UserId,
+    record: OperatorRecord,
+    myself: &ActorRef<OperatorMessage>,
+) {
+    let (shared, myself) = (Arc::clone(shared), myself.clone());
+    tokio::spawn(async move {
+        let saved = shared.store.operators.save(operator, record).await;
+        if let Err(error) = &saved {
+            tracing::warn!(%operator, %error, "the record of an operator was not saved");
+        }
+        let _ = myself.send_message(OperatorMessage::Saved(saved.is_ok()));
+    });
+}

@@ -1,0 +1,124 @@
+//! The shell of a queue.
+
+use std::sync::Arc;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::domain::{self, ChatId, QueueId, RoutingSettings};
+use crate::machine::Life;
+use crate::machine::message::ToQueue;
+use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
+use crate::routing::Explanation;
+
+use super::chat::{ChatMessage, Reply};
+use super::operator::OperatorMessage;
+use super::shared::Shared;
+use super::timer::Timer;
+use super::view::WaitingChat;
+
+pub(super) enum QueueMessage {
+    Begin,
+    Said(ToQueue),
+    Configure(Box<domain::Queue>),
+    Settings(RoutingSettings),
+    Explain(ChatId, Reply<Option<Explanation>>),
+    Line {
+        limit: usize,
+        reply: Reply<Vec<WaitingChat>>,
+    },
+    Tick,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
+pub(super) struct QueueShell;
+
+pub(super) struct QueueState {
+    shared: Arc<Shared>,
+    queue: QueueId,
+    machine: Queue,
+    timer: Timer,
+}
+
+impl Actor for QueueShell {
+    type Msg = QueueMessage;
+    type State = QueueState;
+    type Arguments = (Arc<Shared>, QueueId, Life);
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<QueueMessage>,
+        (shared, queue, life): Self::Arguments,
+    ) -> Result<QueueState, ActorProcessingErr> {
+        let (config, settings) =
+            shared.roster.look(|roster| (roster.queues.get(&queue).cloned(), roster.settings));
+        let config = config.ok_or_else(|| format!("queue {queue} is not configured"))?;
+        let machine = Queue::new(config, settings, life, shared.now());
+        myself.send_message(QueueMessage::Begin)?;
+        Ok(QueueState { shared, queue, machine, timer: Timer::default() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<QueueMessage>,
+        message: QueueMessage,
+        state: &mut QueueState,
+    ) -> Result<(), ActorProcessingErr> {
+        let now = state.shared.now();
+        let input = match message {
+            // Only now can it be reached, so that what the index does not say yet is told.
+            QueueMessage::Begin => {
+                QueueInput::Recovered(state.shared.index(|index| index.of_queue(state.queue)))
+            }
+            QueueMessage::Said(said) => QueueInput::Said(said),
+            QueueMessage::Configure(config) => QueueInput::Configure(*config),
+            QueueMessage::Settings(settings) => QueueInput::Settings(settings),
+            QueueMessage::Explain(chat, reply) => {
+                let _ = reply.send(state.machine.explain(chat, now));
+                return Ok(());
+            }
+            QueueMessage::Line { limit, reply } => {
+                let _ = reply.send(state.line(limit));
+                return Ok(());
+            }
+            QueueMessage::Tick => {
+                state.timer.disarm();
+                QueueInput::Tick
+            }
+            #[allow(clippy::panic, reason = "this is what it is for")]
+            QueueMessage::Crash => panic!("crashed by a test"),
+        };
+        for effect in state.machine.step(now, input) {
+            match effect {
+                QueueEffect::ToChat(chat, said) => {
+                    state.shared.to_chat(chat, ChatMessage::Said(said));
+                }
+                QueueEffect::ToOperator(operator, said) => {
+                    let said = OperatorMessage::Said(Box::new(said));
+                    state.shared.to_operator(operator, said);
+                }
+            }
+        }
+        let (clock, next) = (&state.shared.clock, state.machine.next_deadline());
+        state.timer.arm(clock, next, &myself, || QueueMessage::Tick);
+        Ok(())
+    }
+}
+
+impl QueueState {
+    /// The line in the order of rank: those who wait, then those being offered.
+    fn line(&self, limit: usize) -> Vec<WaitingChat> {
+        let entries = self.machine.line().entries();
+        let mut line: Vec<WaitingChat> = entries
+            .map(|entry| WaitingChat {
+                chat: entry.at.chat,
+                since: entry.at.since,
+                rank: entry.rank,
+                offered: entry.phase != Phase::Waiting,
+            })
+            .collect();
+        line.sort_unstable_by_key(|waiting| (waiting.rank, waiting.chat));
+        line.truncate(limit);
+        line
+    }
+}

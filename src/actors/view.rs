@@ -1,0 +1,173 @@
+//! What can be seen of chats and operators from outside, as plain values.
+
+use std::collections::BTreeMap;
+
+use crate::domain::operator::OperatorRecord;
+use crate::domain::{
+    ChannelId, ChatId, ChatState, CustomerId, OfferId, Party, Place, Priority, QueueId, Seq,
+    Timestamp, UserId,
+};
+use crate::machine::chat::Chat;
+use crate::machine::operator::{Held, Operator};
+use crate::storage::Watermark;
+
+use super::marks::Marks;
+
+/// One chat, as it is durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatView {
+    /// The chat.
+    pub chat: ChatId,
+    /// How and by whom it was opened; none when there is no such chat.
+    pub opened: Option<OpenedView>,
+    /// Where it is.
+    pub place: Option<Place>,
+    /// The state that people see.
+    pub state: Option<ChatState>,
+    /// Its queue, or the last one.
+    pub queue: Option<QueueId>,
+    /// The first time of waiting.
+    pub since: Timestamp,
+    /// Its own priority.
+    pub priority: Priority,
+    /// The last position of its log.
+    pub tail: Seq,
+    /// The chat in which it goes on.
+    pub continued_in: Option<ChatId>,
+    /// How far each participant has come.
+    pub marks: BTreeMap<Party, Watermark>,
+    /// How many messages of others each participant has not read.
+    pub unread: BTreeMap<Party, u64>,
+}
+
+/// How a chat began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OpenedView {
+    /// By which channel.
+    pub channel: ChannelId,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// When.
+    pub at: Timestamp,
+    /// The chat that it follows.
+    pub continues: Option<ChatId>,
+}
+
+impl ChatView {
+    pub(super) fn of(chat: &Chat, marks: Option<&Marks>) -> Self {
+        let at = chat.at();
+        let mut parties: Vec<Party> = Vec::new();
+        parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));
+        let operators = chat.place().map(Place::operators).unwrap_or_default();
+        parties.extend(operators.into_iter().map(Party::User));
+        let mark = |party: &Party| marks.map(|marks| marks.of(*party)).unwrap_or_default();
+        Self {
+            chat: chat.id(),
+            opened: chat.opened().map(|opened| OpenedView {
+                channel: opened.channel,
+                customer: opened.customer,
+                at: opened.at,
+                continues: opened.continues,
+            }),
+            place: chat.place().cloned(),
+            state: chat.state(),
+            queue: at.as_ref().map(|at| at.queue),
+            since: at.as_ref().map_or(Timestamp::default(), |at| at.since),
+            priority: at.as_ref().map_or(Priority::default(), |at| at.priority),
+            tail: chat.tail(),
+            continued_in: chat.continued_in(),
+            unread: parties.iter().map(|p| (*p, chat.unread(*p, mark(p).read))).collect(),
+            marks: parties.iter().map(|party| (*party, mark(party))).collect(),
+        }
+    }
+
+    /// Whether somebody takes part in it at present.
+    pub fn concerns(&self, party: Party) -> bool {
+        match party {
+            Party::Customer(customer) => {
+                self.opened.as_ref().is_some_and(|opened| opened.customer == customer)
+            }
+            Party::User(user) => {
+                self.place.as_ref().is_some_and(|place| place.operators().contains(&user))
+            }
+            Party::System => false,
+        }
+    }
+}
+
+/// One operator, as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OperatorView {
+    /// Who.
+    pub operator: UserId,
+    /// Status and latest chats.
+    pub record: OperatorRecord,
+    /// Whether a connection proves that somebody is there.
+    pub present: bool,
+    /// How many chats fit.
+    pub capacity: u32,
+    /// Reserved, offered and active chats.
+    pub load: u32,
+    /// The chats that it owns.
+    pub active: Vec<ChatId>,
+    /// Live offers: chat, queue, offer, when it lapses, and whether all members have it.
+    pub offers: Vec<OfferView>,
+}
+
+/// A live offer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfferView {
+    /// The chat.
+    pub chat: ChatId,
+    /// Its queue.
+    pub queue: QueueId,
+    /// The offer.
+    pub offer: OfferId,
+    /// When it lapses.
+    pub expires_at: Timestamp,
+    /// Whether several have it.
+    pub to_all: bool,
+}
+
+impl OperatorView {
+    pub(super) fn of(id: UserId, operator: &Operator) -> Self {
+        let slots = operator.slots().iter();
+        let active = slots.clone().filter(|(_, slot)| slot.held == Held::Active);
+        let directed = slots.filter_map(|(chat, slot)| match (&slot.held, slot.queue) {
+            (Held::Offered { offer, expires_at, .. }, Some(queue)) => {
+                let (chat, offer, expires_at) = (*chat, *offer, *expires_at);
+                Some(OfferView { chat, queue, offer, expires_at, to_all: false })
+            }
+            _ => None,
+        });
+        let invites = operator.invites().iter().map(|(chat, invite)| OfferView {
+            chat: *chat,
+            queue: invite.queue,
+            offer: invite.offer,
+            expires_at: invite.expires_at,
+            to_all: true,
+        });
+        Self {
+            operator: id,
+            record: operator.record().clone(),
+            present: operator.is_present(),
+            capacity: operator.account().capacity,
+            load: operator.load(),
+            active: active.map(|(chat, _)| *chat).collect(),
+            offers: directed.chain(invites).collect(),
+        }
+    }
+}
+
+/// A chat in a queue's line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitingChat {
+    /// The chat.
+    pub chat: ChatId,
+    /// Since when it waits.
+    pub since: Timestamp,
+    /// Its rank.
+    pub rank: i64,
+    /// Whether it is offered, or about to be.
+    pub offered: bool,
+}

@@ -1,0 +1,584 @@
+//! What a chat does with an input: events to append, effects to carry out after. Reads only.
+//!
+//! Every answer is looked up by the client's command before anything else is checked, so that a
+//! repeat gets its first answer however the chat has moved since.
+
+use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure, WithdrawReason};
+use crate::domain::limits::{CHAT_EVENTS_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS};
+use crate::domain::{
+    ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, Reach,
+    UserId,
+};
+use crate::machine::CallId;
+use crate::machine::message::{AssignBy, AssignedAt, Peer, ToChat, ToOperator};
+use crate::storage::Moving;
+
+use super::answers::{Answer, Fingerprint, Lookup};
+use super::call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
+use super::fold::Chat;
+use super::refusal::Refusal;
+
+impl Chat {
+    /// Decides on an input, without changing anything.
+    pub fn decide(&self, context: &Context, input: &ChatInput) -> Decided {
+        match input {
+            ChatInput::Started => self.on_started(context),
+            ChatInput::Tick => self.on_tick(context),
+            ChatInput::Call(call, wanted) => match self.on_call(context, *call, wanted) {
+                Ok(decided) => decided,
+                Err(refusal) => Decided::effect(ChatEffect::Answer(*call, Err(refusal))),
+            },
+            ChatInput::Said(said) => self.on_said(context, said),
+        }
+    }
+
+    /// The answer to a command, whatever it said.
+    pub fn recall(&self, party: Party, command: &CommandId) -> Lookup {
+        self.answers.recall(party, command)
+    }
+
+    fn on_started(&self, context: &Context) -> Decided {
+        match self.offer() {
+            Some(_) if self.offer_process != context.process => {
+                self.end_offer(OfferEnd::Restart, Vec::new())
+            }
+            Some(_) | None => self.on_tick(context),
+        }
+    }
+
+    fn on_tick(&self, context: &Context) -> Decided {
+        let now = context.now;
+        if let Some(offer) = self.offer()
+            && now >= offer.expires_at.plus_ms(OFFER_BACKSTOP_MS)
+        {
+            return self.end_offer(OfferEnd::Lapsed, Vec::new());
+        }
+        match &self.transfer {
+            Some(transfer) if now >= transfer.expires_at => {
+                Decided::events(vec![ChatEvent::TransferFailed {
+                    reservation: transfer.reservation,
+                    reason: TransferFailure::NoAnswer,
+                }])
+            }
+            Some(_) | None => Decided::default(),
+        }
+    }
+
+    // ---- calls of clients ----
+
+    fn on_call(
+        &self,
+        context: &Context,
+        call: CallId,
+        wanted: &ChatCall,
+    ) -> Result<Decided, Refusal> {
+        if let Some((party, command, said)) = identity(wanted) {
+            match self.answers.lookup(party, command, said) {
+                Lookup::New => {}
+                Lookup::Known(answer) => {
+                    return Ok(Decided::effect(ChatEffect::Answer(call, answer)));
+                }
+                Lookup::Pending => {
+                    let later = ChatEffect::AnswerLater(call, party, command.clone());
+                    return Ok(Decided::effect(later));
+                }
+            }
+        }
+        match wanted {
+            ChatCall::Open { .. } => self.open(call, wanted),
+            ChatCall::Send { by, id, text } => self.send(call, by, id, text),
+            ChatCall::Continue { chat } => match (self.place(), self.continued_in) {
+                (None, _) => Err(Refusal::UnknownChat),
+                (Some(Place::Ended { .. }), None) => {
+                    Ok(self.answered(call, 0, vec![ChatEvent::ContinuedIn { chat: *chat }]))
+                }
+                (Some(Place::Ended { .. }), Some(_)) => Err(self.ended()),
+                (Some(place), _) => Err(Refusal::WrongState { state: place.state() }),
+            },
+            ChatCall::End { by, command } => self.end(call, by, command),
+            ChatCall::Begin { by, command } => self.begin(call, by, command),
+            ChatCall::Transfer { by, command, to: Target::Queue(queue) } => {
+                self.may_move(by, true)?;
+                let cause = PlacedCause::Transferred { by: by.party, command: command.clone() };
+                if self.queue == Some(*queue) && self.place() == Some(&Place::Waiting) {
+                    return Err(Refusal::AlreadyThere);
+                }
+                Ok(self.moved(Some(call), None, |placement| {
+                    vec![ChatEvent::Placed { placement, queue: *queue, cause }]
+                }))
+            }
+            ChatCall::Transfer { by, command, to: Target::Operator(to) } => {
+                self.transfer_to(context, call, by, command, *to)
+            }
+        }
+    }
+
+    fn open(&self, call: CallId, wanted: &ChatCall) -> Result<Decided, Refusal> {
+        let ChatCall::Open { channel, customer, command, queue, priority, continues } = wanted
+        else {
+            return Err(Refusal::UnknownChat);
+        };
+        if let Some(opened) = &self.opened {
+            // Somebody else's repeat has opened it meanwhile: the same chat, so the same answer.
+            if opened.customer != *customer {
+                return Err(Refusal::UnknownChat);
+            }
+            let answer = Answer { seq: 1, at: opened.at };
+            return Ok(Decided::effect(ChatEffect::Answer(call, Ok(answer))));
+        }
+        let opened = ChatEvent::Opened {
+            channel: *channel,
+            customer: *customer,
+            command: command.clone(),
+            priority: *priority,
+            continues: *continues,
+        };
+        let placed = ChatEvent::Placed { placement: 1, queue: *queue, cause: PlacedCause::Opened };
+        let mut decided = self.answered(call, 0, vec![opened, placed]);
+        decided.moving = Some(Moving { to: None });
+        Ok(decided)
+    }
+
+    fn send(
+        &self,
+        call: CallId,
+        by: &Author,
+        id: &CommandId,
+        text: &MessageText,
+    ) -> Result<Decided, Refusal> {
+        let place = self.open_place()?;
+        match by.party {
+            Party::Customer(_) if self.is_customer(by) => {}
+            Party::User(user) if place.owner() == Some(user) => {}
+            Party::Customer(_) | Party::User(_) | Party::System => return Err(Refusal::NotYours),
+        }
+        if self.tail >= CHAT_EVENTS_MAX {
+            return Err(Refusal::ChatFull);
+        }
+        let message = ChatEvent::Message { from: by.party, id: id.clone(), text: text.clone() };
+        Ok(self.answered(call, 0, vec![message]))
+    }
+
+    fn end(&self, call: CallId, by: &Author, command: &CommandId) -> Result<Decided, Refusal> {
+        let place = self.open_place()?;
+        let owner = matches!((place.owner(), by.party), (Some(o), Party::User(u)) if o == u);
+        if !owner && !self.is_customer(by) && !by.chat_administrator {
+            return Err(Refusal::NotYours);
+        }
+        let outcome = if self.had_operator { Outcome::Completed } else { Outcome::Missed };
+        let (by, command) = (by.party, Some(command.clone()));
+        Ok(self.moved(Some(call), None, |placement| {
+            vec![ChatEvent::Ended { placement, by, command, outcome }]
+        }))
+    }
+
+    fn begin(&self, call: CallId, by: &Author, command: &CommandId) -> Result<Decided, Refusal> {
+        self.may_move(by, false)?;
+        match self.open_place()? {
+            Place::Assigned { begun: false, .. } => {
+                let begun = ChatEvent::Begun { by: by.party, command: command.clone() };
+                Ok(self.answered(call, 0, vec![begun]))
+            }
+            place => Err(Refusal::WrongState { state: place.state() }),
+        }
+    }
+
+    fn transfer_to(
+        &self,
+        context: &Context,
+        call: CallId,
+        by: &Author,
+        command: &CommandId,
+        to: UserId,
+    ) -> Result<Decided, Refusal> {
+        let place = self.may_move(by, true)?;
+        if place.owner() == Some(to) {
+            return Err(Refusal::AlreadyThere);
+        }
+        if self.transfer.is_some() {
+            return Err(Refusal::TransferPending);
+        }
+        let asked = ChatEvent::TransferAsked {
+            by: by.party,
+            command: command.clone(),
+            to,
+            reservation: OfferId::of(context.life, self.tail + 1),
+            expires_at: context.now.plus_ms(TRANSFER_LIMIT_MS),
+        };
+        Ok(Decided {
+            events: vec![asked],
+            effects: vec![ChatEffect::AnswerLater(call, by.party, command.clone())],
+            moving: None,
+        })
+    }
+
+    // ---- messages of other machines ----
+
+    fn on_said(&self, context: &Context, said: &ToChat) -> Decided {
+        match said {
+            ToChat::Offer { queue, .. } => match self.offered(context, said) {
+                Some(decided) => decided,
+                None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
+            },
+            ToChat::Widen { placement, offer, to } => {
+                // Who dropped out of an offer does not come back into it: a late accept of the
+                // first time must not find it open.
+                let fresh = |live: &Offer| {
+                    let known = |op: &UserId| live.to.contains(op) || self.offer_left.contains(op);
+                    to.iter().copied().filter(|op| !known(op)).collect::<Vec<_>>()
+                };
+                match self.offer_at(*placement, *offer).map(fresh) {
+                    Some(to) if !to.is_empty() => {
+                        Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
+                    }
+                    Some(_) | None => self.tell_queue(),
+                }
+            }
+            ToChat::Lapse { placement, offer } => match self.offer_at(*placement, *offer) {
+                Some(live) if context.now >= live.expires_at => {
+                    self.end_offer(OfferEnd::Lapsed, Vec::new())
+                }
+                Some(_) | None => self.tell_queue(),
+            },
+            ToChat::Withdraw { peer, offer, operator, reason } => {
+                self.withdraw(*peer, *offer, *operator, *reason)
+            }
+            ToChat::Decline { offer, operator, command } => {
+                self.decline(*offer, *operator, command)
+            }
+            ToChat::Assign { .. } => self.assign(context, said),
+            ToChat::Recall { operator, command } => {
+                let known = self.answers.recall(Party::User(*operator), command);
+                let recalled = ToOperator::Recalled {
+                    chat: self.id,
+                    command: command.clone(),
+                    result: assigned_at(known),
+                    at: self.at(),
+                };
+                Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
+            }
+            ToChat::OwnerGone { operator, placement } => match self.place() {
+                Some(Place::Assigned { owner, .. })
+                    if owner == operator && self.placement == *placement =>
+                {
+                    self.to_line_again(*operator)
+                }
+                Some(_) | None => Decided::effect(ChatEffect::Tell(Peer::Operator(*operator))),
+            },
+            ToChat::ReserveRefused { reservation, standing } => match &self.transfer {
+                Some(transfer) if transfer.reservation == *reservation => {
+                    Decided::events(vec![ChatEvent::TransferFailed {
+                        reservation: *reservation,
+                        reason: TransferFailure::Refused(*standing),
+                    }])
+                }
+                Some(_) | None => Decided::default(),
+            },
+            ToChat::Seen { peer, placement, .. } if *placement < self.placement => {
+                Decided::effect(ChatEffect::Tell(*peer))
+            }
+            ToChat::Seen { .. } => Decided::default(),
+            ToChat::Ask { peer } => Decided::effect(ChatEffect::Tell(*peer)),
+        }
+    }
+
+    fn offered(&self, context: &Context, said: &ToChat) -> Option<Decided> {
+        let ToChat::Offer { queue, placement, offer, reach, to, timeout_ms, decision } = said
+        else {
+            return None;
+        };
+        let waits = self.place() == Some(&Place::Waiting);
+        if !waits || self.placement != *placement || self.queue != Some(*queue) || to.is_empty() {
+            return None;
+        }
+        let expires_at = context.now.plus_ms(*timeout_ms);
+        Some(self.moved(None, None, |placement| {
+            vec![ChatEvent::Offered {
+                placement,
+                offer: *offer,
+                reach: *reach,
+                to: to.clone(),
+                expires_at,
+                process: context.process,
+                decision: decision.clone(),
+            }]
+        }))
+    }
+
+    fn withdraw(
+        &self,
+        peer: Peer,
+        offer: OfferId,
+        operator: UserId,
+        reason: WithdrawReason,
+    ) -> Decided {
+        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
+            return Decided::effect(ChatEffect::Tell(peer));
+        };
+        let narrowed = ChatEvent::OfferNarrowed { offer, operator, reason };
+        match live.reach {
+            Reach::Directed => self.end_offer(OfferEnd::Withdrawn(reason), Vec::new()),
+            Reach::ToAll if live.to.len() == 1 => {
+                self.end_offer(OfferEnd::Withdrawn(reason), vec![narrowed])
+            }
+            Reach::ToAll => Decided::events(vec![narrowed]),
+        }
+    }
+
+    fn decline(&self, offer: OfferId, operator: UserId, command: &CommandId) -> Decided {
+        let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
+        let said = Fingerprint::of(("decline", offer));
+        if self.answers.lookup(Party::User(operator), command, said) != Lookup::New {
+            return tell;
+        }
+        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
+            return tell;
+        };
+        let declined = ChatEvent::Declined { offer, operator, command: command.clone() };
+        if live.to.len() == 1 {
+            self.end_offer(OfferEnd::Declined, vec![declined])
+        } else {
+            Decided::events(vec![declined])
+        }
+    }
+
+    fn assign(&self, context: &Context, said: &ToChat) -> Decided {
+        let ToChat::Assign { operator, command, by, valid_until } = said else {
+            return Decided::default();
+        };
+        if let Some(command) = command {
+            let said = match by {
+                AssignBy::Offer(offer) => Fingerprint::of(("accept", offer)),
+                AssignBy::Take { .. } => Fingerprint::of("take"),
+                AssignBy::Transfer(_) => Fingerprint::of("transfer"),
+            };
+            let known = self.answers.lookup(Party::User(*operator), command, said);
+            if let Some(result) = assigned_at(known) {
+                return self.assign_answer(*operator, Some(command), by, result);
+            }
+        }
+        let (how, command) = match self.may_assign(context, *operator, by, command, *valid_until) {
+            Ok(granted) => granted,
+            Err(refusal) => {
+                return self.assign_answer(*operator, command.as_ref(), by, Err(refusal));
+            }
+        };
+        let operator = *operator;
+        self.moved(None, Some(operator), |placement| {
+            vec![ChatEvent::Assigned { placement, operator, how, command }]
+        })
+    }
+
+    /// Whether the operator may become the owner, and on what ground.
+    fn may_assign(
+        &self,
+        context: &Context,
+        operator: UserId,
+        by: &AssignBy,
+        command: &Option<CommandId>,
+        valid_until: crate::domain::Timestamp,
+    ) -> Result<(AssignedHow, CommandId), Refusal> {
+        let place = self.open_place()?;
+        if context.now > valid_until {
+            return Err(Refusal::Late);
+        }
+        let state = place.state();
+        match (by, command) {
+            (AssignBy::Offer(offer), Some(command)) => {
+                let live = place.offer().filter(|live| live.id == *offer);
+                match live {
+                    Some(live) if live.to.contains(&operator) => {
+                        Ok((AssignedHow::Accepted { offer: *offer }, command.clone()))
+                    }
+                    Some(_) | None => Err(Refusal::OfferGone),
+                }
+            }
+            (AssignBy::Take { placement, .. }, Some(_)) if *placement != self.placement => {
+                Err(Refusal::WrongState { state })
+            }
+            (AssignBy::Take { queues, any, .. }, Some(command)) => {
+                let allowed = *any || self.queue.is_some_and(|queue| queues.contains(&queue));
+                match place {
+                    Place::Waiting | Place::Offered(_) if allowed => {
+                        Ok((AssignedHow::Taken, command.clone()))
+                    }
+                    Place::Waiting | Place::Offered(_) => Err(Refusal::UnknownChat),
+                    Place::Assigned { owner, .. } if *owner == operator => {
+                        Err(Refusal::AlreadyThere)
+                    }
+                    Place::Assigned { .. } | Place::Ended { .. } => {
+                        Err(Refusal::WrongState { state })
+                    }
+                }
+            }
+            (AssignBy::Transfer(reservation), _) => match &self.transfer {
+                Some(transfer)
+                    if transfer.reservation == *reservation && transfer.to == operator =>
+                {
+                    let how =
+                        AssignedHow::Transferred { by: transfer.by, reservation: *reservation };
+                    Ok((how, transfer.command.clone()))
+                }
+                Some(_) | None => Err(Refusal::OfferGone),
+            },
+            (AssignBy::Offer(_) | AssignBy::Take { .. }, None) => Err(Refusal::OfferGone),
+        }
+    }
+
+    fn assign_answer(
+        &self,
+        operator: UserId,
+        command: Option<&CommandId>,
+        by: &AssignBy,
+        result: Result<AssignedAt, Refusal>,
+    ) -> Decided {
+        let answer = ToOperator::AssignAnswer {
+            command: command.cloned(),
+            by: by.clone(),
+            result,
+            at: self.at(),
+            chat: self.id,
+        };
+        Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))
+    }
+
+    // ---- shared ----
+
+    fn offer(&self) -> Option<&Offer> {
+        self.place.as_ref().and_then(Place::offer)
+    }
+
+    fn offer_at(&self, placement: Placement, offer: OfferId) -> Option<&Offer> {
+        self.offer().filter(|live| live.id == offer && self.placement == placement)
+    }
+
+    fn tell_queue(&self) -> Decided {
+        self.queue
+            .map(|queue| Decided::effect(ChatEffect::Tell(Peer::Queue(queue))))
+            .unwrap_or_default()
+    }
+
+    fn is_customer(&self, by: &Author) -> bool {
+        self.opened.as_ref().is_some_and(|opened| by.party == Party::Customer(opened.customer))
+    }
+
+    fn ended(&self) -> Refusal {
+        let visitor_left = matches!(self.place, Some(Place::Ended { by: Party::Customer(_), .. }));
+        Refusal::Ended { visitor_left, continued_in: self.continued_in }
+    }
+
+    fn open_place(&self) -> Result<&Place, Refusal> {
+        match &self.place {
+            None => Err(Refusal::UnknownChat),
+            Some(Place::Ended { .. }) => Err(self.ended()),
+            Some(place) => Ok(place),
+        }
+    }
+
+    /// Only the owner or a chat administrator moves a chat (features.md F2).
+    fn may_move(&self, by: &Author, from_line: bool) -> Result<&Place, Refusal> {
+        let place = self.open_place()?;
+        match (place.owner(), by.party) {
+            (Some(owner), Party::User(user)) if owner == user => Ok(place),
+            (Some(_), _) if by.chat_administrator => Ok(place),
+            (None, _) if by.chat_administrator && from_line => Ok(place),
+            (None, _) if by.chat_administrator => Err(Refusal::WrongState { state: place.state() }),
+            _ => Err(Refusal::NotYours),
+        }
+    }
+
+    fn to_line_again(&self, operator: UserId) -> Decided {
+        let Some(queue) = self.queue else {
+            return Decided::default();
+        };
+        self.moved(None, None, |placement| {
+            let cause = PlacedCause::OwnerGone { operator };
+            vec![ChatEvent::Placed { placement, queue, cause }]
+        })
+    }
+
+    fn end_offer(&self, how: OfferEnd, mut before: Vec<ChatEvent>) -> Decided {
+        let Some(offer) = self.offer().map(|offer| offer.id) else {
+            return Decided::default();
+        };
+        self.moved(None, None, |placement| {
+            before.push(ChatEvent::OfferEnded { placement, offer, how });
+            before
+        })
+    }
+
+    /// A change of place. A transfer that it overtakes fails with it, unless it is its end.
+    fn moved(
+        &self,
+        call: Option<CallId>,
+        to: Option<UserId>,
+        events: impl FnOnce(Placement) -> Vec<ChatEvent>,
+    ) -> Decided {
+        let wanted = events(self.placement + 1);
+        let completes = wanted.iter().any(|event| {
+            matches!(event, ChatEvent::Assigned { how: AssignedHow::Transferred { .. }, .. })
+        });
+        let mut events = Vec::with_capacity(wanted.len() + 1);
+        if let Some(transfer) = &self.transfer
+            && !completes
+        {
+            events.push(ChatEvent::TransferFailed {
+                reservation: transfer.reservation,
+                reason: TransferFailure::Overtaken,
+            });
+        }
+        let before = events.len() as u64;
+        events.extend(wanted);
+        let mut decided = match call {
+            Some(call) => self.answered(call, before, events),
+            None => Decided::events(events),
+        };
+        decided.moving = Some(Moving { to });
+        decided
+    }
+
+    /// Answers the call with the event after the first `before` ones. The time is put in when the
+    /// events are recorded: the answer is what the fold remembers.
+    fn answered(&self, call: CallId, before: u64, events: Vec<ChatEvent>) -> Decided {
+        Decided {
+            effects: vec![ChatEffect::AnswerRecorded(call, self.tail + 1 + before)],
+            events,
+            moving: None,
+        }
+    }
+}
+
+impl Decided {
+    fn effect(effect: ChatEffect) -> Self {
+        Self { effects: vec![effect], ..Self::default() }
+    }
+
+    fn events(events: Vec<ChatEvent>) -> Self {
+        Self { events, ..Self::default() }
+    }
+}
+
+/// What is known of a command, as an operator is told.
+fn assigned_at(known: Lookup) -> Option<Result<AssignedAt, Refusal>> {
+    match known {
+        Lookup::Known(answer) => {
+            Some(answer.map(|answer| AssignedAt { seq: answer.seq, at: answer.at }))
+        }
+        Lookup::New | Lookup::Pending => None,
+    }
+}
+
+/// By whom and by which id a call is known again, and what it says.
+fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
+    match call {
+        // An opened chat answers every `Open` of its customer alike.
+        ChatCall::Open { .. } => None,
+        ChatCall::Send { by, id, text } => Some((by.party, id, Fingerprint::of(("send", text)))),
+        ChatCall::Continue { .. } => None,
+        ChatCall::End { by, command } => Some((by.party, command, Fingerprint::of("end"))),
+        ChatCall::Begin { by, command } => Some((by.party, command, Fingerprint::of("begin"))),
+        ChatCall::Transfer { by, command, to } => {
+            Some((by.party, command, Fingerprint::of(("transfer", to))))
+        }
+    }
+}

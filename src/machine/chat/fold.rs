@@ -1,0 +1,422 @@
+//! The state of a chat, and how each event changes it.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
+use crate::domain::limits::{FORMER_OPERATORS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED};
+use crate::domain::time::earliest;
+use crate::domain::{
+    ChannelId, ChatEvent, ChatId, ChatState, CommandId, CustomerId, Offer, OfferId, Party, Place,
+    Placement, Priority, QueueId, Reach, Recorded, Seq, Timestamp, UserId,
+};
+use crate::machine::message::{ChatAt, Peer};
+use crate::storage::OpenChat;
+
+use super::answers::{Answer, Answers, Fingerprint, Lookup};
+use super::refusal::Refusal;
+
+/// How a chat began.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opened {
+    /// By which channel.
+    pub channel: ChannelId,
+    /// Whose it is.
+    pub customer: CustomerId,
+    /// When.
+    pub at: Timestamp,
+    /// The chat that it follows.
+    pub continues: Option<ChatId>,
+}
+
+/// A transfer to an operator that is under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Transfer {
+    /// Who asked.
+    pub by: Party,
+    /// The command.
+    pub command: CommandId,
+    /// To whom.
+    pub to: UserId,
+    /// The reservation that the target is asked for.
+    pub reservation: OfferId,
+    /// When it fails.
+    pub expires_at: Timestamp,
+}
+
+/// A chat: see the module. Empty until its first event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chat {
+    pub(super) id: ChatId,
+    /// The last position of the log.
+    pub(super) tail: Seq,
+    /// The time of the last event: time never runs backwards in a log.
+    pub(super) last_at: Timestamp,
+    pub(super) opened: Option<Opened>,
+    pub(super) priority: Priority,
+    /// The queue whose line it is in, or was in last.
+    pub(super) queue: Option<QueueId>,
+    pub(super) since: Timestamp,
+    pub(super) placement: Placement,
+    pub(super) version: Seq,
+    pub(super) place: Option<Place>,
+    pub(super) moved_at: Timestamp,
+    /// The process that made the live offer.
+    pub(super) offer_process: u64,
+    /// Who dropped out of the live offer.
+    pub(super) offer_left: BTreeSet<UserId>,
+    pub(super) last_offer: Option<(OfferId, OfferEnd)>,
+    pub(super) refused_by: BTreeMap<UserId, Timestamp>,
+    pub(super) had_operator: bool,
+    pub(super) transfer: Option<Transfer>,
+    pub(super) continued_in: Option<ChatId>,
+    /// The positions of the messages, and whether the customer wrote them; for counting what is
+    /// unread. At most [`CHAT_EVENTS_MAX`](crate::domain::limits::CHAT_EVENTS_MAX).
+    messages: Vec<(Seq, bool)>,
+    pub(super) answers: Answers,
+    /// Those whom an earlier place concerned: told again after a crash, in which what they were
+    /// owed was forgotten. Least recent first.
+    former: VecDeque<Peer>,
+}
+
+impl Chat {
+    /// A chat with an empty log.
+    pub fn new(id: ChatId) -> Self {
+        Self {
+            id,
+            tail: 0,
+            last_at: Timestamp::default(),
+            opened: None,
+            priority: Priority::default(),
+            queue: None,
+            since: Timestamp::default(),
+            placement: 0,
+            version: 0,
+            place: None,
+            moved_at: Timestamp::default(),
+            offer_process: 0,
+            offer_left: BTreeSet::new(),
+            last_offer: None,
+            refused_by: BTreeMap::new(),
+            had_operator: false,
+            transfer: None,
+            continued_in: None,
+            messages: Vec::new(),
+            answers: Answers::default(),
+            former: VecDeque::new(),
+        }
+    }
+
+    /// The chat's id.
+    pub fn id(&self) -> ChatId {
+        self.id
+    }
+
+    /// The last position of the log; 0 when it is empty.
+    pub fn tail(&self) -> Seq {
+        self.tail
+    }
+
+    /// How it began; none while the log is empty.
+    pub fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
+    }
+
+    /// Where it is; none while the log is empty.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
+    }
+
+    /// The state that people see; none while the log is empty.
+    pub fn state(&self) -> Option<ChatState> {
+        self.place.as_ref().map(Place::state)
+    }
+
+    /// How often it changed its place.
+    pub fn placement(&self) -> Placement {
+        self.placement
+    }
+
+    /// The transfer under way.
+    pub fn transfer(&self) -> Option<&Transfer> {
+        self.transfer.as_ref()
+    }
+
+    /// The chat in which the customer went on after the end.
+    pub fn continued_in(&self) -> Option<ChatId> {
+        self.continued_in
+    }
+
+    /// When it wants to be woken though nothing happens: to end an offer or a transfer itself.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let offer = self.place.as_ref().and_then(Place::offer);
+        let offer = offer.map(|offer| offer.expires_at.plus_ms(OFFER_BACKSTOP_MS));
+        earliest(offer, self.transfer.as_ref().map(|transfer| transfer.expires_at))
+    }
+
+    /// Where it is, as others are told; none while the log is empty.
+    pub fn at(&self) -> Option<ChatAt> {
+        Some(ChatAt {
+            chat: self.id,
+            placement: self.placement,
+            version: self.version,
+            queue: self.queue?,
+            since: self.since,
+            priority: self.priority,
+            refused_by: self.refused_by.clone(),
+            place: self.place.clone()?,
+            moved_at: self.moved_at,
+            last_offer: self.last_offer,
+        })
+    }
+
+    /// Its row in the index of open chats; none once it has ended, or before it is opened.
+    pub fn row(&self) -> Option<OpenChat> {
+        let place = self.place.clone()?;
+        if place.state().is_final() {
+            return None;
+        }
+        Some(OpenChat {
+            chat: self.id,
+            queue: self.queue?,
+            placement: self.placement,
+            priority: self.priority,
+            since: self.since,
+            refused_by: self.refused_by.clone(),
+            place: Some(place),
+            next_deadline: self.next_deadline(),
+            moving: None,
+        })
+    }
+
+    /// How many messages of the other side a participant has not read, who has read up to `read`.
+    pub fn unread(&self, party: Party, read: Seq) -> u64 {
+        let customer = matches!(party, Party::Customer(_));
+        let after = self.messages.partition_point(|(seq, _)| *seq <= read);
+        let others = self.messages[after..].iter().filter(|(_, by)| *by != customer);
+        others.count() as u64
+    }
+
+    /// All whom the present place and the latest former places concern.
+    pub fn concerned(&self) -> Vec<Peer> {
+        let mut peers: Vec<Peer> = self.former.iter().copied().collect();
+        peers.extend(self.queue.map(Peer::Queue));
+        if let Some(place) = &self.place {
+            peers.extend(place.operators().into_iter().map(Peer::Operator));
+        }
+        peers.sort_unstable();
+        peers.dedup();
+        peers
+    }
+
+    /// The one way a chat changes. `recorded` follows the tail.
+    pub fn apply(&mut self, recorded: &Recorded) {
+        debug_assert_eq!(recorded.seq, self.tail + 1, "a log has no gaps");
+        self.tail = recorded.seq;
+        self.last_at = recorded.at;
+        match &recorded.event {
+            // Its command is looked up where conversations are claimed: a message that opens a
+            // chat carries the same id into it.
+            ChatEvent::Opened { channel, customer, priority, continues, .. } => {
+                self.since = recorded.at;
+                self.priority = *priority;
+                self.opened = Some(Opened {
+                    channel: *channel,
+                    customer: *customer,
+                    at: recorded.at,
+                    continues: *continues,
+                });
+            }
+            ChatEvent::Message { from, id, text } => {
+                self.done(*from, id, Fingerprint::of(("send", text)), recorded);
+                self.messages.push((recorded.seq, matches!(from, Party::Customer(_))));
+                if let (Some(Place::Assigned { owner, begun }), Party::User(user)) =
+                    (&mut self.place, from)
+                {
+                    *begun |= owner == user;
+                }
+            }
+            ChatEvent::Begun { by, command } => {
+                if let Some(Place::Assigned { begun, .. }) = &mut self.place {
+                    *begun = true;
+                }
+                self.done(*by, command, Fingerprint::of("begin"), recorded);
+            }
+            ChatEvent::Placed { placement, queue, cause } => {
+                self.placed(*placement, *queue, cause, recorded);
+            }
+            ChatEvent::Offered { placement, offer, reach, to, expires_at, process, .. } => {
+                let to = to.iter().copied().collect();
+                let offer = Offer { id: *offer, reach: *reach, to, expires_at: *expires_at };
+                self.offer_process = *process;
+                self.move_to(*placement, Place::Offered(offer), recorded);
+            }
+            ChatEvent::OfferWidened { to, .. } => {
+                if let Some(Place::Offered(offer)) = &mut self.place {
+                    offer.to.extend(to);
+                }
+                self.version = recorded.seq;
+            }
+            ChatEvent::Declined { offer, operator, command } => {
+                self.refuse(*operator, recorded.at);
+                self.leave_offer(*operator, recorded);
+                let said = Fingerprint::of(("decline", offer));
+                self.done(Party::User(*operator), command, said, recorded);
+            }
+            ChatEvent::OfferNarrowed { operator, .. } => self.leave_offer(*operator, recorded),
+            ChatEvent::OfferEnded { placement, offer, how } => {
+                self.offer_ended(*placement, *offer, *how, recorded);
+            }
+            ChatEvent::Assigned { placement, operator, how, command } => {
+                self.assigned(*placement, *operator, *how, command, recorded);
+            }
+            ChatEvent::TransferAsked { by, command, to, reservation, expires_at } => {
+                let said = Fingerprint::of(("transfer", super::Target::Operator(*to)));
+                self.answers.remember(*by, command, said, Lookup::Pending);
+                self.transfer = Some(Transfer {
+                    by: *by,
+                    command: command.clone(),
+                    to: *to,
+                    reservation: *reservation,
+                    expires_at: *expires_at,
+                });
+            }
+            ChatEvent::TransferFailed { reason, .. } => self.transfer_failed(*reason),
+            ChatEvent::Ended { placement, by, command, outcome } => {
+                self.move_to(*placement, Place::Ended { outcome: *outcome, by: *by }, recorded);
+                if let Some(command) = command {
+                    self.done(*by, command, Fingerprint::of("end"), recorded);
+                }
+            }
+            ChatEvent::ContinuedIn { chat } => self.continued_in = Some(*chat),
+        }
+    }
+
+    fn placed(
+        &mut self,
+        placement: Placement,
+        queue: QueueId,
+        cause: &PlacedCause,
+        recorded: &Recorded,
+    ) {
+        if let Some(former) = self.queue
+            && former != queue
+        {
+            self.remember_former(Peer::Queue(former));
+        }
+        self.queue = Some(queue);
+        let former_owner = self.place.as_ref().and_then(Place::owner);
+        self.move_to(placement, Place::Waiting, recorded);
+        match cause {
+            PlacedCause::Opened | PlacedCause::OwnerGone { .. } => {}
+            PlacedCause::Transferred { by, command } => {
+                // Who gave a chat away does not want it back at once.
+                if let Some(owner) = former_owner {
+                    self.refuse(owner, recorded.at);
+                }
+                let said = Fingerprint::of(("transfer", super::Target::Queue(queue)));
+                self.done(*by, command, said, recorded);
+            }
+        }
+    }
+
+    fn offer_ended(
+        &mut self,
+        placement: Placement,
+        offer: OfferId,
+        how: OfferEnd,
+        recorded: &Recorded,
+    ) {
+        self.last_offer = Some((offer, how));
+        // Nobody is blamed for an offer that everybody got.
+        if let (OfferEnd::Lapsed, Some(Place::Offered(live))) = (how, &self.place)
+            && live.reach == Reach::Directed
+        {
+            for operator in live.to.clone() {
+                self.refuse(operator, recorded.at);
+            }
+        }
+        self.move_to(placement, Place::Waiting, recorded);
+    }
+
+    fn assigned(
+        &mut self,
+        placement: Placement,
+        operator: UserId,
+        how: AssignedHow,
+        command: &CommandId,
+        recorded: &Recorded,
+    ) {
+        // A transferred chat is in progress at once; the colleague has been writing already.
+        let begun = matches!(how, AssignedHow::Transferred { .. });
+        self.had_operator = true;
+        self.refused_by.clear();
+        self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
+        match how {
+            AssignedHow::Accepted { offer } => {
+                let said = Fingerprint::of(("accept", offer));
+                self.done(Party::User(operator), command, said, recorded);
+            }
+            AssignedHow::Taken => {
+                self.done(Party::User(operator), command, Fingerprint::of("take"), recorded);
+            }
+            AssignedHow::Transferred { by, .. } => {
+                self.transfer = None;
+                let answer = Answer { seq: recorded.seq, at: recorded.at };
+                self.answers.settle(by, command, Ok(answer));
+            }
+        }
+    }
+
+    fn transfer_failed(&mut self, reason: TransferFailure) {
+        if let Some(transfer) = self.transfer.take() {
+            self.remember_former(Peer::Operator(transfer.to));
+            let refusal = Refusal::TargetUnavailable { reason };
+            self.answers.settle(transfer.by, &transfer.command, Err(refusal));
+        }
+    }
+
+    fn leave_offer(&mut self, operator: UserId, recorded: &Recorded) {
+        if let Some(Place::Offered(offer)) = &mut self.place {
+            offer.to.remove(&operator);
+        }
+        self.offer_left.insert(operator);
+        self.remember_former(Peer::Operator(operator));
+        self.version = recorded.seq;
+    }
+
+    fn move_to(&mut self, placement: Placement, place: Place, recorded: &Recorded) {
+        debug_assert_eq!(placement, self.placement + 1, "a placement is never skipped");
+        let concerned = self.place.as_ref().map(Place::operators).unwrap_or_default();
+        for operator in concerned {
+            self.remember_former(Peer::Operator(operator));
+        }
+        self.offer_left.clear();
+        self.placement = placement;
+        self.version = recorded.seq;
+        self.moved_at = recorded.at;
+        self.place = Some(place);
+    }
+
+    fn remember_former(&mut self, peer: Peer) {
+        self.former.retain(|known| *known != peer);
+        self.former.push_back(peer);
+        if self.former.len() > FORMER_OPERATORS_MAX {
+            self.former.pop_front();
+        }
+    }
+
+    fn refuse(&mut self, operator: UserId, at: Timestamp) {
+        self.refused_by.insert(operator, at);
+        if self.refused_by.len() > REFUSALS_REMEMBERED {
+            let earliest = self.refused_by.iter().min_by_key(|&(_, at)| *at);
+            if let Some(forgotten) = earliest.map(|(operator, _)| *operator) {
+                self.refused_by.remove(&forgotten);
+            }
+        }
+    }
+
+    fn done(&mut self, party: Party, command: &CommandId, said: Fingerprint, recorded: &Recorded) {
+        let answer = Answer { seq: recorded.seq, at: recorded.at };
+        self.answers.remember(party, command, said, Lookup::Known(Ok(answer)));
+    }
+}

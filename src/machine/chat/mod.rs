@@ -1,0 +1,22 @@
+//! The chat: the fold over its log, and the only one who decides where it is.
+//!
+//! Owns: place, owner, order of messages, answers already given. Refuses: to know whether an
+//! operator has room (the operator's) or who is next (the queue's).
+//!
+//! Invariants: [`Chat::decide`] reads only, [`Chat::apply`] is the one way a chat changes, live
+//! and in recovery; nothing is answered or told before its event is durable ([`driver`]); a live
+//! chat is in exactly one place, and every change of place counts its placement up by one.
+
+mod answers;
+mod call;
+mod decide;
+pub mod driver;
+mod fold;
+mod notices;
+mod refusal;
+
+pub use answers::{Answer, Lookup};
+pub use call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
+pub use fold::{Chat, Opened, Transfer};
+pub use notices::{Notices, Owed};
+pub use refusal::Refusal;

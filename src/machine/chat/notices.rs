@@ -1,0 +1,136 @@
+//! Who has yet to hear where the chat is. Lost in a crash; then everybody concerned is told again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{Place, Placement, QueueId, Seq, Timestamp, UserId};
+use crate::machine::message::Peer;
+use crate::machine::repeat::Repeater;
+
+use super::fold::Chat;
+
+/// Something that a chat says until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Owed {
+    /// Where the chat is.
+    At(Peer),
+    /// To the target of the transfer: hold a slot.
+    Reserve(UserId),
+}
+
+/// What a place concerned before an event, to be compared with after.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Before {
+    placement: Placement,
+    version: Seq,
+    queue: Option<QueueId>,
+    operators: BTreeSet<UserId>,
+    target: Option<UserId>,
+}
+
+impl Before {
+    pub(super) fn of(chat: &Chat) -> Self {
+        Self {
+            placement: chat.placement,
+            version: chat.version,
+            queue: chat.queue,
+            operators: chat.place.as_ref().map(Place::operators).unwrap_or_default(),
+            target: chat.transfer.as_ref().map(|transfer| transfer.to),
+        }
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Notices {
+    repeater: Repeater<Owed>,
+    /// The version that each peer has to hear of at least.
+    versions: BTreeMap<Peer, Seq>,
+}
+
+impl Default for Notices {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Notices {
+    /// Nobody has to hear anything.
+    pub fn new() -> Self {
+        Self { repeater: Repeater::new(), versions: BTreeMap::new() }
+    }
+
+    /// After a start: whoever is concerned may have missed the last words of the former life.
+    pub fn resume(&mut self, chat: &Chat, now: Timestamp) {
+        for peer in chat.concerned() {
+            self.owe(peer, chat, now);
+        }
+        if let Some(transfer) = chat.transfer() {
+            self.repeater.owe(Owed::Reserve(transfer.to), now);
+        }
+    }
+
+    /// After events: tells those whom the change concerns.
+    pub(super) fn changed(&mut self, before: &Before, chat: &Chat, now: Timestamp) {
+        let after = Before::of(chat);
+        if before.version != after.version {
+            let operators: Vec<UserId> = if before.placement == after.placement {
+                before.operators.symmetric_difference(&after.operators).copied().collect()
+            } else {
+                before.operators.union(&after.operators).copied().collect()
+            };
+            let queues = BTreeSet::from([before.queue, after.queue]);
+            for peer in queues.into_iter().flatten().map(Peer::Queue) {
+                self.owe(peer, chat, now);
+            }
+            for peer in operators.into_iter().map(Peer::Operator) {
+                self.owe(peer, chat, now);
+            }
+        }
+        if before.target != after.target {
+            if let Some(target) = before.target {
+                self.repeater.settle(Owed::Reserve(target));
+            }
+            if let Some(target) = after.target {
+                self.repeater.owe(Owed::Reserve(target), now);
+            }
+        }
+    }
+
+    /// The peer has heard of that version. When it believes in an old place, it is told again
+    /// until it has heard better: the word that misled it may have been a late one.
+    pub(super) fn seen(
+        &mut self,
+        peer: Peer,
+        (placement, version): (Placement, Seq),
+        chat: &Chat,
+        now: Timestamp,
+    ) {
+        if placement < chat.placement {
+            self.owe(peer, chat, now);
+        }
+        if self.versions.get(&peer).is_some_and(|owed| version >= *owed) {
+            self.versions.remove(&peer);
+            self.repeater.settle(Owed::At(peer));
+        }
+    }
+
+    /// All that is to be said now.
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<Owed> {
+        self.repeater.take_due(now)
+    }
+
+    /// When something is to be said again.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.repeater.next()
+    }
+
+    /// Whether everybody has heard everything.
+    pub fn is_empty(&self) -> bool {
+        self.repeater.is_empty()
+    }
+
+    fn owe(&mut self, peer: Peer, chat: &Chat, now: Timestamp) {
+        self.versions.insert(peer, chat.version);
+        self.repeater.owe(Owed::At(peer), now);
+    }
+}

@@ -1,0 +1,134 @@
+//! The index of open chats in memory: read once at the start of the process, kept by the chats'
+//! actors, read by starting queues and operators. It outlives any actor, not the process.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::{ChatId, Place, QueueId, Timestamp, UserId};
+use crate::storage::{Moving, OpenChat};
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Index {
+    rows: BTreeMap<ChatId, OpenChat>,
+    by_queue: BTreeMap<QueueId, BTreeSet<ChatId>>,
+    by_operator: BTreeMap<UserId, BTreeSet<ChatId>>,
+    by_deadline: BTreeSet<(Timestamp, ChatId)>,
+}
+
+impl Index {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a row from the store at the start of the process. An offer does not outlive its
+    /// process: until the chat has said so itself, it counts as waiting.
+    pub fn load(&mut self, mut row: OpenChat) {
+        if let Some(Place::Offered(_)) = row.place {
+            row.place = Some(Place::Waiting);
+        }
+        self.put(row.chat, Some(row));
+    }
+
+    /// Replaces the chat's row, or removes it.
+    pub fn put(&mut self, chat: ChatId, row: Option<OpenChat>) {
+        if let Some(old) = self.rows.remove(&chat) {
+            self.unlink(&old);
+        }
+        if let Some(row) = row {
+            self.link(&row);
+            self.rows.insert(chat, row);
+        }
+    }
+
+    /// Marks the row as moving.
+    pub fn mark(&mut self, chat: ChatId, moving: Moving) {
+        if let Some(mut row) = self.rows.get(&chat).cloned() {
+            row.moving = Some(moving);
+            self.put(chat, Some(row));
+        }
+    }
+
+    /// The chat's row.
+    pub fn get(&self, chat: ChatId) -> Option<&OpenChat> {
+        self.rows.get(&chat)
+    }
+
+    /// All rows of a queue but those of chats that an operator owns.
+    pub fn of_queue(&self, queue: QueueId) -> Vec<OpenChat> {
+        self.pick(self.by_queue.get(&queue))
+    }
+
+    /// All rows that cost the operator a slot or may, or that show it an offer.
+    pub fn of_operator(&self, operator: UserId) -> Vec<OpenChat> {
+        self.pick(self.by_operator.get(&operator))
+    }
+
+    /// The operators whom any row names.
+    pub fn operators(&self) -> Vec<UserId> {
+        self.by_operator.keys().copied().collect()
+    }
+
+    /// The chats whose state only they themselves can tell.
+    pub fn moving(&self) -> Vec<ChatId> {
+        let moving = self.rows.values().filter(|row| row.moving.is_some() || row.place.is_none());
+        moving.map(|row| row.chat).collect()
+    }
+
+    /// Chats whose deadline has come.
+    pub fn due(&self, now: Timestamp) -> Vec<ChatId> {
+        let due = self.by_deadline.iter().take_while(|(at, _)| *at <= now);
+        due.map(|(_, chat)| *chat).collect()
+    }
+
+    /// When the next chat wants to be woken.
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        self.by_deadline.first().map(|(at, _)| *at)
+    }
+
+    /// All rows, in the order of the chats.
+    pub fn rows(&self) -> impl Iterator<Item = &OpenChat> {
+        self.rows.values()
+    }
+
+    fn pick(&self, chats: Option<&BTreeSet<ChatId>>) -> Vec<OpenChat> {
+        let chats = chats.into_iter().flatten();
+        chats.filter_map(|chat| self.rows.get(chat)).cloned().collect()
+    }
+
+    fn link(&mut self, row: &OpenChat) {
+        if row.place.as_ref().is_none_or(|place| place.owner().is_none()) {
+            self.by_queue.entry(row.queue).or_default().insert(row.chat);
+        }
+        for operator in concerned(row) {
+            self.by_operator.entry(operator).or_default().insert(row.chat);
+        }
+        self.by_deadline.extend(row.next_deadline.map(|at| (at, row.chat)));
+    }
+
+    fn unlink(&mut self, row: &OpenChat) {
+        if let Some(chats) = self.by_queue.get_mut(&row.queue) {
+            chats.remove(&row.chat);
+            if chats.is_empty() {
+                self.by_queue.remove(&row.queue);
+            }
+        }
+        for operator in concerned(row) {
+            if let Some(chats) = self.by_operator.get_mut(&operator) {
+                chats.remove(&row.chat);
+                if chats.is_empty() {
+                    self.by_operator.remove(&operator);
+                }
+            }
+        }
+        if let Some(at) = row.next_deadline {
+            self.by_deadline.remove(&(at, row.chat));
+        }
+    }
+}
+
+fn concerned(row: &OpenChat) -> BTreeSet<UserId> {
+    let mut operators = row.place.as_ref().map(Place::operators).unwrap_or_default();
+    operators.extend(row.moving.and_then(|moving| moving.to));
+    operators
+}

@@ -1,0 +1,309 @@
+//! The words between chats, queues and operators.
+//!
+//! Chats say one thing only, [`ChatAt`]: where they are. It is true or old, never wrong, and its
+//! receivers correct themselves by it. All else are requests that the receiver may refuse.
+
+use std::collections::BTreeMap;
+
+use crate::domain::event::{Decision, OfferEnd, WithdrawReason};
+use crate::domain::operator::{OperatorState, Standing};
+use crate::domain::{
+    ChatId, CommandId, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq, Timestamp,
+    UserId,
+};
+
+use super::chat::Refusal;
+
+/// Who is told where a chat is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Peer {
+    /// A queue.
+    Queue(QueueId),
+    /// An operator.
+    Operator(UserId),
+}
+
+/// Where a chat is, from itself, after the event that brought it there was durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatAt {
+    /// The chat.
+    pub chat: ChatId,
+    /// Its placement.
+    pub placement: Placement,
+    /// The position of the last event that touched its place. Finer than the placement: a `to_all`
+    /// offer may gain and lose operators in one placement.
+    pub version: Seq,
+    /// Its queue, or the last one.
+    pub queue: QueueId,
+    /// The first time of waiting.
+    pub since: Timestamp,
+    /// Its own priority.
+    pub priority: Priority,
+    /// Who refused it, and when.
+    pub refused_by: BTreeMap<UserId, Timestamp>,
+    /// Where it is.
+    pub place: Place,
+    /// Since when it is there.
+    pub moved_at: Timestamp,
+    /// The offer that ended last without an owner, and how.
+    pub last_offer: Option<(OfferId, OfferEnd)>,
+}
+
+/// To a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToChat {
+    /// From its queue: offer yourself.
+    Offer {
+        /// The queue.
+        queue: QueueId,
+        /// The placement in which the queue believes the chat to wait.
+        placement: Placement,
+        /// The new offer.
+        offer: OfferId,
+        /// How it reaches operators.
+        reach: Reach,
+        /// To whom; one for a directed offer.
+        to: Vec<UserId>,
+        /// How long it shall stand, ms.
+        timeout_ms: u64,
+        /// Why so.
+        decision: Decision,
+    },
+    /// From its queue: these, too, may accept.
+    Widen {
+        /// The placement of the offer.
+        placement: Placement,
+        /// The offer.
+        offer: OfferId,
+        /// Who comes in addition.
+        to: Vec<UserId>,
+    },
+    /// From its queue: the offer's time is over.
+    Lapse {
+        /// The placement of the offer.
+        placement: Placement,
+        /// The offer.
+        offer: OfferId,
+    },
+    /// From an operator, or from the queue about one: take the offer back.
+    Withdraw {
+        /// Who asks, to be answered.
+        peer: Peer,
+        /// The offer.
+        offer: OfferId,
+        /// From whom.
+        operator: UserId,
+        /// Why.
+        reason: WithdrawReason,
+    },
+    /// From an operator: declines the offer.
+    Decline {
+        /// The offer.
+        offer: OfferId,
+        /// Who.
+        operator: UserId,
+        /// The client's command.
+        command: CommandId,
+    },
+    /// From an operator who holds a slot for the chat: be mine.
+    Assign {
+        /// Who.
+        operator: UserId,
+        /// The client's command; none for a transfer, which has its own.
+        command: Option<CommandId>,
+        /// On what ground.
+        by: AssignBy,
+        /// After this it is void.
+        valid_until: Timestamp,
+    },
+    /// From an operator: what became of this command?
+    Recall {
+        /// Who.
+        operator: UserId,
+        /// The client's command.
+        command: CommandId,
+    },
+    /// From an operator who is gone: find somebody else.
+    OwnerGone {
+        /// Who.
+        operator: UserId,
+        /// The placement of the ownership.
+        placement: Placement,
+    },
+    /// From the target of a transfer: no.
+    ReserveRefused {
+        /// The reservation.
+        reservation: OfferId,
+        /// Why.
+        standing: Standing,
+    },
+    /// From whom the chat told where it is: heard.
+    Seen {
+        /// Who.
+        peer: Peer,
+        /// The placement that was heard.
+        placement: Placement,
+        /// The version that was heard.
+        version: Seq,
+    },
+    /// From anybody who is not sure: where are you?
+    Ask {
+        /// Who.
+        peer: Peer,
+    },
+}
+
+/// The ground of an [`ToChat::Assign`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AssignBy {
+    /// An offer.
+    Offer(OfferId),
+    /// A transfer's reservation.
+    Transfer(OfferId),
+    /// By hand, out of one of these queues, or out of any.
+    Take {
+        /// The placement that is meant: so a refusal is final, and a late repeat finds nothing. 0
+        /// while it is not known; the refusal tells it.
+        placement: Placement,
+        /// The `manual` queues of which the operator is a member.
+        queues: Vec<QueueId>,
+        /// A chat administrator takes from any queue.
+        any: bool,
+    },
+}
+
+/// To a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToQueue {
+    /// From a chat.
+    At(ChatAt),
+    /// From a member: my state, whenever it changes.
+    State(OperatorState),
+    /// From a member: the answer to a reservation.
+    ReserveAnswer {
+        /// The offer.
+        offer: OfferId,
+        /// The chat.
+        chat: ChatId,
+        /// Held, or why not.
+        result: Result<(), Standing>,
+        /// The state after it.
+        state: OperatorState,
+    },
+    /// From a member with a free slot: which is your best chat for me?
+    Pull {
+        /// Numbers the pull.
+        pull: u64,
+        /// The state during it.
+        state: OperatorState,
+    },
+    /// From a member: I hold a slot for your best chat.
+    Give {
+        /// The offer to make; its slot is held.
+        offer: OfferId,
+        /// The rank that was quoted; a larger one is not wanted.
+        rank: i64,
+        /// When the slot is free again unless the chat confirms.
+        expires_at: Timestamp,
+        /// The state after it.
+        state: OperatorState,
+    },
+}
+
+/// To an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ToOperator {
+    /// From a chat.
+    At(ChatAt),
+    /// From a chat: the answer to `Assign`. A refusal is final: the same `Assign` will never be
+    /// granted, however late it is repeated.
+    AssignAnswer {
+        /// The command; none for a transfer.
+        command: Option<CommandId>,
+        /// The ground that was answered.
+        by: AssignBy,
+        /// When and to which placement it led, or why not.
+        result: Result<AssignedAt, Refusal>,
+        /// Where the chat is; none when it was never opened.
+        at: Option<ChatAt>,
+        /// The chat.
+        chat: ChatId,
+    },
+    /// From a chat: the answer to `Recall`.
+    Recalled {
+        /// The chat.
+        chat: ChatId,
+        /// The command.
+        command: CommandId,
+        /// What became of it; none when the chat knows nothing of it.
+        result: Option<Result<AssignedAt, Refusal>>,
+        /// Where the chat is; none when it was never opened.
+        at: Option<ChatAt>,
+    },
+    /// From a queue: hold a slot for this chat.
+    Reserve {
+        /// The queue.
+        queue: QueueId,
+        /// The offer to come.
+        offer: OfferId,
+        /// The chat.
+        chat: ChatId,
+        /// When the slot is free again unless the chat confirms.
+        expires_at: Timestamp,
+    },
+    /// From a queue: the slot held for this offer is not needed.
+    Release {
+        /// The offer.
+        offer: OfferId,
+    },
+    /// From a chat that is being transferred: hold a slot and send `Assign`.
+    ReserveTransfer {
+        /// The chat.
+        chat: ChatId,
+        /// Its queue.
+        queue: QueueId,
+        /// The reservation.
+        reservation: OfferId,
+        /// Who transfers.
+        by: Party,
+        /// When the chat gives up.
+        expires_at: Timestamp,
+    },
+    /// From a queue: the answer to a pull.
+    Best {
+        /// The queue.
+        queue: QueueId,
+        /// The pull.
+        pull: u64,
+        /// The rank of the best chat that the operator could serve.
+        rank: Option<i64>,
+    },
+    /// From a queue: whether the slot that was given will be used.
+    GiveAnswer {
+        /// The offer.
+        offer: OfferId,
+        /// The chat that it went to.
+        chat: Option<ChatId>,
+    },
+    /// From a queue: the state is known.
+    StateSeen {
+        /// The queue.
+        queue: QueueId,
+        /// The life and version that are known.
+        known: (u64, u64),
+    },
+    /// From a queue that started: what is your state?
+    AskState {
+        /// The queue.
+        queue: QueueId,
+    },
+}
+
+/// When a chat became an operator's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AssignedAt {
+    /// The position of the event.
+    pub seq: Seq,
+    /// When.
+    pub at: Timestamp,
+}

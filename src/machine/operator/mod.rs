@@ -1,0 +1,645 @@
+//! The operator: alone decides over its slots.
+//!
+//! Owns: status, presence, what it holds (reservations, offers, chats), and the choice among its
+//! queues when a slot comes free. Refuses: to say who owns a chat (the chat's), or to know other
+//! operators.
+//!
+//! A slot is taken by a reservation, a directed offer, an `Assign` on its way, or an owned chat.
+//! It is free again only when nothing can need it any more: a reservation that nobody confirmed
+//! by its own deadline, all else by the chat's word. So an operator never holds more than fits,
+//! and whatever is lost on the way costs a repeat.
+//!
+//! Invariants ([`Operator::assert_invariants`]): a chat is held once; nothing is added at or above
+//! the limit in force (asserted where it is added).
+
+mod calls;
+mod held;
+mod presence;
+mod pull;
+mod said;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::domain::limits::{
+    GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS, PRESENCE_GRACE_MS, REPEAT_MS,
+};
+use crate::domain::operator::{AwayReason, OperatorRecord, OperatorState, Standing};
+use crate::domain::time::earliest;
+use crate::domain::{
+    ChatId, CommandId, OfferId, Placement, QueueId, Reach, RoutingSettings, Status, Timestamp,
+    UserId,
+};
+use crate::machine::chat::Refusal;
+use crate::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
+use crate::machine::repeat::Repeater;
+use crate::machine::{CallId, Life};
+use crate::storage::OpenChat;
+
+pub use held::{Held, Invite, Reservation, Slot};
+pub use presence::ConnectionId;
+
+use presence::Presence;
+use pull::Pull;
+
+/// What an operator has to know of a queue of which it is a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Terms {
+    /// Most chats of this queue that it holds.
+    pub per_operator_limit: Option<u32>,
+    /// Whether the queue asks one operator at a time.
+    pub directed: bool,
+    /// Whether members take from it by hand.
+    pub manual: bool,
+}
+
+/// What the configuration says of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// How many chats fit.
+    pub capacity: u32,
+    /// Whether it may work at all.
+    pub active: bool,
+    /// The queues of which it is a member.
+    pub queues: BTreeMap<QueueId, Terms>,
+    /// How long owners may be absent before their chats return to the line, ms, by queue: of all
+    /// queues that have such a limit, since a chat may come by transfer from any.
+    pub absent_owner_limits_ms: Arc<BTreeMap<QueueId, u64>>,
+    /// What holds for all.
+    pub settings: RoutingSettings,
+}
+
+/// A client's call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorCall {
+    /// Chooses a status.
+    SetStatus(Status),
+    /// The offer is on a screen.
+    Shown {
+        /// The chat.
+        chat: ChatId,
+        /// The offer.
+        offer: OfferId,
+    },
+    /// Accepts.
+    Accept {
+        /// The chat.
+        chat: ChatId,
+        /// The offer.
+        offer: OfferId,
+        /// The command.
+        command: CommandId,
+    },
+    /// Declines.
+    Decline {
+        /// The chat.
+        chat: ChatId,
+        /// The offer.
+        offer: OfferId,
+        /// The command.
+        command: CommandId,
+    },
+    /// Takes a chat out of a line.
+    Take {
+        /// The chat.
+        chat: ChatId,
+        /// The command.
+        command: CommandId,
+        /// A chat administrator takes from any queue.
+        chat_administrator: bool,
+    },
+}
+
+/// The answer to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OperatorAnswer {
+    /// Done.
+    Done,
+    /// The chat is the operator's.
+    Assigned(AssignedAt),
+}
+
+/// An input of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorInput {
+    /// The rows of the index that name it, as answer to [`OperatorEffect::ReadIndex`].
+    Recovered(Vec<OpenChat>),
+    /// The configuration changed.
+    Account(Account),
+    /// A connection came.
+    Connected(ConnectionId),
+    /// A connection went.
+    Disconnected(ConnectionId),
+    /// A connection answered its probe.
+    ProbeAnswered(ConnectionId, u64),
+    /// From a client.
+    Call(CallId, OperatorCall),
+    /// From a chat or a queue.
+    Said(ToOperator),
+    /// The record is durable, or is not.
+    Saved(bool),
+    /// A deadline came.
+    Tick,
+}
+
+/// An effect of an operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum OperatorEffect {
+    /// Say something to a chat.
+    ToChat(ChatId, ToChat),
+    /// Say something to a queue.
+    ToQueue(QueueId, ToQueue),
+    /// Answer a call.
+    Answer(CallId, Result<OperatorAnswer, Refusal>),
+    /// Save the record, then feed [`OperatorInput::Saved`]. One at a time.
+    Save(OperatorRecord),
+    /// Read the rows of the index that name the operator.
+    ReadIndex,
+    /// Ask a connection to prove that somebody is there.
+    Probe(ConnectionId, u64),
+    /// Show something on all connections.
+    Show(Notice),
+}
+
+/// What an operator's connections are shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Notice {
+    /// An offer.
+    OfferPresented {
+        /// The chat.
+        chat: ChatId,
+        /// Its queue.
+        queue: QueueId,
+        /// The offer.
+        offer: OfferId,
+        /// How it reaches operators.
+        reach: Reach,
+        /// When it lapses.
+        expires_at: Timestamp,
+    },
+    /// An offer is over.
+    OfferWithdrawn {
+        /// The chat.
+        chat: ChatId,
+        /// The offer.
+        offer: OfferId,
+        /// Why.
+        reason: Gone,
+    },
+    /// Status, presence or load changed.
+    Updated,
+}
+
+/// Why an offer is gone from the screen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gone {
+    /// The operator accepted it, here or on another connection.
+    Accepted,
+    /// The operator declined it.
+    Declined,
+    /// Another operator has the chat.
+    Taken,
+    /// Nobody answered in time.
+    Lapsed,
+    /// The operator is not ready any more, or not eligible.
+    NotReady,
+    /// The chat is over, or in another queue.
+    ChatGone,
+}
+
+/// What an operator says until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Owed {
+    State(QueueId),
+    Assign(ChatId),
+    Decline(ChatId),
+    Withdraw(ChatId),
+    OwnerGone(ChatId),
+    Ask(ChatId),
+    Give(OfferId),
+    Recall(ChatId, CallId),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// An `Assign` of the former life may still land until then.
+    Waiting { until: Timestamp },
+    /// The index is being read.
+    Reading,
+    /// Slots are known.
+    Live,
+}
+
+/// What of an operator its queues are told when it changes.
+type Digest = (Standing, u32, Vec<u32>, Option<Timestamp>, Timestamp);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Operator {
+    id: UserId,
+    life: Life,
+    account: Account,
+    record: OperatorRecord,
+    stage: Stage,
+    /// Deadlines that wait for people fire no earlier.
+    grace_until: Timestamp,
+    presence: Presence,
+    slots: BTreeMap<ChatId, Slot>,
+    reserved: BTreeMap<OfferId, Reservation>,
+    invites: BTreeMap<ChatId, Invite>,
+    /// Offers that came without a slot held for them, to be taken back.
+    strays: BTreeMap<ChatId, OfferId>,
+    /// The placement at which a chat was lost, and when: earlier words about it are late ones.
+    gone: BTreeMap<ChatId, (Placement, Timestamp)>,
+    recalls: BTreeMap<(ChatId, CallId), CommandId>,
+    pull: Option<Pull>,
+    wants_pull: bool,
+    /// Numbers offers and pulls.
+    made: u64,
+    /// Numbers what is told to queues.
+    version: u64,
+    /// Told versions below this are out of date.
+    changed_version: u64,
+    told: Option<Digest>,
+    shown: Option<(Status, bool, u32, u32)>,
+    idle_since: Timestamp,
+    was_available: bool,
+    owed: Repeater<Owed>,
+    saving: Option<(OperatorRecord, Vec<CallId>)>,
+    /// A status that was chosen and is not in force yet.
+    chosen: Option<(Status, Vec<CallId>)>,
+    unsaved: bool,
+    save_at: Timestamp,
+}
+
+impl Operator {
+    /// A new life of an operator. `live_at` is when its slots may be counted: at once when the
+    /// process has just started, else [`ASSIGN_LIMIT_MS`](crate::domain::limits::ASSIGN_LIMIT_MS)
+    /// from now. Feed a tick at once.
+    pub fn new(
+        id: UserId,
+        account: Account,
+        record: OperatorRecord,
+        life: Life,
+        (now, live_at, grace_until): (Timestamp, Timestamp, Timestamp),
+    ) -> Self {
+        Self {
+            id,
+            life,
+            account,
+            record,
+            stage: Stage::Waiting { until: live_at },
+            grace_until,
+            presence: Presence::new(now),
+            slots: BTreeMap::new(),
+            reserved: BTreeMap::new(),
+            invites: BTreeMap::new(),
+            strays: BTreeMap::new(),
+            gone: BTreeMap::new(),
+            recalls: BTreeMap::new(),
+            pull: None,
+            wants_pull: false,
+            made: 0,
+            version: 0,
+            changed_version: 1,
+            told: None,
+            shown: None,
+            idle_since: now,
+            was_available: false,
+            owed: Repeater::new(),
+            saving: None,
+            chosen: None,
+            unsaved: false,
+            save_at: now,
+        }
+    }
+
+    /// The status in force.
+    pub fn status(&self) -> &Status {
+        &self.record.status
+    }
+
+    /// The record in force.
+    pub fn record(&self) -> &OperatorRecord {
+        &self.record
+    }
+
+    /// The configuration in force.
+    pub fn account(&self) -> &Account {
+        &self.account
+    }
+
+    /// Whether a connection proves that somebody is there.
+    pub fn is_present(&self) -> bool {
+        self.presence.is_proven()
+    }
+
+    /// What takes slots, by chat.
+    pub fn slots(&self) -> &BTreeMap<ChatId, Slot> {
+        &self.slots
+    }
+
+    /// Slots held for offers to come.
+    pub fn reserved(&self) -> &BTreeMap<OfferId, Reservation> {
+        &self.reserved
+    }
+
+    /// Live `to_all` offers, which take no slot.
+    pub fn invites(&self) -> &BTreeMap<ChatId, Invite> {
+        &self.invites
+    }
+
+    /// Since when it has neither gained nor lost a chat nor become available.
+    pub fn idle_since(&self) -> Timestamp {
+        self.idle_since
+    }
+
+    /// Whether its slots are known.
+    pub fn is_live(&self) -> bool {
+        self.stage == Stage::Live
+    }
+
+    /// Slots taken.
+    pub fn load(&self) -> u32 {
+        (self.slots.len() + self.reserved.len()) as u32
+    }
+
+    /// Whether it could be given a chat, and if not, why.
+    pub fn standing(&self) -> Standing {
+        if !self.account.active {
+            return Standing::Offline;
+        }
+        match &self.record.status {
+            Status::Offline => Standing::Offline,
+            Status::Away(_) => Standing::Away,
+            Status::Busy => Standing::Busy,
+            Status::Ready if !self.presence.is_proven() => Standing::NotConnected,
+            Status::Ready if !self.is_live() || self.pull.is_some() => Standing::Choosing,
+            Status::Ready if self.free() == 0 => Standing::Full,
+            Status::Ready => Standing::Free,
+        }
+    }
+
+    /// When to feed an [`OperatorInput::Tick`].
+    pub fn next_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        let mut next = earliest(self.owed.next(), self.presence.next_deadline());
+        let stage = match self.stage {
+            Stage::Waiting { until } => Some(until),
+            Stage::Reading | Stage::Live => None,
+        };
+        next = earliest(next, stage);
+        next = earliest(next, self.pull.as_ref().map(|pull| pull.until));
+        next = earliest(next, self.reserved.values().map(|r| r.expires_at).min());
+        next = earliest(next, self.leave_at());
+        if self.unsaved && self.saving.is_none() {
+            next = earliest(next, Some(self.save_at));
+        }
+        let offers =
+            self.slots.iter().filter_map(|(chat, slot)| slot.ask_at().map(|at| (chat, at)));
+        let invites = self.invites.iter().map(|(chat, invite)| (chat, invite.ask_at()));
+        let ask = offers.chain(invites).filter(|(chat, _)| !self.owed.owes(Owed::Ask(**chat)));
+        next = earliest(next, ask.map(|(_, at)| at).min());
+        earliest(next, self.next_abandoned(now))
+    }
+
+    /// Takes an input and answers what is to be done.
+    pub fn step(&mut self, now: Timestamp, input: OperatorInput) -> Vec<OperatorEffect> {
+        let mut effects = Vec::new();
+        match input {
+            OperatorInput::Recovered(rows) => self.recovered(now, rows, &mut effects),
+            OperatorInput::Account(account) => self.account_changed(account),
+            OperatorInput::Connected(connection) => {
+                self.presence.connected(connection, now);
+            }
+            OperatorInput::Disconnected(connection) => {
+                self.presence.disconnected(connection, now);
+            }
+            OperatorInput::ProbeAnswered(connection, probe) => {
+                self.presence.answered(connection, probe, now);
+            }
+            OperatorInput::Call(call, wanted) => self.on_call(now, call, wanted, &mut effects),
+            OperatorInput::Said(said) => self.on_said(now, said, &mut effects),
+            OperatorInput::Saved(durable) => self.saved(now, durable, &mut effects),
+            OperatorInput::Tick => {}
+        }
+        self.on_time(now, &mut effects);
+        self.finish(now, &mut effects);
+        effects
+    }
+
+    /// What time alone brings.
+    fn on_time(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
+        if let Stage::Waiting { until } = self.stage
+            && now >= until
+        {
+            self.stage = Stage::Reading;
+            effects.push(OperatorEffect::ReadIndex);
+        }
+        for (connection, probe) in self.presence.on_time(now) {
+            effects.push(OperatorEffect::Probe(connection, probe));
+        }
+        if self.leave_at().is_some_and(|at| now >= at) {
+            self.set_status(Status::Offline);
+        }
+        self.expire_reservations(now);
+        self.gone.retain(|_, (_, at)| now.since_ms(*at) < GONE_REMEMBERED_MS);
+        if self.pull.as_ref().is_some_and(|pull| now >= pull.until) {
+            self.conclude_pull(now);
+        }
+        for chat in self.overdue(now) {
+            self.owed.keep(Owed::Ask(chat), now);
+        }
+        for chat in self.abandoned(now) {
+            self.owed.keep(Owed::OwnerGone(chat), now);
+        }
+    }
+
+    /// What follows from whatever has changed.
+    fn finish(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
+        if !self.may_hold_offers() {
+            self.pull = None;
+            self.withdraw_offers(now);
+        }
+        let available = self.is_available();
+        if available && !self.was_available {
+            self.idle_since = now;
+            self.wants_pull = true;
+        }
+        self.was_available = available;
+        self.maybe_pull(now, effects);
+        self.maybe_save(now, effects);
+        let digest = self.digest();
+        if self.told.as_ref() != Some(&digest) {
+            self.told = Some(digest);
+            self.changed_version = self.version + 1;
+            for queue in self.account.queues.keys().copied().collect::<Vec<_>>() {
+                self.owed.owe(Owed::State(queue), now);
+            }
+        }
+        let shown =
+            (self.record.status.clone(), self.is_present(), self.load(), self.account.capacity);
+        if self.shown.as_ref() != Some(&shown) {
+            self.shown = Some(shown);
+            effects.push(OperatorEffect::Show(Notice::Updated));
+        }
+        self.say_due(now, effects);
+    }
+
+    fn account_changed(&mut self, account: Account) {
+        let gone = self.account.queues.keys().filter(|queue| !account.queues.contains_key(queue));
+        for queue in gone.copied().collect::<Vec<_>>() {
+            self.owed.settle(Owed::State(queue));
+        }
+        if !account.active && self.account.active {
+            self.set_status(Status::Offline);
+        }
+        self.account = account;
+        self.wants_pull = true;
+        self.told = None;
+    }
+
+    // ---- status ----
+
+    /// Whether offers may stay on its screens: presence may be lost for the grace.
+    fn may_hold_offers(&self) -> bool {
+        self.account.active && self.record.status == Status::Ready
+    }
+
+    /// Whether it could be given a chat, but for its slots.
+    fn is_available(&self) -> bool {
+        self.may_hold_offers() && self.is_live() && self.presence.is_proven()
+    }
+
+    /// When an operator who is not there becomes offline.
+    fn leave_at(&self) -> Option<Timestamp> {
+        if self.record.status == Status::Offline {
+            return None;
+        }
+        let gone = self.presence.absent_since()?;
+        Some(gone.plus_ms(PRESENCE_GRACE_MS).max(self.grace_until))
+    }
+
+    /// The router itself sets the status: at once, and saved as soon as may be.
+    fn set_status(&mut self, status: Status) {
+        self.record.status = status;
+        self.unsaved = true;
+    }
+
+    /// A directed offer lapsed that somebody could see.
+    fn count_lapse(&mut self) {
+        self.record.lapses_in_row += 1;
+        self.unsaved = true;
+        if self.record.lapses_in_row >= self.account.settings.lapses_to_away
+            && self.record.status == Status::Ready
+        {
+            self.set_status(Status::Away(AwayReason::missed_offers()));
+            self.record.lapses_in_row = 0;
+        }
+    }
+
+    fn maybe_save(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
+        if self.saving.is_some() {
+            return;
+        }
+        let mut record = self.record.clone();
+        let calls = match self.chosen.take() {
+            Some((status, calls)) => {
+                record.status = status;
+                calls
+            }
+            None if self.unsaved && now >= self.save_at => Vec::new(),
+            None => return,
+        };
+        self.unsaved = false;
+        effects.push(OperatorEffect::Save(record.clone()));
+        self.saving = Some((record, calls));
+    }
+
+    fn saved(&mut self, now: Timestamp, durable: bool, effects: &mut Vec<OperatorEffect>) {
+        let Some((record, calls)) = self.saving.take() else {
+            return;
+        };
+        let answer = if !durable {
+            Err(Refusal::Unavailable)
+        } else if calls.is_empty() {
+            Ok(OperatorAnswer::Done)
+        } else if self.account.active {
+            if record.status == Status::Ready {
+                self.record.lapses_in_row = 0;
+            }
+            self.record.status = record.status;
+            Ok(OperatorAnswer::Done)
+        } else {
+            Err(Refusal::NoSlot(Standing::Offline))
+        };
+        if !durable {
+            self.unsaved = true;
+            self.save_at = now.plus_ms(REPEAT_MS.1);
+        }
+        effects.extend(calls.into_iter().map(|call| OperatorEffect::Answer(call, answer)));
+    }
+
+    // ---- what others are told ----
+
+    fn digest(&self) -> Digest {
+        let here = self.account.queues.keys().map(|queue| self.free_in(*queue)).collect();
+        (self.standing(), self.load(), here, self.record.last_accept, self.idle_since)
+    }
+
+    /// The state for one queue, under a version of its own.
+    fn state(&mut self, queue: QueueId, now: Timestamp) -> OperatorState {
+        self.version += 1;
+        let member = self.account.queues.contains_key(&queue);
+        OperatorState {
+            operator: self.id,
+            life: self.life,
+            version: self.version,
+            standing: if member { self.standing() } else { Standing::NotMember },
+            load: self.load(),
+            free: self.free_in(queue),
+            last_accept: self.record.last_accept,
+            idle_since: self.idle_since,
+            at: now,
+        }
+    }
+
+    fn say_due(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
+        for owed in self.owed.take_due(now) {
+            match self.words(owed, now) {
+                Some(effect) => effects.push(effect),
+                None => {
+                    self.owed.settle(owed);
+                }
+            }
+        }
+    }
+
+    /// What time has come for among what it holds.
+    fn overdue(&self, now: Timestamp) -> Vec<ChatId> {
+        let slots = self.slots.iter().filter_map(|(chat, slot)| Some((*chat, slot.ask_at()?)));
+        let invites = self.invites.iter().map(|(chat, invite)| (*chat, invite.ask_at()));
+        slots.chain(invites).filter(|(_, at)| now >= *at).map(|(chat, _)| chat).collect()
+    }
+
+    /// Panics when the operator contradicts itself; for tests and the simulation.
+    pub fn assert_invariants(&self) {
+        for chat in self.slots.keys() {
+            let invited = self.invites.get(chat);
+            assert!(invited.is_none(), "{chat:?} is held and an invitation at once");
+        }
+        for (chat, slot) in &self.slots {
+            let assigning = matches!(slot.held, Held::Assigning { .. });
+            assert_eq!(assigning, self.owed.owes(Owed::Assign(*chat)), "{chat:?}: assign owed");
+            let declining = matches!(slot.held, Held::Declining { .. });
+            assert_eq!(declining, self.owed.owes(Owed::Decline(*chat)), "{chat:?}: decline owed");
+        }
+        for key in self.recalls.keys() {
+            assert!(self.owed.owes(Owed::Recall(key.0, key.1)), "{key:?}: recall owed");
+        }
+    }
+}
+
+/// When to ask what became of an offer.
+fn ask_after(expires_at: Timestamp) -> Timestamp {
+    expires_at.plus_ms(OFFER_BACKSTOP_MS + OFFER_ASK_MS)
+}

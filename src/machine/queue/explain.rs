@@ -1,0 +1,50 @@
+//! Why a chat of this line waits.
+
+use crate::domain::limits::TO_ALL_OFFERS_MAX;
+use crate::domain::{ChatId, Rule, Timestamp};
+use crate::routing::explain::{Explanation, WhyWaits, candidates, why};
+
+use super::Queue;
+use super::line::Phase;
+
+impl Queue {
+    /// Why the chat waits; none when it is not in this line.
+    pub fn explain(&self, chat: ChatId, now: Timestamp) -> Option<Explanation> {
+        let entry = self.line.get(chat)?;
+        let refusals = &entry.at.refused_by;
+        let (candidates, standings) = candidates(&self.pool, refusals, &self.settings, now);
+        let why = match &entry.phase {
+            Phase::Reserving { offer, .. } | Phase::Offering { offer, .. } => {
+                WhyWaits::BeingOffered { offer: *offer }
+            }
+            Phase::Offered => match entry.at.place.offer() {
+                Some(offer) => WhyWaits::Offered { offer: offer.id, expires_at: offer.expires_at },
+                None => WhyWaits::ThisMoment,
+            },
+            Phase::Waiting => {
+                match why(&self.pool, self.config.rule, refusals, &self.settings, now) {
+                    WhyWaits::ThisMoment if self.all_offers_out() => {
+                        WhyWaits::OffersOut { limit: TO_ALL_OFFERS_MAX as u32 }
+                    }
+                    why => why,
+                }
+            }
+        };
+        Some(Explanation {
+            chat,
+            queue: self.config.id,
+            rule: self.config.rule,
+            config_version: self.config.version,
+            since: entry.at.since,
+            rank: entry.rank,
+            position: self.line.ahead_of(entry.rank, chat) + 1,
+            why,
+            standings,
+            candidates,
+        })
+    }
+
+    fn all_offers_out(&self) -> bool {
+        self.config.rule == Rule::ToAll && self.line.to_all().len() >= TO_ALL_OFFERS_MAX
+    }
+}

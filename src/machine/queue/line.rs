@@ -1,0 +1,209 @@
+//! The line: the chats in a queue's care, in the order of their rank, each in one phase.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::event::Decision;
+use crate::domain::{ChatId, OfferId, Reach, Timestamp, UserId};
+use crate::machine::message::ChatAt;
+
+/// How far the queue has come with a chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Phase {
+    /// Nobody is being asked.
+    Waiting,
+    /// An operator is asked to hold a slot.
+    Reserving {
+        /// The offer to come.
+        offer: OfferId,
+        /// Who is asked.
+        operator: UserId,
+        /// When the slot is free again.
+        expires_at: Timestamp,
+        /// Why that operator.
+        decision: Decision,
+    },
+    /// The chat is asked to offer itself.
+    Offering {
+        /// The offer.
+        offer: OfferId,
+        /// How it reaches operators.
+        reach: Reach,
+        /// To whom.
+        to: Vec<UserId>,
+        /// Why so.
+        decision: Decision,
+    },
+    /// The chat has a live offer, as it says itself.
+    Offered,
+}
+
+/// A chat in the line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What the chat said last.
+    pub at: ChatAt,
+    /// Its rank.
+    pub rank: i64,
+    /// How far the queue has come with it.
+    pub phase: Phase,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Line {
+    entries: BTreeMap<ChatId, Entry>,
+    /// Those whom nobody is being asked for.
+    waiting: BTreeSet<(i64, ChatId)>,
+    /// Those with a `to_all` offer live or under way.
+    to_all: BTreeSet<ChatId>,
+    timers: BTreeSet<(Timestamp, ChatId)>,
+    timer_of: BTreeMap<ChatId, Timestamp>,
+}
+
+impl Line {
+    pub(super) fn new() -> Self {
+        Self::default()
+    }
+
+    /// A chat in the line.
+    pub fn get(&self, chat: ChatId) -> Option<&Entry> {
+        self.entries.get(&chat)
+    }
+
+    /// How many chats are in the line, in whatever phase.
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The chats that nobody is being asked for, smallest rank first.
+    pub fn waiting(&self) -> impl Iterator<Item = (i64, ChatId)> + '_ {
+        self.waiting.iter().copied()
+    }
+
+    /// The first waiting chat after the given one.
+    pub(super) fn waiting_after(&self, after: Option<(i64, ChatId)>) -> Option<(i64, ChatId)> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        match after {
+            Some(after) => self.waiting.range((Excluded(after), Unbounded)).next().copied(),
+            None => self.waiting.first().copied(),
+        }
+    }
+
+    /// The chats with a `to_all` offer live or under way.
+    pub(super) fn to_all(&self) -> &BTreeSet<ChatId> {
+        &self.to_all
+    }
+
+    /// How many chats wait in front of one with this rank.
+    pub fn ahead_of(&self, rank: i64, chat: ChatId) -> u64 {
+        self.waiting.range(..(rank, chat)).count() as u64
+    }
+
+    /// All chats of the line, in the order of their ids.
+    pub fn chats(&self) -> impl Iterator<Item = ChatId> + '_ {
+        self.entries.keys().copied()
+    }
+
+    /// All entries, in the order of the chats' ids.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values()
+    }
+
+    pub(super) fn insert(&mut self, entry: Entry) {
+        self.link(&entry);
+        self.entries.insert(entry.at.chat, entry);
+    }
+
+    pub(super) fn remove(&mut self, chat: ChatId) -> Option<Entry> {
+        let entry = self.entries.remove(&chat)?;
+        self.unlink(&entry);
+        self.clear_timer(chat);
+        Some(entry)
+    }
+
+    /// Changes the phase, which drops the timer of the former one.
+    pub(super) fn set_phase(&mut self, chat: ChatId, phase: Phase) {
+        if let Some(mut entry) = self.remove(chat) {
+            entry.phase = phase;
+            self.insert(entry);
+        }
+    }
+
+    pub(super) fn rank_anew(&mut self, rank: impl Fn(&ChatAt) -> i64) {
+        self.waiting.clear();
+        for entry in self.entries.values_mut() {
+            entry.rank = rank(&entry.at);
+            if entry.phase == Phase::Waiting {
+                self.waiting.insert((entry.rank, entry.at.chat));
+            }
+        }
+    }
+
+    /// The one time at which the chat is looked at again.
+    pub(super) fn set_timer(&mut self, chat: ChatId, at: Timestamp) {
+        self.clear_timer(chat);
+        self.timers.insert((at, chat));
+        self.timer_of.insert(chat, at);
+    }
+
+    pub(super) fn take_timers(&mut self, now: Timestamp) -> Vec<ChatId> {
+        let mut due = Vec::new();
+        while let Some(&(at, chat)) = self.timers.first() {
+            if at > now {
+                break;
+            }
+            self.clear_timer(chat);
+            due.push(chat);
+        }
+        due
+    }
+
+    pub(super) fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(at, _)| *at)
+    }
+
+    fn clear_timer(&mut self, chat: ChatId) {
+        if let Some(at) = self.timer_of.remove(&chat) {
+            self.timers.remove(&(at, chat));
+        }
+    }
+
+    fn link(&mut self, entry: &Entry) {
+        let chat = entry.at.chat;
+        if entry.phase == Phase::Waiting {
+            self.waiting.insert((entry.rank, chat));
+        }
+        if is_to_all(entry) {
+            self.to_all.insert(chat);
+        }
+    }
+
+    fn unlink(&mut self, entry: &Entry) {
+        self.waiting.remove(&(entry.rank, entry.at.chat));
+        self.to_all.remove(&entry.at.chat);
+    }
+
+    pub(super) fn assert_invariants(&self) {
+        let mut fresh = Self::new();
+        for entry in self.entries.values() {
+            fresh.link(entry);
+        }
+        assert_eq!(fresh.waiting, self.waiting, "who waits is derived from the entries");
+        assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
+        let timers: BTreeSet<_> = self.timer_of.iter().map(|(chat, at)| (*at, *chat)).collect();
+        assert_eq!(timers, self.timers, "one timer a chat");
+    }
+}
+
+fn is_to_all(entry: &Entry) -> bool {
+    match &entry.phase {
+        Phase::Waiting | Phase::Reserving { .. } => false,
+        Phase::Offering { reach, .. } => *reach == Reach::ToAll,
+        Phase::Offered => entry.at.place.offer().is_some_and(|o| o.reach == Reach::ToAll),
+    }
+}

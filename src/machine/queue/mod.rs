@@ -1,0 +1,435 @@
+//! The queue: decides who is asked next for which chat, on beliefs that chats and operators
+//! correct.
+//!
+//! Owns: the order of its line, what it believes of its members, the timers of its offers.
+//! Refuses: to say where a chat is (the chat's) or that an operator has room (the operator's).
+//! It has no log: a new life reads its line from the index and asks every member for its state.
+//!
+//! Invariants ([`Queue::assert_invariants`]): the waiting chats are ordered by rank; every chat of
+//! the line is in one phase; a reservation on its way is counted at its operator.
+
+mod explain;
+mod line;
+mod matching;
+
+use std::collections::BTreeMap;
+
+use crate::domain::operator::OperatorState;
+use crate::domain::time::earliest;
+use crate::domain::{self, ChatId, OfferId, Place, Reach, RoutingSettings, Timestamp, UserId};
+use crate::machine::Life;
+use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
+use crate::machine::repeat::Repeater;
+use crate::routing::{Pool, rank};
+use crate::storage::OpenChat;
+
+pub use line::{Entry, Line, Phase};
+
+/// An input of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueInput {
+    /// The rows of the index, read after the queue could be reached.
+    Recovered(Vec<OpenChat>),
+    /// The configuration changed.
+    Configure(domain::Queue),
+    /// The settings changed.
+    Settings(RoutingSettings),
+    /// From a chat or an operator.
+    Said(ToQueue),
+    /// A deadline came.
+    Tick,
+}
+
+/// An effect of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum QueueEffect {
+    /// Say something to a chat.
+    ToChat(ChatId, ToChat),
+    /// Say something to an operator.
+    ToOperator(UserId, ToOperator),
+}
+
+/// What a queue says until it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Owed {
+    AskState(UserId),
+    Reserve(ChatId),
+    Offer(ChatId),
+    Widen(ChatId),
+    Lapse(ChatId),
+    Withdraw(ChatId, UserId),
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Queue {
+    config: domain::Queue,
+    settings: RoutingSettings,
+    life: Life,
+    offers_made: u64,
+    pool: Pool,
+    line: Line,
+    owed: Repeater<Owed>,
+    /// Slots that were given, with the chat they went to and the time at which they end: a repeat
+    /// must not get another chat.
+    given: BTreeMap<OfferId, (ChatId, Timestamp)>,
+    /// Whom a `to_all` offer is to be widened to, until the chat says that it was.
+    widening: BTreeMap<ChatId, Vec<UserId>>,
+}
+
+impl Queue {
+    /// A new life of a queue. It asks every member for its state.
+    pub fn new(
+        config: domain::Queue,
+        settings: RoutingSettings,
+        life: Life,
+        now: Timestamp,
+    ) -> Self {
+        let mut queue = Self {
+            pool: Pool::new(),
+            line: Line::new(),
+            owed: Repeater::new(),
+            given: BTreeMap::new(),
+            widening: BTreeMap::new(),
+            config: config.clone(),
+            settings,
+            life,
+            offers_made: 0,
+        };
+        queue.configure(config, now);
+        queue
+    }
+
+    /// The configuration in force.
+    pub fn config(&self) -> &domain::Queue {
+        &self.config
+    }
+
+    /// The line.
+    pub fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// What it believes of its members.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// When to feed a [`QueueInput::Tick`].
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        earliest(self.owed.next(), self.line.next_timer())
+    }
+
+    /// Takes an input and answers what is to be done.
+    pub fn step(&mut self, now: Timestamp, input: QueueInput) -> Vec<QueueEffect> {
+        let mut effects = Vec::new();
+        match input {
+            QueueInput::Recovered(rows) => {
+                for row in rows {
+                    self.recover(row, now, &mut effects);
+                }
+            }
+            QueueInput::Configure(config) => {
+                self.configure(config, now);
+                self.release_strangers(now, &mut effects);
+            }
+            QueueInput::Settings(settings) => {
+                self.settings = settings;
+                self.rank_anew();
+            }
+            QueueInput::Said(said) => self.on_said(now, said, &mut effects),
+            QueueInput::Tick => self.on_timers(now, &mut effects),
+        }
+        self.match_line(now);
+        self.say_due(now, &mut effects);
+        effects
+    }
+
+    fn on_said(&mut self, now: Timestamp, said: ToQueue, effects: &mut Vec<QueueEffect>) {
+        match said {
+            ToQueue::At(at) => {
+                let peer = Peer::Queue(self.config.id);
+                let (placement, version) = (at.placement, at.version);
+                let seen = ToChat::Seen { peer, placement, version };
+                effects.push(QueueEffect::ToChat(at.chat, seen));
+                self.chat_at(at, now, effects);
+            }
+            ToQueue::State(state) => {
+                let (operator, known) = (state.operator, (state.life, state.version));
+                self.believe(state);
+                let seen = ToOperator::StateSeen { queue: self.config.id, known };
+                effects.push(QueueEffect::ToOperator(operator, seen));
+            }
+            ToQueue::ReserveAnswer { offer, chat, result, state } => {
+                let operator = state.operator;
+                self.believe(state);
+                self.reserve_answered(now, (offer, chat, operator), result.is_ok(), effects);
+            }
+            ToQueue::Pull { pull, state } => {
+                let operator = state.operator;
+                self.believe(state);
+                let rank = self.best_for(operator, now).map(|(rank, _)| rank);
+                let best = ToOperator::Best { queue: self.config.id, pull, rank };
+                effects.push(QueueEffect::ToOperator(operator, best));
+            }
+            ToQueue::Give { offer, rank, expires_at, state } => {
+                let operator = state.operator;
+                self.believe(state);
+                let chat = self.give(now, operator, (offer, expires_at), rank);
+                let answer = ToOperator::GiveAnswer { offer, chat };
+                effects.push(QueueEffect::ToOperator(operator, answer));
+            }
+        }
+    }
+
+    fn believe(&mut self, state: OperatorState) {
+        let operator = state.operator;
+        if self.pool.contains(operator) {
+            self.pool.believe(state);
+            self.owed.settle(Owed::AskState(operator));
+        }
+    }
+
+    /// A chat says where it is.
+    fn chat_at(&mut self, at: ChatAt, now: Timestamp, effects: &mut Vec<QueueEffect>) {
+        let chat = at.chat;
+        let known = self.line.get(chat);
+        if known.is_some_and(|e| (e.at.placement, e.at.version) >= (at.placement, at.version)) {
+            return;
+        }
+        self.forget(chat, effects);
+        let here = at.queue == self.config.id;
+        let phase = match &at.place {
+            Place::Waiting if here => Phase::Waiting,
+            Place::Offered(_) if here => Phase::Offered,
+            Place::Waiting | Place::Offered(_) | Place::Assigned { .. } | Place::Ended { .. } => {
+                return;
+            }
+        };
+        let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
+        let offer = at.place.offer().cloned();
+        self.line.insert(Entry { at, rank, phase });
+        match offer {
+            Some(offer) => {
+                self.line.set_timer(chat, offer.expires_at);
+                self.withdraw_from_strangers(chat, now);
+            }
+            None => self.wait_for_cool_down(chat, now),
+        }
+    }
+
+    fn recover(&mut self, row: OpenChat, now: Timestamp, effects: &mut Vec<QueueEffect>) {
+        // A chat about to be opened tells us itself once it is.
+        let Some(place) = row.place else { return };
+        let marked = row.moving.is_some();
+        let at = ChatAt {
+            chat: row.chat,
+            placement: row.placement,
+            // Not known from the row; whatever the chat says of this placement is newer.
+            version: 0,
+            queue: row.queue,
+            since: row.since,
+            priority: row.priority,
+            refused_by: row.refused_by,
+            place,
+            moved_at: row.since,
+            last_offer: None,
+        };
+        let chat = at.chat;
+        self.chat_at(at, now, effects);
+        if marked {
+            let peer = Peer::Queue(self.config.id);
+            effects.push(QueueEffect::ToChat(chat, ToChat::Ask { peer }));
+        }
+    }
+
+    /// Takes a chat out of the line, and with it all that was under way about it.
+    fn forget(&mut self, chat: ChatId, effects: &mut Vec<QueueEffect>) {
+        let Some(entry) = self.line.remove(chat) else {
+            return;
+        };
+        self.widening.remove(&chat);
+        for owed in [Owed::Offer(chat), Owed::Lapse(chat), Owed::Widen(chat)] {
+            self.owed.settle(owed);
+        }
+        if let Some(offer) = entry.at.place.offer() {
+            for operator in &offer.to {
+                self.owed.settle(Owed::Withdraw(chat, *operator));
+            }
+        }
+        if let Phase::Reserving { offer, operator, .. } = entry.phase {
+            self.end_reservation(chat, operator);
+            effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
+        }
+    }
+
+    fn end_reservation(&mut self, chat: ChatId, operator: UserId) {
+        self.owed.settle(Owed::Reserve(chat));
+        self.pool.arrived(operator);
+    }
+
+    fn configure(&mut self, config: domain::Queue, now: Timestamp) {
+        let came = self.pool.set_members(&config.members);
+        self.config = config;
+        let strangers: Vec<Owed> = self
+            .owed
+            .keys()
+            .filter(|owed| matches!(owed, Owed::AskState(op) if !self.pool.contains(*op)))
+            .collect();
+        for owed in strangers {
+            self.owed.settle(owed);
+        }
+        for operator in came {
+            self.owed.owe(Owed::AskState(operator), now);
+        }
+        self.rank_anew();
+        let chats: Vec<ChatId> = self.line.chats().collect();
+        for chat in chats {
+            self.withdraw_from_strangers(chat, now);
+        }
+    }
+
+    fn rank_anew(&mut self) {
+        let (priority, settings) = (self.config.priority, self.settings);
+        self.line.rank_anew(|at| rank(at.since, priority, at.priority, &settings));
+    }
+
+    /// Takes a live offer back from those who are no longer members.
+    fn withdraw_from_strangers(&mut self, chat: ChatId, now: Timestamp) {
+        let Some(entry) = self.line.get(chat) else {
+            return;
+        };
+        let Some(offer) = entry.at.place.offer() else {
+            return;
+        };
+        let strangers = offer.to.iter().filter(|operator| !self.pool.contains(**operator));
+        for operator in strangers.copied().collect::<Vec<_>>() {
+            self.owed.keep(Owed::Withdraw(chat, operator), now);
+        }
+    }
+
+    /// Wakes up when the next one who refused the chat may be asked again.
+    fn wait_for_cool_down(&mut self, chat: ChatId, now: Timestamp) {
+        let Some(entry) = self.line.get(chat) else {
+            return;
+        };
+        let cool_down_ms = self.settings.cool_down_ms;
+        let ends = entry.at.refused_by.values().map(|at| at.plus_ms(cool_down_ms));
+        if let Some(next) = ends.filter(|end| *end > now).min() {
+            self.line.set_timer(chat, next);
+        }
+    }
+
+    fn on_timers(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
+        for chat in self.line.take_timers(now) {
+            let Some(entry) = self.line.get(chat) else {
+                continue;
+            };
+            match &entry.phase {
+                Phase::Waiting => self.wait_for_cool_down(chat, now),
+                Phase::Reserving { offer, operator, .. } => {
+                    // No answer: nothing is known of that operator any more.
+                    let (offer, operator) = (*offer, *operator);
+                    self.end_reservation(chat, operator);
+                    self.pool.doubt(operator);
+                    self.owed.keep(Owed::AskState(operator), now);
+                    effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
+                    self.line.set_phase(chat, Phase::Waiting);
+                    self.wait_for_cool_down(chat, now);
+                }
+                Phase::Offering { .. } => {}
+                Phase::Offered => self.owed.keep(Owed::Lapse(chat), now),
+            }
+        }
+    }
+
+    fn say_due(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
+        for owed in self.owed.take_due(now) {
+            match self.words(owed) {
+                Some(effect) => effects.push(effect),
+                None => {
+                    self.owed.settle(owed);
+                }
+            }
+        }
+    }
+
+    /// What is said about something owed; none when it has become void.
+    fn words(&self, owed: Owed) -> Option<QueueEffect> {
+        let queue = self.config.id;
+        match owed {
+            Owed::AskState(operator) => {
+                Some(QueueEffect::ToOperator(operator, ToOperator::AskState { queue }))
+            }
+            Owed::Reserve(chat) => match &self.line.get(chat)?.phase {
+                Phase::Reserving { offer, operator, expires_at, .. } => {
+                    let (offer, expires_at) = (*offer, *expires_at);
+                    let reserve = ToOperator::Reserve { queue, offer, chat, expires_at };
+                    Some(QueueEffect::ToOperator(*operator, reserve))
+                }
+                Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
+            },
+            Owed::Offer(chat) => {
+                let entry = self.line.get(chat)?;
+                let Phase::Offering { offer, reach, to, decision } = &entry.phase else {
+                    return None;
+                };
+                let said = ToChat::Offer {
+                    queue,
+                    placement: entry.at.placement,
+                    offer: *offer,
+                    reach: *reach,
+                    to: to.clone(),
+                    timeout_ms: self.config.offer_timeout_ms,
+                    decision: decision.clone(),
+                };
+                Some(QueueEffect::ToChat(chat, said))
+            }
+            Owed::Widen(chat) => {
+                let (placement, offer) = self.live(chat)?;
+                let to = self.widening.get(&chat)?.clone();
+                Some(QueueEffect::ToChat(chat, ToChat::Widen { placement, offer, to }))
+            }
+            Owed::Lapse(chat) => {
+                let (placement, offer) = self.live(chat)?;
+                Some(QueueEffect::ToChat(chat, ToChat::Lapse { placement, offer }))
+            }
+            Owed::Withdraw(chat, operator) => {
+                let (_, offer) = self.live(chat)?;
+                let reason = domain::event::WithdrawReason::NotEligible;
+                let peer = Peer::Queue(queue);
+                let said = ToChat::Withdraw { peer, offer, operator, reason };
+                Some(QueueEffect::ToChat(chat, said))
+            }
+        }
+    }
+
+    /// The live offer of a chat and its placement.
+    fn live(&self, chat: ChatId) -> Option<(domain::Placement, OfferId)> {
+        let at = &self.line.get(chat)?.at;
+        at.place.offer().map(|offer| (at.placement, offer.id))
+    }
+
+    fn next_offer(&mut self) -> OfferId {
+        self.offers_made += 1;
+        OfferId::of(self.life, self.offers_made)
+    }
+
+    /// Panics when the queue contradicts itself; for tests and the simulation.
+    pub fn assert_invariants(&self) {
+        self.pool.assert_invariants();
+        self.line.assert_invariants();
+        for entry in self.line.entries() {
+            let chat = entry.at.chat;
+            let live = entry.at.place.offer().is_some();
+            assert_eq!(live, entry.phase == Phase::Offered, "{chat:?}: phase and place agree");
+            let reserving = matches!(entry.phase, Phase::Reserving { .. });
+            assert_eq!(reserving, self.owed.owes(Owed::Reserve(chat)), "{chat:?}: reserve owed");
+            let offering = matches!(entry.phase, Phase::Offering { .. });
+            assert_eq!(offering, self.owed.owes(Owed::Offer(chat)), "{chat:?}: offer owed");
+            if let Phase::Offering { reach: Reach::Directed, to, .. } = &entry.phase {
+                assert_eq!(to.len(), 1, "{chat:?}: a directed offer goes to one");
+            }
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! What has been said and not yet answered, so that it is said again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::Timestamp;
+use crate::domain::limits::REPEAT_MS;
+
+/// Remembers keys until they are settled, and when each is to be said again: at once, then after
+/// the first wait of [`REPEAT_MS`], doubling up to the second. It holds keys only: what is said is
+/// made anew from the present state, so a repeat is never out of date.
+#[derive(Debug, Clone)]
+pub struct Repeater<K> {
+    owed: BTreeMap<K, Owed>,
+    by_time: BTreeSet<(Timestamp, K)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Owed {
+    due_at: Timestamp,
+    wait_ms: u64,
+}
+
+impl<K: Ord + Copy> Default for Repeater<K> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<K: Ord + Copy> Repeater<K> {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self { owed: BTreeMap::new(), by_time: BTreeSet::new() }
+    }
+
+    /// Owes `key`, due at once. Starts afresh when it was owed already.
+    pub fn owe(&mut self, key: K, now: Timestamp) {
+        self.settle(key);
+        self.owed.insert(key, Owed { due_at: now, wait_ms: REPEAT_MS.0 });
+        self.by_time.insert((now, key));
+    }
+
+    /// Owes `key` unless it is owed already.
+    pub fn keep(&mut self, key: K, now: Timestamp) {
+        if !self.owed.contains_key(&key) {
+            self.owe(key, now);
+        }
+    }
+
+    /// Forgets `key`; answers whether it was owed.
+    pub fn settle(&mut self, key: K) -> bool {
+        match self.owed.remove(&key) {
+            Some(owed) => self.by_time.remove(&(owed.due_at, key)),
+            None => false,
+        }
+    }
+
+    /// Whether `key` is owed.
+    pub fn owes(&self, key: K) -> bool {
+        self.owed.contains_key(&key)
+    }
+
+    /// Takes all that is due, and schedules it again.
+    pub fn take_due(&mut self, now: Timestamp) -> Vec<K> {
+        let mut due = Vec::new();
+        while let Some(&(at, key)) = self.by_time.first() {
+            if at > now {
+                break;
+            }
+            self.by_time.pop_first();
+            due.push(key);
+            if let Some(owed) = self.owed.get_mut(&key) {
+                owed.due_at = now.plus_ms(owed.wait_ms);
+                owed.wait_ms = (owed.wait_ms * 2).min(REPEAT_MS.1);
+                self.by_time.insert((owed.due_at, key));
+            }
+        }
+        due
+    }
+
+    /// When the next is due.
+    pub fn next(&self) -> Option<Timestamp> {
+        self.by_time.first().map(|&(at, _)| at)
+    }
+
+    /// Whether nothing is owed.
+    pub fn is_empty(&self) -> bool {
+        self.owed.is_empty()
+    }
+
+    /// All that is owed, in the order of the keys.
+    pub fn keys(&self) -> impl Iterator<Item = K> + '_ {
+        self.owed.keys().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn says_it_at_once_then_ever_more_seldom_until_settled() {
+        let mut repeater = Repeater::new();
+        repeater.owe('a', Timestamp(0));
+        let mut said = Vec::new();
+        for now in 0..8_000 {
+            said.extend(repeater.take_due(Timestamp(now)).iter().map(|_| now));
+        }
+        assert_eq!(said, [0, 100, 300, 700, 1_500, 3_100, 5_100, 7_100]);
+        assert!(repeater.settle('a'));
+        assert_eq!(repeater.next(), None);
+        assert!(!repeater.settle('a'));
+    }
+}

@@ -1,0 +1,184 @@
+//! What the methods answer.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::cursor::Cursor;
+use super::event::ChatEventFrame;
+use super::notify::OfferFrame;
+use super::params::StatusWord;
+use super::value::{TimeFrame, Wire};
+use crate::domain::operator::Status;
+use crate::domain::{ChannelId, ChatId, ChatState, CustomerId, QueueId, Seq, UserId};
+
+/// Done; there is nothing to say.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct DoneFrame {}
+
+/// What a person is to the router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoleFrame {
+    /// Configures.
+    Administrator,
+    /// Sees and moves every chat.
+    ChatAdministrator,
+    /// Serves chats.
+    Operator,
+    /// Writes in from outside.
+    Customer,
+}
+
+/// Whose session it is. `id` is a user's, or a customer's when the role is `customer`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MeFrame {
+    /// The role.
+    pub role: RoleFrame,
+    /// The id.
+    pub id: String,
+    /// The name, when one is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// An operator's status.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct StatusFrame {
+    /// The status.
+    pub status: StatusWord,
+    /// Why; with `away` only. `missed_offers` when the router set it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+}
+
+impl From<&Status> for StatusFrame {
+    fn from(status: &Status) -> Self {
+        let (status, reason) = match status {
+            Status::Ready => (StatusWord::Ready, None),
+            Status::Away(reason) => (StatusWord::Away, Some(reason.as_str().to_owned())),
+            Status::Busy => (StatusWord::Busy, None),
+            Status::Offline => (StatusWord::Offline, None),
+        };
+        Self {
+            status,
+            reason: reason.filter(|reason| !reason.is_empty()),
+        }
+    }
+}
+
+/// One open chat of the session.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionChatFrame {
+    /// The chat.
+    pub id: Wire<ChatId>,
+    /// Where its log ends. Missed events up to here follow as `chat.event`, unless `reload`.
+    pub cursor: Wire<Cursor>,
+    /// How many messages of others are behind the session's read mark.
+    pub unread: u64,
+    /// The gap is too old or too large: load the chat anew with `chat.history`.
+    #[serde(default)]
+    pub reload: bool,
+}
+
+/// `session.open`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionOpenedFrame {
+    /// Whose session it is.
+    pub me: MeFrame,
+    /// The status of an operator; absent for others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusFrame>,
+    /// The live offers of an operator, at most 100; further ones follow as `offer.presented`.
+    pub offers: Vec<OfferFrame>,
+    /// The open chats.
+    pub chats: Vec<SessionChatFrame>,
+    /// Chats of `resume` that are no longer the session's: drop them.
+    pub gone: Vec<Wire<ChatId>>,
+    /// When the token ends and with it the socket; renew before.
+    pub expires_at: TimeFrame,
+}
+
+/// `session.renew`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct SessionRenewedFrame {
+    /// When the new token ends.
+    pub expires_at: TimeFrame,
+}
+
+/// `chat.open`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChatOpenedFrame {
+    /// The chat: a new one, or the customer's open one on the channel.
+    pub chat: Wire<ChatId>,
+    /// Where its log ends.
+    pub cursor: Wire<Cursor>,
+}
+
+/// `message.send`: the message is durable.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct MessageSentFrame {
+    /// The chat that has the message; another than was named when that one had ended.
+    pub chat: Wire<ChatId>,
+    /// Its position in the chat.
+    pub seq: Seq,
+    /// When.
+    pub at: TimeFrame,
+}
+
+/// A chat's state after a command.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChatStateFrame {
+    /// The chat.
+    pub chat: Wire<ChatId>,
+    /// Its state.
+    pub state: Wire<ChatState>,
+}
+
+/// `chat.history`: a page, the oldest event first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChatHistoryPageFrame {
+    /// The chat.
+    pub chat: Wire<ChatId>,
+    /// The events that the caller may see.
+    pub events: Vec<ChatEventFrame>,
+    /// For the page in front of this one; absent when the chat begins here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Wire<Cursor>>,
+    /// For the page behind this one, also one that does not exist yet.
+    pub after: Wire<Cursor>,
+    /// Whether there are more events behind this page already.
+    pub more: bool,
+}
+
+/// One chat of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChatBriefFrame {
+    /// The chat.
+    pub id: Wire<ChatId>,
+    /// Its state.
+    pub state: Wire<ChatState>,
+    /// Its channel.
+    pub channel: Wire<ChannelId>,
+    /// Its queue, or the last one it was in.
+    pub queue: Wire<QueueId>,
+    /// Whose it is.
+    pub customer: Wire<CustomerId>,
+    /// The owner, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Wire<UserId>>,
+    /// Since when it waits, or waited first.
+    pub since: TimeFrame,
+    /// Where its log ends.
+    pub cursor: Wire<Cursor>,
+    /// How many messages of others are behind the caller's read mark.
+    pub unread: u64,
+}
+
+/// `chat.list`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChatListedFrame {
+    /// At most 150 chats.
+    pub chats: Vec<ChatBriefFrame>,
+    /// How many there are in all.
+    pub total: u64,
+}

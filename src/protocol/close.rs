@@ -1,0 +1,121 @@
+//! Why the server closes a socket, and what the client does next. One list, from which the
+//! documents are made.
+
+use schemars::JsonSchema;
+use serde::Serialize;
+
+/// What a client does after its socket was closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum AfterClose {
+    /// Connect again after a random wait that doubles up to 30 s, open the session with its
+    /// cursors, send the unanswered calls again.
+    Resume,
+    /// Get a new token first, then as `resume`.
+    Renew,
+    /// Ask the person to log in again.
+    LogIn,
+    /// Do not connect again by itself: it would be closed again.
+    Stop,
+}
+
+impl AfterClose {
+    /// The word on the wire documents.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Renew => "renew",
+            Self::LogIn => "log_in",
+            Self::Stop => "stop",
+        }
+    }
+}
+
+macro_rules! closes {
+    ($($(#[doc = $meaning:literal])+ $kind:ident = $code:literal, $reason:literal, $then:ident;)*) => {
+        /// Why the server closed a socket.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum CloseKind {
+            $($(#[doc = $meaning])+ $kind,)*
+        }
+
+        impl CloseKind {
+            /// All of them, in the order of the documents.
+            pub const ALL: &[Self] = &[$(Self::$kind),*];
+
+            /// The close code.
+            pub fn code(self) -> u16 {
+                match self { $(Self::$kind => $code),* }
+            }
+
+            /// The reason that is sent with it, at most 123 bytes.
+            pub fn reason(self) -> &'static str {
+                match self { $(Self::$kind => $reason),* }
+            }
+
+            /// What it means.
+            pub fn meaning(self) -> &'static str {
+                match self { $(Self::$kind => concat!($($meaning),+).trim_ascii()),* }
+            }
+
+            /// What the client does next.
+            pub fn then(self) -> AfterClose {
+                match self { $(Self::$kind => AfterClose::$then),* }
+            }
+        }
+    };
+}
+
+closes! {
+    /// The server is stopping or being restarted.
+    GoingAway = 1001, "going_away", Resume;
+    /// A frame was not text.
+    NotText = 1003, "not_text", Stop;
+    /// A frame was larger than 64 KiB.
+    FrameTooLarge = 1009, "frame_too_large", Stop;
+    /// The server failed in a way that it should not.
+    Internal = 1011, "internal", Resume;
+    /// No `session.open` came within 10 s.
+    SessionNotOpened = 4000, "session_not_opened", Resume;
+    /// The token came to its end and was not renewed.
+    TokenExpired = 4001, "token_expired", Renew;
+    /// The token was revoked: logged out, deactivated, or a stolen refresh token was used.
+    TokenRevoked = 4002, "token_revoked", LogIn;
+    /// The client read too slowly; what it missed comes when it resumes.
+    TooSlow = 4003, "too_slow", Resume;
+    /// Too many malformed frames.
+    BadFrames = 4004, "bad_frames", Stop;
+    /// Too many calls a second, for too long.
+    TooManyCalls = 4005, "too_many_calls", Resume;
+    /// The person has too many connections; the oldest are closed.
+    TooManyConnections = 4006, "too_many_connections", Stop;
+    /// The store or the router cannot serve at the moment.
+    Unavailable = 4007, "unavailable", Resume;
+    /// A `presence.probe` was not answered in time: nobody seems to be there.
+    NoPresence = 4008, "no_presence", Resume;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// What a close frame can carry beside its code, bytes (RFC 6455, 5.5).
+    const REASON_MAX_BYTES: usize = 123;
+
+    #[test]
+    fn codes_and_reasons_are_distinct_and_fit() {
+        let codes: BTreeSet<_> = CloseKind::ALL.iter().map(|kind| kind.code()).collect();
+        let reasons: BTreeSet<_> = CloseKind::ALL.iter().map(|kind| kind.reason()).collect();
+        assert_eq!(codes.len(), CloseKind::ALL.len());
+        assert_eq!(reasons.len(), CloseKind::ALL.len());
+        assert!(
+            reasons
+                .iter()
+                .all(|reason| reason.len() <= REASON_MAX_BYTES)
+        );
+        let allowed = |code: &u16| matches!(code, 1001 | 1003 | 1009 | 1011 | 4000..=4999);
+        assert!(codes.iter().all(allowed));
+    }
+}

@@ -1,0 +1,17 @@
+//! The REST interface under `/api/v1`, as types: bodies, errors, and the list of routes from which
+//! the OpenAPI document is made.
+//!
+//! Owns names and shapes. Refuses to know how a route is carried out, and who may call it: a route
+//! names its operation, and the table of rights is asked for that.
+//! Invariants: unknown members of a request are refused; every change names the version that it
+//! saw; secrets never show in `Debug`.
+
+pub mod body;
+pub mod chat;
+pub mod error;
+pub mod openapi;
+pub mod routes;
+
+pub use error::{ErrorResponse, RestErrorKind};
+pub use openapi::openapi;
+pub use routes::{Route, Verb};

@@ -1,0 +1,110 @@
+//! The OpenAPI document, made from the list of routes and the types of their bodies.
+
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
+use serde_json::{Map, Value, json};
+
+use super::error::{ErrorResponse, RestErrorKind};
+use super::routes::Route;
+
+/// The errors that every route can meet.
+pub const COMMON_ERRORS: &[RestErrorKind] = &[
+    RestErrorKind::InvalidRequest,
+    RestErrorKind::Unauthorized,
+    RestErrorKind::Forbidden,
+    RestErrorKind::MethodNotAllowed,
+    RestErrorKind::TooLarge,
+    RestErrorKind::UnsupportedMediaType,
+    RestErrorKind::Internal,
+    RestErrorKind::Overloaded,
+    RestErrorKind::Unavailable,
+];
+
+/// The document. `callers` says who may do an operation, in words; that is known elsewhere.
+pub fn openapi(callers: impl Fn(&str) -> Vec<String>) -> Value {
+    let settings = SchemaSettings::draft2020_12()
+        .with(|settings| settings.definitions_path = "/components/schemas".into());
+    let mut generator = settings.into_generator();
+    let mut paths = Map::new();
+    for route in Route::ALL {
+        let item = paths.entry(route.path()).or_insert_with(|| json!({}));
+        let verb = route.verb().name().to_lowercase();
+        item[verb] = describe(*route, callers(route.operation()), &mut generator);
+    }
+    let error = generator.subschema_for::<ErrorResponse>();
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Switchboard",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "Configuration and questions. Chats themselves go over the socket, see GET /protocol.json.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": generator.take_definitions(true),
+            "responses": {
+                "Error": {
+                    "description": "What went wrong; `error.name` is for programs.",
+                    "content": {"application/json": {"schema": error}},
+                },
+            },
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+        "x-errors": RestErrorKind::ALL.iter().map(|kind| error_row(*kind)).collect::<Vec<_>>(),
+    })
+}
+
+fn error_row(kind: RestErrorKind) -> Value {
+    json!({"name": kind.name(), "status": kind.status(), "meaning": kind.meaning()})
+}
+
+fn describe(route: Route, callers: Vec<String>, generator: &mut SchemaGenerator) -> Value {
+    let open = callers.iter().any(|caller| caller == "nobody");
+    let mut success = json!({"description": "Done."});
+    if let Some(schema) = route.response(generator) {
+        success["content"] = json!({"application/json": {"schema": schema}});
+    }
+    let mut responses = Map::from_iter([(route.status().to_string(), success)]);
+    for kind in COMMON_ERRORS.iter().chain(route.errors()) {
+        let response = json!({"$ref": "#/components/responses/Error"});
+        responses.insert(kind.status().to_string(), response);
+    }
+    let mut described = json!({
+        "operationId": route.id(),
+        "summary": route.summary(),
+        "parameters": parameters(route),
+        "responses": responses,
+        "security": if open { json!([]) } else { json!([{"token": []}]) },
+        "x-operation": route.operation(),
+        "x-callers": callers,
+        "x-errors": route.errors().iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+    });
+    if let Some(schema) = route.request(generator) {
+        let content = json!({"application/json": {"schema": schema}});
+        described["requestBody"] = json!({"required": true, "content": content});
+    }
+    described
+}
+
+fn parameters(route: Route) -> Vec<Value> {
+    let number = json!({"type": "integer", "minimum": 1});
+    let id = json!({"type": "string", "format": "uuid"});
+    let mut all: Vec<Value> = route
+        .path()
+        .split('/')
+        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
+        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": id}))
+        .collect();
+    if route.lists() {
+        all.push(json!({"name": "after", "in": "query", "required": false, "schema": id}));
+        let limit = json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX});
+        all.push(json!({"name": "limit", "in": "query", "required": false, "schema": limit}));
+    }
+    if route.deletes_a_version() {
+        all.push(json!({"name": "version", "in": "query", "required": true, "schema": number}));
+    }
+    all
+}
+
+/// Most entries in a page of a list; also the default.
+pub const PAGE_MAX: usize = 200;

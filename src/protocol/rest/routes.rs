@@ -1,0 +1,230 @@
+//! The list of the routes. What the server serves and what the OpenAPI document says are both
+//! made from it.
+
+use schemars::{Schema, SchemaGenerator};
+
+use super::body::{
+    ChannelRequest, ChannelResponse, LogInRequest, OperatorRequest, OperatorResponse, PageResponse,
+    PasswordRequest, QueueRequest, QueueResponse, RefreshRequest, SiteKeyRequest, SiteKeyResponse,
+    TokensResponse, UserRequest, UserResponse, VisitorTokenRequest, VisitorTokenResponse,
+    WrittenResponse,
+};
+use super::chat::{ChatResponse, ExplanationResponse};
+use super::error::RestErrorKind;
+
+/// An HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Verb {
+    /// Reads.
+    Get,
+    /// Creates or acts.
+    Post,
+    /// Replaces.
+    Put,
+    /// Removes.
+    Delete,
+}
+
+impl Verb {
+    /// As it stands in a request.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+        }
+    }
+}
+
+/// No body.
+pub struct Nothing;
+
+/// A body of a route, perhaps none.
+trait Body {
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema>;
+}
+
+impl Body for Nothing {
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        None
+    }
+}
+
+/// Any JSON: the documents themselves.
+pub struct AnyDocument;
+
+impl Body for AnyDocument {
+    fn schema(_: &mut SchemaGenerator) -> Option<Schema> {
+        Some(schemars::json_schema!({"type": "object"}))
+    }
+}
+
+impl<T: schemars::JsonSchema> Body for T {
+    fn schema(generator: &mut SchemaGenerator) -> Option<Schema> {
+        Some(generator.subschema_for::<T>())
+    }
+}
+
+macro_rules! routes {
+    ($($(#[doc = $summary:literal])+ $route:ident = $verb:ident $path:literal, $operation:literal,
+        $request:ty => $status:literal $response:ty, [$($error:ident),* $(,)?];)*) => {
+        /// The routes.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Route {
+            $($(#[doc = $summary])+ $route,)*
+        }
+
+        impl Route {
+            /// All of them, in the order of the documents.
+            pub const ALL: &[Self] = &[$(Self::$route),*];
+
+            /// The HTTP method.
+            pub fn verb(self) -> Verb {
+                match self { $(Self::$route => Verb::$verb),* }
+            }
+
+            /// The path, with names in braces.
+            pub fn path(self) -> &'static str {
+                match self { $(Self::$route => $path),* }
+            }
+
+            /// The operation whose rights it needs.
+            pub fn operation(self) -> &'static str {
+                match self { $(Self::$route => $operation),* }
+            }
+
+            /// What it does.
+            pub fn summary(self) -> &'static str {
+                match self { $(Self::$route => concat!($($summary),+).trim_ascii()),* }
+            }
+
+            /// Its id in the document.
+            pub fn id(self) -> &'static str {
+                match self { $(Self::$route => stringify!($route)),* }
+            }
+
+            /// The status of success.
+            pub fn status(self) -> u16 {
+                match self { $(Self::$route => $status),* }
+            }
+
+            /// The errors of its own, beside those that every route can meet.
+            pub fn errors(self) -> &'static [RestErrorKind] {
+                match self { $(Self::$route => &[$(RestErrorKind::$error),*]),* }
+            }
+
+            pub(super) fn request(self, generator: &mut SchemaGenerator) -> Option<Schema> {
+                match self { $(Self::$route => <$request as Body>::schema(generator)),* }
+            }
+
+            pub(super) fn response(self, generator: &mut SchemaGenerator) -> Option<Schema> {
+                match self { $(Self::$route => <$response as Body>::schema(generator)),* }
+            }
+        }
+    };
+}
+
+routes! {
+    /// Logs in.
+    LogIn = Post "/api/v1/sessions", "sessions.log_in", LogInRequest => 201 TokensResponse, [Credentials, Throttled];
+    /// Gets the next tokens for a refresh token, which works once.
+    Refresh = Post "/api/v1/sessions/refresh", "sessions.refresh", RefreshRequest => 200 TokensResponse, [];
+    /// Logs out: ends the session of the token and its sockets.
+    LogOut = Delete "/api/v1/sessions/current", "sessions.log_out", Nothing => 204 Nothing, [];
+
+    /// Issues a visitor's token.
+    IssueVisitorToken = Post "/api/v1/channels/{channel}/visitor-tokens", "visitor_tokens.issue", VisitorTokenRequest => 201 VisitorTokenResponse, [NotFound, InvalidValue];
+    /// Revokes all tokens of a customer on a channel's site, and closes its sockets.
+    RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", "visitor_tokens.revoke", Nothing => 204 Nothing, [TooMany];
+
+    /// Lists users.
+    ListUsers = Get "/api/v1/users", "users.read", Nothing => 200 PageResponse<UserResponse>, [];
+    /// Creates a user.
+    CreateUser = Post "/api/v1/users", "users.create", UserRequest => 201 WrittenResponse, [LoginTaken, InvalidValue, Routing, TooMany];
+    /// Reads a user.
+    ReadUser = Get "/api/v1/users/{user}", "users.read", Nothing => 200 UserResponse, [NotFound];
+    /// Changes or deactivates a user.
+    ChangeUser = Put "/api/v1/users/{user}", "users.change", UserRequest => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
+    /// Sets a user's password and ends its sessions.
+    SetPassword = Put "/api/v1/users/{user}/password", "users.set_password", PasswordRequest => 204 Nothing, [NotFound, VersionConflict, Credentials, Throttled, InvalidValue];
+
+    /// Lists operators.
+    ListOperators = Get "/api/v1/operators", "operators.read", Nothing => 200 PageResponse<OperatorResponse>, [];
+    /// Reads an operator.
+    ReadOperator = Get "/api/v1/operators/{operator}", "operators.read", Nothing => 200 OperatorResponse, [NotFound];
+    /// Changes the limit of an operator.
+    ChangeOperator = Put "/api/v1/operators/{operator}", "operators.change", OperatorRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue];
+
+    /// Lists channels.
+    ListChannels = Get "/api/v1/channels", "channels.read", Nothing => 200 PageResponse<ChannelResponse>, [];
+    /// Creates a channel.
+    CreateChannel = Post "/api/v1/channels", "channels.create", ChannelRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
+    /// Reads a channel.
+    ReadChannel = Get "/api/v1/channels/{channel}", "channels.read", Nothing => 200 ChannelResponse, [NotFound];
+    /// Changes or deactivates a channel.
+    ChangeChannel = Put "/api/v1/channels/{channel}", "channels.change", ChannelRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    /// Deletes an inactive channel that never had a chat; `version` in the query.
+    DeleteChannel = Delete "/api/v1/channels/{channel}", "channels.delete", Nothing => 204 Nothing, [NotFound, VersionConflict, InUse];
+    /// Makes the site key of a channel anew.
+    NewSiteKey = Post "/api/v1/channels/{channel}/site-key", "channels.site_key", SiteKeyRequest => 201 SiteKeyResponse, [NotFound, VersionConflict];
+
+    /// Lists queues.
+    ListQueues = Get "/api/v1/queues", "queues.read", Nothing => 200 PageResponse<QueueResponse>, [];
+    /// Creates a queue.
+    CreateQueue = Post "/api/v1/queues", "queues.create", QueueRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
+    /// Reads a queue.
+    ReadQueue = Get "/api/v1/queues/{queue}", "queues.read", Nothing => 200 QueueResponse, [NotFound];
+    /// Changes or deactivates a queue.
+    ChangeQueue = Put "/api/v1/queues/{queue}", "queues.change", QueueRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    /// Deletes an inactive queue without open chats; `version` in the query.
+    DeleteQueue = Delete "/api/v1/queues/{queue}", "queues.delete", Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing];
+
+    /// Says where a chat is; no texts.
+    ReadChat = Get "/api/v1/chats/{chat}", "chats.read", Nothing => 200 ChatResponse, [NotFound];
+    /// Says why a chat waits, and why it went where it went.
+    ExplainChat = Get "/api/v1/chats/{chat}/explanation", "chats.explain", Nothing => 200 ExplanationResponse, [NotFound];
+
+    /// This document.
+    OpenApi = Get "/openapi.json", "documents.read", Nothing => 200 AnyDocument, [];
+    /// The document of the socket protocol.
+    SocketProtocol = Get "/protocol.json", "documents.read", Nothing => 200 AnyDocument, [];
+}
+
+impl Route {
+    /// Whether it lists: then it takes `after` and `limit` in the query.
+    pub fn lists(self) -> bool {
+        match self {
+            Self::ListUsers | Self::ListOperators | Self::ListChannels | Self::ListQueues => true,
+            Self::LogIn
+            | Self::Refresh
+            | Self::LogOut
+            | Self::IssueVisitorToken
+            | Self::RevokeVisitorTokens
+            | Self::CreateUser
+            | Self::ReadUser
+            | Self::ChangeUser
+            | Self::SetPassword
+            | Self::ReadOperator
+            | Self::ChangeOperator
+            | Self::CreateChannel
+            | Self::ReadChannel
+            | Self::ChangeChannel
+            | Self::DeleteChannel
+            | Self::NewSiteKey
+            | Self::CreateQueue
+            | Self::ReadQueue
+            | Self::ChangeQueue
+            | Self::DeleteQueue
+            | Self::ReadChat
+            | Self::ExplainChat
+            | Self::OpenApi
+            | Self::SocketProtocol => false,
+        }
+    }
+
+    /// Whether it takes the seen `version` in the query.
+    pub fn deletes_a_version(self) -> bool {
+        matches!(self, Self::DeleteChannel | Self::DeleteQueue)
+    }
+}

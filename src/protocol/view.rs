@@ -1,0 +1,216 @@
+//! The same log, two views: a customer sees the conversation, staff also how the chat was routed.
+
+use super::cursor::Cursor;
+use super::event::{AssignedHowFrame, ChatEventFrame, EventFrame, PartyFrame, PlacedCauseFrame};
+use super::value::Wire;
+use crate::domain::event::{AssignedHow, PlacedCause};
+use crate::domain::{ChatEvent, ChatId, Party, Recorded, UserId};
+
+/// Who looks at a chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// The customer whose chat it is.
+    Customer,
+    /// Its owner, an operator to whom it is offered, or a chat administrator.
+    Staff,
+}
+
+/// The names to show. Whoever implements it decides, per audience, whether the operator's own
+/// name or the channel's is shown (features.md A1).
+pub trait Names {
+    /// The name of a user, if one is to be shown.
+    fn of(&self, user: UserId) -> Option<String>;
+}
+
+/// One viewpoint on one chat: turns the log's entries into frames.
+#[derive(Clone, Copy)]
+pub struct View<'a> {
+    /// The chat.
+    pub chat: ChatId,
+    /// Who looks.
+    pub audience: Audience,
+    /// The names to show.
+    pub names: &'a dyn Names,
+}
+
+impl View<'_> {
+    /// The frame of an entry; none when the audience may not see it.
+    pub fn frame(&self, recorded: &Recorded) -> Option<ChatEventFrame> {
+        let what = match self.audience {
+            Audience::Customer => self.for_customer(&recorded.event)?,
+            Audience::Staff => self.for_staff(&recorded.event),
+        };
+        Some(ChatEventFrame {
+            chat: Wire(self.chat),
+            cursor: Wire(Cursor::new(self.chat, recorded.seq)),
+            seq: recorded.seq,
+            at: recorded.at.into(),
+            what,
+        })
+    }
+
+    /// Who acted, as far as the audience may know.
+    pub fn party(&self, party: Party) -> PartyFrame {
+        let staff = self.audience == Audience::Staff;
+        match party {
+            Party::Customer(id) => PartyFrame::Customer {
+                id: staff.then_some(Wire(id)),
+            },
+            Party::User(id) => PartyFrame::Operator {
+                id: staff.then_some(Wire(id)),
+                name: self.names.of(id),
+            },
+            Party::System => PartyFrame::System,
+        }
+    }
+
+    fn user(&self, user: UserId) -> PartyFrame {
+        self.party(Party::User(user))
+    }
+
+    fn for_customer(&self, event: &ChatEvent) -> Option<EventFrame> {
+        match event {
+            ChatEvent::Opened {
+                channel, continues, ..
+            } => Some(EventFrame::Opened {
+                channel: Wire(*channel),
+                customer: None,
+                priority: None,
+                continues: continues.map(Wire),
+            }),
+            ChatEvent::Placed { cause, .. } => Some(EventFrame::Placed {
+                cause: placed_cause(cause),
+                queue: None,
+                by: None,
+            }),
+            ChatEvent::Assigned { operator, .. } => Some(EventFrame::Assigned {
+                operator: self.user(*operator),
+                how: None,
+                by: None,
+            }),
+            ChatEvent::Message { .. } | ChatEvent::Ended { .. } | ChatEvent::ContinuedIn { .. } => {
+                Some(self.for_staff(event))
+            }
+            // Whom it was offered to and who would not have it is no business of the customer's.
+            ChatEvent::Offered { .. }
+            | ChatEvent::OfferWidened { .. }
+            | ChatEvent::Declined { .. }
+            | ChatEvent::OfferNarrowed { .. }
+            | ChatEvent::OfferEnded { .. }
+            | ChatEvent::Begun { .. }
+            | ChatEvent::TransferAsked { .. }
+            | ChatEvent::TransferFailed { .. } => None,
+        }
+    }
+
+    fn for_staff(&self, event: &ChatEvent) -> EventFrame {
+        match event {
+            ChatEvent::Opened {
+                channel,
+                customer,
+                priority,
+                continues,
+                command: _,
+            } => EventFrame::Opened {
+                channel: Wire(*channel),
+                customer: Some(Wire(*customer)),
+                priority: Some(priority.points()),
+                continues: continues.map(Wire),
+            },
+            ChatEvent::Message { from, id, text } => EventFrame::Message {
+                from: self.party(*from),
+                client_message_id: Wire(id.clone()),
+                text: text.into(),
+            },
+            ChatEvent::Placed { queue, cause, .. } => EventFrame::Placed {
+                cause: placed_cause(cause),
+                queue: Some(Wire(*queue)),
+                by: match cause {
+                    PlacedCause::Opened => None,
+                    PlacedCause::Transferred { by, .. } => Some(self.party(*by)),
+                    PlacedCause::OwnerGone { operator } => Some(self.user(*operator)),
+                },
+            },
+            ChatEvent::Offered {
+                offer,
+                reach,
+                to,
+                expires_at,
+                decision,
+                placement: _,
+                process: _,
+            } => EventFrame::Offered {
+                offer: Wire(*offer),
+                reach: Wire(*reach),
+                to: to.iter().copied().map(Wire).collect(),
+                expires_at: (*expires_at).into(),
+                decision: decision.into(),
+            },
+            ChatEvent::OfferWidened { offer, to } => EventFrame::OfferWidened {
+                offer: Wire(*offer),
+                to: to.iter().copied().map(Wire).collect(),
+            },
+            ChatEvent::Declined {
+                offer, operator, ..
+            } => EventFrame::Declined {
+                offer: Wire(*offer),
+                operator: self.user(*operator),
+            },
+            ChatEvent::OfferNarrowed {
+                offer,
+                operator,
+                reason,
+            } => EventFrame::OfferNarrowed {
+                offer: Wire(*offer),
+                operator: self.user(*operator),
+                reason: Wire(*reason),
+            },
+            ChatEvent::OfferEnded { offer, how, .. } => EventFrame::OfferEnded {
+                offer: Wire(*offer),
+                how: (*how).into(),
+            },
+            ChatEvent::Assigned { operator, how, .. } => self.assigned(*operator, how),
+            ChatEvent::Begun { by, .. } => EventFrame::Begun {
+                by: self.party(*by),
+            },
+            ChatEvent::TransferAsked {
+                by, to, expires_at, ..
+            } => EventFrame::TransferAsked {
+                by: self.party(*by),
+                to: self.user(*to),
+                expires_at: (*expires_at).into(),
+            },
+            ChatEvent::TransferFailed { reason, .. } => EventFrame::TransferFailed {
+                reason: (*reason).into(),
+            },
+            ChatEvent::Ended { by, outcome, .. } => EventFrame::Ended {
+                by: self.party(*by),
+                outcome: Wire(*outcome),
+            },
+            ChatEvent::ContinuedIn { chat } => EventFrame::ContinuedIn { next: Wire(*chat) },
+        }
+    }
+
+    fn assigned(&self, operator: UserId, how: &AssignedHow) -> EventFrame {
+        let (how, by) = match how {
+            AssignedHow::Accepted { offer: _ } => (AssignedHowFrame::Accepted, None),
+            AssignedHow::Taken => (AssignedHowFrame::Taken, None),
+            AssignedHow::Transferred { by, .. } => {
+                (AssignedHowFrame::Transferred, Some(self.party(*by)))
+            }
+        };
+        EventFrame::Assigned {
+            operator: self.user(operator),
+            how: Some(how),
+            by,
+        }
+    }
+}
+
+fn placed_cause(cause: &PlacedCause) -> PlacedCauseFrame {
+    match cause {
+        PlacedCause::Opened => PlacedCauseFrame::Opened,
+        PlacedCause::Transferred { .. } => PlacedCauseFrame::Transferred,
+        PlacedCause::OwnerGone { .. } => PlacedCauseFrame::OwnerGone,
+    }
+}

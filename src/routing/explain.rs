@@ -1,0 +1,146 @@
+//! Why a chat waits (features.md C11), by the functions that decide.
+
+use std::collections::BTreeMap;
+
+use crate::domain::limits::EXPLAINED_CANDIDATES_MAX;
+use crate::domain::operator::Standing;
+use crate::domain::{ChatId, OfferId, QueueId, RoutingSettings, Rule, Timestamp, UserId};
+
+use super::pool::{Pool, Refusals};
+
+/// Why a chat waits, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhyWaits {
+    /// Members take from this queue by hand.
+    Manual,
+    /// The queue has no members.
+    NoMembers,
+    /// An operator is being asked to hold a slot for it, or it is being told to offer itself.
+    BeingOffered {
+        /// The offer.
+        offer: OfferId,
+    },
+    /// It is on the screens of operators.
+    Offered {
+        /// The offer.
+        offer: OfferId,
+        /// When it lapses.
+        expires_at: Timestamp,
+    },
+    /// The queue has as many `to_all` offers out as it may.
+    OffersOut {
+        /// How many.
+        limit: u32,
+    },
+    /// No member is ready and there.
+    NobodyReady,
+    /// Every ready member holds as many chats as fit.
+    AllFull,
+    /// Every ready member with room has refused it; the first may be asked again at this time.
+    AllRefused {
+        /// When; none when it depends on the others.
+        until: Option<Timestamp>,
+    },
+    /// Somebody could have it; it is being matched at this moment.
+    ThisMoment,
+}
+
+/// One member, as it stands towards the chat.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who.
+    pub operator: UserId,
+    /// How.
+    pub standing: Standing,
+    /// Until when, if time alone ends it.
+    pub until: Option<Timestamp>,
+    /// How old the belief is, ms; none when nothing is known.
+    pub belief_age_ms: Option<u64>,
+}
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Explanation {
+    /// The chat.
+    pub chat: ChatId,
+    /// The queue.
+    pub queue: QueueId,
+    /// Its rule.
+    pub rule: Rule,
+    /// The version of its configuration.
+    pub config_version: u64,
+    /// Since when the chat waits.
+    pub since: Timestamp,
+    /// Its rank: smaller is served sooner.
+    pub rank: i64,
+    /// Its place among those who wait, from 1.
+    pub position: u64,
+    /// Why it waits.
+    pub why: WhyWaits,
+    /// How many members stand how.
+    pub standings: BTreeMap<Standing, u32>,
+    /// The first [`EXPLAINED_CANDIDATES_MAX`] members.
+    pub candidates: Vec<Candidate>,
+}
+
+/// How every member stands towards a chat: the candidates, and the counts over all.
+pub fn candidates(
+    pool: &Pool,
+    refusals: &Refusals,
+    settings: &RoutingSettings,
+    now: Timestamp,
+) -> (Vec<Candidate>, BTreeMap<Standing, u32>) {
+    let mut standings = BTreeMap::new();
+    let mut candidates = Vec::new();
+    for operator in pool.members() {
+        let (standing, until) = pool.standing(operator, refusals, settings.cool_down_ms, now);
+        *standings.entry(standing).or_default() += 1;
+        if candidates.len() < EXPLAINED_CANDIDATES_MAX {
+            let belief_age_ms = pool.belief(operator).map(|state| now.since_ms(state.at));
+            candidates.push(Candidate { operator, standing, until, belief_age_ms });
+        }
+    }
+    (candidates, standings)
+}
+
+/// Why a chat that nobody is being asked for waits.
+pub fn why(
+    pool: &Pool,
+    rule: Rule,
+    refusals: &Refusals,
+    settings: &RoutingSettings,
+    now: Timestamp,
+) -> WhyWaits {
+    if rule == Rule::Manual {
+        return WhyWaits::Manual;
+    }
+    let (mut any, mut full, mut refused, mut until) = (false, false, false, None);
+    for operator in pool.members() {
+        any = true;
+        match pool.standing(operator, refusals, settings.cool_down_ms, now) {
+            (Standing::Free, _) => return WhyWaits::ThisMoment,
+            (Standing::Full | Standing::Choosing, _) => full = true,
+            (Standing::CoolingDown | Standing::Declined, ends) => {
+                refused = true;
+                until = crate::domain::time::earliest(until, ends);
+            }
+            (
+                Standing::Unknown
+                | Standing::Offline
+                | Standing::Away
+                | Standing::Busy
+                | Standing::NotConnected
+                | Standing::Asked
+                | Standing::NotMember
+                | Standing::Owner,
+                _,
+            ) => {}
+        }
+    }
+    match (any, full, refused) {
+        (false, _, _) => WhyWaits::NoMembers,
+        (true, true, _) => WhyWaits::AllFull,
+        (true, false, true) => WhyWaits::AllRefused { until },
+        (true, false, false) => WhyWaits::NobodyReady,
+    }
+}

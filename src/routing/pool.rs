@@ -1,0 +1,254 @@
+//! What a queue believes about its members, and the choice among them.
+//!
+//! Owns the beliefs and the reservations on their way. Invariant: the derived sets (`free`,
+//! `eligible`, `standings`) always equal what a full look at the members would give
+//! ([`Pool::assert_invariants`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::event::{Decision, Trigger};
+use crate::domain::limits::RUNNERS_UP;
+use crate::domain::operator::{OperatorState, Standing};
+use crate::domain::{Rule, Timestamp, UserId};
+
+use super::rule::{Preference, preference};
+use super::standing::{self, Refused};
+
+/// Who refused a chat, and when.
+pub type Refusals = BTreeMap<UserId, Timestamp>;
+
+#[derive(Debug, Clone, Default)]
+struct Member {
+    belief: Option<OperatorState>,
+    on_the_way: u32,
+}
+
+impl Member {
+    fn standing(&self) -> Standing {
+        standing::of_member(self.belief.as_ref(), self.on_the_way)
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Pool {
+    members: BTreeMap<UserId, Member>,
+    free: BTreeSet<UserId>,
+    eligible: BTreeSet<UserId>,
+    standings: BTreeMap<Standing, u32>,
+}
+
+impl Pool {
+    /// An empty one.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes exactly these the members; what is believed of those who stay is kept. Answers who
+    /// came.
+    pub fn set_members(&mut self, members: &BTreeSet<UserId>) -> Vec<UserId> {
+        let gone: Vec<UserId> =
+            self.members.keys().filter(|member| !members.contains(member)).copied().collect();
+        for operator in gone {
+            if let Some(member) = self.members.remove(&operator) {
+                self.uncount(operator, member.standing());
+            }
+        }
+        let came: Vec<UserId> =
+            members.iter().filter(|member| !self.members.contains_key(member)).copied().collect();
+        for operator in &came {
+            let member = Member::default();
+            self.count(*operator, member.standing());
+            self.members.insert(*operator, member);
+        }
+        came
+    }
+
+    /// Whether the operator is a member.
+    pub fn contains(&self, operator: UserId) -> bool {
+        self.members.contains_key(&operator)
+    }
+
+    /// Takes over what a member tells, unless something newer is known. Answers whether it is new.
+    pub fn believe(&mut self, state: OperatorState) -> bool {
+        let Some(member) = self.members.get(&state.operator) else {
+            return false;
+        };
+        if member.belief.as_ref().is_some_and(|known| !state.supersedes(known)) {
+            return false;
+        }
+        self.change(state.operator, |member| member.belief = Some(state));
+        true
+    }
+
+    /// Nothing is known of the member any more: it did not answer.
+    pub fn doubt(&mut self, operator: UserId) {
+        self.change(operator, |member| member.belief = None);
+    }
+
+    /// A reservation is on its way to the member.
+    pub fn send(&mut self, operator: UserId) {
+        self.change(operator, |member| member.on_the_way += 1);
+    }
+
+    /// It has been answered, or given up.
+    pub fn arrived(&mut self, operator: UserId) {
+        self.change(operator, |member| {
+            member.on_the_way = member.on_the_way.saturating_sub(1);
+        });
+    }
+
+    /// What is known of a member.
+    pub fn belief(&self, operator: UserId) -> Option<&OperatorState> {
+        self.members.get(&operator)?.belief.as_ref()
+    }
+
+    /// The members of whom nothing is known.
+    pub fn unknown(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.members.iter().filter(|(_, m)| m.belief.is_none()).map(|(operator, _)| *operator)
+    }
+
+    /// All members.
+    pub fn members(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.members.keys().copied()
+    }
+
+    /// Whether anybody could have any chat now.
+    pub fn anybody_free(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// How a member stands towards a chat, and until when if time alone ends it.
+    pub fn standing(
+        &self,
+        operator: UserId,
+        refusals: &Refusals,
+        cool_down_ms: u64,
+        now: Timestamp,
+    ) -> (Standing, Option<Timestamp>) {
+        let Some(member) = self.members.get(&operator) else {
+            return (Standing::NotMember, None);
+        };
+        let refused = refusals
+            .get(&operator)
+            .map(|at| Refused { at: *at, others: self.others_eligible(refusals) });
+        standing::towards(member.standing(), refused, cool_down_ms, now)
+    }
+
+    /// Whether a member who has a slot could have the chat: only its refusal may stand against it.
+    pub fn could_serve(
+        &self,
+        operator: UserId,
+        refusals: &Refusals,
+        cool_down_ms: u64,
+        now: Timestamp,
+    ) -> bool {
+        let refused = refusals
+            .get(&operator)
+            .map(|at| Refused { at: *at, others: self.others_eligible(refusals) });
+        standing::towards(Standing::Free, refused, cool_down_ms, now).0 == Standing::Free
+    }
+
+    /// The free members who could have the chat, best first by the rule.
+    pub fn choose(
+        &self,
+        rule: Rule,
+        refusals: &Refusals,
+        cool_down_ms: u64,
+        now: Timestamp,
+    ) -> Vec<UserId> {
+        let able = self.free.iter().filter(|operator| {
+            refusals.is_empty()
+                || self.standing(**operator, refusals, cool_down_ms, now).0 == Standing::Free
+        });
+        let mut preferences: Vec<Preference> = able
+            .filter_map(|operator| self.members.get(operator))
+            .filter_map(|member| {
+                member.belief.as_ref().map(|state| preference(rule, state, member.on_the_way))
+            })
+            .collect();
+        preferences.sort_unstable();
+        preferences.into_iter().map(Preference::operator).collect()
+    }
+
+    /// The record of a decision: how all stood when it was made.
+    pub fn decision(
+        &self,
+        rule: Rule,
+        config_version: u64,
+        trigger: Trigger,
+        runners_up: &[UserId],
+        refusals: &Refusals,
+        (cool_down_ms, now): (u64, Timestamp),
+    ) -> Decision {
+        let mut standings = self.standings.clone();
+        for operator in refusals.keys().filter(|operator| self.contains(**operator)) {
+            let (towards, _) = self.standing(*operator, refusals, cool_down_ms, now);
+            let plain = self.members.get(operator).map_or(towards, Member::standing);
+            subtract(&mut standings, plain);
+            *standings.entry(towards).or_default() += 1;
+        }
+        Decision {
+            rule,
+            config_version,
+            trigger,
+            runners_up: runners_up.iter().take(RUNNERS_UP).copied().collect(),
+            standings,
+        }
+    }
+
+    /// Whether an eligible member has not refused.
+    fn others_eligible(&self, refusals: &Refusals) -> bool {
+        let refused = refusals.keys().filter(|operator| self.eligible.contains(operator)).count();
+        self.eligible.len() > refused
+    }
+
+    fn change(&mut self, operator: UserId, change: impl FnOnce(&mut Member)) {
+        let Some(member) = self.members.get_mut(&operator) else {
+            return;
+        };
+        let before = member.standing();
+        change(member);
+        let after = member.standing();
+        if before != after {
+            self.uncount(operator, before);
+            self.count(operator, after);
+        }
+    }
+
+    fn count(&mut self, operator: UserId, standing: Standing) {
+        *self.standings.entry(standing).or_default() += 1;
+        if standing::is_eligible(standing) {
+            self.eligible.insert(operator);
+        }
+        if standing == Standing::Free {
+            self.free.insert(operator);
+        }
+    }
+
+    fn uncount(&mut self, operator: UserId, standing: Standing) {
+        subtract(&mut self.standings, standing);
+        self.eligible.remove(&operator);
+        self.free.remove(&operator);
+    }
+
+    /// Panics when a derived set is not what the members say; for tests and the simulation.
+    pub fn assert_invariants(&self) {
+        let mut fresh = Self::new();
+        for (operator, member) in &self.members {
+            fresh.count(*operator, member.standing());
+        }
+        assert_eq!(fresh.free, self.free, "who is free is derived from the members");
+        assert_eq!(fresh.eligible, self.eligible, "who is eligible is derived from the members");
+        assert_eq!(fresh.standings, self.standings, "the counts are derived from the members");
+    }
+}
+
+fn subtract(standings: &mut BTreeMap<Standing, u32>, standing: Standing) {
+    if let Some(count) = standings.get_mut(&standing) {
+        *count -= 1;
+        if *count == 0 {
+            standings.remove(&standing);
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! How a member stands towards a chat: the one place in which this is decided.
+
+use crate::domain::Timestamp;
+use crate::domain::operator::{OperatorState, Standing};
+
+/// The standing of a member, whatever the chat: by what it told last, less the reservations that
+/// are on their way to it.
+pub fn of_member(belief: Option<&OperatorState>, on_the_way: u32) -> Standing {
+    match belief {
+        None => Standing::Unknown,
+        Some(state) if state.standing == Standing::Free && state.free <= on_the_way => {
+            Standing::Full
+        }
+        Some(state) => state.standing,
+    }
+}
+
+/// Whether a member counts as eligible (features.md C6): ready and there, full or not.
+pub fn is_eligible(standing: Standing) -> bool {
+    match standing {
+        Standing::Free | Standing::Full | Standing::Choosing => true,
+        Standing::Unknown
+        | Standing::Offline
+        | Standing::Away
+        | Standing::Busy
+        | Standing::NotConnected
+        | Standing::CoolingDown
+        | Standing::Declined
+        | Standing::Asked
+        | Standing::NotMember
+        | Standing::Owner => false,
+    }
+}
+
+/// A chat's refusal by a member, as it matters now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused {
+    /// When.
+    pub at: Timestamp,
+    /// Whether another eligible member has not refused it.
+    pub others: bool,
+}
+
+/// The standing of a member towards a chat, and until when it holds if time alone ends it.
+pub fn towards(
+    member: Standing,
+    refused: Option<Refused>,
+    cool_down_ms: u64,
+    now: Timestamp,
+) -> (Standing, Option<Timestamp>) {
+    match refused {
+        Some(refused) if is_eligible(member) => {
+            let until = refused.at.plus_ms(cool_down_ms);
+            if now < until {
+                (Standing::CoolingDown, Some(until))
+            } else if refused.others {
+                (Standing::Declined, None)
+            } else {
+                (member, None)
+            }
+        }
+        Some(_) | None => (member, None),
+    }
+}

@@ -1,0 +1,280 @@
+//! The format holds still: golden files for every kind of record.
+//!
+//! After a deliberate change (a new version and a reader for the old), or for a new kind:
+//! `UPDATE_GOLDEN=1 cargo test record::` writes the files anew.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
+
+use super::*;
+use crate::domain::chat::{Outcome, Reach};
+use crate::domain::event::{
+    AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
+};
+use crate::domain::operator::{AwayReason, Standing};
+use crate::domain::{
+    ChannelId, ChatEvent, CommandId, CustomerId, MessageText, Offer, OfferId, Place, Priority,
+    QueueId, Rule, Status, Timestamp,
+};
+
+pub(super) const STANDINGS: [Standing; 13] = [
+    Standing::Free,
+    Standing::Unknown,
+    Standing::Offline,
+    Standing::Away,
+    Standing::Busy,
+    Standing::NotConnected,
+    Standing::Full,
+    Standing::Choosing,
+    Standing::CoolingDown,
+    Standing::Declined,
+    Standing::Asked,
+    Standing::NotMember,
+    Standing::Owner,
+];
+
+fn golden(name: &str, bytes: &[u8]) {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record");
+    let file = folder.join(format!("{name}.json"));
+    let text = format!("{}\n", std::str::from_utf8(bytes).unwrap());
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(&file, &text).unwrap();
+    }
+    let stored = std::fs::read_to_string(&file)
+        .unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    assert_eq!(text, stored, "the format of {name} has changed: {}", file.display());
+}
+
+/// What a golden file of an event is called; a new event does not compile without a name.
+fn name(event: &ChatEvent) -> &'static str {
+    match event {
+        ChatEvent::Opened { .. } => "opened",
+        ChatEvent::Message { .. } => "message",
+        ChatEvent::Placed { .. } => "placed",
+        ChatEvent::Offered { .. } => "offered",
+        ChatEvent::OfferWidened { .. } => "offer_widened",
+        ChatEvent::Declined { .. } => "declined",
+        ChatEvent::OfferNarrowed { .. } => "offer_narrowed",
+        ChatEvent::OfferEnded { .. } => "offer_ended",
+        ChatEvent::Assigned { .. } => "assigned",
+        ChatEvent::Begun { .. } => "begun",
+        ChatEvent::TransferAsked { .. } => "transfer_asked",
+        ChatEvent::TransferFailed { .. } => "transfer_failed",
+        ChatEvent::Ended { .. } => "ended",
+        ChatEvent::ContinuedIn { .. } => "continued_in",
+    }
+}
+
+/// How many kinds of event there are; [`name`] lists them.
+const EVENT_KINDS: usize = 14;
+
+/// One event of each kind, and one for each way in which a part of it can differ.
+fn samples() -> Vec<ChatEvent> {
+    let command = CommandId::new("c-1").unwrap();
+    let (offer, operator) = (OfferId::of(3, 4), UserId::from_u128(5));
+    let (customer, by) = (CustomerId::from_u128(6), Party::User(operator));
+    let offered = |reach, rule, trigger, standings: &[Standing]| ChatEvent::Offered {
+        placement: 2,
+        offer,
+        reach,
+        to: vec![operator, UserId::from_u128(7)],
+        expires_at: Timestamp(30_000),
+        process: 3,
+        decision: Decision {
+            rule,
+            config_version: 8,
+            trigger,
+            runners_up: vec![UserId::from_u128(9)],
+            standings: standings.iter().map(|one| (*one, 2)).collect(),
+        },
+    };
+    let ended = |by, command, outcome| ChatEvent::Ended { placement: 9, by, command, outcome };
+    let assigned =
+        |how| ChatEvent::Assigned { placement: 3, operator, how, command: command.clone() };
+    let placed = |cause| ChatEvent::Placed { placement: 1, queue: QueueId::from_u128(10), cause };
+    let opened = |continues| ChatEvent::Opened {
+        channel: ChannelId::from_u128(11),
+        customer,
+        command: command.clone(),
+        priority: Priority::new(2).unwrap(),
+        continues,
+    };
+    let message = |from| ChatEvent::Message {
+        from,
+        id: command.clone(),
+        text: MessageText::new("h\u{e9}llo \"you\"\n").unwrap(),
+    };
+    let mut samples = vec![
+        opened(None),
+        opened(Some(ChatId::from_u128(12))),
+        message(Party::Customer(customer)),
+        message(by),
+        message(Party::System),
+        placed(PlacedCause::Opened),
+        placed(PlacedCause::Transferred { by, command: command.clone() }),
+        placed(PlacedCause::OwnerGone { operator }),
+        offered(Reach::Directed, Rule::LeastLoaded, Trigger::Push, &STANDINGS),
+        offered(Reach::Directed, Rule::LongestIdle, Trigger::Pull, &[]),
+        offered(Reach::ToAll, Rule::ToAll, Trigger::Push, &[]),
+        offered(Reach::ToAll, Rule::Manual, Trigger::Push, &[]),
+        ChatEvent::OfferWidened { offer, to: vec![operator] },
+        ChatEvent::Declined { offer, operator, command: command.clone() },
+        assigned(AssignedHow::Accepted { offer }),
+        assigned(AssignedHow::Taken),
+        assigned(AssignedHow::Transferred { by, reservation: offer }),
+        ChatEvent::Begun { by, command: command.clone() },
+        ChatEvent::TransferAsked {
+            by,
+            command: command.clone(),
+            to: operator,
+            reservation: offer,
+            expires_at: Timestamp(2_000),
+        },
+        ended(Party::Customer(customer), Some(command.clone()), Outcome::Completed),
+        ended(Party::System, None, Outcome::Missed),
+        ChatEvent::ContinuedIn { chat: ChatId::from_u128(13) },
+    ];
+    let reasons =
+        [WithdrawReason::NotReady, WithdrawReason::NotReserved, WithdrawReason::NotEligible];
+    let ends = [OfferEnd::Declined, OfferEnd::Lapsed, OfferEnd::Restart];
+    let ends = ends.into_iter().chain(reasons.map(OfferEnd::Withdrawn));
+    samples.extend(ends.map(|how| ChatEvent::OfferEnded { placement: 3, offer, how }));
+    samples.extend(reasons.map(|reason| ChatEvent::OfferNarrowed { offer, operator, reason }));
+    let failures = [TransferFailure::NoAnswer, TransferFailure::Overtaken];
+    let failures = failures.into_iter().chain(STANDINGS.map(TransferFailure::Refused));
+    samples.extend(failures.map(|reason| ChatEvent::TransferFailed { reservation: offer, reason }));
+    samples
+}
+
+#[test]
+fn events_are_stored_as_the_golden_files_say() {
+    let chat = ChatId::from_u128(1);
+    let mut files: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
+    for event in samples() {
+        let recorded = Recorded { seq: 7, at: Timestamp(1_000), event };
+        let sealed = encode_event(chat, &recorded).unwrap();
+        let body = unseal(Slot::Event(chat, 7), &sealed).unwrap().to_vec();
+        files.entry(name(&recorded.event)).or_default().push(body);
+    }
+    assert_eq!(files.len(), EVENT_KINDS);
+    for (name, bodies) in files {
+        golden(name, &bodies.join(&b'\n'));
+    }
+}
+
+/// Reads what an older build wrote: the golden files themselves, not what this build encodes.
+#[test]
+fn the_golden_files_can_still_be_read() {
+    let chat = ChatId::from_u128(1);
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record");
+    let mut left = samples();
+    for kind in left.iter().map(name).collect::<BTreeSet<_>>() {
+        let file = std::fs::read_to_string(folder.join(format!("{kind}.json"))).unwrap();
+        for line in file.lines() {
+            let sealed = seal_as(Slot::Event(chat, 7), 1, line.as_bytes());
+            let read = decode_event(chat, 7, &sealed).unwrap();
+            assert_eq!((read.seq, read.at), (7, Timestamp(1_000)));
+            let before = left.len();
+            left.retain(|sample| *sample != read.event);
+            assert_eq!(left.len(), before - 1, "{kind}: {line}");
+        }
+    }
+    assert!(left.is_empty());
+}
+
+fn open_chats() -> Vec<OpenChat> {
+    let offer = Offer {
+        id: OfferId::of(1, 2),
+        reach: Reach::ToAll,
+        to: BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)]),
+        expires_at: Timestamp(9_000),
+    };
+    let (owner, by) = (UserId::from_u128(5), Party::Customer(CustomerId::from_u128(6)));
+    let places = [
+        None,
+        Some(Place::Waiting),
+        Some(Place::Offered(offer)),
+        Some(Place::Assigned { owner, begun: false }),
+        Some(Place::Ended { outcome: Outcome::Missed, by }),
+    ];
+    let row = |place: Option<Place>| OpenChat {
+        chat: ChatId::from_u128(7),
+        queue: QueueId::from_u128(8),
+        placement: 9,
+        priority: Priority::new(10).unwrap(),
+        since: Timestamp(11),
+        refused_by: BTreeMap::from([(owner, Timestamp(12))]),
+        next_deadline: place.as_ref().map(|_| Timestamp(13)),
+        moving: None,
+        place,
+    };
+    places.into_iter().map(row).collect()
+}
+
+#[test]
+fn rows_are_stored_as_the_golden_files_say_and_come_back() {
+    let mut bodies = Vec::new();
+    for mut row in open_chats() {
+        let sealed = encode_open_chat(&row).unwrap();
+        bodies.push(unseal(Slot::OpenChat(row.chat), &sealed).unwrap().to_vec());
+        assert_eq!(decode_open_chat(row.chat, &sealed, None), Ok(row.clone()));
+        for to in [None, Some(UserId::from_u128(1))] {
+            let mark = encode_moving(row.chat, Moving { to }).unwrap();
+            row.moving = Some(Moving { to });
+            assert_eq!(decode_open_chat(row.chat, &sealed, Some(&mark)), Ok(row.clone()));
+        }
+    }
+    golden("open_chat", &bodies.join(&b'\n'));
+
+    let operator = UserId::from_u128(1);
+    let away = Status::Away(AwayReason::new("lunch").unwrap());
+    let mut bodies = Vec::new();
+    for status in [Status::Ready, away, Status::Busy, Status::Offline] {
+        let record = OperatorRecord {
+            status,
+            last_accept: Some(Timestamp(2)),
+            lapses_in_row: 3,
+            last_closed: VecDeque::from([ChatId::from_u128(4), ChatId::from_u128(5)]),
+        };
+        let sealed = encode_operator(operator, &record).unwrap();
+        bodies.push(unseal(Slot::Operator(operator), &sealed).unwrap().to_vec());
+        assert_eq!(decode_operator(operator, &sealed), Ok(record));
+    }
+    golden("operator", &bodies.join(&b'\n'));
+}
+
+#[test]
+fn the_envelope_never_changes() {
+    let sealed = seal(Slot::Event(ChatId::from_u128(1), 2), b"{}");
+    let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
+    golden("envelope", format!("\"{hex}\"").as_bytes());
+    assert!(hex.ends_with("01007b7d"), "version 1, then the body: {hex}");
+}
+
+#[test]
+fn a_record_out_of_its_place_is_damaged() {
+    let (chat, event) = (ChatId::from_u128(1), samples().remove(0));
+    let recorded = Recorded { seq: 5, at: Timestamp(1), event };
+    let sealed = encode_event(chat, &recorded).unwrap();
+    for (chat, seq) in [(chat, 6), (ChatId::from_u128(2), 5)] {
+        let read = decode_event(chat, seq, &sealed);
+        assert!(matches!(read, Err(RecordError::Damaged { .. })), "{read:?}");
+    }
+}
+
+#[test]
+fn a_newer_record_is_refused_as_newer_and_an_unknown_field_as_damaged() {
+    let (chat, slot) = (ChatId::from_u128(1), Slot::Event(ChatId::from_u128(1), 1));
+    let body =
+        br#"{"at":1,"event":{"continued_in":{"chat":"00000000-0000-0000-0000-000000000002"}}}"#;
+    assert!(decode_event(chat, 1, &seal(slot, body)).is_ok());
+    let newer = decode_event(chat, 1, &seal_as(slot, FORMAT_VERSION + 1, body));
+    assert!(matches!(newer, Err(RecordError::Newer { found: 2, .. })), "{newer:?}");
+    let more = body.strip_suffix(b"}").map(|body| [body, br#","mood":"my secret"}"#].concat());
+    let unknown = decode_event(chat, 1, &seal(slot, &more.unwrap())).unwrap_err();
+    assert!(matches!(unknown, RecordError::Damaged { .. }));
+    assert!(!unknown.to_string().contains("secret"), "{unknown}");
+    let text = newer.unwrap_err().to_string();
+    assert!(text.contains("run the release that wrote it"), "{text}");
+}

@@ -1,0 +1,54 @@
+//! Every bound of the embedded store, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Writes that may wait for the writer. Every open chat has at most one append in flight; beyond
+/// this many the disk is the bottleneck, and a refusal is more honest than a longer queue.
+pub(super) const WRITE_QUEUE_MAX: usize = 16_384;
+
+/// Most writes of one batch: bounds how long the first of them waits for the last.
+pub(super) const BATCH_MAX: usize = 4_096;
+
+/// A batch takes no more writes once its events have this many bytes: bounds the memory of
+/// SQLite's page cache and the length of one fsync.
+pub(super) const BATCH_MAX_BYTES: usize = 8 * 1024 * 1024;
+
+/// Events in the tail held in memory at which it is folded into the index. Large enough that
+/// neighbours share pages, small enough that a fold is a hiccup and a start reads little.
+pub(super) const FOLD_AT_EVENTS: usize = 8_192;
+
+/// Pages in the WAL (of 4 KiB) at which a checkpoint follows the batch: 64 MiB, as measured.
+pub(super) const CHECKPOINT_AT_PAGES: u32 = 16_384;
+
+/// How many times that many pages the WAL may have before the writer waits for the readers, so
+/// that it starts over even when some read is always under way: 256 MiB.
+pub(super) const CHECKPOINT_WAIT_FACTOR: u32 = 4;
+
+/// Threads that read. Reads are short and mostly in the page cache.
+pub(super) const READERS: usize = 4;
+
+/// Reads that may wait for a reader; a start reads page by page, so more means overload.
+pub(super) const READ_QUEUE_MAX: usize = 4_096;
+
+/// Longest read. A snapshot keeps the WAL from starting over, so none may grow old.
+pub(super) const READ_MAX: Duration = Duration::from_secs(5);
+
+/// Steps of SQLite's machine between two looks at the clock: about a millisecond.
+pub(super) const READ_STEPS_BETWEEN_CHECKS: i32 = 20_000;
+
+/// How long a checkpoint waits for readers: longer than any of them lasts.
+pub(super) const BUSY_MAX: Duration = Duration::from_secs(6);
+
+/// Claims kept in each of the two generations; 64 bytes each. One that is forgotten is refused as
+/// fenced, and its holder claims again.
+pub(super) const CLAIMS_KEPT: usize = 262_144;
+
+/// Records at the end of the log whose checksums a start verifies besides the tail that was not
+/// folded yet: where an interrupted write would show.
+pub(super) const RECORDS_CHECKED: i64 = 1_000;
+
+/// Bits of an epoch that count the claims of one life of the store; the rest count its lives.
+pub(super) const EPOCH_CLAIM_BITS: u32 = 40;
+
+/// Statements kept prepared by each connection; there are about thirty.
+pub(super) const STATEMENTS_KEPT: usize = 64;

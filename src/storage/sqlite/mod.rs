@@ -1,0 +1,247 @@
+//! The embedded store: SQLite in one folder, behind every port.
+//!
+//! Owns the data folder from [`SqliteStore::open`] until it is dropped. Refuses a folder in use,
+//! damage, and what a newer release wrote ([`OpenError`] says what to do).
+//!
+//! Why it is built so (`docs/decisions/0002-embedded-store.md` has the figures):
+//! - Events are appended to one table by position, and no index is touched in the commit.
+//!   The log's tail is also held in memory; once it is long it is *folded* into the index
+//!   `(chat, seq) -> position` as one sorted batch, and a start rebuilds what was not folded yet.
+//! - One thread writes. It takes everything that waits, commits once with `synchronous=FULL`,
+//!   and then answers all. Claims go the same way; so what a claim answers is final.
+//! - Readers stand beside it, each statement with a short snapshot of its own.
+//! - Checkpoints run between commits, not within them.
+//! - After the first failed write or sync the store has failed for good ([`StoreFailure`]): those
+//!   in the batch get `Unknown`, and nothing is synced again. End the process and start anew.
+//!
+//! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`.
+
+mod claims;
+pub mod counters;
+mod limits;
+mod open;
+mod ports;
+mod readers;
+mod recent;
+mod rows;
+mod sql;
+mod writer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{oneshot, watch};
+
+use crate::storage::{AppendError, Store, StoreError};
+
+use counters::Counters;
+use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, WRITE_QUEUE_MAX};
+use readers::Readers;
+use recent::Recent;
+use writer::{RowWrite, Waiting, Write, Writer};
+
+pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
+
+/// How hard SQLite tries to make a commit durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Every commit is on the disk before it is answered. The only one for use.
+    Full,
+    /// Nothing is synced. Loses acknowledged events; a test shows that the suite notices.
+    Off,
+}
+
+/// How to open a data folder.
+#[derive(Debug, Clone)]
+pub struct SqliteOptions {
+    /// The folder; made if it does not exist.
+    pub folder: PathBuf,
+    /// How hard to try; `Full`.
+    pub synchronous: Synchronous,
+    /// The name of a registered SQLite VFS to go through; none for the system's own. Tests put
+    /// a disk that loses its power there.
+    pub vfs: Option<String>,
+    /// How many events the tail may have before it is folded into the index. Tests make it small.
+    pub fold_at: usize,
+    /// How many pages the WAL may have before a checkpoint follows the batch. Tests make it small.
+    pub checkpoint_at_pages: u32,
+}
+
+impl SqliteOptions {
+    /// The options for use.
+    pub fn new(folder: impl Into<PathBuf>) -> Self {
+        Self {
+            folder: folder.into(),
+            synchronous: Synchronous::Full,
+            vfs: None,
+            fold_at: FOLD_AT_EVENTS,
+            checkpoint_at_pages: CHECKPOINT_AT_PAGES,
+        }
+    }
+}
+
+/// The store has failed for good: the process cannot promise anything any more and must end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store has failed, the process must end: {reason}")]
+pub struct StoreFailure {
+    /// What failed first, and what to do about it.
+    pub reason: String,
+}
+
+impl StoreFailure {
+    fn unavailable(&self) -> StoreError {
+        StoreError::Unavailable { reason: self.reason.clone() }
+    }
+
+    fn unknown(&self) -> AppendError {
+        AppendError::Unknown { reason: self.reason.clone() }
+    }
+}
+
+impl From<&rusqlite::Error> for StoreFailure {
+    fn from(error: &rusqlite::Error) -> Self {
+        let advice = match error.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => "; free some space, then start again",
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                "; keep a copy of the data folder, then restore the latest backup"
+            }
+            _ => "; check the disk, then start again",
+        };
+        Self { reason: format!("{error}{advice}") }
+    }
+}
+
+/// The embedded store. Dropping the last of it finishes what waits and frees the folder, which
+/// may take as long as a commit and a checkpoint.
+pub struct SqliteStore {
+    readers: Readers,
+    recent: Arc<Recent>,
+    queue: Option<SyncSender<Write>>,
+    writer: Option<JoinHandle<()>>,
+    failed: watch::Receiver<Option<StoreFailure>>,
+    counters: Arc<Counters>,
+}
+
+impl SqliteStore {
+    /// Opens the data folder: locks it, verifies it, brings its schema up to date. Blocks; the
+    /// time is bounded by the tail of the log, not by its length.
+    pub fn open(options: &SqliteOptions) -> Result<Self, OpenError> {
+        let mut opened = open::open(options)?;
+        let refused =
+            |what: String| OpenError::Refused { file: options.folder.join(DATABASE_FILE), what };
+        let recent = Arc::new(std::mem::take(&mut opened.recent));
+        let counters = Arc::new(Counters::default());
+        let (queue, waiting) = sync_channel(WRITE_QUEUE_MAX);
+        let (failing, failed) = watch::channel(None);
+        let readers = Readers::start(options, Arc::clone(&counters)).map_err(refused)?;
+        let writer = Writer::new(
+            opened,
+            Arc::clone(&recent),
+            options,
+            waiting,
+            Arc::clone(&counters),
+            failing,
+        )
+        .map_err(|error| refused(error.to_string()))?;
+        let writer = std::thread::Builder::new()
+            .name("store-write".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| refused(error.to_string()))?;
+        Ok(Self { readers, recent, queue: Some(queue), writer: Some(writer), failed, counters })
+    }
+
+    /// Its ports.
+    pub fn store(self: &Arc<Self>) -> Store {
+        Store::of(Arc::clone(self))
+    }
+
+    /// Turns to `Some` when the store has failed; from then on every write is refused. The
+    /// channel closes without one when the store was dropped, and also if its writer panicked:
+    /// whoever still holds the store takes a closed channel as a failure too.
+    pub fn failure(&self) -> watch::Receiver<Option<StoreFailure>> {
+        self.failed.clone()
+    }
+
+    /// What it counts.
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Hands a write to the writer. Errors with the reason when the queue is full or the store
+    /// has failed; then nothing was written.
+    fn submit(&self, write: Write) -> Result<(), String> {
+        // Whoever was told of a failure is refused from then on, however fast.
+        if self.failed.borrow().is_some() {
+            return Err(self.reason());
+        }
+        let queue = self.queue.as_ref().ok_or_else(|| self.reason())?;
+        queue.try_send(write).map_err(|refused| match refused {
+            TrySendError::Full(_) => {
+                self.counters.refused();
+                "too many writes wait".to_owned()
+            }
+            TrySendError::Disconnected(_) => self.reason(),
+        })
+    }
+
+    /// Why the writer does not answer.
+    fn reason(&self) -> String {
+        match self.failed.borrow().as_ref() {
+            Some(failure) => failure.reason.clone(),
+            None => "its writer has ended".to_owned(),
+        }
+    }
+
+    /// Runs `work` within the next batch and answers once that is durable. When `work` refuses
+    /// (the inner error), it has written nothing.
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Write::Rows(Box::new(Rows { work, answer }))).map_err(unavailable)?;
+        let gone = |_| Err(unavailable(self.reason()));
+        answered.await.unwrap_or_else(gone)
+    }
+}
+
+impl Drop for SqliteStore {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn unavailable(reason: String) -> StoreError {
+    StoreError::Unavailable { reason }
+}
+
+/// A change of small rows and who asked for it.
+struct Rows<T, W> {
+    work: W,
+    answer: oneshot::Sender<Result<T, StoreError>>,
+}
+
+impl<T, W> RowWrite for Rows<T, W>
+where
+    T: Send + 'static,
+    W: FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send,
+{
+    fn run(self: Box<Self>, connection: &Connection) -> rusqlite::Result<Waiting> {
+        let Self { work, answer } = *self;
+        let done = work(connection)?;
+        Ok(Box::new(move |committed| {
+            let failed = |failure: &StoreFailure| Err(failure.unavailable());
+            let _ = answer.send(committed.map_or_else(failed, |()| done));
+        }))
+    }
+
+    fn refuse(self: Box<Self>, failure: &StoreFailure) {
+        let _ = self.answer.send(Err(failure.unavailable()));
+    }
+}

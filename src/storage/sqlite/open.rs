@@ -1,0 +1,304 @@
+//! Opening a data folder: the lock, the checks, the migrations, the tail.
+//!
+//! Owns the refusals: a folder in use, a foreign or damaged file, a newer schema. Their cost is
+//! bounded: the end of the log is verified, never all of it. What lies deeper is verified when it
+//! is read, by its checksum.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+
+use crate::domain::ChatId;
+use crate::storage::record::{self, RecordError};
+
+use super::limits::{BUSY_MAX, RECORDS_CHECKED, STATEMENTS_KEPT};
+use super::recent::{Position, Recent};
+use super::{SqliteOptions, Synchronous, sql};
+
+/// Marks a database as ours, in its header: "SWBD".
+const APPLICATION_ID: i32 = 0x5357_4244;
+
+/// The file that holds everything.
+pub const DATABASE_FILE: &str = "switchboard.db";
+
+/// The file whose lock says that the folder is in use; it names the process.
+pub const LOCK_FILE: &str = "switchboard.lock";
+
+/// Numbered from 1; what has been released is never changed, only added to.
+const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+
+/// Why a data folder cannot be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder or its lock file cannot be used.
+    #[error("cannot use the data folder {folder}: {source}; check that it may be written")]
+    Folder {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// Another process has it.
+    #[error(
+        "the data folder {folder} is in use by process {holder}: stop that one first, \
+         or choose another folder"
+    )]
+    InUse {
+        /// Which folder.
+        folder: PathBuf,
+        /// Its process, as far as it could be read.
+        holder: String,
+    },
+    /// A newer release wrote it.
+    #[error(
+        "{file} has schema {found}, this release knows up to {known}: \
+         run the release that wrote it, or a newer one"
+    )]
+    Newer {
+        /// Which file.
+        file: PathBuf,
+        /// Its schema.
+        found: i64,
+        /// Ours.
+        known: i64,
+    },
+    /// A newer release wrote records into it.
+    #[error("{file}: {what}")]
+    NewerRecord {
+        /// Which file.
+        file: PathBuf,
+        /// Which record, and what to do.
+        what: String,
+    },
+    /// Another program's database.
+    #[error("{file} is no database of this program; choose another data folder")]
+    Foreign {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// It is not what was written.
+    #[error("{file} is damaged: {what}; keep a copy of the folder, then restore the latest backup")]
+    Damaged {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+    /// SQLite or the system refuses.
+    #[error("cannot open {file}: {what}")]
+    Refused {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// A data folder that this process holds.
+pub(super) struct Opened {
+    /// Dropped last: it frees the folder.
+    pub lock: File,
+    /// The one connection that writes.
+    pub connection: Connection,
+    /// The tail, rebuilt.
+    pub recent: Recent,
+    /// The last row of the log.
+    pub last_position: Position,
+    /// How often the store was opened, this time included.
+    pub life: u64,
+}
+
+/// Opens the folder and makes it if need be.
+pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
+    let lock = lock(&options.folder)?;
+    let file = options.folder.join(DATABASE_FILE);
+    let blame = |error: rusqlite::Error| match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            OpenError::Damaged { file: file.clone(), what: error.to_string() }
+        }
+        _ => OpenError::Refused { file: file.clone(), what: error.to_string() },
+    };
+    let mut connection = connect(options, Access::Write).map_err(blame)?;
+    migrate(&mut connection, &file, blame)?;
+    // After a kill the WAL may hold a commit that was written but not synced. This syncs it, so
+    // that nothing is answered that a loss of power could still take back.
+    sql::checkpoint(&connection, "TRUNCATE").map_err(blame)?;
+    sync_folder(&options.folder)?;
+    let (recent, last_position) = rebuild_tail(&connection, &file, blame)?;
+    let life = begin_life(&mut connection).map_err(blame)?;
+    Ok(Opened { lock, connection, recent, last_position, life })
+}
+
+/// Counts this opening, durably, so that no epoch of an earlier life is given again.
+fn begin_life(connection: &mut Connection) -> rusqlite::Result<u64> {
+    let transaction = connection.transaction()?;
+    let life = sql::count_up(&transaction, "life")?;
+    transaction.commit()?;
+    Ok(life)
+}
+
+fn lock(folder: &Path) -> Result<File, OpenError> {
+    let refuse = |source| OpenError::Folder { folder: folder.to_owned(), source };
+    std::fs::create_dir_all(folder).map_err(refuse)?;
+    let mut file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .read(true)
+        .write(true)
+        .open(folder.join(LOCK_FILE))
+        .map_err(refuse)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // The number only helps; without it the refusal is the same.
+            let _ = file.read_to_string(&mut holder);
+            let known = holder.trim();
+            let holder = if known.is_empty() { "(unknown)" } else { known }.to_owned();
+            return Err(OpenError::InUse { folder: folder.to_owned(), holder });
+        }
+        Err(TryLockError::Error(source)) => return Err(refuse(source)),
+    }
+    file.set_len(0).map_err(refuse)?;
+    file.rewind().map_err(refuse)?;
+    writeln!(file, "{}", std::process::id()).map_err(refuse)?;
+    Ok(file)
+}
+
+/// Makes the names of the files durable, and the name of a folder that was just made.
+fn sync_folder(folder: &Path) -> Result<(), OpenError> {
+    let sync = |path: &Path| File::open(path)?.sync_all();
+    let parent = folder.canonicalize().ok().and_then(|path| path.parent().map(Path::to_owned));
+    sync(folder)
+        .and_then(|()| parent.map_or(Ok(()), |parent| sync(&parent)))
+        .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })
+}
+
+/// What a connection is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// The one that writes.
+    Write,
+    /// One of those that read.
+    Read,
+}
+
+/// A connection to the database of the folder.
+pub(super) fn connect(options: &SqliteOptions, access: Access) -> rusqlite::Result<Connection> {
+    let file = options.folder.join(DATABASE_FILE);
+    let mode = match access {
+        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
+        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
+    };
+    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = match &options.vfs {
+        Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs.as_str())?,
+        None => Connection::open_with_flags(file, flags)?,
+    };
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    connection.busy_timeout(BUSY_MAX)?;
+    // Closing would checkpoint, and so sync again what may just have failed to sync.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.pragma_update(None, "cell_size_check", true)?;
+    if access == Access::Write {
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        let level = match options.synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Off => "OFF",
+        };
+        connection.pragma_update(None, "synchronous", level)?;
+    }
+    Ok(connection)
+}
+
+fn migrate(
+    connection: &mut Connection,
+    file: &Path,
+    blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
+) -> Result<(), OpenError> {
+    let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let found = number("user_version").map_err(blame)?;
+    let owner = number("application_id").map_err(blame)?;
+    let empty = connection
+        .query_row("SELECT 1 FROM sqlite_schema", (), |_| Ok(()))
+        .optional()
+        .map_err(blame)?
+        .is_none();
+    let fresh = found == 0 && owner == 0 && empty;
+    if !fresh && owner != i64::from(APPLICATION_ID) {
+        return Err(OpenError::Foreign { file: file.to_owned() });
+    }
+    let known = MIGRATIONS.len() as i64;
+    if !(0..=known).contains(&found) {
+        return Err(OpenError::Newer { file: file.to_owned(), found, known });
+    }
+    for (number, script) in (1..).zip(MIGRATIONS) {
+        if number > found {
+            run_migration(connection, number, script).map_err(blame)?;
+        }
+    }
+    Ok(())
+}
+
+/// One migration is one transaction: it happened or it did not.
+fn run_migration(connection: &mut Connection, number: i64, script: &str) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(script)?;
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", number)?;
+    transaction.commit()
+}
+
+/// Reads what was not folded yet and the last records before it, verifies every checksum and
+/// that nothing is missing between them.
+fn rebuild_tail(
+    connection: &Connection,
+    file: &Path,
+    blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
+) -> Result<(Recent, Position), OpenError> {
+    let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
+    let folded = sql::counter(connection, "folded").map_err(blame)?;
+    let last = sql::last_position(connection).map_err(blame)?;
+    if last < folded {
+        return Err(damaged(format!("the log ends at row {last}, the index at {folded}")));
+    }
+    let after = folded.min(last - RECORDS_CHECKED).max(0);
+    let recent = Recent::default();
+    let mut expected = after;
+    let mut statement = connection
+        .prepare("SELECT position, chat, seq, record FROM log WHERE position > ? ORDER BY position")
+        .map_err(blame)?;
+    let mut rows = statement.query([after]).map_err(blame)?;
+    while let Some(row) = rows.next().map_err(blame)? {
+        let (entry, sealed) = sql::log_row(row).map_err(blame)?;
+        expected += 1;
+        if entry.position != expected {
+            return Err(damaged(format!("row {expected} of the log is missing")));
+        }
+        let checked = record::decode_event(entry.chat, entry.seq, &sealed);
+        checked.map_err(|error| match error {
+            RecordError::Newer { .. } => {
+                OpenError::NewerRecord { file: file.to_owned(), what: error.to_string() }
+            }
+            RecordError::Damaged { .. } | RecordError::Unwritable { .. } => {
+                damaged(error.to_string())
+            }
+        })?;
+        if entry.position > folded {
+            recent.add([entry]).map_err(|entry| damaged(gap(entry.chat, entry.seq)))?;
+        }
+    }
+    for (chat, first) in recent.firsts() {
+        if sql::indexed_tail(connection, chat).map_err(blame)? + 1 != first {
+            return Err(damaged(gap(chat, first)));
+        }
+    }
+    Ok((recent, last))
+}
+
+fn gap(chat: ChatId, seq: u64) -> String {
+    format!("event {seq} of chat {chat} does not continue its log")
+}

@@ -1,0 +1,223 @@
+//! The ports over the writer and the readers.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::domain::operator::OperatorRecord;
+use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
+use crate::storage::{
+    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
+    OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
+};
+
+use super::recent::Part;
+use super::sql::ReadError;
+use super::writer::{Append, Write};
+use super::{SqliteStore, rows, sql, unavailable};
+
+#[async_trait]
+impl ChatLog for SqliteStore {
+    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        self.submit(Write::Claim { chat, answer }).map_err(unavailable)?;
+        let gone = |_| Err(unavailable(self.reason()));
+        answered.await.unwrap_or_else(gone)
+    }
+
+    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
+        let first = events.first().map_or(0, |event| event.seq);
+        let follows = |pair: &[Recorded]| pair[0].seq.checked_add(1) == Some(pair[1].seq);
+        let numbered = events.windows(2).all(follows);
+        let encoded = events.iter().map(|event| record::encode_event(claim.chat, event));
+        let append = Append {
+            claim,
+            first,
+            whole: numbered && !events.is_empty(),
+            records: encoded
+                .collect::<Result<_, _>>()
+                .map_err(|error| AppendError::Unavailable { reason: error.to_string() })?,
+        };
+        let (answer, answered) = oneshot::channel();
+        self.submit(Write::Append(append, answer))
+            .map_err(|reason| AppendError::Unavailable { reason })?;
+        answered.await.unwrap_or_else(|_| {
+            let reason = self.reason();
+            Err(AppendError::Unknown { reason })
+        })
+    }
+
+    async fn read(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let from = from.max(1);
+        // The tail first, the index after it: a fold in between leaves events in both, never in
+        // neither.
+        let part = self.recent.part(chat, from, limit);
+        self.readers.read(move |connection| read_log(connection, chat, from, limit, part)).await
+    }
+}
+
+fn read_log(
+    connection: &Connection,
+    chat: ChatId,
+    from: Seq,
+    limit: usize,
+    part: Option<Part>,
+) -> Result<Vec<Recorded>, ReadError> {
+    let missing = |what: String| ReadError::Missing(format!("{what} is missing"));
+    let end = part.as_ref().map_or(Seq::MAX, |part| part.first);
+    let mut found = Vec::new();
+    if from < end {
+        found = sql::indexed(connection, chat, from, end, limit)?;
+    }
+    found.extend(part.into_iter().flat_map(|part| part.positions));
+    found.truncate(limit);
+    let mut events = Vec::with_capacity(found.len());
+    for ((seq, position), expected) in found.into_iter().zip(from..) {
+        if seq != expected {
+            return Err(missing(format!("event {expected} of chat {chat}")));
+        }
+        let sealed = sql::at(connection, position)?;
+        let sealed = sealed.ok_or_else(|| missing(format!("row {position} of the log")))?;
+        events.push(record::decode_event(chat, seq, &sealed)?);
+    }
+    Ok(events)
+}
+
+#[async_trait]
+impl OpenChats for SqliteStore {
+    async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
+        let sealed = record::encode_open_chat(&row)?;
+        let mark = row.moving.map(|moving| record::encode_moving(row.chat, moving));
+        let mark = mark.transpose()?;
+        self.write(move |connection| {
+            rows::put_open_chat(connection, row.chat, &sealed, mark.as_deref()).map(Ok)
+        })
+        .await
+    }
+
+    async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
+        let mark = record::encode_moving(chat, moving)?;
+        self.write(move |connection| rows::mark_open_chat(connection, chat, &mark).map(Ok)).await
+    }
+
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.write(move |connection| rows::remove_open_chat(connection, chat).map(Ok)).await
+    }
+
+    async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
+        self.readers.read(move |connection| rows::scan_open_chats(connection, after, limit)).await
+    }
+}
+
+#[async_trait]
+impl Conversations for SqliteStore {
+    async fn claim_open(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        command: &CommandId,
+        chat: ChatId,
+        after: Option<ChatId>,
+    ) -> Result<ClaimOpen, StoreError> {
+        let command = command.clone();
+        self.write(move |connection| {
+            let key = rows::Conversation { channel, customer };
+            rows::claim_open(connection, key, &command, chat, after).map(Ok)
+        })
+        .await
+    }
+
+    async fn latest(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Option<ChatId>, StoreError> {
+        self.readers
+            .read(move |connection| {
+                let key = rows::Conversation { channel, customer };
+                Ok(rows::latest(connection, key)?)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl OperatorRecords for SqliteStore {
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
+        self.readers.read(move |connection| rows::load_operator(connection, operator)).await
+    }
+
+    async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
+        let sealed = record::encode_operator(operator, &record)?;
+        self.write(move |connection| rows::save_operator(connection, operator, &sealed).map(Ok))
+            .await
+    }
+}
+
+#[async_trait]
+impl Watermarks for SqliteStore {
+    async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
+        self.readers.read(move |connection| rows::load_watermarks(connection, chat)).await
+    }
+
+    async fn raise(
+        &self,
+        chat: ChatId,
+        marks: BTreeMap<Party, Watermark>,
+    ) -> Result<(), StoreError> {
+        self.write(move |connection| rows::raise_watermarks(connection, chat, &marks).map(Ok)).await
+    }
+}
+
+#[async_trait]
+impl Documents for SqliteStore {
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        let (kind, id) = (kind.to_owned(), id.to_owned());
+        self.readers.read(move |connection| rows::get_document(connection, &kind, &id)).await
+    }
+
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        let (kind, id) = (kind.to_owned(), id.to_owned());
+        self.write(move |connection| rows::put_document(connection, &kind, &id, expected, &body))
+            .await
+    }
+
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        let (kind, id) = (kind.to_owned(), id.to_owned());
+        self.write(move |connection| rows::delete_document(connection, &kind, &id, expected)).await
+    }
+
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let (kind, after) = (kind.to_owned(), after.map(str::to_owned));
+        self.readers
+            .read(move |connection| {
+                rows::list_documents(connection, &kind, after.as_deref(), limit)
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Processes for SqliteStore {
+    async fn begin(&self) -> Result<u64, StoreError> {
+        self.write(|connection| sql::count_up(connection, "process").map(Ok)).await
+    }
+}

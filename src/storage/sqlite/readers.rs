@@ -1,0 +1,142 @@
+//! The readers: a few threads, each with a connection of its own, beside the writer.
+//!
+//! Every read is short: each statement sees one snapshot and ends, and one that takes longer than
+//! [`READ_MAX`] is interrupted. Else the WAL, which keeps what any snapshot sees, would only grow.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::oneshot;
+
+use crate::storage::StoreError;
+
+use super::SqliteOptions;
+use super::counters::Counters;
+use super::limits::{READ_MAX, READ_QUEUE_MAX, READ_STEPS_BETWEEN_CHECKS, READERS};
+use super::open::{Access, connect};
+use super::sql::ReadError;
+
+type Job = Box<dyn FnOnce(&Connection) + Send>;
+
+/// The threads and their queue. Dropping it lets them finish what waits.
+pub(super) struct Readers {
+    queue: Option<SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+    counters: Arc<Counters>,
+}
+
+impl Readers {
+    /// Opens the connections and starts the threads. Errors with what the system says.
+    pub fn start(options: &SqliteOptions, counters: Arc<Counters>) -> Result<Self, String> {
+        let (sender, receiver) = sync_channel(READ_QUEUE_MAX);
+        let receiver = Arc::new(Mutex::new(receiver));
+        let mut readers =
+            Self { queue: Some(sender), threads: Vec::with_capacity(READERS), counters };
+        for n in 0..READERS {
+            let (connection, clock) = connect(options, Access::Read)
+                .and_then(bound_age)
+                .map_err(|error| error.to_string())?;
+            let receiver = Arc::clone(&receiver);
+            let thread = std::thread::Builder::new()
+                .name(format!("store-read-{n}"))
+                .spawn(move || serve(&connection, &clock, &receiver))
+                .map_err(|error| error.to_string())?;
+            readers.threads.push(thread);
+        }
+        Ok(readers)
+    }
+
+    /// Runs a read on one of the connections.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let _ = answer.send(work(connection).map_err(StoreError::from));
+        });
+        let unavailable = |reason: &str| StoreError::Unavailable { reason: reason.to_owned() };
+        let queue = self.queue.as_ref().ok_or_else(|| unavailable("it is closed"))?;
+        queue.try_send(job).map_err(|refused| match refused {
+            TrySendError::Full(_) => {
+                self.counters.refused();
+                unavailable("too many reads wait")
+            }
+            TrySendError::Disconnected(_) => unavailable("its readers have ended"),
+        })?;
+        answered.await.unwrap_or_else(|_| Err(unavailable("its readers have ended")))
+    }
+}
+
+impl Drop for Readers {
+    fn drop(&mut self) {
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// When the read under way began, µs after the thread's start; what the interruption looks at.
+struct Clock {
+    start: Instant,
+    begun_us: Arc<AtomicU64>,
+}
+
+impl Clock {
+    fn now_us(start: Instant) -> u64 {
+        u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX)
+    }
+
+    fn begin(&self) {
+        self.begun_us.store(Self::now_us(self.start), Relaxed);
+    }
+}
+
+fn bound_age(mut connection: Connection) -> rusqlite::Result<(Connection, Clock)> {
+    // Bounds a read's age; no decision rests on it.
+    #[allow(clippy::disallowed_methods)]
+    let start = Instant::now();
+    let begun_us = Arc::new(AtomicU64::new(0));
+    let begun = Arc::clone(&begun_us);
+    let too_old = move || {
+        let age_us = Clock::now_us(start).saturating_sub(begun.load(Relaxed));
+        u128::from(age_us) > READ_MAX.as_micros()
+    };
+    connection.progress_handler(READ_STEPS_BETWEEN_CHECKS, Some(too_old))?;
+    Ok((connection, Clock { start, begun_us }))
+}
+
+fn serve(connection: &Connection, clock: &Clock, queue: &Mutex<Receiver<Job>>) {
+    loop {
+        // One waits with the lock, the others for the lock; which one takes a job is all the same.
+        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = job else {
+            return;
+        };
+        clock.begin();
+        job(connection);
+    }
+}
+
+impl From<ReadError> for StoreError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Record(error) => error.into(),
+            ReadError::Missing(reason) => Self::Damaged { reason },
+            ReadError::Sqlite(error) => match error.sqlite_error_code() {
+                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                    Self::Damaged { reason: error.to_string() }
+                }
+                Some(ErrorCode::OperationInterrupted) => Self::Unavailable {
+                    reason: format!("the read took longer than {} s", READ_MAX.as_secs()),
+                },
+                _ => Self::Unavailable { reason: error.to_string() },
+            },
+        }
+    }
+}

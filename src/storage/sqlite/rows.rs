@@ -1,0 +1,263 @@
+//! The statements over the small rows. What writes runs inside a batch of the writer: it decides
+//! first and writes after, so that a refusal has written nothing.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension, Row};
+
+use crate::domain::operator::OperatorRecord;
+use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, UserId};
+use crate::storage::record::{self, Slot};
+use crate::storage::{ClaimOpen, Document, OpenChat, StoreError, Watermark};
+
+use super::sql::{ReadError, clamp, count, id};
+
+/// Runs a cached statement that answers no rows.
+fn execute(
+    connection: &Connection,
+    text: &str,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached(text)?.execute(parameters).map(drop)
+}
+
+pub(super) fn put_open_chat(
+    connection: &Connection,
+    chat: ChatId,
+    sealed: &[u8],
+    mark: Option<&[u8]>,
+) -> rusqlite::Result<()> {
+    let text = "INSERT INTO open_chats (chat, record, moving) VALUES (?, ?, ?) \
+                ON CONFLICT DO UPDATE SET record = excluded.record, moving = excluded.moving";
+    execute(connection, text, (chat.0.as_bytes(), sealed, mark))
+}
+
+pub(super) fn mark_open_chat(
+    connection: &Connection,
+    chat: ChatId,
+    mark: &[u8],
+) -> rusqlite::Result<()> {
+    let text = "UPDATE open_chats SET moving = ? WHERE chat = ?";
+    execute(connection, text, (mark, chat.0.as_bytes()))
+}
+
+pub(super) fn remove_open_chat(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
+    execute(connection, "DELETE FROM open_chats WHERE chat = ?", [chat.0.as_bytes()])
+}
+
+pub(super) fn scan_open_chats(
+    connection: &Connection,
+    after: Option<ChatId>,
+    limit: usize,
+) -> Result<Vec<OpenChat>, ReadError> {
+    // Every id comes after the empty key.
+    let after = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
+    let mut statement = connection.prepare_cached(
+        "SELECT chat, record, moving FROM open_chats WHERE chat > ? ORDER BY chat LIMIT ?",
+    )?;
+    let mut rows = statement.query((after, count(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let chat = ChatId(id(row, 0)?);
+        let (sealed, mark): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+        found.push(record::decode_open_chat(chat, &sealed, mark.as_deref())?);
+    }
+    Ok(found)
+}
+
+/// A customer on a channel.
+#[derive(Clone, Copy)]
+pub(super) struct Conversation {
+    pub channel: ChannelId,
+    pub customer: CustomerId,
+}
+
+/// The compare-and-set. A repeat of a command that claimed gets its chat as an existing one.
+pub(super) fn claim_open(
+    connection: &Connection,
+    key: Conversation,
+    command: &CommandId,
+    chat: ChatId,
+    after: Option<ChatId>,
+) -> rusqlite::Result<ClaimOpen> {
+    let (channel, customer) = (key.channel.0.as_bytes(), key.customer.0.as_bytes());
+    let opened = connection
+        .prepare_cached(
+            "SELECT chat FROM conversation_commands \
+             WHERE channel = ? AND customer = ? AND command = ?",
+        )?
+        .query_row((channel, customer, command.as_str()), |row| id(row, 0))
+        .optional()?;
+    if let Some(opened) = opened {
+        return Ok(ClaimOpen::Existing(ChatId(opened)));
+    }
+    let present = latest(connection, key)?;
+    if let Some(present) = present.filter(|_| present != after) {
+        return Ok(ClaimOpen::Existing(present));
+    }
+    let text = "INSERT INTO conversations (channel, customer, chat) VALUES (?, ?, ?) \
+                ON CONFLICT DO UPDATE SET chat = excluded.chat";
+    execute(connection, text, (channel, customer, chat.0.as_bytes()))?;
+    let text = "INSERT INTO conversation_commands (channel, customer, command, chat) \
+                VALUES (?, ?, ?, ?)";
+    let row = (channel, customer, command.as_str(), chat.0.as_bytes());
+    execute(connection, text, row)?;
+    Ok(ClaimOpen::Claimed)
+}
+
+pub(super) fn latest(
+    connection: &Connection,
+    key: Conversation,
+) -> rusqlite::Result<Option<ChatId>> {
+    connection
+        .prepare_cached("SELECT chat FROM conversations WHERE channel = ? AND customer = ?")?
+        .query_row((key.channel.0.as_bytes(), key.customer.0.as_bytes()), |row| id(row, 0))
+        .optional()
+        .map(|found| found.map(ChatId))
+}
+
+pub(super) fn load_operator(
+    connection: &Connection,
+    operator: UserId,
+) -> Result<OperatorRecord, ReadError> {
+    let sealed = connection
+        .prepare_cached("SELECT record FROM operators WHERE operator = ?")?
+        .query_row([operator.0.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
+        .optional()?;
+    match sealed {
+        Some(sealed) => Ok(record::decode_operator(operator, &sealed)?),
+        None => Ok(OperatorRecord::default()),
+    }
+}
+
+pub(super) fn save_operator(
+    connection: &Connection,
+    operator: UserId,
+    sealed: &[u8],
+) -> rusqlite::Result<()> {
+    let text = "INSERT INTO operators (operator, record) VALUES (?, ?) \
+                ON CONFLICT DO UPDATE SET record = excluded.record";
+    execute(connection, text, (operator.0.as_bytes(), sealed))
+}
+
+pub(super) fn load_watermarks(
+    connection: &Connection,
+    chat: ChatId,
+) -> Result<BTreeMap<Party, Watermark>, ReadError> {
+    let mut statement = connection
+        .prepare_cached("SELECT party, delivered, read FROM watermarks WHERE chat = ?")?;
+    let mut rows = statement.query([chat.0.as_bytes()])?;
+    let mut marks = BTreeMap::new();
+    while let Some(row) = rows.next()? {
+        let key: Vec<u8> = row.get(0)?;
+        let party = record::decode_party(&key).ok_or_else(|| {
+            ReadError::Missing(format!("a watermark of chat {chat} names no party"))
+        })?;
+        let mark = Watermark { delivered: row.get(1)?, read: row.get(2)? };
+        marks.insert(party, mark);
+    }
+    Ok(marks)
+}
+
+pub(super) fn raise_watermarks(
+    connection: &Connection,
+    chat: ChatId,
+    marks: &BTreeMap<Party, Watermark>,
+) -> rusqlite::Result<()> {
+    let text = "INSERT INTO watermarks (chat, party, delivered, read) VALUES (?, ?, ?, ?) \
+                ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), \
+                                          read = max(read, excluded.read)";
+    for (party, mark) in marks {
+        // Nobody has read what was not delivered.
+        let delivered = clamp(mark.delivered.max(mark.read));
+        let key = record::encode_party(*party);
+        execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(mark.read)))?;
+    }
+    Ok(())
+}
+
+/// A row of `id, version, body`.
+fn document(kind: &str, row: &Row<'_>) -> Result<Document, ReadError> {
+    let (id, version, sealed): (String, u64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let body = record::unseal(Slot::Document(kind, &id, version), &sealed)?.to_vec();
+    Ok(Document { id, version, body })
+}
+
+pub(super) fn get_document(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+) -> Result<Option<Document>, ReadError> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, version, body FROM documents WHERE kind = ? AND id = ?")?;
+    let mut rows = statement.query((kind, id))?;
+    rows.next()?.map(|row| document(kind, row)).transpose()
+}
+
+pub(super) fn list_documents(
+    connection: &Connection,
+    kind: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Document>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, version, body FROM documents \
+         WHERE kind = ?1 AND (?2 IS NULL OR id > ?2) ORDER BY id LIMIT ?3",
+    )?;
+    let mut rows = statement.query((kind, after, count(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        found.push(document(kind, row)?);
+    }
+    Ok(found)
+}
+
+/// The version that a document has, if it is the expected one.
+fn expect_version(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    expected: u64,
+) -> rusqlite::Result<Result<(), StoreError>> {
+    let found = connection
+        .prepare_cached("SELECT version FROM documents WHERE kind = ? AND id = ?")?
+        .query_row((kind, id), |row| row.get(0))
+        .optional()?
+        .unwrap_or(0);
+    if found == expected {
+        Ok(Ok(()))
+    } else {
+        Ok(Err(StoreError::VersionConflict { expected, found }))
+    }
+}
+
+pub(super) fn put_document(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    expected: u64,
+    body: &[u8],
+) -> rusqlite::Result<Result<u64, StoreError>> {
+    if let Err(conflict) = expect_version(connection, kind, id, expected)? {
+        return Ok(Err(conflict));
+    }
+    let version = expected + 1;
+    let sealed = record::seal(Slot::Document(kind, id, version), body);
+    let text = "INSERT INTO documents (kind, id, version, body) VALUES (?, ?, ?, ?) \
+                ON CONFLICT DO UPDATE SET version = excluded.version, body = excluded.body";
+    execute(connection, text, (kind, id, version, sealed))?;
+    Ok(Ok(version))
+}
+
+pub(super) fn delete_document(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+    expected: u64,
+) -> rusqlite::Result<Result<(), StoreError>> {
+    if let Err(conflict) = expect_version(connection, kind, id, expected)? {
+        return Ok(Err(conflict));
+    }
+    execute(connection, "DELETE FROM documents WHERE kind = ? AND id = ?", (kind, id))?;
+    Ok(Ok(()))
+}

@@ -1,0 +1,147 @@
+//! The statements over the log, its index and the counters. No policy: rows in, rows out.
+
+use rusqlite::{Connection, OptionalExtension, Row};
+use uuid::Uuid;
+
+use crate::domain::{ChatId, Seq};
+
+use super::recent::{Entry, Position, Run};
+
+/// A read that did not find what it was after, by SQLite's fault or the record's.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Record(#[from] crate::storage::record::RecordError),
+    #[error("{0}")]
+    Missing(String),
+}
+
+/// The id in column `n`; 16 bytes.
+pub(super) fn id(row: &Row<'_>, n: usize) -> rusqlite::Result<Uuid> {
+    row.get::<_, [u8; 16]>(n).map(Uuid::from_bytes)
+}
+
+/// The columns `position, chat, seq, record`.
+pub(super) fn log_row(row: &Row<'_>) -> rusqlite::Result<(Entry, Vec<u8>)> {
+    let entry = Entry { position: row.get(0)?, chat: ChatId(id(row, 1)?), seq: row.get(2)? };
+    Ok((entry, row.get(3)?))
+}
+
+/// The last row of the log; 0 when it is empty.
+pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Position> {
+    connection.query_row("SELECT ifnull(max(position), 0) FROM log", (), |row| row.get(0))
+}
+
+/// The last event of the chat that the index has; 0 when it has none.
+pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> rusqlite::Result<Seq> {
+    connection
+        .prepare_cached("SELECT last FROM log_index WHERE chat = ? ORDER BY first DESC LIMIT 1")?
+        .query_row([chat.0.as_bytes()], |row| row.get(0))
+        .optional()
+        .map(Option::unwrap_or_default)
+}
+
+/// Appends one record to the log.
+pub(super) fn append(connection: &Connection, entry: Entry, record: &[u8]) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT INTO log (position, chat, seq, record) VALUES (?, ?, ?, ?)")?
+        .execute((entry.position, entry.chat.0.as_bytes(), entry.seq, record))
+        .map(drop)
+}
+
+/// Writes sorted runs into the index, which then reaches up to `folded`.
+pub(super) fn fold(
+    connection: &Connection,
+    runs: &[(ChatId, Run)],
+    folded: Position,
+) -> rusqlite::Result<()> {
+    let mut insert = connection.prepare_cached(
+        "INSERT INTO log_index (chat, first, last, positions) VALUES (?, ?, ?, ?)",
+    )?;
+    for (chat, run) in runs {
+        let positions = run.positions.iter().flat_map(|one| one.to_le_bytes());
+        let positions: Vec<u8> = positions.collect();
+        insert.execute((chat.0.as_bytes(), run.first, run.last(), positions))?;
+    }
+    connection
+        .prepare_cached("UPDATE counters SET value = ? WHERE name = 'folded'")?
+        .execute([folded])
+        .map(drop)
+}
+
+/// Where the index has the events of one chat, from `from` to before `end`, in order, at most
+/// `limit`. Says nothing of gaps: whoever reads the events finds them.
+pub(super) fn indexed(
+    connection: &Connection,
+    chat: ChatId,
+    from: Seq,
+    end: Seq,
+    limit: usize,
+) -> Result<Vec<(Seq, Position)>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT first, positions FROM log_index WHERE chat = ?1 AND first < ?3 AND first >= \
+         ifnull((SELECT max(first) FROM log_index WHERE chat = ?1 AND first <= ?2), 0) \
+         ORDER BY first",
+    )?;
+    let mut rows = statement.query((chat.0.as_bytes(), clamp(from), clamp(end)))?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let bytes: Vec<u8> = row.get(1)?;
+        let (positions, rest) = bytes.as_chunks();
+        if !rest.is_empty() {
+            return Err(ReadError::Missing(format!("the index of chat {chat} is damaged")));
+        }
+        let run = Run {
+            first: row.get(0)?,
+            positions: positions.iter().map(|one| Position::from_le_bytes(*one)).collect(),
+        };
+        found.extend(run.part(from, limit - found.len()));
+    }
+    Ok(found)
+}
+
+/// The record in a row of the log.
+pub(super) fn at(connection: &Connection, position: Position) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
+        .prepare_cached("SELECT record FROM log WHERE position = ?")?
+        .query_row([position], |row| row.get(0))
+        .optional()
+}
+
+/// The value of a counter.
+pub(super) fn counter(connection: &Connection, name: &str) -> rusqlite::Result<i64> {
+    connection
+        .prepare_cached("SELECT value FROM counters WHERE name = ?")?
+        .query_row([name], |row| row.get(0))
+}
+
+/// Raises a counter by one and answers its new value; within the caller's transaction. Two
+/// statements: rusqlite does not see the end of one that returns rows, nor how that went.
+pub(super) fn count_up(connection: &Connection, name: &str) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("UPDATE counters SET value = value + 1 WHERE name = ?")?
+        .execute([name])?;
+    connection
+        .prepare_cached("SELECT value FROM counters WHERE name = ?")?
+        .query_row([name], |row| row.get(0))
+}
+
+/// Copies the WAL into the database, as far as `mode` and the readers let it. Errors only when the
+/// disk or SQLite does; that readers held it up is no error.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row((), |_| Ok(()))
+}
+
+/// A bound of a range of positions; nothing is stored beyond SQLite's largest integer.
+pub(super) fn clamp(seq: Seq) -> i64 {
+    i64::try_from(seq).unwrap_or(i64::MAX)
+}
+
+/// A limit as SQL takes it.
+pub(super) fn count(limit: usize) -> i64 {
+    i64::try_from(limit).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,342 @@
+//! The one thread that writes: it takes what waits, commits once, answers all.
+//!
+//! Invariants:
+//! - An answer leaves after the commit that it depends on is durable, also the answer of a claim
+//!   or of a refusal: what they report may stand in the same batch.
+//! - An append is checked before it enters the batch, so a bad one fails alone.
+//! - After SQLite or the disk failed once, nothing is written, synced or checkpointed again: the
+//!   kernel may have dropped the pages that it could not write, and a second fsync would answer
+//!   that all is well. Those in the batch do not know their outcome, those behind it were not
+//!   touched, and whoever watches [`StoreFailure`] ends the process.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::mpsc::Receiver;
+use std::time::Instant;
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::{oneshot, watch};
+
+use crate::domain::{ChatId, Seq};
+use crate::storage::{AppendError, Claim, Claimed, StoreError};
+
+use super::claims::Claims;
+use super::counters::Counters;
+use super::limits::{BATCH_MAX, BATCH_MAX_BYTES, CHECKPOINT_WAIT_FACTOR};
+use super::open::Opened;
+use super::recent::{Entry, Position, Recent};
+use super::{SqliteOptions, StoreFailure, sql};
+
+/// What waits for the writer.
+pub(super) enum Write {
+    /// A claim of a chat.
+    Claim { chat: ChatId, answer: oneshot::Sender<Result<Claimed, StoreError>> },
+    /// An append to a chat's log.
+    Append(Append, oneshot::Sender<Result<(), AppendError>>),
+    /// A change of small rows.
+    Rows(Box<dyn RowWrite>),
+}
+
+/// An append, encoded by its caller.
+pub(super) struct Append {
+    pub claim: Claim,
+    /// Where it begins; 0 when it is empty.
+    pub first: Seq,
+    /// Whether its events are numbered without gaps, and there is one.
+    pub whole: bool,
+    pub records: Vec<Vec<u8>>,
+}
+
+/// A change of small rows within the batch's transaction. If it refuses, it has written nothing.
+pub(super) trait RowWrite: Send {
+    /// Changes rows, and answers who waits for the commit.
+    fn run(self: Box<Self>, connection: &Connection) -> rusqlite::Result<Waiting>;
+    /// Nothing was done, since the store has failed.
+    fn refuse(self: Box<Self>, failure: &StoreFailure);
+}
+
+/// Someone to answer once it is known how the commit went.
+pub(super) type Waiting = Box<dyn FnOnce(Result<(), &StoreFailure>) + Send>;
+
+/// The writer's thread and all that it owns.
+pub(super) struct Writer {
+    connection: Connection,
+    queue: Receiver<Write>,
+    claims: Claims,
+    recent: Arc<Recent>,
+    last_position: Position,
+    fold_at: usize,
+    wal_pages: Arc<AtomicU32>,
+    /// Pages from which a checkpoint is due at all.
+    checkpoint_least: u32,
+    /// Pages from which the next one is; more, when a reader held one up.
+    checkpoint_at: u32,
+    counters: Arc<Counters>,
+    failed: watch::Sender<Option<StoreFailure>>,
+    /// Held as long as the thread may write.
+    _lock: File,
+}
+
+/// One batch under way.
+#[derive(Default)]
+struct Batch {
+    entries: Vec<Entry>,
+    waiting: Vec<Waiting>,
+    appends: u64,
+}
+
+impl Writer {
+    pub fn new(
+        mut opened: Opened,
+        recent: Arc<Recent>,
+        options: &SqliteOptions,
+        queue: Receiver<Write>,
+        counters: Arc<Counters>,
+        failed: watch::Sender<Option<StoreFailure>>,
+    ) -> rusqlite::Result<Self> {
+        let wal_pages = Arc::new(AtomicU32::new(0));
+        let pages = Arc::clone(&wal_pages);
+        // Takes the place of SQLite's own checkpoints, which would run before the answers.
+        opened.connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, in_wal: i32| {
+            pages.store(in_wal.unsigned_abs(), Relaxed);
+            Ok(())
+        }))?;
+        Ok(Self {
+            connection: opened.connection,
+            queue,
+            claims: Claims::new(opened.life),
+            recent,
+            last_position: opened.last_position,
+            fold_at: options.fold_at,
+            wal_pages,
+            checkpoint_least: options.checkpoint_at_pages,
+            checkpoint_at: options.checkpoint_at_pages,
+            counters,
+            failed,
+            _lock: opened.lock,
+        })
+    }
+
+    /// Runs until all senders are gone or the store has failed.
+    pub fn run(mut self) {
+        while let Ok(first) = self.queue.recv() {
+            let batch = self.drain(first);
+            if let Err(error) = self.commit(batch).and_then(|()| self.tidy()) {
+                self.fail(&error);
+                return;
+            }
+        }
+        // A start then finds nothing to recover. If it fails, the WAL still has everything.
+        if let Err(error) = sql::checkpoint(&self.connection, "TRUNCATE") {
+            self.fail(&error);
+        }
+    }
+
+    /// What waits now, up to the bounds of a batch.
+    fn drain(&self, first: Write) -> Vec<Write> {
+        let mut bytes = first.size();
+        let mut batch = vec![first];
+        while batch.len() < BATCH_MAX && bytes < BATCH_MAX_BYTES {
+            let Ok(next) = self.queue.try_recv() else {
+                break;
+            };
+            bytes += next.size();
+            batch.push(next);
+        }
+        batch
+    }
+
+    /// Writes and commits a batch and answers everybody in it, whatever happens.
+    fn commit(&mut self, writes: Vec<Write>) -> rusqlite::Result<()> {
+        // Measures only; nothing decides by it.
+        #[allow(clippy::disallowed_methods)]
+        let begun = Instant::now();
+        let size = writes.len();
+        let mut batch = Batch::default();
+        let mut writes = writes.into_iter();
+        let outcome = self.write(&mut writes, &mut batch);
+        match &outcome {
+            Ok(()) => {
+                let events = batch.entries.len() as u64;
+                self.counters.batch_done(size, batch.appends, events, begun.elapsed());
+                // Each continues its chat's log: that was checked before it was written.
+                let added = self.recent.add(batch.entries);
+                debug_assert_eq!(added, Ok(()));
+                for waiting in batch.waiting {
+                    waiting(Ok(()));
+                }
+            }
+            Err(error) => {
+                let failure = self.report(error);
+                for waiting in batch.waiting {
+                    waiting(Err(&failure));
+                }
+                for untouched in writes {
+                    untouched.refuse(&failure);
+                }
+            }
+        }
+        outcome
+    }
+
+    /// Runs the writes in one transaction. Whichever fails drops its sender, and its caller takes
+    /// that as an unknown outcome; those after it stay in `writes`.
+    fn write(
+        &mut self,
+        writes: &mut impl Iterator<Item = Write>,
+        batch: &mut Batch,
+    ) -> rusqlite::Result<()> {
+        self.statement("BEGIN IMMEDIATE")?;
+        for write in writes {
+            match write {
+                Write::Claim { chat, answer } => {
+                    let claimed = self.claim(chat)?;
+                    batch.waiting.push(Box::new(move |committed| {
+                        let unknown = |failure: &StoreFailure| Err(failure.unavailable());
+                        let _ = answer.send(committed.map_or_else(unknown, |()| claimed));
+                    }));
+                }
+                Write::Append(append, answer) => {
+                    let appended = self.append(append, batch)?;
+                    batch.waiting.push(Box::new(move |committed| {
+                        let unknown = |failure: &StoreFailure| Err(failure.unknown());
+                        let _ = answer.send(committed.map_or_else(unknown, |()| appended));
+                    }));
+                }
+                Write::Rows(write) => {
+                    let waiting = write.run(&self.connection)?;
+                    batch.waiting.push(waiting);
+                }
+            }
+        }
+        self.statement("COMMIT")
+    }
+
+    fn claim(&mut self, chat: ChatId) -> rusqlite::Result<Result<Claimed, StoreError>> {
+        let known = self.claims.holder(chat).map(|holder| holder.tail);
+        let tail = match known.or_else(|| self.recent.last(chat)) {
+            Some(tail) => tail,
+            None => match sql::indexed_tail(&self.connection, chat) {
+                Ok(tail) => tail,
+                // One damaged page is one chat's trouble, not the store's.
+                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                    let reason = format!("the index of chat {chat}: {error}");
+                    return Ok(Err(StoreError::Damaged { reason }));
+                }
+                Err(error) => return Err(error),
+            },
+        };
+        let epoch = self.claims.take(chat, tail);
+        let claim = Claim { chat, epoch };
+        Ok(Ok(Claimed { claim, tail }))
+    }
+
+    fn append(
+        &mut self,
+        append: Append,
+        batch: &mut Batch,
+    ) -> rusqlite::Result<Result<(), AppendError>> {
+        let Claim { chat, epoch } = append.claim;
+        let tail = match self.claims.holder(chat) {
+            Some(holder) if holder.epoch == epoch => holder.tail,
+            Some(_) | None => return Ok(Err(AppendError::Fenced)),
+        };
+        if !append.whole || append.first != tail + 1 {
+            let first = append.first;
+            return Ok(Err(AppendError::Conflict { tail, first }));
+        }
+        let mut last = tail;
+        for record in append.records {
+            last += 1;
+            self.last_position += 1;
+            let entry = Entry { chat, seq: last, position: self.last_position };
+            sql::append(&self.connection, entry, &record)?;
+            batch.entries.push(entry);
+        }
+        self.claims.grown(chat, last);
+        batch.appends += 1;
+        Ok(Ok(()))
+    }
+
+    /// What is done between commits, while nobody waits for it.
+    fn tidy(&mut self) -> rusqlite::Result<()> {
+        if self.recent.events() >= self.fold_at {
+            self.fold()?;
+        }
+        let pages = self.wal_pages.load(Relaxed);
+        if pages < self.checkpoint_least {
+            self.checkpoint_at = self.checkpoint_least;
+        }
+        if pages < self.checkpoint_at {
+            return Ok(());
+        }
+        let patience = self.checkpoint_least.saturating_mul(CHECKPOINT_WAIT_FACTOR);
+        let mode = if pages < patience { "PASSIVE" } else { "RESTART" };
+        sql::checkpoint(&self.connection, mode)?;
+        self.counters.checkpoint_done();
+        // If a reader keeps the WAL from starting over, the next one waits until it is worth its
+        // fsync. Else the WAL is short after the next commit.
+        self.checkpoint_at = pages + self.checkpoint_least / 4;
+        Ok(())
+    }
+
+    /// Moves the tail into the index. The readers find it in either until it is committed.
+    fn fold(&mut self) -> rusqlite::Result<()> {
+        let (events, runs) = (self.recent.events(), self.recent.sorted());
+        self.statement("BEGIN IMMEDIATE")?;
+        sql::fold(&self.connection, &runs, self.last_position)?;
+        self.statement("COMMIT")?;
+        self.recent.clear();
+        self.counters.fold_done(events as u64);
+        Ok(())
+    }
+
+    fn statement(&self, text: &str) -> rusqlite::Result<()> {
+        self.connection.prepare_cached(text)?.execute(()).map(drop)
+    }
+
+    /// Says for good that the store has failed. The first reason stays.
+    fn report(&self, error: &rusqlite::Error) -> StoreFailure {
+        let failure = StoreFailure::from(error);
+        self.failed.send_if_modified(|failed| {
+            let first = failed.is_none();
+            failed.get_or_insert_with(|| failure.clone());
+            first
+        });
+        failure
+    }
+
+    /// Refuses what still waits: nothing of it was written. What slips in after this is dropped
+    /// with the queue, and its caller takes that as an unknown outcome.
+    fn fail(&self, error: &rusqlite::Error) {
+        let failure = self.report(error);
+        while let Ok(write) = self.queue.try_recv() {
+            write.refuse(&failure);
+        }
+    }
+}
+
+impl Write {
+    /// Bytes that it adds to a batch, roughly.
+    fn size(&self) -> usize {
+        match self {
+            Self::Append(append, _) => append.records.iter().map(Vec::len).sum(),
+            Self::Claim { .. } | Self::Rows(_) => 0,
+        }
+    }
+
+    /// Nothing of it was written.
+    fn refuse(self, failure: &StoreFailure) {
+        match self {
+            Self::Claim { answer, .. } => {
+                let _ = answer.send(Err(failure.unavailable()));
+            }
+            Self::Append(_, answer) => {
+                let StoreFailure { reason } = failure.clone();
+                let _ = answer.send(Err(AppendError::Unavailable { reason }));
+            }
+            Self::Rows(write) => write.refuse(failure),
+        }
+    }
+}

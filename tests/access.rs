@@ -1,0 +1,402 @@
+//! Logging in, tokens, and what ends them, over a store that survives restarts.
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+mod support;
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use support::{CountedEntropy, Fault, MemoryDocuments};
+use switchboard::access::{
+    Access, AccessError, HashCost, Invalid, Passwords, Subject, TokenLives, Visitor, Who,
+};
+use switchboard::catalog::{Catalog, Channel, Provider, Role, User};
+use switchboard::domain::{
+    ChannelId, CustomerId, Priority, Queue, QueueId, Rule, Timestamp, UserId,
+};
+
+const ROOT: UserId = UserId::from_u128(1);
+const ANNA: UserId = UserId::from_u128(2);
+const QUEUE: QueueId = QueueId::from_u128(3);
+const SITE: ChannelId = ChannelId::from_u128(4);
+const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+const PASSWORD: &str = "a long enough one";
+
+/// `UPDATE_GOLDEN=1 cargo test --test access` writes it anew.
+#[test]
+fn the_table_of_rights_is_written_down() {
+    use switchboard::access::{Operation, Right};
+    let mut text = "# Who may do what\n\nMade from the one table in the code, which REST and the \
+        socket both ask. What it does not\ngrant is refused. \"own\" is said in the last column. \
+        A site is a site's server with the site key of\na channel.\n\n| operation | what it is |"
+        .to_owned();
+    for subject in Subject::ALL {
+        text += &format!(" {} |", subject.word().replace('_', " "));
+    }
+    text += " own |\n|---|---|---|---|---|---|---|---|---|\n";
+    for operation in Operation::ALL {
+        text += &format!("| `{}` | {} |", operation.name(), operation.meaning());
+        for subject in Subject::ALL {
+            text += match operation.right(*subject) {
+                Right::No => " |",
+                Right::Own => " own |",
+                Right::Yes => " yes |",
+            };
+        }
+        text += &format!(" {} |\n", operation.own());
+    }
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/rights.md");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &text).unwrap();
+    }
+    let committed = std::fs::read_to_string(path).unwrap();
+    assert_eq!(committed, text, "docs/rights.md is out of date");
+}
+
+struct World {
+    documents: Arc<MemoryDocuments>,
+    catalog: Arc<Catalog>,
+    access: Access,
+}
+
+async fn start(documents: Arc<MemoryDocuments>) -> World {
+    let catalog = Arc::new(Catalog::load(documents.clone()).await.unwrap());
+    let cheap = HashCost {
+        memory_kib: 8,
+        passes: 1,
+        lanes: 1,
+    };
+    let access = Access::load(
+        catalog.clone(),
+        documents.clone(),
+        Arc::new(CountedEntropy::default()),
+        Passwords::new(cheap).unwrap(),
+        TokenLives::default(),
+    );
+    World {
+        documents,
+        catalog,
+        access: access.await.unwrap(),
+    }
+}
+
+async fn world() -> World {
+    let world = start(Arc::default()).await;
+    let root = User::new(ROOT, "Root", "root", Role::Administrator);
+    world.catalog.put_user(root).await.unwrap();
+    let mut anna = User::new(ANNA, "Anna", "anna", Role::Operator);
+    anna.password = Some(world.access.new_password(PASSWORD.into()).await.unwrap());
+    world.catalog.put_user(anna).await.unwrap();
+    let queue = Queue {
+        version: 0,
+        ..Queue::new(QUEUE, "Sales", Rule::ToAll)
+    };
+    world.catalog.put_queue(queue).await.unwrap();
+    let channel = Channel::new(SITE, "Site", Provider::WebChat, QUEUE);
+    world.catalog.put_channel(channel).await.unwrap();
+    world
+}
+
+impl World {
+    async fn log_in(&self) -> switchboard::access::Tokens {
+        let access = &self.access;
+        access
+            .log_in("anna", PASSWORD.into(), HOME, NOW)
+            .await
+            .unwrap()
+    }
+
+    async fn change_anna(&self, change: impl FnOnce(&mut User)) {
+        let mut anna = User::clone(self.catalog.snapshot().user(ANNA).unwrap());
+        change(&mut anna);
+        self.catalog.put_user(anna).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_log_in_gives_tokens_that_say_who() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let principal = world.access.authenticate(&tokens.access, NOW).unwrap();
+    assert_eq!(
+        principal.who,
+        Who::User {
+            id: ANNA,
+            role: Role::Operator
+        }
+    );
+    assert_eq!(principal.subject(), Subject::Operator);
+    assert_eq!(principal.until, Some(NOW.plus_ms(600_000)));
+    let refused = world.access.authenticate(&tokens.refresh, NOW);
+    assert_eq!(refused, Err(Invalid::Token));
+    assert!(!format!("{tokens:?}").contains(&tokens.access[..8]));
+}
+
+#[tokio::test]
+async fn nobody_learns_whether_login_or_password_was_wrong() {
+    let world = world().await;
+    let try_one = async |login: &str, password: &str| {
+        let access = &world.access;
+        access
+            .log_in(login, password.into(), HOME, NOW)
+            .await
+            .unwrap_err()
+    };
+    assert_eq!(
+        try_one("anna", "a long enough two").await,
+        AccessError::Credentials
+    );
+    assert_eq!(try_one("anka", PASSWORD).await, AccessError::Credentials);
+    assert_eq!(try_one("root", PASSWORD).await, AccessError::Credentials);
+    world.change_anna(|anna| anna.active = false).await;
+    assert_eq!(try_one("anna", PASSWORD).await, AccessError::Credentials);
+}
+
+#[tokio::test]
+async fn guesses_are_throttled_however_the_login_is_written() {
+    let world = world().await;
+    let guess = async |login: &str| {
+        let access = &world.access;
+        access
+            .log_in(login, "wrong wrong wrong".into(), HOME, NOW)
+            .await
+            .unwrap_err()
+    };
+    for n in 0..10 {
+        let login = if n % 2 == 0 { "anna" } else { "ANNA" };
+        assert_eq!(guess(login).await, AccessError::Credentials);
+    }
+    let AccessError::Throttled(throttled) = guess("Anna").await else {
+        panic!("the eleventh guess was taken");
+    };
+    assert_eq!(throttled.retry_after_ms, 60_000);
+    let later = NOW.plus_ms(60_000);
+    let access = &world.access;
+    access
+        .log_in("anna", PASSWORD.into(), HOME, later)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn an_access_token_ends_by_its_time() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let last = NOW.plus_ms(599_999);
+    let principal = world.access.authenticate(&tokens.access, last).unwrap();
+    let end = NOW.plus_ms(600_000);
+    assert_eq!(world.access.still(&principal, end), Err(Invalid::Expired));
+}
+
+#[tokio::test]
+async fn a_refresh_token_works_once_and_its_second_use_ends_the_session() {
+    let world = world().await;
+    let first = world.log_in().await;
+    let second = world.access.refresh(&first.refresh, NOW).await.unwrap();
+    let third = world.access.refresh(&second.refresh, NOW).await.unwrap();
+    assert!(world.access.authenticate(&third.access, NOW).is_ok());
+    let mut told = world.access.revocations();
+    told.borrow_and_update();
+
+    let reused = world.access.refresh(&first.refresh, NOW).await.unwrap_err();
+    assert_eq!(reused, AccessError::Invalid(Invalid::Revoked));
+    assert!(told.has_changed().unwrap());
+    for tokens in [&first, &second, &third] {
+        let access = world.access.authenticate(&tokens.access, NOW);
+        assert_eq!(access, Err(Invalid::Revoked));
+        let refresh = world.access.refresh(&tokens.refresh, NOW).await;
+        assert_eq!(refresh, Err(AccessError::Invalid(Invalid::Revoked)));
+    }
+    let again = start(world.documents).await;
+    assert!(again.access.authenticate(&third.access, NOW).is_err());
+}
+
+#[tokio::test]
+async fn of_two_at_once_with_one_refresh_token_at_most_one_wins() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let (a, b) = tokio::join!(
+        world.access.refresh(&tokens.refresh, NOW),
+        world.access.refresh(&tokens.refresh, NOW)
+    );
+    assert!(a.is_ok() != b.is_ok());
+    assert!(world.access.authenticate(&tokens.access, NOW).is_err());
+}
+
+#[tokio::test]
+async fn tokens_and_their_key_survive_a_restart() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), NOW);
+    let visitor = visitor.unwrap();
+    let again = start(world.documents).await;
+    assert!(again.access.authenticate(&tokens.access, NOW).is_ok());
+    assert!(again.access.authenticate(&visitor.token, NOW).is_ok());
+    let next = again.access.refresh(&tokens.refresh, NOW).await.unwrap();
+    assert!(again.access.authenticate(&next.access, NOW).is_ok());
+}
+
+#[tokio::test]
+async fn a_log_out_lasts_and_leaves_other_sessions_alone() {
+    let world = world().await;
+    let (gone, stays) = (world.log_in().await, world.log_in().await);
+    let principal = world.access.authenticate(&gone.access, NOW).unwrap();
+    let mut told = world.access.revocations();
+    told.borrow_and_update();
+    world.access.log_out(&principal).await.unwrap();
+    assert!(told.has_changed().unwrap());
+    assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
+    let again = start(world.documents).await;
+    assert_eq!(again.access.still(&principal, NOW), Err(Invalid::Revoked));
+    assert!(again.access.authenticate(&stays.access, NOW).is_ok());
+}
+
+#[tokio::test]
+async fn a_log_out_that_the_store_refuses_is_an_error_and_still_bars_the_door() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let principal = world.access.authenticate(&tokens.access, NOW).unwrap();
+    world.documents.fail_next_write(Fault::Before);
+    assert!(world.access.log_out(&principal).await.is_err());
+    assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
+    world.access.log_out(&principal).await.unwrap();
+    assert_eq!(world.documents.count("session"), 0);
+}
+
+#[tokio::test]
+async fn whoever_is_deactivated_is_out_and_stays_out_when_taken_back() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let principal = world.access.authenticate(&tokens.access, NOW).unwrap();
+    world.change_anna(|anna| anna.active = false).await;
+    assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
+    world.change_anna(|anna| anna.active = true).await;
+    assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
+    assert!(world.access.refresh(&tokens.refresh, NOW).await.is_err());
+    let again = start(world.documents.clone()).await;
+    assert_eq!(again.access.still(&principal, NOW), Err(Invalid::Revoked));
+    world.log_in().await;
+}
+
+#[tokio::test]
+async fn a_new_password_ends_the_sessions_and_a_new_limit_does_not() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    world.change_anna(|anna| anna.capacity = 2).await;
+    assert!(world.access.authenticate(&tokens.access, NOW).is_ok());
+    let next = world
+        .access
+        .new_password("another long one".into())
+        .await
+        .unwrap();
+    world.change_anna(|anna| anna.password = Some(next)).await;
+    assert_eq!(
+        world.access.authenticate(&tokens.access, NOW),
+        Err(Invalid::Revoked)
+    );
+}
+
+#[tokio::test]
+async fn one_user_has_so_many_sessions() {
+    let world = world().await;
+    let first = world.log_in().await;
+    for n in 1..=32 {
+        let access = &world.access;
+        let at = NOW.plus_ms(n);
+        access
+            .log_in("anna", PASSWORD.into(), HOME, at)
+            .await
+            .unwrap();
+    }
+    assert_eq!(world.documents.count("session"), 32);
+    assert!(world.access.authenticate(&first.access, NOW).is_err());
+}
+
+#[tokio::test]
+async fn pruning_removes_what_is_over_and_nothing_else() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    world.access.prune(NOW).await.unwrap();
+    assert!(world.access.authenticate(&tokens.access, NOW).is_ok());
+    world.access.prune(tokens.refresh_until).await.unwrap();
+    assert_eq!(world.documents.count("session"), 0);
+}
+
+#[tokio::test]
+async fn a_visitors_token_carries_what_the_site_said() {
+    let world = world().await;
+    let visitor = Visitor {
+        customer: Some(CustomerId::from_u128(55)),
+        priority: Priority::new(4).unwrap(),
+        name: Some("Ольга".into()),
+    };
+    let issued = world.access.visitor_token(SITE, visitor, NOW).unwrap();
+    let principal = world.access.authenticate(&issued.token, NOW).unwrap();
+    assert_eq!(
+        principal.who,
+        Who::Customer {
+            id: CustomerId::from_u128(55),
+            channel: SITE,
+            priority: Priority::new(4).unwrap(),
+            name: Some("Ольга".into()),
+        }
+    );
+    let end = NOW.plus_ms(24 * 3_600_000);
+    assert_eq!(world.access.still(&principal, end), Err(Invalid::Expired));
+    let unknown = world
+        .access
+        .visitor_token(ChannelId::from_u128(9), Visitor::default(), NOW);
+    assert!(matches!(unknown, Err(AccessError::NoChannel { .. })));
+}
+
+#[tokio::test]
+async fn a_customers_tokens_are_revoked_and_new_ones_count() {
+    let world = world().await;
+    let issue = |world: &World, customer| {
+        let visitor = Visitor {
+            customer,
+            ..Visitor::default()
+        };
+        world.access.visitor_token(SITE, visitor, NOW).unwrap()
+    };
+    let old = issue(&world, None);
+    let other = issue(&world, None);
+    assert_ne!(old.customer, other.customer);
+    world
+        .access
+        .revoke_customer(old.customer, NOW)
+        .await
+        .unwrap();
+    let again = start(world.documents).await;
+    let refused = again.access.authenticate(&old.token, NOW);
+    assert_eq!(refused, Err(Invalid::Revoked));
+    assert!(again.access.authenticate(&other.token, NOW).is_ok());
+    let new = issue(&again, Some(old.customer));
+    assert!(again.access.authenticate(&new.token, NOW).is_ok());
+}
+
+#[tokio::test]
+async fn a_site_key_counts_until_the_next_one() {
+    let world = world().await;
+    let first = world.access.new_site_key(SITE, 1).await.unwrap();
+    let principal = world.access.authenticate(&first, NOW).unwrap();
+    assert_eq!(principal.who, Who::Site { channel: SITE });
+    let second = world.access.new_site_key(SITE, 2).await.unwrap();
+    assert_eq!(
+        world.access.authenticate(&first, NOW),
+        Err(Invalid::Revoked)
+    );
+    assert!(world.access.authenticate(&second, NOW).is_ok());
+}
+
+#[tokio::test]
+async fn the_store_holds_no_password_and_no_token() {
+    let world = world().await;
+    let tokens = world.log_in().await;
+    let kept = world.documents.dump();
+    for secret in [PASSWORD, &tokens.access, &tokens.refresh] {
+        assert!(!kept.contains(secret));
+    }
+    assert!(kept.contains("$argon2id$"));
+}

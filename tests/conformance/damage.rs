@@ -1,0 +1,198 @@
+//! Damaged, newer and foreign files, folders in use: each a clear error that says what to do, and
+//! the files stay as they are.
+
+use rusqlite::Connection;
+use switchboard::storage::StoreError;
+use switchboard::storage::record::{self, Slot};
+use switchboard::storage::sqlite::{
+    DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore,
+};
+
+use crate::samples::{chat, messages, user};
+use crate::subject::{Kind, Rig, block_on};
+
+/// Writes a chat of `n` events, one append each, and closes.
+fn write_chat(rig: &Rig, id: u128, n: u64) {
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        let claimed = store.log.claim(chat(id)).await.unwrap();
+        for seq in claimed.tail + 1..=claimed.tail + n {
+            store.log.append(claimed.claim, messages([seq])).await.unwrap();
+        }
+    });
+}
+
+/// The database of a rig on this machine's disk, past the store.
+fn edit(rig: &Rig, text: &str) {
+    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    database.execute_batch(text).unwrap();
+}
+
+fn refusal(rig: &Rig) -> OpenError {
+    rig.open().map(drop).unwrap_err()
+}
+
+#[test]
+fn a_damaged_record_at_the_end_is_refused_at_the_start() {
+    let rig = Rig::new(Kind::SqliteOnOurDisk);
+    write_chat(&rig, 1, 20);
+    assert!(rig.disk.damage(DATABASE_FILE, b"text of 17\""));
+    let error = refusal(&rig);
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    let text = error.to_string();
+    assert!(text.contains("event 17 of chat 00000000-"), "{text}");
+    assert!(text.contains("checksum") && text.contains("backup"), "{text}");
+    assert!(!text.contains("text of"), "what people wrote stays out of errors: {text}");
+}
+
+#[test]
+fn a_damaged_record_further_back_is_refused_when_it_is_read() {
+    let rig = Rig::new(Kind::SqliteOnOurDisk);
+    write_chat(&rig, 1, 20);
+    write_chat(&rig, 2, 2);
+    write_chat(&rig, 3, 1_100);
+    // Not among the last thousand, which the start verifies.
+    assert!(rig.disk.damage(DATABASE_FILE, b"text of 2\""));
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for id in [1, 2] {
+            assert_eq!(store.log.read(chat(id), 1, 1).await.unwrap(), messages([1]));
+            let error = store.log.read(chat(id), 1, 2).await.unwrap_err();
+            assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
+            assert!(error.to_string().contains("event 2 of chat"), "{error}");
+        }
+        let rest = store.log.read(chat(3), 3, 2_000).await.unwrap();
+        assert_eq!(rest, messages(3..=1_100));
+    });
+}
+
+#[test]
+fn a_newer_record_is_refused_as_newer() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 3);
+    let newer = record::seal_as(Slot::Event(chat(1), 2), record::FORMAT_VERSION + 1, b"{}");
+    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    database.execute("UPDATE log SET record = ? WHERE seq = 2", [newer]).unwrap();
+    drop(database);
+    let error = refusal(&rig);
+    assert!(matches!(error, OpenError::NewerRecord { .. }), "{error}");
+    assert!(error.to_string().contains("run the release that wrote it"), "{error}");
+}
+
+#[test]
+fn damaged_small_rows_are_refused_one_by_one() {
+    let rig = Rig::new(Kind::Sqlite);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        store.operators.save(user(1), Default::default()).await.unwrap();
+        store.operators.save(user(2), Default::default()).await.unwrap();
+        store.documents.put("kind", "id", 0, vec![1]).await.unwrap();
+    });
+    drop(store);
+    edit(
+        &rig,
+        "UPDATE operators SET record = zeroblob(9) \
+         WHERE operator = x'00000000000000000000000000000001'",
+    );
+    edit(&rig, "UPDATE documents SET version = 2");
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        let damaged = |error| matches!(error, StoreError::Damaged { .. });
+        assert!(damaged(store.operators.load(user(1)).await.unwrap_err()));
+        assert_eq!(store.operators.load(user(2)).await, Ok(Default::default()));
+        assert!(damaged(store.documents.get("kind", "id").await.unwrap_err()));
+    });
+}
+
+#[test]
+fn a_missing_row_of_the_log_is_damage() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    edit(&rig, "DELETE FROM log WHERE position = 12");
+    let error = refusal(&rig);
+    assert!(error.to_string().contains("row 12 of the log is missing"), "{error}");
+}
+
+#[test]
+fn an_index_that_does_not_fit_the_log_is_damage() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    edit(&rig, "DELETE FROM log_index WHERE first = 8");
+    let error = refusal(&rig);
+    assert!(error.to_string().contains("does not continue its log"), "{error}");
+    edit(&rig, "UPDATE counters SET value = 99 WHERE name = 'folded'");
+    let error = refusal(&rig);
+    assert!(error.to_string().contains("the log ends at row 20"), "{error}");
+}
+
+#[test]
+fn a_gap_in_the_index_is_damage_when_it_is_read() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    edit(&rig, "DELETE FROM log_index WHERE first = 1");
+    let store = rig.open().unwrap().store();
+    let error = block_on(store.log.read(chat(1), 1, 20)).unwrap_err();
+    assert!(error.to_string().contains("event 1 of chat"), "{error}");
+}
+
+#[test]
+fn a_newer_schema_is_refused_and_left_as_it_is() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 1);
+    edit(&rig, "PRAGMA user_version = 99");
+    for _ in 0..2 {
+        let error = refusal(&rig);
+        assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
+        assert!(error.to_string().contains("run the release that wrote it"), "{error}");
+    }
+    edit(&rig, "PRAGMA user_version = 1");
+    write_chat(&rig, 1, 1);
+}
+
+#[test]
+fn files_of_others_are_refused_and_left_as_they_are() {
+    let rig = Rig::new(Kind::Sqlite);
+    edit(&rig, "CREATE TABLE somebody_elses (a)");
+    assert!(matches!(refusal(&rig), OpenError::Foreign { .. }));
+    edit(&rig, "INSERT INTO somebody_elses VALUES (1)");
+
+    let rig = Rig::new(Kind::Sqlite);
+    let file = rig.folder.path().join(DATABASE_FILE);
+    let letter = "Dear reader, this is no database. ".repeat(100);
+    std::fs::write(&file, &letter).unwrap();
+    assert!(matches!(refusal(&rig), OpenError::Damaged { .. }));
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), letter);
+}
+
+#[test]
+fn a_cut_file_is_refused() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 500);
+    let file = rig.folder.path().join(DATABASE_FILE);
+    let bytes = std::fs::read(&file).unwrap();
+    std::fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let error = refusal(&rig);
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn a_folder_in_use_is_refused_with_its_holder() {
+    let rig = Rig::new(Kind::Sqlite);
+    let first = rig.open().unwrap();
+    let error = refusal(&rig);
+    assert!(matches!(error, OpenError::InUse { .. }), "{error}");
+    let holder = format!("in use by process {}", std::process::id());
+    assert!(error.to_string().contains(&holder), "{error}");
+    drop(first);
+    assert!(rig.folder.path().join(LOCK_FILE).exists());
+    drop(rig.open().unwrap());
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a file");
+    std::fs::write(&file, "").unwrap();
+    let error = SqliteStore::open(&SqliteOptions::new(file)).map(drop).unwrap_err();
+    assert!(matches!(error, OpenError::Folder { .. }), "{error}");
+}

@@ -1,0 +1,319 @@
+//! What must be in a store after calls of which some were acknowledged and some were not.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use switchboard::domain::operator::OperatorRecord;
+use switchboard::domain::{ChatId, CommandId, Party, Recorded};
+use switchboard::storage::{
+    AppendError, Claim, ClaimOpen, Document, Moving, OpenChat, Store, StoreError, Watermark,
+};
+
+use crate::rng::Rng;
+use crate::samples::{channel, chat, command, customer, message, open_chat, user};
+
+/// Keys of each port: few, so that they are written again and again.
+const KEYS: usize = 3;
+
+/// What broke.
+pub type Violation = String;
+
+/// What must be stored under a key, and what may be instead since a call was not answered.
+struct Possible<V> {
+    sure: V,
+    maybe: Vec<V>,
+}
+
+impl<V: Clone + PartialEq + Debug> Possible<V> {
+    fn new(sure: V) -> Self {
+        let maybe = Vec::new();
+        Self { sure, maybe }
+    }
+
+    fn done(&mut self, done: Done, value: V) {
+        match done {
+            Done::Yes => self.sure = value,
+            Done::Maybe => self.maybe.push(value),
+            Done::No => {}
+        }
+    }
+
+    /// What was found is what is sure from now on.
+    fn settle(&mut self, key: impl Debug, found: V, tally: &Tally) -> Result<(), Violation> {
+        if found != self.sure && !self.maybe.contains(&found) {
+            let (sure, maybe) = (&self.sure, &self.maybe);
+            return Err(format!("{key:?}: found {found:?}, not {sure:?} nor any of {maybe:?}"));
+        }
+        if !self.maybe.is_empty() {
+            let came_true = found != self.sure;
+            (if came_true { &tally.came_true } else { &tally.came_to_nothing })
+                .fetch_add(1, Relaxed);
+        }
+        self.sure = found;
+        self.maybe.clear();
+        Ok(())
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Done {
+    Yes,
+    Maybe,
+    No,
+}
+
+/// All that the calls so far have made of the store.
+pub struct Expected {
+    logs: Vec<Possible<Vec<Recorded>>>,
+    open: Vec<Possible<Option<OpenChat>>>,
+    talks: Vec<Possible<Option<ChatId>>>,
+    operators: Vec<Possible<OperatorRecord>>,
+    marks: Vec<Possible<Watermark>>,
+    documents: Vec<Possible<Option<Document>>>,
+    /// Commands that were told that they claimed.
+    commands: Vec<(usize, CommandId, ChatId)>,
+    pub claims: Vec<Option<Claim>>,
+    last_epoch: u64,
+    last_process: u64,
+    /// Makes every value another one.
+    count: u64,
+}
+
+fn each<V: Clone + PartialEq + Debug>(value: V) -> Vec<Possible<V>> {
+    (0..KEYS).map(|_| Possible::new(value.clone())).collect()
+}
+
+impl Expected {
+    pub fn new() -> Self {
+        Self {
+            logs: each(Vec::new()),
+            open: each(None),
+            talks: each(None),
+            operators: each(OperatorRecord::default()),
+            marks: each(Watermark::default()),
+            documents: each(None),
+            commands: Vec::new(),
+            claims: vec![None; KEYS],
+            last_epoch: 0,
+            last_process: 0,
+            count: 0,
+        }
+    }
+
+    /// Reads everything back.
+    pub async fn verify(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
+        self.verify_logs(store, tally).await?;
+        let rows = store.open_chats.scan(None, 100).await.map_err(text)?;
+        let mut rows: BTreeMap<ChatId, OpenChat> =
+            rows.into_iter().map(|row| (row.chat, row)).collect();
+        for (n, row) in self.open.iter_mut().enumerate() {
+            let found = rows.remove(&chat(n as u128));
+            row.settle(("open", n), found, tally)?;
+        }
+        if !rows.is_empty() {
+            return Err(format!("rows that nobody wrote: {rows:?}"));
+        }
+        for n in 0..KEYS {
+            let id = n as u128;
+            let latest = store.conversations.latest(channel(1), customer(id)).await;
+            self.talks[n].settle(("talk", n), latest.map_err(text)?, tally)?;
+            let record = store.operators.load(user(id)).await.map_err(text)?;
+            self.operators[n].settle(("operator", n), record, tally)?;
+            let marks = store.watermarks.load(chat(id)).await.map_err(text)?;
+            let mark = marks.get(&Party::System).copied().unwrap_or_default();
+            self.marks[n].settle(("mark", n), mark, tally)?;
+            let document = store.documents.get("kind", &n.to_string()).await.map_err(text)?;
+            self.documents[n].settle(("document", n), document, tally)?;
+        }
+        for (n, id, opened) in &self.commands {
+            let (talks, who) = (&store.conversations, customer(*n as u128));
+            let answer = talks.claim_open(channel(1), who, id, chat(999), None).await;
+            if answer != Ok(ClaimOpen::Existing(*opened)) {
+                return Err(format!("the command {id} got {answer:?}, not {opened:?}"));
+            }
+        }
+        let process = store.processes.begin().await;
+        self.process(process).map(drop)
+    }
+
+    async fn verify_logs(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
+        for n in 0..KEYS {
+            let read = store.log.read(chat(n as u128), 1, 10_000).await.map_err(text)?;
+            let tail = read.len() as u64;
+            self.logs[n].settle(("log", n), read, tally)?;
+            let claimed = store.log.claim(chat(n as u128)).await.map_err(text)?;
+            if claimed.tail != tail || claimed.claim.epoch <= self.last_epoch {
+                return Err(format!("claimed {claimed:?} of {tail} after {}", self.last_epoch));
+            }
+            self.last_epoch = claimed.claim.epoch;
+            if let Some(old) = self.claims[n].replace(claimed.claim) {
+                let late = store.log.append(old, vec![message(tail + 1, "late")]).await;
+                if late != Err(AppendError::Fenced) {
+                    return Err(format!("an append of an earlier life got {late:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn process(&mut self, begun: Result<u64, StoreError>) -> Result<Done, Violation> {
+        match begun {
+            Ok(n) if n > self.last_process => {
+                self.last_process = n;
+                Ok(Done::Yes)
+            }
+            Ok(n) => Err(format!("process {n} after {}", self.last_process)),
+            Err(StoreError::Unavailable { .. }) => Ok(Done::Maybe),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Some call on a key of some port.
+    pub fn call(&mut self, rng: &mut Rng) -> (usize, usize, Call) {
+        self.count += 1;
+        let (port, n) = (rng.below(9), rng.below(KEYS));
+        let call = match port {
+            // Half of the calls: the hot path.
+            0..=3 => {
+                let first = self.logs[n].sure.len() as u64 + 1;
+                let last = first + rng.below(3) as u64;
+                let long = if rng.one_in(8) { 9_000 } else { 200 };
+                // White space does not count towards the length of a text.
+                let text = format!("{}{}", self.count, " ".repeat(rng.below(long)));
+                let events = (first..=last).map(|seq| message(seq, &text));
+                Call::Append(events.collect())
+            }
+            4 => match (&self.open[n].sure, rng.below(3)) {
+                (Some(row), 0) => {
+                    let to = Some(user(self.count.into()));
+                    Call::Open(Some(OpenChat { moving: Some(Moving { to }), ..row.clone() }))
+                }
+                (Some(_), 1) => Call::Open(None),
+                (Some(_) | None, _) => Call::Open(Some(open_chat(n as u128, self.count))),
+            },
+            5 => {
+                let id = command(&format!("c-{}", self.count));
+                Call::Talk(id, chat(u128::from(self.count) + 1_000), self.talks[n].sure)
+            }
+            6 => {
+                let lapses_in_row = self.count as u32;
+                Call::Operator(OperatorRecord { lapses_in_row, ..OperatorRecord::default() })
+            }
+            7 => Call::Mark(Watermark { delivered: self.count, read: self.count - 1 }),
+            _ => {
+                let version = self.documents[n].sure.as_ref().map_or(0, |found| found.version);
+                let body = format!("{} {}", self.count, "y".repeat(rng.below(300)));
+                let keep = version == 0 || !rng.one_in(4);
+                Call::Document(version, keep.then(|| body.into_bytes()))
+            }
+        };
+        (port.max(3), n, call)
+    }
+
+    /// What a call that ended so has made of the store.
+    pub fn note(&mut self, n: usize, call: Call, done: Done) {
+        match call {
+            Call::Append(events) => {
+                let log = [self.logs[n].sure.clone(), events].concat();
+                self.logs[n].done(done, log);
+            }
+            Call::Open(row) => self.open[n].done(done, row),
+            Call::Talk(id, opened, _) => {
+                self.talks[n].done(done, Some(opened));
+                if done == Done::Yes {
+                    self.commands.push((n, id, opened));
+                }
+            }
+            Call::Operator(record) => self.operators[n].done(done, record),
+            Call::Mark(mark) => self.marks[n].done(done, mark),
+            Call::Document(version, body) => {
+                let (id, version) = (n.to_string(), version + 1);
+                self.documents[n].done(done, body.map(|body| Document { id, version, body }));
+            }
+        }
+    }
+}
+
+#[derive(Clone)]
+pub enum Call {
+    Append(Vec<Recorded>),
+    /// The row as it is to be; none to remove it; a mark when it has one.
+    Open(Option<OpenChat>),
+    Talk(CommandId, ChatId, Option<ChatId>),
+    Operator(OperatorRecord),
+    Mark(Watermark),
+    /// The version that is there, and what replaces it; none to delete it.
+    Document(u64, Option<Vec<u8>>),
+}
+
+/// Makes the call with key `n`.
+pub async fn run(
+    store: Store,
+    n: usize,
+    claim: Option<Claim>,
+    call: Call,
+) -> Result<Done, Violation> {
+    let id = n as u128;
+    let outcome = match call {
+        Call::Append(events) => {
+            let claim = claim.ok_or("nobody claimed the chat")?;
+            return match store.log.append(claim, events).await {
+                Ok(()) => Ok(Done::Yes),
+                Err(AppendError::Unknown { .. }) => Ok(Done::Maybe),
+                Err(AppendError::Unavailable { .. }) => Ok(Done::No),
+                Err(AppendError::Fenced | AppendError::Conflict { .. }) => {
+                    Err("a good append was refused".to_owned())
+                }
+            };
+        }
+        Call::Open(Some(row)) => match row.moving {
+            Some(moving) => store.open_chats.mark(chat(id), moving).await,
+            None => store.open_chats.put(row).await,
+        },
+        Call::Open(None) => store.open_chats.remove(chat(id)).await,
+        Call::Talk(command, opened, after) => {
+            let (talks, who) = (&store.conversations, customer(id));
+            match talks.claim_open(channel(1), who, &command, opened, after).await {
+                Ok(ClaimOpen::Claimed) => Ok(()),
+                Ok(ClaimOpen::Existing(other)) => return Err(format!("{other:?} stands there")),
+                Err(error) => Err(error),
+            }
+        }
+        Call::Operator(record) => store.operators.save(user(id), record).await,
+        Call::Mark(mark) => {
+            store.watermarks.raise(chat(id), BTreeMap::from([(Party::System, mark)])).await
+        }
+        Call::Document(version, Some(body)) => {
+            store.documents.put("kind", &n.to_string(), version, body).await.map(drop)
+        }
+        Call::Document(version, None) => {
+            store.documents.delete("kind", &n.to_string(), version).await
+        }
+    };
+    match outcome {
+        Ok(()) => Ok(Done::Yes),
+        Err(StoreError::Unavailable { .. }) => Ok(Done::Maybe),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn text(error: StoreError) -> Violation {
+    error.to_string()
+}
+
+/// How often what happened, over all seeds.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub cut_at_open: AtomicUsize,
+    pub cut_under_way: AtomicUsize,
+    pub cut_at_close: AtomicUsize,
+    pub cut_at_rest: AtomicUsize,
+    pub closed_cleanly: AtomicUsize,
+    pub killed: AtomicUsize,
+    pub acknowledged: AtomicUsize,
+    pub came_true: AtomicUsize,
+    pub came_to_nothing: AtomicUsize,
+    pub folds: AtomicUsize,
+    pub checkpoints: AtomicUsize,
+}

@@ -1,0 +1,238 @@
+//! What every port but the log promises, and the list of all tests for all stores.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use switchboard::domain::operator::{AwayReason, OperatorRecord};
+use switchboard::domain::{Party, Place, Status, Timestamp};
+use switchboard::storage::{ClaimOpen, Moving, OpenChat, StoreError, Watermark};
+
+use crate::samples::{channel, chat, command, customer, open_chat, user};
+use crate::subject::{Kind, Subject, block_on};
+use crate::suite_log::*;
+
+macro_rules! conformance {
+    ($($test:ident),* $(,)?) => {
+        conformance!(memory, Kind::Memory => $($test),*);
+        conformance!(sqlite, Kind::Sqlite => $($test),*);
+        conformance!(sqlite_on_our_disk, Kind::SqliteOnOurDisk => $($test),*);
+    };
+    ($store:ident, $kind:path => $($test:ident),*) => {
+        mod $store {
+            use super::*;
+            $(#[test] fn $test() { block_on(super::$test(Subject::new($kind))); })*
+        }
+    };
+}
+
+conformance!(
+    an_append_is_read_back_in_order,
+    a_later_claim_fences_the_earlier,
+    a_claim_fences_what_is_under_way,
+    claims_die_with_the_process,
+    what_does_not_continue_the_log_is_a_conflict,
+    one_bad_append_fails_alone,
+    a_long_chat_is_read_by_pages,
+    thousands_of_chats_keep_apart,
+    a_reader_sees_every_acknowledged_append,
+    open_chats_are_written_marked_and_removed,
+    open_chats_are_scanned_in_order,
+    a_conversation_is_claimed_once,
+    a_repeated_command_gets_its_chat_for_ever,
+    racing_tabs_open_one_chat,
+    operators_keep_their_records,
+    watermarks_only_grow,
+    documents_count_their_versions,
+    documents_are_listed_in_order,
+    processes_are_numbered_upwards,
+);
+
+async fn all_open(subject: &Subject) -> Vec<OpenChat> {
+    subject.store.open_chats.scan(None, 1_000).await.unwrap()
+}
+
+async fn open_chats_are_written_marked_and_removed(subject: Subject) {
+    let rows = &subject.store.open_chats;
+    let mut row = open_chat(1, 5);
+    rows.put(row.clone()).await.unwrap();
+    assert_eq!(all_open(&subject).await, [row.clone()]);
+    for to in [Some(user(7)), None] {
+        row.moving = Some(Moving { to });
+        rows.mark(chat(1), Moving { to }).await.unwrap();
+        assert_eq!(all_open(&subject).await, [row.clone()]);
+    }
+    row.moving = None;
+    row.place = Some(Place::Assigned { owner: user(7), begun: true });
+    rows.put(row.clone()).await.unwrap();
+    assert_eq!(all_open(&subject).await, [row.clone()], "written anew without its mark");
+    row.moving = Some(Moving { to: None });
+    rows.put(row.clone()).await.unwrap();
+    rows.mark(chat(2), Moving { to: None }).await.unwrap();
+    let subject = subject.restart();
+    assert_eq!(all_open(&subject).await, [row], "a mark makes no row");
+    subject.store.open_chats.remove(chat(1)).await.unwrap();
+    subject.store.open_chats.remove(chat(1)).await.unwrap();
+    assert_eq!(all_open(&subject.restart()).await, []);
+}
+
+async fn open_chats_are_scanned_in_order(subject: Subject) {
+    let high = u128::MAX / 2;
+    for n in [high, 3, 1, high + 1, 2, 0] {
+        subject.store.open_chats.put(open_chat(n, 1)).await.unwrap();
+    }
+    let scan = async |after: Option<u128>, limit| -> Vec<_> {
+        let found = subject.store.open_chats.scan(after.map(chat), limit).await.unwrap();
+        found.into_iter().map(|row| row.chat).collect()
+    };
+    assert_eq!(scan(None, 9).await, [0, 1, 2, 3, high, high + 1].map(chat));
+    assert_eq!(scan(None, 2).await, [0, 1].map(chat));
+    assert_eq!(scan(Some(1), 2).await, [2, 3].map(chat));
+    assert_eq!(scan(Some(4), 9).await, [high, high + 1].map(chat));
+    assert_eq!(scan(Some(high + 1), 9).await, []);
+}
+
+async fn a_conversation_is_claimed_once(subject: Subject) {
+    let talks = &subject.store.conversations;
+    let claim = async |id: &str, n, after: Option<u128>| {
+        let (channel, customer) = (channel(1), customer(1));
+        talks.claim_open(channel, customer, &command(id), chat(n), after.map(chat)).await.unwrap()
+    };
+    assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), None);
+    assert_eq!(claim("a", 1, None).await, ClaimOpen::Claimed);
+    assert_eq!(claim("b", 2, None).await, ClaimOpen::Existing(chat(1)));
+    assert_eq!(claim("b", 2, Some(9)).await, ClaimOpen::Existing(chat(1)));
+    assert_eq!(claim("b", 2, Some(1)).await, ClaimOpen::Claimed);
+    assert_eq!(claim("c", 3, Some(1)).await, ClaimOpen::Existing(chat(2)));
+    assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), Some(chat(2)));
+    for (channel, customer) in [(channel(2), customer(1)), (channel(1), customer(2))] {
+        assert_eq!(talks.latest(channel, customer).await.unwrap(), None);
+        let id = command("a");
+        let claimed = talks.claim_open(channel, customer, &id, chat(7), None).await.unwrap();
+        assert_eq!(claimed, ClaimOpen::Claimed, "another customer or channel");
+    }
+    let subject = subject.restart();
+    let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
+    assert_eq!(latest, Some(chat(2)));
+}
+
+async fn a_repeated_command_gets_its_chat_for_ever(subject: Subject) {
+    let claim = async |subject: &Subject, id: &str, n, after: Option<u128>| {
+        let (talks, after) = (&subject.store.conversations, after.map(chat));
+        talks.claim_open(channel(1), customer(1), &command(id), chat(n), after).await.unwrap()
+    };
+    assert_eq!(claim(&subject, "a", 1, None).await, ClaimOpen::Claimed);
+    assert_eq!(claim(&subject, "a", 1, None).await, ClaimOpen::Existing(chat(1)));
+    assert_eq!(claim(&subject, "b", 2, Some(1)).await, ClaimOpen::Claimed);
+    assert_eq!(claim(&subject, "c", 3, Some(2)).await, ClaimOpen::Claimed);
+    let subject = subject.restart();
+    assert_eq!(claim(&subject, "a", 8, Some(3)).await, ClaimOpen::Existing(chat(1)));
+    assert_eq!(claim(&subject, "b", 9, Some(3)).await, ClaimOpen::Existing(chat(2)));
+    let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
+    assert_eq!(latest, Some(chat(3)), "repeats change nothing");
+}
+
+async fn racing_tabs_open_one_chat(subject: Subject) {
+    let mut tabs = tokio::task::JoinSet::new();
+    for n in 0..20_u128 {
+        let talks = Arc::clone(&subject.store.conversations);
+        tabs.spawn(async move {
+            let id = command(&format!("tab-{n}"));
+            let answer = talks.claim_open(channel(1), customer(1), &id, chat(n), None).await;
+            (chat(n), answer.unwrap())
+        });
+    }
+    let answers = tabs.join_all().await;
+    let winners = answers.iter().filter(|(_, answer)| *answer == ClaimOpen::Claimed);
+    let winners: Vec<_> = winners.map(|(chat, _)| *chat).collect();
+    let [winner] = winners[..] else {
+        panic!("{} have won", winners.len());
+    };
+    let lost = answers.iter().filter(|(chat, _)| *chat != winner);
+    assert!(lost.map(|(_, answer)| *answer).all(|answer| answer == ClaimOpen::Existing(winner)));
+}
+
+async fn operators_keep_their_records(subject: Subject) {
+    let operators = &subject.store.operators;
+    assert_eq!(operators.load(user(1)).await.unwrap(), OperatorRecord::default());
+    let record = OperatorRecord {
+        status: Status::Away(AwayReason::missed_offers()),
+        last_accept: Some(Timestamp(5)),
+        lapses_in_row: 2,
+        last_closed: VecDeque::from([chat(1), chat(2)]),
+    };
+    operators.save(user(1), OperatorRecord::default()).await.unwrap();
+    operators.save(user(1), record.clone()).await.unwrap();
+    let subject = subject.restart();
+    assert_eq!(subject.store.operators.load(user(1)).await.unwrap(), record);
+    assert_eq!(subject.store.operators.load(user(2)).await.unwrap(), OperatorRecord::default());
+}
+
+async fn watermarks_only_grow(subject: Subject) {
+    let mark = |delivered, read| Watermark { delivered, read };
+    let (ann, ben) = (Party::Customer(customer(1)), Party::User(user(1)));
+    let marks = &subject.store.watermarks;
+    assert_eq!(marks.load(chat(1)).await.unwrap(), BTreeMap::new());
+    let raise = async |who, mark| {
+        marks.raise(chat(1), BTreeMap::from([(who, mark)])).await.unwrap();
+        marks.load(chat(1)).await.unwrap().get(&who).copied()
+    };
+    assert_eq!(raise(ann, mark(5, 3)).await, Some(mark(5, 3)));
+    assert_eq!(raise(ann, mark(4, 4)).await, Some(mark(5, 4)));
+    assert_eq!(raise(ann, mark(1, 1)).await, Some(mark(5, 4)));
+    assert_eq!(raise(ann, mark(6, 0)).await, Some(mark(6, 4)));
+    assert_eq!(raise(ben, mark(2, 2)).await, Some(mark(2, 2)));
+    assert_eq!(raise(ben, mark(0, 7)).await, Some(mark(7, 7)), "what is read was delivered");
+    marks.raise(chat(2), BTreeMap::from([(Party::System, mark(9, 9))])).await.unwrap();
+    let subject = subject.restart();
+    let loaded = subject.store.watermarks.load(chat(1)).await.unwrap();
+    assert_eq!(loaded, BTreeMap::from([(ann, mark(6, 4)), (ben, mark(7, 7))]));
+}
+
+async fn documents_count_their_versions(subject: Subject) {
+    let documents = &subject.store.documents;
+    let conflict = |expected, found| StoreError::VersionConflict { expected, found };
+    let put =
+        async |expected, body: &[u8]| documents.put("queue", "a", expected, body.to_vec()).await;
+    assert_eq!(documents.get("queue", "a").await.unwrap(), None);
+    assert_eq!(put(1, b"x").await, Err(conflict(1, 0)));
+    assert_eq!(put(0, b"one").await, Ok(1));
+    assert_eq!(put(0, b"x").await, Err(conflict(0, 1)));
+    assert_eq!(put(1, b"").await, Ok(2));
+    assert_eq!(put(1, b"x").await, Err(conflict(1, 2)));
+    assert_eq!(put(2, b"\0\xff").await, Ok(3));
+    assert_eq!(documents.get("user", "a").await.unwrap(), None, "another kind");
+    assert_eq!(documents.delete("queue", "a", 2).await, Err(conflict(2, 3)));
+    let subject = subject.restart();
+    let documents = &subject.store.documents;
+    let found = documents.get("queue", "a").await.unwrap().unwrap();
+    assert_eq!((found.id.as_str(), found.version, &found.body[..]), ("a", 3, &b"\0\xff"[..]));
+    documents.delete("queue", "a", 3).await.unwrap();
+    assert_eq!(documents.delete("queue", "a", 3).await, Err(conflict(3, 0)));
+    assert_eq!(documents.get("queue", "a").await.unwrap(), None);
+}
+
+async fn documents_are_listed_in_order(subject: Subject) {
+    let documents = &subject.store.documents;
+    for id in ["b", "a", "é", "", "a1"] {
+        documents.put("queue", id, 0, id.as_bytes().to_vec()).await.unwrap();
+    }
+    documents.put("user", "a", 0, vec![]).await.unwrap();
+    let list = async |after: Option<&str>, limit| -> Vec<String> {
+        let found = documents.list("queue", after, limit).await.unwrap();
+        assert!(found.iter().all(|one| one.body == one.id.as_bytes() && one.version == 1));
+        found.into_iter().map(|one| one.id).collect()
+    };
+    assert_eq!(list(None, 9).await, ["", "a", "a1", "b", "é"]);
+    assert_eq!(list(None, 2).await, ["", "a"]);
+    assert_eq!(list(Some("a"), 2).await, ["a1", "b"]);
+    assert_eq!(list(Some(""), 9).await, ["a", "a1", "b", "é"]);
+    assert_eq!(list(Some("é"), 9).await, [""; 0]);
+}
+
+async fn processes_are_numbered_upwards(subject: Subject) {
+    let one = subject.store.processes.begin().await.unwrap();
+    let two = subject.store.processes.begin().await.unwrap();
+    let subject = subject.restart();
+    let three = subject.store.processes.begin().await.unwrap();
+    assert!(0 < one && one < two && two < three, "{one} {two} {three}");
+}

@@ -1,0 +1,178 @@
+//! The documents for machines and for people are those of the code.
+//! `UPDATE_GOLDEN=1 cargo test --test protocol` writes the generated parts anew.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+
+use serde_json::Value;
+use switchboard::access::Operation;
+use switchboard::protocol::document::{COMMON_ERRORS, document};
+use switchboard::protocol::{CloseKind, ErrorKind, Method, Notification};
+
+use crate::golden::{repository, updating};
+
+fn callers(method: Method) -> Vec<String> {
+    Operation::named(method.name()).unwrap().allowed()
+}
+
+#[test]
+fn every_method_has_its_row_in_the_table_of_rights() {
+    for method in Method::ALL {
+        let operation = Operation::named(method.name());
+        assert!(operation.is_some(), "nobody may call {}", method.name());
+    }
+}
+
+#[test]
+fn the_machine_readable_document_is_up_to_date() {
+    let path = repository("docs/protocol.json");
+    let text = format!(
+        "{}\n",
+        serde_json::to_string_pretty(&document(callers)).unwrap()
+    );
+    if updating() {
+        fs::write(&path, &text).unwrap();
+    }
+    let committed = fs::read_to_string(path).unwrap();
+    assert_eq!(committed, text, "docs/protocol.json is out of date");
+}
+
+#[test]
+fn every_reference_in_the_document_leads_somewhere() {
+    let document = document(callers);
+    let mut references = BTreeSet::new();
+    collect(&document, &mut references);
+    assert!(references.len() > 20, "{references:?}");
+    for reference in references {
+        let pointer = reference.strip_prefix('#').unwrap();
+        assert!(document.pointer(pointer).is_some(), "{reference}");
+    }
+}
+
+pub fn collect(value: &Value, references: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            if let Some(Value::String(reference)) = members.get("$ref") {
+                references.insert(reference.clone());
+            }
+            members
+                .values()
+                .for_each(|value| collect(value, references));
+        }
+        Value::Array(values) => values.iter().for_each(|value| collect(value, references)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[test]
+fn codes_and_names_of_errors_are_distinct() {
+    let codes: BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.code()).collect();
+    let names: BTreeSet<_> = ErrorKind::ALL.iter().map(|kind| kind.name()).collect();
+    assert_eq!(codes.len(), ErrorKind::ALL.len());
+    assert_eq!(names.len(), ErrorKind::ALL.len());
+}
+
+#[test]
+fn every_error_is_somebodys() {
+    let of_methods = Method::ALL.iter().flat_map(|method| method.errors());
+    let known: BTreeSet<_> = of_methods.chain(COMMON_ERRORS).collect();
+    for kind in ErrorKind::ALL {
+        assert!(known.contains(kind), "no method answers {}", kind.name());
+    }
+}
+
+fn methods() -> String {
+    let mut table =
+        "| method | what it does | who may | errors of its own |\n|---|---|---|---|\n".to_owned();
+    for method in Method::ALL {
+        let errors: Vec<_> = method
+            .errors()
+            .iter()
+            .map(|kind| format!("`{}`", kind.name()))
+            .collect();
+        let (name, summary) = (method.name(), method.summary());
+        let (who, errors) = (callers(*method).join(", "), errors.join(", "));
+        writeln!(table, "| `{name}` | {summary} | {who} | {errors} |").unwrap();
+    }
+    table
+}
+
+fn own() -> String {
+    let mut table = "| method | own means |\n|---|---|\n".to_owned();
+    for method in Method::ALL {
+        let own = Operation::named(method.name()).unwrap().own();
+        if !own.is_empty() {
+            writeln!(table, "| `{}` | {own} |", method.name()).unwrap();
+        }
+    }
+    table
+}
+
+fn errors() -> String {
+    let mut table = "| code | name | meaning | what to do |\n|---|---|---|---|\n".to_owned();
+    for kind in ErrorKind::ALL {
+        let (code, name) = (kind.code(), kind.name());
+        let (meaning, advice) = (kind.meaning(), kind.advice());
+        writeln!(table, "| {code} | `{name}` | {meaning} | {advice} |").unwrap();
+    }
+    table
+}
+
+fn closes() -> String {
+    let mut table = "| code | reason | meaning | then |\n|---|---|---|---|\n".to_owned();
+    for kind in CloseKind::ALL {
+        let (code, reason) = (kind.code(), kind.reason());
+        let (meaning, then) = (kind.meaning(), kind.then().name());
+        writeln!(table, "| {code} | `{reason}` | {meaning} | {then} |").unwrap();
+    }
+    table
+}
+
+fn limits() -> String {
+    let document = document(callers);
+    let mut table = "| limit | value |\n|---|---|\n".to_owned();
+    for (name, value) in document["x-limits"].as_object().unwrap() {
+        writeln!(table, "| `{name}` | {value} |").unwrap();
+    }
+    table
+}
+
+#[test]
+fn the_document_for_people_has_the_tables_of_the_code() {
+    let path = repository("docs/protocol.md");
+    let mut text = fs::read_to_string(&path).unwrap();
+    let tables = [
+        ("methods", methods()),
+        ("own", own()),
+        ("errors", errors()),
+        ("closes", closes()),
+        ("limits", limits()),
+    ];
+    for (name, table) in tables {
+        let (begin, end) = (
+            format!("<!-- {name} -->\n"),
+            format!("<!-- end of {name} -->"),
+        );
+        let from = text.find(&begin).unwrap() + begin.len();
+        let to = text.find(&end).unwrap();
+        if updating() {
+            text.replace_range(from..to, &table);
+        } else {
+            assert_eq!(
+                &text[from..to],
+                table,
+                "the table `{name}` in docs/protocol.md"
+            );
+        }
+    }
+    if updating() {
+        fs::write(&path, &text).unwrap();
+    }
+    for name in Notification::NAMES {
+        assert!(
+            text.contains(&format!("`{name}`")),
+            "{name} is missing in docs/protocol.md"
+        );
+    }
+}

@@ -1,0 +1,510 @@
+//! The invariants, written down a second time and as naively as may be.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use switchboard::domain::event::AssignedHow;
+use switchboard::domain::limits::{
+    OFFER_BACKSTOP_MS, PRIORITY_STEP_MS, REPEAT_MS, TO_ALL_OFFERS_MAX,
+};
+use switchboard::domain::operator::Standing;
+use switchboard::domain::{
+    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Place, QueueId, Recorded, Rule,
+    Timestamp, UserId,
+};
+use switchboard::machine::chat::{Answer, Chat, ChatCall};
+use switchboard::machine::message::{ToChat, ToOperator};
+use switchboard::machine::operator::{Held, OperatorAnswer, OperatorCall};
+use switchboard::machine::queue::{Phase, Queue, QueueEffect};
+
+use crate::store::Store;
+use crate::world::{Pending, World};
+
+/// Where a chat is, by the words of its log alone: a second, much smaller fold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Is {
+    Nothing,
+    Opened,
+    Waiting,
+    Offered(OfferId, BTreeSet<UserId>),
+    Owned(UserId),
+    Ended,
+}
+
+#[derive(Debug)]
+struct Seen {
+    is: Is,
+    tail: u64,
+    at: Timestamp,
+    placement: u64,
+    transfer: Option<(UserId, OfferId)>,
+}
+
+#[derive(Default)]
+pub struct Checker {
+    seen: BTreeMap<ChatId, Seen>,
+    pub folds: BTreeMap<ChatId, Chat>,
+    owned: BTreeMap<UserId, BTreeSet<ChatId>>,
+    ceilings: BTreeMap<UserId, (u32, u32)>,
+    published: BTreeMap<ChatId, u64>,
+    answers: BTreeMap<(ChatId, Party, CommandId), Answer>,
+    decided: BTreeSet<OfferId>,
+    /// Chats that the queue was about to offer when it was last looked at.
+    under_way: BTreeMap<ChatId, u64>,
+    /// Whose calls were given up.
+    hung_up: Vec<ChatCall>,
+}
+
+impl Checker {
+    /// What fits an operator. A lowered limit takes no chat away: until the load has come down,
+    /// the former one is the ceiling.
+    pub fn capacity(&mut self, operator: UserId, capacity: u32) {
+        let ceiling = self.ceilings.entry(operator).or_insert((capacity, capacity));
+        *ceiling = (capacity, ceiling.1.max(capacity));
+    }
+
+    pub fn owned_by(&self, operator: UserId) -> Vec<ChatId> {
+        self.owned.get(&operator).into_iter().flatten().copied().collect()
+    }
+
+    pub fn in_state(&self, state: ChatState) -> Vec<ChatId> {
+        let folds = self.folds.iter();
+        folds.filter(|(_, fold)| fold.state() == Some(state)).map(|(chat, _)| *chat).collect()
+    }
+
+    pub fn hung_up(&mut self, pending: &Pending) {
+        if let Pending::Chat(_, wanted) = pending {
+            self.hung_up.push(wanted.clone());
+        }
+    }
+
+    pub fn take_hung_up(&mut self) -> Vec<ChatCall> {
+        std::mem::take(&mut self.hung_up)
+    }
+
+    /// An event became durable: it continues the log, and the move is legal.
+    pub fn appended(&mut self, chat: ChatId, recorded: &Recorded, seed: u64) {
+        let fold = self.folds.entry(chat).or_insert_with(|| Chat::new(chat));
+        fold.apply(recorded);
+        let seen = self.seen.entry(chat).or_insert(Seen {
+            is: Is::Nothing,
+            tail: 0,
+            at: Timestamp(0),
+            placement: 0,
+            transfer: None,
+        });
+        let story = format!("{chat:?} {:?} then {recorded:?} (seed {seed})", seen.is);
+        assert_eq!(recorded.seq, seen.tail + 1, "gap: {story}");
+        assert!(recorded.at >= seen.at, "time runs backwards: {story}");
+        (seen.tail, seen.at) = (recorded.seq, recorded.at);
+        let mut moved = |to: u64| {
+            assert_eq!(to, seen.placement + 1, "placement: {story}");
+            seen.placement = to;
+        };
+        let was = seen.is.clone();
+        let is = match (&recorded.event, was.clone()) {
+            (ChatEvent::Opened { .. }, Is::Nothing) => Is::Opened,
+            (ChatEvent::Placed { placement, .. }, Is::Opened | Is::Waiting | Is::Owned(_))
+            | (ChatEvent::Placed { placement, .. }, Is::Offered(..)) => {
+                moved(*placement);
+                Is::Waiting
+            }
+            (ChatEvent::Offered { placement, offer, to, .. }, Is::Waiting) => {
+                moved(*placement);
+                Is::Offered(*offer, to.iter().copied().collect())
+            }
+            (ChatEvent::OfferWidened { offer, to }, Is::Offered(live, mut all)) => {
+                assert_eq!(*offer, live, "{story}");
+                assert!(to.iter().all(|one| all.insert(*one)), "asked twice: {story}");
+                Is::Offered(live, all)
+            }
+            (
+                ChatEvent::Declined { offer, operator, .. }
+                | ChatEvent::OfferNarrowed { offer, operator, .. },
+                Is::Offered(live, mut all),
+            ) => {
+                assert!(*offer == live && all.remove(operator), "{story}");
+                Is::Offered(live, all)
+            }
+            (ChatEvent::OfferEnded { placement, offer, .. }, Is::Offered(live, _)) => {
+                assert_eq!(*offer, live, "{story}");
+                moved(*placement);
+                Is::Waiting
+            }
+            (ChatEvent::Assigned { placement, operator, how, .. }, was) => {
+                moved(*placement);
+                match (how, was) {
+                    (AssignedHow::Accepted { offer }, Is::Offered(live, all)) => {
+                        assert!(*offer == live && all.contains(operator), "{story}");
+                    }
+                    (AssignedHow::Taken, Is::Waiting | Is::Offered(..)) => {}
+                    (AssignedHow::Transferred { reservation, .. }, _) => {
+                        assert_eq!(seen.transfer, Some((*operator, *reservation)), "{story}");
+                        seen.transfer = None;
+                    }
+                    _ => panic!("two owners: {story}"),
+                }
+                Is::Owned(*operator)
+            }
+            (ChatEvent::Ended { placement, .. }, Is::Waiting | Is::Offered(..) | Is::Owned(_)) => {
+                moved(*placement);
+                Is::Ended
+            }
+            (ChatEvent::TransferAsked { to, reservation, .. }, is) if is != Is::Ended => {
+                assert_eq!(seen.transfer, None, "{story}");
+                seen.transfer = Some((*to, *reservation));
+                is
+            }
+            (ChatEvent::TransferFailed { reservation, .. }, is) => {
+                assert_eq!(seen.transfer.take().map(|t| t.1), Some(*reservation), "{story}");
+                is
+            }
+            (ChatEvent::Message { from: Party::User(user), .. }, Is::Owned(owner)) => {
+                assert_eq!(*user, owner, "a stranger writes: {story}");
+                Is::Owned(owner)
+            }
+            (ChatEvent::Message { from: Party::Customer(_), .. }, is)
+                if !matches!(is, Is::Nothing | Is::Ended) =>
+            {
+                is
+            }
+            (ChatEvent::Begun { .. }, Is::Owned(owner)) => Is::Owned(owner),
+            (ChatEvent::ContinuedIn { .. }, Is::Ended) => Is::Ended,
+            _ => panic!("illegal: {story}"),
+        };
+        if let Is::Owned(owner) = was {
+            self.owned.entry(owner).or_default().remove(&chat);
+        }
+        if let Is::Owned(owner) = is {
+            self.owned.entry(owner).or_default().insert(chat);
+        }
+        seen.is = is;
+    }
+
+    /// The live chat is what its durable log says.
+    pub fn folded(&self, chat: ChatId, live: &Chat) {
+        if let Some(fold) = self.folds.get(&chat) {
+            assert!(live.tail() <= fold.tail(), "{chat:?} applied what is not durable");
+            if live.tail() == fold.tail() {
+                assert_eq!(live, fold, "the live chat is not the fold of its log");
+            }
+        } else {
+            assert_eq!(live.tail(), 0, "{chat:?} applied what is not durable");
+        }
+    }
+
+    /// Events are shown once in a life, in order, and only when durable.
+    pub fn published(&mut self, chat: ChatId, events: &[Recorded], store: &Store) {
+        let last = self.published.entry(chat).or_default();
+        for recorded in events {
+            assert!(recorded.seq > *last, "{chat:?}: shown twice or out of order");
+            *last = recorded.seq;
+            let log = &store.logs[&chat];
+            assert_eq!(log[recorded.seq as usize - 1], *recorded, "shown but not durable");
+        }
+    }
+
+    /// What was acknowledged is durable, and a repeat got its first answer.
+    pub fn acknowledged(
+        &mut self,
+        chat: ChatId,
+        wanted: &ChatCall,
+        answer: Answer,
+        store: &Store,
+        seed: u64,
+    ) {
+        let recorded = store.logs.get(&chat).and_then(|log| log.get(answer.seq as usize - 1));
+        let fits = match (wanted, recorded.map(|recorded| &recorded.event)) {
+            (ChatCall::Open { customer, .. }, Some(ChatEvent::Opened { customer: who, .. })) => {
+                who == customer
+            }
+            (
+                ChatCall::Send { by, id, text },
+                Some(ChatEvent::Message { from, id: i, text: t }),
+            ) => (by.party, id, text) == (*from, i, t),
+            (ChatCall::Continue { chat }, Some(ChatEvent::ContinuedIn { chat: into })) => {
+                chat == into
+            }
+            (ChatCall::End { command, .. }, Some(ChatEvent::Ended { command: known, .. })) => {
+                known.as_ref() == Some(command)
+            }
+            (ChatCall::Begin { command, .. }, Some(ChatEvent::Begun { command: known, .. })) => {
+                command == known
+            }
+            (ChatCall::Transfer { .. }, Some(ChatEvent::Placed { .. })) => true,
+            (ChatCall::Transfer { command, .. }, Some(ChatEvent::Assigned { command: k, .. })) => {
+                command == k
+            }
+            _ => false,
+        };
+        assert!(
+            fits,
+            "{chat:?} acknowledged {wanted:?} with {answer:?}, durable is {recorded:?} (seed {seed})"
+        );
+        let key = match wanted {
+            ChatCall::Open { customer, command, .. } => {
+                Some((Party::Customer(*customer), command.clone()))
+            }
+            ChatCall::Send { by, id, .. } => Some((by.party, id.clone())),
+            ChatCall::Continue { .. } => None,
+            ChatCall::End { by, command }
+            | ChatCall::Begin { by, command }
+            | ChatCall::Transfer { by, command, .. } => Some((by.party, command.clone())),
+        };
+        if let Some((party, command)) = key {
+            let first = *self.answers.entry((chat, party, command)).or_insert(answer);
+            assert_eq!(first, answer, "{wanted:?} got another answer than first (seed {seed})");
+        }
+    }
+
+    pub fn operator_acknowledged(
+        &mut self,
+        operator: UserId,
+        wanted: &OperatorCall,
+        answer: OperatorAnswer,
+        store: &Store,
+        seed: u64,
+    ) {
+        let chat = match wanted {
+            OperatorCall::Accept { chat, .. } | OperatorCall::Take { chat, .. } => *chat,
+            OperatorCall::SetStatus(_) => {
+                let saved = store.records.contains_key(&operator);
+                assert!(saved, "{operator:?}: acknowledged a status that is not durable");
+                return;
+            }
+            OperatorCall::Shown { .. } | OperatorCall::Decline { .. } => return,
+        };
+        let OperatorAnswer::Assigned(assigned) = answer else {
+            panic!("{operator:?}: {wanted:?} acknowledged without an assignment (seed {seed})");
+        };
+        let log = store.logs.get(&chat).map(Vec::as_slice).unwrap_or_default();
+        let owned = log.get(assigned.seq as usize - 1).is_some_and(|recorded| {
+            matches!(recorded.event, ChatEvent::Assigned { operator: who, .. } if who == operator)
+        });
+        assert!(owned, "{operator:?}: {wanted:?} acknowledged, not durable (seed {seed})");
+    }
+
+    /// No decision passes over a chat of smaller rank that the operator could serve.
+    pub fn decided(&mut self, queue: &Queue, effects: &[QueueEffect], now: Timestamp, seed: u64) {
+        for effect in effects {
+            let (offer, chat, to) = match effect {
+                QueueEffect::ToOperator(to, ToOperator::Reserve { offer, chat, .. }) => {
+                    (*offer, *chat, vec![*to])
+                }
+                QueueEffect::ToChat(chat, ToChat::Offer { offer, to, .. }) => {
+                    (*offer, *chat, to.clone())
+                }
+                QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => continue,
+            };
+            if !self.decided.insert(offer) {
+                continue;
+            }
+            let Some(chosen) = queue.line().get(chat) else {
+                continue;
+            };
+            let rank = naive_rank(queue, &chosen.at);
+            for entry in queue.line().entries() {
+                let waits = queue.line().waiting().any(|(_, waiting)| waiting == entry.at.chat);
+                let before = (naive_rank(queue, &entry.at), entry.at.chat) < (rank, chat);
+                for operator in &to {
+                    assert!(
+                        !waits || !before || excluded(queue, *operator, &entry.at.refused_by, now),
+                        "{chat:?} passed over {:?} to {operator:?} at {now} (seed {seed})",
+                        entry.at.chat
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn naive_rank(queue: &Queue, at: &switchboard::machine::message::ChatAt) -> i64 {
+    let points = queue.config().priority.points() + at.priority.points();
+    at.since.0 as i64 - PRIORITY_STEP_MS as i64 * i64::from(points)
+}
+
+/// Whether a refusal stands between operator and chat, by the words of features.md C6.
+fn excluded(
+    queue: &Queue,
+    operator: UserId,
+    refused_by: &BTreeMap<UserId, Timestamp>,
+    now: Timestamp,
+) -> bool {
+    let Some(at) = refused_by.get(&operator) else {
+        return false;
+    };
+    let eligible = |member: &UserId| {
+        queue.pool().belief(*member).is_some_and(|state| {
+            matches!(state.standing, Standing::Free | Standing::Full | Standing::Choosing)
+        })
+    };
+    now.0 < at.0 + 3_000
+        || queue
+            .pool()
+            .members()
+            .any(|member| !refused_by.contains_key(&member) && eligible(&member))
+}
+
+impl World {
+    /// Never above capacity, by the logs alone.
+    pub fn check_capacities(&mut self) {
+        for (operator, (capacity, ceiling)) in &mut self.checker.ceilings {
+            let owned = self.checker.owned.get(operator).map_or(0, BTreeSet::len) as u32;
+            assert!(
+                owned <= *ceiling,
+                "{operator:?} owns {owned} chats, above its capacity {ceiling} (seed {})",
+                self.seed
+            );
+            let held = self.operators.get(operator).map_or(*ceiling, |live| live.machine.load());
+            if owned.max(held) <= *capacity {
+                *ceiling = *capacity;
+            }
+        }
+    }
+
+    /// Everything has come to rest: nothing may be stuck, forgotten or in two places.
+    pub fn checker_at_rest(&mut self) {
+        for wanted in self.checker.take_hung_up() {
+            self.gave_up(&wanted);
+        }
+        let seed = self.seed;
+        let folds: Vec<Chat> = self.checker.folds.values().cloned().collect();
+        for fold in &folds {
+            self.chat_at_rest(fold);
+        }
+        for (operator, live) in &self.operators {
+            assert!(live.machine.is_live(), "{operator:?} never came to life (seed {seed})");
+            for (chat, slot) in live.machine.slots() {
+                let place = self.checker.folds.get(chat).and_then(Chat::place);
+                let fits = match (&slot.held, place) {
+                    (Held::Active, Some(place)) => place.owner() == Some(*operator),
+                    (Held::Offered { offer, .. }, Some(Place::Offered(live))) => {
+                        live.id == *offer && live.to.contains(operator)
+                    }
+                    // A person's or a machine's move of the last moment.
+                    (Held::Withdrawing { .. }, Some(Place::Offered(_))) => true,
+                    _ => false,
+                };
+                let settled = self.checker.folds.get(chat).is_none_or(|fold| self.settled(fold));
+                assert!(
+                    fits || !settled,
+                    "{operator:?} still holds {chat:?} as {:?}, which is {place:?} (seed {seed})",
+                    slot.held
+                );
+            }
+            for chat in live.machine.invites().keys() {
+                let fold = self.checker.folds.get(chat);
+                let offer = fold.and_then(Chat::place).and_then(Place::offer);
+                let fits = offer.is_some_and(|offer| offer.to.contains(operator));
+                let settled = fold.is_none_or(|fold| self.settled(fold));
+                assert!(
+                    fits || !settled,
+                    "{operator:?} still holds an offer of {chat:?} (seed {seed})"
+                );
+            }
+        }
+        let old = self.now.saturating_sub(7_000);
+        for (call, since) in &self.call_since {
+            let pending = &self.calls.get(call);
+            assert!(
+                pending.is_none() || *since > old,
+                "unanswered since {since} at {}: {pending:?} (seed {seed})",
+                self.now
+            );
+        }
+    }
+
+    /// Whether nothing has happened to the chat for long enough that everybody has heard of it.
+    fn settled(&self, fold: &Chat) -> bool {
+        fold.at().is_none_or(|at| self.now > at.moved_at.0 + 500)
+    }
+
+    fn chat_at_rest(&mut self, fold: &Chat) {
+        let (chat, seed) = (fold.id(), self.seed);
+        let Some(at) = fold.at() else { return };
+        assert!(fold.transfer().is_none(), "{chat:?} is being transferred for ever (seed {seed})");
+        match &at.place {
+            Place::Waiting => {
+                let queue = self.queues.get(&at.queue).map(|live| &live.machine);
+                let entry = queue.and_then(|queue| queue.line().get(chat));
+                assert!(
+                    !self.settled(fold) || entry.is_some_and(|e| e.at.placement == at.placement),
+                    "{chat:?} waits and is not in the line of {:?} (seed {seed})",
+                    at.queue
+                );
+                if let (Some(queue), Some(entry)) = (queue, entry) {
+                    if entry.phase == Phase::Waiting {
+                        self.nobody_free(fold, queue);
+                    } else {
+                        let under_way = self.checker.under_way.insert(chat, at.placement);
+                        let stuck = under_way == Some(at.placement);
+                        assert!(!stuck, "{chat:?} is {:?} for ever (seed {seed})", entry.phase);
+                    }
+                    self.explained(fold, queue);
+                }
+            }
+            Place::Offered(offer) => {
+                let over = offer.expires_at.0 + OFFER_BACKSTOP_MS + REPEAT_MS.1;
+                assert!(self.now < over, "{chat:?} is offered for ever (seed {seed})");
+            }
+            Place::Assigned { owner, .. } => {
+                let live = self.operators.get(owner).map(|live| &live.machine);
+                let slot = live.and_then(|operator| operator.slots().get(&chat));
+                assert!(
+                    !self.settled(fold) || slot.is_some_and(|slot| slot.held == Held::Active),
+                    "{chat:?} is owned by {owner:?}, who holds {slot:?} (seed {seed})"
+                );
+                assert!(
+                    !self.settled(fold) || !self.inactive.contains(owner),
+                    "{chat:?} stays with {owner:?}, who is deactivated (seed {seed})"
+                );
+            }
+            Place::Ended { .. } => {
+                assert!(self.index.get(chat).is_none(), "{chat:?} ended and is listed");
+            }
+        }
+    }
+
+    /// No waiting chat stands beside a free eligible operator, by the operators' own word.
+    fn nobody_free(&self, fold: &Chat, queue: &Queue) {
+        let (Some(at), now) = (fold.at(), self.now) else {
+            return;
+        };
+        let rule = queue.config().rule;
+        let out = queue.line().entries().filter(|e| e.at.place.offer().is_some()).count();
+        if rule == Rule::Manual || (rule == Rule::ToAll && out >= TO_ALL_OFFERS_MAX) {
+            return;
+        }
+        for operator in &queue.config().members {
+            let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
+                continue;
+            };
+            let free = live.standing() == Standing::Free && live.free_in(at.queue) > 0;
+            let free = free && now > live.idle_since().0 + 500;
+            let cooled = at.refused_by.values().all(|refused| now > refused.0 + 3_500);
+            let excluded = excluded(queue, *operator, &at.refused_by, self.now());
+            assert!(
+                !free || excluded || !self.settled(fold) || !cooled,
+                "{:?} waits beside {operator:?}, who is free, in {rule:?} at {now} (seed {})",
+                at.chat,
+                self.seed
+            );
+        }
+    }
+
+    /// The explanation says what is so: it counts every member once, and names nobody as free.
+    fn explained(&self, fold: &Chat, queue: &Queue) {
+        let chat = fold.id();
+        let Some(why) = queue.explain(chat, self.now()) else {
+            return;
+        };
+        let members: QueueId = why.queue;
+        let counted: u32 = why.standings.values().sum();
+        assert_eq!(counted as usize, self.configs[&members].members.len(), "{why:?}");
+        assert!(why.position >= 1, "{why:?}");
+        for candidate in &why.candidates {
+            if let Some(until) = candidate.until {
+                assert!(until > self.now(), "{why:?}");
+            }
+        }
+    }
+}

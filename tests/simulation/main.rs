@@ -1,0 +1,80 @@
+//! The real machines under a virtual clock: chats, queues and operators with their store,
+//! mailboxes and clients, under delays, reorderings, losses, repeats, crashes and restarts. After
+//! every step the invariants of `check` are looked at.
+//!
+//! `SWITCHBOARD_SIM_SEEDS=N` runs N seeds instead of the default, from
+//! `SWITCHBOARD_SIM_FIRST` (0) on. A failure prints its seed; run it alone with
+//! `SWITCHBOARD_SIM_FIRST=<seed> SWITCHBOARD_SIM_SEEDS=1`, with `SWITCHBOARD_SIM_TRACE=1` to see
+//! all that happens, and add it to `scenarios`.
+
+#![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+
+mod check;
+mod coverage;
+mod people;
+mod planted;
+mod rng;
+mod scenarios;
+mod store;
+mod world;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use coverage::Coverage;
+use world::{Plan, World};
+
+/// Seeds of one run of the test suite; `make simulation` runs ten thousand.
+const SEEDS: u64 = 1_000;
+/// Steps of one seed, at least.
+const STEPS: u64 = 6_000;
+
+fn setting(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Runs one seed to its end and answers what it covered.
+fn run(seed: u64, plan: Plan) -> Coverage {
+    let mut world = World::new(seed, plan);
+    world.run(STEPS);
+    world.finish()
+}
+
+#[test]
+fn the_invariants_hold_on_every_seed() {
+    let first = setting("SWITCHBOARD_SIM_FIRST", 0);
+    let seeds = setting("SWITCHBOARD_SIM_SEEDS", SEEDS);
+    let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
+    let parts: Vec<_> = (0..threads)
+        .map(|part| {
+            std::thread::spawn(move || {
+                let mut total = Coverage::default();
+                for seed in (first..first + seeds).filter(|seed| seed % threads == part) {
+                    let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, Plan::default())));
+                    match outcome {
+                        Ok(coverage) => total.add(&coverage),
+                        Err(_) => panic!(
+                            "seed {seed} failed: SWITCHBOARD_SIM_FIRST={seed} \
+                             SWITCHBOARD_SIM_SEEDS=1 cargo test --test simulation"
+                        ),
+                    }
+                }
+                total
+            })
+        })
+        .collect();
+    let mut total = Coverage::default();
+    for part in parts {
+        total.add(&part.join().expect("a seed failed; it is named above"));
+    }
+    println!("{total}");
+    if seeds >= SEEDS {
+        total.assert_complete();
+    }
+}
+
+#[test]
+fn the_same_seed_runs_the_same_way() {
+    for seed in 0..3 {
+        assert_eq!(run(seed, Plan::default()), run(seed, Plan::default()), "seed {seed}");
+    }
+}

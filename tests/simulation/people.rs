@@ -1,0 +1,308 @@
+//! Customers and operators: what they do, and the odd things they try.
+
+use std::collections::BTreeMap;
+
+use switchboard::domain::operator::AwayReason;
+use switchboard::domain::{
+    ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, OfferId, Party, Priority,
+    QueueId, Status, UserId,
+};
+use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
+use switchboard::machine::operator::{OperatorCall, OperatorInput};
+
+use crate::world::{Happening, World};
+
+pub struct Customer {
+    pub id: CustomerId,
+    chat: Option<ChatId>,
+    left: Option<ChatId>,
+    opening: bool,
+    said: u64,
+}
+
+impl Customer {
+    pub fn new(n: usize) -> Self {
+        let id = CustomerId::from_u128(0x0c00_0000 + n as u128);
+        Self { id, chat: None, left: None, opening: false, said: 0 }
+    }
+}
+
+pub struct Human {
+    pub id: UserId,
+    pub connections: Vec<u64>,
+    pub offers: BTreeMap<ChatId, OfferId>,
+    acts: u64,
+}
+
+impl Human {
+    pub fn new(id: UserId) -> Self {
+        Self { id, connections: Vec::new(), offers: BTreeMap::new(), acts: 0 }
+    }
+}
+
+fn customer(id: CustomerId) -> Author {
+    Author { party: Party::Customer(id), chat_administrator: false }
+}
+
+fn user(id: UserId, chat_administrator: bool) -> Author {
+    Author { party: Party::User(id), chat_administrator }
+}
+
+impl World {
+    fn text(&mut self) -> MessageText {
+        MessageText::new(&format!("line {}", self.rng.below(1_000_000))).expect("not empty")
+    }
+
+    fn command(&mut self, who: &str, n: u64) -> CommandId {
+        CommandId::new(&format!("{who}-{n}")).expect("short")
+    }
+
+    // ---- customers ----
+
+    pub fn customer_acts(&mut self, n: usize) {
+        let at = self.now + self.rng.within(200, 4_000);
+        self.at(at, None, Happening::Customer(n));
+        if self.resting() || self.customers[n].opening {
+            return;
+        }
+        self.customers[n].said += 1;
+        let (id, said) = (self.customers[n].id, self.customers[n].said);
+        let command = self.command("c", said);
+        let Some(chat) = self.customers[n].chat else {
+            self.open(n, command);
+            return;
+        };
+        let by = customer(id);
+        let text = self.text();
+        match self.rng.below(100) {
+            0..6 => {
+                self.call_chat(chat, ChatCall::End { by, command });
+            }
+            6..8 => {
+                // Writes into a chat that is not its own.
+                let chats: Vec<ChatId> = self.store.logs.keys().copied().collect();
+                if let Some(foreign) = self.rng.pick(&chats).copied() {
+                    self.call_chat(foreign, ChatCall::Send { by, id: command, text });
+                }
+            }
+            8 => {
+                let nowhere = ChatId::from_u128(0xdead_0000 + u128::from(self.rng.below(50)));
+                self.call_chat(nowhere, ChatCall::Send { by, id: command, text });
+            }
+            9..12 => {
+                // Uses an id again for another text.
+                let id = self.command("c", said.saturating_sub(1).max(1));
+                self.call_chat(chat, ChatCall::Send { by, id, text });
+            }
+            _ => {
+                self.call_chat(chat, ChatCall::Send { by, id: command, text });
+            }
+        }
+    }
+
+    fn open(&mut self, n: usize, command: CommandId) {
+        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let Some(queue) = self.rng.pick(&queues).copied() else {
+            return;
+        };
+        let (id, left, said) =
+            (self.customers[n].id, self.customers[n].left, self.customers[n].said);
+        let chat = ChatId::from_u128(0x0d00_0000 + (n as u128) * 0x1_0000 + u128::from(said));
+        if let Some(left) = left
+            && self.rng.chance(500)
+        {
+            self.call_chat(left, ChatCall::Continue { chat });
+        }
+        self.customers[n].opening = true;
+        let priority = Priority::new(self.rng.below(3) as u8).expect("small");
+        let channel = ChannelId::from_u128(1);
+        let continues = left;
+        self.call_chat(
+            chat,
+            ChatCall::Open { channel, customer: id, command, queue, priority, continues },
+        );
+    }
+
+    pub fn customer_heard(
+        &mut self,
+        chat: ChatId,
+        wanted: &ChatCall,
+        answer: Result<Answer, Refusal>,
+    ) {
+        match (wanted, answer) {
+            (ChatCall::Open { customer, .. }, answer) => {
+                if let Some(who) = self.customers.iter_mut().find(|c| c.id == *customer) {
+                    who.opening = false;
+                    who.chat = answer.ok().map(|_| chat);
+                }
+            }
+            (ChatCall::End { .. }, Ok(_)) | (_, Err(Refusal::Ended { .. })) => {
+                if let Some(who) = self.customers.iter_mut().find(|c| c.chat == Some(chat)) {
+                    who.chat = None;
+                    who.left = Some(chat);
+                }
+            }
+            (_, Ok(_) | Err(_)) => {}
+        }
+    }
+
+    /// A client that hangs up starts over.
+    pub fn gave_up(&mut self, wanted: &ChatCall) {
+        if let ChatCall::Open { customer, .. } = wanted
+            && let Some(who) = self.customers.iter_mut().find(|c| c.id == *customer)
+        {
+            who.opening = false;
+        }
+    }
+
+    // ---- operators ----
+
+    pub fn human_acts(&mut self, n: usize) {
+        let at = self.now + self.rng.within(100, 1_200);
+        self.at(at, None, Happening::Human(n));
+        if self.resting() {
+            return;
+        }
+        self.humans[n].acts += 1;
+        let (id, acts) = (self.humans[n].id, self.humans[n].acts);
+        let command = self.command("o", acts);
+        if self.humans[n].connections.is_empty() {
+            if self.rng.chance(500) {
+                self.connect(n);
+            }
+            return;
+        }
+        let status = self.operators.get(&id).map(|live| live.machine.status().clone());
+        if status.is_some_and(|status| status != Status::Ready) && self.rng.chance(500) {
+            self.call_operator(id, OperatorCall::SetStatus(Status::Ready));
+            return;
+        }
+        match self.rng.below(100) {
+            0..45 => self.look_at_offers(n, command),
+            45..85 => self.work(id, command),
+            85..90 => self.take(id, command),
+            90..93 => {
+                let reason = AwayReason::new("coffee").expect("short");
+                let wanted = [Status::Away(reason), Status::Busy, Status::Offline];
+                let status = self.rng.pick(&wanted).cloned().expect("three");
+                self.call_operator(id, OperatorCall::SetStatus(status));
+            }
+            93..96 => self.lose_connection(n),
+            96 => self.connect(n),
+            _ => self.mischief(id, command),
+        }
+    }
+
+    fn connect(&mut self, n: usize) {
+        let connection = self.rng.next();
+        self.humans[n].connections.push(connection);
+        self.operator_step(self.humans[n].id, OperatorInput::Connected(connection));
+    }
+
+    fn lose_connection(&mut self, n: usize) {
+        if self.faulty()
+            && let Some(connection) = self.humans[n].connections.pop()
+        {
+            self.fault("connection lost");
+            self.operator_step(self.humans[n].id, OperatorInput::Disconnected(connection));
+        }
+    }
+
+    fn look_at_offers(&mut self, n: usize, command: CommandId) {
+        let id = self.humans[n].id;
+        let offers: Vec<(ChatId, OfferId)> =
+            self.humans[n].offers.iter().map(|(chat, offer)| (*chat, *offer)).collect();
+        let Some((chat, offer)) = self.rng.pick(&offers).copied() else {
+            return;
+        };
+        let wanted = match self.rng.below(10) {
+            0..7 => OperatorCall::Accept { chat, offer, command: command.clone() },
+            7..9 => OperatorCall::Decline { chat, offer, command: command.clone() },
+            _ => return,
+        };
+        self.call_operator(id, wanted);
+        if self.rng.chance(100) {
+            // The other tab accepts as well.
+            let command = self.command("tab", command.as_str().len() as u64 + self.now);
+            self.call_operator(id, OperatorCall::Accept { chat, offer, command });
+        }
+    }
+
+    fn work(&mut self, id: UserId, command: CommandId) {
+        let mine = self.checker.owned_by(id);
+        let Some(chat) = self.rng.pick(&mine).copied() else {
+            return;
+        };
+        let by = user(id, false);
+        let text = self.text();
+        let others: Vec<UserId> = self.capacities.keys().copied().collect();
+        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let wanted = match self.rng.below(100) {
+            0..45 => ChatCall::Send { by, id: command, text },
+            45..58 => ChatCall::Begin { by, command },
+            58..76 => ChatCall::End { by, command },
+            76..92 => {
+                let to = self.rng.pick(&others).copied().expect("operators");
+                ChatCall::Transfer { by, command, to: Target::Operator(to) }
+            }
+            _ => {
+                let to = self.rng.pick(&queues).copied().expect("queues");
+                ChatCall::Transfer { by, command, to: Target::Queue(to) }
+            }
+        };
+        if self.rng.chance(100) {
+            // Asks for a transfer twice, under different ids.
+            let to = self.rng.pick(&others).copied().expect("operators");
+            let command = self.command("again", self.now);
+            self.call_chat(chat, ChatCall::Transfer { by, command, to: Target::Operator(to) });
+        }
+        self.call_chat(chat, wanted);
+    }
+
+    fn take(&mut self, id: UserId, command: CommandId) {
+        let waiting = self.checker.in_state(ChatState::Waiting);
+        let Some(chat) = self.rng.pick(&waiting).copied() else {
+            return;
+        };
+        let chat_administrator = self.rng.chance(300);
+        self.call_operator(id, OperatorCall::Take { chat, command, chat_administrator });
+    }
+
+    /// What nobody should do, and what administrators may.
+    fn mischief(&mut self, id: UserId, command: CommandId) {
+        let chats: Vec<ChatId> = self.store.logs.keys().copied().collect();
+        let Some(chat) = self.rng.pick(&chats).copied() else {
+            return;
+        };
+        let by = user(id, self.rng.chance(500));
+        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let to = self.rng.pick(&queues).copied().expect("queues");
+        match self.rng.below(6) {
+            0 => {
+                let text = self.text();
+                self.call_chat(chat, ChatCall::Send { by, id: command, text });
+            }
+            1 => {
+                let offer = self.offer_id();
+                self.call_operator(id, OperatorCall::Accept { chat, offer, command });
+            }
+            2 => {
+                self.call_chat(chat, ChatCall::Begin { by, command });
+            }
+            3 => {
+                self.call_chat(chat, ChatCall::Transfer { by, command, to: Target::Queue(to) });
+            }
+            4 => {
+                self.call_operator(
+                    id,
+                    OperatorCall::Take { chat, command, chat_administrator: true },
+                );
+            }
+            _ => {
+                if self.rng.chance(200) {
+                    self.call_chat(chat, ChatCall::End { by, command });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Faults planted by hand: each must be caught, or the simulation proves nothing.
+
+use crate::world::Plan;
+
+/// A fault in the router, made by what the world does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// Operators never hear that an offer or a chat is no longer theirs.
+    LostWithdrawal,
+    /// Operators count one slot more than they have.
+    CapacityOffByOne,
+    /// A call is answered before its events are durable.
+    AcknowledgedBeforeAppend,
+    /// Nobody is told of a freed slot.
+    SilentFreedSlot,
+    /// Queues never hear of a chat.
+    LostArrival,
+    /// Accepts never reach the chat.
+    LostAssign,
+}
+
+/// Seeds tried until one catches the fault.
+const SEEDS: u64 = 40;
+
+/// The message with which the fault was caught first.
+fn caught(planted: Planted, faults: bool) -> String {
+    let plan = Plan { faults, planted: Some(planted) };
+    for seed in 0..SEEDS {
+        let outcome = std::panic::catch_unwind(|| crate::run(seed, plan));
+        if let Err(payload) = outcome {
+            let text = payload
+                .downcast_ref::<String>()
+                .cloned()
+                .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            return text.expect("invariants panic with a text");
+        }
+    }
+    panic!("{planted:?} was not caught in {SEEDS} seeds");
+}
+
+#[test]
+fn a_lost_withdrawal_is_caught() {
+    let by = caught(Planted::LostWithdrawal, false);
+    assert!(by.contains("still holds"), "{by}");
+}
+
+#[test]
+fn a_capacity_off_by_one_is_caught() {
+    let by = caught(Planted::CapacityOffByOne, false);
+    assert!(by.contains("above its capacity"), "{by}");
+}
+
+#[test]
+fn an_acknowledgement_before_the_append_is_caught() {
+    let by = caught(Planted::AcknowledgedBeforeAppend, true);
+    assert!(by.contains("acknowledged"), "{by}");
+}
+
+#[test]
+fn a_freed_slot_that_nobody_is_told_of_is_caught() {
+    let by = caught(Planted::SilentFreedSlot, false);
+    assert!(by.contains("waits beside"), "{by}");
+}
+
+#[test]
+fn an_arrival_that_the_queue_never_hears_of_is_caught() {
+    let by = caught(Planted::LostArrival, false);
+    assert!(by.contains("is not in the line"), "{by}");
+}
+
+#[test]
+fn an_accept_that_never_reaches_the_chat_is_caught() {
+    let by = caught(Planted::LostAssign, false);
+    assert!(by.contains("still holds"), "{by}");
+}

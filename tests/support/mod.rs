@@ -1,0 +1,148 @@
+//! A store of documents in memory, which can be told to fail, and randomness that repeats.
+#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use switchboard::access::{Entropy, NoEntropy};
+use switchboard::storage::{Document, Documents, StoreError};
+
+/// What the next write does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It fails and has no effect.
+    Before,
+    /// It fails and takes effect.
+    After,
+}
+
+#[derive(Default)]
+pub struct MemoryDocuments {
+    kept: Mutex<BTreeMap<(String, String), Document>>,
+    /// After how many further writes, and how.
+    fault: Mutex<Option<(usize, Fault)>>,
+}
+
+impl MemoryDocuments {
+    pub fn fail_next_write(&self, fault: Fault) {
+        self.fail_after(0, fault);
+    }
+
+    /// Lets `writes` pass and fails the next one.
+    pub fn fail_after(&self, writes: usize, fault: Fault) {
+        *self.fault.lock().unwrap() = Some((writes, fault));
+    }
+
+    fn fault(&self) -> Option<Fault> {
+        let mut planned = self.fault.lock().unwrap();
+        match planned.take() {
+            Some((0, fault)) => Some(fault),
+            Some((writes, fault)) => {
+                *planned = Some((writes - 1, fault));
+                None
+            }
+            None => None,
+        }
+    }
+
+    pub fn count(&self, kind: &str) -> usize {
+        let kept = self.kept.lock().unwrap();
+        kept.keys().filter(|(of, _)| of == kind).count()
+    }
+
+    /// Everything as one text, to look for what must not be in it.
+    pub fn dump(&self) -> String {
+        let kept = self.kept.lock().unwrap();
+        let bodies = kept.values();
+        let texts = bodies.map(|document| String::from_utf8_lossy(&document.body).into_owned());
+        texts.collect()
+    }
+
+    fn write(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Option<Vec<u8>>,
+    ) -> Result<u64, StoreError> {
+        let fault = self.fault();
+        let unavailable = || StoreError::Unavailable {
+            reason: "told so by a test".to_owned(),
+        };
+        if fault == Some(Fault::Before) {
+            return Err(unavailable());
+        }
+        let mut kept = self.kept.lock().unwrap();
+        let key = (kind.to_owned(), id.to_owned());
+        let found = kept.get(&key).map_or(0, |document| document.version);
+        if found != expected {
+            return Err(StoreError::VersionConflict { expected, found });
+        }
+        let version = found + 1;
+        match body {
+            Some(body) => {
+                let id = id.to_owned();
+                kept.insert(key, Document { id, version, body });
+            }
+            None => drop(kept.remove(&key)),
+        }
+        match fault {
+            Some(_) => Err(unavailable()),
+            None => Ok(version),
+        }
+    }
+}
+
+#[async_trait]
+impl Documents for MemoryDocuments {
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        let kept = self.kept.lock().unwrap();
+        Ok(kept.get(&(kind.to_owned(), id.to_owned())).cloned())
+    }
+
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        self.write(kind, id, expected, Some(body))
+    }
+
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        self.write(kind, id, expected, None).map(drop)
+    }
+
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let kept = self.kept.lock().unwrap();
+        let of_kind = kept.iter().filter(|((of, _), _)| of == kind);
+        let behind = of_kind.filter(|((_, id), _)| after.is_none_or(|after| id.as_str() > after));
+        Ok(behind
+            .take(limit)
+            .map(|(_, document)| document.clone())
+            .collect())
+    }
+}
+
+/// Counts instead of guessing; never says the same twice.
+#[derive(Default)]
+pub struct CountedEntropy(AtomicU64);
+
+impl Entropy for CountedEntropy {
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), NoEntropy> {
+        let n = self.0.fetch_add(1, Ordering::Relaxed).to_le_bytes();
+        for (byte, n) in bytes.iter_mut().zip(n.iter().cycle()) {
+            *byte = n.wrapping_mul(97);
+        }
+        Ok(())
+    }
+}
