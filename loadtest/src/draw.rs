@@ -18,6 +18,12 @@ pub enum Purpose {
     Dialog = 4,
     /// When made-up customers come, and for what.
     Arrival = 5,
+    /// How long a client waits before it connects again.
+    Backoff = 6,
+    /// What people of a crash run do.
+    Conduct = 7,
+    /// When the server is killed.
+    Kill = 8,
 }
 
 /// One stream of numbers.

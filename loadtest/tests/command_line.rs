@@ -9,10 +9,7 @@ use std::process::{Command, Output};
 use loadtest::trace::HEADER;
 
 fn loadtest(arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_loadtest"))
-        .args(arguments)
-        .output()
-        .unwrap()
+    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
@@ -47,26 +44,12 @@ fn small_trace() -> String {
 fn plans_a_recorded_hour() {
     let trace = file("small.tsv", &small_trace());
     let trace = trace.to_str().unwrap();
-    let output = loadtest(&[
-        "plan",
-        "--trace",
-        trace,
-        "--day",
-        "2001-03-05",
-        "--hours",
-        "9-10",
-    ]);
+    let output = loadtest(&["plan", "--trace", trace, "--day", "2001-03-05", "--hours", "9-10"]);
     let said = said(&output);
     assert!(output.status.success(), "{output:?}");
-    assert!(
-        said.contains("3 customers, 2 queues, 1 operators"),
-        "{said}"
-    );
+    assert!(said.contains("3 customers, 2 queues, 1 operators"), "{said}");
     assert!(said.contains("skipped: 1 (1 phantom)"), "{said}");
-    assert!(
-        said.contains("recorded") && said.contains("ideal router"),
-        "{said}"
-    );
+    assert!(said.contains("recorded") && said.contains("ideal router"), "{said}");
 }
 
 #[test]
@@ -79,27 +62,13 @@ fn plans_without_files_and_twice_the_same() {
 
 #[test]
 fn says_what_is_wrong_and_where() {
-    let broken = file(
-        "broken.tsv",
-        &small_trace().replace("9:02:10\t10\t", "9:2:10\t10\t"),
-    );
+    let broken = file("broken.tsv", &small_trace().replace("9:02:10\t10\t", "9:2:10\t10\t"));
     let broken = broken.to_str().unwrap();
     let of = |trace: &str| {
-        complained(&loadtest(&[
-            "plan",
-            "--trace",
-            trace,
-            "--day",
-            "2001-03-05",
-            "--hours",
-            "9-10",
-        ]))
+        complained(&loadtest(&["plan", "--trace", trace, "--day", "2001-03-05", "--hours", "9-10"]))
     };
     let text = of(broken);
-    assert!(
-        text.contains("broken.tsv") && text.contains("line 4, column 8 (vru_exit)"),
-        "{text}"
-    );
+    assert!(text.contains("broken.tsv") && text.contains("line 4, column 8 (vru_exit)"), "{text}");
     assert!(of("/nowhere/at/all").contains("/nowhere/at/all"));
     for (wrong, hint) in [
         (["--hours", "9-9"], "wanted A-B"),
@@ -124,33 +93,17 @@ fn plans_ten_hours_of_a_real_centre() {
     let path = |name: &str| Path::new(&folder).join(name).to_str().unwrap().to_owned();
     let (trace, dialogs) = (path("bank-calls-1999-02.tsv"), path("dialogs.jsonl"));
     let files = ["plan", "--trace", &trace, "--dialogs", &dialogs];
-    let day = [
-        "--day",
-        "1999-02-10",
-        "--hours",
-        "8-18",
-        "--speed",
-        "60",
-        "--staff",
-        "0.8",
-    ];
+    let day = ["--day", "1999-02-10", "--hours", "8-18", "--speed", "60", "--staff", "0.8"];
     let output = loadtest(&[files.as_slice(), &day].concat());
     assert!(output.status.success(), "{output:?}");
     let said = said(&output);
     // Counted by other means: 1,115 rows in these hours, of them 17 PHANTOM, 24 HANG at once and
     // 11 served more than two seconds before their wait ended.
-    assert!(
-        said.contains("1063 customers, 6 queues, 12 operators (3 sent home)"),
-        "{said}"
-    );
+    assert!(said.contains("1063 customers, 6 queues, 12 operators (3 sent home)"), "{said}");
     let skipped = "52 (17 phantom, 24 hung up before asking, 11 served before the wait ended)";
     assert!(said.contains(skipped), "{said}");
     let row = said.lines().find(|line| line.starts_with("left ")).unwrap();
-    let left: Vec<u64> = row
-        .split_whitespace()
-        .skip(1)
-        .map(|n| n.parse().unwrap())
-        .collect();
+    let left: Vec<u64> = row.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect();
     assert_eq!(left[0], 174);
     assert!(left[1] > 0, "somebody leaves under an ideal router too");
 }

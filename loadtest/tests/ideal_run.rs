@@ -45,18 +45,10 @@ fn run(plan: &Plan, prediction: &Prediction, forgotten: Option<usize>) -> Ledger
     let mut timeline = Timeline::new();
     for (place, who) in plan.operators.iter().enumerate() {
         let (operator, queues) = (user(place), who.queues.iter().map(|q| queue(*q)).collect());
-        let is = Observation::Operator {
-            operator,
-            at_ms: 0,
-            capacity: 1,
-            queues,
-        };
+        let is = Observation::Operator { operator, at_ms: 0, capacity: 1, queues };
         timeline.push((0, FIRST, is));
         let mut busy = Vec::new();
-        for customer in prediction.served[place]
-            .iter()
-            .filter(|who| Some(**who) != forgotten)
-        {
+        for customer in prediction.served[place].iter().filter(|who| Some(**who) != forgotten) {
             let (_, waited_ms) = prediction.fates[*customer];
             let of = &plan.customers[*customer];
             let from_ms = of.arrives_ms + waited_ms;
@@ -65,11 +57,7 @@ fn run(plan: &Plan, prediction: &Prediction, forgotten: Option<usize>) -> Ledger
                 (
                     BEGINS,
                     from_ms,
-                    Observation::Held {
-                        operator,
-                        chat: chat(*customer),
-                        at_ms: from_ms,
-                    },
+                    Observation::Held { operator, chat: chat(*customer), at_ms: from_ms },
                 ),
                 (
                     ENDS,
@@ -85,41 +73,19 @@ fn run(plan: &Plan, prediction: &Prediction, forgotten: Option<usize>) -> Ledger
             timeline.extend(talk(*customer, of, place, from_ms));
         }
         for (from_ms, to_ms) in free(&who.shifts, &busy) {
-            timeline.push((
-                from_ms,
-                BEGINS,
-                Observation::FreeBegan {
-                    operator,
-                    at_ms: from_ms,
-                },
-            ));
-            timeline.push((
-                to_ms,
-                ENDS,
-                Observation::FreeOver {
-                    operator,
-                    at_ms: to_ms,
-                },
-            ));
+            timeline.push((from_ms, BEGINS, Observation::FreeBegan { operator, at_ms: from_ms }));
+            timeline.push((to_ms, ENDS, Observation::FreeOver { operator, at_ms: to_ms }));
         }
     }
     for (place, (of, (_, waited_ms))) in plan.customers.iter().zip(&prediction.fates).enumerate() {
         let chat = chat(place);
-        let longer_ms = if forgotten == Some(place) {
-            of.service_ms
-        } else {
-            0
-        };
+        let longer_ms = if forgotten == Some(place) { of.service_ms } else { 0 };
         let (from_ms, to_ms) = (of.arrives_ms, of.arrives_ms + waited_ms + longer_ms);
         let customer = CustomerId::from_u128(place as u128);
         let ended_ms = to_ms + of.service_ms;
         timeline.push((from_ms, FIRST, Observation::Opened { chat, customer }));
         if from_ms < to_ms {
-            let began = Observation::WaitBegan {
-                chat,
-                queue: queue(of.queue),
-                at_ms: from_ms,
-            };
+            let began = Observation::WaitBegan { chat, queue: queue(of.queue), at_ms: from_ms };
             timeline.push((from_ms, BEGINS, began));
             timeline.push((to_ms, ENDS, Observation::WaitOver { chat, at_ms: to_ms }));
         }
@@ -138,19 +104,8 @@ fn run(plan: &Plan, prediction: &Prediction, forgotten: Option<usize>) -> Ledger
 /// What is said, acknowledged and seen at once.
 fn talk(customer: usize, of: &Customer, operator: usize, from_ms: u64) -> Timeline {
     let (chat, operator) = (chat(customer), user(operator));
-    let sides = [
-        Party::Customer(CustomerId::from_u128(customer as u128)),
-        Party::User(operator),
-    ];
-    let mut timeline = vec![(
-        from_ms,
-        FIRST,
-        Observation::Gained {
-            chat,
-            operator,
-            seq: 3,
-        },
-    )];
+    let sides = [Party::Customer(CustomerId::from_u128(customer as u128)), Party::User(operator)];
+    let mut timeline = vec![(from_ms, FIRST, Observation::Gained { chat, operator, seq: 3 })];
     for (seq, (after_ms, turn)) in (4..).zip(of.lines()) {
         let from = match turn.speaker {
             Speaker::Customer => sides[0],
@@ -158,42 +113,18 @@ fn talk(customer: usize, of: &Customer, operator: usize, from_ms: u64) -> Timeli
         };
         let id = CommandId::new(&format!("{customer}-{seq}")).unwrap();
         let text = TextMark::of(turn.text.as_str());
-        let message = Message {
-            from,
-            id: id.clone(),
-            text,
-        };
-        let seen = |by| Observation::Seen {
-            chat,
-            by,
-            seq,
-            message: message.clone(),
-        };
+        let message = Message { from, id: id.clone(), text };
+        let seen = |by| Observation::Seen { chat, by, seq, message: message.clone() };
         let told = [
-            Observation::Sent {
-                message: message.clone(),
-            },
-            Observation::Acknowledged {
-                chat,
-                from,
-                id,
-                seq,
-            },
+            Observation::Sent { message: message.clone() },
+            Observation::Acknowledged { chat, from, id, seq },
             seen(sides[0]),
             seen(sides[1]),
         ];
         timeline.extend(told.map(|what| (from_ms + after_ms, BEGINS, what)));
     }
     let seq = 4 + of.dialog.len() as u64;
-    timeline.push((
-        from_ms + of.service_ms,
-        BEGINS,
-        Observation::Lost {
-            chat,
-            operator,
-            seq,
-        },
-    ));
+    timeline.push((from_ms + of.service_ms, BEGINS, Observation::Lost { chat, operator, seq }));
     timeline
 }
 
@@ -223,11 +154,7 @@ fn the_ideal_run_is_clean() {
         );
         let ledger = run(&plan, &prediction, None);
         assert_eq!(ledger.violations().kept(), [], "seed {seed}");
-        assert_eq!(
-            ledger.idle_beside_ms().summary().unwrap().max,
-            0,
-            "seed {seed}"
-        );
+        assert_eq!(ledger.idle_beside_ms().summary().unwrap().max, 0, "seed {seed}");
         assert!(ledger.acknowledged() > 1_000);
     }
 }
@@ -237,10 +164,7 @@ fn a_router_that_forgets_a_customer_is_found_out() {
     let plan = plan(1);
     let prediction = predict(&plan);
     let long = |place: &usize| plan.customers[*place].service_ms >= LEAST_SERVICE_MS;
-    let forgotten = *prediction.served[0]
-        .iter()
-        .find(|place| long(place))
-        .unwrap();
+    let forgotten = *prediction.served[0].iter().find(|place| long(place)).unwrap();
     let ledger = run(&plan, &prediction, Some(forgotten));
     let violations = ledger.violations().kept();
     let of_it = |violation: &Violation| {

@@ -20,20 +20,11 @@ impl PlanArguments {
         let prediction = predict(&traffic.plan);
         let mut columns = Vec::new();
         if let Some(recorded) = &traffic.plan.recorded {
-            columns.push(Column {
-                title: "recorded",
-                figures: recorded,
-            });
+            columns.push(Column { title: "recorded", figures: recorded });
         }
-        columns.push(Column {
-            title: "ideal router",
-            figures: &prediction.figures,
-        });
+        columns.push(Column { title: "ideal router", figures: &prediction.figures });
         println!("{}", traffic.title);
-        println!(
-            "{}",
-            summary(&traffic.plan, traffic.hours.from_s(), traffic.speed)
-        );
+        println!("{}", summary(&traffic.plan, traffic.hours.from_s(), traffic.speed));
         print!("{}", table(&columns, traffic.speed));
         Ok(())
     }

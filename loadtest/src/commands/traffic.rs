@@ -56,10 +56,7 @@ impl TrafficArguments {
             Some(path) => Dialogs::parse(&read(path)?).with_context(|| shown(path))?,
             None => Dialogs::own()?,
         };
-        let choice = Choice {
-            staff: self.staff,
-            seed: self.seed,
-        };
+        let choice = Choice { staff: self.staff, seed: self.seed };
         let (plan, origin) = match (&self.trace, self.day) {
             (Some(path), Some(day)) => {
                 let trace = trace::parse(&read(path)?, day).with_context(|| shown(path))?;
@@ -78,12 +75,7 @@ impl TrafficArguments {
             self.staff,
             self.seed
         );
-        Ok(Traffic {
-            plan,
-            hours: self.hours,
-            speed: self.speed,
-            title,
-        })
+        Ok(Traffic { plan, hours: self.hours, speed: self.speed, title })
     }
 }
 
