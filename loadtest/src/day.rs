@@ -46,9 +46,7 @@ impl Day {
             2 => 28,
             _ => return None,
         };
-        (1..=days)
-            .contains(&day)
-            .then_some(Self { year, month, day })
+        (1..=days).contains(&day).then_some(Self { year, month, day })
     }
 }
 
@@ -129,20 +127,11 @@ mod tests {
     #[test]
     fn days_are_days_of_the_calendar() {
         assert_eq!(Day::parse("2001-03-05"), Day::parse_short("010305"));
-        assert_eq!(
-            Day::parse_short("990210").unwrap().to_string(),
-            "1999-02-10"
-        );
+        assert_eq!(Day::parse_short("990210").unwrap().to_string(), "1999-02-10");
         assert!(Day::parse("2000-02-29").is_some());
-        for wrong in [
-            "1900-02-29",
-            "2001-2-05",
-            "2001-13-01",
-            "2001-00-10",
-            "2001-04-31",
-            "today",
-            "",
-        ] {
+        for wrong in
+            ["1900-02-29", "2001-2-05", "2001-13-01", "2001-00-10", "2001-04-31", "today", ""]
+        {
             assert_eq!(Day::parse(wrong), None, "{wrong}");
         }
     }

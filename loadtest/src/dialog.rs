@@ -95,46 +95,25 @@ pub enum DialogError {
 /// Dialogues of our own: a greeting, a question, an answer, thanks.
 const OWN: [&[(Speaker, &str)]; 4] = [
     &[
-        (
-            Speaker::Customer,
-            "Good morning, my parcel has not come yet.",
-        ),
+        (Speaker::Customer, "Good morning, my parcel has not come yet."),
         (Speaker::Operator, "Good morning! Let me look where it is."),
-        (
-            Speaker::Operator,
-            "It left our warehouse today, it should be there tomorrow.",
-        ),
+        (Speaker::Operator, "It left our warehouse today, it should be there tomorrow."),
         (Speaker::Customer, "Thank you, that is all."),
     ],
     &[
-        (
-            Speaker::Customer,
-            "Hello. Can I change the address of my order?",
-        ),
-        (
-            Speaker::Operator,
-            "Hello! Yes, as long as it is not packed. Which address?",
-        ),
-        (
-            Speaker::Customer,
-            "The one of my office, you have it already.",
-        ),
+        (Speaker::Customer, "Hello. Can I change the address of my order?"),
+        (Speaker::Operator, "Hello! Yes, as long as it is not packed. Which address?"),
+        (Speaker::Customer, "The one of my office, you have it already."),
         (Speaker::Operator, "Done: the order goes to your office."),
     ],
     &[
         (Speaker::Customer, "The invoice shows a line twice 🤔"),
-        (
-            Speaker::Operator,
-            "I see it, sorry. I am sending you a corrected one.",
-        ),
+        (Speaker::Operator, "I see it, sorry. I am sending you a corrected one."),
         (Speaker::Customer, "Got it, thanks!"),
     ],
     &[
         (Speaker::Customer, "Wie lange haben Sie heute geöffnet?"),
-        (
-            Speaker::Operator,
-            "Bis achtzehn Uhr. Kann ich sonst noch helfen?",
-        ),
+        (Speaker::Operator, "Bis achtzehn Uhr. Kann ich sonst noch helfen?"),
         (Speaker::Customer, "Nein, danke schön."),
     ],
 ];
@@ -142,10 +121,8 @@ const OWN: [&[(Speaker, &str)]; 4] = [
 impl Dialogs {
     /// Reads a dialogue file. Empty lines at its end are allowed, others are not.
     pub fn parse(text: &str) -> Result<Self, DialogError> {
-        let dialogs: Result<Vec<_>, _> = (1..)
-            .zip(text.trim_end().lines())
-            .map(|(line, text)| parse_line(line, text))
-            .collect();
+        let dialogs: Result<Vec<_>, _> =
+            (1..).zip(text.trim_end().lines()).map(|(line, text)| parse_line(line, text)).collect();
         match dialogs? {
             none if none.is_empty() => Err(DialogError::Empty),
             dialogs => Ok(Self(dialogs)),
@@ -154,10 +131,8 @@ impl Dialogs {
 
     /// Dialogues of our own. Errors only when one of them breaks the router's limits.
     pub fn own() -> Result<Self, DialogError> {
-        let dialogs: Result<Vec<_>, _> = (1..)
-            .zip(OWN)
-            .map(|(line, turns)| checked(line, turns.iter().copied()))
-            .collect();
+        let dialogs: Result<Vec<_>, _> =
+            (1..).zip(OWN).map(|(line, turns)| checked(line, turns.iter().copied())).collect();
         dialogs.map(Self)
     }
 
@@ -185,10 +160,7 @@ fn parse_line(line: usize, text: &str) -> Result<Arc<[Turn]>, DialogError> {
             }
         },
     })?;
-    let turns = record
-        .turns
-        .iter()
-        .map(|turn| (turn.speaker, turn.text.as_str()));
+    let turns = record.turns.iter().map(|turn| (turn.speaker, turn.text.as_str()));
     checked(line, turns)
 }
 
@@ -230,28 +202,15 @@ mod tests {
     fn every_own_dialogue_is_sendable_and_begins_with_the_customer() {
         let own = Dialogs::own().unwrap();
         assert_eq!(own.count(), OWN.len());
-        assert!(
-            own.0
-                .iter()
-                .all(|turns| turns[0].speaker == Speaker::Customer)
-        );
+        assert!(own.0.iter().all(|turns| turns[0].speaker == Speaker::Customer));
     }
 
     #[test]
     fn says_where_it_is_broken_and_not_what_it_says() {
-        let error = |text: &str| {
-            Dialogs::parse(&format!("{GOOD}\n{text}"))
-                .unwrap_err()
-                .to_string()
-        };
-        assert_eq!(
-            error("secret"),
-            "line 2, column 1: not a dialogue (not JSON)"
-        );
-        assert_eq!(
-            error(r#"{"id":"a","#),
-            "line 2, column 10: not a dialogue (it breaks off)"
-        );
+        let error =
+            |text: &str| Dialogs::parse(&format!("{GOOD}\n{text}")).unwrap_err().to_string();
+        assert_eq!(error("secret"), "line 2, column 1: not a dialogue (not JSON)");
+        assert_eq!(error(r#"{"id":"a","#), "line 2, column 10: not a dialogue (it breaks off)");
         let data = "not a dialogue (wanted {id, turns: [{speaker: customer|operator, text}]})";
         for shape in [
             r#"{"id":"a","turns":[{"speaker":"secret","text":"hi"}]}"#,
@@ -262,10 +221,7 @@ mod tests {
             assert!(error(shape).ends_with(data), "{shape}");
             assert!(!error(shape).contains("secret"), "{shape}");
         }
-        assert_eq!(
-            error(r#"{"id":"a","turns":[]}"#),
-            "line 2: the dialogue has no turns"
-        );
+        assert_eq!(error(r#"{"id":"a","turns":[]}"#), "line 2: the dialogue has no turns");
         let blank = r#"{"id":"a","turns":[{"speaker":"customer","text":" "}]}"#;
         assert_eq!(error(blank), "line 2, turn 1: the text is empty");
         assert_eq!(Dialogs::parse("\n"), Err(DialogError::Empty));

@@ -39,9 +39,7 @@ impl Draw {
     /// The stream for the `index`th thing of one purpose.
     pub fn new(seed: u64, purpose: Purpose, index: u64) -> Self {
         let purposed = mix(seed ^ mix(purpose as u64));
-        Self {
-            state: mix(purposed ^ mix(index.wrapping_add(GOLDEN))),
-        }
+        Self { state: mix(purposed ^ mix(index.wrapping_add(GOLDEN))) }
     }
 
     /// The next 64 bits.

@@ -44,10 +44,7 @@ impl Patience {
                 let at_risk = waits.len() - seen;
                 willing *= (at_risk - leaving) as f64 / at_risk as f64;
                 let length = same[0].length;
-                steps.push(Step {
-                    length,
-                    left: 1.0 - willing,
-                });
+                steps.push(Step { length, left: 1.0 - willing });
             }
             seen += same.len();
         }
@@ -87,10 +84,7 @@ mod tests {
     }
 
     fn served(length: u64) -> Wait {
-        Wait {
-            length,
-            left: false,
-        }
+        Wait { length, left: false }
     }
 
     fn close(got: f64, wanted: f64) {
@@ -100,14 +94,8 @@ mod tests {
     #[test]
     fn a_small_day_by_hand() {
         // At risk 6 at 1, 4 at 3 (one left, one censored at 1), 2 at 5; the last is censored.
-        let estimate = Patience::estimate(vec![
-            left(3),
-            served(1),
-            left(1),
-            served(4),
-            left(5),
-            served(6),
-        ]);
+        let estimate =
+            Patience::estimate(vec![left(3), served(1), left(1), served(4), left(5), served(6)]);
         close(estimate.willing_beyond(0), 1.0);
         close(estimate.willing_beyond(1), 5.0 / 6.0);
         close(estimate.willing_beyond(2), 5.0 / 6.0);

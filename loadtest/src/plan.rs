@@ -101,9 +101,7 @@ impl Customer {
     /// The dialogue's lines, each with the time since the service began at which it is said, ms.
     pub fn lines(&self) -> impl Iterator<Item = (u64, &Turn)> {
         let count = self.dialog.len().max(1) as u64;
-        (0..)
-            .zip(self.dialog.iter())
-            .map(move |(n, turn)| (self.service_ms * n / count, turn))
+        (0..).zip(self.dialog.iter()).map(move |(n, turn)| (self.service_ms * n / count, turn))
     }
 }
 
@@ -147,11 +145,7 @@ impl Plan {
         choice: Choice,
     ) -> Result<Self, PlanError> {
         let staff = Staff::of(trace, hours)?;
-        let rows: Vec<&Row> = trace
-            .rows
-            .iter()
-            .filter(|row| hours.contain(row.asked_s))
-            .collect();
+        let rows: Vec<&Row> = trace.rows.iter().filter(|row| hours.contain(row.asked_s)).collect();
         if rows.is_empty() {
             return Err(PlanError::NoCustomers);
         }
@@ -173,11 +167,7 @@ impl Plan {
             .collect();
         let (operators, sent_home) = keep(staff.operators(&places), choice)?;
         let mut skipped = Skips::new();
-        for skip in trace
-            .skipped
-            .iter()
-            .filter(|skip| hours.contain(skip.asked_s))
-        {
+        for skip in trace.skipped.iter().filter(|skip| hours.contain(skip.asked_s)) {
             *skipped.entry(skip.why).or_default() += 1;
         }
         Ok(Self {
@@ -195,10 +185,7 @@ impl Plan {
     pub fn nobody(&self) -> Vec<Vec<(u64, u64)>> {
         (0..self.queues.len())
             .map(|queue| {
-                let members = self
-                    .operators
-                    .iter()
-                    .filter(|who| who.queues.contains(&queue));
+                let members = self.operators.iter().filter(|who| who.queues.contains(&queue));
                 let shifts = members.flat_map(|who| &who.shifts);
                 let mut duty: Vec<(u64, u64)> = shifts
                     .map(|shift| (shift.from_ms, shift.to_ms.unwrap_or(self.length_ms)))
@@ -248,18 +235,15 @@ struct DayDraws<'a> {
 
 impl<'a> DayDraws<'a> {
     fn of(trace: &'a Trace, seed: u64) -> Self {
-        let waits = trace.rows.iter().map(|row| Wait {
-            length: u64::from(row.waited_s),
-            left: row.ended == Ended::Left,
-        });
+        let waits = trace
+            .rows
+            .iter()
+            .map(|row| Wait { length: u64::from(row.waited_s), left: row.ended == Ended::Left });
         let mut services: BTreeMap<&str, Vec<u32>> = BTreeMap::new();
         for row in &trace.rows {
             match &row.ended {
                 Ended::Served(service) if service.length_s > 0 => {
-                    services
-                        .entry(&row.kind)
-                        .or_default()
-                        .push(service.length_s);
+                    services.entry(&row.kind).or_default().push(service.length_s);
                 }
                 Ended::Served(_) | Ended::Left => {}
             }
@@ -282,15 +266,10 @@ impl<'a> DayDraws<'a> {
 
     fn service_ms(&self, row: &Row) -> u64 {
         let mut draw = Draw::new(self.seed, Purpose::Service, row.line);
-        let of_kind = self
-            .services
-            .get(row.kind.as_str())
-            .unwrap_or(&self.all_services);
+        let of_kind = self.services.get(row.kind.as_str()).unwrap_or(&self.all_services);
         match &row.ended {
             Ended::Served(service) => ms(service.length_s),
-            Ended::Left => of_kind
-                .get(draw.below(of_kind.len()))
-                .map_or(0, |length| ms(*length)),
+            Ended::Left => of_kind.get(draw.below(of_kind.len())).map_or(0, |length| ms(*length)),
         }
     }
 }
@@ -316,12 +295,7 @@ impl<'a> Staff<'a> {
     fn of(trace: &'a Trace, hours: Hours) -> Result<Self, PlanError> {
         let mut servers: BTreeMap<&str, Server<'_>> = BTreeMap::new();
         for row in &trace.rows {
-            let Ended::Served(Service {
-                from_s,
-                length_s,
-                server: Some(name),
-            }) = &row.ended
-            else {
+            let Ended::Served(Service { from_s, length_s, server: Some(name) }) = &row.ended else {
                 continue;
             };
             let to_s = from_s + length_s;
@@ -329,9 +303,7 @@ impl<'a> Staff<'a> {
             server.kinds.insert(&row.kind);
             let last_s = to_s.saturating_sub(1).max(*from_s);
             let touched = from_s / HOUR_S..=last_s / HOUR_S;
-            server
-                .seen
-                .extend(touched.filter(|hour| hours.each().contains(hour)));
+            server.seen.extend(touched.filter(|hour| hours.each().contains(hour)));
             let (begins, ends) = ((*from_s).max(hours.from_s()), to_s.min(hours.to_s()));
             if begins < ends {
                 server.services.push((u64::from(begins), u64::from(ends)));
@@ -351,19 +323,13 @@ impl<'a> Staff<'a> {
     }
 
     fn kinds(&self) -> impl Iterator<Item = &'a str> {
-        self.servers
-            .values()
-            .flat_map(|server| server.kinds.iter().copied())
+        self.servers.values().flat_map(|server| server.kinds.iter().copied())
     }
 
     fn operators(&self, places: &BTreeMap<&str, usize>) -> Vec<Operator> {
         let one = |(name, server): (&&str, &Server<'_>)| Operator {
             name: (*name).to_owned(),
-            queues: server
-                .kinds
-                .iter()
-                .filter_map(|kind| places.get(kind).copied())
-                .collect(),
+            queues: server.kinds.iter().filter_map(|kind| places.get(kind).copied()).collect(),
             shifts: shifts(&server.seen, self.hours),
         };
         self.servers.iter().map(one).collect()

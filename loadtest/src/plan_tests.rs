@@ -6,10 +6,7 @@ use super::*;
 use crate::trace::{Skip, Skipped};
 
 const SEED: u64 = 11;
-const WHOLE: Choice = Choice {
-    staff: 1.0,
-    seed: SEED,
-};
+const WHOLE: Choice = Choice { staff: 1.0, seed: SEED };
 
 fn row(line: u64, kind: &str, asked_s: u32, waited_s: u32, ended: Ended) -> Row {
     Row {
@@ -23,20 +20,12 @@ fn row(line: u64, kind: &str, asked_s: u32, waited_s: u32, ended: Ended) -> Row 
 }
 
 fn by(server: &str, from_s: u32, length_s: u32) -> Ended {
-    Ended::Served(Service {
-        from_s,
-        length_s,
-        server: Some(server.to_owned()),
-    })
+    Ended::Served(Service { from_s, length_s, server: Some(server.to_owned()) })
 }
 
 /// Hour 9: ROSE serves AA; hour 10: nobody; hour 11: ROSE and FINN. FINN serves BB only at 20:00.
 fn trace() -> Trace {
-    let unknown = Ended::Served(Service {
-        from_s: 41_000,
-        length_s: 5,
-        server: None,
-    });
+    let unknown = Ended::Served(Service { from_s: 41_000, length_s: 5, server: None });
     Trace {
         rows: vec![
             row(2, "AA", 32_400, 10, by("ROSE", 32_410, 100)),
@@ -47,16 +36,8 @@ fn trace() -> Trace {
             row(7, "BB", 72_000, 0, by("FINN", 72_000, 10)),
         ],
         skipped: vec![
-            Skipped {
-                line: 8,
-                asked_s: 33_000,
-                why: Skip::Phantom,
-            },
-            Skipped {
-                line: 9,
-                asked_s: 80_000,
-                why: Skip::Phantom,
-            },
+            Skipped { line: 8, asked_s: 33_000, why: Skip::Phantom },
+            Skipped { line: 9, asked_s: 80_000, why: Skip::Phantom },
         ],
         other_days: 0,
     }
@@ -73,10 +54,7 @@ fn named<'a>(plan: &'a Plan, name: &str) -> &'a Operator {
 
 fn names(plan: &Plan, operator: &str) -> Vec<String> {
     let queues = &named(plan, operator).queues;
-    queues
-        .iter()
-        .map(|queue| plan.queues[*queue].clone())
-        .collect()
+    queues.iter().map(|queue| plan.queues[*queue].clone()).collect()
 }
 
 #[test]
@@ -91,14 +69,8 @@ fn a_queue_a_type_and_a_skill_of_the_whole_day() {
 fn operators_log_in_and_out_as_the_hours_go() {
     let hour = 3_600_000;
     let until_noon = plan("9-12", WHOLE).unwrap();
-    let first = Shift {
-        from_ms: 0,
-        to_ms: Some(hour),
-    };
-    let last = Shift {
-        from_ms: 2 * hour,
-        to_ms: None,
-    };
+    let first = Shift { from_ms: 0, to_ms: Some(hour) };
+    let last = Shift { from_ms: 2 * hour, to_ms: None };
     assert_eq!(named(&until_noon, "ROSE").shifts, [first, last]);
     assert_eq!(named(&until_noon, "FINN").shifts, [last]);
     let until_one = plan("9-13", WHOLE).unwrap();
@@ -113,10 +85,7 @@ fn a_service_over_the_hour_is_seen_in_both_and_merges_them() {
     trace.rows[0].ended = by("ROSE", 35_990, 20);
     let hours = Hours::parse("9-13").unwrap();
     let plan = Plan::of_trace(&trace, hours, &Dialogs::own().unwrap(), WHOLE).unwrap();
-    let one = Shift {
-        from_ms: 0,
-        to_ms: Some(3 * 3_600_000),
-    };
+    let one = Shift { from_ms: 0, to_ms: Some(3 * 3_600_000) };
     assert_eq!(named(&plan, "ROSE").shifts, [one]);
     trace.rows[0].ended = by("ROSE", 35_980, 20);
     let plan = Plan::of_trace(&trace, hours, &Dialogs::own().unwrap(), WHOLE).unwrap();
@@ -143,26 +112,17 @@ fn customers_are_the_rows() {
 fn patience_beyond_the_last_leaving_is_endless() {
     let mut trace = trace();
     for line in 100..300 {
-        trace
-            .rows
-            .push(row(line, "AA", 80_000, 500, by("ROSE", 80_500, 1)));
+        trace.rows.push(row(line, "AA", 80_000, 500, by("ROSE", 80_500, 1)));
     }
     let hours = Hours::parse("9-12").unwrap();
     let plan = Plan::of_trace(&trace, hours, &Dialogs::own().unwrap(), WHOLE).unwrap();
     let endless = plan.customers.iter().filter(|c| c.patience_ms.is_none());
-    assert_eq!(
-        endless.count(),
-        4,
-        "1 of 201 left, and it is a row of its own"
-    );
+    assert_eq!(endless.count(), 4, "1 of 201 left, and it is a row of its own");
 }
 
 #[test]
 fn the_same_choice_is_the_same_plan_and_staff_changes_no_customer() {
-    let half = Choice {
-        staff: 0.5,
-        seed: SEED,
-    };
+    let half = Choice { staff: 0.5, seed: SEED };
     assert_eq!(plan("9-12", half), plan("9-12", half));
     let (full, half) = (plan("9-12", WHOLE).unwrap(), plan("9-12", half).unwrap());
     assert_eq!(full.customers, half.customers);
@@ -173,17 +133,11 @@ fn the_same_choice_is_the_same_plan_and_staff_changes_no_customer() {
 #[test]
 fn four_fifths_of_fifteen_are_twelve_and_the_seed_says_who() {
     let all: Vec<Operator> = (0..15)
-        .map(|n| Operator {
-            name: format!("{n:02}"),
-            queues: BTreeSet::new(),
-            shifts: Vec::new(),
-        })
+        .map(|n| Operator { name: format!("{n:02}"), queues: BTreeSet::new(), shifts: Vec::new() })
         .collect();
     let kept = |staff, seed| {
         let (kept, _) = keep(all.clone(), Choice { staff, seed }).unwrap();
-        kept.into_iter()
-            .map(|who| who.name)
-            .collect::<BTreeSet<_>>()
+        kept.into_iter().map(|who| who.name).collect::<BTreeSet<_>>()
     };
     assert_eq!(kept(0.8, 1).len(), 12);
     assert_ne!(kept(0.8, 1), kept(0.8, 2));
@@ -208,10 +162,7 @@ fn lines_are_spread_over_the_service() {
 fn the_recorded_day_stands_beside() {
     let recorded = plan("9-12", WHOLE).unwrap().recorded.unwrap();
     assert_eq!(recorded.offered, 5);
-    assert_eq!(
-        (recorded.count(Fate::Served), recorded.count(Fate::Left)),
-        (4, 1)
-    );
+    assert_eq!((recorded.count(Fate::Served), recorded.count(Fate::Left)), (4, 1));
     assert_eq!(recorded.in_time, 4);
     assert_eq!(recorded.busy_ms, 220_000);
     assert_eq!(recorded.on_duty_ms, 3 * 3_600_000);
@@ -221,14 +172,7 @@ fn the_recorded_day_stands_beside() {
 fn a_type_may_have_nobody() {
     let plan = plan("9-12", WHOLE).unwrap();
     let hour = 3_600_000;
-    assert_eq!(
-        plan.nobody(),
-        [
-            vec![(hour, 2 * hour)],
-            vec![(0, 2 * hour)],
-            vec![(0, 3 * hour)]
-        ]
-    );
+    assert_eq!(plan.nobody(), [vec![(hour, 2 * hour)], vec![(0, 2 * hour)], vec![(0, 3 * hour)]]);
 }
 
 #[test]
@@ -243,8 +187,5 @@ fn what_cannot_be_planned_is_refused() {
     trace.rows[0].asked_s = 20_000;
     let nine = Hours::parse("9-10").unwrap();
     let own = Dialogs::own().unwrap();
-    assert_eq!(
-        Plan::of_trace(&trace, nine, &own, WHOLE),
-        Err(PlanError::NoCustomers)
-    );
+    assert_eq!(Plan::of_trace(&trace, nine, &own, WHOLE), Err(PlanError::NoCustomers));
 }

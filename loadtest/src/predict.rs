@@ -183,10 +183,7 @@ impl<'a> World<'a> {
 
     fn take_next(&mut self, operator: usize) {
         let queues = self.plan.operators[operator].queues.iter();
-        let next = queues
-            .filter_map(|queue| self.lines[*queue].first())
-            .min()
-            .copied();
+        let next = queues.filter_map(|queue| self.lines[*queue].first()).min().copied();
         if let Some((rank, customer)) = next {
             self.lines[self.plan.customers[customer].queue].remove(&(rank, customer));
             self.serve(operator, customer);
@@ -231,16 +228,8 @@ impl<'a> World<'a> {
             }
         }
         // Every customer came, so each was served, left, or is still in a line.
-        let fates = self
-            .fates
-            .iter()
-            .map(|fate| fate.unwrap_or((Fate::Unserved, 0)))
-            .collect();
-        Prediction {
-            figures: self.figures,
-            fates,
-            served: self.served,
-        }
+        let fates = self.fates.iter().map(|fate| fate.unwrap_or((Fate::Unserved, 0))).collect();
+        Prediction { figures: self.figures, fates, served: self.served }
     }
 }
 

@@ -58,14 +58,7 @@ fn waits_for_a_free_operator_or_leaves() {
         customer(10_000, 0, 0, Some(90_000)),
         customer(20_000, 0, 0, Some(179_999)),
     ];
-    assert_eq!(
-        fates(one, who),
-        [
-            (Fate::Served, 0),
-            (Fate::Served, 90_000),
-            (Fate::Left, 179_999)
-        ]
-    );
+    assert_eq!(fates(one, who), [(Fate::Served, 0), (Fate::Served, 90_000), (Fate::Left, 179_999)]);
 }
 
 #[test]
@@ -86,11 +79,8 @@ fn priority_buys_a_minute_a_point() {
 #[test]
 fn an_operator_takes_the_smallest_rank_of_all_its_queues() {
     let both = vec![operator(&[0, 1], 0, None)];
-    let who = vec![
-        customer(0, 0, 0, None),
-        customer(2_000, 0, 0, None),
-        customer(1_000, 1, 0, None),
-    ];
+    let who =
+        vec![customer(0, 0, 0, None), customer(2_000, 0, 0, None), customer(1_000, 1, 0, None)];
     let fates = fates(both, who);
     assert_eq!((fates[1].1, fates[2].1), (198_000, 99_000));
 }
@@ -106,10 +96,7 @@ fn nobody_serves_what_it_is_no_member_of() {
 
 #[test]
 fn who_goes_home_takes_no_more_and_finishes() {
-    let early = vec![
-        operator(&[0], 0, Some(50_000)),
-        operator(&[0], 300_000, None),
-    ];
+    let early = vec![operator(&[0], 0, Some(50_000)), operator(&[0], 300_000, None)];
     let who = vec![customer(0, 0, 0, None), customer(10_000, 0, 0, None)];
     let prediction = predict(&plan(early, who));
     assert_eq!(prediction.fates[1], (Fate::Served, 290_000));
@@ -141,12 +128,7 @@ fn homogeneous_traffic_agrees_with_erlang_a() {
     // 20 runs of 10,000 customers at load 0.95 of ten servers; the means of runs are independent.
     const RUNS: u64 = 20;
     const EACH: usize = 10_000;
-    let expected = erlang::Traffic {
-        arrivals: 0.095,
-        service: 100.0,
-        servers: 10,
-    }
-    .erlang_a(200.0);
+    let expected = erlang::Traffic { arrivals: 0.095, service: 100.0, servers: 10 }.erlang_a(200.0);
     let run = |seed: u64| {
         let mut draw = Draw::new(seed, Purpose::Arrival, 0);
         let mut at_ms = 0.0;
@@ -171,10 +153,7 @@ fn homogeneous_traffic_agrees_with_erlang_a() {
         let variance = runs.iter().map(|run| (of(run) - mean).powi(2)).sum::<f64>() / (n - 1.0);
         // Four standard errors, and they must be small enough to mean something.
         let error = (variance / n).sqrt();
-        assert!(
-            (mean - wanted).abs() < 4.0 * error,
-            "{mean} ± {error}, wanted {wanted}"
-        );
+        assert!((mean - wanted).abs() < 4.0 * error, "{mean} ± {error}, wanted {wanted}");
         assert!(error < 0.02 * wanted, "{error}");
     };
     check(|run| run.0, expected.leaves);

@@ -59,10 +59,7 @@ impl Samples {
         // The nearest rank: the smallest index that covers `percent` of the values.
         let rank = |percent: usize| {
             let covering = (sorted.len() * percent).div_ceil(100);
-            sorted
-                .get(covering.saturating_sub(1))
-                .copied()
-                .unwrap_or(max)
+            sorted.get(covering.saturating_sub(1)).copied().unwrap_or(max)
         };
         let sum: u128 = sorted.iter().map(|value| u128::from(*value)).sum();
         Some(Summary {
@@ -179,10 +176,7 @@ mod tests {
         let mut samples = Samples::default();
         (1..=200).rev().for_each(|value| samples.add(value));
         let summary = samples.summary().unwrap();
-        assert_eq!(
-            (summary.p50, summary.p95, summary.p99, summary.max),
-            (100, 190, 198, 200)
-        );
+        assert_eq!((summary.p50, summary.p95, summary.p99, summary.max), (100, 190, 198, 200));
         assert!((summary.mean - 100.5).abs() < 1e-9);
     }
 
@@ -211,10 +205,7 @@ mod tests {
 
     #[test]
     fn overlapping_stretches_count_once() {
-        assert_eq!(
-            covered(vec![(10, 20), (0, 5), (15, 30), (16, 17), (30, 31)]),
-            26
-        );
+        assert_eq!(covered(vec![(10, 20), (0, 5), (15, 30), (16, 17), (30, 31)]), 26);
         assert_eq!(covered(vec![]), 0);
     }
 }

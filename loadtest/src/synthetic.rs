@@ -104,10 +104,7 @@ fn queue(unit: f64) -> usize {
 
 fn priority(unit: f64) -> Priority {
     let points = PRIORITIES.iter().filter(|upto| unit >= **upto).count();
-    u8::try_from(points)
-        .ok()
-        .and_then(|points| Priority::new(points).ok())
-        .unwrap_or_default()
+    u8::try_from(points).ok().and_then(|points| Priority::new(points).ok()).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -140,18 +137,10 @@ mod tests {
         assert!((service - 1.0).abs() < five_errors, "{service}");
         assert!((patience - 1.0).abs() < five_errors, "{patience}");
         for queue in 0..QUEUES.len() {
-            assert!(
-                plan.customers
-                    .iter()
-                    .any(|customer| customer.queue == queue)
-            );
+            assert!(plan.customers.iter().any(|customer| customer.queue == queue));
         }
         for points in 0..=2 {
-            assert!(
-                plan.customers
-                    .iter()
-                    .any(|customer| customer.priority.points() == points)
-            );
+            assert!(plan.customers.iter().any(|customer| customer.priority.points() == points));
         }
     }
 
@@ -160,10 +149,7 @@ mod tests {
         let plan = four_hours(0.8, 5);
         assert_eq!((plan.operators.len(), plan.sent_home), (10, 2));
         let full = four_hours(1.0, 5);
-        let early = full
-            .operators
-            .iter()
-            .filter(|who| who.shifts[0].to_ms.is_some());
+        let early = full.operators.iter().filter(|who| who.shifts[0].to_ms.is_some());
         assert_eq!(early.count(), 3);
     }
 }

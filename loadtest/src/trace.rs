@@ -261,19 +261,8 @@ impl<'a> Cells<'a> {
         let server = self.name(Column::Server)?;
         let (exit_s, entry_s) = (self.time(Column::VruExit)?, vru.from_s);
         // The date is that of the entry; who asks after midnight asks on the next day.
-        let asked_s = exit_s
-            + if vru.length_s.is_some() && exit_s < entry_s {
-                DAY_S
-            } else {
-                0
-            };
-        let skip = |why| {
-            Ok(Err(Skipped {
-                line: self.line,
-                asked_s,
-                why,
-            }))
-        };
+        let asked_s = exit_s + if vru.length_s.is_some() && exit_s < entry_s { DAY_S } else { 0 };
+        let skip = |why| Ok(Err(Skipped { line: self.line, asked_s, why }));
         let outcome = self.cell(Column::Outcome);
         match outcome {
             "AGENT" | "HANG" => {}
@@ -301,14 +290,7 @@ impl<'a> Cells<'a> {
             }),
             _ => Ended::Left,
         };
-        Ok(Ok(Row {
-            line: self.line,
-            priority,
-            kind: kind.to_owned(),
-            asked_s,
-            waited_s,
-            ended,
-        }))
+        Ok(Ok(Row { line: self.line, priority, kind: kind.to_owned(), asked_s, waited_s, ended }))
     }
 
     /// Two times and their difference. Past midnight the later one is the smaller number, and the

@@ -69,10 +69,7 @@ fn reads_a_served_contact() {
 fn reads_one_who_left_and_one_served_by_nobody_known() {
     assert_eq!(row_of(&NOT_SERVED).ended, Ended::Left);
     let unknown = row_of(&[(Column::Server, "NO_SERVER")]);
-    assert!(matches!(
-        unknown.ended,
-        Ended::Served(Service { server: None, .. })
-    ));
+    assert!(matches!(unknown.ended, Ended::Served(Service { server: None, .. })));
 }
 
 #[test]
@@ -82,19 +79,13 @@ fn a_served_contact_without_a_recorded_service_takes_no_time() {
         (Column::SerExit, "0:00:00"),
         (Column::SerTime, "0"),
     ]);
-    assert!(matches!(
-        row.ended,
-        Ended::Served(Service { length_s: 0, .. })
-    ));
+    assert!(matches!(row.ended, Ended::Served(Service { length_s: 0, .. })));
 }
 
 #[test]
 fn every_reason_to_skip_is_told() {
     assert_eq!(skip_of(&[(Column::Outcome, "PHANTOM")]), Skip::Phantom);
-    assert_eq!(
-        skip_of(&[(Column::Outcome, "TRANSFER")]),
-        Skip::UnknownOutcome
-    );
+    assert_eq!(skip_of(&[(Column::Outcome, "TRANSFER")]), Skip::UnknownOutcome);
     let mut at_once = NOT_SERVED.to_vec();
     at_once.extend([(Column::QExit, "9:00:10"), (Column::QTime, "0")]);
     assert_eq!(skip_of(&at_once), Skip::NeverAsked);
@@ -173,9 +164,7 @@ fn a_broken_cell_is_named_by_line_and_column() {
         cell_error(&[(Column::QTime, "31")]),
         "line 2, column 12 (q_time): 31 s is not the time from 32410 to 32440 s"
     );
-    for wrong in [
-        "24:00:00", "9:60:00", "9:00:60", "9:00", "x:00:00", "+9:00:00", "",
-    ] {
+    for wrong in ["24:00:00", "9:60:00", "9:00:60", "9:00", "x:00:00", "+9:00:00", ""] {
         assert!(cell_error(&[(Column::VruExit, wrong)]).contains("column 8 (vru_exit)"));
     }
     for wrong in ["", "a b", "é"] {

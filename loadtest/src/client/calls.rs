@@ -33,12 +33,7 @@ pub struct Calls<W> {
 
 impl<W> Default for Calls<W> {
     fn default() -> Self {
-        Self {
-            last: 0,
-            out: BTreeMap::new(),
-            waiting: VecDeque::new(),
-            put_off: BTreeSet::new(),
-        }
+        Self { last: 0, out: BTreeMap::new(), waiting: VecDeque::new(), put_off: BTreeSet::new() }
     }
 }
 

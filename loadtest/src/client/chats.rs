@@ -115,8 +115,7 @@ impl Chats {
             // From the beginning: the latest page first, then what lies in front of it.
             None => {
                 loading.pages.push_front(page.events);
-                page.before
-                    .map(|before| history(chat, Some(before.0), None))
+                page.before.map(|before| history(chat, Some(before.0), None))
             }
             Some(_) => {
                 loading.pages.push_back(page.events);
@@ -124,10 +123,7 @@ impl Chats {
             }
         };
         if next.is_some() {
-            return Loaded {
-                events: Vec::new(),
-                next,
-            };
+            return Loaded { events: Vec::new(), next };
         }
         let events = known.loaded();
         Loaded { events, next }

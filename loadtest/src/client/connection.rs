@@ -40,10 +40,7 @@ pub struct Waits {
 
 impl Waits {
     /// As the protocol asks of everybody.
-    pub const PROTOCOL: Self = Self {
-        first_ms: 500,
-        most_ms: 30_000,
-    };
+    pub const PROTOCOL: Self = Self { first_ms: 500, most_ms: 30_000 };
 }
 
 /// A person's end of a client. Dropping it closes the socket.
@@ -179,10 +176,9 @@ impl Task {
         if self.token.as_ref().is_none_or(ends_soon) {
             let fresh = self.source.fresh().await;
             self.token = Some(fresh.map_err(|error| match error {
-                super::RestError::Refused {
-                    status: 401 | 403 | 404 | 422,
-                    ..
-                } => Left::Over(error.to_string()),
+                super::RestError::Refused { status: 401 | 403 | 404 | 422, .. } => {
+                    Left::Over(error.to_string())
+                }
                 super::RestError::Refused { .. }
                 | super::RestError::NoAnswer { .. }
                 | super::RestError::Answer { .. } => Left::Again,
@@ -247,13 +243,11 @@ impl Task {
         match message {
             Some(Ok(Message::Text(text))) => {
                 let now_ms = self.clock.ms();
-                self.engine
-                    .frame(&text, now_ms)
-                    .map_err(|error| match error {
-                        super::engine::EngineError::Refused(_) => Left::WithNewToken,
-                        super::engine::EngineError::Frame(_)
-                        | super::engine::EngineError::Encode(_) => Left::Over(error.to_string()),
-                    })
+                self.engine.frame(&text, now_ms).map_err(|error| match error {
+                    super::engine::EngineError::Refused(_) => Left::WithNewToken,
+                    super::engine::EngineError::Frame(_)
+                    | super::engine::EngineError::Encode(_) => Left::Over(error.to_string()),
+                })
             }
             Some(Ok(Message::Close(frame))) => {
                 let code = frame.map(|frame| u16::from(frame.code));
@@ -300,9 +294,7 @@ impl Task {
 
 /// What the close code asks for; a connection that just broke is made anew.
 fn after(code: Option<u16>) -> Left {
-    let kind = CloseKind::ALL
-        .iter()
-        .find(|kind| Some(kind.code()) == code);
+    let kind = CloseKind::ALL.iter().find(|kind| Some(kind.code()) == code);
     match kind.map(|kind| (kind, kind.then())) {
         None | Some((_, AfterClose::Resume)) => Left::Again,
         Some((_, AfterClose::Renew)) => Left::WithNewToken,

@@ -11,7 +11,9 @@ use switchboard::domain::ChatId;
 use switchboard::protocol::answer::{
     ChatHistoryPageFrame, ChatOpenedFrame, MeFrame, MessageSentFrame, RoleFrame, SessionOpenedFrame,
 };
-use switchboard::protocol::envelope::{BadServerFrame, FromServer, read_from_server, write_request};
+use switchboard::protocol::envelope::{
+    BadServerFrame, FromServer, read_from_server, write_request,
+};
 use switchboard::protocol::event::{ChatEventFrame, EventFrame, PartyFrame};
 use switchboard::protocol::notify::{
     OfferFrame, OfferWithdrawnFrame, OperatorUpdatedFrame, WatermarkFrame,
@@ -104,10 +106,7 @@ pub struct Engine {
 impl Engine {
     /// A connection is there: the session is opened.
     pub fn connected(&mut self, token: Token) {
-        let open = SessionOpenFrame {
-            token: Wire(token),
-            resume: self.chats.resume(),
-        };
+        let open = SessionOpenFrame { token: Wire(token), resume: self.chats.resume() };
         self.open = false;
         self.first.clear();
         self.first.push_back((Why::Open, Call::SessionOpen(open)));
@@ -228,11 +227,7 @@ impl Engine {
             Why::Person(ticket) => {
                 self.follow(&open.call, &outcome);
                 let call = Box::new(open.call);
-                self.told.push_back(Happening::Answered {
-                    ticket,
-                    call,
-                    outcome,
-                });
+                self.told.push_back(Happening::Answered { ticket, call, outcome });
             }
             Why::Load(chat) => self.loaded(chat, outcome),
             // A renewal that is refused shows when the token ends.

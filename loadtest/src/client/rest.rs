@@ -81,17 +81,13 @@ impl Rest {
 
     /// Logs in.
     pub async fn log_in(&self, login: &str, password: &str) -> Result<TokensResponse, RestError> {
-        let body = LogInRequest {
-            login: login.to_owned(),
-            password: Secret(password.to_owned()),
-        };
+        let body = LogInRequest { login: login.to_owned(), password: Secret(password.to_owned()) };
         self.call(Method::POST, "/api/v1/sessions", None, Some(&body)).await
     }
 
     /// The next tokens for a refresh token.
     pub async fn refresh(&self, body: &RefreshRequest) -> Result<TokensResponse, RestError> {
-        self.call(Method::POST, "/api/v1/sessions/refresh", None, Some(body))
-            .await
+        self.call(Method::POST, "/api/v1/sessions/refresh", None, Some(body)).await
     }
 
     /// A visitor's token, asked for with a site key or an administrator's token.
@@ -123,8 +119,7 @@ impl Rest {
         bearer: &str,
         body: &UserRequest,
     ) -> Result<WrittenResponse, RestError> {
-        self.call(Method::POST, "/api/v1/users", Some(bearer), Some(body))
-            .await
+        self.call(Method::POST, "/api/v1/users", Some(bearer), Some(body)).await
     }
 
     /// Creates a queue.
@@ -133,8 +128,7 @@ impl Rest {
         bearer: &str,
         body: &QueueRequest,
     ) -> Result<WrittenResponse, RestError> {
-        self.call(Method::POST, "/api/v1/queues", Some(bearer), Some(body))
-            .await
+        self.call(Method::POST, "/api/v1/queues", Some(bearer), Some(body)).await
     }
 
     /// Creates a channel.
@@ -143,8 +137,7 @@ impl Rest {
         bearer: &str,
         body: &ChannelRequest,
     ) -> Result<WrittenResponse, RestError> {
-        self.call(Method::POST, "/api/v1/channels", Some(bearer), Some(body))
-            .await
+        self.call(Method::POST, "/api/v1/channels", Some(bearer), Some(body)).await
     }
 
     /// A document or a list.
@@ -159,13 +152,8 @@ impl Rest {
         bearer: Option<&str>,
         body: Option<&B>,
     ) -> Result<A, RestError> {
-        let no_answer = |why: String| RestError::NoAnswer {
-            path: path.to_owned(),
-            why,
-        };
-        let request = self
-            .request(method, path, bearer, body)
-            .map_err(&no_answer)?;
+        let no_answer = |why: String| RestError::NoAnswer { path: path.to_owned(), why };
+        let request = self.request(method, path, bearer, body).map_err(&no_answer)?;
         let asked = async {
             let answer = self.http.request(request).await;
             let answer = answer.map_err(|error| no_answer(chain(&error)))?;
@@ -181,10 +169,8 @@ impl Rest {
         if !status.is_success() {
             return Err(refused(path, status.as_u16(), &body));
         }
-        serde_json::from_slice(&body).map_err(|error| RestError::Answer {
-            path: path.to_owned(),
-            why: error.to_string(),
-        })
+        serde_json::from_slice(&body)
+            .map_err(|error| RestError::Answer { path: path.to_owned(), why: error.to_string() })
     }
 
     fn request<B: Serialize>(
@@ -194,9 +180,8 @@ impl Rest {
         bearer: Option<&str>,
         body: Option<&B>,
     ) -> Result<Request<Full<Bytes>>, String> {
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("http://{}{path}", self.address));
+        let mut request =
+            Request::builder().method(method).uri(format!("http://{}{path}", self.address));
         if let Some(bearer) = bearer {
             request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
         }

@@ -65,12 +65,7 @@ impl TokenSource {
     /// A token that is new.
     pub async fn fresh(&mut self) -> Result<Fresh, RestError> {
         match self {
-            Self::User {
-                rest,
-                login,
-                password,
-                refresh,
-            } => {
+            Self::User { rest, login, password, refresh } => {
                 let next = match refresh.take() {
                     Some(refresh_token) => {
                         let refresh_token = Wire(refresh_token);
@@ -85,14 +80,7 @@ impl TokenSource {
                 *refresh = Token::read(&tokens.refresh_token.0).ok();
                 fresh(&tokens.access_token.0, tokens.access_until.0)
             }
-            Self::Visitor {
-                rest,
-                bearer,
-                channel,
-                customer,
-                priority,
-                name,
-            } => {
+            Self::Visitor { rest, bearer, channel, customer, priority, name } => {
                 let request = VisitorTokenRequest {
                     customer: customer.map(Wire),
                     priority: priority.points(),
@@ -124,9 +112,7 @@ impl TokenSource {
 }
 
 fn fresh(token: &str, until_ms: u64) -> Result<Fresh, RestError> {
-    let token = Token::read(token).map_err(|why| RestError::Answer {
-        path: "a token".to_owned(),
-        why,
-    })?;
+    let token =
+        Token::read(token).map_err(|why| RestError::Answer { path: "a token".to_owned(), why })?;
     Ok(Fresh { token, until_ms })
 }

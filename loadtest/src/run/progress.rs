@@ -17,19 +17,14 @@ pub struct Progress {
 
 impl Default for Progress {
     fn default() -> Self {
-        Self {
-            terminal: std::io::stderr().is_terminal(),
-            last_ms: None,
-        }
+        Self { terminal: std::io::stderr().is_terminal(), last_ms: None }
     }
 }
 
 impl Progress {
     /// Shows the part that is done (0 to 1), the time left and a few words.
     pub fn show(&mut self, now_ms: u64, part: f64, left_ms: u64, words: &str) {
-        let due = self
-            .last_ms
-            .is_none_or(|last| now_ms >= last + LINE_EVERY_MS);
+        let due = self.last_ms.is_none_or(|last| now_ms >= last + LINE_EVERY_MS);
         if !self.terminal && !due {
             return;
         }
@@ -57,11 +52,7 @@ fn line(part: f64, left_ms: u64, words: &str) -> String {
     let bar = "#".repeat(filled) + &".".repeat(WIDTH - filled);
     let left_s = left_ms / 1_000;
     let percent = (part * 100.0) as u64;
-    format!(
-        "[{bar}] {percent:3} %  {}:{:02} left  {words}",
-        left_s / 60,
-        left_s % 60
-    )
+    format!("[{bar}] {percent:3} %  {}:{:02} left  {words}", left_s / 60, left_s % 60)
 }
 
 #[cfg(test)]

@@ -115,20 +115,13 @@ pub async fn provision(
     for wanted in operators {
         made.push(maker.user(wanted, UserRole::Operator).await?);
     }
-    let auditor = WantedOperator {
-        name: "auditor".to_owned(),
-        capacity: 1,
-    };
+    let auditor = WantedOperator { name: "auditor".to_owned(), capacity: 1 };
     let auditor = maker.user(&auditor, UserRole::ChatAdministrator).await?;
     let mut doors = Vec::new();
     for wanted in queues {
         doors.push(maker.door(wanted, &made).await?);
     }
-    Ok(Provisioned {
-        operators: made,
-        doors,
-        auditor,
-    })
+    Ok(Provisioned { operators: made, doors, auditor })
 }
 
 struct Maker<'a> {
@@ -156,12 +149,7 @@ impl Maker<'_> {
         };
         let written = self.rest.create_user(self.bearer, &request).await?;
         let id = UserId::parse(&written.id).map_err(|_| RunError::Answer("users"))?;
-        let tokens = TokenSource::User {
-            rest: self.rest.clone(),
-            login,
-            password,
-            refresh: None,
-        };
+        let tokens = TokenSource::User { rest: self.rest.clone(), login, password, refresh: None };
         Ok(Operator { id, name, tokens })
     }
 
@@ -197,15 +185,7 @@ impl Maker<'_> {
         };
         let written = self.rest.create_channel(self.bearer, &request).await?;
         let channel = ChannelId::parse(&written.id).map_err(|_| RunError::Answer("channels"))?;
-        let key = self
-            .rest
-            .site_key(self.bearer, channel, written.version)
-            .await?;
-        Ok(Door {
-            queue,
-            channel,
-            site_key: key.site_key.0,
-            rest: self.rest.clone(),
-        })
+        let key = self.rest.site_key(self.bearer, channel, written.version).await?;
+        Ok(Door { queue, channel, site_key: key.site_key.0, rest: self.rest.clone() })
     }
 }

@@ -71,20 +71,16 @@ pub async fn read_whole(
     }
 }
 
-type Answered = (
-    Call,
-    Result<Box<serde_json::value::RawValue>, switchboard::protocol::ErrorFrame>,
-);
+type Answered = (Call, Result<Box<serde_json::value::RawValue>, switchboard::protocol::ErrorFrame>);
 
 async fn next_answer(who: &str, inbox: &mut Inbox) -> Result<Answered, RunError> {
-    let over = |why: String| RunError::Person {
-        who: who.to_owned(),
-        why,
-    };
+    let over = |why: String| RunError::Person { who: who.to_owned(), why };
     let next = async {
         loop {
             match inbox.recv().await {
-                Some((_, Happening::Answered { call, outcome, .. })) => return Ok((*call, outcome)),
+                Some((_, Happening::Answered { call, outcome, .. })) => {
+                    return Ok((*call, outcome));
+                }
                 Some((_, Happening::Over(why))) => return Err(over(why)),
                 Some(_) => {}
                 None => return Err(over("the client has ended".to_owned())),

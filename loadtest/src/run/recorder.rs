@@ -46,11 +46,7 @@ impl Book {
     /// A message is about to be sent for the first time.
     pub fn sent(&mut self, from: Party, id: &CommandId, text: &str, at_us: u64) {
         self.sent.insert(id.clone(), (from, at_us));
-        let message = Message {
-            from,
-            id: id.clone(),
-            text: TextMark::of(text),
-        };
+        let message = Message { from, id: id.clone(), text: TextMark::of(text) };
         self.ledger.observe(Observation::Sent { message });
     }
 
@@ -68,12 +64,7 @@ impl Book {
             self.wire.acknowledge_us.add(took_us);
         }
         let id = id.clone();
-        self.ledger.observe(Observation::Acknowledged {
-            chat,
-            from,
-            id,
-            seq,
-        });
+        self.ledger.observe(Observation::Acknowledged { chat, from, id, seq });
         self.wire.messages = self.ledger.acknowledged();
     }
 
@@ -97,12 +88,7 @@ impl Book {
                 let took_us = at_us.saturating_sub(*sent_us);
                 self.wire.delivery_us.add(took_us);
             }
-            self.ledger.observe(Observation::Seen {
-                chat,
-                by,
-                seq,
-                message,
-            });
+            self.ledger.observe(Observation::Seen { chat, by, seq, message });
             return;
         }
         let Some(owner) = self.owner(&event.what) else {
@@ -111,17 +97,9 @@ impl Book {
         self.owner_seen(chat, by, seq, owner);
         if let Party::User(operator) = by {
             self.ledger.observe(if owner == Some(operator) {
-                Observation::Gained {
-                    chat,
-                    operator,
-                    seq,
-                }
+                Observation::Gained { chat, operator, seq }
             } else {
-                Observation::Lost {
-                    chat,
-                    operator,
-                    seq,
-                }
+                Observation::Lost { chat, operator, seq }
             });
         }
         if let EventFrame::Ended { .. } = event.what {
@@ -134,8 +112,7 @@ impl Book {
         let messages = events.iter();
         let messages = messages.filter_map(|event| Some((event.seq, self.message(event)?)));
         let messages = messages.collect();
-        self.ledger
-            .observe(Observation::History { chat, by, messages });
+        self.ledger.observe(Observation::History { chat, by, messages });
     }
 
     /// Somebody who may see everything read a whole chat: who held a slot for it when, by the
@@ -178,11 +155,7 @@ impl Book {
             for operator in others {
                 self.released(operator, chat, at_ms);
                 let seq = event.seq;
-                self.ledger.observe(Observation::Lost {
-                    chat,
-                    operator,
-                    seq,
-                });
+                self.ledger.observe(Observation::Lost { chat, operator, seq });
             }
             if let Some(operator) = now {
                 self.held(operator, chat, at_ms);
@@ -192,39 +165,21 @@ impl Book {
     }
 
     fn held(&mut self, operator: UserId, chat: ChatId, at_ms: u64) {
-        self.ledger.observe(Observation::Held {
-            operator,
-            chat,
-            at_ms,
-        });
+        self.ledger.observe(Observation::Held { operator, chat, at_ms });
     }
 
     fn released(&mut self, operator: UserId, chat: ChatId, at_ms: u64) {
-        self.ledger.observe(Observation::Released {
-            operator,
-            chat,
-            at_ms,
-        });
+        self.ledger.observe(Observation::Released { operator, chat, at_ms });
     }
 
     fn owner_seen(&mut self, chat: ChatId, by: Party, seq: Seq, owner: Option<UserId>) {
-        self.ledger.observe(Observation::OwnerSeen {
-            chat,
-            by,
-            seq,
-            owner,
-        });
+        self.ledger.observe(Observation::OwnerSeen { chat, by, seq, owner });
     }
 
     /// The message in an event. Of whom it is, the run knows by its id; an unknown id, or one of
     /// another kind of person, is nobody's, which the ledger tells.
     fn message(&self, event: &ChatEventFrame) -> Option<Message> {
-        let EventFrame::Message {
-            from,
-            client_message_id,
-            text,
-        } = &event.what
-        else {
+        let EventFrame::Message { from, client_message_id, text } = &event.what else {
             return None;
         };
         let id = client_message_id.0.clone();

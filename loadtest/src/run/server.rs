@@ -98,9 +98,8 @@ impl Setup {
         }
         let folder = TempDir::with_prefix("loadtest-").map_err(io("making a folder"))?;
         std::fs::write(folder.path().join("seed.toml"), seed).map_err(io("writing the seed"))?;
-        let environment = settings
-            .iter()
-            .map(|(name, value)| (format!("SWITCHBOARD_{name}"), value.to_string()));
+        let environment =
+            settings.iter().map(|(name, value)| (format!("SWITCHBOARD_{name}"), value.to_string()));
         let [listen, ops_listen] = free_ports().map_err(io("finding free ports"))?;
         Ok(Self {
             program,

@@ -42,12 +42,7 @@ impl Holds {
 
     /// Notes a taken slot; of a chat that has one already, nothing.
     pub fn held(&mut self, operator: UserId, chat: ChatId, at_ms: u64) {
-        self.operators
-            .entry(operator)
-            .or_default()
-            .open
-            .entry(chat)
-            .or_insert(at_ms);
+        self.operators.entry(operator).or_default().open.entry(chat).or_insert(at_ms);
     }
 
     /// Notes a released slot; of a chat that has none, nothing.
@@ -87,18 +82,10 @@ impl Holds {
 impl Slots {
     /// All takings and releases in order. A hold without a length is none.
     fn changes(&self) -> BTreeSet<(u64, Change, ChatId)> {
-        let closed = self
-            .closed
-            .iter()
-            .filter(|(_, from_ms, to_ms)| from_ms < to_ms);
-        let taken = closed
-            .clone()
-            .map(|(chat, from_ms, _)| (*from_ms, Change::Taken, *chat));
+        let closed = self.closed.iter().filter(|(_, from_ms, to_ms)| from_ms < to_ms);
+        let taken = closed.clone().map(|(chat, from_ms, _)| (*from_ms, Change::Taken, *chat));
         let released = closed.map(|(chat, _, to_ms)| (*to_ms, Change::Released, *chat));
-        let open = self
-            .open
-            .iter()
-            .map(|(chat, from_ms)| (*from_ms, Change::Taken, *chat));
+        let open = self.open.iter().map(|(chat, from_ms)| (*from_ms, Change::Taken, *chat));
         taken.chain(released).chain(open).collect()
     }
 }

@@ -77,11 +77,7 @@ impl Line {
 
     /// A chat waits; one that waits already goes on, unless the queue is another.
     pub fn wait_began(&mut self, chat: ChatId, queue: QueueId, at_ms: u64) {
-        let fresh = Waiting {
-            queue,
-            since_ms: at_ms,
-            longest_ms: 0,
-        };
+        let fresh = Waiting { queue, since_ms: at_ms, longest_ms: 0 };
         let waiting = self.waiting.entry(chat).or_insert(fresh);
         if waiting.queue != queue {
             *waiting = fresh;
@@ -146,10 +142,7 @@ impl Line {
 
     fn pairs(&self) -> Vec<Pair> {
         let free = || self.free_since_ms.keys();
-        let pairs = self
-            .waiting
-            .keys()
-            .flat_map(|chat| free().map(|who| (*chat, *who)));
+        let pairs = self.waiting.keys().flat_map(|chat| free().map(|who| (*chat, *who)));
         pairs.collect()
     }
 
@@ -167,16 +160,8 @@ impl Line {
             Some(until_ms) => (*until_ms)?,
             None => 0,
         };
-        let since_ms = [
-            waiting.since_ms,
-            free_since_ms,
-            up_since_ms,
-            excluded_until_ms,
-        ];
-        since_ms
-            .into_iter()
-            .max()
-            .filter(|since_ms| *since_ms < now_ms)
+        let since_ms = [waiting.since_ms, free_since_ms, up_since_ms, excluded_until_ms];
+        since_ms.into_iter().max().filter(|since_ms| *since_ms < now_ms)
     }
 
     /// Tells the stretch if it lasts too long and was not told yet. Returns its length, ms.
@@ -189,13 +174,7 @@ impl Line {
         if let Some(queue) = queue.filter(|_| for_ms > IDLE_BESIDE_MAX_MS)
             && self.told.insert(pair)
         {
-            found.add(Violation::IdleBesideWaiting {
-                chat,
-                queue,
-                operator,
-                from_ms,
-                for_ms,
-            });
+            found.add(Violation::IdleBesideWaiting { chat, queue, operator, from_ms, for_ms });
         }
         for_ms
     }

@@ -68,20 +68,11 @@ impl Messages {
             return;
         }
         known.stands(chat, &key, seq, found);
-        let other = known
-            .at
-            .get(&seq)
-            .map(|message| (message.from, message.id.clone()));
+        let other = known.at.get(&seq).map(|message| (message.from, message.id.clone()));
         let other = other.or_else(|| known.acknowledged.get(&seq).cloned());
         if let Some(other) = other.filter(|other| *other != key) {
             let (from, id) = key;
-            found.add(Violation::SeqTaken {
-                chat,
-                from,
-                id,
-                seq,
-                other,
-            });
+            found.add(Violation::SeqTaken { chat, from, id, seq, other });
             return;
         }
         known.acknowledged.insert(seq, key.clone());
@@ -106,12 +97,7 @@ impl Messages {
         if !view.seen.insert(seq) {
             found.add(Violation::SeenTwice { chat, by, seq });
         } else if let Some(after) = last.filter(|last| *last > seq) {
-            found.add(Violation::SeenOutOfOrder {
-                chat,
-                by,
-                seq,
-                after,
-            });
+            found.add(Violation::SeenOutOfOrder { chat, by, seq, after });
         }
         self.stands(chat, by, seq, message, found);
     }
@@ -127,12 +113,7 @@ impl Messages {
         for pair in messages.windows(2) {
             let (after, seq) = (pair[0].0, pair[1].0);
             if after >= seq {
-                found.add(Violation::HistoryOrder {
-                    chat,
-                    by,
-                    seq,
-                    after,
-                });
+                found.add(Violation::HistoryOrder { chat, by, seq, after });
             }
         }
         let read: BTreeSet<Seq> = messages.iter().map(|(seq, _)| *seq).collect();
@@ -140,19 +121,9 @@ impl Messages {
             self.stands(chat, by, seq, message, found);
         }
         let known = self.chats.entry(chat).or_default();
-        for (seq, (from, id)) in known
-            .acknowledged
-            .iter()
-            .filter(|(seq, _)| !read.contains(seq))
-        {
+        for (seq, (from, id)) in known.acknowledged.iter().filter(|(seq, _)| !read.contains(seq)) {
             let (from, id, seq) = (*from, id.clone(), *seq);
-            found.add(Violation::Missing {
-                chat,
-                by,
-                from,
-                id,
-                seq,
-            });
+            found.add(Violation::Missing { chat, by, from, id, seq });
         }
     }
 
@@ -166,13 +137,7 @@ impl Messages {
         for (seq, (from, id)) in known.acknowledged.range(..until) {
             if !view.seen.contains(seq) {
                 let (from, id, seq) = (*from, id.clone(), *seq);
-                found.add(Violation::NotSeen {
-                    chat,
-                    by,
-                    from,
-                    id,
-                    seq,
-                });
+                found.add(Violation::NotSeen { chat, by, from, id, seq });
             }
         }
     }
@@ -182,11 +147,7 @@ impl Messages {
         &self,
         chat: ChatId,
     ) -> impl Iterator<Item = (UserId, Seq)> + '_ {
-        let all = self
-            .chats
-            .get(&chat)
-            .into_iter()
-            .flat_map(|known| &known.acknowledged);
+        let all = self.chats.get(&chat).into_iter().flat_map(|known| &known.acknowledged);
         all.filter_map(|(seq, (from, _))| match from {
             Party::User(operator) => Some((*operator, *seq)),
             Party::Customer(_) | Party::System => None,
@@ -213,13 +174,7 @@ impl Messages {
             Some(first) if *first == message => return,
             Some(first) => {
                 let (first, second) = (first.clone(), message);
-                found.add(Violation::Disagreement {
-                    chat,
-                    seq,
-                    first,
-                    second,
-                    by,
-                });
+                found.add(Violation::Disagreement { chat, seq, first, second, by });
                 return;
             }
             None => {}
@@ -228,20 +183,10 @@ impl Messages {
         let acknowledged = known.acknowledged.get(&seq);
         if let Some(other) = acknowledged.filter(|other| **other != key).cloned() {
             let (from, id) = key;
-            found.add(Violation::SeqTaken {
-                chat,
-                from,
-                id,
-                seq,
-                other,
-            });
+            found.add(Violation::SeqTaken { chat, from, id, seq, other });
             return;
         }
-        if self
-            .sent
-            .get(&key)
-            .is_none_or(|(_, text)| *text != message.text)
-        {
+        if self.sent.get(&key).is_none_or(|(_, text)| *text != message.text) {
             let message = message.clone();
             found.add(Violation::NeverSent { chat, seq, message });
         }
@@ -255,13 +200,7 @@ impl Correspondence {
         let first = *self.places.entry(key.clone()).or_insert(seq);
         if first != seq {
             let (from, id) = key.clone();
-            found.add(Violation::Doubled {
-                chat,
-                from,
-                id,
-                first,
-                second: seq,
-            });
+            found.add(Violation::Doubled { chat, from, id, first, second: seq });
         }
     }
 

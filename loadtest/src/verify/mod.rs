@@ -58,66 +58,30 @@ impl Ledger {
                 }
             }
             Observation::Sent { message } => self.messages.sent(message),
-            Observation::Acknowledged {
-                chat,
-                from,
-                id,
-                seq,
-            } => {
+            Observation::Acknowledged { chat, from, id, seq } => {
                 self.messages.acknowledged(chat, from, id, seq, found);
             }
-            Observation::Seen {
-                chat,
-                by,
-                seq,
-                message,
-            } => {
+            Observation::Seen { chat, by, seq, message } => {
                 self.messages.seen(chat, by, seq, message, found);
             }
             Observation::History { chat, by, messages } => {
                 self.messages.history(chat, by, messages, found);
             }
-            Observation::OwnerSeen {
-                chat,
-                by,
-                seq,
-                owner,
-            } => {
+            Observation::OwnerSeen { chat, by, seq, owner } => {
                 self.owners.owner_seen(chat, by, seq, owner, found);
             }
-            Observation::Gained {
-                chat,
-                operator,
-                seq,
-            } => {
+            Observation::Gained { chat, operator, seq } => {
                 self.owners.gained(chat, operator, seq, found);
             }
-            Observation::Lost {
-                chat,
-                operator,
-                seq,
-            } => {
+            Observation::Lost { chat, operator, seq } => {
                 self.owners.lost(chat, operator, seq, found);
             }
-            Observation::Operator {
-                operator,
-                at_ms,
-                capacity,
-                queues,
-            } => {
+            Observation::Operator { operator, at_ms, capacity, queues } => {
                 self.holds.operator(operator, capacity);
                 self.line.operator(operator, queues, at_ms, found);
             }
-            Observation::Held {
-                operator,
-                chat,
-                at_ms,
-            } => self.holds.held(operator, chat, at_ms),
-            Observation::Released {
-                operator,
-                chat,
-                at_ms,
-            } => {
+            Observation::Held { operator, chat, at_ms } => self.holds.held(operator, chat, at_ms),
+            Observation::Released { operator, chat, at_ms } => {
                 self.holds.released(operator, chat, at_ms);
             }
             Observation::WaitBegan { chat, queue, at_ms } => {
@@ -128,12 +92,7 @@ impl Ledger {
             Observation::FreeOver { operator, at_ms } => {
                 self.line.free_over(operator, at_ms, found);
             }
-            Observation::Excluded {
-                chat,
-                operator,
-                at_ms,
-                until_ms,
-            } => {
+            Observation::Excluded { chat, operator, at_ms, until_ms } => {
                 self.line.excluded((chat, operator), at_ms, until_ms, found);
             }
             Observation::Down { at_ms } => self.line.down(at_ms, found),

@@ -49,13 +49,7 @@ impl Owners {
         let first = *known.told.entry(seq).or_insert(owner);
         if first != owner {
             let second = owner;
-            found.add(Violation::OwnersDisagree {
-                chat,
-                seq,
-                first,
-                second,
-                by,
-            });
+            found.add(Violation::OwnersDisagree { chat, seq, first, second, by });
         }
     }
 
@@ -64,11 +58,7 @@ impl Owners {
         let known = self.chats.entry(chat).or_default();
         let again = |tenure: &Tenure| tenure.operator == operator && tenure.from == seq;
         if !known.tenures.iter().any(again) {
-            known.tenures.push(Tenure {
-                operator,
-                from: seq,
-                to: None,
-            });
+            known.tenures.push(Tenure { operator, from: seq, to: None });
             known.overlapping(chat, false, found);
         }
     }
@@ -94,12 +84,7 @@ impl Owners {
                 let owner = known.told.get(from).copied();
                 if let Some(owner) = owner.filter(|owner| *owner != Some(*operator)) {
                     let (chat, operator, seq) = (*chat, *operator, *from);
-                    found.add(Violation::NotTheOwner {
-                        chat,
-                        operator,
-                        seq,
-                        owner,
-                    });
+                    found.add(Violation::NotTheOwner { chat, operator, seq, owner });
                 }
             }
         }
@@ -108,12 +93,7 @@ impl Owners {
     /// Who owned a chat, and before which position that ended for the last time.
     pub fn until(&self, chat: ChatId) -> impl Iterator<Item = (UserId, Seq)> {
         let mut until: BTreeMap<UserId, Seq> = BTreeMap::new();
-        for tenure in self
-            .chats
-            .get(&chat)
-            .into_iter()
-            .flat_map(|known| &known.tenures)
-        {
+        for tenure in self.chats.get(&chat).into_iter().flat_map(|known| &known.tenures) {
             let end = until.entry(tenure.operator).or_default();
             *end = (*end).max(tenure.to.unwrap_or(Seq::MAX));
         }
@@ -126,18 +106,9 @@ impl Owners {
         let Some(known) = self.chats.get(&chat).filter(|known| !known.told.is_empty()) else {
             return;
         };
-        let owner = known
-            .told
-            .range(..=seq)
-            .next_back()
-            .and_then(|(_, owner)| *owner);
+        let owner = known.told.range(..=seq).next_back().and_then(|(_, owner)| *owner);
         if owner != Some(operator) {
-            found.add(Violation::WroteWithoutOwning {
-                chat,
-                operator,
-                seq,
-                owner,
-            });
+            found.add(Violation::WroteWithoutOwning { chat, operator, seq, owner });
         }
     }
 }

@@ -148,8 +148,7 @@ impl Guest<'_> {
             self.ending = true;
             let command_id = Wire(self.conduct.command()?);
             let chat = Wire(chat);
-            self.client
-                .call(Call::ChatEnd(ChatCommandFrame { command_id, chat }));
+            self.client.call(Call::ChatEnd(ChatCommandFrame { command_id, chat }));
         }
         Ok(())
     }

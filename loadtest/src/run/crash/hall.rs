@@ -87,10 +87,8 @@ impl Conduct {
     pub fn command(&mut self) -> Result<CommandId, RunError> {
         self.commands += 1;
         let id = format!("{}-{}", self.label, self.commands);
-        CommandId::new(&id).map_err(|error| RunError::Person {
-            who: self.label.clone(),
-            why: error.to_string(),
-        })
+        CommandId::new(&id)
+            .map_err(|error| RunError::Person { who: self.label.clone(), why: error.to_string() })
     }
 
     /// Who it is.

@@ -45,11 +45,8 @@ const OPERATORS: usize = 16;
 const CAPACITY: u32 = 4;
 
 /// The queues' rules; a customer asks for one of them.
-const RULES: [(&str, Rule); 3] = [
-    ("idle", Rule::LongestIdle),
-    ("loaded", Rule::LeastLoaded),
-    ("all", Rule::ToAll),
-];
+const RULES: [(&str, Rule); 3] =
+    [("idle", Rule::LongestIdle), ("loaded", Rule::LeastLoaded), ("all", Rule::ToAll)];
 
 /// How long offers stand, ms: an operator who ignores one is found out within the round.
 const OFFER_TIMEOUT_MS: u64 = 1_500;
@@ -68,20 +65,15 @@ const LOAD_LIMIT_MS: u64 = 20_000;
 const CLOSE_LIMIT_S: u64 = 90;
 
 /// Waits between attempts to connect.
-const WAITS: Waits = Waits {
-    first_ms: 50,
-    most_ms: 400,
-};
+const WAITS: Waits = Waits { first_ms: 50, most_ms: 400 };
 
 /// The server's settings, as names and values.
 pub const SETTINGS: &[(&str, u64)] = &[("ROUTING_COOL_DOWN_MS", COOL_DOWN_MS)];
 
 /// What the server is told before anybody comes.
 pub fn wanted() -> (Vec<WantedOperator>, Vec<WantedQueue>) {
-    let operators = (1..=OPERATORS).map(|n| WantedOperator {
-        name: format!("op-{n:02}"),
-        capacity: CAPACITY,
-    });
+    let operators =
+        (1..=OPERATORS).map(|n| WantedOperator { name: format!("op-{n:02}"), capacity: CAPACITY });
     let queues = RULES.iter().enumerate().map(|(place, (name, rule))| {
         // Each operator serves two of the three.
         let members = (0..OPERATORS).filter(|who| who % RULES.len() != place);
@@ -246,13 +238,7 @@ impl Crowd {
         while done.kills.len() < rounds as usize {
             let random_ms = draw.below((UP_MS.1 - UP_MS.0) as usize) as u64;
             let load = self.load(&mut done.process, UP_MS.0 + random_ms).await?;
-            let Rounds {
-                process,
-                mut kills,
-                mut kills_wall_ms,
-                tried,
-                mut restart_ms,
-            } = done;
+            let Rounds { process, mut kills, mut kills_wall_ms, tried, mut restart_ms } = done;
             process.kill().await?;
             kills_wall_ms.push(wall_ms());
             let killed_ms = self.hall.clock.ms();
@@ -268,13 +254,7 @@ impl Crowd {
             }
             let process = setup.start().await?;
             restart_ms.add(self.hall.clock.ms() - killed_ms);
-            done = Rounds {
-                process,
-                kills,
-                kills_wall_ms,
-                tried: tried + 1,
-                restart_ms,
-            };
+            done = Rounds { process, kills, kills_wall_ms, tried: tried + 1, restart_ms };
             self.show(&done, rounds, begun_ms);
         }
         Ok(done)

@@ -133,10 +133,7 @@ impl Worker<'_> {
 
     fn is_due(&mut self, stage: Stage) -> Result<(), RunError> {
         let now_us = self.hall.clock.us();
-        let due = self
-            .offers
-            .iter()
-            .filter(|(_, shown)| shown.at_us <= now_us);
+        let due = self.offers.iter().filter(|(_, shown)| shown.at_us <= now_us);
         let due: Vec<OfferId> = due.map(|(offer, _)| *offer).collect();
         for offer in due {
             self.answer_offer(offer)?;
@@ -207,11 +204,7 @@ impl Worker<'_> {
             (_, _) => None,
         };
         self.client.call(match to.filter(|_| !closing) {
-            Some(to) => Call::ChatTransfer(ChatTransferFrame {
-                command_id,
-                chat,
-                to,
-            }),
+            Some(to) => Call::ChatTransfer(ChatTransferFrame { command_id, chat, to }),
             None => Call::ChatEnd(ChatCommandFrame { command_id, chat }),
         });
         Ok(())
@@ -282,16 +275,11 @@ impl Worker<'_> {
 
     fn offered(&mut self, offer: &OfferFrame) {
         let looks_us = self.conduct.between(LOOKS_US.0, LOOKS_US.1);
-        let shown = Shown {
-            chat: offer.chat.0,
-            at_us: self.hall.clock.us() + looks_us,
-        };
+        let shown = Shown { chat: offer.chat.0, at_us: self.hall.clock.us() + looks_us };
         if self.offers.insert(offer.offer.0, shown).is_none() {
             self.hall.offers.up();
-            self.client.call(Call::OfferShown(OfferShownFrame {
-                chat: offer.chat,
-                offer: offer.offer,
-            }));
+            self.client
+                .call(Call::OfferShown(OfferShownFrame { chat: offer.chat, offer: offer.offer }));
         }
     }
 
@@ -335,8 +323,7 @@ impl Worker<'_> {
         let chat = event.chat.0;
         match &event.what {
             EventFrame::Assigned {
-                operator: PartyFrame::Operator { id: Some(id), .. },
-                ..
+                operator: PartyFrame::Operator { id: Some(id), .. }, ..
             } if id.0 == self.me => {
                 let talk = Talk {
                     next_us: at_us + self.conduct.between(PAUSE_US.0, PAUSE_US.1),

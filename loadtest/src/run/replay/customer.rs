@@ -22,10 +22,7 @@ use crate::stats::Fate;
 const LEAD_US: u64 = 1_000_000;
 
 /// Waits between attempts to connect: loopback, and a test waits for nobody's battery.
-pub(super) const WAITS: Waits = Waits {
-    first_ms: 50,
-    most_ms: 500,
-};
+pub(super) const WAITS: Waits = Waits { first_ms: 50, most_ms: 500 };
 
 /// Plays one customer of the plan.
 pub async fn play(floor: Arc<Floor>, place: usize) -> Result<(), RunError> {
@@ -171,8 +168,7 @@ impl Visit<'_> {
     fn end(&mut self, chat: ChatId, what: &str) {
         if let Ok(command_id) = self.command(what) {
             let (command_id, chat) = (Wire(command_id), Wire(chat));
-            self.client
-                .call(Call::ChatEnd(ChatCommandFrame { command_id, chat }));
+            self.client.call(Call::ChatEnd(ChatCommandFrame { command_id, chat }));
         }
     }
 
@@ -185,10 +181,7 @@ impl Visit<'_> {
         };
         let id = self.command(&format!("c{}", self.lines.len()))?;
         let from = Party::Customer(me);
-        self.floor
-            .recorder
-            .book()
-            .sent(from, &id, text.as_str(), now_us);
+        self.floor.recorder.book().sent(from, &id, text.as_str(), now_us);
         self.unacked += 1;
         self.client.call(Call::MessageSend(MessageSendFrame {
             chat: Wire(chat),
@@ -279,13 +272,9 @@ impl Visit<'_> {
         match &event.what {
             EventFrame::Assigned { .. } if !self.assigned => self.assigned(chat, at_us),
             EventFrame::Ended { .. } => self.ended(chat, at_us),
-            EventFrame::Message {
-                from: PartyFrame::Operator { .. },
-                ..
-            } => {
+            EventFrame::Message { from: PartyFrame::Operator { .. }, .. } => {
                 let (chat, up_to) = (event.chat, event.seq);
-                self.client
-                    .call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
+                self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
             }
             _other => {}
         }
@@ -299,12 +288,9 @@ impl Visit<'_> {
     fn assigned(&mut self, chat: ChatId, at_us: u64) {
         self.assigned = true;
         self.floor.waits_no_more(self.place, chat, at_us);
-        self.floor
-            .met(self.place, Fate::Served, self.waited_ms(at_us));
+        self.floor.met(self.place, Fate::Served, self.waited_ms(at_us));
         let who = &self.floor.plan.customers[self.place];
-        let own = who
-            .lines()
-            .filter(|(_, turn)| turn.speaker == Speaker::Customer);
+        let own = who.lines().filter(|(_, turn)| turn.speaker == Speaker::Customer);
         self.lines = own
             .map(|(after_ms, turn)| {
                 let when_us = at_us + self.floor.length_us(after_ms);

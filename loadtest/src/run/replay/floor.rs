@@ -139,12 +139,7 @@ impl Floor {
         if let Some((queue, false)) = state.chats.get(&chat) {
             let at_ms = at_us / 1_000;
             let until_ms = Some(at_ms + cool_down_ms);
-            let excluded = Observation::Excluded {
-                chat,
-                operator,
-                at_ms,
-                until_ms,
-            };
+            let excluded = Observation::Excluded { chat, operator, at_ms, until_ms };
             self.recorder.book().ledger.observe(excluded);
             self.wait_began(chat, *queue, at_us);
         }
@@ -164,11 +159,7 @@ impl Floor {
         let Some(door) = self.doors.get(queue) else {
             return;
         };
-        let began = Observation::WaitBegan {
-            chat,
-            queue: door.queue,
-            at_ms: at_us / 1_000,
-        };
+        let began = Observation::WaitBegan { chat, queue: door.queue, at_ms: at_us / 1_000 };
         self.recorder.book().ledger.observe(began);
     }
 
@@ -220,19 +211,12 @@ impl Floor {
         let state = self.state();
         let left = self.plan.customers.len() - state.fates.len();
         left == state.waiting.len()
-            && state
-                .waiting
-                .values()
-                .all(|queue| !self.is_served(*queue, now_us))
+            && state.waiting.values().all(|queue| !self.is_served(*queue, now_us))
     }
 
     fn is_served(&self, queue: usize, now_us: u64) -> bool {
         let now_ms = self.trace_ms(now_us);
-        let members = self
-            .plan
-            .operators
-            .iter()
-            .filter(|who| who.queues.contains(&queue));
+        let members = self.plan.operators.iter().filter(|who| who.queues.contains(&queue));
         members
             .flat_map(|who| &who.shifts)
             .any(|shift| shift.to_ms.is_none_or(|to_ms| to_ms > now_ms))

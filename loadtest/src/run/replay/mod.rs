@@ -54,10 +54,8 @@ fn cool_down_ms(speed: Speed) -> u64 {
 
 /// What the server is told before a plan is played.
 pub fn wanted(plan: &Plan, speed: Speed) -> (Vec<WantedOperator>, Vec<WantedQueue>) {
-    let operators = plan.operators.iter().map(|who| WantedOperator {
-        name: who.name.clone(),
-        capacity: 1,
-    });
+    let operators =
+        plan.operators.iter().map(|who| WantedOperator { name: who.name.clone(), capacity: 1 });
     let queues = plan.queues.iter().enumerate();
     let queues = queues.map(|(place, name)| WantedQueue {
         name: name.clone(),
@@ -157,11 +155,7 @@ async fn watch_over(
         }
         let now_us = floor.clock.us();
         let now_ms = now_us / 1_000;
-        floor
-            .recorder
-            .book()
-            .ledger
-            .observe(Observation::Tick { at_ms: now_ms });
+        floor.recorder.book().ledger.observe(Observation::Tick { at_ms: now_ms });
         if now_ms > ends_ms && floor.all_wait_for_nobody(now_us) {
             phase.send_replace(Phase::GiveUp);
         }

@@ -122,10 +122,7 @@ impl Duty<'_> {
     async fn work(mut self, mut inbox: Inbox) -> Result<(), RunError> {
         let mut phase = self.floor.phase.clone();
         while self.stage != Stage::Gone {
-            let due = self
-                .floor
-                .clock
-                .at_ms(self.due_us(&phase).div_ceil(1_000));
+            let due = self.floor.clock.at_ms(self.due_us(&phase).div_ceil(1_000));
             tokio::select! {
                 happening = inbox.recv() => match happening {
                     Some((_, Happening::Over(why))) => return Err(self.failed(why)),
@@ -220,8 +217,7 @@ impl Duty<'_> {
         if let Some(serving) = self.chats.get_mut(&chat).filter(ends) {
             serving.ending = true;
             let (command_id, chat) = (Wire(self.command()?), Wire(chat));
-            self.client
-                .call(Call::ChatEnd(ChatCommandFrame { command_id, chat }));
+            self.client.call(Call::ChatEnd(ChatCommandFrame { command_id, chat }));
         }
         Ok(())
     }
@@ -229,10 +225,7 @@ impl Duty<'_> {
     fn say(&mut self, chat: ChatId, text: &MessageText, now_us: u64) -> Result<(), RunError> {
         let id = self.command()?;
         let from = Party::User(self.me);
-        self.floor
-            .recorder
-            .book()
-            .sent(from, &id, text.as_str(), now_us);
+        self.floor.recorder.book().sent(from, &id, text.as_str(), now_us);
         self.client.call(Call::MessageSend(MessageSendFrame {
             chat: Wire(chat),
             client_message_id: Wire(id),
@@ -299,10 +292,7 @@ impl Duty<'_> {
             return Ok(());
         }
         self.floor.offered(offer.chat.0, at_us);
-        let shown = OfferShownFrame {
-            chat: offer.chat,
-            offer: offer.offer,
-        };
+        let shown = OfferShownFrame { chat: offer.chat, offer: offer.offer };
         self.client.call(Call::OfferShown(shown));
         let accept = OfferAnswerFrame {
             command_id: Wire(self.command()?),
@@ -391,16 +381,12 @@ impl Duty<'_> {
                     self.floor.worked(true, from_us, at_us);
                 }
             }
-            EventFrame::Message {
-                from: PartyFrame::Customer { .. },
-                ..
-            } => {
+            EventFrame::Message { from: PartyFrame::Customer { .. }, .. } => {
                 if let Some(serving) = self.chats.get_mut(&chat) {
                     serving.to_hear = serving.to_hear.saturating_sub(1);
                 }
                 let (chat, up_to) = (event.chat, event.seq);
-                self.client
-                    .call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
+                self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
             }
             _other => {}
         }
@@ -408,9 +394,7 @@ impl Duty<'_> {
 
     fn assigned(&mut self, chat: ChatId, at_us: u64) {
         let serving = self.chats.entry(chat).or_default();
-        let customer = serving
-            .customer
-            .and_then(|customer| self.floor.customer(customer));
+        let customer = serving.customer.and_then(|customer| self.floor.customer(customer));
         let who = customer.and_then(|place| self.floor.plan.customers.get(place));
         serving.assigned_us = Some(at_us);
         serving.ends_us = at_us + who.map_or(0, |who| self.floor.length_us(who.service_ms));

@@ -22,11 +22,7 @@ fn id(text: &str) -> CommandId {
 }
 
 fn message(from: Party, name: &str) -> Message {
-    Message {
-        from,
-        id: id(name),
-        text: TextMark::of(name),
-    }
+    Message { from, id: id(name), text: TextMark::of(name) }
 }
 
 fn sent(from: Party, name: &str) -> Observation {
@@ -36,90 +32,45 @@ fn sent(from: Party, name: &str) -> Observation {
 
 fn acknowledged(from: Party, name: &str, seq: Seq) -> Observation {
     let id = id(name);
-    Observation::Acknowledged {
-        chat: CHAT,
-        from,
-        id,
-        seq,
-    }
+    Observation::Acknowledged { chat: CHAT, from, id, seq }
 }
 
 fn seen(by: Party, seq: Seq, from: Party, name: &str) -> Observation {
     let message = message(from, name);
-    Observation::Seen {
-        chat: CHAT,
-        by,
-        seq,
-        message,
-    }
+    Observation::Seen { chat: CHAT, by, seq, message }
 }
 
 fn owner_seen(by: Party, seq: Seq, owner: Option<UserId>) -> Observation {
-    Observation::OwnerSeen {
-        chat: CHAT,
-        by,
-        seq,
-        owner,
-    }
+    Observation::OwnerSeen { chat: CHAT, by, seq, owner }
 }
 
 fn gained(operator: UserId, seq: Seq) -> Observation {
-    Observation::Gained {
-        chat: CHAT,
-        operator,
-        seq,
-    }
+    Observation::Gained { chat: CHAT, operator, seq }
 }
 
 fn lost(operator: UserId, seq: Seq) -> Observation {
-    Observation::Lost {
-        chat: CHAT,
-        operator,
-        seq,
-    }
+    Observation::Lost { chat: CHAT, operator, seq }
 }
 
 fn held(operator: UserId, chat: ChatId, at_ms: u64) -> Observation {
-    Observation::Held {
-        operator,
-        chat,
-        at_ms,
-    }
+    Observation::Held { operator, chat, at_ms }
 }
 
 fn released(operator: UserId, chat: ChatId, at_ms: u64) -> Observation {
-    Observation::Released {
-        operator,
-        chat,
-        at_ms,
-    }
+    Observation::Released { operator, chat, at_ms }
 }
 
 fn operator(operator: UserId, at_ms: u64, queues: &[QueueId]) -> Observation {
     let queues = queues.to_vec();
-    Observation::Operator {
-        operator,
-        at_ms,
-        capacity: 1,
-        queues,
-    }
+    Observation::Operator { operator, at_ms, capacity: 1, queues }
 }
 
 fn excluded(at_ms: u64, until_ms: Option<u64>) -> Observation {
-    Observation::Excluded {
-        chat: CHAT,
-        operator: ANN,
-        at_ms,
-        until_ms,
-    }
+    Observation::Excluded { chat: CHAT, operator: ANN, at_ms, until_ms }
 }
 
 fn wait_began(at_ms: u64) -> Observation {
-    Observation::WaitBegan {
-        chat: CHAT,
-        queue: QUEUE,
-        at_ms,
-    }
+    Observation::WaitBegan { chat: CHAT, queue: QUEUE, at_ms }
 }
 
 fn wait_over(at_ms: u64) -> Observation {
@@ -136,11 +87,7 @@ fn free_over(operator: UserId, at_ms: u64) -> Observation {
 
 fn history(by: Party, messages: &[(Seq, Message)]) -> Observation {
     let messages = messages.to_vec();
-    Observation::History {
-        chat: CHAT,
-        by,
-        messages,
-    }
+    Observation::History { chat: CHAT, by, messages }
 }
 
 /// All that is said in [`clean_run`].
@@ -159,10 +106,7 @@ fn clean_run() -> Vec<Observation> {
     vec![
         operator(ANN, 0, &[QUEUE]),
         operator(BEN, 0, &[QUEUE]),
-        Observation::Opened {
-            chat: CHAT,
-            customer: CUSTOMER,
-        },
+        Observation::Opened { chat: CHAT, customer: CUSTOMER },
         wait_began(1_000),
         sent(THE_CUSTOMER, "a"),
         acknowledged(THE_CUSTOMER, "a", 3),
@@ -208,47 +152,34 @@ fn clean_run() -> Vec<Observation> {
 
 fn found(run: &[Observation]) -> Vec<Violation> {
     let mut ledger = Ledger::default();
-    run.iter()
-        .cloned()
-        .for_each(|observation| ledger.observe(observation));
+    run.iter().cloned().for_each(|observation| ledger.observe(observation));
     ledger.finish(10_000).kept().to_vec()
 }
 
 /// What is found while the run goes on.
 fn found_at_once(run: &[Observation]) -> Vec<Violation> {
     let mut ledger = Ledger::default();
-    run.iter()
-        .cloned()
-        .for_each(|observation| ledger.observe(observation));
+    run.iter().cloned().for_each(|observation| ledger.observe(observation));
     ledger.violations().kept().to_vec()
 }
 
 fn without(gone: &Observation) -> Vec<Observation> {
     let mut run = clean_run();
-    let place = run
-        .iter()
-        .position(|observation| observation == gone)
-        .unwrap();
+    let place = run.iter().position(|observation| observation == gone).unwrap();
     run.remove(place);
     run
 }
 
 fn with(place_of: &Observation, more: Observation) -> Vec<Observation> {
     let mut run = clean_run();
-    let place = run
-        .iter()
-        .position(|observation| observation == place_of)
-        .unwrap();
+    let place = run.iter().position(|observation| observation == place_of).unwrap();
     run.insert(place + 1, more);
     run
 }
 
 fn instead(of: &Observation, other: Observation) -> Vec<Observation> {
     let mut run = clean_run();
-    let place = run
-        .iter()
-        .position(|observation| observation == of)
-        .unwrap();
+    let place = run.iter().position(|observation| observation == of).unwrap();
     run[place] = other;
     run
 }
@@ -256,9 +187,7 @@ fn instead(of: &Observation, other: Observation) -> Vec<Observation> {
 #[test]
 fn a_clean_run_is_clean() {
     let mut ledger = Ledger::default();
-    clean_run()
-        .into_iter()
-        .for_each(|observation| ledger.observe(observation));
+    clean_run().into_iter().for_each(|observation| ledger.observe(observation));
     assert_eq!(ledger.finish(10_000).kept(), []);
     assert_eq!(ledger.acknowledged(), 4);
     assert_eq!(ledger.idle_beside_ms().summary().unwrap().max, 100);
