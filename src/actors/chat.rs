@@ -258,7 +258,7 @@ impl ChatState {
     ) {
         self.read_marks().await;
         let (tail, now) = (self.driver.chat().tail(), self.shared.now());
-        let takes_part = concerned(self.driver.chat()).contains(&party);
+        let takes_part = takes_part(self.driver.chat(), party);
         if let (true, Some(marks)) = (takes_part, &mut self.marks) {
             if let Some(wait_ms) = marks.raise(party, up_to.min(tail), read, now) {
                 let wait = Duration::from_millis(wait_ms);
@@ -291,6 +291,15 @@ impl ChatState {
                 }
             }
         }
+    }
+}
+
+/// Who converses in the chat: whoever it is only offered to has nothing to confirm.
+fn takes_part(chat: &Chat, party: Party) -> bool {
+    match party {
+        Party::Customer(customer) => chat.opened().is_some_and(|o| o.customer == customer),
+        Party::User(user) => chat.place().and_then(Place::owner) == Some(user),
+        Party::System => false,
     }
 }
 

@@ -163,6 +163,11 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         }
     }
 
+    /// Whether there is one, starting or stopping ones included.
+    pub fn contains(&self, key: K) -> bool {
+        self.entries.contains_key(&key)
+    }
+
     /// The ids that there are.
     pub fn keys(&self) -> Vec<K> {
         self.entries.iter().map(|entry| *entry.key()).collect()

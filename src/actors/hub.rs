@@ -10,13 +10,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
-use crate::domain::{ChatId, Party, Recorded};
+use crate::domain::limits::OPERATOR_CONNECTIONS_MAX;
+use crate::domain::{ChatId, Party, Recorded, Status};
 use crate::machine::operator::{ConnectionId, Notice};
 use crate::storage::Watermark;
 
-/// Most messages that wait for one connection to read them; then it is closed. A busy operator's
+/// Most messages that wait for one connection by default; then it is closed. A busy operator's
 /// chats make a few a second.
 pub const OUTBOX_MAX: usize = 512;
+
+/// Most connections of one person (tabs, devices); a further one ends the oldest.
+pub const CONNECTIONS_OF_ONE_MAX: usize = OPERATOR_CONNECTIONS_MAX;
 
 /// Something for a connection.
 #[derive(Debug, Clone)]
@@ -37,12 +41,21 @@ pub enum Outgoing {
         /// How far.
         mark: Watermark,
     },
-    /// Something about the operator.
+    /// An offer came or went.
     Notice(Notice),
+    /// The operator's status, load or limit changed.
+    Updated {
+        /// The status in force.
+        status: Status,
+        /// Reserved, offered and active chats.
+        load: u32,
+        /// How many fit.
+        capacity: u32,
+    },
     /// Prove that somebody is there.
     Probe(u64),
-    /// Close: the user or the token is no longer good.
-    Revoked,
+    /// The last: the person has too many connections, and this is the oldest.
+    TooMany,
 }
 
 /// A connection as the edge holds it. Dropping it ends it.
@@ -54,18 +67,30 @@ pub struct Connection {
     pub outbox: mpsc::Receiver<Outgoing>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Hub {
+    outbox_max: usize,
     connections: DashMap<Party, Vec<(ConnectionId, mpsc::Sender<Outgoing>)>>,
     numbers: AtomicU64,
     overflows: AtomicU64,
 }
 
 impl Hub {
+    pub(super) fn new(outbox_max: usize) -> Self {
+        let (connections, numbers, overflows) = Default::default();
+        Self { outbox_max: outbox_max.max(1), connections, numbers, overflows }
+    }
+
     pub(super) fn connect(&self, party: Party) -> Connection {
         let id = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        let (sender, outbox) = mpsc::channel(OUTBOX_MAX);
-        self.connections.entry(party).or_default().push((id, sender));
+        let (sender, outbox) = mpsc::channel(self.outbox_max);
+        let mut all = self.connections.entry(party).or_default();
+        if all.len() >= CONNECTIONS_OF_ONE_MAX {
+            // Dropping its sender ends its outbox, whether or not the word still fits.
+            let (_, oldest) = all.remove(0);
+            let _ = oldest.try_send(Outgoing::TooMany);
+        }
+        all.push((id, sender));
         Connection { id, outbox }
     }
 

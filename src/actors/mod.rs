@@ -27,7 +27,7 @@ mod view;
 
 pub use clock::Clock;
 pub use directory::Overloaded;
-pub use hub::{Connection, Outgoing};
+pub use hub::{Connection, OUTBOX_MAX, Outgoing};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Options, Router, StartError};
 pub use view::{ChatView, OperatorView, WaitingChat};

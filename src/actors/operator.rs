@@ -12,7 +12,8 @@ use crate::domain::{Party, Timestamp, UserId};
 use crate::machine::chat::Refusal;
 use crate::machine::message::ToOperator;
 use crate::machine::operator::{
-    Account, ConnectionId, Operator, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput,
+    Account, ConnectionId, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect,
+    OperatorInput,
 };
 use crate::machine::{CallId, Life};
 
@@ -161,11 +162,22 @@ impl OperatorState {
                     }
                     OperatorEffect::Show(notice) => {
                         let to = [Party::User(self.operator)].into();
-                        self.shared.hub.send(&to, &Outgoing::Notice(notice));
+                        self.shared.hub.send(&to, &shown(machine, notice));
                     }
                 }
             }
         }
+    }
+}
+
+fn shown(machine: &Operator, notice: Notice) -> Outgoing {
+    match notice {
+        Notice::Updated => Outgoing::Updated {
+            status: machine.status().clone(),
+            load: machine.load(),
+            capacity: machine.account().capacity,
+        },
+        Notice::OfferPresented { .. } | Notice::OfferWithdrawn { .. } => Outgoing::Notice(notice),
     }
 }
 

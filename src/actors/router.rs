@@ -15,8 +15,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::domain::event::Decision;
 use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, Party, Queue, QueueId, Recorded, RoutingSettings, Seq, Timestamp,
-    UserId,
+    ChannelId, ChatEvent, ChatId, CustomerId, Party, Queue, QueueId, Recorded, RoutingSettings,
+    Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal};
 use crate::machine::index::Index;
@@ -27,7 +27,7 @@ use crate::storage::{Store, StoreError};
 use super::chat::{ChatMessage, Reply};
 use super::clock::Clock;
 use super::directory::Overloaded;
-use super::hub::Connection;
+use super::hub::{Connection, OUTBOX_MAX};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::{OperatorSettings, Roster, SharedRoster};
@@ -55,6 +55,8 @@ pub struct Options {
     pub restart_grace_ms: u64,
     /// How long calls under way may take to end when the process stops.
     pub drain_limit: Duration,
+    /// Most messages that wait for one connection; then it is closed.
+    pub outbox_max: usize,
 }
 
 impl Default for Options {
@@ -64,6 +66,7 @@ impl Default for Options {
             call_limit: Duration::from_secs(5),
             restart_grace_ms: RESTART_GRACE_MS,
             drain_limit: Duration::from_secs(5),
+            outbox_max: OUTBOX_MAX,
         }
     }
 }
@@ -126,7 +129,7 @@ impl Router {
         let (moving, owners) = (index.moving(), index.operators());
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
-        let times = (options.idle_after, options.restart_grace_ms);
+        let times = (options.idle_after, options.restart_grace_ms, options.outbox_max);
         let shared = Shared::new(store, clock, process, roster, index, times);
         let (root, ended) = tree::start(Arc::clone(&shared))
             .await
@@ -201,6 +204,25 @@ impl Router {
             Ok(())
         })
         .await
+    }
+
+    /// The customer's latest chat on the channel.
+    pub async fn latest(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Option<ChatId>, CallError> {
+        Ok(self.shared.store.conversations.latest(channel, customer).await?)
+    }
+
+    /// Whether the channel ever had a chat.
+    pub async fn channel_had_chats(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.shared.store.conversations.any(channel).await
+    }
+
+    /// Since when an open chat waits, or waited first; none when it is not open.
+    pub fn waits_since(&self, chat: ChatId) -> Option<Timestamp> {
+        self.shared.index(|index| index.get(chat).map(|row| row.since))
     }
 
     /// Events from a position on, at most `limit`.
@@ -319,6 +341,19 @@ impl Router {
         view.await?.ok_or(CallError::Unavailable)
     }
 
+    /// The operator as it is, if its actor runs; none otherwise, or while its slots are counted.
+    pub async fn known_operator(&self, operator: UserId) -> Option<OperatorView> {
+        if !self.shared.operators.contains(operator) {
+            return None;
+        }
+        self.operator(operator).await.ok()
+    }
+
+    /// Whether open chats are in the queue, or were in it last.
+    pub fn queue_in_use(&self, queue: QueueId) -> bool {
+        self.shared.index(|index| index.rows().any(|row| row.queue == queue))
+    }
+
     // ---- connections ----
 
     /// Registers a connection: from now on it is sent what concerns the party. Read what came
@@ -368,6 +403,14 @@ impl Router {
             affected.extend(self.shared.operators.keys());
         }
         self.tell_operators(&affected);
+    }
+
+    /// Forgets a queue that has no chats and to which nothing leads.
+    pub fn remove_queue(&self, queue: QueueId) {
+        let former = self.shared.roster.change(|roster| roster.queues.remove(&queue));
+        if let Some(former) = former {
+            self.tell_operators(&former.members);
+        }
     }
 
     /// Adds or changes an operator; in force at once.

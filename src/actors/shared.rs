@@ -43,7 +43,7 @@ impl Shared {
         process: u64,
         roster: SharedRoster,
         index: Index,
-        (idle_after, grace_ms): (Duration, u64),
+        (idle_after, grace_ms, outbox_max): (Duration, u64, usize),
     ) -> Arc<Self> {
         let now = clock.now();
         Arc::new(Self {
@@ -56,7 +56,7 @@ impl Shared {
             operators: Directory::new(),
             supervisors: OnceLock::new(),
             roster,
-            hub: Hub::default(),
+            hub: Hub::new(outbox_max),
             idle_after,
             grace_until: now.plus_ms(grace_ms),
             index: Mutex::new(index),

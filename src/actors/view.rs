@@ -24,6 +24,8 @@ pub struct ChatView {
     pub place: Option<Place>,
     /// The state that people see.
     pub state: Option<ChatState>,
+    /// Whoever owned it last; none: nobody ever did.
+    pub last_owner: Option<UserId>,
     /// Its queue, or the last one.
     pub queue: Option<QueueId>,
     /// The first time of waiting.
@@ -71,6 +73,7 @@ impl ChatView {
             }),
             place: chat.place().cloned(),
             state: chat.state(),
+            last_owner: chat.last_owner(),
             queue: at.as_ref().map(|at| at.queue),
             since: at.as_ref().map_or(Timestamp::default(), |at| at.since),
             priority: at.as_ref().map_or(Priority::default(), |at| at.priority),

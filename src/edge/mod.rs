@@ -1,14 +1,26 @@
-//! Between the wire and the router: what turns requests into values and errors into answers.
+//! Between the network and the router: what turns requests into values, events into frames, and
+//! errors into answers.
 //!
-//! Owns conversions, and the small machines that bound what a client may do. Refuses to decide
-//! anything about chats. Nothing here does I/O or reads a clock.
+//! Owns routes, sockets, and every limit on what a client may do. Refuses to decide anything about
+//! chats: it asks the one handle below it.
+//! Invariants: whoever asks is known and permitted before anything is done; every error has one
+//! form and says what to do; nothing that a client does makes memory grow without bound.
+//!
+//! Reading order: [`routes`] (every path), [`socket`](socket/mod.rs), [`rest`](rest/mod.rs),
+//! [`state`] (what they share), [`limits`].
 
 mod admission;
 mod bodies;
 mod errors;
+pub mod limits;
+mod listen;
 mod names;
 mod origin;
 mod pace;
+mod rest;
+mod routes;
+mod socket;
+mod state;
 
 pub use admission::{Admission, Admitted, Refused};
 pub use bodies::{
@@ -16,6 +28,9 @@ pub use bodies::{
     user_response,
 };
 pub use errors::{access_error, catalog_error, close_of, forbidden, frame_of, store_error};
+pub use listen::listen;
 pub use names::CatalogNames;
 pub use origin::origin_allowed;
 pub use pace::{Pace, TooFast};
+pub use routes::{Peer, Readiness, operations, public};
+pub use state::{Alive, Edge, EdgeOptions, Signal};

@@ -91,7 +91,7 @@ closes! {
     TooManyConnections = 4006, "too_many_connections", Stop;
     /// The store or the router cannot serve at the moment.
     Unavailable = 4007, "unavailable", Resume;
-    /// A `presence.probe` was not answered in time: nobody seems to be there.
+    /// Several `presence.probe`s in a row, or pings, were not answered: nobody seems to be there.
     NoPresence = 4008, "no_presence", Resume;
 }
 

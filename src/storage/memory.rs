@@ -272,6 +272,10 @@ impl Conversations for MemoryStore {
     ) -> Result<Option<ChatId>, StoreError> {
         Ok(self.lock().latest.get(&(channel, customer)).copied())
     }
+
+    async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        Ok(self.lock().latest.keys().any(|(of, _)| *of == channel))
+    }
 }
 
 #[async_trait]

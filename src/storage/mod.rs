@@ -234,6 +234,9 @@ pub trait Conversations: Send + Sync + 'static {
         channel: ChannelId,
         customer: CustomerId,
     ) -> Result<Option<ChatId>, StoreError>;
+
+    /// Whether any customer ever had a chat on the channel.
+    async fn any(&self, channel: ChannelId) -> Result<bool, StoreError>;
 }
 
 /// The small records of operators.

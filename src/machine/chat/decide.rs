@@ -165,7 +165,7 @@ impl Chat {
         if !owner && !self.is_customer(by) && !by.chat_administrator {
             return Err(Refusal::NotYours);
         }
-        let outcome = if self.had_operator { Outcome::Completed } else { Outcome::Missed };
+        let outcome = if self.last_owner.is_some() { Outcome::Completed } else { Outcome::Missed };
         let (by, command) = (by.party, Some(command.clone()));
         Ok(self.moved(Some(call), None, |placement| {
             vec![ChatEvent::Ended { placement, by, command, outcome }]

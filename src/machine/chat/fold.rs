@@ -66,7 +66,8 @@ pub struct Chat {
     pub(super) offer_left: BTreeSet<UserId>,
     pub(super) last_offer: Option<(OfferId, OfferEnd)>,
     pub(super) refused_by: BTreeMap<UserId, Timestamp>,
-    pub(super) had_operator: bool,
+    /// Whoever owned it last; none: nobody ever did.
+    pub(super) last_owner: Option<UserId>,
     pub(super) transfer: Option<Transfer>,
     pub(super) continued_in: Option<ChatId>,
     /// The positions of the messages, and whether the customer wrote them; for counting what is
@@ -97,7 +98,7 @@ impl Chat {
             offer_left: BTreeSet::new(),
             last_offer: None,
             refused_by: BTreeMap::new(),
-            had_operator: false,
+            last_owner: None,
             transfer: None,
             continued_in: None,
             messages: Vec::new(),
@@ -124,6 +125,11 @@ impl Chat {
     /// Where it is; none while the log is empty.
     pub fn place(&self) -> Option<&Place> {
         self.place.as_ref()
+    }
+
+    /// Whoever owned it last; none: nobody ever did.
+    pub fn last_owner(&self) -> Option<UserId> {
+        self.last_owner
     }
 
     /// The state that people see; none while the log is empty.
@@ -348,7 +354,7 @@ impl Chat {
     ) {
         // A transferred chat is in progress at once; the colleague has been writing already.
         let begun = matches!(how, AssignedHow::Transferred { .. });
-        self.had_operator = true;
+        self.last_owner = Some(operator);
         self.refused_by.clear();
         self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
         match how {

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::operator::Standing;
-use crate::domain::{ChannelId, ChatId, ChatState, CustomerId, QueueId, Rule, UserId};
+use crate::domain::{ChannelId, ChatId, ChatState, CustomerId, OfferId, QueueId, Rule, UserId};
 use crate::protocol::event::DecisionFrame;
 use crate::protocol::value::{TimeFrame, Wire};
 
@@ -51,9 +51,18 @@ pub struct ExplanationResponse {
     /// Why it waits; absent when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<WaitsBody>,
-    /// The last decision about it, if there was one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_decision: Option<DecisionFrame>,
+    /// The latest decisions about it, the last first, at most 20.
+    pub decisions: Vec<DecisionBody>,
+}
+
+/// A decision, and when it was taken.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct DecisionBody {
+    /// When.
+    pub at: TimeFrame,
+    /// What was decided by.
+    #[serde(flatten)]
+    pub decision: DecisionFrame,
 }
 
 /// Why a chat waits.
@@ -65,14 +74,57 @@ pub struct WaitsBody {
     pub rule: Wire<Rule>,
     /// The version of its configuration.
     pub config_version: u64,
+    /// Since when it waits, or waited first.
+    pub since: TimeFrame,
     /// Its rank: smaller is served sooner.
     pub rank: i64,
-    /// How many chats of the queue have a smaller rank.
-    pub ahead: u64,
+    /// Its place among those who wait, from 1.
+    pub position: u64,
+    /// Why, in one word and what belongs to it.
+    pub why: WhyBody,
     /// How many members stand how.
     pub standings: BTreeMap<Wire<Standing>, u32>,
     /// The members one by one, at most 50.
     pub candidates: Vec<CandidateBody>,
+}
+
+/// Why a chat waits, in one word and what belongs to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "word", rename_all = "snake_case")]
+pub enum WhyBody {
+    /// Members take from this queue by hand.
+    Manual,
+    /// The queue has no members.
+    NoMembers,
+    /// It is on its way to a screen.
+    BeingOffered {
+        /// The offer.
+        offer: Wire<OfferId>,
+    },
+    /// It is on the screens of operators.
+    Offered {
+        /// The offer.
+        offer: Wire<OfferId>,
+        /// When it lapses.
+        expires_at: TimeFrame,
+    },
+    /// The queue has as many `to_all` offers out as it may.
+    OffersOut {
+        /// How many.
+        limit: u32,
+    },
+    /// No member is ready and there.
+    NobodyReady,
+    /// Every ready member holds as many chats as fit.
+    AllFull,
+    /// Every ready member with room has refused it.
+    AllRefused {
+        /// When the first may be asked again; absent when that depends on the others.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        until: Option<TimeFrame>,
+    },
+    /// It is being matched at this moment.
+    ThisMoment,
 }
 
 /// How one member stands towards the chat.
@@ -82,6 +134,9 @@ pub struct CandidateBody {
     pub operator: Wire<UserId>,
     /// How.
     pub standing: Wire<Standing>,
+    /// Until when, if time alone ends it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<TimeFrame>,
     /// How old this belief is, ms; absent when nothing is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub belief_age_ms: Option<u64>,

@@ -146,6 +146,10 @@ impl Conversations for SqliteStore {
             })
             .await
     }
+
+    async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.readers.read(move |connection| Ok(rows::any_of(connection, channel)?)).await
+    }
 }
 
 #[async_trait]

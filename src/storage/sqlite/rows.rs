@@ -105,6 +105,12 @@ pub(super) fn claim_open(
     Ok(ClaimOpen::Claimed)
 }
 
+/// Whether any customer ever had a chat on the channel.
+pub(super) fn any_of(connection: &Connection, channel: ChannelId) -> rusqlite::Result<bool> {
+    let text = "SELECT EXISTS (SELECT 1 FROM conversations WHERE channel = ?1)";
+    connection.prepare_cached(text)?.query_row([channel.0.as_bytes().as_slice()], |row| row.get(0))
+}
+
 pub(super) fn latest(
     connection: &Connection,
     key: Conversation,

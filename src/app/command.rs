@@ -1,0 +1,175 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use super::logs::start_logs;
+use super::server::{Plan, Server};
+use crate::config::{Seeded, Settings, read};
+
+/// Why the process ends without success, for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Failure(pub String);
+
+/// An actor-based, real-time chat router for contact centres.
+#[derive(Debug, Parser)]
+#[command(name = "switchboard", version)]
+struct CommandLine {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serves until it is told to stop.
+    Serve(Serve),
+    /// Looks at a configuration.
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Says everything that is wrong with a file; ends with 0 when nothing is.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// What is given here goes before the environment, and that before the file.
+#[derive(Debug, Args)]
+struct Serve {
+    /// The configuration; config/default.toml has every setting.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
+    /// Where customers and operators connect.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Where health and metrics are read.
+    #[arg(long, value_name = "ADDR")]
+    ops_listen: Option<String>,
+    /// A seed that fills an empty store, once.
+    #[arg(long, value_name = "FILE")]
+    seed: Option<String>,
+}
+
+/// Runs the command line of this process until it is done.
+pub fn run() -> Result<(), Failure> {
+    match CommandLine::parse().command {
+        Command::Serve(serve) => {
+            let settings = settings(&serve)?;
+            start_logs(&settings.log)?;
+            let runtime = tokio::runtime::Runtime::new().map_err(failure)?;
+            runtime.block_on(serve_until_told(settings))
+        }
+        Command::Config { command: ConfigCommand::Check { file } } => {
+            read_settings(Some(&file), std::iter::empty())?;
+            println!("{}: nothing is wrong", file.display());
+            Ok(())
+        }
+    }
+}
+
+fn settings(serve: &Serve) -> Result<Settings, Failure> {
+    let mut settings = read_settings(serve.config.as_deref(), environment())?;
+    let options = [
+        ("data", &serve.data, "--data"),
+        ("listen", &serve.listen, "--listen"),
+        ("ops_listen", &serve.ops_listen, "--ops-listen"),
+        ("seed", &serve.seed, "--seed"),
+    ];
+    for (key, value, option) in options {
+        if let Some(value) = value {
+            settings.set("server", key, value, option).map_err(failure)?;
+        }
+    }
+    match settings.check_whole() {
+        Some(problem) => Err(failure(problem)),
+        None => Ok(settings),
+    }
+}
+
+/// Variables whose names or values are no text are none of ours.
+fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+}
+
+fn read_settings(
+    file: Option<&Path>,
+    environment: impl Iterator<Item = (String, String)>,
+) -> Result<Settings, Failure> {
+    let text = file.map(|file| {
+        let name = file.display().to_string();
+        match std::fs::read_to_string(file) {
+            Ok(text) => Ok((name, text)),
+            Err(error) => Err(Failure(format!(
+                "cannot read the configuration {name}: {error}; give its path with --config"
+            ))),
+        }
+    });
+    let text = text.transpose()?;
+    let text = text.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+    read(text, environment).map_err(failure)
+}
+
+async fn serve_until_told(settings: Settings) -> Result<(), Failure> {
+    let mut told = Told::new().map_err(failure)?;
+    let server = tokio::select! {
+        started = Server::start(Plan::of(settings)) => started.map_err(failure)?,
+        () = told.to_stop() => return Ok(()),
+    };
+    match server.seeded {
+        Some(Seeded::Filled) => tracing::info!("the empty store was filled from the seed"),
+        Some(Seeded::NotEmpty) => tracing::warn!("the store is not empty; the seed was left out"),
+        Some(Seeded::Before) | None => {}
+    }
+    let (address, operations) = (server.address, server.operations_address);
+    tracing::info!(%address, %operations, "ready");
+    let ended = tokio::select! {
+        ended = server.failed() => Err(failure(ended)),
+        () = told.to_stop() => Ok(()),
+    };
+    tracing::info!("stopping");
+    server.stop().await;
+    ended
+}
+
+fn failure(error: impl std::fmt::Display) -> Failure {
+    Failure(error.to_string())
+}
+
+/// The system's word to stop: SIGTERM, or Ctrl-C.
+struct Told {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Told {
+    fn new() -> std::io::Result<Self> {
+        #[cfg(unix)]
+        let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        Ok(Self {
+            #[cfg(unix)]
+            terminate,
+        })
+    }
+
+    async fn to_stop(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = tokio::signal::ctrl_c() => {}
+        }
+        #[cfg(not(unix))]
+        let _ = tokio::signal::ctrl_c().await;
+    }
+}

@@ -1,0 +1,108 @@
+//! Keeps the router's roster in step with the catalog, and tells the sockets when tokens may have
+//! been revoked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::access::Access;
+use crate::actors::{OperatorSettings, Roster, Router};
+use crate::catalog::{Snapshot, User};
+use crate::domain::{ChannelId, QueueId, RoutingSettings, UserId};
+use crate::edge::Edge;
+
+/// How often what is over is removed from the store.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// The roster that a catalog means.
+pub(super) fn roster(snapshot: &Snapshot, settings: RoutingSettings) -> Roster {
+    Roster {
+        channels: channels(snapshot),
+        queues: snapshot.queues().map(|queue| (queue.id, (**queue).clone())).collect(),
+        operators: operators(snapshot),
+        settings,
+    }
+}
+
+fn channels(snapshot: &Snapshot) -> BTreeMap<ChannelId, QueueId> {
+    let taking = snapshot.channels().filter(|channel| {
+        let queue = snapshot.queue(channel.queue);
+        channel.active && queue.is_some_and(|queue| queue.active)
+    });
+    taking.map(|channel| (channel.id, channel.queue)).collect()
+}
+
+fn operators(snapshot: &Snapshot) -> BTreeMap<UserId, OperatorSettings> {
+    let serving = snapshot.users().filter(|user| user.role.serves_chats());
+    serving.map(|user| (user.id, settings(user))).collect()
+}
+
+fn settings(user: &User) -> OperatorSettings {
+    OperatorSettings { capacity: user.capacity, active: user.can_serve() }
+}
+
+/// Follows the catalog and the gate as long as the edge lives. `seen` is what the router was
+/// started with.
+pub(super) async fn follow(edge: Arc<Edge>, mut seen: Arc<Snapshot>) {
+    let mut changes = edge.catalog.changes();
+    let mut revocations = edge.access.revocations();
+    // What changed since `seen` was taken counts, too.
+    changes.mark_changed();
+    loop {
+        tokio::select! {
+            changed = changes.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let now = Arc::clone(&changes.borrow_and_update());
+                apply(&edge.router, &seen, &now);
+                seen = now;
+            }
+            revoked = revocations.changed() => {
+                if revoked.is_err() {
+                    return;
+                }
+            }
+        }
+        edge.rights_changed();
+    }
+}
+
+/// Tells the router what differs.
+fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
+    for queue in now.queues().filter(|queue| before.queue(queue.id) != Some(queue)) {
+        router.set_queue((**queue).clone());
+    }
+    let (old, new) = (operators(before), operators(now));
+    for (user, settings) in &new {
+        if old.get(user) != Some(settings) {
+            router.set_operator(*user, *settings);
+        }
+    }
+    let gone = OperatorSettings { active: false, ..OperatorSettings::default() };
+    for user in old.keys().filter(|user| !new.contains_key(user)) {
+        router.set_operator(*user, gone);
+    }
+    let (old, new) = (channels(before), channels(now));
+    for (channel, queue) in &new {
+        if old.get(channel) != Some(queue) {
+            router.set_channel(*channel, Some(*queue));
+        }
+    }
+    for channel in old.keys().filter(|channel| !new.contains_key(channel)) {
+        router.set_channel(*channel, None);
+    }
+    for queue in before.queues().filter(|queue| now.queue(queue.id).is_none()) {
+        router.remove_queue(queue.id);
+    }
+}
+
+/// Removes sessions and revocations that are over, now and then.
+pub(super) async fn prune(access: Arc<Access>, router: Router) {
+    loop {
+        tokio::time::sleep(PRUNE_EVERY).await;
+        if let Err(error) = access.prune(router.now()).await {
+            tracing::warn!(%error, "what is over was not removed; it is tried again");
+        }
+    }
+}

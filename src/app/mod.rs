@@ -1,0 +1,20 @@
+//! One process: names the adapters and wires everything, from the command line to the listeners.
+//!
+//! Owns the order of starting and stopping, and what ends the process. Refuses to know anything
+//! about chats. Only here is it known which store stands behind the ports, what time it is, and
+//! where randomness comes from.
+//! Invariants: nobody is served before everything is ready; what cannot work ends the process with
+//! a text that says what to do; after the store has failed nothing is promised any more.
+
+mod command;
+mod entropy;
+mod follow;
+mod logs;
+mod server;
+mod store;
+
+pub use command::{Failure, run};
+pub use entropy::SystemEntropy;
+pub use logs::start_logs;
+pub use server::{Ended, Plan, Server, StartError};
+pub use store::{OpenedStore, StoreChoice};

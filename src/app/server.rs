@@ -1,0 +1,281 @@
+//! A server, from its settings to its end.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::entropy::SystemEntropy;
+use super::follow;
+use super::store::{OpenedStore, StoreChoice};
+use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
+use crate::actors::{self, Options, Router};
+use crate::catalog::Catalog;
+use crate::config::seed::SeedingError;
+use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
+use crate::edge::{self, Edge, EdgeOptions, Readiness, limits};
+use crate::storage::StoreError;
+use crate::storage::sqlite::OpenError;
+
+/// How long sockets may take to close when the process stops.
+const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most connections of the operations listener.
+const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+
+/// What to start.
+#[derive(Clone)]
+pub struct Plan {
+    /// The settings, the command line included.
+    pub settings: Settings,
+    /// Where everything is kept.
+    pub store: StoreChoice,
+    /// How dear password hashes are.
+    pub hash_cost: HashCost,
+    /// How the router behaves; the settings' share of it is set from them.
+    pub router: Options,
+}
+
+impl Plan {
+    /// The plan of the settings, with the embedded store.
+    pub fn of(settings: Settings) -> Self {
+        Self {
+            store: StoreChoice::Sqlite(settings.server.data.clone()),
+            hash_cost: HashCost::default(),
+            router: Options::default(),
+            settings,
+        }
+    }
+}
+
+/// Why a server does not start. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The address cannot be listened on.
+    #[error(
+        "cannot listen on {address}: {source}; stop what listens there, or choose another address with {option}"
+    )]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// The option that says where.
+        option: &'static str,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The store does not answer, or cannot be read.
+    #[error("{0}; look at the data folder, then start again")]
+    Store(#[from] StoreError),
+    /// Tokens or sessions.
+    #[error(transparent)]
+    Access(#[from] AccessError),
+    /// Passwords.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// The seed file cannot be opened.
+    #[error(
+        "cannot read the seed file {file}: {source}; give its path with --seed, or leave it out"
+    )]
+    SeedFile {
+        /// Which.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The seed is wrong.
+    #[error(transparent)]
+    Seed(#[from] SeedError),
+    /// The seed could not be planted.
+    #[error(transparent)]
+    Seeding(#[from] SeedingError),
+    /// Published passwords.
+    #[error(transparent)]
+    Demo(#[from] DemoPasswordsInForce),
+    /// The router.
+    #[error(transparent)]
+    Router(#[from] actors::StartError),
+}
+
+/// Why a server cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// Nothing that it promises would be true.
+    #[error("{0}")]
+    StoreFailed(String),
+    /// The supervision tree has ended.
+    #[error(
+        "a supervisor has failed; look at the log, then start again: what was acknowledged is kept"
+    )]
+    SupervisorFailed,
+}
+
+/// A server that serves. See the module.
+pub struct Server {
+    /// Where customers and operators connect.
+    pub address: SocketAddr,
+    /// Where health is read.
+    pub operations_address: SocketAddr,
+    /// What became of the seed, when there was one.
+    pub seeded: Option<Seeded>,
+    edge: Arc<Edge>,
+    ready: watch::Sender<Readiness>,
+    closing: watch::Sender<bool>,
+    failed: watch::Receiver<Option<Ended>>,
+    tasks: JoinSet<()>,
+}
+
+impl Server {
+    /// Starts everything; it serves when this answers.
+    pub async fn start(plan: Plan) -> Result<Self, StartError> {
+        let settings = &plan.settings;
+        // The addresses first: they fail soonest. Nobody is taken before all is ready.
+        let public = bind(settings.server.listen, "--listen").await?;
+        let operations = bind(settings.server.ops_listen, "--ops-listen").await?;
+        let addresses = [&public, &operations].map(TcpListener::local_addr);
+        let [address, operations_address] = addresses.map(|a| a.unwrap_or(settings.server.listen));
+        let (ready, is_ready) = watch::channel(Readiness::Starting);
+        let (running, router_running) = watch::channel(None);
+        let (closing, is_closing) = watch::channel(false);
+        let mut tasks = JoinSet::new();
+        let routes = edge::operations(is_ready, router_running);
+        let most = OPERATIONS_CONNECTIONS_MAX;
+        tasks.spawn(edge::listen(operations, routes, most, is_closing.clone()));
+
+        let opened = plan.store.open()?;
+        let (catalog, access) = gate(&opened, &plan).await?;
+        let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
+        for address in [address, operations_address] {
+            check_listen(address, &catalog.snapshot().demo_logins())?;
+        }
+        let snapshot = catalog.snapshot();
+        let roster = follow::roster(&snapshot, settings.routing());
+        let outbox_max = usize::try_from(settings.limits.outbox_frames).unwrap_or(usize::MAX);
+        let options = Options { outbox_max, ..plan.router };
+        let router = Router::start(opened.store.clone(), roster, options).await?;
+        running.send_replace(Some(router.clone()));
+        let edge = Edge::new(router.clone(), catalog, access, edge_options(settings));
+
+        let (failing, failed) = watch::channel(None);
+        tasks.spawn(watch_over(opened.failure(), router.clone(), ready.clone(), failing));
+        tasks.spawn(follow::follow(Arc::clone(&edge), snapshot));
+        tasks.spawn(follow::prune(Arc::clone(&edge.access), router));
+        let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
+        let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
+        tasks.spawn(edge::listen(public, edge::public(&edge), most, is_closing));
+        ready.send_replace(Readiness::Ready);
+        Ok(Self { address, operations_address, seeded, edge, ready, closing, failed, tasks })
+    }
+
+    /// The edge, for whoever measures it.
+    pub fn edge(&self) -> &Arc<Edge> {
+        &self.edge
+    }
+
+    /// Ends when the server cannot go on.
+    pub async fn failed(&self) -> Ended {
+        let mut failed = self.failed.clone();
+        match failed.wait_for(Option::is_some).await {
+            Ok(ended) => ended.clone().unwrap_or(Ended::SupervisorFailed),
+            Err(_) => Ended::SupervisorFailed,
+        }
+    }
+
+    /// Stops: nobody is let in, sockets are closed, calls under way end, actors are stopped.
+    pub async fn stop(mut self) {
+        let why = Readiness::NotReady("stopping".to_owned());
+        self.ready.send_if_modified(|ready| {
+            let was = *ready == Readiness::Ready;
+            if was {
+                *ready = why;
+            }
+            was
+        });
+        self.edge.close();
+        self.closing.send_replace(true);
+        if tokio::time::timeout(SOCKETS_LIMIT, self.edge.all_gone()).await.is_err() {
+            tracing::warn!(sockets = self.edge.sockets(), "sockets did not close in time");
+        }
+        self.edge.router.stop().await;
+        self.tasks.shutdown().await;
+    }
+}
+
+/// Most places that tokio's semaphore has.
+const MOST_PLACES: usize = tokio::sync::Semaphore::MAX_PERMITS;
+
+async fn bind(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| StartError::Listen { address, option, source })
+}
+
+async fn gate(
+    opened: &OpenedStore,
+    plan: &Plan,
+) -> Result<(Arc<Catalog>, Arc<Access>), StartError> {
+    let documents = &opened.store.documents;
+    let catalog = Arc::new(Catalog::load(Arc::clone(documents)).await?);
+    let passwords = Passwords::new(plan.hash_cost)?;
+    let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
+    let (kept, documents) = (Arc::clone(&catalog), Arc::clone(documents));
+    let access = Access::load(kept, documents, entropy, passwords, lives).await?;
+    Ok((catalog, Arc::new(access)))
+}
+
+async fn plant(
+    opened: &OpenedStore,
+    catalog: &Catalog,
+    access: &Access,
+    file: &Path,
+) -> Result<Option<Seeded>, StartError> {
+    if file.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file)
+        .map_err(|source| StartError::SeedFile { file: name.clone(), source })?;
+    let seed = Seed::parse(&name, &text)?;
+    for warning in seed.warnings() {
+        tracing::warn!(%warning, "the seed");
+    }
+    Ok(Some(seed.plant(catalog, access, &*opened.store.documents).await?))
+}
+
+fn edge_options(settings: &Settings) -> EdgeOptions {
+    let (limits, server) = (&settings.limits, &settings.server);
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    EdgeOptions {
+        connections: limits.connections,
+        connections_per_address: limits.connections_per_address,
+        calls_per_second: limits.calls_per_second,
+        call_burst: limits.call_burst,
+        calls_in_flight: size(limits.calls_in_flight),
+        request_bytes: size(limits.request_bytes),
+        allowed_origins: server.allowed_origins.clone(),
+    }
+}
+
+/// Says when the server cannot go on; from then on it is not ready.
+async fn watch_over(
+    store: Option<watch::Receiver<Option<crate::storage::sqlite::StoreFailure>>>,
+    router: Router,
+    ready: watch::Sender<Readiness>,
+    failing: watch::Sender<Option<Ended>>,
+) {
+    let mut supervisors = router.ended();
+    let ended = tokio::select! {
+        why = OpenedStore::failed(store) => Ended::StoreFailed(why),
+        _ = supervisors.wait_for(|ended| *ended) => Ended::SupervisorFailed,
+    };
+    if *ready.borrow() == Readiness::Ready {
+        tracing::error!(reason = %ended, "the server cannot go on");
+    }
+    ready.send_replace(Readiness::NotReady(ended.to_string()));
+    failing.send_replace(Some(ended));
+}

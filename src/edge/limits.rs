@@ -1,0 +1,71 @@
+//! The bounds of the edge, each with its unit and its reason. What an installation may choose is
+//! in [`EdgeOptions`](super::EdgeOptions); what stands in frames is in `protocol::limits`.
+
+use std::time::Duration;
+
+/// How long a client may take to send the head of a request: who is slower has no place to keep.
+pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a REST request may take in all, its body included. A log-in waits at most about two
+/// seconds for its turn, a call of the router five.
+pub const REQUEST_LIMIT: Duration = Duration::from_secs(20);
+
+/// Connections that may speak HTTP beside the sockets that are admitted.
+pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+
+/// How long one write to a socket may take before the client counts as too slow. A phone in a
+/// tunnel resumes.
+pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long to wait for the client's half of a close.
+pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Bytes of each of a socket's buffers while it is idle: they are what an idle socket costs.
+pub const SOCKET_BUFFER_BYTES: usize = 4_096;
+
+/// Bytes that wait in a socket for the system to take them: a frame that did not go out whole,
+/// and the next one.
+pub const SOCKET_UNSENT_MAX_BYTES: usize = 256 * 1_024;
+
+/// How often a silent socket is asked for a sign of life, ms.
+pub const PING_EVERY_MS: u64 = 30_000;
+
+/// How long a socket may be silent, ms: two pings and a slow network.
+pub const SILENCE_MAX_MS: u64 = 75_000;
+
+/// Probes in a row without an answer before a socket is closed: about a minute.
+pub const PROBES_UNANSWERED_MAX: u32 = 3;
+
+/// Calls above the pace that one socket is told of at once, and then a second, before it is
+/// closed: a thousand calls at once are answered, a client that never stops is not.
+pub const TOO_FAST: (u64, u64) = (2_000, 20);
+
+/// Messages of the outbox that are taken in one go before the socket is flushed.
+pub const TAKEN_AT_ONCE: usize = 64;
+
+/// Most missed events of one chat that a resume brings; a larger gap is loaded as history.
+pub const MISSED_PER_CHAT_MAX: u64 = 500;
+
+/// Most missed events of all chats that one resume brings.
+pub const MISSED_IN_ALL_MAX: u64 = 2_000;
+
+/// Events read from a log at a time.
+pub const READ_PAGE: usize = 100;
+
+/// Pages that are read to fill one page of a history: what a customer may not see is skipped.
+pub const READ_PAGES_MAX: usize = 20;
+
+/// Chats that one connection remembers as its own, or with the position that was sent.
+pub const CHATS_REMEMBERED: usize = 1_024;
+
+/// How long a client waits before it repeats a call that found too much to do, ms.
+pub const OVERLOADED_RETRY_MS: u64 = 250;
+
+/// How long a client waits before it repeats a call that had no answer, ms.
+pub const UNAVAILABLE_RETRY_MS: u64 = 500;
+
+/// How long `session.open` waits for an operator whose slots are being counted after a failure.
+pub const OPERATOR_WAIT: Duration = Duration::from_secs(4);
+
+/// How often it looks meanwhile.
+pub const OPERATOR_LOOK_EVERY: Duration = Duration::from_millis(100);

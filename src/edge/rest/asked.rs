@@ -1,0 +1,245 @@
+//! A request as the handlers see it: read within bounds, and permitted.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use super::Answer;
+use crate::access::{Operation, Principal, Right, Subject, permit};
+use crate::catalog::Written;
+use crate::domain::UserId;
+use crate::edge::{Edge, access_error, forbidden};
+use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
+use crate::protocol::rest::openapi::PAGE_MAX;
+use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
+
+/// See the module.
+pub(super) struct Asked {
+    pub edge: Arc<Edge>,
+    pub peer: SocketAddr,
+    /// Who asks; none: nobody known.
+    pub principal: Option<Principal>,
+    operation: Operation,
+    ids: Vec<(String, String)>,
+    query: String,
+    body: Bytes,
+}
+
+impl Asked {
+    /// Reads a request: first who asks and whether it may at all, then the body.
+    pub async fn read(
+        edge: Arc<Edge>,
+        route: Route,
+        ids: Vec<(String, String)>,
+        peer: SocketAddr,
+        request: Request,
+    ) -> Result<Self, ErrorResponse> {
+        let operation = Operation::named(route.operation())
+            .ok_or_else(|| ErrorResponse::of(RestErrorKind::Internal))?;
+        let principal = principal(&edge, operation, request.headers())?;
+        let subject = principal.as_ref().map_or(Subject::Nobody, Principal::subject);
+        match (operation.right(subject), subject) {
+            (Right::Own | Right::Yes, _) => {}
+            (Right::No, Subject::Nobody) => {
+                let what = "this needs a token: `Authorization: Bearer <token>`";
+                return Err(ErrorResponse::new(RestErrorKind::Unauthorized, what));
+            }
+            (Right::No, _) => {
+                let no = permit(operation, subject, false);
+                no.map_err(|no| forbidden(&no))?;
+            }
+        }
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let body = body(&edge, route, request).await?;
+        Ok(Self { edge, peer, principal, operation, ids, query, body })
+    }
+
+    /// The column of the table of rights.
+    pub fn subject(&self) -> Subject {
+        self.principal.as_ref().map_or(Subject::Nobody, Principal::subject)
+    }
+
+    /// The right that the table grants.
+    pub fn right(&self) -> Right {
+        self.operation.right(self.subject())
+    }
+
+    /// Whether it may be done to what is, or is not, the asker's own. Errors when not.
+    pub fn permit(&self, own: bool) -> Result<(), ErrorResponse> {
+        permit(self.operation, self.subject(), own).map_err(|no| forbidden(&no))
+    }
+
+    /// The user who asks, if one does.
+    pub fn user(&self) -> Option<UserId> {
+        match self.principal.as_ref().map(|principal| &principal.who) {
+            Some(crate::access::Who::User { id, .. }) => Some(*id),
+            Some(crate::access::Who::Customer { .. } | crate::access::Who::Site { .. }) | None => {
+                None
+            }
+        }
+    }
+
+    /// An id of the path. What is no id names nothing.
+    pub fn id(&self, name: &str) -> Result<Uuid, ErrorResponse> {
+        let found = self.ids.iter().find(|(known, _)| known == name);
+        let id = found.and_then(|(_, text)| Uuid::parse_str(text).ok());
+        id.ok_or_else(|| ErrorResponse::of(RestErrorKind::NotFound))
+    }
+
+    /// The body.
+    pub fn body<R: DeserializeOwned>(&self) -> Result<R, ErrorResponse> {
+        read_body(&self.body)
+    }
+
+    /// The version in the query of a deletion.
+    pub fn version(&self) -> Result<u64, ErrorResponse> {
+        let mut version = None;
+        for (name, value) in self.query() {
+            match name {
+                "version" => version = Some(number(name, value)?),
+                other => return Err(unknown(other)),
+            }
+        }
+        let missing = "`version` in the query says which version was seen";
+        version
+            .ok_or_else(|| ErrorResponse::new(RestErrorKind::InvalidRequest, missing).at("version"))
+    }
+
+    /// A page of a list whose entries are in the order of their ids.
+    pub fn page<T, I>(
+        &self,
+        all: impl Iterator<Item = I>,
+        id: impl Fn(&I) -> Uuid,
+        shown: impl Fn(I) -> Option<T>,
+    ) -> Result<PageResponse<T>, ErrorResponse> {
+        let (mut after, mut limit) = (None, PAGE_MAX);
+        for (name, value) in self.query() {
+            match name {
+                "after" => {
+                    let wrong = || invalid(name, "expected a UUID");
+                    after = Some(Uuid::parse_str(value).map_err(|_| wrong())?);
+                }
+                "limit" => {
+                    let wanted = number(name, value)?;
+                    limit = usize::try_from(wanted).unwrap_or(usize::MAX);
+                    if !(1..=PAGE_MAX).contains(&limit) {
+                        return Err(invalid(name, &format!("expected 1 to {PAGE_MAX}")));
+                    }
+                }
+                other => return Err(unknown(other)),
+            }
+        }
+        let (mut items, mut last, mut next) = (Vec::new(), None, None);
+        for entry in all.filter(|entry| after.is_none_or(|after| id(entry) > after)) {
+            let at = id(&entry);
+            let Some(item) = shown(entry) else { continue };
+            if items.len() == limit {
+                next = last.map(|last: Uuid| last.to_string());
+                break;
+            }
+            items.push(item);
+            last = Some(at);
+        }
+        Ok(PageResponse { items, next })
+    }
+
+    fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
+        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+    }
+}
+
+/// Who asks. A token that does not count is refused, except where nobody needs one.
+fn principal(
+    edge: &Edge,
+    operation: Operation,
+    headers: &HeaderMap,
+) -> Result<Option<Principal>, ErrorResponse> {
+    if operation.right(Subject::Nobody) != Right::No {
+        return Ok(None);
+    }
+    let Some(header) = headers.get(AUTHORIZATION) else { return Ok(None) };
+    let token = header.to_str().ok().and_then(|text| text.split_once(' '));
+    let token = token.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+    let (_, token) = token.ok_or_else(|| {
+        let what = "`Authorization` is `Bearer <token>`";
+        ErrorResponse::new(RestErrorKind::Unauthorized, what)
+    })?;
+    let known = edge.access.authenticate(token.trim(), edge.now());
+    known.map(Some).map_err(|invalid| access_error(&invalid.into()))
+}
+
+async fn body(edge: &Edge, route: Route, request: Request<Body>) -> Result<Bytes, ErrorResponse> {
+    let takes = match route.verb() {
+        Verb::Post | Verb::Put => true,
+        Verb::Get | Verb::Delete => false,
+    };
+    let json = |text: &str| {
+        let kind = text.split(';').next().unwrap_or_default().trim();
+        kind.eq_ignore_ascii_case("application/json")
+    };
+    let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if takes && !kind.is_some_and(json) {
+        return Err(ErrorResponse::of(RestErrorKind::UnsupportedMediaType));
+    }
+    let most = edge.options.request_bytes;
+    let read = axum::body::to_bytes(request.into_body(), most).await;
+    read.map_err(|_| {
+        let what = format!("the body has more than {most} bytes, or did not come whole");
+        ErrorResponse::new(RestErrorKind::TooLarge, what)
+    })
+}
+
+fn number(name: &str, value: &str) -> Result<u64, ErrorResponse> {
+    value.parse().map_err(|_| invalid(name, "expected a whole number"))
+}
+
+fn invalid(name: &str, what: &str) -> ErrorResponse {
+    ErrorResponse::new(RestErrorKind::InvalidRequest, format!("{name}: {what}")).at(name)
+}
+
+fn unknown(name: &str) -> ErrorResponse {
+    invalid(name, "there is no such parameter")
+}
+
+/// A body as JSON.
+pub(super) fn json<T: Serialize>(body: &T) -> Answer {
+    let bytes = serde_json::to_vec(body);
+    bytes.map(Some).map_err(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        ErrorResponse::of(RestErrorKind::Internal)
+    })
+}
+
+/// The answer to a change.
+pub(super) fn written(id: Uuid, written: &Written) -> Answer {
+    let warnings = written.warnings.iter().map(ToString::to_string).collect();
+    json(&WrittenResponse { id: id.to_string(), version: written.version, warnings })
+}
+
+/// The id of something new.
+#[allow(clippy::disallowed_methods, reason = "ids of documents are made here and nowhere below")]
+pub(super) fn new_id() -> Uuid {
+    Uuid::now_v7()
+}
+
+/// Something that is created has no version yet. Errors when the request names one.
+pub(super) fn is_new(version: u64) -> Result<(), ErrorResponse> {
+    if version == 0 {
+        return Ok(());
+    }
+    let what = "what is created has no version yet; leave it out";
+    Err(ErrorResponse::new(RestErrorKind::InvalidValue, what).at("version"))
+}
+
+/// There is none.
+pub(super) fn not_found() -> ErrorResponse {
+    ErrorResponse::of(RestErrorKind::NotFound)
+}

@@ -1,0 +1,63 @@
+//! Channels and their site keys.
+
+use super::Answer;
+use super::asked::{Asked, is_new, json, new_id, not_found, written};
+use crate::catalog::Usage;
+use crate::domain::ChannelId;
+use crate::edge::{access_error, catalog_error, channel_from, channel_response, store_error};
+use crate::protocol::rest::body::{ChannelRequest, Secret, SiteKeyRequest, SiteKeyResponse};
+
+pub(super) fn list(asked: &Asked) -> Answer {
+    let snapshot = asked.edge.catalog.snapshot();
+    let channels = snapshot.channels();
+    json(&asked.page(
+        channels,
+        |channel| channel.id.0,
+        |channel| Some(channel_response(channel)),
+    )?)
+}
+
+pub(super) async fn create(asked: &Asked) -> Answer {
+    let request: ChannelRequest = asked.body()?;
+    is_new(request.version)?;
+    let id = new_id();
+    let channel = channel_from(ChannelId(id), &request, None);
+    let put = asked.edge.catalog.put_channel(channel).await;
+    written(id, &put.map_err(|error| catalog_error(&error))?)
+}
+
+pub(super) fn read(asked: &Asked) -> Answer {
+    let id = ChannelId(asked.id("channel")?);
+    let snapshot = asked.edge.catalog.snapshot();
+    json(&channel_response(snapshot.channel(id).ok_or_else(not_found)?))
+}
+
+pub(super) async fn change(asked: &Asked) -> Answer {
+    let id = ChannelId(asked.id("channel")?);
+    let request: ChannelRequest = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    let former = snapshot.channel(id).ok_or_else(not_found)?;
+    let channel = channel_from(id, &request, Some(former));
+    let put = asked.edge.catalog.put_channel(channel).await;
+    written(id.0, &put.map_err(|error| catalog_error(&error))?)
+}
+
+pub(super) async fn delete(asked: &Asked) -> Answer {
+    let id = ChannelId(asked.id("channel")?);
+    let version = asked.version()?;
+    let had = asked.edge.router.channel_had_chats(id).await;
+    let usage = match had.map_err(|error| store_error(&error))? {
+        true => Usage::InUse,
+        false => Usage::Unused,
+    };
+    let deleted = asked.edge.catalog.delete_channel(id, version, usage).await;
+    deleted.map_err(|error| catalog_error(&error))?;
+    Ok(None)
+}
+
+pub(super) async fn new_site_key(asked: &Asked) -> Answer {
+    let id = ChannelId(asked.id("channel")?);
+    let request: SiteKeyRequest = asked.body()?;
+    let key = asked.edge.access.new_site_key(id, request.version).await;
+    json(&SiteKeyResponse { site_key: Secret(key.map_err(|error| access_error(&error))?) })
+}

@@ -1,0 +1,118 @@
+//! Where a chat is, and why. No texts.
+
+use super::Answer;
+use super::asked::{Asked, json, not_found};
+use crate::access::{Right, Who};
+use crate::actors::{CallError, ChatView};
+use crate::domain::event::Decision;
+use crate::domain::{ChatId, Party, Timestamp};
+use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
+use crate::machine::chat::Refusal;
+use crate::protocol::Wire;
+use crate::protocol::rest::chat::{
+    CandidateBody, ChatResponse, DecisionBody, ExplanationResponse, WaitsBody, WhyBody,
+};
+use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+use crate::routing::explain::{Explanation, WhyWaits};
+
+pub(super) async fn read(asked: &Asked) -> Answer {
+    let view = permitted(asked).await?;
+    let opened = view.opened.as_ref().ok_or_else(not_found)?;
+    let staff = asked.user().is_some();
+    json(&ChatResponse {
+        id: Wire(view.chat),
+        state: Wire(view.state.ok_or_else(not_found)?),
+        channel: Wire(opened.channel),
+        customer: staff.then_some(Wire(opened.customer)),
+        queue: view.queue.filter(|_| staff).map(Wire),
+        owner: view.place.as_ref().and_then(|place| place.owner()).filter(|_| staff).map(Wire),
+        priority: staff.then_some(view.priority.points()),
+        since: view.since.into(),
+        events: staff.then_some(view.tail),
+        continued_in: view.continued_in.map(Wire),
+    })
+}
+
+pub(super) async fn explain(asked: &Asked) -> Answer {
+    let view = permitted(asked).await?;
+    let explained = asked.edge.router.explain(view.chat).await;
+    let (waits, decisions) = explained.map_err(|error| call_error(&error))?;
+    let decision = |(at, decision): (Timestamp, Decision)| DecisionBody {
+        at: at.into(),
+        decision: (&decision).into(),
+    };
+    json(&ExplanationResponse {
+        chat: Wire(view.chat),
+        state: Wire(view.state.ok_or_else(not_found)?),
+        waits: waits.as_ref().map(waits_body),
+        decisions: decisions.into_iter().map(decision).collect(),
+    })
+}
+
+/// The chat, if the asker may know of it; all others do not exist.
+async fn permitted(asked: &Asked) -> Result<ChatView, ErrorResponse> {
+    let chat = ChatId(asked.id("chat")?);
+    let view = asked.edge.router.look(chat).await.map_err(|error| call_error(&error))?;
+    let own = match asked.principal.as_ref().map(|principal| &principal.who) {
+        Some(Who::Customer { id, channel, .. }) => {
+            view.opened.as_ref().is_some_and(|o| o.customer == *id && o.channel == *channel)
+        }
+        Some(Who::User { id, .. }) => {
+            let over = view.state.is_some_and(|state| state.is_final());
+            view.concerns(Party::User(*id)) || (over && view.last_owner == Some(*id))
+        }
+        Some(Who::Site { .. }) | None => false,
+    };
+    if own || asked.right() == Right::Yes { Ok(view) } else { Err(not_found()) }
+}
+
+fn call_error(error: &CallError) -> ErrorResponse {
+    match error {
+        CallError::Refused(Refusal::UnknownChat) => not_found(),
+        CallError::Overloaded(_) => {
+            ErrorResponse::of(RestErrorKind::Overloaded).after(OVERLOADED_RETRY_MS)
+        }
+        CallError::Refused(_)
+        | CallError::Unavailable
+        | CallError::ChannelClosed
+        | CallError::UnknownQueue => {
+            ErrorResponse::of(RestErrorKind::Unavailable).after(UNAVAILABLE_RETRY_MS)
+        }
+    }
+}
+
+fn waits_body(waits: &Explanation) -> WaitsBody {
+    let candidates = waits.candidates.iter().map(|candidate| CandidateBody {
+        operator: Wire(candidate.operator),
+        standing: Wire(candidate.standing),
+        until: candidate.until.map(Into::into),
+        belief_age_ms: candidate.belief_age_ms,
+    });
+    WaitsBody {
+        queue: Wire(waits.queue),
+        rule: Wire(waits.rule),
+        config_version: waits.config_version,
+        since: waits.since.into(),
+        rank: waits.rank,
+        position: waits.position,
+        why: why_body(&waits.why),
+        standings: waits.standings.iter().map(|(s, n)| (Wire(*s), *n)).collect(),
+        candidates: candidates.collect(),
+    }
+}
+
+fn why_body(why: &WhyWaits) -> WhyBody {
+    match why {
+        WhyWaits::Manual => WhyBody::Manual,
+        WhyWaits::NoMembers => WhyBody::NoMembers,
+        WhyWaits::BeingOffered { offer } => WhyBody::BeingOffered { offer: Wire(*offer) },
+        WhyWaits::Offered { offer, expires_at } => {
+            WhyBody::Offered { offer: Wire(*offer), expires_at: (*expires_at).into() }
+        }
+        WhyWaits::OffersOut { limit } => WhyBody::OffersOut { limit: *limit },
+        WhyWaits::NobodyReady => WhyBody::NobodyReady,
+        WhyWaits::AllFull => WhyBody::AllFull,
+        WhyWaits::AllRefused { until } => WhyBody::AllRefused { until: until.map(Into::into) },
+        WhyWaits::ThisMoment => WhyBody::ThisMoment,
+    }
+}

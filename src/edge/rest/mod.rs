@@ -1,0 +1,129 @@
+//! REST: `/api/v1` and the documents.
+//!
+//! Owns the way of a request: its token, its right, its body within bounds, its answer. Refuses to
+//! decide anything: the catalog, the gate and the router do.
+//! Invariants: every route asks the one table of rights before anything else is looked at; every
+//! answer that is no success has one form; what is inside stays inside.
+
+mod asked;
+mod channels;
+mod chats;
+mod people;
+mod queues;
+mod sessions;
+
+use std::net::SocketAddr;
+use std::sync::{Arc, LazyLock};
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use tokio::time::timeout;
+
+use super::Edge;
+use super::limits::REQUEST_LIMIT;
+use crate::access::Operation;
+use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, openapi};
+
+use asked::Asked;
+
+/// The body of a success; none: there is nothing to say.
+pub(super) type Answer = Result<Option<Vec<u8>>, ErrorResponse>;
+
+static OPENAPI: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let callers = |name: &str| Operation::named(name).map(Operation::allowed).unwrap_or_default();
+    serde_json::to_vec_pretty(&openapi(callers)).unwrap_or_default()
+});
+
+static PROTOCOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let callers = |method: crate::protocol::Method| {
+        Operation::named(method.name()).map(Operation::allowed).unwrap_or_default()
+    };
+    let document = crate::protocol::document::document(callers);
+    serde_json::to_vec_pretty(&document).unwrap_or_default()
+});
+
+/// Serves a request to a route, within its time.
+pub(super) async fn serve(
+    edge: Arc<Edge>,
+    route: Route,
+    ids: Vec<(String, String)>,
+    peer: SocketAddr,
+    request: Request,
+) -> Response {
+    let _alive = edge.alive();
+    let answer = async {
+        let asked = Asked::read(edge, route, ids, peer, request).await?;
+        carry_out(&asked, route).await
+    };
+    let answer = timeout(REQUEST_LIMIT, answer).await;
+    match answer.unwrap_or_else(|_| Err(ErrorResponse::of(RestErrorKind::Unavailable))) {
+        Ok(body) => {
+            let status = StatusCode::from_u16(route.status()).unwrap_or(StatusCode::OK);
+            respond(status, body)
+        }
+        Err(error) => error_response(&error),
+    }
+}
+
+/// Every route on one screen.
+async fn carry_out(asked: &Asked, route: Route) -> Answer {
+    match route {
+        Route::LogIn => sessions::log_in(asked).await,
+        Route::Refresh => sessions::refresh(asked).await,
+        Route::LogOut => sessions::log_out(asked).await,
+        Route::IssueVisitorToken => sessions::issue_visitor_token(asked),
+        Route::RevokeVisitorTokens => sessions::revoke_visitor_tokens(asked).await,
+        Route::ListUsers => people::list_users(asked),
+        Route::CreateUser => people::create_user(asked).await,
+        Route::ReadUser => people::read_user(asked),
+        Route::ChangeUser => people::change_user(asked).await,
+        Route::SetPassword => people::set_password(asked).await,
+        Route::ListOperators => people::list_operators(asked).await,
+        Route::ReadOperator => people::read_operator(asked).await,
+        Route::ChangeOperator => people::change_operator(asked).await,
+        Route::ListChannels => channels::list(asked),
+        Route::CreateChannel => channels::create(asked).await,
+        Route::ReadChannel => channels::read(asked),
+        Route::ChangeChannel => channels::change(asked).await,
+        Route::DeleteChannel => channels::delete(asked).await,
+        Route::NewSiteKey => channels::new_site_key(asked).await,
+        Route::ListQueues => queues::list(asked),
+        Route::CreateQueue => queues::create(asked).await,
+        Route::ReadQueue => queues::read(asked),
+        Route::ChangeQueue => queues::change(asked).await,
+        Route::DeleteQueue => queues::delete(asked).await,
+        Route::ReadChat => chats::read(asked).await,
+        Route::ExplainChat => chats::explain(asked).await,
+        Route::OpenApi => Ok(Some(OPENAPI.clone())),
+        Route::SocketProtocol => Ok(Some(PROTOCOL.clone())),
+    }
+}
+
+/// The one form of every answer that is no success.
+pub(super) fn error_response(error: &ErrorResponse) -> Response {
+    let status = StatusCode::from_u16(error.kind().status());
+    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let mut response = respond(status, serde_json::to_vec(error).ok());
+    if let Some(wait_ms) = error.error.retry_after_ms {
+        let seconds = HeaderValue::from(wait_ms.div_ceil(1_000));
+        response.headers_mut().insert(RETRY_AFTER, seconds);
+    }
+    response
+}
+
+fn respond(status: StatusCode, body: Option<Vec<u8>>) -> Response {
+    let mut response = Response::new(body.map_or_else(Body::empty, Body::from));
+    *response.status_mut() = status;
+    if status != StatusCode::NO_CONTENT {
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+    }
+    // Answers carry tokens and what only the asker may see.
+    response
+        .headers_mut()
+        .insert(axum::http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,120 @@
+//! Users, their passwords, and operators with their limits.
+
+use super::Answer;
+use super::asked::{Asked, is_new, json, new_id, not_found, written};
+use crate::access::Right;
+use crate::catalog::User;
+use crate::domain::UserId;
+use crate::edge::{access_error, catalog_error, operator_response, user_from, user_response};
+use crate::protocol::answer::StatusFrame;
+use crate::protocol::rest::body::{
+    OperatorRequest, OperatorResponse, PasswordRequest, Secret, UserRequest,
+};
+use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+
+pub(super) fn list_users(asked: &Asked) -> Answer {
+    let snapshot = asked.edge.catalog.snapshot();
+    let (all, own) = (asked.right() == Right::Yes, asked.user());
+    let users = snapshot.users().filter(|user| all || Some(user.id) == own);
+    json(&asked.page(users, |user| user.id.0, |user| Some(user_response(user)))?)
+}
+
+pub(super) async fn create_user(asked: &Asked) -> Answer {
+    let mut request: UserRequest = asked.body()?;
+    is_new(request.version)?;
+    let id = new_id();
+    let password = request.password.take();
+    let user = user_from(UserId(id), &request, None);
+    let user = with_password(asked, user, password).await?;
+    let put = asked.edge.catalog.put_user(user).await;
+    written(id, &put.map_err(|error| catalog_error(&error))?)
+}
+
+pub(super) fn read_user(asked: &Asked) -> Answer {
+    let id = UserId(asked.id("user")?);
+    asked.permit(asked.user() == Some(id))?;
+    let snapshot = asked.edge.catalog.snapshot();
+    json(&user_response(snapshot.user(id).ok_or_else(not_found)?))
+}
+
+pub(super) async fn change_user(asked: &Asked) -> Answer {
+    let id = UserId(asked.id("user")?);
+    let mut request: UserRequest = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    let former = snapshot.user(id).ok_or_else(not_found)?;
+    let password = request.password.take();
+    let user = user_from(id, &request, Some(former));
+    let user = with_password(asked, user, password).await?;
+    let put = asked.edge.catalog.put_user(user).await;
+    written(id.0, &put.map_err(|error| catalog_error(&error))?)
+}
+
+pub(super) async fn set_password(asked: &Asked) -> Answer {
+    let id = UserId(asked.id("user")?);
+    let own = asked.user() == Some(id);
+    asked.permit(own)?;
+    let request: PasswordRequest = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    let user = User::clone(snapshot.user(id).ok_or_else(not_found)?);
+    if own {
+        let current = request.current.ok_or_else(|| {
+            let what = "your own password is changed with the present one";
+            ErrorResponse::new(RestErrorKind::InvalidValue, what).at("current")
+        })?;
+        let (access, now) = (&asked.edge.access, asked.edge.now());
+        let proven = access.prove(&user.login, current.0, asked.peer.ip(), now).await;
+        proven.map_err(|error| access_error(&error))?;
+    }
+    let user = with_password(asked, user, Some(request.password)).await?;
+    let put = asked.edge.catalog.put_user(user).await;
+    put.map_err(|error| catalog_error(&error))?;
+    Ok(None)
+}
+
+async fn with_password(
+    asked: &Asked,
+    mut user: User,
+    password: Option<Secret>,
+) -> Result<User, ErrorResponse> {
+    if let Some(password) = password {
+        let hashed = asked.edge.access.new_password(password.0).await;
+        user.password = Some(hashed.map_err(|error| access_error(&error))?);
+    }
+    Ok(user)
+}
+
+pub(super) async fn list_operators(asked: &Asked) -> Answer {
+    let snapshot = asked.edge.catalog.snapshot();
+    let shown = |user: &std::sync::Arc<User>| operator_response(user, &snapshot);
+    let mut page = asked.page(snapshot.users(), |user| user.id.0, shown)?;
+    for operator in &mut page.items {
+        add_status(asked, operator).await;
+    }
+    json(&page)
+}
+
+pub(super) async fn read_operator(asked: &Asked) -> Answer {
+    let id = UserId(asked.id("operator")?);
+    let snapshot = asked.edge.catalog.snapshot();
+    let user = snapshot.user(id).ok_or_else(not_found)?;
+    let mut operator = operator_response(user, &snapshot).ok_or_else(not_found)?;
+    add_status(asked, &mut operator).await;
+    json(&operator)
+}
+
+async fn add_status(asked: &Asked, operator: &mut OperatorResponse) {
+    let known = asked.edge.router.known_operator(operator.id.0).await;
+    operator.status = known.map(|view| StatusFrame::from(&view.record.status));
+}
+
+pub(super) async fn change_operator(asked: &Asked) -> Answer {
+    let id = UserId(asked.id("operator")?);
+    let request: OperatorRequest = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    let user = snapshot.user(id).filter(|user| user.role.serves_chats());
+    let mut user = User::clone(user.ok_or_else(not_found)?);
+    user.version = request.version;
+    user.capacity = request.capacity;
+    let put = asked.edge.catalog.put_user(user).await;
+    written(id.0, &put.map_err(|error| catalog_error(&error))?)
+}

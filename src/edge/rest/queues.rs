@@ -1,0 +1,47 @@
+//! Queues.
+
+use super::Answer;
+use super::asked::{Asked, is_new, json, new_id, not_found, written};
+use crate::catalog::Usage;
+use crate::domain::QueueId;
+use crate::edge::{catalog_error, queue_from, queue_response};
+use crate::protocol::rest::body::QueueRequest;
+
+pub(super) fn list(asked: &Asked) -> Answer {
+    let snapshot = asked.edge.catalog.snapshot();
+    let queues = snapshot.queues();
+    json(&asked.page(queues, |queue| queue.id.0, |queue| Some(queue_response(queue)))?)
+}
+
+pub(super) async fn create(asked: &Asked) -> Answer {
+    let request: QueueRequest = asked.body()?;
+    is_new(request.version)?;
+    let id = new_id();
+    let queue = queue_from(QueueId(id), &request)?;
+    let put = asked.edge.catalog.put_queue(queue).await;
+    written(id, &put.map_err(|error| catalog_error(&error))?)
+}
+
+pub(super) fn read(asked: &Asked) -> Answer {
+    let id = QueueId(asked.id("queue")?);
+    let snapshot = asked.edge.catalog.snapshot();
+    json(&queue_response(snapshot.queue(id).ok_or_else(not_found)?))
+}
+
+pub(super) async fn change(asked: &Asked) -> Answer {
+    let id = QueueId(asked.id("queue")?);
+    let request: QueueRequest = asked.body()?;
+    asked.edge.catalog.snapshot().queue(id).ok_or_else(not_found)?;
+    let put = asked.edge.catalog.put_queue(queue_from(id, &request)?).await;
+    written(id.0, &put.map_err(|error| catalog_error(&error))?)
+}
+
+pub(super) async fn delete(asked: &Asked) -> Answer {
+    let id = QueueId(asked.id("queue")?);
+    let version = asked.version()?;
+    let used = asked.edge.router.queue_in_use(id);
+    let usage = if used { Usage::InUse } else { Usage::Unused };
+    let deleted = asked.edge.catalog.delete_queue(id, version, usage).await;
+    deleted.map_err(|error| catalog_error(&error))?;
+    Ok(None)
+}

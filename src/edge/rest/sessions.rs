@@ -1,0 +1,81 @@
+//! Logging in and out, and the tokens of visitors.
+
+use super::Answer;
+use super::asked::{Asked, json};
+use crate::access::{Right, Tokens, Visitor, Who};
+use crate::domain::{ChannelId, CustomerId, Priority};
+use crate::edge::access_error;
+use crate::protocol::Wire;
+use crate::protocol::rest::body::{
+    LogInRequest, RefreshRequest, Secret, TokensResponse, VisitorTokenRequest, VisitorTokenResponse,
+};
+use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+
+pub(super) async fn log_in(asked: &Asked) -> Answer {
+    let request: LogInRequest = asked.body()?;
+    let (access, now) = (&asked.edge.access, asked.edge.now());
+    let tokens = access.log_in(&request.login, request.password.0, asked.peer.ip(), now).await;
+    json(&tokens_response(tokens.map_err(|error| access_error(&error))?))
+}
+
+pub(super) async fn refresh(asked: &Asked) -> Answer {
+    let request: RefreshRequest = asked.body()?;
+    let (token, now) = (request.refresh_token.0.expose(), asked.edge.now());
+    let tokens = asked.edge.access.refresh(token, now).await;
+    json(&tokens_response(tokens.map_err(|error| access_error(&error))?))
+}
+
+pub(super) async fn log_out(asked: &Asked) -> Answer {
+    asked.permit(true)?;
+    if let Some(principal) = &asked.principal {
+        let ended = asked.edge.access.log_out(principal).await;
+        ended.map_err(|error| access_error(&error))?;
+    }
+    Ok(None)
+}
+
+fn tokens_response(tokens: Tokens) -> TokensResponse {
+    TokensResponse {
+        user: Wire(tokens.user),
+        access_token: Secret(tokens.access),
+        access_until: tokens.access_until.into(),
+        refresh_token: Secret(tokens.refresh),
+        refresh_until: tokens.refresh_until.into(),
+    }
+}
+
+pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
+    let channel = own_channel(asked)?;
+    let request: VisitorTokenRequest = asked.body()?;
+    let priority = Priority::new(request.priority).map_err(|error| {
+        ErrorResponse::new(RestErrorKind::InvalidValue, error.to_string()).at("priority")
+    })?;
+    let customer = request.customer.map(|customer| customer.0);
+    let visitor = Visitor { customer, priority, name: request.name };
+    let token = asked.edge.access.visitor_token(channel, visitor, asked.edge.now());
+    let token = token.map_err(|error| access_error(&error))?;
+    json(&VisitorTokenResponse {
+        token: Secret(token.token),
+        customer: Wire(token.customer),
+        until: token.until.into(),
+    })
+}
+
+pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
+    own_channel(asked)?;
+    let customer = CustomerId(asked.id("customer")?);
+    let revoked = asked.edge.access.revoke_customer(customer, asked.edge.now()).await;
+    revoked.map_err(|error| access_error(&error))?;
+    Ok(None)
+}
+
+/// The channel of the path, if the asker may act for it.
+fn own_channel(asked: &Asked) -> Result<ChannelId, ErrorResponse> {
+    let channel = ChannelId(asked.id("channel")?);
+    let of_site = match asked.principal.as_ref().map(|principal| &principal.who) {
+        Some(Who::Site { channel }) => Some(*channel),
+        Some(Who::User { .. } | Who::Customer { .. }) | None => None,
+    };
+    asked.permit(asked.right() == Right::Yes || of_site == Some(channel))?;
+    Ok(channel)
+}

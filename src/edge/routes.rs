@@ -1,0 +1,102 @@
+//! Every path of the public listener and of the operations listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Extension, RawPathParams, Request};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use axum::routing::{MethodFilter, get, on};
+use tokio::sync::watch;
+
+use super::{Edge, rest, socket};
+use crate::actors::tree;
+use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
+
+/// Whose connection a request came by.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Whether the process serves.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Readiness {
+    /// Not yet.
+    Starting,
+    /// It does.
+    Ready,
+    /// Not any more, for the reason said.
+    NotReady(String),
+}
+
+/// What customers, operators and administrators reach.
+pub fn public(edge: &Arc<Edge>) -> Router {
+    let mut router = Router::new();
+    for route in Route::ALL {
+        let (edge, route) = (Arc::clone(edge), *route);
+        let serve =
+            move |Extension(peer): Extension<Peer>, ids: RawPathParams, request: Request| {
+                let ids = ids.iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect();
+                rest::serve(Arc::clone(&edge), route, ids, peer.0, request)
+            };
+        router = router.route(route.path(), on(filter(route.verb()), serve));
+    }
+    let edge = Arc::clone(edge);
+    let upgrade =
+        move |Extension(peer): Extension<Peer>,
+              headers: HeaderMap,
+              upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>| {
+            let edge = Arc::clone(&edge);
+            async move { socket::upgrade(&edge, peer.0, &headers, upgrade) }
+        };
+    router
+        .route("/ws", get(upgrade))
+        .fallback(|| async { refused(RestErrorKind::NotFound) })
+        .method_not_allowed_fallback(|| async { refused(RestErrorKind::MethodNotAllowed) })
+}
+
+/// What the operations listener shows. `tree` is none until the router runs. The metrics have
+/// their place here.
+pub fn operations(
+    ready: watch::Receiver<Readiness>,
+    router: watch::Receiver<Option<crate::actors::Router>>,
+) -> Router {
+    let readiness = move || {
+        let ready = ready.borrow().clone();
+        async move {
+            match ready {
+                Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
+                Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+                Readiness::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+            }
+        }
+    };
+    let shown = move || {
+        let router = router.borrow().clone();
+        async move {
+            match router {
+                Some(router) => (StatusCode::OK, tree::render(|name| router.count(name))),
+                None => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
+            }
+        }
+    };
+    Router::new()
+        .route("/healthz", get(|| async { "alive\n" }))
+        .route("/readyz", get(readiness))
+        .route("/debug/tree", get(shown))
+}
+
+fn filter(verb: Verb) -> MethodFilter {
+    match verb {
+        Verb::Get => MethodFilter::GET,
+        Verb::Post => MethodFilter::POST,
+        Verb::Put => MethodFilter::PUT,
+        Verb::Delete => MethodFilter::DELETE,
+    }
+}
+
+fn refused(kind: RestErrorKind) -> Response {
+    rest::error_response(&ErrorResponse::of(kind))
+}

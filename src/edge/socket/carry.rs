@@ -1,0 +1,261 @@
+//! Every call on one screen, and how each is carried out.
+
+use std::sync::Arc;
+
+use super::caller::Caller;
+use super::calls::{Lane, Work};
+use super::history;
+use super::list;
+use super::refusals::{refused, unavailable};
+use crate::actors::CallError;
+use crate::domain::{ChatId, MessageText, Party};
+use crate::machine::chat::{ChatCall, Refusal, Target};
+use crate::machine::operator::OperatorCall;
+use crate::protocol::answer::{ChatOpenedFrame, ChatStateFrame, DoneFrame, MessageSentFrame};
+use crate::protocol::error::TargetReasonFrame;
+use crate::protocol::params::{
+    ChatCommandFrame, ChatOpenFrame, ChatSetStateFrame, ChatTransferFrame, MessageMarkFrame,
+    MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
+};
+use crate::protocol::{
+    Call, Cursor, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
+    write_result,
+};
+
+/// What becomes of a call.
+pub(super) enum Taken {
+    /// It is carried out, in its lane.
+    Work(Lane, Work),
+    /// It is answered at once.
+    Answer(String),
+    /// It is the connection's own.
+    Own(RequestId, Call),
+}
+
+/// Takes a call of an open session. The right to it has been looked up.
+pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
+    let Request { id, call } = request;
+    let by = Arc::clone(caller);
+    macro_rules! work {
+        ($lane:expr, $answer:expr) => {{
+            let lane = $lane;
+            Taken::Work(lane, Box::pin(async move { answer(&id, $answer.await) }))
+        }};
+    }
+    match call {
+        Call::ChatOpen(params) => work!(Lane::Open, open(&by, params)),
+        Call::MessageSend(params) => work!(Lane::Chat(params.chat.0), send(&by, params)),
+        Call::MessageReceived(params) => {
+            work!(Lane::Chat(params.chat.0), mark(&by, Method::MessageReceived, params))
+        }
+        Call::MessageRead(params) => {
+            work!(Lane::Chat(params.chat.0), mark(&by, Method::MessageRead, params))
+        }
+        Call::ChatEnd(params) => work!(Lane::Chat(params.chat.0), end(&by, params)),
+        Call::ChatHistory(params) => {
+            work!(Lane::Chat(params.chat.0), history::page(&by, params))
+        }
+        Call::OperatorSetStatus(params) => work!(Lane::Status, set_status(&by, params)),
+        Call::OfferShown(params) => work!(Lane::Chat(params.chat.0), shown(&by, params)),
+        Call::OfferAccept(params) => {
+            work!(Lane::Chat(params.chat.0), answer_offer(&by, Method::OfferAccept, params))
+        }
+        Call::OfferDecline(params) => {
+            work!(Lane::Chat(params.chat.0), answer_offer(&by, Method::OfferDecline, params))
+        }
+        Call::ChatList(params) => work!(Lane::List, list::chats(&by, params)),
+        Call::ChatTransfer(params) => work!(Lane::Chat(params.chat.0), transfer(&by, params)),
+        Call::ChatTake(params) => work!(Lane::Chat(params.chat.0), take_chat(&by, params)),
+        Call::ChatSetState(params) => work!(Lane::Chat(params.chat.0), begin(&by, params)),
+        Call::PresenceAnswer(params) => {
+            if let (Some(Party::User(user)), Some(connection)) = (by.party(), by.connection) {
+                by.edge.router.probe_answered(user, connection, params.probe);
+            }
+            Taken::Answer(answer(&id, Ok(DoneFrame {})))
+        }
+        call @ (Call::SessionOpen(_) | Call::SessionRenew(_)) => Taken::Own(id, call),
+    }
+}
+
+/// The frame of an answer.
+pub(super) fn answer<R: serde::Serialize>(
+    id: &RequestId,
+    outcome: Result<R, ErrorFrame>,
+) -> String {
+    let written = match outcome {
+        Ok(result) => write_result(id, &result),
+        Err(error) => write_error(Some(id), &error),
+    };
+    written.unwrap_or_else(|error| {
+        tracing::error!(%error, "an answer could not be written");
+        write_error(Some(id), &ErrorFrame::of(ErrorKind::Internal)).unwrap_or_default()
+    })
+}
+
+async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, ErrorFrame> {
+    let (customer, channel, priority) = by.customer()?;
+    // Other channels do not exist for a visitor.
+    if params.channel.0 != channel {
+        return Err(ErrorFrame::of(ErrorKind::NotFound));
+    }
+    let router = &by.edge.router;
+    let command = &params.command_id.0;
+    let (chat, _) = router.open(customer, channel, command, priority).await.map_err(refused)?;
+    by.remember_own(chat);
+    let view = router.look(chat).await.map_err(refused)?;
+    Ok(ChatOpenedFrame { chat: Wire(chat), cursor: Wire(Cursor::new(chat, view.tail)) })
+}
+
+async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame, ErrorFrame> {
+    let text: MessageText = params.text.check()?;
+    let chat = params.chat.0;
+    by.check_own(chat).await?;
+    let author = by.author(Method::MessageSend)?;
+    let sent = by.edge.router.send(author, chat, &params.client_message_id.0, &text).await;
+    let (went, answer) = match sent {
+        Ok(sent) => sent,
+        Err(error) => return Err(by.hide(Method::MessageSend, chat, error).await),
+    };
+    Ok(MessageSentFrame { chat: Wire(went), seq: answer.seq, at: answer.at.into() })
+}
+
+async fn mark(
+    by: &Caller,
+    method: Method,
+    params: MessageMarkFrame,
+) -> Result<DoneFrame, ErrorFrame> {
+    let chat = params.chat.0;
+    by.check_own(chat).await?;
+    let author = by.author(method)?;
+    let read = method == Method::MessageRead;
+    match by.edge.router.mark(chat, author.party, params.up_to, read).await {
+        Ok(()) => Ok(DoneFrame {}),
+        Err(error) => Err(by.hide(method, chat, error).await),
+    }
+}
+
+/// A change of a chat, and the state that it is in after it.
+async fn change(
+    by: &Caller,
+    method: Method,
+    chat: ChatId,
+    call: ChatCall,
+) -> Result<ChatStateFrame, ErrorFrame> {
+    match by.edge.router.call_chat(chat, call).await {
+        Ok(_) => state(by, chat).await,
+        Err(error) => Err(by.hide(method, chat, error).await),
+    }
+}
+
+async fn state(by: &Caller, chat: ChatId) -> Result<ChatStateFrame, ErrorFrame> {
+    let view = by.edge.router.look(chat).await.map_err(refused)?;
+    let state = view.state.ok_or_else(unavailable)?;
+    Ok(ChatStateFrame { chat: Wire(chat), state: Wire(state) })
+}
+
+async fn end(by: &Caller, params: ChatCommandFrame) -> Result<ChatStateFrame, ErrorFrame> {
+    let chat = params.chat.0;
+    by.check_own(chat).await?;
+    let author = by.author(Method::ChatEnd)?;
+    let call = ChatCall::End { by: author, command: params.command_id.0 };
+    change(by, Method::ChatEnd, chat, call).await
+}
+
+async fn begin(by: &Caller, params: ChatSetStateFrame) -> Result<ChatStateFrame, ErrorFrame> {
+    let author = by.author(Method::ChatSetState)?;
+    let call = ChatCall::Begin { by: author, command: params.command_id.0 };
+    change(by, Method::ChatSetState, params.chat.0, call).await
+}
+
+async fn transfer(by: &Caller, params: ChatTransferFrame) -> Result<ChatStateFrame, ErrorFrame> {
+    let chat = params.chat.0;
+    let author = by.author(Method::ChatTransfer)?;
+    let to = target(by, params.to)?;
+    let call = ChatCall::Transfer { by: author, command: params.command_id.0, to };
+    let failed = match by.edge.router.call_chat(chat, call).await {
+        Ok(_) => return state(by, chat).await,
+        Err(error) => error,
+    };
+    match (failed, to) {
+        // It waits in that line already.
+        (CallError::Refused(Refusal::AlreadyThere), Target::Queue(_)) => {
+            let waiting = Refusal::WrongState { state: crate::domain::ChatState::Waiting };
+            Err(by.hide(Method::ChatTransfer, chat, CallError::Refused(waiting)).await)
+        }
+        (failed, Target::Queue(_) | Target::Operator(_)) => {
+            Err(by.hide(Method::ChatTransfer, chat, failed).await)
+        }
+    }
+}
+
+/// Where a chat may go. Errors when there is no such operator or queue, or it takes none.
+fn target(by: &Caller, to: TransferTarget) -> Result<Target, ErrorFrame> {
+    let snapshot = by.edge.catalog.snapshot();
+    let not_found = || ErrorFrame::field(ErrorKind::NotFound, "to", "there is no such target");
+    match to {
+        TransferTarget::Operator(Wire(user)) => {
+            let found = snapshot.user(user).filter(|user| user.role.serves_chats());
+            match found.ok_or_else(not_found)?.active {
+                true => Ok(Target::Operator(user)),
+                false => Err(ErrorFrame::target_unavailable(TargetReasonFrame::Offline)),
+            }
+        }
+        TransferTarget::Queue(Wire(queue)) => match snapshot.queue(queue) {
+            Some(found) if found.active => Ok(Target::Queue(queue)),
+            Some(_) => Err(ErrorFrame::target_unavailable(TargetReasonFrame::QueueInactive)),
+            None => Err(not_found()),
+        },
+    }
+}
+
+async fn take_chat(by: &Caller, params: ChatCommandFrame) -> Result<ChatStateFrame, ErrorFrame> {
+    let author = by.author(Method::ChatTake)?;
+    let (chat, command) = (params.chat.0, params.command_id.0);
+    let chat_administrator = author.chat_administrator;
+    let call = OperatorCall::Take { chat, command, chat_administrator };
+    operate(by, Method::ChatTake, chat, call).await
+}
+
+async fn answer_offer(
+    by: &Caller,
+    method: Method,
+    params: OfferAnswerFrame,
+) -> Result<ChatStateFrame, ErrorFrame> {
+    let (chat, offer, command) = (params.chat.0, params.offer.0, params.command_id.0);
+    let call = if method == Method::OfferDecline {
+        OperatorCall::Decline { chat, offer, command }
+    } else {
+        OperatorCall::Accept { chat, offer, command }
+    };
+    operate(by, method, chat, call).await
+}
+
+async fn operate(
+    by: &Caller,
+    method: Method,
+    chat: ChatId,
+    call: OperatorCall,
+) -> Result<ChatStateFrame, ErrorFrame> {
+    match by.edge.router.call_operator(by.user()?, call).await {
+        Ok(_) => state(by, chat).await,
+        Err(error) => Err(by.hide(method, chat, error).await),
+    }
+}
+
+async fn set_status(by: &Caller, params: SetStatusFrame) -> Result<DoneFrame, ErrorFrame> {
+    let status = params
+        .meant()
+        .map_err(|bad| ErrorFrame::field(ErrorKind::InvalidParams, "reason", bad.to_string()))?;
+    let call = OperatorCall::SetStatus(status);
+    by.edge.router.call_operator(by.user()?, call).await.map_err(refused)?;
+    Ok(DoneFrame {})
+}
+
+async fn shown(by: &Caller, params: OfferShownFrame) -> Result<DoneFrame, ErrorFrame> {
+    let call = OperatorCall::Shown { chat: params.chat.0, offer: params.offer.0 };
+    match by.edge.router.call_operator(by.user()?, call).await {
+        // An offer that is gone needs no word; one that never was tells nothing.
+        Ok(_) | Err(CallError::Refused(Refusal::UnknownChat)) => Ok(DoneFrame {}),
+        Err(error) => Err(refused(error)),
+    }
+}

@@ -1,0 +1,408 @@
+//! One connection, in one task: its client, its outbox, its calls under way and its clock, in
+//! whatever order they come.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::Arc;
+
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::{FutureExt, SinkExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::calls::{Calls, Lane};
+use super::carry::{self, Taken};
+use super::outgoing;
+use super::session::{self, Missed, Session};
+use crate::actors::Outgoing;
+use crate::domain::Timestamp;
+use crate::edge::limits::{
+    CLOSE_LIMIT, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX, READ_PAGE,
+    SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
+};
+use crate::edge::state::Signal;
+use crate::edge::{Edge, Pace, close_of};
+use crate::protocol::answer::SessionRenewedFrame;
+use crate::protocol::limits::{BAD_FRAMES_MAX, FRAME_MAX_BYTES, SESSION_OPEN_LIMIT_MS};
+use crate::protocol::{
+    Call, CloseKind, ErrorFrame, ErrorKind, Notification, Request, RequestId, read_request,
+    write_error,
+};
+
+/// How the socket library names a frame above its limit.
+const TOO_LARGE: &str = "Space limit exceeded";
+
+/// Why a connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The client has gone.
+    Gone,
+    /// We close it.
+    Close(CloseKind),
+}
+
+impl From<CloseKind> for End {
+    fn from(kind: CloseKind) -> Self {
+        Self::Close(kind)
+    }
+}
+
+/// What happened to a connection.
+enum Step {
+    Frame(Option<Result<Message, axum::Error>>),
+    Answer(String),
+    Out(Option<Outgoing>),
+    Signal(Signal),
+    Time,
+}
+
+struct Connection {
+    edge: Arc<Edge>,
+    socket: WebSocket,
+    session: Option<Session>,
+    calls: Calls,
+    signals: watch::Receiver<Signal>,
+    /// To be written at the end of the step.
+    unsent: Vec<Message>,
+    pace: Pace,
+    too_fast: Pace,
+    bad_frames: u32,
+    probes_unanswered: u32,
+    open_until: Timestamp,
+    heard_at: Timestamp,
+    ping_at: Timestamp,
+}
+
+/// Serves a socket until it ends.
+pub(super) async fn run(edge: Arc<Edge>, socket: WebSocket) {
+    let now = edge.now();
+    let mut signals = edge.signals();
+    // What was signalled before this moment counts, too.
+    signals.mark_changed();
+    let mut connection = Connection {
+        signals,
+        pace: Pace::new(edge.options.calls_per_second, edge.options.call_burst),
+        too_fast: Pace::new(TOO_FAST.1, TOO_FAST.0),
+        edge,
+        socket,
+        session: None,
+        calls: Calls::default(),
+        unsent: Vec::new(),
+        bad_frames: 0,
+        probes_unanswered: 0,
+        open_until: now.plus_ms(SESSION_OPEN_LIMIT_MS),
+        heard_at: now,
+        ping_at: now.plus_ms(PING_EVERY_MS),
+    };
+    let end = connection.serve().await;
+    // Nothing is sent to it any more, and its operator is told, before the farewell.
+    connection.session = None;
+    if let End::Close(kind) = end {
+        tracing::debug!(reason = kind.reason(), "a socket is closed");
+        connection.farewell(kind).await;
+    }
+}
+
+impl Connection {
+    async fn serve(&mut self) -> End {
+        let mut timer = pin!(sleep_until(Instant::now()));
+        loop {
+            let wait = self.edge.now();
+            let until = self.next_deadline().since_ms(wait);
+            timer.as_mut().reset(Instant::now() + std::time::Duration::from_millis(until));
+            let outbox = self.session.as_mut().and_then(|session| session.joined.as_mut());
+            let step = tokio::select! {
+                frame = self.socket.recv() => Step::Frame(frame),
+                answer = poll_fn(|context| self.calls.poll_answer(context)) => Step::Answer(answer),
+                out = async {
+                    match outbox {
+                        Some(joined) => joined.outbox.recv().await,
+                        None => std::future::pending().await,
+                    }
+                } => Step::Out(out),
+                changed = self.signals.changed() => match changed {
+                    Ok(()) => Step::Signal(*self.signals.borrow_and_update()),
+                    Err(_) => Step::Signal(Signal { closing: true, ..Signal::default() }),
+                },
+                () = &mut timer => Step::Time,
+            };
+            if let Err(end) = self.take(step).await {
+                return end;
+            }
+            if let Err(end) = self.write().await {
+                return end;
+            }
+        }
+    }
+
+    /// Takes a step, and whatever else is ready in the same breath.
+    async fn take(&mut self, step: Step) -> Result<(), End> {
+        match step {
+            Step::Frame(frame) => self.frame(frame).await?,
+            Step::Answer(answer) => self.say(answer),
+            Step::Out(out) => self.out(out).await?,
+            Step::Signal(signal) => self.signalled(signal)?,
+            Step::Time => self.on_time()?,
+        }
+        while let Some(answer) = poll_fn(|c| self.calls.poll_answer(c)).now_or_never() {
+            self.say(answer);
+        }
+        for _ in 0..TAKEN_AT_ONCE {
+            let joined = self.session.as_mut().and_then(|session| session.joined.as_mut());
+            match joined.map(|joined| joined.outbox.try_recv()) {
+                Some(Ok(outgoing)) => self.out(Some(outgoing)).await?,
+                Some(Err(_)) | None => break,
+            }
+        }
+        Ok(())
+    }
+
+    // ---- from the client ----
+
+    async fn frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+        let message = match frame {
+            Some(Ok(message)) => message,
+            Some(Err(error)) if error.to_string().contains(TOO_LARGE) => {
+                let what = format!("the frame is larger than {FRAME_MAX_BYTES} bytes");
+                let mut error = ErrorFrame::new(ErrorKind::FrameTooLarge, what);
+                error.data.limit = Some(FRAME_MAX_BYTES as u64);
+                self.reject(None, &error);
+                self.write().await?;
+                return Err(CloseKind::FrameTooLarge.into());
+            }
+            // Bytes that are no websocket's, invalid UTF-8, or the client has gone.
+            Some(Err(_)) | None => return Err(End::Gone),
+        };
+        self.heard_at = self.edge.now();
+        match message {
+            Message::Text(text) => self.text(text.as_bytes()).await,
+            Message::Binary(_) => Err(CloseKind::NotText.into()),
+            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            Message::Close(_) => Err(End::Gone),
+        }
+    }
+
+    async fn text(&mut self, text: &[u8]) -> Result<(), End> {
+        let too_fast = self.pace.take(self.heard_at).err();
+        let request = match read_request(text) {
+            Ok(request) => request,
+            Err(rejected) => {
+                self.reject(rejected.id.as_ref(), &rejected.error);
+                self.bad_frames += u32::from(rejected.malformed());
+                let bad = self.bad_frames > BAD_FRAMES_MAX;
+                return if bad { Err(CloseKind::BadFrames.into()) } else { Ok(()) };
+            }
+        };
+        // An answered probe bounds itself, and is what keeps an operator there.
+        let probe = matches!(request.call, Call::PresenceAnswer(_));
+        if let Some(too_fast) = too_fast.filter(|_| !probe) {
+            let error = ErrorFrame::later(ErrorKind::TooManyCalls, too_fast.retry_after_ms);
+            self.reject(Some(&request.id), &error);
+            let for_too_long = self.too_fast.take(self.heard_at).is_err();
+            return if for_too_long { Err(CloseKind::TooManyCalls.into()) } else { Ok(()) };
+        }
+        self.request(request).await
+    }
+
+    async fn request(&mut self, request: Request) -> Result<(), End> {
+        let Some(session) = &self.session else {
+            return self.before_session(request).await;
+        };
+        if let Err(error) = session.caller.right(request.call.method()) {
+            self.reject(Some(&request.id), &error);
+            return Ok(());
+        }
+        if matches!(request.call, Call::PresenceAnswer(_)) {
+            self.probes_unanswered = 0;
+        }
+        let id = request.id.clone();
+        match carry::take(&session.caller, request) {
+            Taken::Answer(answer) => self.say(answer),
+            Taken::Own(id, Call::SessionRenew(params)) => self.renew(&id, params.token.0.expose()),
+            Taken::Own(id, _) => self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionExists)),
+            Taken::Work(lane, work) => self.begin(&id, lane, work),
+        }
+        Ok(())
+    }
+
+    /// Lets a call run, if the socket and the server have room for it.
+    fn begin(&mut self, id: &RequestId, lane: Lane, work: super::calls::Work) {
+        let permit = Arc::clone(&self.edge.in_flight).try_acquire_owned();
+        match (self.calls.room(), permit) {
+            (Ok(()), Ok(permit)) => {
+                let work = async move {
+                    let answer = work.await;
+                    drop(permit);
+                    answer
+                };
+                self.calls.push(lane, Box::pin(work));
+            }
+            (Err(_), _) | (_, Err(_)) => {
+                let error = ErrorFrame::later(ErrorKind::Overloaded, OVERLOADED_RETRY_MS);
+                self.reject(Some(id), &error);
+            }
+        }
+    }
+
+    async fn before_session(&mut self, request: Request) -> Result<(), End> {
+        let Request { id, call } = request;
+        let Call::SessionOpen(params) = call else {
+            self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionRequired));
+            return Ok(());
+        };
+        match session::open(&self.edge, params).await {
+            Ok(opened) => {
+                self.say(carry::answer(&id, Ok(&opened.answer)));
+                for missed in opened.missed {
+                    self.catch_up(&opened.session, missed).await?;
+                }
+                for offer in opened.offers {
+                    self.unsent.extend(
+                        outgoing::written(&Notification::OfferPresented(offer))
+                            .map(|text| Message::Text(text.into())),
+                    );
+                }
+                self.session = Some(opened.session);
+            }
+            Err(error) => self.reject(Some(&id), &error),
+        }
+        Ok(())
+    }
+
+    /// Sends what a client missed in a chat.
+    async fn catch_up(&mut self, session: &Session, missed: Missed) -> Result<(), End> {
+        let Missed { chat, channel, mut from, to } = missed;
+        while from <= to {
+            let limit = (to - from + 1).min(READ_PAGE as u64) as usize;
+            let page = self.edge.router.history(chat, from, limit).await;
+            // A resume that cannot be finished is begun again.
+            let page = page.map_err(|_| CloseKind::Unavailable)?;
+            let Some(last) = page.last() else { break };
+            from = last.seq + 1;
+            for recorded in &page {
+                if let Some(frame) = outgoing::event(&session.caller, chat, channel, recorded) {
+                    self.say(frame);
+                }
+            }
+            self.write().await?;
+        }
+        Ok(())
+    }
+
+    fn renew(&mut self, id: &RequestId, token: &str) {
+        let Some(session) = &mut self.session else { return };
+        let renewed = session::renew(session, &self.edge, token).map(|()| SessionRenewedFrame {
+            expires_at: session.principal.until.unwrap_or_default().into(),
+        });
+        self.say(carry::answer(id, renewed));
+    }
+
+    // ---- to the client ----
+
+    async fn out(&mut self, out: Option<Outgoing>) -> Result<(), End> {
+        let Some(outgoing) = out else {
+            return Err(CloseKind::TooSlow.into());
+        };
+        match outgoing {
+            Outgoing::TooMany => return Err(CloseKind::TooManyConnections.into()),
+            Outgoing::Probe(_) if self.probes_unanswered >= PROBES_UNANSWERED_MAX => {
+                return Err(CloseKind::NoPresence.into());
+            }
+            Outgoing::Probe(_) => self.probes_unanswered += 1,
+            Outgoing::Events { .. }
+            | Outgoing::Marked { .. }
+            | Outgoing::Notice(_)
+            | Outgoing::Updated { .. } => {}
+        }
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let frames = outgoing::frames(&session.caller, &mut session.seen, outgoing).await;
+        // An event that cannot be shown would be a gap: the client resumes instead.
+        let frames = frames.map_err(|_| CloseKind::Unavailable)?;
+        frames.into_iter().for_each(|frame| self.say(frame));
+        Ok(())
+    }
+
+    fn say(&mut self, frame: String) {
+        self.unsent.push(Message::Text(frame.into()));
+    }
+
+    fn reject(&mut self, id: Option<&RequestId>, error: &ErrorFrame) {
+        match write_error(id, error) {
+            Ok(frame) => self.say(frame),
+            Err(error) => tracing::error!(%error, "an error could not be written"),
+        }
+    }
+
+    /// Writes what was said. Errors when the client does not take it in time.
+    async fn write(&mut self) -> Result<(), End> {
+        if self.unsent.is_empty() {
+            return Ok(());
+        }
+        let socket = &mut self.socket;
+        let unsent = &mut self.unsent;
+        let written = timeout(WRITE_LIMIT, async {
+            for message in unsent.drain(..) {
+                socket.feed(message).await?;
+            }
+            socket.flush().await
+        });
+        match written.await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(CloseKind::TooSlow.into()),
+        }
+    }
+
+    /// Says why, and waits a moment for the client's half of the close.
+    async fn farewell(&mut self, kind: CloseKind) {
+        let frame = CloseFrame { code: kind.code(), reason: kind.reason().into() };
+        let closing = timeout(CLOSE_LIMIT, async {
+            if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.recv().await {}
+            }
+        });
+        let _ = closing.await;
+    }
+
+    // ---- time and revocation ----
+
+    fn next_deadline(&self) -> Timestamp {
+        let Some(session) = &self.session else { return self.open_until };
+        let until = session.principal.until;
+        let ping = self.ping_at.min(self.heard_at.plus_ms(SILENCE_MAX_MS));
+        until.map_or(ping, |until| until.min(ping))
+    }
+
+    fn on_time(&mut self) -> Result<(), End> {
+        let now = self.edge.now();
+        let Some(session) = &self.session else {
+            return if now >= self.open_until {
+                Err(CloseKind::SessionNotOpened.into())
+            } else {
+                Ok(())
+            };
+        };
+        if session.principal.until.is_some_and(|until| now >= until) {
+            return Err(CloseKind::TokenExpired.into());
+        }
+        if now >= self.heard_at.plus_ms(SILENCE_MAX_MS) {
+            return Err(CloseKind::NoPresence.into());
+        }
+        if now >= self.ping_at {
+            self.ping_at = now.plus_ms(PING_EVERY_MS);
+            self.unsent.push(Message::Ping(Vec::new().into()));
+        }
+        Ok(())
+    }
+
+    fn signalled(&mut self, signal: Signal) -> Result<(), End> {
+        if signal.closing {
+            return Err(CloseKind::GoingAway.into());
+        }
+        let Some(session) = &self.session else { return Ok(()) };
+        match self.edge.access.still(&session.principal, self.edge.now()) {
+            Ok(()) => Ok(()),
+            Err(invalid) => Err(close_of(invalid).into()),
+        }
+    }
+}

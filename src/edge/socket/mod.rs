@@ -1,0 +1,76 @@
+//! The socket: `GET /ws`.
+//!
+//! Owns a connection from its upgrade to its close: sessions, calls under way, what goes out, and
+//! every limit on them. Refuses to decide anything about chats.
+//! Invariants: one task a connection, and no call spawns another; calls of one chat keep their
+//! order; what is sent is within bounds, and so is what waits; nobody waits for a slow client; a
+//! session lives no longer than its token.
+//!
+//! Reading order: `connection` (the loop), `session` (opening and resuming), `carry` (every call),
+//! `caller` (whose is what), `outgoing` (what the router sends).
+
+mod caller;
+mod calls;
+mod carry;
+mod connection;
+mod history;
+mod list;
+mod outgoing;
+mod refusals;
+mod session;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::http::HeaderMap;
+use axum::http::header::{HOST, ORIGIN};
+use axum::response::{IntoResponse, Response};
+
+use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
+use super::rest::error_response;
+use super::{Edge, origin_allowed};
+use crate::protocol::limits::FRAME_MAX_BYTES;
+use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+
+/// Turns a request into a socket, if its page may open one and there is a place.
+pub(super) fn upgrade(
+    edge: &Arc<Edge>,
+    peer: SocketAddr,
+    headers: &HeaderMap,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Response {
+    let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    if !origin_allowed(text(ORIGIN), text(HOST), &edge.options.allowed_origins) {
+        let what = "pages of this origin may not open sockets; \
+                    server.allowed_origins in the configuration names those that may";
+        return error_response(&ErrorResponse::new(RestErrorKind::Forbidden, what));
+    }
+    let upgrade = match upgrade {
+        Ok(upgrade) => upgrade,
+        Err(rejection) => return rejection.into_response(),
+    };
+    if edge.is_closing() {
+        let stopping = ErrorResponse::new(RestErrorKind::Unavailable, "the server is stopping");
+        return error_response(&stopping.after(UNAVAILABLE_RETRY_MS));
+    }
+    let place = match edge.admission.admit(peer.ip()) {
+        Ok(place) => place,
+        Err(refused) => {
+            let error = ErrorResponse::new(RestErrorKind::Overloaded, refused.to_string());
+            return error_response(&error.after(UNAVAILABLE_RETRY_MS));
+        }
+    };
+    let (edge, alive) = (Arc::clone(edge), edge.alive());
+    upgrade
+        .read_buffer_size(SOCKET_BUFFER_BYTES)
+        .write_buffer_size(SOCKET_BUFFER_BYTES)
+        .max_write_buffer_size(SOCKET_UNSENT_MAX_BYTES)
+        .max_message_size(FRAME_MAX_BYTES)
+        .max_frame_size(FRAME_MAX_BYTES)
+        .on_upgrade(move |socket| async move {
+            connection::run(edge, socket).await;
+            drop((place, alive));
+        })
+}

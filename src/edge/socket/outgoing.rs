@@ -1,0 +1,170 @@
+//! What the router sends to a connection, as frames.
+
+use std::collections::HashMap;
+
+use super::caller::Caller;
+use super::history;
+use crate::access::Who;
+use crate::actors::{Outgoing, Router};
+use crate::domain::limits::PROBE_LIMIT_MS;
+use crate::domain::{
+    ChannelId, ChatEvent, ChatId, OfferId, QueueId, Reach, Recorded, Seq, Timestamp,
+};
+use crate::edge::CatalogNames;
+use crate::edge::limits::CHATS_REMEMBERED;
+use crate::machine::operator::{Gone, Notice};
+use crate::protocol::answer::StatusFrame;
+use crate::protocol::notify::{
+    OfferFrame, OfferOverReason, OfferWithdrawnFrame, OperatorUpdatedFrame, PresenceProbeFrame,
+    WatermarkFrame,
+};
+use crate::protocol::{ErrorFrame, Notification, View, Wire, write_notification};
+
+/// Up to which position each chat was sent, or was told to have been read otherwise.
+#[derive(Debug, Default)]
+pub(super) struct Seen(HashMap<ChatId, Seq>);
+
+impl Seen {
+    /// Everything up to `seq` is known to the client, or will come by another way.
+    pub fn up_to(&mut self, chat: ChatId, seq: Seq) {
+        // Forgetting costs nothing but a double after a resume: positions only matter until the
+        // outbox has run past them.
+        if self.0.len() >= CHATS_REMEMBERED && !self.0.contains_key(&chat) {
+            self.0.clear();
+        }
+        let known = self.0.entry(chat).or_default();
+        *known = (*known).max(seq);
+    }
+
+    fn is_known(&self, chat: ChatId, seq: Seq) -> bool {
+        self.0.get(&chat).is_some_and(|known| seq <= *known)
+    }
+}
+
+/// The frames for something that the router sends.
+pub(super) async fn frames(
+    by: &Caller,
+    seen: &mut Seen,
+    outgoing: Outgoing,
+) -> Result<Vec<String>, ErrorFrame> {
+    match outgoing {
+        Outgoing::Events { chat, events } => {
+            let Some(channel) = channel_of(by, chat, &events).await? else {
+                return Ok(Vec::new());
+            };
+            let fresh = events.iter().filter(|recorded| !seen.is_known(chat, recorded.seq));
+            let frames = fresh.filter_map(|recorded| event(by, chat, channel, recorded)).collect();
+            if let Some(last) = events.last() {
+                seen.up_to(chat, last.seq);
+            }
+            Ok(frames)
+        }
+        Outgoing::Marked { chat, party, mark } => {
+            let Some(channel) = channel_of(by, chat, &[]).await? else {
+                return Ok(Vec::new());
+            };
+            let (snapshot, audience) = (by.edge.catalog.snapshot(), by.audience());
+            let names = CatalogNames { snapshot: &snapshot, channel, audience };
+            let party = View { chat, audience, names: &names }.party(party);
+            let (delivered, read) = (mark.delivered, mark.read);
+            let marked = WatermarkFrame { chat: Wire(chat), party, delivered, read };
+            Ok(written(&Notification::ChatWatermark(marked)).into_iter().collect())
+        }
+        Outgoing::Notice(notice) => {
+            Ok(noticed(&by.edge.router, notice).as_ref().and_then(written).into_iter().collect())
+        }
+        Outgoing::Updated { status, load, capacity } => {
+            let status = StatusFrame::from(&status);
+            let updated =
+                OperatorUpdatedFrame { operator: Wire(by.user()?), status, load, capacity };
+            Ok(written(&Notification::OperatorUpdated(updated)).into_iter().collect())
+        }
+        Outgoing::Probe(probe) => {
+            let probe = PresenceProbeFrame { probe, limit_ms: PROBE_LIMIT_MS };
+            Ok(written(&Notification::PresenceProbe(probe)).into_iter().collect())
+        }
+        Outgoing::TooMany => Ok(Vec::new()),
+    }
+}
+
+/// The chat's channel as far as it matters to the caller; none when the chat is not the caller's:
+/// a customer's id may be in use on the channel of another site.
+async fn channel_of(
+    by: &Caller,
+    chat: ChatId,
+    events: &[Recorded],
+) -> Result<Option<ChannelId>, ErrorFrame> {
+    let Who::Customer { channel, .. } = by.who else {
+        // Staff see everybody's own name, whatever the channel.
+        return Ok(Some(ChannelId::from_u128(0)));
+    };
+    if let Some(Recorded { event: ChatEvent::Opened { channel: of, .. }, .. }) = events.first() {
+        if *of == channel {
+            by.remember_own(chat);
+        }
+        return Ok((*of == channel).then_some(channel));
+    }
+    match by.check_own(chat).await {
+        Ok(()) => Ok(Some(channel)),
+        Err(error) if error.kind() == crate::protocol::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// The frame of an event; none when the caller may not see it.
+pub(super) fn event(
+    by: &Caller,
+    chat: ChatId,
+    channel: ChannelId,
+    recorded: &Recorded,
+) -> Option<String> {
+    let frame = history::frame_of(by, chat, channel, recorded)?;
+    written(&Notification::ChatEvent(frame))
+}
+
+/// The frame of an offer.
+pub(super) fn offer_frame(
+    router: &Router,
+    (chat, offer, queue): (ChatId, OfferId, QueueId),
+    reach: Reach,
+    expires_at: Timestamp,
+) -> OfferFrame {
+    // A chat that is open no more takes its offer with it in the next frame.
+    let since = router.waits_since(chat).unwrap_or_default();
+    OfferFrame {
+        chat: Wire(chat),
+        offer: Wire(offer),
+        queue: Wire(queue),
+        reach: Wire(reach),
+        since: since.into(),
+        expires_at: expires_at.into(),
+    }
+}
+
+fn noticed(router: &Router, notice: Notice) -> Option<Notification> {
+    match notice {
+        Notice::OfferPresented { chat, queue, offer, reach, expires_at } => {
+            let frame = offer_frame(router, (chat, offer, queue), reach, expires_at);
+            Some(Notification::OfferPresented(frame))
+        }
+        Notice::OfferWithdrawn { chat, offer, reason } => {
+            let reason = match reason {
+                Gone::Accepted => OfferOverReason::Accepted,
+                Gone::Declined => OfferOverReason::Declined,
+                Gone::Taken => OfferOverReason::Lost,
+                Gone::Lapsed => OfferOverReason::Lapsed,
+                Gone::NotReady => OfferOverReason::NotReady,
+                Gone::ChatGone => OfferOverReason::ChatEnded,
+            };
+            let (chat, offer) = (Wire(chat), Wire(offer));
+            Some(Notification::OfferWithdrawn(OfferWithdrawnFrame { chat, offer, reason }))
+        }
+        Notice::Updated => None,
+    }
+}
+
+/// The text of a notification; one that cannot be written is a fault of ours and is left out.
+pub(super) fn written(notification: &Notification) -> Option<String> {
+    let text = write_notification(notification);
+    text.inspect_err(|error| tracing::error!(%error, "a notification could not be written")).ok()
+}

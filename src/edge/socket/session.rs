@@ -1,0 +1,266 @@
+//! Opening a session: who it is, what is live, and what was missed.
+//!
+//! The connection is registered first, then the logs are read: what happens meanwhile waits in the
+//! outbox, and what was read already is dropped there by its position (design §4).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::caller::{Caller, party_of};
+use super::outgoing::{Seen, offer_frame};
+use super::refusals::{refused, unavailable};
+use crate::access::{Operation, Principal, Right, Who};
+use crate::actors::{CallError, OperatorView, Outgoing, Router};
+use crate::domain::{ChannelId, ChatId, Party, Reach, Seq, UserId};
+use crate::edge::limits::{
+    MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT,
+};
+use crate::edge::{Edge, frame_of};
+use crate::machine::chat::Refusal;
+use crate::machine::operator::ConnectionId;
+use crate::protocol::answer::{
+    MeFrame, RoleFrame, SessionChatFrame, SessionOpenedFrame, StatusFrame,
+};
+use crate::protocol::limits::OPENED_OFFERS_MAX;
+use crate::protocol::notify::OfferFrame;
+use crate::protocol::params::SessionOpenFrame;
+use crate::protocol::{Cursor, ErrorFrame, ErrorKind, Wire};
+
+/// A registered connection; it is forgotten when dropped, whatever way the socket ends.
+pub(super) struct Joined {
+    router: Router,
+    party: Party,
+    id: ConnectionId,
+    /// What the connection is to be sent.
+    pub outbox: mpsc::Receiver<Outgoing>,
+}
+
+impl Joined {
+    fn new(router: &Router, party: Party) -> Self {
+        let connection = router.connect(party);
+        Self { router: router.clone(), party, id: connection.id, outbox: connection.outbox }
+    }
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.router.disconnect(self.party, self.id);
+    }
+}
+
+/// An open session.
+pub(super) struct Session {
+    pub principal: Principal,
+    pub caller: Arc<Caller>,
+    /// None for who takes part in no chat.
+    pub joined: Option<Joined>,
+    pub seen: Seen,
+}
+
+/// A session that has just been opened, with what its client is sent first.
+pub(super) struct Opened {
+    pub session: Session,
+    pub answer: SessionOpenedFrame,
+    pub missed: Vec<Missed>,
+    /// Offers that did not fit the answer.
+    pub offers: Vec<OfferFrame>,
+}
+
+/// Events that a client missed in one chat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Missed {
+    pub chat: ChatId,
+    pub channel: ChannelId,
+    pub from: Seq,
+    pub to: Seq,
+}
+
+/// Opens a session. Errors when the token does not count, or the router does not answer.
+pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<Opened, ErrorFrame> {
+    let token = params.token.0.expose();
+    let principal = edge.access.authenticate(token, edge.now()).map_err(frame_of)?;
+    let subject = principal.subject();
+    let permitted = crate::access::permit(Operation::SessionOpen, subject, false);
+    permitted.map_err(|no| ErrorFrame::new(ErrorKind::Forbidden, no.to_string()))?;
+    let serves = Operation::ChatHistory.right(subject) != Right::No;
+    let party = party_of(&principal.who).filter(|_| serves);
+    let joined = party.map(|party| Joined::new(&edge.router, party));
+    let connection = joined.as_ref().map(|joined| joined.id);
+    let caller =
+        Arc::new(Caller::new(Arc::clone(edge), principal.who.clone(), subject, connection));
+    let operator = match party {
+        Some(Party::User(user)) => Some(operator(&edge.router, user).await?),
+        Some(Party::Customer(_) | Party::System) | None => None,
+    };
+    let mut offers = operator.as_ref().map(|view| live_offers(edge, view)).unwrap_or_default();
+    let further = offers.split_off(offers.len().min(OPENED_OFFERS_MAX));
+    let mut found = Found::default();
+    for (chat, cursor) in wanted(edge, &principal.who, operator.as_ref(), &params).await? {
+        found.look(&caller, chat, cursor).await?;
+    }
+    let answer = SessionOpenedFrame {
+        me: me(edge, &principal.who),
+        status: operator.as_ref().map(|view| StatusFrame::from(&view.record.status)),
+        offers,
+        chats: found.chats,
+        gone: found.gone,
+        expires_at: principal.until.unwrap_or_else(|| edge.now()).into(),
+    };
+    let session = Session { principal, caller, joined, seen: found.seen };
+    Ok(Opened { session, answer, missed: found.missed, offers: further })
+}
+
+/// The operator, once its slots are known: they are counted anew after a failure.
+async fn operator(router: &Router, user: UserId) -> Result<OperatorView, ErrorFrame> {
+    let looks = async {
+        loop {
+            match router.operator(user).await {
+                Err(CallError::Unavailable) => tokio::time::sleep(OPERATOR_LOOK_EVERY).await,
+                other => return other,
+            }
+        }
+    };
+    match tokio::time::timeout(OPERATOR_WAIT, looks).await {
+        Ok(view) => view.map_err(refused),
+        Err(_) => Err(unavailable()),
+    }
+}
+
+fn live_offers(edge: &Edge, view: &OperatorView) -> Vec<OfferFrame> {
+    let mut offers: Vec<OfferFrame> = view
+        .offers
+        .iter()
+        .map(|offer| {
+            let reach = if offer.to_all { Reach::ToAll } else { Reach::Directed };
+            let ids = (offer.chat, offer.offer, offer.queue);
+            offer_frame(&edge.router, ids, reach, offer.expires_at)
+        })
+        .collect();
+    offers.sort_by_key(|offer| (offer.since, offer.chat));
+    offers
+}
+
+/// The chats that the answer speaks of: those that are the person's, and those that the client
+/// knows, with the position that it has. A cursor that cannot be meant stands for "nothing".
+async fn wanted(
+    edge: &Edge,
+    who: &Who,
+    operator: Option<&OperatorView>,
+    params: &SessionOpenFrame,
+) -> Result<BTreeMap<ChatId, Option<Option<Seq>>>, ErrorFrame> {
+    let mut wanted = BTreeMap::new();
+    for chat in operator.iter().flat_map(|view| &view.active) {
+        wanted.insert(*chat, None);
+    }
+    if let Who::Customer { id, channel, .. } = who {
+        let latest = edge.router.latest(*channel, *id).await.map_err(refused)?;
+        wanted.extend(latest.map(|chat| (chat, None)));
+    }
+    for known in &params.resume {
+        let chat = known.0.chat.0;
+        wanted.insert(chat, Some(known.0.cursor.0.seq(chat).ok()));
+    }
+    Ok(wanted)
+}
+
+fn me(edge: &Edge, who: &Who) -> MeFrame {
+    match who {
+        Who::User { id, role } => {
+            let name = edge.catalog.snapshot().user(*id).map(|user| user.name.clone());
+            let role = match role {
+                crate::catalog::Role::Administrator => RoleFrame::Administrator,
+                crate::catalog::Role::ChatAdministrator => RoleFrame::ChatAdministrator,
+                crate::catalog::Role::Operator => RoleFrame::Operator,
+            };
+            MeFrame { role, id: id.to_string(), name }
+        }
+        Who::Customer { id, name, .. } => {
+            MeFrame { role: RoleFrame::Customer, id: id.to_string(), name: name.clone() }
+        }
+        Who::Site { channel } => {
+            MeFrame { role: RoleFrame::Customer, id: channel.to_string(), name: None }
+        }
+    }
+}
+
+/// What the chats of a session turned out to be.
+#[derive(Default)]
+struct Found {
+    chats: Vec<SessionChatFrame>,
+    gone: Vec<Wire<ChatId>>,
+    missed: Vec<Missed>,
+    seen: Seen,
+    events: u64,
+}
+
+impl Found {
+    /// `known`: none when the client does not know the chat; else the position that it has, none
+    /// when that cannot be read.
+    async fn look(
+        &mut self,
+        caller: &Caller,
+        chat: ChatId,
+        known: Option<Option<Seq>>,
+    ) -> Result<(), ErrorFrame> {
+        let view = match caller.edge.router.look(chat).await {
+            Ok(view) => Some(view),
+            Err(CallError::Refused(Refusal::UnknownChat)) => None,
+            Err(error) => return Err(refused(error)),
+        };
+        // A session sees what is its own, also where its right goes further.
+        let view = view.filter(|view| caller.may_read(view, Right::Own));
+        let Some((view, opened)) = view.as_ref().and_then(|v| Some((v, v.opened.as_ref()?))) else {
+            self.gone.extend(known.map(|_| Wire(chat)));
+            return Ok(());
+        };
+        let gap = match known {
+            Some(Some(has)) if has <= view.tail => Some(view.tail - has),
+            Some(_) => Some(u64::MAX),
+            None => None,
+        };
+        let fits = |gap: u64| {
+            gap <= MISSED_PER_CHAT_MAX && self.events.saturating_add(gap) <= MISSED_IN_ALL_MAX
+        };
+        let reload = gap.is_some_and(|gap| !fits(gap));
+        if let Some(gap) = gap.filter(|gap| *gap > 0 && !reload) {
+            self.events += gap;
+            let (from, to) = (view.tail - gap + 1, view.tail);
+            self.missed.push(Missed { chat, channel: opened.channel, from, to });
+        }
+        let party = caller.party().unwrap_or(Party::System);
+        self.chats.push(SessionChatFrame {
+            id: Wire(chat),
+            cursor: Wire(Cursor::new(chat, view.tail)),
+            unread: view.unread.get(&party).copied().unwrap_or_default(),
+            reload,
+        });
+        if let Who::Customer { .. } = caller.who {
+            caller.remember_own(chat);
+        }
+        self.seen.up_to(chat, view.tail);
+        Ok(())
+    }
+}
+
+/// Replaces the token of a session by a newer one of the same person.
+pub(super) fn renew(session: &mut Session, edge: &Edge, token: &str) -> Result<(), ErrorFrame> {
+    let renewed = edge.access.authenticate(token, edge.now()).map_err(frame_of)?;
+    if !same_person(&session.principal.who, &renewed.who) {
+        let text = "the new token is somebody else's; open another socket for it";
+        return Err(ErrorFrame::new(ErrorKind::SessionExists, text));
+    }
+    session.principal = renewed;
+    Ok(())
+}
+
+fn same_person(a: &Who, b: &Who) -> bool {
+    match (a, b) {
+        (Who::User { id: a, .. }, Who::User { id: b, .. }) => a == b,
+        (Who::Customer { id: a, channel: c, .. }, Who::Customer { id: b, channel: d, .. }) => {
+            a == b && c == d
+        }
+        (Who::User { .. } | Who::Customer { .. } | Who::Site { .. }, _) => false,
+    }
+}

@@ -1,0 +1,135 @@
+//! What all routes and sockets of a process share.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use super::admission::Admission;
+use crate::access::Access;
+use crate::actors::Router;
+use crate::catalog::Catalog;
+use crate::domain::Timestamp;
+
+/// What an installation may choose of the edge.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EdgeOptions {
+    /// Most sockets at a time.
+    pub connections: u64,
+    /// Most sockets of one address at a time.
+    pub connections_per_address: u64,
+    /// Calls a second of one socket.
+    pub calls_per_second: u64,
+    /// Calls of one socket at once.
+    pub call_burst: u64,
+    /// Calls of all sockets under way.
+    pub calls_in_flight: usize,
+    /// Largest body of a REST request, bytes.
+    pub request_bytes: usize,
+    /// Sites whose pages may open sockets.
+    pub allowed_origins: Vec<String>,
+}
+
+/// What every socket listens to beside its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Signal {
+    /// Counts up when tokens may have been revoked.
+    pub revision: u64,
+    /// The process is stopping.
+    pub closing: bool,
+}
+
+/// See the module.
+pub struct Edge {
+    /// The router.
+    pub router: Router,
+    /// Users, queues and channels.
+    pub catalog: Arc<Catalog>,
+    /// Who may come in.
+    pub access: Arc<Access>,
+    /// What was chosen.
+    pub options: EdgeOptions,
+    pub(super) admission: Admission,
+    pub(super) in_flight: Arc<Semaphore>,
+    signal: watch::Sender<Signal>,
+    /// Held by every connection; see [`Edge::all_gone`].
+    alive: std::sync::Mutex<Option<mpsc::Sender<Infallible>>>,
+    gone: tokio::sync::Mutex<mpsc::Receiver<Infallible>>,
+}
+
+/// Held as long as a connection lives.
+#[derive(Debug, Clone)]
+pub struct Alive {
+    _held: Option<mpsc::Sender<Infallible>>,
+}
+
+impl Edge {
+    /// The edge of a router that runs.
+    pub fn new(
+        router: Router,
+        catalog: Arc<Catalog>,
+        access: Arc<Access>,
+        options: EdgeOptions,
+    ) -> Arc<Self> {
+        let (alive, gone) = mpsc::channel(1);
+        Arc::new(Self {
+            router,
+            catalog,
+            access,
+            admission: Admission::new(options.connections, options.connections_per_address),
+            in_flight: Arc::new(Semaphore::new(options.calls_in_flight)),
+            options,
+            signal: watch::Sender::default(),
+            alive: std::sync::Mutex::new(Some(alive)),
+            gone: tokio::sync::Mutex::new(gone),
+        })
+    }
+
+    /// The present.
+    pub fn now(&self) -> Timestamp {
+        self.router.now()
+    }
+
+    /// Tokens may have been revoked: every socket asks again.
+    pub fn rights_changed(&self) {
+        self.signal.send_modify(|signal| signal.revision += 1);
+    }
+
+    /// The process is stopping: nobody is let in any more, sockets are closed.
+    pub fn close(&self) {
+        self.signal.send_modify(|signal| signal.closing = true);
+        let mut alive = self.alive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        *alive = None;
+    }
+
+    /// Whether the process is stopping.
+    pub fn is_closing(&self) -> bool {
+        self.signal.borrow().closing
+    }
+
+    /// What sockets listen to.
+    pub fn signals(&self) -> watch::Receiver<Signal> {
+        self.signal.subscribe()
+    }
+
+    /// How many sockets there are.
+    pub fn sockets(&self) -> u64 {
+        self.admission.taken()
+    }
+
+    /// How many calls of sockets are under way.
+    pub fn calls_under_way(&self) -> usize {
+        self.options.calls_in_flight.saturating_sub(self.in_flight.available_permits())
+    }
+
+    /// To be held by a connection.
+    pub(super) fn alive(&self) -> Alive {
+        let alive = self.alive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        Alive { _held: alive.clone() }
+    }
+
+    /// Ends when all connections have ended; only after [`close`](Self::close).
+    pub async fn all_gone(&self) {
+        let _ = self.gone.lock().await.recv().await;
+    }
+}
