@@ -234,7 +234,11 @@ impl Visit<'_> {
         Ok(())
     }
 
+    /// The chat exists; its events may be told before the call that opened it is answered.
     fn opened(&mut self, chat: ChatId, at_us: u64) {
+        if self.chat.is_some() {
+            return;
+        }
         if let Some(me) = self.me {
             self.floor.recorder.book().opened(chat, me);
         }
@@ -261,8 +265,9 @@ impl Visit<'_> {
     fn event(&mut self, event: &ChatEventFrame, at_us: u64) {
         let Some(me) = self.me else { return };
         let by = Party::Customer(me);
-        self.floor.recorder.book().event(by, event, at_us);
         let chat = event.chat.0;
+        self.opened(chat, at_us);
+        self.floor.recorder.book().event(by, event, at_us);
         if Some(chat) == self.stray {
             if let EventFrame::Ended { .. } = event.what {
                 self.stray = None;
