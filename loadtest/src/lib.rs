@@ -4,7 +4,8 @@
 //! wait), [`plan`] (who does what, when), [`predict`] (what an ideal router would make of it),
 //! [`verify`] (what must hold), [`stats`] and [`report`] (what came of it). All of that is pure: no
 //! socket, no clock, no chance but a seed's. [`client`] is a client of the router, [`run`] plays
-//! people on real sockets against it.
+//! people on real sockets against it,
+//! [`talk`] is one of them for a person at a terminal.
 
 pub mod client;
 pub mod day;
@@ -18,5 +19,6 @@ pub mod report;
 pub mod run;
 pub mod stats;
 pub mod synthetic;
+pub mod talk;
 pub mod trace;
 pub mod verify;

@@ -4,6 +4,7 @@ mod commands {
     pub mod crash;
     pub mod plan;
     pub mod replay;
+    pub mod talk;
     pub mod target;
     pub mod traffic;
 }
@@ -30,6 +31,8 @@ enum Command {
     Replay(commands::replay::ReplayArguments),
     /// Kills a server of its own under load, again and again, and verifies that nothing is missing.
     Crash(commands::crash::CrashArguments),
+    /// Talks as a customer or an operator of the demonstration.
+    Talk(commands::talk::TalkArguments),
     /// Becomes another program that ends with its parent.
     #[command(name = loadtest::run::guard::SUBCOMMAND, hide = true)]
     Guarded {
@@ -46,6 +49,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Plan(arguments) => arguments.run().map(|()| true),
         Command::Replay(arguments) => runtime()?.block_on(arguments.run()),
         Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {
             Err(loadtest::run::guard::become_guarded(parent, &program, &arguments).into())
         }
