@@ -16,7 +16,7 @@ mod value;
 use std::net::SocketAddr;
 
 pub use read::{BadConfig, Problem, read};
-pub use seed::{Seed, SeedError, Seeded};
+pub use seed::{Seed, SeedError, Seeded, seed_id};
 pub use settings::{LogFormat, Settings};
 
 /// Why the process must not listen where it should.

@@ -1,0 +1,62 @@
+//! The command line of the load test: reads files, calls the library, prints.
+
+mod commands {
+    pub mod crash;
+    pub mod plan;
+    pub mod replay;
+    pub mod talk;
+    pub mod target;
+    pub mod traffic;
+}
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Recorded or made-up traffic for a Switchboard server.
+#[derive(Parser)]
+#[command(name = "loadtest", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Each subcommand is a module of its own with its arguments and `run`.
+#[derive(Subcommand)]
+enum Command {
+    /// Shows who comes and who works, the recorded day, and what an ideal router would make of it.
+    /// Needs no server.
+    Plan(commands::plan::PlanArguments),
+    /// Plays traffic on real sockets and verifies it; starts a server of its own by default.
+    Replay(commands::replay::ReplayArguments),
+    /// Kills a server of its own under load, again and again, and verifies that nothing is missing.
+    Crash(commands::crash::CrashArguments),
+    /// Talks as a customer or an operator of the demonstration.
+    Talk(commands::talk::TalkArguments),
+    /// Becomes another program that ends with its parent.
+    #[command(name = loadtest::run::guard::SUBCOMMAND, hide = true)]
+    Guarded {
+        #[arg(long)]
+        parent: u32,
+        program: String,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    let held = match Arguments::parse().command {
+        Command::Plan(arguments) => arguments.run().map(|()| true),
+        Command::Replay(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Guarded { parent, program, arguments } => {
+            Err(loadtest::run::guard::become_guarded(parent, &program, &arguments).into())
+        }
+    }?;
+    Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

@@ -1,0 +1,243 @@
+//! Runs against the real server: a short replay, two crashes, and two people at terminals whose
+//! server is killed between them.
+//!
+//! How long a chat waits beside somebody free is measured by `replay` and told, but not judged
+//! here: a machine that builds something else at the same time is slow for reasons of its own.
+
+#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+/// How long anything may take, s; far longer than it does.
+const LIMIT_S: u64 = 60;
+
+/// One run at a time: each keeps a core busy.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// The server's program, built as these tests are.
+fn server() -> &'static Path {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_BIN_EXE_loadtest")).parent().unwrap();
+        let mut build = Command::new(env!("CARGO"));
+        build.args(["build", "--quiet", "-p", "switchboard", "--bin", "switchboard"]);
+        if folder.ends_with("release") {
+            build.arg("--release");
+        }
+        assert!(build.status().unwrap().success());
+        folder.join("switchboard")
+    })
+}
+
+fn loadtest(arguments: &[&str]) -> Output {
+    let binary = server().to_str().unwrap();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    run.args(arguments).args(["--server-binary", binary]).output().unwrap()
+}
+
+#[test]
+fn a_short_replay_loses_nobody_and_nothing() {
+    let _turn = TURN.lock();
+    let output = loadtest(&["replay", "--hours", "8-9", "--speed", "300", "--staff", "0.8"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    let row = |label: &str| {
+        let line = said.lines().find(|line| line.starts_with(label));
+        let line = line.unwrap_or_else(|| panic!("{label}: {said}{complained}"));
+        let cells: Vec<&str> = line.split_whitespace().collect();
+        cells.last().unwrap().parse::<u64>().unwrap()
+    };
+    assert_eq!(row("offered"), 182);
+    assert_eq!(row("served") + row("left"), 182);
+    assert!(row("served") > 100 && row("messages") > 400, "{said}");
+    let wrong =
+        |line: &&str| line.starts_with("violation: ") && !line.contains("free and eligible");
+    assert_eq!(said.lines().find(wrong), None);
+}
+
+#[test]
+fn two_crashes_under_load_lose_nothing() {
+    let _turn = TURN.lock();
+    let output = loadtest(&["crash", "--rounds", "2"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("rounds: 2 with at least 50 chats open"), "{said}");
+    let nothing = "0 lost, 0 doubled, 0 reordered, 0 above capacity, 0 double owners, 0 stuck";
+    assert!(said.contains(nothing), "{said}");
+}
+
+/// A server that writes down who it is and then does nothing, as a script.
+fn idle_server(folder: &Path) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let (script, pid) = (folder.join("idle-server"), folder.join("pid"));
+    let text =
+        format!("#!/bin/sh\necho $$ > {0}.new\nmv {0}.new {0}\nexec sleep 600\n", pid.display());
+    std::fs::write(&script, text).unwrap();
+    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    script
+}
+
+/// Asks again until there is something, or the limit is over.
+fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    for _ in 0..LIMIT_S * 50 {
+        if let Some(found) = ask() {
+            return found;
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    panic!("{what} did not happen within {LIMIT_S} s");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_server_ends_with_the_run_whatever_ends_the_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let script = idle_server(folder.path());
+    let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args(["replay", "--server-binary", script.to_str().unwrap()])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let pid = eventually("the start of the server", || {
+        std::fs::read_to_string(folder.path().join("pid")).ok()
+    });
+    run.kill().unwrap();
+    run.wait().unwrap();
+    let status = format!("/proc/{}/status", pid.trim());
+    eventually("the end of the server", || {
+        // A process whose new parent has not yet asked after it is a zombie.
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        (text.is_empty() || text.contains("State:\tZ")).then_some(())
+    });
+}
+
+/// A person at a terminal.
+struct Person {
+    child: Child,
+    keys: ChildStdin,
+    screen: Receiver<String>,
+    /// All lines so far.
+    seen: Vec<String>,
+}
+
+impl Person {
+    fn sits_down(name: &str, address: &str) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+            .args(["talk", "--as", name, "--server", address])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (line, screen) = channel();
+        let shown = BufReader::new(child.stdout.take().unwrap());
+        std::thread::spawn(move || {
+            for text in shown.lines() {
+                if line.send(text.unwrap()).is_err() {
+                    return;
+                }
+            }
+        });
+        let keys = child.stdin.take().unwrap();
+        Self { child, keys, screen, seen: Vec::new() }
+    }
+
+    fn types(&mut self, line: &str) {
+        writeln!(self.keys, "{line}").unwrap();
+    }
+
+    /// Waits until something new on the screen has these words.
+    fn sees(&mut self, words: &str) {
+        loop {
+            let line = self.screen.recv_timeout(Duration::from_secs(LIMIT_S));
+            let line = line.unwrap_or_else(|_| panic!("never saw {words:?}: {:#?}", self.seen));
+            self.seen.push(line);
+            if self.seen.last().unwrap().contains(words) {
+                return;
+            }
+        }
+    }
+
+    fn times(&self, words: &str) -> usize {
+        self.seen.iter().filter(|line| line.contains(words)).count()
+    }
+}
+
+impl Drop for Person {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A demonstration's server; killed when dropped.
+struct Demo(Child);
+
+impl Demo {
+    fn starts(address: &str, data: &Path) -> Self {
+        let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/demo.toml");
+        let child = Command::new(server())
+            .args(["serve", "--listen", address, "--ops-listen", "127.0.0.1:0"])
+            .arg("--data")
+            .arg(data)
+            .arg("--seed")
+            .arg(seed)
+            .stderr(Stdio::null())
+            .spawn();
+        Self(child.unwrap())
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn a_conversation_goes_on_when_the_server_was_killed_in_the_middle() {
+    let _turn = TURN.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = port.to_string();
+    let first = Demo::starts(&address, folder.path());
+    let mut customer = Person::sits_down("vera", &address);
+    let mut anna = Person::sits_down("anna", &address);
+    customer.sees("-- connected");
+    anna.sees("-- connected");
+    anna.types("/ready");
+    anna.sees("-- status: ready");
+    customer.types("my parcel has not come");
+    anna.sees("** offer: #1");
+    anna.types("/accept");
+    anna.sees("customer: my parcel has not come");
+    anna.types("let me look");
+    customer.sees("Anna: let me look");
+
+    drop(first);
+    anna.sees("-- the connection is lost");
+    customer.sees("-- the connection is lost");
+    anna.types("it comes tomorrow");
+    customer.types("are you still there?");
+    let _second = Demo::starts(&address, folder.path());
+    anna.sees("customer: are you still there?");
+    customer.sees("Anna: it comes tomorrow");
+    customer.types("thanks, bye");
+    anna.sees("customer: thanks, bye");
+    anna.types("/end");
+    customer.sees("-- ended by Anna");
+    for words in ["Anna: let me look", "Anna: it comes tomorrow", "-- ended by"] {
+        assert_eq!(customer.times(words), 1, "{words}: {:#?}", customer.seen);
+    }
+    for words in ["my parcel has not come", "are you still there?", "thanks, bye"] {
+        assert_eq!(anna.times(words), 1, "{words}: {:#?}", anna.seen);
+    }
+}

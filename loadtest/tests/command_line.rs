@@ -1,0 +1,109 @@
+//! The binary, as people call it; on a trace made up here, and on a real one where one is named.
+
+#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use loadtest::trace::HEADER;
+
+fn loadtest(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_loadtest")).args(arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn complained(output: &Output) -> String {
+    assert!(!output.status.success());
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A file in this test's own folder.
+fn file(name: &str, text: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    std::fs::write(&path, text).unwrap();
+    path
+}
+
+/// Three contacts of 5 March 2001, nine o'clock: two served by ROSE, one who left; one phantom.
+fn small_trace() -> String {
+    let rows = [
+        "L1 1 0 0 AA 010305 9:00:00 9:00:10 10 0:00:00 0:00:00 0 AGENT 9:00:10 9:05:10 300 ROSE",
+        "L1 2 0 2 AA 010305 9:01:00 9:01:10 10 9:01:10 9:05:10 240 AGENT 9:05:10 9:06:10 60 ROSE",
+        "L2 3 0 1 BB 010305 9:02:00 9:02:10 10 9:02:10 9:02:40 30 HANG 0:00:00 0:00:00 0 NO_SERVER",
+        "L2 4 0 0 AA 010305 9:03:00 9:03:10 10 9:03:10 9:03:20 10 PHANTOM 9:03:20 9:03:22 2 NO_SERVER",
+    ];
+    let rows: Vec<String> = rows.iter().map(|row| row.replace(' ', "\t")).collect();
+    format!("{HEADER}\n{}\n", rows.join("\n"))
+}
+
+#[test]
+fn plans_a_recorded_hour() {
+    let trace = file("small.tsv", &small_trace());
+    let trace = trace.to_str().unwrap();
+    let output = loadtest(&["plan", "--trace", trace, "--day", "2001-03-05", "--hours", "9-10"]);
+    let said = said(&output);
+    assert!(output.status.success(), "{output:?}");
+    assert!(said.contains("3 customers, 2 queues, 1 operators"), "{said}");
+    assert!(said.contains("skipped: 1 (1 phantom)"), "{said}");
+    assert!(said.contains("recorded") && said.contains("ideal router"), "{said}");
+}
+
+#[test]
+fn plans_without_files_and_twice_the_same() {
+    let arguments = ["plan", "--hours", "0-1", "--seed", "4", "--staff", "0.8"];
+    let first = said(&loadtest(&arguments));
+    assert!(first.contains("made-up traffic"), "{first}");
+    assert_eq!(first, said(&loadtest(&arguments)));
+}
+
+#[test]
+fn says_what_is_wrong_and_where() {
+    let broken = file("broken.tsv", &small_trace().replace("9:02:10\t10\t", "9:2:10\t10\t"));
+    let broken = broken.to_str().unwrap();
+    let of = |trace: &str| {
+        complained(&loadtest(&["plan", "--trace", trace, "--day", "2001-03-05", "--hours", "9-10"]))
+    };
+    let text = of(broken);
+    assert!(text.contains("broken.tsv") && text.contains("line 4, column 8 (vru_exit)"), "{text}");
+    assert!(of("/nowhere/at/all").contains("/nowhere/at/all"));
+    for (wrong, hint) in [
+        (["--hours", "9-9"], "wanted A-B"),
+        (["--speed", "0"], "from 1 to 300"),
+        (["--staff", "1.5"], "--staff is above 0"),
+        (["--day", "2001-03-05"], "--trace"),
+    ] {
+        let text = complained(&loadtest(&["plan", wrong[0], wrong[1]]));
+        assert!(text.contains(hint), "{wrong:?}: {text}");
+    }
+}
+
+/// `LOADTEST_DATA` names a folder with `bank-calls-1999-02.tsv` and `dialogs.jsonl`.
+#[test]
+fn plans_ten_hours_of_a_real_centre() {
+    let Ok(folder) = std::env::var("LOADTEST_DATA") else {
+        // Past the capture of passing tests, so that it is heard.
+        let why = "skipped: LOADTEST_DATA names no folder with the recorded data";
+        writeln!(std::io::stderr(), "{why}").unwrap();
+        return;
+    };
+    let path = |name: &str| Path::new(&folder).join(name).to_str().unwrap().to_owned();
+    let (trace, dialogs) = (path("bank-calls-1999-02.tsv"), path("dialogs.jsonl"));
+    let files = ["plan", "--trace", &trace, "--dialogs", &dialogs];
+    let day = ["--day", "1999-02-10", "--hours", "8-18", "--speed", "60", "--staff", "0.8"];
+    let output = loadtest(&[files.as_slice(), &day].concat());
+    assert!(output.status.success(), "{output:?}");
+    let said = said(&output);
+    // Counted by other means: 1,115 rows in these hours, of them 17 PHANTOM, 24 HANG at once and
+    // 11 served more than two seconds before their wait ended.
+    assert!(said.contains("1063 customers, 6 queues, 12 operators (3 sent home)"), "{said}");
+    let skipped = "52 (17 phantom, 24 hung up before asking, 11 served before the wait ended)";
+    assert!(said.contains(skipped), "{said}");
+    let row = said.lines().find(|line| line.starts_with("left ")).unwrap();
+    let left: Vec<u64> = row.split_whitespace().skip(1).map(|n| n.parse().unwrap()).collect();
+    assert_eq!(left[0], 174);
+    assert!(left[1] > 0, "somebody leaves under an ideal router too");
+}
