@@ -10,6 +10,7 @@ mod command;
 mod entropy;
 mod follow;
 mod logs;
+mod metrics;
 mod server;
 mod store;
 

@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::entropy::SystemEntropy;
-use super::follow;
 use super::store::{OpenedStore, StoreChoice};
+use super::{follow, metrics};
 use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
 use crate::actors::{self, Options, Router};
 use crate::catalog::Catalog;
@@ -55,6 +55,9 @@ impl Plan {
 /// Why a server does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// Nothing can be counted.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(String),
     /// The address cannot be listened on.
     #[error(
         "cannot listen on {address}: {source}; stop what listens there, or choose another address with {option}"
@@ -144,7 +147,8 @@ impl Server {
         let (running, router_running) = watch::channel(None);
         let (closing, is_closing) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let routes = edge::operations(is_ready, router_running);
+        let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
+        let routes = edge::operations(is_ready, router_running, render);
         let most = OPERATIONS_CONNECTIONS_MAX;
         tasks.spawn(edge::listen(operations, routes, most, is_closing.clone()));
 

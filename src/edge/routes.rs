@@ -7,7 +7,7 @@ use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, RawPathParams, Request};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, get, on};
 use tokio::sync::watch;
@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use super::{Edge, rest, socket};
 use crate::actors::tree;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
+use crate::telemetry::Gauges;
 
 /// Whose connection a request came by.
 #[derive(Debug, Clone, Copy)]
@@ -57,12 +58,25 @@ pub fn public(edge: &Arc<Edge>) -> Router {
         .method_not_allowed_fallback(|| async { refused(RestErrorKind::MethodNotAllowed) })
 }
 
-/// What the operations listener shows. `tree` is none until the router runs. The metrics have
-/// their place here.
+/// Prometheus's text format.
+const METRICS_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the operations listener shows. `render` gives the metrics that were counted; the present
+/// is looked at when somebody asks.
 pub fn operations(
     ready: watch::Receiver<Readiness>,
     router: watch::Receiver<Option<crate::actors::Router>>,
+    render: Arc<dyn Fn() -> String + Send + Sync>,
 ) -> Router {
+    let (looking, is_ready) = (router.clone(), ready.clone());
+    let metrics = move || {
+        if let Some(router) = looking.borrow().as_ref() {
+            let ready = matches!(*is_ready.borrow(), Readiness::Ready);
+            Gauges { ready, ..router.gauges() }.set();
+        }
+        let text = render();
+        async move { ([(header::CONTENT_TYPE, METRICS_TYPE)], text) }
+    };
     let readiness = move || {
         let ready = ready.borrow().clone();
         async move {
@@ -86,6 +100,7 @@ pub fn operations(
         .route("/healthz", get(|| async { "alive\n" }))
         .route("/readyz", get(readiness))
         .route("/debug/tree", get(shown))
+        .route("/metrics", get(metrics))
 }
 
 fn filter(verb: Verb) -> MethodFilter {

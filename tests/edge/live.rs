@@ -188,6 +188,12 @@ async fn documents_and_health_are_served() {
     }
     assert_eq!(world.operations("/healthz").await, (200, "alive\n".to_owned()));
     assert_eq!(world.operations("/readyz").await, (200, "ready\n".to_owned()));
+    let (status, text) = world.operations("/metrics").await;
+    assert_eq!(status, 200);
+    for metric in ["switchboard_ready 1", "switchboard_operators{status=\"ready\"}"] {
+        assert!(text.contains(metric), "{metric} is missing:\n{text}");
+    }
+    promtool_is_silent(&text);
     let (status, tree) = world.operations("/debug/tree").await;
     assert!(status == 200 && tree.contains("queue x3"), "{tree}");
 }
@@ -225,4 +231,26 @@ async fn queues_and_channels_are_deleted_only_when_nothing_refers_to_them() {
         customer.call("chat.open", open.clone()).await.is_err()
     })
     .await;
+}
+
+/// Prometheus's own linter has nothing to say; skipped aloud where it is not installed.
+fn promtool_is_silent(text: &str) {
+    use std::io::Write as _;
+    use std::process::{Command, Stdio};
+    let started = Command::new("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let Ok(mut promtool) = started else {
+        println!("SKIPPED: promtool is not installed (Debian's package prometheus)");
+        return;
+    };
+    let mut input = promtool.stdin.take().expect("it is piped");
+    input.write_all(text.as_bytes()).expect("promtool reads all");
+    drop(input);
+    let output = promtool.wait_with_output().expect("promtool ends");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
 }

@@ -53,9 +53,7 @@ impl Traffic {
     /// `B(n) = a B(n-1) / (n + a B(n-1))`.
     pub fn erlang_b(&self) -> f64 {
         let load = self.load();
-        (1..=self.servers).fold(1.0, |blocked, n| {
-            load * blocked / (f64::from(n) + load * blocked)
-        })
+        (1..=self.servers).fold(1.0, |blocked, n| load * blocked / (f64::from(n) + load * blocked))
     }
 
     /// Erlang C; none when the load is not below the number of servers, for then the line grows
@@ -113,11 +111,7 @@ mod tests {
     }
 
     fn traffic(arrivals: f64, service: f64, servers: u32) -> Traffic {
-        Traffic {
-            arrivals,
-            service,
-            servers,
-        }
+        Traffic { arrivals, service, servers }
     }
 
     #[test]

@@ -335,10 +335,8 @@ impl Worker<'_> {
             EventFrame::Assigned { .. } | EventFrame::Placed { .. } => {
                 self.chats.remove(&chat);
             }
-            EventFrame::Ended { .. } => {
-                if self.chats.remove(&chat).is_some() {
-                    self.owned_last.insert(chat);
-                }
+            EventFrame::Ended { .. } if self.chats.remove(&chat).is_some() => {
+                self.owned_last.insert(chat);
             }
             _other => {}
         }
