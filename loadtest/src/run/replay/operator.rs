@@ -319,49 +319,48 @@ impl Duty<'_> {
         raw: &serde_json::value::RawValue,
         at_us: u64,
     ) -> Result<(), RunError> {
-        match call {
-            Call::OperatorSetStatus(set) => match set.status {
-                StatusWord::Ready => {
-                    self.ready = self.stage == Stage::Working;
-                    self.on_duty_us.get_or_insert(at_us);
-                }
-                StatusWord::Offline => {
-                    self.stage = Stage::Gone;
-                    let from_us = self.on_duty_us.unwrap_or(at_us);
-                    self.floor.worked(false, from_us, at_us);
-                }
-                StatusWord::Away | StatusWord::Busy => {}
-            },
-            Call::OfferAccept(accept) => {
-                self.offers.remove(&accept.offer.0);
-                self.chats.entry(accept.chat.0).or_default();
-            }
-            Call::MessageSend(sent) => {
-                let at: MessageSentFrame = answer(raw).ok_or(RunError::Answer("message.send"))?;
-                if let Some(serving) = self.chats.get_mut(&sent.chat.0) {
-                    serving.unacked = serving.unacked.saturating_sub(1);
-                }
-                let from = Party::User(self.me);
-                let id = &sent.client_message_id.0;
-                let mut book = self.floor.recorder.book();
-                book.acknowledged(from, id, at.chat.0, at.seq, at_us);
-            }
-            _other => {}
+        if let Call::OperatorSetStatus(set) = call {
+            self.has_status(set.status, at_us);
+        } else if let Call::OfferAccept(accept) = call {
+            self.offers.remove(&accept.offer.0);
+            self.chats.entry(accept.chat.0).or_default();
+        } else if let Call::MessageSend(sent) = call {
+            let at: MessageSentFrame = answer(raw).ok_or(RunError::Answer("message.send"))?;
+            self.one_less_unanswered(sent.chat.0);
+            let from = Party::User(self.me);
+            let id = &sent.client_message_id.0;
+            let mut book = self.floor.recorder.book();
+            book.acknowledged(from, id, at.chat.0, at.seq, at_us);
         }
         Ok(())
     }
 
+    fn has_status(&mut self, status: StatusWord, at_us: u64) {
+        match status {
+            StatusWord::Ready => {
+                self.ready = self.stage == Stage::Working;
+                self.on_duty_us.get_or_insert(at_us);
+            }
+            StatusWord::Offline => {
+                self.stage = Stage::Gone;
+                let from_us = self.on_duty_us.unwrap_or(at_us);
+                self.floor.worked(false, from_us, at_us);
+            }
+            StatusWord::Away | StatusWord::Busy => {}
+        }
+    }
+
+    fn one_less_unanswered(&mut self, chat: ChatId) {
+        if let Some(serving) = self.chats.get_mut(&chat) {
+            serving.unacked = serving.unacked.saturating_sub(1);
+        }
+    }
+
     fn refused(&mut self, call: Call) {
-        match call {
-            Call::OfferAccept(accept) => {
-                self.offers.remove(&accept.offer.0);
-            }
-            Call::MessageSend(sent) => {
-                if let Some(serving) = self.chats.get_mut(&sent.chat.0) {
-                    serving.unacked = serving.unacked.saturating_sub(1);
-                }
-            }
-            _other => {}
+        if let Call::OfferAccept(accept) = call {
+            self.offers.remove(&accept.offer.0);
+        } else if let Call::MessageSend(sent) = call {
+            self.one_less_unanswered(sent.chat.0);
         }
     }
 
@@ -369,26 +368,22 @@ impl Duty<'_> {
         let by = Party::User(self.me);
         self.floor.recorder.book().event(by, event, at_us);
         let chat = event.chat.0;
-        match &event.what {
-            EventFrame::Opened { customer, .. } => {
-                let serving = self.chats.entry(chat).or_default();
-                serving.customer = customer.map(|customer| customer.0);
+        if let EventFrame::Opened { customer, .. } = &event.what {
+            let serving = self.chats.entry(chat).or_default();
+            serving.customer = customer.map(|customer| customer.0);
+        } else if let EventFrame::Assigned { .. } = event.what {
+            self.assigned(chat, at_us);
+        } else if let EventFrame::Ended { .. } = event.what {
+            let served = self.chats.remove(&chat);
+            if let Some(from_us) = served.and_then(|serving| serving.assigned_us) {
+                self.floor.worked(true, from_us, at_us);
             }
-            EventFrame::Assigned { .. } => self.assigned(chat, at_us),
-            EventFrame::Ended { .. } => {
-                let served = self.chats.remove(&chat);
-                if let Some(from_us) = served.and_then(|serving| serving.assigned_us) {
-                    self.floor.worked(true, from_us, at_us);
-                }
+        } else if let EventFrame::Message { from: PartyFrame::Customer { .. }, .. } = event.what {
+            if let Some(serving) = self.chats.get_mut(&chat) {
+                serving.to_hear = serving.to_hear.saturating_sub(1);
             }
-            EventFrame::Message { from: PartyFrame::Customer { .. }, .. } => {
-                if let Some(serving) = self.chats.get_mut(&chat) {
-                    serving.to_hear = serving.to_hear.saturating_sub(1);
-                }
-                let (chat, up_to) = (event.chat, event.seq);
-                self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
-            }
-            _other => {}
+            let (chat, up_to) = (event.chat, event.seq);
+            self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
         }
     }
 
