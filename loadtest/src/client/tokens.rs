@@ -19,6 +19,8 @@ pub struct Fresh {
 /// Whose tokens.
 #[derive(Clone)]
 pub enum TokenSource {
+    /// A token that somebody else has got; there is no newer one.
+    Given(Fresh),
     /// Somebody with a password.
     User {
         /// Where.
@@ -65,6 +67,7 @@ impl TokenSource {
     /// A token that is new.
     pub async fn fresh(&mut self) -> Result<Fresh, RestError> {
         match self {
+            Self::Given(fresh) => Ok(fresh.clone()),
             Self::User { rest, login, password, refresh } => {
                 let next = match refresh.take() {
                     Some(refresh_token) => {

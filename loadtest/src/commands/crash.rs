@@ -79,16 +79,13 @@ fn print(outcome: &Outcome) {
     for why in &outcome.unread {
         println!("unread: {why}");
     }
-    let kinds = [
-        ("lost", count(outcome, is_lost)),
-        ("doubled", count(outcome, is_doubled)),
-        ("reordered", count(outcome, is_reordered)),
-        ("above capacity", count(outcome, is_above)),
-        ("double owners", count(outcome, is_owners)),
-        ("stuck", count(outcome, is_stuck)),
-        ("other", count(outcome, is_other)),
-    ];
-    let kinds: Vec<String> = kinds.iter().map(|(name, n)| format!("{n} {name}")).collect();
+    let kinds: Vec<String> = KINDS
+        .iter()
+        .map(|kind| {
+            let of_kind = outcome.violations.iter().filter(|one| kind_of(one) == *kind);
+            format!("{} {kind}", of_kind.count())
+        })
+        .collect();
     println!("{}", kinds.join(", "));
     print_violations(&outcome.violations, outcome.violations_count);
 }
@@ -105,47 +102,26 @@ fn spread(label: &str, samples: &Samples, per: u64) {
     }
 }
 
-fn count(outcome: &Outcome, is: fn(&Violation) -> bool) -> usize {
-    outcome.violations.iter().filter(|one| is(one)).count()
-}
+/// What people call the violations.
+const KINDS: [&str; 7] =
+    ["lost", "doubled", "reordered", "above capacity", "double owners", "stuck", "other"];
 
-fn is_lost(one: &Violation) -> bool {
-    matches!(one, Violation::NotSeen { .. } | Violation::Missing { .. })
-}
-
-fn is_doubled(one: &Violation) -> bool {
-    matches!(one, Violation::Doubled { .. } | Violation::SeenTwice { .. })
-}
-
-fn is_reordered(one: &Violation) -> bool {
-    matches!(
-        one,
+/// The word of [`KINDS`] for a violation.
+fn kind_of(one: &Violation) -> &'static str {
+    match one {
+        Violation::NotSeen { .. } | Violation::Missing { .. } => "lost",
+        Violation::Doubled { .. } | Violation::SeenTwice { .. } => "doubled",
         Violation::Reordered { .. }
-            | Violation::SeenOutOfOrder { .. }
-            | Violation::HistoryOrder { .. }
-            | Violation::Disagreement { .. }
-            | Violation::SeqTaken { .. }
-    )
-}
-
-fn is_above(one: &Violation) -> bool {
-    matches!(one, Violation::AboveCapacity { .. })
-}
-
-fn is_owners(one: &Violation) -> bool {
-    matches!(
-        one,
+        | Violation::SeenOutOfOrder { .. }
+        | Violation::HistoryOrder { .. }
+        | Violation::Disagreement { .. }
+        | Violation::SeqTaken { .. } => "reordered",
+        Violation::AboveCapacity { .. } => "above capacity",
         Violation::TwoOwners { .. }
-            | Violation::OwnersDisagree { .. }
-            | Violation::NotTheOwner { .. }
-            | Violation::WroteWithoutOwning { .. }
-    )
-}
-
-fn is_stuck(one: &Violation) -> bool {
-    matches!(one, Violation::Stuck { .. })
-}
-
-fn is_other(one: &Violation) -> bool {
-    matches!(one, Violation::NeverSent { .. } | Violation::IdleBesideWaiting { .. })
+        | Violation::OwnersDisagree { .. }
+        | Violation::NotTheOwner { .. }
+        | Violation::WroteWithoutOwning { .. } => "double owners",
+        Violation::Stuck { .. } => "stuck",
+        Violation::NeverSent { .. } | Violation::IdleBesideWaiting { .. } => "other",
+    }
 }

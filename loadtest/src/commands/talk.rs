@@ -8,7 +8,7 @@ use loadtest::client::clock::Clock;
 use loadtest::client::{Client, Happening, Rest, TokenSource, Waits};
 use loadtest::talk::{Reaction, Terminal, demo};
 use switchboard::config::seed_id;
-use switchboard::domain::{ChannelId, CustomerId};
+use switchboard::domain::{ChannelId, CommandId, CustomerId};
 use switchboard::protocol::Wire;
 use switchboard::protocol::params::TransferTarget;
 use switchboard::protocol::rest::body::{OperatorResponse, PageResponse, QueueResponse};
@@ -40,7 +40,7 @@ impl TalkArguments {
     pub async fn run(&self) -> anyhow::Result<bool> {
         let rest = Rest::new(&self.server);
         let (source, channel) = self.who(&rest)?;
-        let prefix = uuid::Uuid::new_v4().simple().to_string();
+        let prefix = CommandId::new(&uuid::Uuid::new_v4().simple().to_string())?;
         let mut terminal = Terminal::new(channel, prefix);
         let (mut client, mut inbox) = Client::start(
             &self.server,

@@ -123,28 +123,16 @@ impl Book {
         let (mut asked, mut owner): (Option<(UserId, u64)>, Option<UserId>) = (None, None);
         for event in events {
             let at_ms = event.at.0;
-            match &event.what {
-                EventFrame::Offered { reach, to, .. } if reach.0 == Reach::Directed => {
-                    asked = to.first().map(|operator| (operator.0, at_ms));
-                    if let Some((operator, at_ms)) = asked {
-                        self.held(operator, chat, at_ms);
-                    }
-                }
-                EventFrame::OfferEnded { how, .. } => {
-                    if let Some((operator, from_ms)) = asked.take() {
-                        let killed = kills.iter().find(|kill| **kill >= from_ms);
-                        let over_ms = match how {
-                            OfferEndFrame::Restart => killed.copied().unwrap_or(at_ms).min(at_ms),
-                            OfferEndFrame::Declined
-                            | OfferEndFrame::Lapsed
-                            | OfferEndFrame::NotReady
-                            | OfferEndFrame::NotReserved
-                            | OfferEndFrame::NotEligible => at_ms,
-                        };
-                        self.released(operator, chat, over_ms);
-                    }
-                }
-                _other => {}
+            if let EventFrame::Offered { reach, to, .. } = &event.what
+                && reach.0 == Reach::Directed
+                && let Some(operator) = to.first()
+            {
+                asked = Some((operator.0, at_ms));
+                self.held(operator.0, chat, at_ms);
+            } else if let EventFrame::OfferEnded { how, .. } = &event.what
+                && let Some((operator, from_ms)) = asked.take()
+            {
+                self.released(operator, chat, offer_over_ms(*how, from_ms, at_ms, kills));
             }
             let Some(now) = self.owner(&event.what) else {
                 continue;
@@ -227,5 +215,20 @@ impl Book {
             | EventFrame::TransferFailed { .. }
             | EventFrame::ContinuedIn { .. } => None,
         }
+    }
+}
+
+/// When an offer that was made at `from_ms` was over, by the server's ms.
+fn offer_over_ms(how: OfferEndFrame, from_ms: u64, told_ms: u64, kills: &[u64]) -> u64 {
+    match how {
+        OfferEndFrame::Restart => {
+            let killed_ms = kills.iter().copied().find(|kill_ms| *kill_ms >= from_ms);
+            killed_ms.map_or(told_ms, |killed_ms| killed_ms.min(told_ms))
+        }
+        OfferEndFrame::Declined
+        | OfferEndFrame::Lapsed
+        | OfferEndFrame::NotReady
+        | OfferEndFrame::NotReserved
+        | OfferEndFrame::NotEligible => told_ms,
     }
 }

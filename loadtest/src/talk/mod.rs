@@ -8,7 +8,7 @@ pub mod demo;
 mod show;
 mod typed;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard::domain::{ChannelId, ChatId, CommandId, Seq};
 use switchboard::protocol::answer::{
@@ -20,7 +20,7 @@ use switchboard::protocol::params::{ChatOpenFrame, MessageMarkFrame, OfferShownF
 use switchboard::protocol::{Call, ErrorFrame, Wire};
 
 use crate::client::{Happening, answer};
-use show::{clock, event_words, party};
+use show::{clock, event_words};
 
 /// What follows from a typed line or a happening.
 #[derive(Debug, Default)]
@@ -52,7 +52,7 @@ pub struct Terminal {
     /// The channel of a customer; none: an operator.
     channel: Option<ChannelId>,
     /// In front of every id of this process.
-    prefix: String,
+    prefix: CommandId,
     ids: u64,
     connected: bool,
     /// The chats in the order in which they came; their numbers count from 1.
@@ -66,14 +66,14 @@ pub struct Terminal {
     /// Messages of this process.
     mine: BTreeSet<CommandId>,
     /// The end of each chat that was shown; what comes again is dropped.
-    shown: std::collections::BTreeMap<ChatId, Seq>,
-    read: std::collections::BTreeMap<ChatId, Seq>,
+    shown: BTreeMap<ChatId, Seq>,
+    read: BTreeMap<ChatId, Seq>,
 }
 
 impl Terminal {
     /// A terminal whose ids begin with `prefix`, which no other process uses. With a channel it is
     /// a customer's.
-    pub fn new(channel: Option<ChannelId>, prefix: String) -> Self {
+    pub fn new(channel: Option<ChannelId>, prefix: CommandId) -> Self {
         Self {
             channel,
             prefix,
@@ -86,8 +86,8 @@ impl Terminal {
             opening: false,
             unsent: Vec::new(),
             mine: BTreeSet::new(),
-            shown: std::collections::BTreeMap::new(),
-            read: std::collections::BTreeMap::new(),
+            shown: BTreeMap::new(),
+            read: BTreeMap::new(),
         }
     }
 
@@ -98,10 +98,8 @@ impl Terminal {
     fn command(&mut self) -> Wire<CommandId> {
         self.ids += 1;
         let id = CommandId::new(&format!("{}-{}", self.prefix, self.ids));
-        // A prefix that is no id is replaced by one that is.
-        Wire(id.unwrap_or_else(|_| {
-            CommandId::new("talk").unwrap_or_else(|_| unreachable!("four letters are an id"))
-        }))
+        // Only a prefix of more than 43 characters leaves no room for a number.
+        Wire(id.unwrap_or_else(|_| self.prefix.clone()))
     }
 
     /// The number of a chat, which it gets when it is named first.
@@ -112,6 +110,14 @@ impl Terminal {
                 self.chats.push(chat);
                 self.chats.len()
             }
+        }
+    }
+
+    fn is_other_side(&self, party: &PartyFrame) -> bool {
+        match party {
+            PartyFrame::Customer { .. } => !self.is_customer(),
+            PartyFrame::Operator { .. } => self.is_customer(),
+            PartyFrame::System => false,
         }
     }
 
@@ -161,11 +167,7 @@ impl Terminal {
                 is.capacity
             )),
             Happening::Watermark(mark) => {
-                let theirs = match mark.party {
-                    PartyFrame::Customer { .. } => !self.is_customer(),
-                    PartyFrame::Operator { .. } => self.is_customer(),
-                    PartyFrame::System => false,
-                };
+                let theirs = self.is_other_side(&mark.party);
                 let known = self.read.entry(mark.chat.0).or_default();
                 if !theirs || mark.read <= *known {
                     return Reaction::default();
@@ -219,24 +221,20 @@ impl Terminal {
         let n = self.number(chat);
         let mut reaction = Reaction::default();
         let mut own = false;
-        match &event.what {
-            EventFrame::Message { client_message_id, from, .. } => {
-                own = self.mine.contains(&client_message_id.0);
-                let of_other = match from {
-                    PartyFrame::Customer { .. } => !self.is_customer(),
-                    PartyFrame::Operator { .. } => self.is_customer(),
-                    PartyFrame::System => false,
-                };
-                if of_other {
-                    let (chat, up_to) = (event.chat, event.seq);
-                    let mark = MessageMarkFrame { chat, up_to };
-                    reaction.calls.push(Call::MessageRead(mark));
-                }
+        if let EventFrame::Message { client_message_id, from, .. } = &event.what {
+            own = self.mine.contains(&client_message_id.0);
+            if self.is_other_side(from) {
+                let (chat, up_to) = (event.chat, event.seq);
+                reaction.calls.push(Call::MessageRead(MessageMarkFrame { chat, up_to }));
             }
-            EventFrame::Ended { .. } => self.drop_current(chat),
-            EventFrame::ContinuedIn { next } => self.current = Some(next.0),
-            EventFrame::Opened { .. } if self.is_customer() => self.current = Some(chat),
-            _other => {}
+        } else if let EventFrame::Ended { .. } = event.what {
+            self.drop_current(chat);
+        } else if let EventFrame::ContinuedIn { next } = event.what {
+            self.current = Some(next.0);
+        } else if let EventFrame::Opened { .. } = event.what
+            && self.is_customer()
+        {
+            self.current = Some(chat);
         }
         // An own message stands on the screen already, and its answer says that it is safe.
         if !own {
@@ -313,19 +311,15 @@ impl Terminal {
     }
 
     fn refused(&mut self, call: &Call, error: &ErrorFrame) -> Reaction {
-        let quiet = match call {
-            Call::MessageRead(_) | Call::MessageReceived(_) | Call::OfferShown(_) => true,
-            Call::ChatOpen(_) => {
-                self.opening = false;
-                false
-            }
-            _other => false,
-        };
-        if quiet {
+        if let Call::MessageRead(_) | Call::MessageReceived(_) | Call::OfferShown(_) = call {
             return Reaction::default();
         }
+        if let Call::ChatOpen(_) = call {
+            self.opening = false;
+        }
+        let reason = error.data.reason.map_or(String::new(), |reason| format!(" ({reason:?})"));
         Reaction::line(format!(
-            "!! {}: {} {}",
+            "!! {}: {}{reason} {}",
             call.method().name(),
             error.message,
             error.data.name.advice()
@@ -369,11 +363,6 @@ impl Terminal {
         let channel = Wire(channel);
         vec![Call::ChatOpen(ChatOpenFrame { command_id, channel })]
     }
-}
-
-/// How an event names somebody, for tests of the words.
-pub fn who(party_of: &PartyFrame, by_customer: bool) -> String {
-    party(party_of, by_customer)
 }
 
 #[cfg(test)]

@@ -7,11 +7,11 @@ use super::*;
 const CHAT: ChatId = ChatId::from_u128(7);
 
 fn customer() -> Terminal {
-    Terminal::new(Some(ChannelId::from_u128(1)), "t".to_owned())
+    Terminal::new(Some(ChannelId::from_u128(1)), CommandId::new("t").unwrap())
 }
 
 fn operator() -> Terminal {
-    Terminal::new(None, "t".to_owned())
+    Terminal::new(None, CommandId::new("t").unwrap())
 }
 
 fn event(seq: Seq, mut what: serde_json::Value) -> Happening {

@@ -289,27 +289,25 @@ impl Worker<'_> {
         raw: &serde_json::value::RawValue,
         at_us: u64,
     ) -> Result<(), RunError> {
-        match call {
-            Call::MessageSend(sent) => {
-                let at: MessageSentFrame = answer(raw).ok_or(RunError::Answer("message.send"))?;
-                let from = Party::User(self.me);
-                let id = &sent.client_message_id.0;
-                let mut book = self.hall.recorder.book();
-                book.acknowledged(from, id, at.chat.0, at.seq, at_us);
-            }
-            Call::ChatTransfer(transfer) => {
-                self.chats.remove(&transfer.chat.0);
-            }
-            _other => {}
+        if let Call::MessageSend(sent) = call {
+            let at: MessageSentFrame = answer(raw).ok_or(RunError::Answer("message.send"))?;
+            let from = Party::User(self.me);
+            let id = &sent.client_message_id.0;
+            let mut book = self.hall.recorder.book();
+            book.acknowledged(from, id, at.chat.0, at.seq, at_us);
+        } else if let Call::ChatTransfer(transfer) = call {
+            self.chats.remove(&transfer.chat.0);
         }
         Ok(())
     }
 
     fn refused(&mut self, call: Call, at_us: u64) {
-        let chat = match call {
-            Call::ChatEnd(end) => end.chat.0,
-            Call::ChatTransfer(transfer) => transfer.chat.0,
-            _other => return,
+        let chat = if let Call::ChatEnd(end) = call {
+            end.chat.0
+        } else if let Call::ChatTransfer(transfer) = call {
+            transfer.chat.0
+        } else {
+            return;
         };
         if let Some(talk) = self.chats.get_mut(&chat) {
             (talk.ending, talk.ends_us) = (false, at_us + AGAIN_US);
@@ -321,24 +319,28 @@ impl Worker<'_> {
         let by = Party::User(self.me);
         self.hall.recorder.book().event(by, event, at_us);
         let chat = event.chat.0;
-        match &event.what {
-            EventFrame::Assigned {
-                operator: PartyFrame::Operator { id: Some(id), .. }, ..
-            } if id.0 == self.me => {
-                let talk = Talk {
-                    next_us: at_us + self.conduct.between(PAUSE_US.0, PAUSE_US.1),
-                    ends_us: at_us + self.conduct.between(KEEPS_US.0, KEEPS_US.1),
-                    ending: false,
-                };
-                self.chats.insert(chat, talk);
-            }
-            EventFrame::Assigned { .. } | EventFrame::Placed { .. } => {
-                self.chats.remove(&chat);
-            }
-            EventFrame::Ended { .. } if self.chats.remove(&chat).is_some() => {
-                self.owned_last.insert(chat);
-            }
-            _other => {}
+        if let EventFrame::Assigned { operator, .. } = &event.what
+            && self.is_me(operator)
+        {
+            let talk = Talk {
+                next_us: at_us + self.conduct.between(PAUSE_US.0, PAUSE_US.1),
+                ends_us: at_us + self.conduct.between(KEEPS_US.0, KEEPS_US.1),
+                ending: false,
+            };
+            self.chats.insert(chat, talk);
+        } else if let EventFrame::Assigned { .. } | EventFrame::Placed { .. } = &event.what {
+            self.chats.remove(&chat);
+        } else if let EventFrame::Ended { .. } = &event.what
+            && self.chats.remove(&chat).is_some()
+        {
+            self.owned_last.insert(chat);
+        }
+    }
+
+    fn is_me(&self, party: &PartyFrame) -> bool {
+        match party {
+            PartyFrame::Operator { id, .. } => *id == Some(Wire(self.me)),
+            PartyFrame::Customer { .. } | PartyFrame::System => false,
         }
     }
 }

@@ -274,14 +274,15 @@ impl Visit<'_> {
             }
             return;
         }
-        match &event.what {
-            EventFrame::Assigned { .. } if !self.assigned => self.assigned(chat, at_us),
-            EventFrame::Ended { .. } => self.ended(chat, at_us),
-            EventFrame::Message { from: PartyFrame::Operator { .. }, .. } => {
-                let (chat, up_to) = (event.chat, event.seq);
-                self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
+        if let EventFrame::Assigned { .. } = event.what {
+            if !self.assigned {
+                self.assigned(chat, at_us);
             }
-            _other => {}
+        } else if let EventFrame::Ended { .. } = event.what {
+            self.ended(chat, at_us);
+        } else if let EventFrame::Message { from: PartyFrame::Operator { .. }, .. } = event.what {
+            let (chat, up_to) = (event.chat, event.seq);
+            self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
         }
     }
 

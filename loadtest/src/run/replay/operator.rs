@@ -1,6 +1,6 @@
 //! One operator of a replay: comes for each shift, accepts, talks, ends, leaves when done.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use switchboard::domain::{ChatId, CommandId, CustomerId, MessageText, OfferId, Party, UserId};
@@ -61,11 +61,13 @@ pub async fn play(
             client,
             commands: 0,
             stage: Stage::Coming,
+            connected: false,
             ready: false,
             on_duty_us: None,
             free: false,
             offers: BTreeMap::new(),
             chats: BTreeMap::new(),
+            over: BTreeSet::new(),
             cool_down_ms,
         };
         duty.work(inbox).await?;
@@ -76,7 +78,7 @@ pub async fn play(
 /// How far an operator is in its shift.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
-    /// Connects.
+    /// Connects, and waits for its hour.
     Coming,
     /// Takes chats.
     Working,
@@ -110,11 +112,14 @@ struct Duty<'a> {
     client: Client,
     commands: u64,
     stage: Stage,
+    connected: bool,
     ready: bool,
     on_duty_us: Option<u64>,
     free: bool,
     offers: BTreeMap<OfferId, ChatId>,
     chats: BTreeMap<ChatId, Serving>,
+    /// Chats that have ended; the answer to an accept that was sent again may come behind that.
+    over: BTreeSet<ChatId>,
     cool_down_ms: u64,
 }
 
@@ -160,6 +165,7 @@ impl Duty<'_> {
 
     fn due_us(&self, phase: &watch::Receiver<Phase>) -> u64 {
         let stage_us = match self.stage {
+            Stage::Coming if self.connected => self.floor.us_of(self.shift.from_ms),
             Stage::Working => self.leaves_us(phase),
             Stage::Coming | Stage::Finishing | Stage::Leaving | Stage::Gone => NEVER_US,
         };
@@ -172,6 +178,11 @@ impl Duty<'_> {
     }
 
     fn is_due(&mut self, now_us: u64, phase: &watch::Receiver<Phase>) -> Result<(), RunError> {
+        let begins_us = self.floor.us_of(self.shift.from_ms);
+        if self.stage == Stage::Coming && self.connected && begins_us <= now_us {
+            self.stage = Stage::Working;
+            self.set_status(StatusWord::Ready)?;
+        }
         if self.stage == Stage::Working && self.leaves_us(phase) <= now_us {
             self.stage = Stage::Finishing;
             self.ready = false;
@@ -240,16 +251,12 @@ impl Duty<'_> {
                 for offer in opened.offers {
                     self.offered(&offer, at_us)?;
                 }
-                match self.stage {
-                    Stage::Coming => {
-                        self.stage = Stage::Working;
-                        self.set_status(StatusWord::Ready)?;
-                    }
-                    Stage::Working => self.set_status(StatusWord::Ready)?,
-                    Stage::Finishing | Stage::Leaving | Stage::Gone => {}
+                self.connected = true;
+                if self.stage == Stage::Working {
+                    self.set_status(StatusWord::Ready)?;
                 }
             }
-            Happening::Lost => self.ready = false,
+            Happening::Lost => (self.connected, self.ready) = (false, false),
             Happening::Offer(offer) => self.offered(&offer, at_us)?,
             Happening::Withdrawn(over) => {
                 self.offers.remove(&over.offer.0);
@@ -319,49 +326,50 @@ impl Duty<'_> {
         raw: &serde_json::value::RawValue,
         at_us: u64,
     ) -> Result<(), RunError> {
-        match call {
-            Call::OperatorSetStatus(set) => match set.status {
-                StatusWord::Ready => {
-                    self.ready = self.stage == Stage::Working;
-                    self.on_duty_us.get_or_insert(at_us);
-                }
-                StatusWord::Offline => {
-                    self.stage = Stage::Gone;
-                    let from_us = self.on_duty_us.unwrap_or(at_us);
-                    self.floor.worked(false, from_us, at_us);
-                }
-                StatusWord::Away | StatusWord::Busy => {}
-            },
-            Call::OfferAccept(accept) => {
-                self.offers.remove(&accept.offer.0);
+        if let Call::OperatorSetStatus(set) = call {
+            self.has_status(set.status, at_us);
+        } else if let Call::OfferAccept(accept) = call {
+            self.offers.remove(&accept.offer.0);
+            if !self.over.contains(&accept.chat.0) {
                 self.chats.entry(accept.chat.0).or_default();
             }
-            Call::MessageSend(sent) => {
-                let at: MessageSentFrame = answer(raw).ok_or(RunError::Answer("message.send"))?;
-                if let Some(serving) = self.chats.get_mut(&sent.chat.0) {
-                    serving.unacked = serving.unacked.saturating_sub(1);
-                }
-                let from = Party::User(self.me);
-                let id = &sent.client_message_id.0;
-                let mut book = self.floor.recorder.book();
-                book.acknowledged(from, id, at.chat.0, at.seq, at_us);
-            }
-            _other => {}
+        } else if let Call::MessageSend(sent) = call {
+            let at: MessageSentFrame = answer(raw).ok_or(RunError::Answer("message.send"))?;
+            self.one_less_unanswered(sent.chat.0);
+            let from = Party::User(self.me);
+            let id = &sent.client_message_id.0;
+            let mut book = self.floor.recorder.book();
+            book.acknowledged(from, id, at.chat.0, at.seq, at_us);
         }
         Ok(())
     }
 
+    fn has_status(&mut self, status: StatusWord, at_us: u64) {
+        match status {
+            StatusWord::Ready => {
+                self.ready = self.stage == Stage::Working;
+                self.on_duty_us.get_or_insert(at_us);
+            }
+            StatusWord::Offline => {
+                self.stage = Stage::Gone;
+                let from_us = self.on_duty_us.unwrap_or(at_us);
+                self.floor.worked(false, from_us, at_us);
+            }
+            StatusWord::Away | StatusWord::Busy => {}
+        }
+    }
+
+    fn one_less_unanswered(&mut self, chat: ChatId) {
+        if let Some(serving) = self.chats.get_mut(&chat) {
+            serving.unacked = serving.unacked.saturating_sub(1);
+        }
+    }
+
     fn refused(&mut self, call: Call) {
-        match call {
-            Call::OfferAccept(accept) => {
-                self.offers.remove(&accept.offer.0);
-            }
-            Call::MessageSend(sent) => {
-                if let Some(serving) = self.chats.get_mut(&sent.chat.0) {
-                    serving.unacked = serving.unacked.saturating_sub(1);
-                }
-            }
-            _other => {}
+        if let Call::OfferAccept(accept) = call {
+            self.offers.remove(&accept.offer.0);
+        } else if let Call::MessageSend(sent) = call {
+            self.one_less_unanswered(sent.chat.0);
         }
     }
 
@@ -369,26 +377,23 @@ impl Duty<'_> {
         let by = Party::User(self.me);
         self.floor.recorder.book().event(by, event, at_us);
         let chat = event.chat.0;
-        match &event.what {
-            EventFrame::Opened { customer, .. } => {
-                let serving = self.chats.entry(chat).or_default();
-                serving.customer = customer.map(|customer| customer.0);
+        if let EventFrame::Opened { customer, .. } = &event.what {
+            let serving = self.chats.entry(chat).or_default();
+            serving.customer = customer.map(|customer| customer.0);
+        } else if let EventFrame::Assigned { .. } = event.what {
+            self.assigned(chat, at_us);
+        } else if let EventFrame::Ended { .. } = event.what {
+            self.over.insert(chat);
+            let served = self.chats.remove(&chat);
+            if let Some(from_us) = served.and_then(|serving| serving.assigned_us) {
+                self.floor.worked(true, from_us, at_us);
             }
-            EventFrame::Assigned { .. } => self.assigned(chat, at_us),
-            EventFrame::Ended { .. } => {
-                let served = self.chats.remove(&chat);
-                if let Some(from_us) = served.and_then(|serving| serving.assigned_us) {
-                    self.floor.worked(true, from_us, at_us);
-                }
+        } else if let EventFrame::Message { from: PartyFrame::Customer { .. }, .. } = event.what {
+            if let Some(serving) = self.chats.get_mut(&chat) {
+                serving.to_hear = serving.to_hear.saturating_sub(1);
             }
-            EventFrame::Message { from: PartyFrame::Customer { .. }, .. } => {
-                if let Some(serving) = self.chats.get_mut(&chat) {
-                    serving.to_hear = serving.to_hear.saturating_sub(1);
-                }
-                let (chat, up_to) = (event.chat, event.seq);
-                self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
-            }
-            _other => {}
+            let (chat, up_to) = (event.chat, event.seq);
+            self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
         }
     }
 
