@@ -3,7 +3,15 @@
 CARGO ?= cargo
 SEEDS ?= 10000
 
-.PHONY: check test simulation bench doc clean
+.PHONY: run check test simulation bench doc clean
+
+## A server with the demonstration's users, queues and channels; data in ./data.
+run:
+	$(CARGO) build --release --workspace
+	@echo 'When it is ready, in two other terminals:'
+	@echo '  target/release/loadtest talk --as anna    an operator'
+	@echo '  target/release/loadtest talk --as vera    a customer'
+	target/release/switchboard serve --seed config/demo.toml --data data
 
 ## Quick: format, lints, unit tests.
 check:

@@ -134,6 +134,10 @@ async fn serve_until_told(settings: Settings) -> Result<(), Failure> {
     }
     let (address, operations) = (server.address, server.operations_address);
     tracing::info!(%address, %operations, "ready");
+    println!(
+        "chats:      ws://{address}/ws, http://{address}/api/v1, described by /openapi.json and /protocol.json"
+    );
+    println!("operations: http://{operations}/metrics, /readyz, /healthz, /debug/tree");
     let ended = tokio::select! {
         ended = server.failed() => Err(failure(ended)),
         () = told.stop() => Ok(()),
