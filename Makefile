@@ -32,7 +32,7 @@ bench:
 	$(CARGO) bench
 
 doc:
-	$(CARGO) doc --workspace --no-deps
+	$(CARGO) doc --workspace --no-deps --document-private-items
 
 clean:
 	$(CARGO) clean

@@ -33,4 +33,4 @@ pub use directory::Overloaded;
 pub use hub::{Connection, OUTBOX_MAX, Outgoing};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Options, Router, StartError};
-pub use view::{ChatView, OperatorView, WaitingChat};
+pub use view::{ChatView, OperatorView, Routed, WaitingChat};

@@ -11,10 +11,9 @@ use ractor::{ActorCell, ActorStatus};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::domain::event::Decision;
 use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, CustomerId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatId, CustomerId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::index::Index;
@@ -33,16 +32,16 @@ use super::queue::QueueMessage;
 use super::roster::{Roster, SharedRoster};
 use super::shared::Shared;
 use super::supervise;
-use super::view::{ChatView, OperatorView, WaitingChat};
+use super::view::{ChatView, OperatorView, Routed, WaitingChat};
 
 /// Rows read at once at the start.
 const SCAN_PAGE: usize = 1_000;
 /// How long to wait before a call whose actor has failed is asked again.
 const AGAIN_AFTER: Duration = Duration::from_millis(20);
-/// Events read at once when decisions are looked for.
-const DECISIONS_PAGE: usize = 1_000;
-/// Latest decisions that an explanation names.
-pub const DECISIONS_MAX: usize = 20;
+/// Events read at once when the steps of a chat's routing are looked for.
+const ROUTED_PAGE: usize = 1_000;
+/// Latest steps that an explanation names.
+pub const ROUTED_MAX: usize = 20;
 
 /// What an installation may choose.
 #[derive(Debug, Clone, Copy)]
@@ -282,12 +281,12 @@ impl Router {
         if marked.await? { Ok(()) } else { Err(CallError::Refused(Refusal::NotYours)) }
     }
 
-    /// Why the chat waits, by its queue; none when it does not. And the latest decisions about it,
-    /// the last first.
+    /// Why the chat waits, by its queue; none when it does not. And the latest steps by which
+    /// it went where it went, the last first.
     pub async fn explain(
         &self,
         chat: ChatId,
-    ) -> Result<(Option<Explanation>, Vec<(Timestamp, Decision)>), CallError> {
+    ) -> Result<(Option<Explanation>, Vec<Routed>), CallError> {
         let view = self.look(chat).await?;
         let waits =
             view.place.as_ref().is_some_and(|p| p.owner().is_none() && !p.state().is_final());
@@ -301,24 +300,21 @@ impl Router {
             }
             Some(_) | None => None,
         };
-        Ok((explanation, self.decisions(chat).await?))
+        Ok((explanation, self.routed(chat, view.tail).await?))
     }
 
-    async fn decisions(&self, chat: ChatId) -> Result<Vec<(Timestamp, Decision)>, CallError> {
-        let (mut decisions, mut from) = (Vec::new(), 1);
-        loop {
-            let page = self.history(chat, from, DECISIONS_PAGE).await?;
-            for recorded in &page {
-                if let ChatEvent::Offered { decision, .. } = &recorded.event {
-                    decisions.push((recorded.at, decision.clone()));
-                }
-            }
-            let Some(last) = page.last() else { break };
-            from = last.seq + 1;
+    /// The latest steps by which the chat went where it went, the last first: read backwards, so
+    /// that a long chat costs no more than a short one.
+    async fn routed(&self, chat: ChatId, tail: Seq) -> Result<Vec<Routed>, CallError> {
+        let (mut routed, mut end) = (Vec::new(), tail);
+        while end > 0 && routed.len() < ROUTED_MAX {
+            let first = end.saturating_sub(ROUTED_PAGE as u64 - 1).max(1);
+            let page = self.history(chat, first, (end - first + 1) as usize).await?;
+            let steps = page.iter().rev().filter_map(Routed::of);
+            routed.extend(steps.take(ROUTED_MAX - routed.len()));
+            end = first - 1;
         }
-        decisions.reverse();
-        decisions.truncate(DECISIONS_MAX);
-        Ok(decisions)
+        Ok(routed)
     }
 
     // ---- queues and operators ----

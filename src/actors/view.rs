@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use crate::domain::event::{AssignedHow, Decision};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
-    ChannelId, ChatId, ChatState, CustomerId, OfferId, Party, Place, Priority, QueueId, Seq,
-    Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, ChatState, CustomerId, OfferId, Party, Place, Priority, QueueId,
+    Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::Chat;
 use crate::machine::operator::{Held, Operator};
@@ -173,4 +174,53 @@ pub struct WaitingChat {
     pub rank: i64,
     /// Whether it is offered, or about to be.
     pub offered: bool,
+}
+
+/// A step by which a chat went where it went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Routed {
+    /// It was offered.
+    Offered {
+        /// When.
+        at: Timestamp,
+        /// To whom.
+        to: Vec<UserId>,
+        /// Why so.
+        decision: Decision,
+    },
+    /// It got an owner.
+    Assigned {
+        /// When.
+        at: Timestamp,
+        /// Who.
+        operator: UserId,
+        /// How.
+        how: AssignedHow,
+    },
+}
+
+impl Routed {
+    pub(super) fn of(recorded: &Recorded) -> Option<Self> {
+        let at = recorded.at;
+        match &recorded.event {
+            ChatEvent::Offered { to, decision, .. } => {
+                Some(Self::Offered { at, to: to.clone(), decision: decision.clone() })
+            }
+            ChatEvent::Assigned { operator, how, .. } => {
+                Some(Self::Assigned { at, operator: *operator, how: *how })
+            }
+            ChatEvent::Opened { .. }
+            | ChatEvent::Message { .. }
+            | ChatEvent::Placed { .. }
+            | ChatEvent::OfferWidened { .. }
+            | ChatEvent::Declined { .. }
+            | ChatEvent::OfferNarrowed { .. }
+            | ChatEvent::OfferEnded { .. }
+            | ChatEvent::Begun { .. }
+            | ChatEvent::TransferAsked { .. }
+            | ChatEvent::TransferFailed { .. }
+            | ChatEvent::Ended { .. }
+            | ChatEvent::ContinuedIn { .. } => None,
+        }
+    }
 }

@@ -2,7 +2,7 @@
 //!
 //! The problem. A queue has a line of waiting chats and a pool of members about whom it believes
 //! something. Wanted:
-//! 1. The line is served in the order of [`rank`]: no operator gets a chat while one of smaller
+//! 1. The line is served in the order of [`rank()`]: no operator gets a chat while one of smaller
 //!    rank waits that this operator could serve and has not refused.
 //! 2. Among the operators who could have a chat the queue's [`rule`] chooses; ties end at the
 //!    smaller id, so the same facts lead to the same choice.

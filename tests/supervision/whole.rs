@@ -1,6 +1,6 @@
 //! What people do in a chat's life, over both stores.
 
-use switchboard::actors::Router;
+use switchboard::actors::{Routed, Router};
 use switchboard::domain::{Party, Priority, Rule};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::machine::operator::Gone;
@@ -145,12 +145,15 @@ async fn every_stage_is_explained(store: Store) {
     assert_eq!(explained.chat, chat);
     let ann = Desk::ready(&router, ANN).await;
     ann.until_presented(chat).await;
-    let (now, decisions) = router.explain(chat).await.unwrap();
+    let (now, routed) = router.explain(chat).await.unwrap();
     assert!(now.is_some(), "it is offered, and still the queue's");
-    assert_eq!(decisions.len(), 1);
+    assert!(matches!(&routed[..], [Routed::Offered { to, .. }] if *to == [ANN]), "{routed:?}");
     accepted(&router, &[ann], chat).await;
-    let (now, decisions) = router.explain(chat).await.unwrap();
-    assert_eq!((now, decisions.len()), (None, 1));
+    let (now, routed) = router.explain(chat).await.unwrap();
+    assert_eq!(now, None);
+    let [Routed::Assigned { operator: ANN, .. }, Routed::Offered { .. }] = &routed[..] else {
+        panic!("{routed:?}");
+    };
 }
 
 async fn the_line_is_in_order_and_served_in_order(store: Store) {

@@ -1,4 +1,4 @@
-//! One client's task: connects, feeds the [`Engine`](super::engine::Engine), connects again.
+//! One client's task: connects, feeds the [`Engine`], connects again.
 //!
 //! Ends when its [`Client`] is dropped or closed, or when the server says that there is no use.
 

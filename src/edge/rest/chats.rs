@@ -3,14 +3,14 @@
 use super::Answer;
 use super::asked::{Asked, json, not_found};
 use crate::access::{Right, Who};
-use crate::actors::{CallError, ChatView};
-use crate::domain::event::Decision;
-use crate::domain::{ChatId, Party, Timestamp};
+use crate::actors::{CallError, ChatView, Routed};
+use crate::domain::event::AssignedHow;
+use crate::domain::{ChatId, Party};
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;
 use crate::protocol::Wire;
 use crate::protocol::rest::chat::{
-    CandidateBody, ChatResponse, DecisionBody, ExplanationResponse, WaitsBody, WhyBody,
+    CandidateBody, ChatResponse, ExplanationResponse, RoutedBody, RoutedHow, WaitsBody, WhyBody,
 };
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 use crate::routing::explain::{Explanation, WhyWaits};
@@ -36,17 +36,32 @@ pub(super) async fn read(asked: &Asked) -> Answer {
 pub(super) async fn explain(asked: &Asked) -> Answer {
     let view = permitted(asked).await?;
     let explained = asked.edge.router.explain(view.chat).await;
-    let (waits, decisions) = explained.map_err(|error| call_error(&error))?;
-    let decision = |(at, decision): (Timestamp, Decision)| DecisionBody {
-        at: at.into(),
-        decision: (&decision).into(),
-    };
+    let (waits, routed) = explained.map_err(|error| call_error(&error))?;
     json(&ExplanationResponse {
         chat: Wire(view.chat),
         state: Wire(view.state.ok_or_else(not_found)?),
         waits: waits.as_ref().map(waits_body),
-        decisions: decisions.into_iter().map(decision).collect(),
+        routed: routed.into_iter().map(routed_body).collect(),
     })
+}
+
+fn routed_body(routed: Routed) -> RoutedBody {
+    match routed {
+        Routed::Offered { at, to, decision } => RoutedBody::Offered {
+            at: at.into(),
+            to: to.into_iter().map(Wire).collect(),
+            decision: (&decision).into(),
+        },
+        Routed::Assigned { at, operator, how } => RoutedBody::Assigned {
+            at: at.into(),
+            operator: Wire(operator),
+            how: match how {
+                AssignedHow::Accepted { .. } => RoutedHow::Accepted,
+                AssignedHow::Taken => RoutedHow::Taken,
+                AssignedHow::Transferred { .. } => RoutedHow::Transferred,
+            },
+        },
+    }
 }
 
 /// The chat, if the asker may know of it; all others do not exist.

@@ -51,18 +51,44 @@ pub struct ExplanationResponse {
     /// Why it waits; absent when it does not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waits: Option<WaitsBody>,
-    /// The latest decisions about it, the last first, at most 20.
-    pub decisions: Vec<DecisionBody>,
+    /// The latest steps by which it went where it went, the last first, at most 20.
+    pub routed: Vec<RoutedBody>,
 }
 
-/// A decision, and when it was taken.
+/// A step by which a chat went where it went.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct DecisionBody {
-    /// When.
-    pub at: TimeFrame,
-    /// What was decided by.
-    #[serde(flatten)]
-    pub decision: DecisionFrame,
+#[serde(tag = "step", rename_all = "snake_case")]
+pub enum RoutedBody {
+    /// It was offered.
+    Offered {
+        /// When.
+        at: TimeFrame,
+        /// To whom.
+        to: Vec<Wire<UserId>>,
+        /// Why so.
+        decision: DecisionFrame,
+    },
+    /// It got an owner.
+    Assigned {
+        /// When.
+        at: TimeFrame,
+        /// Who.
+        operator: Wire<UserId>,
+        /// How.
+        how: RoutedHow,
+    },
+}
+
+/// How a chat got its owner.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RoutedHow {
+    /// By accepting an offer.
+    Accepted,
+    /// Out of the line, by hand.
+    Taken,
+    /// From a colleague.
+    Transferred,
 }
 
 /// Why a chat waits.
