@@ -125,7 +125,7 @@ async fn serve_until_told(settings: Settings) -> Result<(), Failure> {
     let mut told = Told::new().map_err(failure)?;
     let server = tokio::select! {
         started = Server::start(Plan::of(settings)) => started.map_err(failure)?,
-        () = told.to_stop() => return Ok(()),
+        () = told.stop() => return Ok(()),
     };
     match server.seeded {
         Some(Seeded::Filled) => tracing::info!("the empty store was filled from the seed"),
@@ -136,7 +136,7 @@ async fn serve_until_told(settings: Settings) -> Result<(), Failure> {
     tracing::info!(%address, %operations, "ready");
     let ended = tokio::select! {
         ended = server.failed() => Err(failure(ended)),
-        () = told.to_stop() => Ok(()),
+        () = told.stop() => Ok(()),
     };
     tracing::info!("stopping");
     server.stop().await;
@@ -163,7 +163,7 @@ impl Told {
         })
     }
 
-    async fn to_stop(&mut self) {
+    async fn stop(&mut self) {
         #[cfg(unix)]
         tokio::select! {
             _ = self.terminate.recv() => {}

@@ -98,12 +98,14 @@ async fn a_conversation_is_claimed_once(subject: Subject) {
         talks.claim_open(channel, customer, &command(id), chat(n), after.map(chat)).await.unwrap()
     };
     assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), None);
+    assert!(!talks.any(channel(1)).await.unwrap());
     assert_eq!(claim("a", 1, None).await, ClaimOpen::Claimed);
     assert_eq!(claim("b", 2, None).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim("b", 2, Some(9)).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim("b", 2, Some(1)).await, ClaimOpen::Claimed);
     assert_eq!(claim("c", 3, Some(1)).await, ClaimOpen::Existing(chat(2)));
     assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), Some(chat(2)));
+    assert!(talks.any(channel(1)).await.unwrap() && !talks.any(channel(3)).await.unwrap());
     for (channel, customer) in [(channel(2), customer(1)), (channel(1), customer(2))] {
         assert_eq!(talks.latest(channel, customer).await.unwrap(), None);
         let id = command("a");

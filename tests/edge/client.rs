@@ -35,6 +35,17 @@ impl Client {
         Self { ws, inbox, answers, calls: 0, probes: 0, closed: None }
     }
 
+    /// A client whose system keeps little of what it does not read.
+    pub async fn with_small_buffers(address: SocketAddr) -> Self {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4_096).unwrap();
+        let stream = MaybeTlsStream::Plain(socket.connect(address).await.unwrap());
+        let url = format!("ws://{address}/ws");
+        let (ws, _) = tokio_tungstenite::client_async(url, stream).await.unwrap();
+        let (inbox, answers) = Default::default();
+        Self { ws, inbox, answers, calls: 0, probes: 0, closed: None }
+    }
+
     pub async fn open(&mut self, token: &str, resume: Value) -> Result<Value, Value> {
         self.call("session.open", json!({"token": token, "resume": resume})).await
     }
@@ -115,6 +126,11 @@ impl Client {
     pub async fn until_closed(&mut self) -> u16 {
         while self.step().await {}
         self.closed.expect("a close frame")
+    }
+
+    /// Reads until the server is gone, however.
+    pub async fn until_ended(&mut self) {
+        while self.step().await {}
     }
 
     /// Proves that somebody is there, and says so.

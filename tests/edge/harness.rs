@@ -66,7 +66,13 @@ impl World {
     }
 
     /// A request to the public listener: status and body.
-    pub async fn ask(&self, verb: &str, path: &str, token: &str, body: Option<Value>) -> (u16, Value) {
+    pub async fn ask(
+        &self,
+        verb: &str,
+        path: &str,
+        token: &str,
+        body: Option<Value>,
+    ) -> (u16, Value) {
         let body = body.map(|body| ("application/json", body.to_string()));
         let (status, text) = request(self.server.address, verb, path, token, body).await;
         let value = serde_json::from_str(&text).unwrap_or(Value::String(text));

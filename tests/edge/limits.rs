@@ -1,1 +1,117 @@
+//! What one client may ask of the server, and that others do not notice.
 
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use crate::client::Client;
+use crate::harness::{World, id, settings, until};
+
+#[tokio::test]
+async fn a_thousand_calls_at_once_are_all_answered_and_the_pace_holds() {
+    let world = World::start().await;
+    let mut hasty = world.customer("Shop").await;
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = hasty.call("chat.open", open).await.unwrap()["chat"].clone();
+    let mut ids = Vec::new();
+    for n in 0..1_000 {
+        let text = json!({"chat": chat, "client_message_id": format!("m{n}"), "text": "x"});
+        ids.push(hasty.send("message.send", text).await);
+    }
+    let mut counts: BTreeMap<String, u32> = BTreeMap::new();
+    let mut seqs = Vec::new();
+    for id in ids {
+        match hasty.answer(id).await {
+            Ok(sent) => seqs.push(sent["seq"].as_u64().unwrap()),
+            Err(error) => {
+                assert!(error["data"]["retry_after_ms"].as_u64().unwrap() > 0, "{error}");
+                *counts.entry(error["data"]["name"].as_str().unwrap().to_owned()).or_default() += 1;
+            }
+        }
+    }
+    assert!(seqs.is_sorted(), "one chat's calls keep their order");
+    assert!(seqs.len() >= 64, "{counts:?}");
+    assert!(counts["too_many_calls"] > 0, "{counts:?}");
+    assert!(counts.keys().all(|name| name == "too_many_calls" || name == "overloaded"));
+    // The socket lives, and so does everybody else's.
+    let text = json!({"chat": chat, "client_message_id": "later", "text": "x"});
+    until("the pace allows it", async || hasty.call("message.send", text.clone()).await.is_ok())
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_that_never_reads_is_closed_and_slows_nobody() {
+    let world = World::start().await;
+    let (token, _) = world.visitor("Shop", None).await;
+    let mut silent = Client::with_small_buffers(world.server.address).await;
+    silent.open(&token, json!([])).await.unwrap();
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = silent.call("chat.open", open).await.unwrap()["chat"].clone();
+    for n in 0..8 {
+        let text = "😀".repeat(2_000);
+        let text = json!({"chat": chat, "client_message_id": format!("m{n}"), "text": text});
+        silent.call("message.send", text).await.unwrap();
+    }
+    let mut others = world.customer("Shop").await;
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let own = others.call("chat.open", open).await.unwrap()["chat"].clone();
+    // From now on it asks for pages and reads none, until the system's buffers are full.
+    let mut n = 0;
+    until("the silent one is closed", async || {
+        n += 1;
+        silent.send("chat.history", json!({"chat": chat})).await;
+        if n % 20 == 0 {
+            let text = json!({"chat": own, "client_message_id": format!("m{n}"), "text": "hi"});
+            others.call("message.send", text).await.expect("others are served");
+        }
+        world.server.edge().sockets() == 1
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sockets_have_their_places() {
+    let mut settings = settings();
+    settings.limits.connections_per_address = 2;
+    let world = World::with(settings).await;
+    let (first, _second) = (world.socket().await, world.socket().await);
+    let url = format!("ws://{}/ws", world.server.address);
+    let refused = tokio_tungstenite::connect_async(&url).await.err().unwrap();
+    assert!(refused.to_string().contains("503"), "{refused}");
+    drop(first);
+    until("a place is free again", async || tokio_tungstenite::connect_async(&url).await.is_ok())
+        .await;
+}
+
+#[tokio::test]
+async fn one_person_has_sixteen_sockets_and_the_oldest_goes() {
+    let world = World::start().await;
+    let token = world.log_in("anna").await;
+    let mut sockets = Vec::new();
+    for _ in 0..17 {
+        let mut socket = world.socket().await;
+        socket.open(&token, json!([])).await.unwrap();
+        sockets.push(socket);
+    }
+    assert_eq!(sockets[0].until_closed().await, 4006);
+    sockets[1].call("chat.list", json!({"scope": "mine"})).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_socket_without_a_session_does_not_stay() {
+    let world = World::start().await;
+    let mut idle = world.socket().await;
+    assert_eq!(idle.until_closed().await, 4000);
+}
+
+#[tokio::test]
+async fn guesses_at_passwords_are_slowed() {
+    let world = World::start().await;
+    let mut last = 0;
+    for _ in 0..11 {
+        last = world.tokens("clara", "not-her-password").await.0;
+    }
+    assert_eq!(last, 429);
+    assert_eq!(world.tokens("clara", "demo-clara-1").await.0, 429, "however right");
+    assert_eq!(world.tokens("boris", "demo-boris-1").await.0, 201);
+}

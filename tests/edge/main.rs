@@ -1,9 +1,16 @@
 //! The server through real sockets: what a client sees, and what it cannot do.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test that cannot go on fails, with the place"
+)]
+
 mod client;
 mod harness;
 mod limits;
 mod live;
+mod process;
 mod resume;
 mod rights;
 mod walk;

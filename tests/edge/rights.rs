@@ -1,1 +1,152 @@
+//! Every route and every method, with everybody, against the one table of rights.
 
+use serde_json::{Value, json};
+use switchboard::access::{Operation, Right, Subject};
+use switchboard::protocol::Method;
+use switchboard::protocol::rest::{Route, Verb};
+
+use crate::harness::{World, id};
+
+/// A token of everybody.
+async fn token_of(world: &World, subject: Subject) -> String {
+    match subject {
+        Subject::Nobody => String::new(),
+        Subject::Site => {
+            let admin = world.log_in("admin").await;
+            let path = format!("/api/v1/channels/{}/site-key", id("channel", "Shop"));
+            let (_, channel) =
+                world.ask("GET", path.trim_end_matches("/site-key"), &admin, None).await;
+            let body = Some(json!({"version": channel["version"]}));
+            let (status, key) = world.ask("POST", &path, &admin, body).await;
+            assert_eq!(status, 201, "{key}");
+            key["site_key"].as_str().unwrap().to_owned()
+        }
+        Subject::Customer => world.visitor("Shop", None).await.0,
+        Subject::Operator => world.log_in("anna").await,
+        Subject::ChatAdministrator => world.log_in("maria").await,
+        Subject::Administrator => world.log_in("admin").await,
+    }
+}
+
+#[tokio::test]
+async fn every_route_asks_the_table() {
+    let world = World::start().await;
+    for subject in Subject::ALL {
+        let mut token = token_of(&world, *subject).await;
+        for route in Route::ALL {
+            // Things that exist and are nobody's own: what is refused is refused for want of a
+            // right, not of a thing.
+            let path = route
+                .path()
+                .replace("{user}", &id("user", "clara"))
+                .replace("{operator}", &id("user", "clara"))
+                .replace("{channel}", &id("channel", "Employees"))
+                .replace("{queue}", &id("queue", "Support"))
+                .replace("{customer}", "0190a3a4-0000-7000-8000-000000000000")
+                .replace("{chat}", "0190a3a4-0000-7000-8000-000000000000");
+            // A body that no route takes: nothing is changed by this walk.
+            let body = match route.verb() {
+                Verb::Post | Verb::Put => Some(json!({"nonsense": true})),
+                Verb::Get | Verb::Delete => None,
+            };
+            let (status, answer) = world.ask(route.verb().name(), &path, &token, body).await;
+            let right = Operation::named(route.operation()).unwrap().right(*subject);
+            let what = format!(
+                "{} {} by {}: {status} {answer}",
+                route.verb().name(),
+                path,
+                subject.word()
+            );
+            match (right, subject) {
+                (Right::No, Subject::Nobody) => assert_eq!(status, 401, "{what}"),
+                (Right::No, _) => assert_eq!(status, 403, "{what}"),
+                // Of these, some are about what is not its own.
+                (Right::Own, _) => assert!([200, 204, 400, 403, 404].contains(&status), "{what}"),
+                // A log-in that lacks its body is no log-in.
+                (Right::Yes, _) => assert!(![401, 403].contains(&status), "{what}"),
+            }
+            if *route == Route::LogOut {
+                token = token_of(&world, *subject).await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn own_is_own_in_rest() {
+    let world = World::start().await;
+    let (anna, site) =
+        (token_of(&world, Subject::Operator).await, token_of(&world, Subject::Site).await);
+    let user = |login| format!("/api/v1/users/{}", id("user", login));
+    assert_eq!(world.ask("GET", &user("anna"), &anna, None).await.0, 200);
+    assert_eq!(world.ask("GET", &user("boris"), &anna, None).await.0, 403);
+    let (_, list) = world.ask("GET", "/api/v1/users", &anna, None).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 1);
+    let tokens = |channel| format!("/api/v1/channels/{}/visitor-tokens", id("channel", channel));
+    let issued = world.ask("POST", &tokens("Shop"), &site, Some(json!({"priority": 3}))).await;
+    assert_eq!(issued.0, 201);
+    assert_eq!(world.ask("POST", &tokens("Employees"), &site, Some(json!({}))).await.0, 403);
+    let customer = issued.1["customer"].as_str().unwrap().to_owned();
+    let revoke = |channel| format!("{}/{customer}", tokens(channel));
+    assert_eq!(world.ask("DELETE", &revoke("Employees"), &site, None).await.0, 403);
+    let mut visitor = world.socket().await;
+    visitor.open(issued.1["token"].as_str().unwrap(), json!([])).await.unwrap();
+    assert_eq!(world.ask("DELETE", &revoke("Shop"), &site, None).await.0, 204);
+    assert_eq!(visitor.until_closed().await, 4002);
+    let password = format!("{}/password", user("anna"));
+    let change = |current: &str| json!({"current": current, "password": "a better one"});
+    let (status, error) = world.ask("PUT", &password, &anna, Some(change("wrong-wrong"))).await;
+    assert_eq!((status, &error["error"]["name"]), (401, &json!("credentials")));
+    let change = change("demo-anna-01");
+    assert_eq!(world.ask("PUT", &password, &anna, Some(change)).await.0, 204);
+    assert_eq!(world.ask("GET", &user("anna"), &anna, None).await.0, 401, "its sessions ended");
+    assert_eq!(world.tokens("anna", "a better one").await.0, 201);
+}
+
+#[tokio::test]
+async fn every_method_asks_the_table() {
+    let world = World::start().await;
+    for subject in Subject::ALL {
+        let token = token_of(&world, *subject).await;
+        let mut client = world.socket().await;
+        let open = json!({"token": if token.is_empty() { "none" } else { &token }});
+        let opened = client.call("session.open", open).await;
+        let allowed = Operation::SessionOpen.right(*subject) != Right::No;
+        assert_eq!(opened.is_ok(), allowed, "{subject:?} {opened:?}");
+        if !allowed {
+            continue;
+        }
+        for method in Method::ALL.iter().filter(|method| **method != Method::SessionOpen) {
+            let outcome = client.call(method.name(), params(*method, &token)).await;
+            let right = Operation::named(method.name()).unwrap().right(*subject);
+            let name = outcome.as_ref().err().map(|error| error["data"]["name"].clone());
+            let what = format!("{} by {}: {outcome:?}", method.name(), subject.word());
+            assert_ne!(name, Some(json!("invalid_params")), "{what}");
+            assert_eq!(name == Some(json!("forbidden")), right == Right::No, "{what}");
+        }
+    }
+}
+
+/// Params that are well formed, about things that are not there.
+fn params(method: Method, token: &str) -> Value {
+    let nothing = "0190a3a4-0000-7000-8000-000000000000";
+    match method {
+        Method::SessionOpen | Method::SessionRenew => json!({"token": token}),
+        Method::ChatOpen => json!({"command_id": "c", "channel": id("channel", "Shop")}),
+        Method::MessageSend => json!({"chat": nothing, "client_message_id": "m", "text": "x"}),
+        Method::MessageReceived | Method::MessageRead => json!({"chat": nothing, "up_to": 1}),
+        Method::ChatEnd | Method::ChatTake => json!({"command_id": "c", "chat": nothing}),
+        Method::ChatHistory => json!({"chat": nothing}),
+        Method::OperatorSetStatus => json!({"command_id": "c", "status": "busy"}),
+        Method::OfferShown => json!({"chat": nothing, "offer": nothing}),
+        Method::OfferAccept | Method::OfferDecline => {
+            json!({"command_id": "c", "chat": nothing, "offer": nothing})
+        }
+        Method::ChatList => json!({"scope": "line"}),
+        Method::ChatTransfer => {
+            json!({"command_id": "c", "chat": nothing, "to": {"queue": id("queue", "Sales")}})
+        }
+        Method::ChatSetState => json!({"command_id": "c", "chat": nothing, "state": "in_progress"}),
+        Method::PresenceAnswer => json!({"probe": 999}),
+    }
+}

@@ -47,12 +47,11 @@ async fn a_chat_is_opened_offered_accepted_answered_transferred_ended_and_goes_o
     assert_eq!(marked["party"]["kind"], "operator");
     let answer = json!({"chat": chat, "client_message_id": "m1", "text": "Good day."});
     anna.call("message.send", answer).await.unwrap();
-    customer
-        .wait_where("the answer", |n| n["params"]["text"] == "Good day.")
-        .await;
+    customer.wait_where("the answer", |n| n["params"]["text"] == "Good day.").await;
 
     // To a colleague who is there, and not to one who is not.
-    let to_boris = |n| json!({"command_id": n, "chat": chat, "to": {"operator": id("user", "boris")}});
+    let to_boris =
+        |n| json!({"command_id": n, "chat": chat, "to": {"operator": id("user", "boris")}});
     let error = anna.call("chat.transfer", to_boris("t1")).await.unwrap_err();
     assert_eq!(error["data"]["name"], "target_unavailable");
     assert_eq!(error["data"]["reason"], "offline");

@@ -168,3 +168,24 @@ pub(super) fn written(notification: &Notification) -> Option<String> {
     let text = write_notification(notification);
     text.inspect_err(|error| tracing::error!(%error, "a notification could not be written")).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_read_already_is_known_and_what_follows_is_not() {
+        let (one, other) = (ChatId::from_u128(1), ChatId::from_u128(2));
+        let mut seen = Seen::default();
+        assert!(!seen.is_known(one, 1));
+        seen.up_to(one, 7);
+        seen.up_to(one, 5);
+        assert!(seen.is_known(one, 7), "positions only grow");
+        assert!(!seen.is_known(one, 8));
+        assert!(!seen.is_known(other, 7));
+        for n in 0..CHATS_REMEMBERED as u128 + 10 {
+            seen.up_to(ChatId::from_u128(n + 10), 1);
+        }
+        assert!(seen.0.len() <= CHATS_REMEMBERED);
+    }
+}
