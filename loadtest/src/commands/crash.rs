@@ -67,7 +67,8 @@ fn print(outcome: &Outcome) {
     spread("from kill to answer, ms", &outcome.restart_ms, 1);
     println!("acknowledged messages: {}", outcome.wire.messages);
     spread("acknowledged, ms", &outcome.wire.acknowledge_us, 1_000);
-    spread("delivered, ms", &outcome.wire.delivery_us, 1_000);
+    // Of a chat that waits for an operator, or for the server, the time of that is in it.
+    spread("delivered, waits included, ms", &outcome.wire.delivery_us, 1_000);
     let [customers, operators, auditor] = outcome.read;
     println!(
         "chats: {}; read again by customers {customers}, by last owners {operators}, by the auditor {auditor}",
