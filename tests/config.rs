@@ -73,6 +73,7 @@ fn what_a_file_says_counts_and_the_environment_counts_more() {
             "SWITCHBOARD_SERVER_ALLOWED_ORIGINS",
             "https://b.example, http://c.example:81",
         ))
+        .chain(variable("SWITCHBOARD_TEST_CQL", "the tests' own"))
         .chain(variable("PATH", "/bin"));
     let settings = read(Some(("my.toml", text)), environment).unwrap();
     assert_eq!(settings.server.listen.port(), 2);

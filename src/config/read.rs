@@ -12,6 +12,9 @@ use super::settings::{ENTRIES, Entry, SECTIONS, Settings};
 /// What the names of variables begin with.
 const PREFIX: &str = "SWITCHBOARD_";
 
+/// After the prefix: variables of the project's tests, which a server started by one inherits.
+const NO_SETTINGS: [&str; 2] = ["TEST_", "SIM_"];
+
 /// Something wrong in a configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -53,6 +56,9 @@ pub fn read(
         let Some(path) = name.strip_prefix(PREFIX) else {
             continue;
         };
+        if NO_SETTINGS.iter().any(|tests| path.starts_with(tests)) {
+            continue;
+        }
         if let Err(what) = read_variable(&mut settings, path, &value) {
             problems.push(Problem { place: name, what });
         }
