@@ -3,7 +3,7 @@
 CARGO ?= cargo
 SEEDS ?= 10000
 
-.PHONY: run check test simulation bench doc clean
+.PHONY: run check test simulation bench image-steps doc clean
 
 ## A server with the demonstration's users, queues and channels; data in ./data.
 run:
@@ -30,6 +30,11 @@ simulation:
 ## Benchmarks: ratios against a bare file, measured side by side.
 bench:
 	$(CARGO) bench
+
+## The steps of the Dockerfile, in a clean folder, without Docker: a release build from nothing.
+image-steps:
+	if command -v hadolint >/dev/null; then hadolint Dockerfile; fi
+	scripts/dockerfile-steps
 
 doc:
 	$(CARGO) doc --workspace --no-deps --document-private-items

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+use super::health;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
 use crate::config::{Seeded, Settings, read};
@@ -25,6 +26,12 @@ struct CommandLine {
 enum Command {
     /// Serves until it is told to stop.
     Serve(Serve),
+    /// Asks the server of this machine whether it is ready; ends with 0 when it is.
+    Health {
+        /// The configuration that the server was started with.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
     /// Looks at a configuration.
     Config {
         #[command(subcommand)]
@@ -69,6 +76,10 @@ pub fn run() -> Result<(), Failure> {
             start_logs(&settings.log)?;
             let runtime = tokio::runtime::Runtime::new().map_err(failure)?;
             runtime.block_on(serve_until_told(settings))
+        }
+        Command::Health { config } => {
+            let settings = read_settings(config.as_deref(), environment())?;
+            health::ask(settings.server.ops_listen).map_err(Failure)
         }
         Command::Config { command: ConfigCommand::Check { file } } => {
             read_settings(Some(&file), std::iter::empty())?;

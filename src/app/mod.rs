@@ -9,6 +9,7 @@
 mod command;
 mod entropy;
 mod follow;
+mod health;
 mod logs;
 mod metrics;
 mod server;
