@@ -4,6 +4,8 @@
 //! Deterministic: no clock, no randomness, no threads. Faults happen when a test orders them with
 //! [`MemoryStore::fail_next`], to the next write of a port.
 
+mod inventory;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

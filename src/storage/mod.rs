@@ -4,9 +4,10 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; [`memory`], the shortest adapter and the model of the others;
+//! Reading order: the ports below; `inventory`, the port for copies; [`memory`], the shortest adapter and the model of the others;
 //! [`record`], the bytes; [`sqlite`], the embedded store.
 
+mod inventory;
 pub mod memory;
 pub mod record;
 pub mod sqlite;
@@ -21,6 +22,8 @@ use crate::domain::{
     ChannelId, ChatId, CommandId, CustomerId, Party, Place, Placement, Priority, QueueId, Recorded,
     Seq, Timestamp, UserId,
 };
+
+pub use inventory::{Conversation, Cursor, Inventory, Page};
 
 /// One store, as its ports. Which adapter stands behind them only the outermost layer knows.
 #[derive(Clone)]
@@ -39,6 +42,8 @@ pub struct Store {
     pub documents: Arc<dyn Documents>,
     /// The numbering of processes.
     pub processes: Arc<dyn Processes>,
+    /// What it holds altogether.
+    pub inventory: Arc<dyn Inventory>,
 }
 
 impl Store {
@@ -51,7 +56,8 @@ impl Store {
             + OperatorRecords
             + Watermarks
             + Documents
-            + Processes,
+            + Processes
+            + Inventory,
     {
         Self {
             log: Arc::clone(&adapter) as _,
@@ -60,7 +66,8 @@ impl Store {
             operators: Arc::clone(&adapter) as _,
             watermarks: Arc::clone(&adapter) as _,
             documents: Arc::clone(&adapter) as _,
-            processes: adapter,
+            processes: Arc::clone(&adapter) as _,
+            inventory: adapter,
         }
     }
 }

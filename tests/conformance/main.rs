@@ -22,5 +22,6 @@ mod power_loss_vfs;
 mod rng;
 mod subject;
 mod suite;
+mod suite_inventory;
 mod suite_log;
 mod trouble;

@@ -9,6 +9,7 @@ use switchboard::storage::{ClaimOpen, Moving, OpenChat, StoreError, Watermark};
 
 use crate::samples::{channel, chat, command, customer, open_chat, user};
 use crate::subject::{Kind, Subject, block_on};
+use crate::suite_inventory::*;
 use crate::suite_log::*;
 
 macro_rules! conformance {
@@ -45,6 +46,9 @@ conformance!(
     documents_count_their_versions,
     documents_are_listed_in_order,
     processes_are_numbered_upwards,
+    the_inventory_lists_each_thing_once,
+    the_last_process_is_known,
+    documents_are_restored_with_their_versions,
 );
 
 async fn all_open(subject: &Subject) -> Vec<OpenChat> {

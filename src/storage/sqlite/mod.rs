@@ -18,6 +18,7 @@
 
 mod claims;
 pub mod counters;
+mod inventory;
 mod limits;
 mod open;
 mod ports;
