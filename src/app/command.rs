@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use super::health;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
+use super::transfer;
 use crate::config::{Seeded, Settings, read};
 
 /// Why the process ends without success, for people.
@@ -26,6 +27,11 @@ struct CommandLine {
 enum Command {
     /// Serves until it is told to stop.
     Serve(Serve),
+    /// Copies a whole store. Stop the router before: none may run on the store meanwhile.
+    Store {
+        #[command(subcommand)]
+        command: StoreCommand,
+    },
     /// Asks the server of this machine whether it is ready; ends with 0 when it is.
     Health {
         /// The configuration that the server was started with.
@@ -37,6 +43,32 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+}
+
+#[derive(Debug, Subcommand)]
+enum StoreCommand {
+    /// Writes all of it to a new file: a backup, or what another store is filled from.
+    Export(Copy),
+    /// Fills an empty store from such a file; interrupted, run it again and it goes on.
+    Import(Copy),
+    /// Checks whether such a file is whole; needs no store.
+    Check {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Which store, and which file.
+#[derive(Debug, Args)]
+struct Copy {
+    /// The file. It has everything, secrets too: keep it as you keep the store.
+    file: PathBuf,
+    /// The configuration that says which store.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The folder of the store.
+    #[arg(long, value_name = "DIR")]
+    data: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -77,6 +109,7 @@ pub fn run() -> Result<(), Failure> {
             let runtime = tokio::runtime::Runtime::new().map_err(failure)?;
             runtime.block_on(serve_until_told(settings))
         }
+        Command::Store { command } => run_store(command),
         Command::Health { config } => {
             let settings = read_settings(config.as_deref(), environment())?;
             health::ask(settings.server.ops_listen).map_err(Failure)
@@ -87,6 +120,28 @@ pub fn run() -> Result<(), Failure> {
             Ok(())
         }
     }
+}
+
+fn run_store(command: StoreCommand) -> Result<(), Failure> {
+    let settings = |copy: &Copy| {
+        let mut settings = read_settings(copy.config.as_deref(), environment())?;
+        if let Some(data) = &copy.data {
+            settings.set("server", "data", data, "--data").map_err(failure)?;
+        }
+        start_logs(&settings.log)?;
+        Ok::<_, Failure>(settings)
+    };
+    let runtime = tokio::runtime::Runtime::new().map_err(failure)?;
+    let done = match command {
+        StoreCommand::Export(copy) => {
+            runtime.block_on(transfer::export(settings(&copy)?, &copy.file))
+        }
+        StoreCommand::Import(copy) => {
+            runtime.block_on(transfer::import(settings(&copy)?, &copy.file))
+        }
+        StoreCommand::Check { file } => transfer::check(&file),
+    };
+    done.map_err(Failure)
 }
 
 fn settings(serve: &Serve) -> Result<Settings, Failure> {

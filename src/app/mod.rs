@@ -12,8 +12,10 @@ mod follow;
 mod health;
 mod logs;
 mod metrics;
+mod progress;
 mod server;
 mod store;
+mod transfer;
 
 pub use command::{Failure, run};
 pub use entropy::SystemEntropy;

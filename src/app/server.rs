@@ -19,6 +19,7 @@ use crate::config::seed::SeedingError;
 use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
 use crate::edge::{self, Edge, EdgeOptions, Readiness, limits};
 use crate::storage::StoreError;
+use crate::storage::export::{ExportError, is_half_imported};
 use crate::storage::sqlite::OpenError;
 
 /// How long sockets may take to close when the process stops.
@@ -76,6 +77,9 @@ pub enum StartError {
     /// The store does not answer, or cannot be read.
     #[error("{0}; look at the data folder, then start again")]
     Store(#[from] StoreError),
+    /// The store holds a part of an import.
+    #[error(transparent)]
+    HalfImported(ExportError),
     /// Tokens or sessions.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -153,6 +157,9 @@ impl Server {
         tasks.spawn(edge::listen(operations, routes, most, is_closing.clone()));
 
         let opened = plan.store.open()?;
+        if is_half_imported(&*opened.store.documents).await? {
+            return Err(StartError::HalfImported(ExportError::HalfImported));
+        }
         let (catalog, access) = gate(&opened, &plan).await?;
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
         for address in [address, operations_address] {

@@ -7,6 +7,7 @@
 //! Reading order: the ports below; `inventory`, the port for copies; [`memory`], the shortest adapter and the model of the others;
 //! [`record`], the bytes; [`sqlite`], the embedded store.
 
+pub mod export;
 mod inventory;
 pub mod memory;
 pub mod record;

@@ -6,6 +6,7 @@
 //! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
 //! - `damage`: damaged, newer and foreign files, folders in use.
+//! - `export`: copies of whole stores between every two kinds; interrupted, damaged, lied about.
 //! - `trouble`: full disks, failed syncs, full queues; groups and checkpoints; the model's faults.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -16,6 +17,7 @@ mod samples;
 mod damage;
 mod disk;
 mod expected;
+mod export;
 mod generated;
 mod power_loss;
 mod power_loss_vfs;

@@ -13,5 +13,6 @@ mod live;
 mod process;
 mod resume;
 mod rights;
+mod transfer;
 mod walk;
 mod wrong;

@@ -11,9 +11,9 @@ use crate::client::Client;
 use crate::harness::{demo_password, id, request};
 
 /// A process of its own, killed when the test ends.
-struct Process {
-    child: Child,
-    address: SocketAddr,
+pub struct Process {
+    pub child: Child,
+    pub address: SocketAddr,
     operations: SocketAddr,
 }
 
@@ -24,7 +24,7 @@ impl Drop for Process {
     }
 }
 
-fn command() -> Command {
+pub fn command() -> Command {
     // Where a file may not grow, writing fails, as on a full disk, rather than killing.
     let mut command = Command::new("/bin/sh");
     let run = "trap '' XFSZ; exec \"$0\" \"$@\"";
@@ -33,7 +33,7 @@ fn command() -> Command {
     command
 }
 
-fn serve(data: &Path) -> Command {
+pub fn serve(data: &Path) -> Command {
     let mut command = command();
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.toml");
     command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
@@ -42,7 +42,7 @@ fn serve(data: &Path) -> Command {
 }
 
 /// Starts a server and reads from its log where it listens.
-fn start(data: &Path) -> Process {
+pub fn start(data: &Path) -> Process {
     let mut command = serve(data);
     let mut child = command.env("SWITCHBOARD_LOG_FORMAT", "json").spawn().unwrap();
     let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
@@ -59,19 +59,19 @@ fn start(data: &Path) -> Process {
     Process { child, address: address("address"), operations: address("operations") }
 }
 
-fn refused(command: &mut Command) -> String {
+pub fn refused(command: &mut Command) -> String {
     let Output { status, stderr, .. } = command.output().unwrap();
     assert_eq!(status.code(), Some(1));
     String::from_utf8(stderr).unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
 /// An access token of a user, and a visitor's token.
-async fn tokens(address: SocketAddr, login: &str) -> (String, String) {
+pub async fn tokens(address: SocketAddr, login: &str) -> (String, String) {
     let post = async |path: &str, token: &str, body: serde_json::Value| {
         let body = Some(("application/json", body.to_string()));
         let (_, text) = request(address, "POST", path, token, body).await;

@@ -1,0 +1,102 @@
+//! `switchboard store`: copies of a whole store, out of it and into it.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufReader, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::SystemEntropy;
+use super::progress::Bar;
+use super::server::Plan;
+use crate::access::Entropy;
+use crate::config::Settings;
+use crate::storage::export::{self, Occasion, Section, Summary};
+
+/// Bytes that are read and written at once.
+const BUFFER_BYTES: usize = 1024 * 1024;
+
+/// Writes the store to a file, which must not be there yet. What is under way has `.part` behind
+/// its name; the file itself is whole and durable, or not there.
+pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String> {
+    if file.exists() {
+        return Err(format!("{} is there already; give another name", file.display()));
+    }
+    let opened = Plan::of(settings).store.open().map_err(|error| error.to_string())?;
+    let part = part(file);
+    let blame = |error: std::io::Error| format!("{}: {error}", part.display());
+    let to = create(&part).map_err(blame)?;
+    let occasion = occasion()?;
+    let mut written = BufWriter::with_capacity(BUFFER_BYTES, &to);
+    let mut bar = Bar::new();
+    let summary = export::export(&opened.store, occasion, &mut written, &mut bar).await;
+    let summary = summary.map_err(|error| format!("{}: {error}", part.display()))?;
+    drop(bar);
+    drop(written);
+    to.sync_all().map_err(blame)?;
+    std::fs::rename(&part, file).map_err(blame)?;
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = File::open(folder.unwrap_or(Path::new("."))).map_err(blame)?;
+    folder.sync_all().map_err(blame)?;
+    println!("{} has {}", file.display(), told(&summary));
+    Ok(())
+}
+
+/// Fills the store from a file.
+pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String> {
+    let from = open(file)?;
+    let opened = Plan::of(settings).store.open().map_err(|error| error.to_string())?;
+    let mut bar = Bar::new();
+    let summary = export::import(&opened.store, from, &mut bar).await;
+    let summary = summary.map_err(|error| format!("{}: {error}", file.display()))?;
+    drop(bar);
+    println!("the store has {}, as in {}", told(&summary), file.display());
+    Ok(())
+}
+
+/// Checks a file without a store.
+pub(super) fn check(file: &Path) -> Result<(), String> {
+    let mut bar = Bar::new();
+    let checked = export::check(open(file)?, &mut bar);
+    let (header, summary) = checked.map_err(|error| format!("{}: {error}", file.display()))?;
+    drop(bar);
+    println!("{} is whole: export {}, {}", file.display(), header.id, told(&summary));
+    Ok(())
+}
+
+fn open(file: &Path) -> Result<BufReader<File>, String> {
+    let opened = File::open(file).map_err(|error| format!("{}: {error}", file.display()))?;
+    Ok(BufReader::with_capacity(BUFFER_BYTES, opened))
+}
+
+fn part(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// Nobody else may read it: it has all messages, password hashes and the keys of tokens.
+fn create(file: &Path) -> std::io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(file)
+}
+
+fn occasion() -> Result<Occasion, String> {
+    let mut id = [0; 16];
+    SystemEntropy.fill(&mut id).map_err(|error| error.to_string())?;
+    // Said in the file's first line; nothing decides by it.
+    #[allow(clippy::disallowed_methods)]
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Occasion {
+        id: uuid::Uuid::from_bytes(id),
+        at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+        release: env!("CARGO_PKG_VERSION").to_owned(),
+    })
+}
+
+fn told(summary: &Summary) -> String {
+    let counts = Section::ALL.map(|of| format!("{} {}", summary.count(of), of.name()));
+    format!("{}, {} events", counts.join(", "), summary.events)
+}

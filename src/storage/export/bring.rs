@@ -1,0 +1,242 @@
+//! Into a store: through the same ports that the router writes by, each step such that it may be
+//! repeated.
+
+use std::io::BufRead;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::domain::{ChatId, Recorded, Seq, UserId};
+use crate::storage::{ClaimOpen, Conversation, Store, StoreError};
+
+use super::limits::{APPEND_EVENTS, BATCH_BYTES, BATCH_LINES, CALLS_IN_FLIGHT};
+use super::line::{Header, Line, Reader};
+use super::tally::{Section, Summary};
+use super::{ExportError, IMPORT_ID, IMPORT_KIND, Report, Stage, item};
+
+/// Marks the store as one that is being filled from this export; answers the mark's version.
+/// Errors unless the store is empty or has that very mark.
+pub(super) async fn begin(store: &Store, header: &Header) -> Result<u64, ExportError> {
+    let id = header.id.as_bytes();
+    match store.documents.get(IMPORT_KIND, IMPORT_ID).await? {
+        Some(mark) if mark.body == id => Ok(mark.version),
+        Some(_) => Err(ExportError::HalfImported),
+        None => {
+            if let Some(what) = holds(store).await? {
+                return Err(ExportError::NotEmpty { what });
+            }
+            Ok(store.documents.put(IMPORT_KIND, IMPORT_ID, 0, id.to_vec()).await?)
+        }
+    }
+}
+
+/// What the store holds, if anything.
+async fn holds(store: &Store) -> Result<Option<String>, StoreError> {
+    /// Whether a listing has an item; a page without one may have a next.
+    macro_rules! any {
+        ($list:ident) => {{
+            let mut at = None;
+            loop {
+                let page = store.inventory.$list(at.as_ref(), 1).await?;
+                if !page.items.is_empty() || page.next.is_none() {
+                    break !page.items.is_empty();
+                }
+                at = page.next;
+            }
+        }};
+    }
+    if let Some(kind) = store.inventory.document_kinds().await?.first() {
+        return Ok(Some(format!("documents of the kind {kind}")));
+    }
+    let found = [
+        (any!(operators), Section::Operators),
+        (any!(conversations), Section::Conversations),
+        (any!(chats), Section::Chats),
+        (any!(watched), Section::Watermarks),
+        (!store.open_chats.scan(None, 1).await?.is_empty(), Section::OpenChats),
+    ];
+    let found = found.into_iter().find(|(any, _)| *any);
+    Ok(found.map(|(_, section)| section.name().to_owned()))
+}
+
+/// One line's worth, read and ready to be stored.
+enum Step {
+    Document(String, crate::storage::Document),
+    Operator(UserId, crate::domain::operator::OperatorRecord),
+    Conversation(Conversation),
+    Log { chat: ChatId, first: Seq, last: bool, events: Vec<Recorded> },
+    Watermarks(ChatId, std::collections::BTreeMap<crate::domain::Party, crate::storage::Watermark>),
+    OpenChat(crate::storage::OpenChat),
+}
+
+/// Stores all lines up to the last one, and answers what they were.
+pub(super) async fn bring<R: BufRead>(
+    store: &Store,
+    lines: &mut Reader<R>,
+    records: u16,
+    length: u64,
+    report: &mut dyn Report,
+) -> Result<Summary, ExportError> {
+    let mut summary = Summary::default();
+    let mut log = item::LogHash::default();
+    let (mut batch, mut bytes) = (Vec::new(), 0);
+    loop {
+        let Some((line, size)) = lines.next()? else {
+            return Err(lines.cut_off());
+        };
+        if let Line::End(should) = line {
+            if !log.is_done() {
+                return Err(lines.damaged("a chat has no last line"));
+            }
+            store_all(store, batch).await?;
+            summary.process = should.process;
+            while store.inventory.last_process().await? < should.process {
+                store.processes.begin().await?;
+            }
+            report.at(Stage::Bringing, length, length);
+            return Ok(summary);
+        }
+        // A line that goes on with a chat waits until the lines before it are stored.
+        let goes_on = matches!(&line, Line::Log(line) if line.first > 1);
+        if goes_on || batch.len() >= BATCH_LINES || bytes >= BATCH_BYTES {
+            store_all(store, std::mem::take(&mut batch)).await?;
+            bytes = 0;
+            report.at(Stage::Bringing, lines.bytes, length);
+        }
+        let step = step(line, records, &mut log, &mut summary);
+        batch.push(step.map_err(|refused| match refused {
+            Refused::Line(what) => lines.damaged(&what),
+            Refused::Error(error) => error,
+        })?);
+        bytes += size;
+    }
+}
+
+/// Why a line is no step.
+enum Refused {
+    Line(item::Refusal),
+    Error(ExportError),
+}
+
+impl From<item::Refusal> for Refused {
+    fn from(what: item::Refusal) -> Self {
+        Self::Line(what)
+    }
+}
+
+impl From<ExportError> for Refused {
+    fn from(error: ExportError) -> Self {
+        Self::Error(error)
+    }
+}
+
+/// Reads a line, and adds to the summary what this release makes of it: that is what the store is
+/// compared with in the end.
+fn step(
+    line: Line,
+    records: u16,
+    log: &mut item::LogHash,
+    summary: &mut Summary,
+) -> Result<Step, Refused> {
+    let mut count =
+        |section, line: &Line| item::hash(line).map(|hash| summary.tally(section).add(hash));
+    match line {
+        Line::Document(line) => {
+            let found = item::read_document(&line)?;
+            count(Section::Documents, &item::document(&line.kind, &found))?;
+            Ok(Step::Document(line.kind, found))
+        }
+        Line::Operator { operator, record } => {
+            let user = UserId(operator);
+            let found = item::read_operator(user, records, &record)?;
+            count(Section::Operators, &item::operator(user, &found)?)?;
+            Ok(Step::Operator(user, found))
+        }
+        Line::Conversation(line) => {
+            let found = item::read_conversation(&line)?;
+            count(Section::Conversations, &item::conversation(&found))?;
+            Ok(Step::Conversation(found))
+        }
+        Line::Log(line) => {
+            let (chat, first, last) = (ChatId(line.chat), line.first, line.last);
+            let events = item::read_log(&line, records)?;
+            if let Some((hash, events)) = log.add(&item::log(chat, first, &events, last)?)? {
+                summary.tally(Section::Chats).add(hash);
+                summary.events += events;
+            }
+            Ok(Step::Log { chat, first, last, events })
+        }
+        Line::Watermarks { chat, marks } => {
+            let (chat, marks) = (ChatId(chat), item::read_watermarks(&marks)?);
+            count(Section::Watermarks, &item::watermarks(chat, &marks))?;
+            Ok(Step::Watermarks(chat, marks))
+        }
+        Line::OpenChat { chat, record, moving } => {
+            let row = item::read_open_chat(ChatId(chat), records, &record, moving.as_deref())?;
+            count(Section::OpenChats, &item::open_chat(&row)?)?;
+            Ok(Step::OpenChat(row))
+        }
+        Line::Export(_) | Line::End(_) => Err(Refused::Line("it is out of its place".to_owned())),
+    }
+}
+
+/// Stores these, of which no two are of one chat's log.
+async fn store_all(store: &Store, steps: Vec<Step>) -> Result<(), ExportError> {
+    let all = stream::iter(steps).map(|step| store_one(store, step));
+    all.buffer_unordered(CALLS_IN_FLIGHT).try_collect::<()>().await
+}
+
+async fn store_one(store: &Store, step: Step) -> Result<(), ExportError> {
+    match step {
+        Step::Document(kind, document) => Ok(store.inventory.restore(&kind, document).await?),
+        Step::Operator(user, record) => Ok(store.operators.save(user, record).await?),
+        Step::Conversation(of) => store_conversation(store, of).await,
+        Step::Log { chat, first, last, events } => {
+            store_log(store, chat, first, last, events).await
+        }
+        Step::Watermarks(chat, marks) => Ok(store.watermarks.raise(chat, marks).await?),
+        Step::OpenChat(row) => Ok(store.open_chats.put(row).await?),
+    }
+}
+
+/// Claims by every command, that of the latest chat last.
+async fn store_conversation(store: &Store, of: Conversation) -> Result<(), ExportError> {
+    let Conversation { channel, customer, latest, commands } = of;
+    let (last, mut before): (Vec<_>, Vec<_>) =
+        commands.into_iter().partition(|(_, chat)| *chat == latest);
+    before.extend(last);
+    let mut after = None;
+    for (command, chat) in before {
+        let talks = &store.conversations;
+        match talks.claim_open(channel, customer, &command, chat, after).await? {
+            ClaimOpen::Claimed => {}
+            ClaimOpen::Existing(existing) if existing == chat => {}
+            ClaimOpen::Existing(existing) => {
+                let what = format!("customer {customer} has chat {existing} instead of {chat}");
+                return Err(ExportError::Differs { what });
+            }
+        }
+        after = Some(chat);
+    }
+    Ok(())
+}
+
+/// Appends what the log has not yet: it may have some from an import that was interrupted.
+async fn store_log(
+    store: &Store,
+    chat: ChatId,
+    first: Seq,
+    last: bool,
+    events: Vec<Recorded>,
+) -> Result<(), ExportError> {
+    let claimed = store.log.claim(chat).await?;
+    let end = first + events.len() as u64 - 1;
+    if claimed.tail + 1 < first || (last && claimed.tail > end) {
+        let what = format!("chat {chat} has {} events", claimed.tail);
+        return Err(ExportError::Differs { what });
+    }
+    let missing: Vec<_> = events.into_iter().filter(|event| event.seq > claimed.tail).collect();
+    for some in missing.chunks(APPEND_EVENTS) {
+        store.log.append(claimed.claim, some.to_vec()).await?;
+    }
+    Ok(())
+}

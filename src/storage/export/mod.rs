@@ -1,0 +1,248 @@
+//! Copies of a whole store: into a file, and from a file into an empty store of any kind.
+//!
+//! Owns the stream (`docs/export.md`), its checks, and the order in which a store is read and
+//! filled. Works through the ports only, so it goes between any two stores. Refuses a store that
+//! holds anything else, a stream that is not whole, and a store that a router uses meanwhile, as far
+//! as the store's own lock shows that.
+//!
+//! Invariants:
+//! - A stream is read to its end and held against its checksums before anything of it is stored.
+//! - What is stored first is a mark; it goes last, after the store was read back and found equal.
+//!   While it is there no router starts on the store.
+//! - Every step may be repeated: an import that was interrupted is run again, and goes on.
+//!
+//! Reading order: `line` (the form), `item` (what is in it), `walk` (out of a store), `bring` (into
+//! one).
+
+mod bring;
+mod item;
+mod limits;
+mod line;
+mod tally;
+mod walk;
+
+use std::io::{BufRead, Seek, SeekFrom, Write};
+
+use crate::storage::{AppendError, Documents, Store, StoreError, record};
+
+use line::{FORMAT, Line, Lines, Reader};
+
+pub use line::Header;
+pub use tally::{Section, Summary, Tally};
+
+/// The kind of the document that marks a store which holds a part of an import.
+const IMPORT_KIND: &str = "import";
+
+/// The id of that document.
+const IMPORT_ID: &str = "1";
+
+/// Why a store was not copied. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ExportError {
+    /// The store does not answer, or cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store did not take events.
+    #[error("{0}; run the import again, it goes on where it was")]
+    Append(#[from] AppendError),
+    /// The file cannot be read or written.
+    #[error("the file: {what}")]
+    File {
+        /// What the system says.
+        what: String,
+    },
+    /// It is no export at all.
+    #[error("this is no export of a store")]
+    NoExport,
+    /// A newer release wrote it.
+    #[error(
+        "the export has format {found}, this release reads up to {known}: import it with the \
+         release that made it, or a newer one"
+    )]
+    Newer {
+        /// Its format.
+        found: u32,
+        /// Ours.
+        known: u32,
+    },
+    /// It is not what was written.
+    #[error("line {line} of the export is damaged: {what}; take another copy of the file")]
+    Damaged {
+        /// Which line, from 1.
+        line: u64,
+        /// What is wrong.
+        what: String,
+    },
+    /// Its end is missing.
+    #[error("the export ends too early, in or before line {line}; take another copy of the file")]
+    CutOff {
+        /// Where it ends.
+        line: u64,
+    },
+    /// An import goes into an empty store.
+    #[error("the store is not empty, it has {what}; import into an empty one")]
+    NotEmpty {
+        /// What it has.
+        what: String,
+    },
+    /// The store holds a part of an import that was interrupted.
+    #[error(
+        "the store holds a part of an import that did not end: run `switchboard store import` again \
+         with the same file, or take an empty store"
+    )]
+    HalfImported,
+    /// What was read back is not what was brought.
+    #[error("what the store holds is not what the export has: {what}; import into an empty one")]
+    Differs {
+        /// The first difference.
+        what: String,
+    },
+}
+
+impl ExportError {
+    fn io(error: std::io::Error) -> Self {
+        Self::File { what: error.to_string() }
+    }
+
+    /// Only a value that the domain would refuse can cause this.
+    fn unwritable(error: impl std::fmt::Display) -> Self {
+        Self::File { what: format!("a line cannot be written: {error}") }
+    }
+}
+
+/// What is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// The chats are counted.
+    Counting,
+    /// The store is written to the file; in chats.
+    Writing,
+    /// The file is checked; in bytes.
+    Checking,
+    /// The file is brought into the store; in bytes.
+    Bringing,
+    /// The store is read back; in chats.
+    ReadingBack,
+}
+
+/// Hears how far it is.
+pub trait Report: Send {
+    /// So much is done of so much; 0 when that is not known.
+    fn at(&mut self, stage: Stage, done: u64, of: u64);
+}
+
+/// Nobody wants to know.
+impl Report for () {
+    fn at(&mut self, _: Stage, _: u64, _: u64) {}
+}
+
+/// Which export this is, as its first line says.
+#[derive(Debug, Clone)]
+pub struct Occasion {
+    /// An id that no other export has.
+    pub id: uuid::Uuid,
+    /// Now, ms since 1970 in UTC.
+    pub at: u64,
+    /// This release.
+    pub release: String,
+}
+
+/// Whether the store holds a part of an import, so that no router may run on it.
+pub async fn is_half_imported(documents: &dyn Documents) -> Result<bool, StoreError> {
+    Ok(documents.get(IMPORT_KIND, IMPORT_ID).await?.is_some())
+}
+
+/// Writes all of the store. No router may run on it meanwhile. The caller makes what was written
+/// durable.
+pub async fn export(
+    store: &Store,
+    occasion: Occasion,
+    to: impl Write + Send,
+    report: &mut dyn Report,
+) -> Result<Summary, ExportError> {
+    if is_half_imported(&*store.documents).await? {
+        return Err(ExportError::HalfImported);
+    }
+    let mut lines = Lines::new(to);
+    lines.write(&Line::Export(Header {
+        format: FORMAT,
+        records: record::FORMAT_VERSION,
+        id: occasion.id,
+        at: occasion.at,
+        release: occasion.release,
+    }))?;
+    let summary = walk::walk(store, Stage::Writing, report, &mut |line| lines.write(line)).await?;
+    lines.write(&Line::End(summary.clone()))?;
+    lines.flush()?;
+    Ok(summary)
+}
+
+/// Reads an export to its end and holds it against its checksums. It does not look into records.
+pub fn check(
+    mut from: impl BufRead + Seek,
+    report: &mut dyn Report,
+) -> Result<(Header, Summary), ExportError> {
+    let length = rewound(&mut from)?;
+    let mut lines = Reader::new(from);
+    let header = read_header(&mut lines)?;
+    loop {
+        let Some((line, _)) = lines.next()? else {
+            return Err(lines.cut_off());
+        };
+        report.at(Stage::Checking, lines.bytes, length);
+        if let Line::End(summary) = line {
+            return match lines.next()? {
+                None => Ok((header, summary)),
+                Some(_) => Err(lines.damaged("it comes after the end")),
+            };
+        }
+    }
+}
+
+/// Fills an empty store, or goes on with one that holds a part of this very export. No router may
+/// run on it meanwhile; none starts on it until this has ended well. Durable when it answers.
+pub async fn import(
+    store: &Store,
+    mut from: impl BufRead + Seek + Send,
+    report: &mut dyn Report,
+) -> Result<Summary, ExportError> {
+    let (header, should) = check(&mut from, report)?;
+    let mark = bring::begin(store, &header).await?;
+    let length = rewound(&mut from)?;
+    let mut lines = Reader::new(from);
+    read_header(&mut lines)?;
+    let brought = bring::bring(store, &mut lines, header.records, length, report).await?;
+    // A release with newer records writes them anew, and sums them differently.
+    if header.records == record::FORMAT_VERSION
+        && let Some(what) = brought.differs(&should)
+    {
+        return Err(lines.damaged(&format!("the export has {what}")));
+    }
+    let held = walk::walk(store, Stage::ReadingBack, report, &mut |_| Ok(())).await?;
+    if let Some(what) = held.differs(&brought) {
+        return Err(ExportError::Differs { what });
+    }
+    store.documents.delete(IMPORT_KIND, IMPORT_ID, mark).await?;
+    Ok(brought)
+}
+
+fn read_header<R: BufRead>(lines: &mut Reader<R>) -> Result<Header, ExportError> {
+    let Some((Line::Export(header), _)) = lines.next()? else {
+        return Err(ExportError::NoExport);
+    };
+    let known = u32::from(record::FORMAT_VERSION);
+    match u32::from(header.records) {
+        _ if header.format > FORMAT => {
+            Err(ExportError::Newer { found: header.format, known: FORMAT })
+        }
+        found if found > known => Err(ExportError::Newer { found, known }),
+        _ => Ok(header),
+    }
+}
+
+/// From its beginning again; answers its length, bytes.
+fn rewound(from: &mut impl Seek) -> Result<u64, ExportError> {
+    let length = from.seek(SeekFrom::End(0)).map_err(ExportError::io)?;
+    from.seek(SeekFrom::Start(0)).map_err(ExportError::io)?;
+    Ok(length)
+}

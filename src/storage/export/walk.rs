@@ -1,0 +1,197 @@
+//! Everything that a store holds, once, as lines: what an export writes and what a verification
+//! counts.
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+
+use crate::domain::ChatId;
+use crate::storage::{Cursor, Page, Store, StoreError};
+
+use super::limits::{CALLS_IN_FLIGHT, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
+use super::line::{Line, LogLine};
+use super::tally::{Section, Summary};
+use super::{ExportError, IMPORT_KIND, Report, Stage, item};
+
+/// Takes the lines; counts and sums them, and reports the progress.
+struct Visit<'a> {
+    line: &'a mut (dyn FnMut(&Line) -> Result<(), ExportError> + Send),
+    report: &'a mut dyn Report,
+    stage: Stage,
+    /// How many chats there are.
+    chats: u64,
+    log: item::LogHash,
+    summary: Summary,
+}
+
+impl Visit<'_> {
+    fn take(&mut self, section: Section, line: &Line) -> Result<(), ExportError> {
+        self.summary.tally(section).add(item::hash(line)?);
+        (self.line)(line)
+    }
+
+    fn take_log(&mut self, line: LogLine) -> Result<(), ExportError> {
+        let differs = |what: String| ExportError::Store(StoreError::Damaged { reason: what });
+        if let Some((hash, events)) = self.log.add(&line).map_err(differs)? {
+            self.summary.tally(Section::Chats).add(hash);
+            self.summary.events += events;
+            let done = self.summary.count(Section::Chats);
+            if done.is_multiple_of(REPORT_ITEMS) || done == self.chats {
+                self.report.at(self.stage, done, self.chats);
+            }
+        }
+        (self.line)(&Line::Log(line))
+    }
+}
+
+/// Goes through the store. `line` gets every line but the first and the last of a stream. The
+/// store must not change meanwhile.
+pub(super) async fn walk(
+    store: &Store,
+    stage: Stage,
+    report: &mut dyn Report,
+    line: &mut (dyn FnMut(&Line) -> Result<(), ExportError> + Send),
+) -> Result<Summary, ExportError> {
+    let chats = count_chats(store, report).await?;
+    let (log, summary) = Default::default();
+    let mut visit = Visit { line, report, stage, chats, log, summary };
+    documents(store, &mut visit).await?;
+    operators(store, &mut visit).await?;
+    conversations(store, &mut visit).await?;
+    logs(store, &mut visit).await?;
+    watermarks(store, &mut visit).await?;
+    open_chats(store, &mut visit).await?;
+    visit.summary.process = store.inventory.last_process().await?;
+    Ok(visit.summary)
+}
+
+/// How many chats there are: what "time left" is reckoned with.
+async fn count_chats(store: &Store, report: &mut dyn Report) -> Result<u64, ExportError> {
+    let (mut count, mut at) = (0, None);
+    loop {
+        let Page { items, next } = store.inventory.chats(at.as_ref(), PAGE_ITEMS).await?;
+        count += items.len() as u64;
+        report.at(Stage::Counting, count, 0);
+        at = next;
+        if at.is_none() {
+            return Ok(count);
+        }
+    }
+}
+
+async fn documents(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    for kind in store.inventory.document_kinds().await? {
+        if kind == IMPORT_KIND {
+            continue;
+        }
+        let mut after: Option<String> = None;
+        loop {
+            let found = store.documents.list(&kind, after.as_deref(), PAGE_ITEMS).await?;
+            for document in &found {
+                visit.take(Section::Documents, &item::document(&kind, document))?;
+            }
+            let Some(last) = found.into_iter().next_back() else {
+                break;
+            };
+            after = Some(last.id);
+        }
+    }
+    Ok(())
+}
+
+async fn operators(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    let mut at: Option<Cursor> = None;
+    loop {
+        let page = store.inventory.operators(at.as_ref(), PAGE_ITEMS).await?;
+        let load = async |user| Ok::<_, ExportError>((user, store.operators.load(user).await?));
+        let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
+        while let Some((user, record)) = found.try_next().await? {
+            visit.take(Section::Operators, &item::operator(user, &record)?)?;
+        }
+        at = page.next;
+        if at.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn conversations(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    let mut at: Option<Cursor> = None;
+    loop {
+        let page = store.inventory.conversations(at.as_ref(), PAGE_ITEMS).await?;
+        for of in &page.items {
+            visit.take(Section::Conversations, &item::conversation(of))?;
+        }
+        at = page.next;
+        if at.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn logs(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    let mut at: Option<Cursor> = None;
+    loop {
+        let page = store.inventory.chats(at.as_ref(), PAGE_ITEMS).await?;
+        let read = async |chat| {
+            Ok::<_, ExportError>((chat, store.log.read(chat, 1, LINE_EVENTS + 1).await?))
+        };
+        let mut found = stream::iter(page.items).map(read).buffered(CALLS_IN_FLIGHT);
+        while let Some((chat, events)) = found.try_next().await? {
+            one_log(store, visit, chat, events).await?;
+        }
+        at = page.next;
+        if at.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+/// The lines of one chat, whose first events are read already: one more than a line has, so that
+/// the last line is known as the last.
+async fn one_log(
+    store: &Store,
+    visit: &mut Visit<'_>,
+    chat: ChatId,
+    mut events: Vec<crate::domain::Recorded>,
+) -> Result<(), ExportError> {
+    let mut first = 1;
+    while events.len() > LINE_EVENTS {
+        visit.take_log(item::log(chat, first, &events[..LINE_EVENTS], false)?)?;
+        first += LINE_EVENTS as u64;
+        events = store.log.read(chat, first, LINE_EVENTS + 1).await?;
+    }
+    if events.is_empty() {
+        let reason = format!("chat {chat} is listed, but its log is empty");
+        return Err(StoreError::Damaged { reason }.into());
+    }
+    visit.take_log(item::log(chat, first, &events, true)?)
+}
+
+async fn watermarks(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    let mut at: Option<Cursor> = None;
+    loop {
+        let page = store.inventory.watched(at.as_ref(), PAGE_ITEMS).await?;
+        let load = async |chat| Ok::<_, ExportError>((chat, store.watermarks.load(chat).await?));
+        let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
+        while let Some((chat, marks)) = found.try_next().await? {
+            visit.take(Section::Watermarks, &item::watermarks(chat, &marks))?;
+        }
+        at = page.next;
+        if at.is_none() {
+            return Ok(());
+        }
+    }
+}
+
+async fn open_chats(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    let mut after = None;
+    loop {
+        let rows = store.open_chats.scan(after, PAGE_ITEMS).await?;
+        for row in &rows {
+            visit.take(Section::OpenChats, &item::open_chat(row)?)?;
+        }
+        let Some(last) = rows.last() else {
+            return Ok(());
+        };
+        after = Some(last.chat);
+    }
+}

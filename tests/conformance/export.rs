@@ -1,0 +1,430 @@
+//! Copies of whole stores, between every two kinds of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use switchboard::domain::operator::{AwayReason, OperatorRecord};
+use switchboard::domain::{ChatId, Party, Recorded, Seq, Status, Timestamp};
+use switchboard::storage::export::{
+    ExportError, Occasion, Section, Summary, check, export, import, is_half_imported,
+};
+use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
+use switchboard::storage::{
+    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Moving, Store, StoreError, Watermark,
+};
+
+use crate::samples::{channel, chat, command, customer, message, messages, open_chat, user};
+use crate::subject::{Kind, Subject, block_on};
+
+/// More events than a line of a stream has, twice.
+const LONG: Seq = 600;
+
+/// A bit of everything, and `chats` chats.
+async fn fill(store: &Store, chats: u128) {
+    for n in 0..chats {
+        let claim = store.log.claim(chat(n)).await.unwrap().claim;
+        store.log.append(claim, messages(1..=1 + n as u64 % 40)).await.unwrap();
+    }
+    for (n, events) in [(1_000_000, LONG), (1_000_001, 256), (1_000_002, 257)] {
+        let claim = store.log.claim(chat(n)).await.unwrap().claim;
+        store.log.append(claim, messages(1..=events)).await.unwrap();
+    }
+    let claim = store.log.claim(chat(1_000_003)).await.unwrap().claim;
+    store.log.append(claim, vec![message(1, "\"\\\n\u{0}\u{7f}é👍🏽 <&>")]).await.unwrap();
+
+    let mut about_to_open = open_chat(2_000_000, 7);
+    about_to_open.place = None;
+    let mut moving = open_chat(1, 5);
+    moving.moving = Some(Moving { to: Some(user(3)) });
+    for row in [open_chat(2, 3), about_to_open, moving] {
+        store.open_chats.put(row).await.unwrap();
+    }
+    for n in 0..5 {
+        let marks = [
+            (Party::Customer(customer(n)), Watermark { delivered: 3, read: 2 }),
+            (Party::User(user(n)), Watermark { delivered: u64::MAX >> 1, read: 1 }),
+            (Party::System, Watermark { delivered: 1, read: 0 }),
+        ];
+        store.watermarks.raise(chat(n), BTreeMap::from(marks)).await.unwrap();
+        let record = OperatorRecord {
+            status: Status::Away(AwayReason::new("lunch, \"late\"").unwrap()),
+            last_accept: Some(Timestamp(5)),
+            lapses_in_row: n as u32,
+            last_closed: [chat(n)].into(),
+        };
+        store.operators.save(user(n), record).await.unwrap();
+    }
+    // The latest chat is not that of the last command in the order of their texts.
+    for (n, ids) in [(1, &["z", "b", "a", "m"][..]), (2, &["only"])] {
+        let mut after = None;
+        for (id, number) in ids.iter().zip(n * 100..) {
+            let talks = &store.conversations;
+            let new = chat(number);
+            talks.claim_open(channel(n), customer(n), &command(id), new, after).await.unwrap();
+            after = Some(new);
+        }
+    }
+    for (version, body) in (0..3).zip([&b"one"[..], b"\0\xff\n", b"three"]) {
+        store.documents.put("queue", "a/b \"c\"", version, body.to_vec()).await.unwrap();
+    }
+    store.documents.put("session", "s", 0, vec![]).await.unwrap();
+    for _ in 0..5 {
+        store.processes.begin().await.unwrap();
+    }
+}
+
+fn occasion(id: u128) -> Occasion {
+    Occasion { id: uuid::Uuid::from_u128(id), at: 5, release: "0.0.0".to_owned() }
+}
+
+async fn exported(store: &Store, id: u128) -> (Vec<u8>, Summary) {
+    let mut stream = Vec::new();
+    let summary = export(store, occasion(id), &mut stream, &mut ()).await.unwrap();
+    (stream, summary)
+}
+
+async fn imported(store: &Store, stream: &[u8]) -> Result<Summary, ExportError> {
+    import(store, Cursor::new(stream), &mut ()).await
+}
+
+/// All that a stream says, whatever order the store was read in.
+fn contents(stream: &[u8]) -> BTreeSet<String> {
+    let text = String::from_utf8(stream.to_vec()).unwrap();
+    let lines = text.lines().map(|line| line[9..].to_owned());
+    lines.filter(|line| !line.starts_with("{\"export\"") && !line.starts_with("{\"end\"")).collect()
+}
+
+/// Holds what a copy must have against the store itself, not against another export.
+async fn is_as_filled(store: &Store, chats: u128) {
+    for n in [0, 1, chats - 1] {
+        let found = store.log.read(chat(n), 1, 1_000).await.unwrap();
+        assert_eq!(found, messages(1..=1 + n as u64 % 40));
+    }
+    assert_eq!(store.log.read(chat(1_000_000), 1, 1_000).await.unwrap(), messages(1..=LONG));
+    let rows = store.open_chats.scan(None, 10).await.unwrap();
+    assert_eq!(rows.iter().map(|row| row.chat).collect::<Vec<_>>(), [1, 2, 2_000_000].map(chat));
+    assert_eq!(rows[0].moving, Some(Moving { to: Some(user(3)) }));
+    let marks = store.watermarks.load(chat(4)).await.unwrap();
+    assert_eq!(marks[&Party::Customer(customer(4))], Watermark { delivered: 3, read: 2 });
+    assert_eq!(store.operators.load(user(4)).await.unwrap().lapses_in_row, 4);
+    let talks = &store.conversations;
+    assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), Some(chat(103)));
+    let (id, after) = (command("b"), Some(chat(103)));
+    let again = talks.claim_open(channel(1), customer(1), &id, chat(9), after).await.unwrap();
+    assert_eq!(again, ClaimOpen::Existing(chat(101)), "its chat for ever");
+    let document = store.documents.get("queue", "a/b \"c\"").await.unwrap().unwrap();
+    assert_eq!((document.version, &document.body[..]), (3, &b"three"[..]));
+    assert!(store.inventory.last_process().await.unwrap() >= 5);
+    assert!(!is_half_imported(&*store.documents).await.unwrap());
+}
+
+#[test]
+fn a_copy_is_the_same_between_every_two_kinds() {
+    let kinds = [Kind::Memory, Kind::Sqlite, Kind::SqliteOnOurDisk];
+    for (from, to) in kinds.iter().flat_map(|from| kinds.map(|to| (*from, to))) {
+        block_on(async {
+            let source = Subject::new(from);
+            fill(&source.store, 100).await;
+            let (stream, written) = exported(&source.store, 1).await;
+            let (header, checked) = check(Cursor::new(&stream), &mut ()).unwrap();
+            assert_eq!((header.id, &checked), (occasion(1).id, &written));
+            let target = Subject::new(to);
+            assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
+            let target = target.restart();
+            is_as_filled(&target.store, 100).await;
+            let (again, _) = exported(&target.store, 2).await;
+            assert_eq!(contents(&again), contents(&stream), "{from:?} to {to:?}");
+            let claim = target.store.log.claim(chat(0)).await.unwrap();
+            target.store.log.append(claim.claim, messages(2..=2)).await.unwrap();
+        });
+    }
+}
+
+#[test]
+fn an_empty_store_is_copied_too() {
+    block_on(async {
+        let (stream, summary) = exported(&Subject::new(Kind::Sqlite).store, 1).await;
+        assert!(Section::ALL.iter().all(|section| summary.count(*section) == 0));
+        imported(&Subject::new(Kind::Memory).store, &stream).await.unwrap();
+    });
+}
+
+/// A log that stops taking events after some appends, as if the process had been killed there; or
+/// that says it took those of one chat and did not.
+struct Failing {
+    log: Arc<dyn ChatLog>,
+    appends: AtomicUsize,
+    lies_about: Option<ChatId>,
+}
+
+#[async_trait]
+impl ChatLog for Failing {
+    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
+        self.log.claim(chat).await
+    }
+
+    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
+        let less = |left: usize| left.checked_sub(1);
+        if self.appends.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+            return Err(AppendError::Unavailable { reason: "as a test wants it".to_owned() });
+        }
+        if self.lies_about == Some(claim.chat) {
+            return Ok(());
+        }
+        self.log.append(claim, events).await
+    }
+
+    async fn read(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.log.read(chat, from, limit).await
+    }
+}
+
+fn failing(store: &Store, appends: usize, lies_about: Option<ChatId>) -> Store {
+    let log = Arc::clone(&store.log);
+    let log = Arc::new(Failing { log, appends: AtomicUsize::new(appends), lies_about });
+    Store { log, ..store.clone() }
+}
+
+#[test]
+fn an_import_that_was_interrupted_goes_on_and_nothing_else_may_happen_meanwhile() {
+    for kind in [Kind::Memory, Kind::Sqlite] {
+        block_on(async {
+            let source = Subject::new(Kind::Memory);
+            fill(&source.store, 100).await;
+            let (stream, written) = exported(&source.store, 1).await;
+            let (other, _) = exported(&source.store, 2).await;
+            let mut target = Subject::new(kind);
+            for appends in [0, 1, 10, 40, 3] {
+                let stopped = imported(&failing(&target.store, appends, None), &stream).await;
+                assert!(matches!(stopped, Err(ExportError::Append(_))), "{stopped:?}");
+                target = target.restart();
+                assert!(is_half_imported(&*target.store.documents).await.unwrap());
+                let refused = imported(&target.store, &other).await;
+                assert_eq!(refused, Err(ExportError::HalfImported), "another export");
+                let refused = export(&target.store, occasion(3), Vec::new(), &mut ()).await;
+                assert_eq!(refused, Err(ExportError::HalfImported));
+            }
+            assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
+            is_as_filled(&target.store, 100).await;
+            let (again, _) = exported(&target.store, 4).await;
+            assert_eq!(contents(&again), contents(&stream));
+            let refused = imported(&target.store, &stream).await;
+            assert!(matches!(refused, Err(ExportError::NotEmpty { .. })), "{refused:?}");
+        });
+    }
+}
+
+#[test]
+fn an_import_goes_on_after_a_fault_of_any_port() {
+    let places = [
+        FaultAt::Append,
+        FaultAt::Claim,
+        FaultAt::OpenChats,
+        FaultAt::Conversations,
+        FaultAt::Operators,
+        FaultAt::Watermarks,
+        FaultAt::Documents,
+        FaultAt::Processes,
+    ];
+    let faults = [Fault::Refuse, Fault::UnknownAfterWrite, Fault::UnknownWithoutWrite];
+    for (place, fault) in places.iter().flat_map(|place| faults.map(|fault| (*place, fault))) {
+        block_on(async {
+            let source = Subject::new(Kind::Memory);
+            fill(&source.store, 100).await;
+            let (stream, written) = exported(&source.store, 1).await;
+            let memory = MemoryStore::new();
+            memory.fail_next(place, fault);
+            assert!(imported(&memory.store(), &stream).await.is_err(), "{place:?} {fault:?}");
+            memory.restart();
+            assert_eq!(imported(&memory.store(), &stream).await.unwrap(), written);
+            is_as_filled(&memory.store(), 100).await;
+            let (again, _) = exported(&memory.store(), 2).await;
+            assert_eq!(contents(&again), contents(&stream));
+        });
+    }
+}
+
+#[test]
+fn a_store_that_lies_is_found_out() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory);
+        fill(&source.store, 100).await;
+        let (stream, _) = exported(&source.store, 1).await;
+        let target = Subject::new(Kind::Memory);
+        let found = imported(&failing(&target.store, usize::MAX, Some(chat(5))), &stream).await;
+        assert!(matches!(found, Err(ExportError::Differs { .. })), "{found:?}");
+        assert!(is_half_imported(&*target.store.documents).await.unwrap());
+    });
+}
+
+/// The stream with some lines changed, and whether a line's own checksum was made to fit again.
+fn with_lines(stream: &[u8], change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
+    let text = String::from_utf8(stream.to_vec()).unwrap();
+    let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+    change(&mut lines);
+    lines.iter().flat_map(|line| format!("{line}\n").into_bytes()).collect()
+}
+
+/// As [`with_lines`], over the JSON, with all checksums made to fit.
+fn with_json(stream: &[u8], change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
+    let mut crc = 0;
+    with_lines(stream, |lines| {
+        lines.iter_mut().for_each(|line| drop(line.drain(..9)));
+        change(lines);
+        for line in lines {
+            crc = crc32c::crc32c_append(crc, line.as_bytes());
+            *line = format!("{crc:08x} {line}");
+        }
+    })
+}
+
+#[test]
+fn a_damaged_export_is_refused_before_anything_is_stored() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory);
+        fill(&source.store, 30).await;
+        let (stream, _) = exported(&source.store, 1).await;
+        let target = Subject::new(Kind::Memory);
+        let refused = async |bytes: Vec<u8>| {
+            let error = imported(&target.store, &bytes).await.unwrap_err();
+            assert!(!is_half_imported(&*target.store.documents).await.unwrap(), "{error}");
+            let text = error.to_string();
+            assert!(!text.contains("text of"), "what customers wrote is not shown: {text}");
+            error
+        };
+        for at in (0..stream.len()).step_by(37) {
+            let mut bytes = stream.clone();
+            bytes[at] ^= 1;
+            let error = refused(bytes).await;
+            let known = matches!(
+                error,
+                ExportError::Damaged { .. } | ExportError::NoExport | ExportError::CutOff { .. }
+            );
+            assert!(known, "byte {at}: {error:?}");
+            let error = refused(stream[..at].to_vec()).await;
+            let short = matches!(error, ExportError::CutOff { .. } | ExportError::NoExport);
+            assert!(short, "cut at {at}: {error:?}");
+        }
+        let no_end = with_lines(&stream, |lines| drop(lines.pop()));
+        assert!(matches!(refused(no_end).await, ExportError::CutOff { .. }));
+        let swapped = with_lines(&stream, |lines| lines.swap(3, 4));
+        assert!(matches!(refused(swapped).await, ExportError::Damaged { line: 4, .. }));
+        let without = with_lines(&stream, |lines| drop(lines.remove(5)));
+        assert!(matches!(refused(without).await, ExportError::Damaged { line: 6, .. }));
+        let twice = with_lines(&stream, |lines| lines.insert(5, lines[5].clone()));
+        assert!(matches!(refused(twice).await, ExportError::Damaged { line: 7, .. }));
+        let more = with_json(&stream, |lines| lines.push(lines[1].clone()));
+        assert!(matches!(refused(more).await, ExportError::Damaged { .. }));
+        for other in ["", "\n", "hello\n", "CREATE TABLE chats;\nand more\n"] {
+            assert_eq!(refused(other.into()).await, ExportError::NoExport, "{other:?}");
+        }
+        let newer = with_json(&stream, |lines| {
+            lines[0] = "{\"export\":{\"format\":7,\"what\":\"is new\"}}".to_owned();
+        });
+        assert!(matches!(refused(newer).await, ExportError::Newer { found: 7, .. }));
+        let newer = with_json(&stream, |lines| {
+            lines[0] = lines[0].replace("\"records\":1", "\"records\":9");
+        });
+        assert!(matches!(refused(newer).await, ExportError::Newer { found: 9, .. }));
+    });
+}
+
+#[test]
+fn an_export_that_says_wrong_things_is_refused() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory);
+        fill(&source.store, 30).await;
+        let (stream, _) = exported(&source.store, 1).await;
+        let found = async |change: &dyn Fn(&mut Vec<String>)| {
+            let stream = with_json(&stream, change);
+            imported(&Subject::new(Kind::Memory).store, &stream).await
+        };
+        let find = |lines: &[String], what: &str| {
+            lines.iter().position(|line| line.starts_with(&format!("{{\"{what}\""))).unwrap()
+        };
+        assert!(found(&|_| {}).await.is_ok());
+        for what in ["document", "operator", "conversation", "log", "watermarks", "open_chat"] {
+            let gone = found(&|lines| drop(lines.remove(find(lines, what)))).await;
+            assert!(matches!(gone, Err(ExportError::Damaged { .. })), "{what}: {gone:?}");
+        }
+        let gap = found(&|lines| {
+            let at = find(lines, "log");
+            lines[at] = lines[at].replace("\"first\":1", "\"first\":2");
+        })
+        .await;
+        assert!(matches!(gap, Err(ExportError::Damaged { .. })));
+        let misplaced = found(&|lines| lines.insert(2, lines[0].clone())).await;
+        assert!(matches!(misplaced, Err(ExportError::Damaged { .. })), "{misplaced:?}");
+    });
+}
+
+#[test]
+fn only_an_empty_store_is_filled() {
+    block_on(async {
+        let (stream, _) = exported(&Subject::new(Kind::Memory).store, 1).await;
+        let filled: [(&str, &dyn Fn(&Store)); 6] = [
+            ("documents", &|store| {
+                block_on_here(store.documents.put("queue", "a", 0, vec![])).unwrap();
+            }),
+            ("operators", &|store| {
+                block_on_here(store.operators.save(user(1), OperatorRecord::default())).unwrap();
+            }),
+            ("conversations", &|store| {
+                let (id, talks) = (command("a"), &store.conversations);
+                block_on_here(talks.claim_open(channel(1), customer(1), &id, chat(1), None))
+                    .unwrap();
+            }),
+            ("chats", &|store| {
+                let claim = block_on_here(store.log.claim(chat(1))).unwrap().claim;
+                block_on_here(store.log.append(claim, messages(1..=1))).unwrap();
+            }),
+            ("watermarks", &|store| {
+                let marks = BTreeMap::from([(Party::System, Watermark { delivered: 1, read: 1 })]);
+                block_on_here(store.watermarks.raise(chat(1), marks)).unwrap();
+            }),
+            ("open chats", &|store| {
+                block_on_here(store.open_chats.put(open_chat(1, 1))).unwrap();
+            }),
+        ];
+        for (what, fill) in filled {
+            let memory = MemoryStore::new();
+            fill(&memory.store());
+            let refused = imported(&memory.store(), &stream).await.unwrap_err();
+            assert!(matches!(refused, ExportError::NotEmpty { .. }), "{what}: {refused:?}");
+            assert!(refused.to_string().contains(what), "{what}: {refused}");
+            assert!(!is_half_imported(&*memory.store().documents).await.unwrap());
+        }
+    });
+}
+
+/// The memory never waits.
+fn block_on_here<T>(answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+    match answer.as_mut().poll(&mut context) {
+        std::task::Poll::Ready(answer) => answer,
+        std::task::Poll::Pending => panic!("the memory waits"),
+    }
+}
+
+#[test]
+fn thousands_of_chats_are_copied() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory);
+        fill(&source.store, 5_000).await;
+        let (stream, written) = exported(&source.store, 1).await;
+        assert_eq!(written.count(Section::Chats), 5_004);
+        let target = Subject::new(Kind::Sqlite);
+        assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
+        let (again, _) = exported(&target.restart().store, 2).await;
+        assert_eq!(contents(&again), contents(&stream));
+    });
+}
