@@ -370,34 +370,11 @@ fn an_export_that_says_wrong_things_is_refused() {
 fn only_an_empty_store_is_filled() {
     block_on(async {
         let (stream, _) = exported(&Subject::new(Kind::Memory).store, 1).await;
-        let filled: [(&str, &dyn Fn(&Store)); 6] = [
-            ("documents", &|store| {
-                block_on_here(store.documents.put("queue", "a", 0, vec![])).unwrap();
-            }),
-            ("operators", &|store| {
-                block_on_here(store.operators.save(user(1), OperatorRecord::default())).unwrap();
-            }),
-            ("conversations", &|store| {
-                let (id, talks) = (command("a"), &store.conversations);
-                block_on_here(talks.claim_open(channel(1), customer(1), &id, chat(1), None))
-                    .unwrap();
-            }),
-            ("chats", &|store| {
-                let claim = block_on_here(store.log.claim(chat(1))).unwrap().claim;
-                block_on_here(store.log.append(claim, messages(1..=1))).unwrap();
-            }),
-            ("watermarks", &|store| {
-                let marks = BTreeMap::from([(Party::System, Watermark { delivered: 1, read: 1 })]);
-                block_on_here(store.watermarks.raise(chat(1), marks)).unwrap();
-            }),
-            ("open chats", &|store| {
-                block_on_here(store.open_chats.put(open_chat(1, 1))).unwrap();
-            }),
-        ];
-        for (what, fill) in filled {
+        for section in Section::ALL {
             let memory = MemoryStore::new();
-            fill(&memory.store());
+            put_one(&memory.store(), section).await;
             let refused = imported(&memory.store(), &stream).await.unwrap_err();
+            let what = section.name();
             assert!(matches!(refused, ExportError::NotEmpty { .. }), "{what}: {refused:?}");
             assert!(refused.to_string().contains(what), "{what}: {refused}");
             assert!(!is_half_imported(&*memory.store().documents).await.unwrap());
@@ -405,13 +382,28 @@ fn only_an_empty_store_is_filled() {
     });
 }
 
-/// The memory never waits.
-fn block_on_here<T>(answer: impl Future<Output = T>) -> T {
-    let mut answer = std::pin::pin!(answer);
-    let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    match answer.as_mut().poll(&mut context) {
-        std::task::Poll::Ready(answer) => answer,
-        std::task::Poll::Pending => panic!("the memory waits"),
+/// Something of one section only.
+async fn put_one(store: &Store, section: Section) {
+    match section {
+        Section::Documents => {
+            store.documents.put("queue", "a", 0, vec![]).await.unwrap();
+        }
+        Section::Operators => {
+            store.operators.save(user(1), OperatorRecord::default()).await.unwrap();
+        }
+        Section::Conversations => {
+            let (id, talks) = (command("a"), &store.conversations);
+            talks.claim_open(channel(1), customer(1), &id, chat(1), None).await.unwrap();
+        }
+        Section::Chats => {
+            let claim = store.log.claim(chat(1)).await.unwrap().claim;
+            store.log.append(claim, messages(1..=1)).await.unwrap();
+        }
+        Section::Watermarks => {
+            let marks = BTreeMap::from([(Party::System, Watermark { delivered: 1, read: 1 })]);
+            store.watermarks.raise(chat(1), marks).await.unwrap();
+        }
+        Section::OpenChats => store.open_chats.put(open_chat(1, 1)).await.unwrap(),
     }
 }
 

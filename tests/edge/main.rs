@@ -6,6 +6,9 @@
     reason = "a test that cannot go on fails, with the place"
 )]
 
+#[path = "../support/samples.rs"]
+mod samples;
+
 mod client;
 mod harness;
 mod limits;

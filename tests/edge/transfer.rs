@@ -2,6 +2,8 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
@@ -9,6 +11,16 @@ use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
 use crate::client::Client;
 use crate::harness::id;
 use crate::process::{command, refused, serve, signal, start, tokens};
+use crate::samples::{chat, messages};
+
+/// Chats of a store that is killed while it is filled, and their events.
+const CHATS: u128 = 3_000;
+const EVENTS: u64 = 8;
+
+/// By how much the store grows, bytes, before the import is killed again, and how often that is
+/// looked at.
+const KILL_EVERY_BYTES: u64 = 768 * 1024;
+const LOOK_EVERY: Duration = Duration::from_millis(1);
 
 fn store(what: &str, file: &Path, data: &Path) -> Command {
     let mut command = command();
@@ -79,7 +91,7 @@ fn a_damaged_copy_and_a_half_filled_store_are_refused() {
     let told = refused(command().args(["store", "check"]).arg(folder.path().join("none")));
     assert!(told.contains("none: "), "{told}");
 
-    let sqlite = std::sync::Arc::new(SqliteStore::open(&SqliteOptions::new(&data)).unwrap());
+    let sqlite = Arc::new(SqliteStore::open(&SqliteOptions::new(&data)).unwrap());
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(sqlite.store().documents.put("import", "1", 0, vec![1; 16])).unwrap();
     drop(sqlite);
@@ -87,4 +99,57 @@ fn a_damaged_copy_and_a_half_filled_store_are_refused() {
         let told = refused(command);
         assert!(told.contains("run `switchboard store import` again"), "{told}");
     }
+}
+
+/// Bytes of the files in a folder that may not be there yet.
+fn size(folder: &Path) -> u64 {
+    let files = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    files.filter_map(|file| file.metadata().ok()).map(|file| file.len()).sum()
+}
+
+/// The last line of a copy: counts and sums, whatever order the store was read in.
+fn end(file: &Path) -> String {
+    let text = std::fs::read_to_string(file).unwrap();
+    text.lines().next_back().unwrap()[9..].to_owned()
+}
+
+#[test]
+fn an_import_that_is_killed_again_and_again_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let sqlite = Arc::new(SqliteStore::open(&SqliteOptions::new(path("old"))).unwrap());
+    tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let log = sqlite.store().log;
+        for n in 0..CHATS {
+            let claim = log.claim(chat(n)).await.unwrap().claim;
+            log.append(claim, messages(1..=EVENTS)).await.unwrap();
+        }
+    });
+    drop(sqlite);
+    said(&mut store("export", &path("copy"), &path("old")));
+
+    let (mut largest, mut killed) = (0, 0);
+    'ended: loop {
+        let mut import = store("import", &path("copy"), &path("new")).spawn().unwrap();
+        loop {
+            if import.try_wait().unwrap().is_some() {
+                let output = import.wait_with_output().unwrap();
+                let told = String::from_utf8_lossy(&output.stderr);
+                // Or the last one was killed when it had done all and was closing the store.
+                assert!(output.status.success() || told.contains("not empty"), "{told}");
+                break 'ended;
+            }
+            let now = size(&path("new"));
+            if now > largest + KILL_EVERY_BYTES {
+                import.kill().unwrap();
+                import.wait().unwrap();
+                (largest, killed) = (now, killed + 1);
+                break;
+            }
+            std::thread::sleep(LOOK_EVERY);
+        }
+    }
+    assert!(killed > 0, "it was killed in the middle");
+    said(&mut store("export", &path("again"), &path("new")));
+    assert_eq!(end(&path("again")), end(&path("copy")));
 }

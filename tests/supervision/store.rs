@@ -83,6 +83,7 @@ impl Breaking {
             watermarks: Arc::clone(self) as _,
             documents: Arc::clone(&self.inner.documents),
             processes: Arc::clone(&self.inner.processes),
+            inventory: Arc::clone(&self.inner.inventory),
         }
     }
 
