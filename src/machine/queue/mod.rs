@@ -200,6 +200,13 @@ impl Queue {
         if known.is_some_and(|e| (e.at.placement, e.at.version) >= (at.placement, at.version)) {
             return;
         }
+        if known.is_some_and(|e| e.at.placement == at.placement) && at.place == Place::Waiting {
+            // Read from the index before, now said by the chat itself. An offer that was asked for
+            // meanwhile will be made, for it names this placement: its slot stays held.
+            let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
+            self.line.renew(at, rank);
+            return;
+        }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
         let here = at.queue == self.config.id;
         let phase = match &at.place {

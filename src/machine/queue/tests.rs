@@ -342,6 +342,27 @@ fn a_slot_held_for_an_offer_that_the_chat_did_not_make_is_released_at_once() {
 }
 
 #[test]
+fn a_chat_that_says_again_that_it_waits_keeps_the_slot_of_the_offer_under_way() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    // As read from the index, which does not know the version.
+    let effects = arrive(&mut queue, ChatAt { version: 0, ..waits(0xc1, 1_000) });
+    let [(ANN, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    let nothing_but_heard = |effects: &[QueueEffect]| {
+        matches!(effects, [QueueEffect::ToChat(CHAT, ToChat::Seen { .. })])
+    };
+    let effects = arrive(&mut queue, waits(0xc1, 1_000));
+    assert!(nothing_but_heard(&effects), "{effects:?}");
+    let state = state(ANN, 2, Standing::Full);
+    let answer = ToQueue::ReserveAnswer { offer, chat, result: Ok(()), state };
+    let effects = step(&mut queue, said(answer));
+    assert_eq!(offers(&effects)[&CHAT].0, offer);
+    let said_again = ChatAt { version: waits(0xc1, 1_000).version + 1, ..waits(0xc1, 1_000) };
+    let effects = arrive(&mut queue, said_again);
+    assert!(nothing_but_heard(&effects), "{effects:?}");
+    assert!(matches!(queue.line().get(CHAT).unwrap().phase, Phase::Offering { .. }));
+}
+
+#[test]
 fn a_shorter_cool_down_counts_at_once() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
     let refused = BTreeMap::from([(ANN, now())]);
