@@ -6,6 +6,7 @@ mod bounds;
 mod configuration;
 mod crashes;
 mod life;
+mod marks;
 mod restart;
 mod sleep;
 mod store;

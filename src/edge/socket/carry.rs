@@ -46,11 +46,9 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         Call::ChatOpen(params) => work!(Lane::Open, open(&by, params)),
         Call::MessageSend(params) => work!(Lane::Chat(params.chat.0), send(&by, params)),
         Call::MessageReceived(params) => {
-            work!(Lane::Chat(params.chat.0), mark(&by, Method::MessageReceived, params))
+            work!(Lane::Marks, mark(&by, Method::MessageReceived, params))
         }
-        Call::MessageRead(params) => {
-            work!(Lane::Chat(params.chat.0), mark(&by, Method::MessageRead, params))
-        }
+        Call::MessageRead(params) => work!(Lane::Marks, mark(&by, Method::MessageRead, params)),
         Call::ChatEnd(params) => work!(Lane::Chat(params.chat.0), end(&by, params)),
         Call::ChatHistory(params) => {
             work!(Lane::Chat(params.chat.0), history::page(&by, params))
