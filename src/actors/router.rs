@@ -106,7 +106,9 @@ impl Router {
         let ChatCall::Transfer { by, command, to } = wanted else { return wanted };
         let there = self.shared.roster.look(|roster| match to {
             Target::Queue(queue) => roster.queues.get(&queue).is_some_and(|queue| queue.active),
-            Target::Operator(operator) => roster.operators.contains_key(&operator),
+            Target::Operator(operator) => {
+                roster.operators.get(&operator).is_some_and(|operator| operator.active)
+            }
         });
         match there {
             true => ChatCall::Transfer { by, command, to },

@@ -3,29 +3,23 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::entropy::SystemEntropy;
-use super::store::{OpenedStore, StoreChoice};
+use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
+use super::store::{InTime, OpenedStore, StoreChoice};
 use super::{follow, metrics};
 use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
 use crate::actors::{self, Options, Router};
 use crate::catalog::Catalog;
 use crate::config::seed::SeedingError;
 use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
-use crate::edge::{self, Edge, EdgeOptions, Readiness, limits};
-use crate::storage::StoreError;
+use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, limits};
 use crate::storage::sqlite::OpenError;
-
-/// How long sockets may take to close when the process stops.
-const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
-
-/// Most connections of the operations listener.
-const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+use crate::storage::{Documents, StoreError};
 
 /// What to start.
 #[derive(Clone)]
@@ -149,8 +143,8 @@ impl Server {
         let mut tasks = JoinSet::new();
         let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
         let routes = edge::operations(is_ready, router_running, render);
-        let most = OPERATIONS_CONNECTIONS_MAX;
-        tasks.spawn(edge::listen(operations, routes, most, is_closing.clone()));
+        let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
+        tasks.spawn(edge::listen(operations, routes, places, is_closing.clone()));
 
         let opened = plan.store.open()?;
         let (catalog, access) = gate(&opened, &plan).await?;
@@ -172,7 +166,8 @@ impl Server {
         tasks.spawn(follow::prune(Arc::clone(&edge.access), router));
         let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
         let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
-        tasks.spawn(edge::listen(public, edge::public(&edge), most, is_closing));
+        let places = Places::new(most);
+        tasks.spawn(edge::listen(public, edge::public(&edge), places, is_closing));
         ready.send_replace(Readiness::Ready);
         Ok(Self { address, operations_address, seeded, edge, ready, closing, failed, tasks })
     }
@@ -223,11 +218,12 @@ async fn gate(
     opened: &OpenedStore,
     plan: &Plan,
 ) -> Result<(Arc<Catalog>, Arc<Access>), StartError> {
-    let documents = &opened.store.documents;
-    let catalog = Arc::new(Catalog::load(Arc::clone(documents)).await?);
+    let kept = Arc::clone(&opened.store.documents);
+    let documents: Arc<dyn Documents> = Arc::new(InTime::new(kept, plan.router.store_limit));
+    let catalog = Arc::new(Catalog::load(Arc::clone(&documents)).await?);
     let passwords = Passwords::new(plan.hash_cost)?;
     let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
-    let (kept, documents) = (Arc::clone(&catalog), Arc::clone(documents));
+    let kept = Arc::clone(&catalog);
     let access = Access::load(kept, documents, entropy, passwords, lives).await?;
     Ok((catalog, Arc::new(access)))
 }
