@@ -111,6 +111,11 @@ pub enum Ended {
         "a supervisor has failed; look at the log, then start again: what was acknowledged is kept"
     )]
     SupervisorFailed,
+    /// A task without which the rest is not what it seems.
+    #[error(
+        "the task that {0} has ended; look at the log, then start again: what was acknowledged is kept"
+    )]
+    TaskEnded(&'static str),
 }
 
 /// A server that serves. See the module.
@@ -161,13 +166,16 @@ impl Server {
         let edge = Edge::new(router.clone(), catalog, access, edge_options(settings));
 
         let (failing, failed) = watch::channel(None);
-        tasks.spawn(watch_over(opened.failure(), router.clone(), ready.clone(), failing));
-        tasks.spawn(follow::follow(Arc::clone(&edge), snapshot));
+        let watching = watch_over(opened.failure(), router.clone(), ready.clone(), failing.clone());
+        tasks.spawn(watching);
+        let following = follow::follow(Arc::clone(&edge), snapshot);
+        tasks.spawn(vital("follows the configuration", failing.clone(), following));
         tasks.spawn(follow::prune(Arc::clone(&edge.access), router));
         let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
         let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
         let places = Places::new(most);
-        tasks.spawn(edge::listen(public, edge::public(&edge), places, is_closing));
+        let listening = edge::listen(public, edge::public(&edge), places, is_closing);
+        tasks.spawn(vital("takes connections", failing, listening));
         ready.send_replace(Readiness::Ready);
         Ok(Self { address, operations_address, seeded, edge, ready, closing, failed, tasks })
     }
@@ -261,6 +269,26 @@ fn edge_options(settings: &Settings) -> EdgeOptions {
     }
 }
 
+/// A task without which the server cannot go on: that it has ended, by a panic too, is said.
+async fn vital(
+    what: &'static str,
+    failing: watch::Sender<Option<Ended>>,
+    task: impl Future<Output = ()>,
+) {
+    struct Says(&'static str, watch::Sender<Option<Ended>>);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            self.1.send_if_modified(|ended| {
+                let first = ended.is_none();
+                ended.get_or_insert(Ended::TaskEnded(self.0));
+                first
+            });
+        }
+    }
+    let _says = Says(what, failing);
+    task.await;
+}
+
 /// Says when the server cannot go on; from then on it is not ready.
 async fn watch_over(
     store: Option<watch::Receiver<Option<crate::storage::sqlite::StoreFailure>>>,
@@ -278,4 +306,19 @@ async fn watch_over(
     }
     ready.send_replace(Readiness::NotReady(ended.to_string()));
     failing.send_replace(Some(ended));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::panic, reason = "this is what is tested")]
+    async fn a_vital_task_that_panics_ends_the_server() {
+        let (failing, mut failed) = watch::channel(None);
+        let task = vital("takes connections", failing, async { panic!("a test says so") });
+        assert!(tokio::spawn(task).await.is_err());
+        let ended = failed.wait_for(Option::is_some).await.unwrap().clone();
+        assert_eq!(ended, Some(Ended::TaskEnded("takes connections")));
+    }
 }
