@@ -57,7 +57,7 @@ pub struct OpenedView {
 }
 
 impl ChatView {
-    pub(super) fn of(chat: &Chat, marks: Option<&Marks>) -> Self {
+    pub(super) fn of<W>(chat: &Chat, marks: Option<&Marks<W>>) -> Self {
         let at = chat.at();
         let mut parties: Vec<Party> = Vec::new();
         parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));

@@ -9,6 +9,7 @@
 mod command;
 mod entropy;
 mod follow;
+mod limits;
 mod logs;
 mod metrics;
 mod server;
