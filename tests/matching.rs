@@ -14,9 +14,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rng::Rng;
 use switchboard::domain::operator::{OperatorState, Standing};
 use switchboard::domain::{
-    self, ChatId, OfferId, Place, Priority, QueueId, RoutingSettings, Rule, Timestamp, UserId,
+    self, ChatId, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Rule, Timestamp,
+    UserId,
 };
-use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
+use switchboard::machine::message::{ChatAt, Quote, ToOperator, ToQueue};
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
 use switchboard::storage::OpenChat;
 
@@ -239,6 +240,7 @@ impl World {
             standing: who.standing,
             load: who.load,
             free: who.free,
+            kept_below: None,
             last_accept: who.last_accept.map(Timestamp),
             idle_since: Timestamp(who.idle_since),
             at: Timestamp(NOW),
@@ -307,9 +309,9 @@ fn reserved(effects: &[QueueEffect]) -> BTreeMap<ChatId, UserId> {
     reserved
 }
 
-fn quoted(effects: &[QueueEffect]) -> Option<i64> {
+fn quoted(effects: &[QueueEffect]) -> Option<Quote> {
     let mut quotes = effects.iter().filter_map(|effect| match effect {
-        QueueEffect::ToOperator(_, ToOperator::Best { rank, .. }) => Some(*rank),
+        QueueEffect::ToOperator(_, ToOperator::Best { best, .. }) => Some(*best),
         QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
     });
     quotes.next().expect("a pull is answered")
@@ -366,10 +368,11 @@ fn a_pull_is_quoted_the_best_chat_that_the_operator_could_serve_and_given_it() {
         let (world, puller) = pulling(&mut rng);
         let mut queue = world.queue();
         assert_eq!(reserved(&world.fill(&mut queue, &mut rng)), BTreeMap::new(), "seed {seed}");
-        let pull = ToQueue::Pull { pull: 1, state: world.state(puller, 2) };
+        let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: world.state(puller, 2) };
         let rank = quoted(&step(&mut queue, QueueInput::Said(pull)));
         let best = world.best_chat(puller);
-        assert_eq!(rank, best.map(|(rank, _)| rank), "seed {seed}: {world:#?}");
+        let quote = |(rank, chat)| Quote { rank, chat, reach: Reach::Directed };
+        assert_eq!(rank, best.map(quote), "seed {seed}: {world:#?}");
         let Some((rank, chat)) = best else {
             nothing += 1;
             continue;
@@ -400,7 +403,7 @@ fn a_slot_goes_to_the_best_chat_of_that_moment_and_never_to_a_worse_one_than_quo
         let mut queue = world.queue();
         world.fill(&mut queue, &mut rng);
         let Some((rank, chat)) = world.best_chat(puller) else { continue };
-        let pull = ToQueue::Pull { pull: 1, state: world.state(puller, 2) };
+        let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: world.state(puller, 2) };
         step(&mut queue, QueueInput::Said(pull));
         // Between the quote and the gift the line changes.
         if rng.chance(500) {

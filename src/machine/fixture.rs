@@ -114,6 +114,7 @@ pub fn state(operator: UserId, version: u64, standing: Standing) -> OperatorStat
         standing,
         load: 0,
         free: u32::from(standing == Standing::Free),
+        kept_below: None,
         last_accept: None,
         idle_since: Timestamp(0),
         at: Timestamp(0),

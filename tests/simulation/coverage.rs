@@ -88,6 +88,7 @@ const WANTED: &[(&str, &[&str])] = &[
             "probe unanswered",
         ],
     ),
+    ("order", &["unopposed", "beside kept"]),
     ("change", &["capacity", "rule", "members", "priority", "deactivated", "offer timeout"]),
 ];
 

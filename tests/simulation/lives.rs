@@ -111,6 +111,7 @@ impl World {
     pub fn account(&self, operator: UserId) -> Account {
         use switchboard::routing::rule::is_directed;
         let member = self.configs.values().filter(|queue| queue.members.contains(&operator));
+        let hasty = self.plan.planted == Some(Planted::KeepsNothing);
         let extra = u32::from(self.plan.planted == Some(Planted::CapacityOffByOne));
         Account {
             capacity: self.capacities[&operator] + extra,
@@ -120,6 +121,8 @@ impl World {
                     let terms = Terms {
                         directed: is_directed(queue.rule),
                         manual: queue.rule == Rule::Manual,
+                        priority: queue.priority,
+                        offer_timeout_ms: if hasty { 0 } else { queue.offer_timeout_ms },
                     };
                     (queue.id, terms)
                 })

@@ -424,7 +424,12 @@ fn customer(n: u64) -> CustomerId {
 }
 
 fn account() -> Account {
-    let terms = Terms { directed: true, manual: false };
+    let terms = Terms {
+        directed: true,
+        manual: false,
+        priority: Priority::default(),
+        offer_timeout_ms: 30_000,
+    };
     Account {
         capacity: 1,
         active: true,

@@ -108,6 +108,7 @@ impl World {
         self.coverage.count("change", change);
         self.last_fault = self.now;
         let config = config.clone();
+        self.overtaking.configured(queue, config.offer_timeout_ms, self.now);
         self.queue_step(queue, QueueInput::Configure(config));
         for operator in operators {
             let account = self.account(operator);

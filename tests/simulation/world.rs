@@ -16,6 +16,7 @@ use switchboard::storage::{Claim, OpenChat};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
+use crate::overtaking::Overtaking;
 use crate::people::{Customer, Human};
 use crate::planted::Planted;
 use crate::rng::Rng;
@@ -121,6 +122,7 @@ pub struct World {
     pub call_since: BTreeMap<u64, u64>,
     pub call_n: u64,
     pub checker: Checker,
+    pub overtaking: Overtaking,
     pub coverage: Coverage,
     pub started_at: u64,
     /// Prints every happening; set by `SWITCHBOARD_SIM_TRACE`.
@@ -158,6 +160,7 @@ impl World {
             call_since: BTreeMap::new(),
             call_n: 0,
             checker: Checker::default(),
+            overtaking: Overtaking::default(),
             coverage: Coverage { seeds: 1, ..Default::default() },
             started_at: 0,
             trace: std::env::var_os("SWITCHBOARD_SIM_TRACE").is_some(),
@@ -194,6 +197,7 @@ impl World {
             queue.offer_timeout_ms = rng.within(300, 2_500);
             queue.per_operator_limit = rng.chance(300).then(|| rng.within(1, 2) as u32);
             queue.absent_owner_limit_ms = rng.chance(700).then(|| rng.within(500, 5_000));
+            self.overtaking.configured(id, queue.offer_timeout_ms, 0);
             self.configs.insert(id, queue);
         }
         for n in 0..rng.within(20, 32) as usize {

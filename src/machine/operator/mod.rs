@@ -14,6 +14,7 @@
 
 mod calls;
 mod held;
+mod kept;
 mod presence;
 mod pull;
 mod said;
@@ -27,8 +28,8 @@ use crate::domain::limits::{
 use crate::domain::operator::{AwayReason, OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
 use crate::domain::{
-    ChatId, CommandId, OfferId, Placement, QueueId, Reach, RoutingSettings, Status, Timestamp,
-    UserId,
+    ChatId, CommandId, OfferId, Placement, Priority, QueueId, Reach, RoutingSettings, Status,
+    Timestamp, UserId,
 };
 use crate::machine::chat::Refusal;
 use crate::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
@@ -37,6 +38,7 @@ use crate::machine::{CallId, Life};
 use crate::storage::OpenChat;
 
 pub use held::{Held, Invite, Reservation, Slot};
+pub use kept::{Kept, Passed, kept_ms};
 pub use presence::ConnectionId;
 
 use presence::Presence;
@@ -49,6 +51,10 @@ pub struct Terms {
     pub directed: bool,
     /// Whether members take from it by hand.
     pub manual: bool,
+    /// How much sooner its chats are served.
+    pub priority: Priority,
+    /// How long its offers stand, ms.
+    pub offer_timeout_ms: u64,
 }
 
 /// What the configuration says of an operator.
@@ -232,7 +238,7 @@ enum Stage {
 }
 
 /// What of an operator its queues are told when it changes.
-type Digest = (Standing, u32, Vec<u32>, Option<Timestamp>, Timestamp);
+type Digest = (Standing, u32, Vec<(Standing, u32, Option<i64>)>, Option<Timestamp>, Timestamp);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -248,6 +254,10 @@ pub struct Operator {
     slots: BTreeMap<ChatId, Slot>,
     reserved: BTreeMap<OfferId, Reservation>,
     invites: BTreeMap<ChatId, Invite>,
+    /// Slots kept for invites, here or on their way.
+    kept: BTreeMap<ChatId, Kept>,
+    /// Chats offered to all that were passed by, and until when no slot is kept for them.
+    passed: BTreeMap<ChatId, Passed>,
     /// Offers that came without a slot held for them, to be taken back.
     strays: BTreeMap<ChatId, OfferId>,
     /// The placement at which a chat was lost, and when: earlier words about it are late ones.
@@ -295,6 +305,8 @@ impl Operator {
             slots: BTreeMap::new(),
             reserved: BTreeMap::new(),
             invites: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            passed: BTreeMap::new(),
             strays: BTreeMap::new(),
             gone: BTreeMap::new(),
             recalls: BTreeMap::new(),
@@ -350,6 +362,16 @@ impl Operator {
         &self.invites
     }
 
+    /// Slots kept for chats that are offered to all.
+    pub fn kept(&self) -> &BTreeMap<ChatId, Kept> {
+        &self.kept
+    }
+
+    /// Chats offered to all for which no slot is kept, and until when.
+    pub fn passed(&self) -> &BTreeMap<ChatId, Passed> {
+        &self.passed
+    }
+
     /// Since when it has neither gained nor lost a chat nor become available.
     pub fn idle_since(&self) -> Timestamp {
         self.idle_since
@@ -391,6 +413,7 @@ impl Operator {
         next = earliest(next, stage);
         next = earliest(next, self.pull.as_ref().map(|pull| pull.until));
         next = earliest(next, self.reserved.values().map(|r| r.expires_at).min());
+        next = earliest(next, self.kept_until());
         next = earliest(next, self.leave_at());
         if self.unsaved && self.saving.is_none() {
             next = earliest(next, Some(self.save_at));
@@ -443,6 +466,7 @@ impl Operator {
             self.set_status(Status::Offline);
         }
         self.expire_reservations(now);
+        self.expire_kept(now);
         self.gone.retain(|_, (_, at)| now.since_ms(*at) < GONE_REMEMBERED_MS);
         if self.pull.as_ref().is_some_and(|pull| now >= pull.until) {
             self.conclude_pull(now);
@@ -467,7 +491,9 @@ impl Operator {
             self.wants_pull = true;
         }
         self.was_available = available;
+        self.trim_kept();
         self.maybe_pull(now, effects);
+        self.keep_for_invites(now);
         self.maybe_save(now, effects);
         let digest = self.digest();
         if self.told.as_ref() != Some(&digest) {
@@ -583,7 +609,7 @@ impl Operator {
     // ---- what others are told ----
 
     fn digest(&self) -> Digest {
-        let here = self.account.queues.keys().map(|queue| self.free_in(*queue)).collect();
+        let here = self.account.queues.keys().map(|queue| self.towards(*queue)).collect();
         (self.standing(), self.load(), here, self.record.last_accept, self.idle_since)
     }
 
@@ -591,13 +617,15 @@ impl Operator {
     fn state(&mut self, queue: QueueId, now: Timestamp) -> OperatorState {
         self.version += 1;
         let member = self.account.queues.contains_key(&queue);
+        let (standing, free, kept_below) = self.towards(queue);
         OperatorState {
             operator: self.id,
             life: self.life,
             version: self.version,
-            standing: if member { self.standing() } else { Standing::NotMember },
+            standing: if member { standing } else { Standing::NotMember },
             load: self.load(),
-            free: self.free_in(queue),
+            free,
+            kept_below,
             last_accept: self.record.last_accept,
             idle_since: self.idle_since,
             at: now,
@@ -628,6 +656,9 @@ impl Operator {
             let invited = self.invites.get(chat);
             assert!(invited.is_none(), "{chat:?} is held and an invitation at once");
         }
+        assert!(self.kept.len() as u32 <= self.free(), "no more is kept than is free");
+        let passed = self.kept.keys().find(|chat| self.passed.contains_key(chat));
+        assert_eq!(passed, None, "what was passed by keeps nothing");
         for (chat, slot) in &self.slots {
             let assigning = matches!(slot.held, Held::Assigning { .. });
             assert_eq!(assigning, self.owed.owes(Owed::Assign(*chat)), "{chat:?}: assign owed");

@@ -41,8 +41,8 @@ impl Operator {
                     self.chat_at(now, at, effects);
                 }
             }
-            ToOperator::Reserve { queue, offer, chat, expires_at } => {
-                let result = self.on_reserve(now, queue, offer, chat, expires_at);
+            ToOperator::Reserve { queue, offer, chat, rank, expires_at } => {
+                let result = self.on_reserve(now, queue, (offer, chat, rank), expires_at);
                 let state = self.state(queue, now);
                 let answer = ToQueue::ReserveAnswer { offer, chat, result, state };
                 effects.push(OperatorEffect::ToQueue(queue, answer));
@@ -55,7 +55,7 @@ impl Operator {
             ToOperator::ReserveTransfer { chat, queue, reservation, expires_at, .. } => {
                 self.on_transfer(now, chat, queue, reservation, expires_at, effects);
             }
-            ToOperator::Best { queue, pull, rank } => self.quoted(now, queue, pull, rank),
+            ToOperator::Best { queue, pull, best } => self.quoted(now, queue, pull, best),
             ToOperator::GiveAnswer { offer, chat } => match chat {
                 Some(_) => {
                     self.owed.settle(Owed::Give(offer));
@@ -82,8 +82,7 @@ impl Operator {
         &mut self,
         now: Timestamp,
         queue: QueueId,
-        offer: OfferId,
-        chat: ChatId,
+        (offer, chat, rank): (OfferId, ChatId, i64),
         expires_at: Timestamp,
     ) -> Result<(), Standing> {
         let live = self.slots.get(&chat).is_some_and(
@@ -97,10 +96,11 @@ impl Operator {
         }
         match self.standing() {
             Standing::Free if now >= expires_at => Err(Standing::Choosing),
-            Standing::Free if self.free_in(queue) > 0 => {
+            Standing::Free if self.make_room(queue, rank) => {
                 self.reserve(offer, Reservation { queue, expires_at, given_for: None });
                 Ok(())
             }
+            Standing::Free if self.free_in(queue) > 0 => Err(Standing::Kept),
             Standing::Free => Err(Standing::Full),
             standing => Err(standing),
         }
@@ -312,6 +312,7 @@ impl Operator {
 
     fn owned(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
         self.uninvite(at, Gone::Accepted, effects);
+        self.keep_no_more(at.chat);
         let was = self.slots.remove(&at.chat);
         let gained = was.as_ref().is_none_or(|slot| slot.held != Held::Active);
         // Nothing here expected the chat: a former life got it, or the word is a late one.
@@ -367,6 +368,7 @@ impl Operator {
     ) {
         let chat = at.chat;
         self.uninvite(at, Gone::ChatGone, effects);
+        self.keep_no_more(chat);
         let slot = self.slots.get(&chat);
         let same = slot.is_some_and(|slot| slot.placement == at.placement);
         match slot.map(|slot| &slot.held) {
@@ -440,10 +442,13 @@ impl Operator {
             placement: at.placement,
             offer: offer.id,
             expires_at: offer.expires_at,
+            since: now,
+            waits: (at.since, at.priority),
             declining: None,
             withdrawing: false,
         };
         self.invites.insert(chat, invite);
+        self.keep_for_invite(now, chat, at.queue);
         self.present(at, offer, effects);
     }
 
@@ -461,6 +466,7 @@ impl Operator {
     fn not_mine(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
         let chat = at.chat;
         self.uninvite(at, gone(at), effects);
+        self.keep_if_open(at, self.id);
         self.gone.insert(chat, (at.placement, now));
         // An `Assign` on its way may still land: only its answer frees the slot.
         if self.slots.get(&chat).is_some_and(|s| matches!(s.held, Held::Assigning { .. })) {
@@ -499,6 +505,7 @@ impl Operator {
     /// The chat is about to take a slot here: its invitation makes room.
     pub(super) fn drop_invite(&mut self, chat: ChatId, effects: &mut Vec<OperatorEffect>) {
         self.quiet(chat);
+        self.keep_no_more(chat);
         let Some(invite) = self.invites.remove(&chat) else { return };
         match invite.declining {
             Some((_, calls)) => answer_all(calls, Err(Refusal::OfferGone), effects),

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::{ASSIGN_LIMIT_MS, PRESENCE_GRACE_MS, PROBE_EVERY_MS, PROBE_LIMIT_MS};
 use crate::domain::operator::{AwayReason, OperatorRecord, Standing};
-use crate::domain::{ChatId, Offer, OfferId, Place, Reach, RoutingSettings, Status, Timestamp};
+use crate::domain::{
+    ChatId, Offer, OfferId, Place, Priority, Reach, RoutingSettings, Status, Timestamp,
+};
 use crate::machine::chat::Refusal;
 use crate::machine::fixture::*;
 use crate::machine::message::{AssignBy, AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
@@ -72,7 +74,12 @@ struct Desk {
 }
 
 fn account(capacity: u32) -> Account {
-    let terms = Terms { directed: true, manual: false };
+    let terms = Terms {
+        directed: true,
+        manual: false,
+        priority: Priority::default(),
+        offer_timeout_ms: 30_000,
+    };
     Account {
         capacity,
         active: true,
@@ -111,7 +118,7 @@ impl Desk {
             n += 1;
             let input = match effect {
                 OperatorEffect::ToQueue(queue, ToQueue::Pull { pull, .. }) => {
-                    let best = ToOperator::Best { queue: *queue, pull: *pull, rank: None };
+                    let best = ToOperator::Best { queue: *queue, pull: *pull, best: None };
                     OperatorInput::Said(best)
                 }
                 OperatorEffect::Save(_) => OperatorInput::Saved(true),
@@ -150,7 +157,7 @@ impl Desk {
         self.offers += 1;
         let offer = OfferId::of(50, self.offers);
         let expires_at = self.now.plus_ms(TIMEOUT_MS);
-        self.say(ToOperator::Reserve { queue: QUEUE, offer, chat, expires_at });
+        self.say(ToOperator::Reserve { queue: QUEUE, offer, chat, rank: 0, expires_at });
         self.say(ToOperator::At(self.live(chat, offer, Reach::Directed)));
         assert!(matches!(self.ann.slots()[&chat].held, Held::Offered { .. }));
         if shown {
@@ -353,6 +360,7 @@ fn a_restarted_operator_reads_its_slots_only_when_no_assign_of_before_can_land()
     let offer = OFFER;
     let reserve = ToOperator::Reserve {
         queue: QUEUE,
+        rank: 0,
         offer,
         chat: chat(1),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),
@@ -435,6 +443,7 @@ fn nothing_is_reserved_above_capacity_and_an_unconfirmed_reservation_ends_by_its
     let mut desk = Desk::present(1);
     let reserve = |desk: &Desk, n: u64| ToOperator::Reserve {
         queue: QUEUE,
+        rank: 0,
         offer: OfferId::of(60, n),
         chat: chat(u128::from(n)),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),

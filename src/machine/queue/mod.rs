@@ -168,11 +168,11 @@ impl Queue {
                 self.believe(state);
                 self.reserve_answered(now, (offer, chat, operator), result.is_ok(), effects);
             }
-            ToQueue::Pull { pull, state } => {
+            ToQueue::Pull { pull, except, state } => {
                 let operator = state.operator;
                 self.believe(state);
-                let rank = self.best_for(operator, now).map(|(rank, _)| rank);
-                let best = ToOperator::Best { queue: self.config.id, pull, rank };
+                let best = self.quote(operator, &except, now);
+                let best = ToOperator::Best { queue: self.config.id, pull, best };
                 effects.push(QueueEffect::ToOperator(operator, best));
             }
             ToQueue::Give { offer, rank, expires_at, state } => {
@@ -372,14 +372,17 @@ impl Queue {
             Owed::AskState(operator) => {
                 Some(QueueEffect::ToOperator(operator, ToOperator::AskState { queue }))
             }
-            Owed::Reserve(chat) => match &self.line.get(chat)?.phase {
-                Phase::Reserving { offer, operator, expires_at, .. } => {
-                    let (offer, expires_at) = (*offer, *expires_at);
-                    let reserve = ToOperator::Reserve { queue, offer, chat, expires_at };
-                    Some(QueueEffect::ToOperator(*operator, reserve))
+            Owed::Reserve(chat) => {
+                let entry = self.line.get(chat)?;
+                match &entry.phase {
+                    Phase::Reserving { offer, operator, expires_at, .. } => {
+                        let (rank, offer, expires_at) = (entry.rank, *offer, *expires_at);
+                        let reserve = ToOperator::Reserve { queue, offer, chat, rank, expires_at };
+                        Some(QueueEffect::ToOperator(*operator, reserve))
+                    }
+                    Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
                 }
-                Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
-            },
+            }
             Owed::Offer(chat) => {
                 let entry = self.line.get(chat)?;
                 let Phase::Offering { offer, reach, to, decision } = &entry.phase else {

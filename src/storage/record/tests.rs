@@ -17,7 +17,7 @@ use crate::domain::{
     QueueId, Rule, Status, Timestamp,
 };
 
-pub(super) const STANDINGS: [Standing; 13] = [
+pub(super) const STANDINGS: [Standing; 14] = [
     Standing::Free,
     Standing::Unknown,
     Standing::Offline,
@@ -25,6 +25,7 @@ pub(super) const STANDINGS: [Standing; 13] = [
     Standing::Busy,
     Standing::NotConnected,
     Standing::Full,
+    Standing::Kept,
     Standing::Choosing,
     Standing::CoolingDown,
     Standing::Declined,
