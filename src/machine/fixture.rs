@@ -1,6 +1,7 @@
 //! What the machines' tests share: names for people and things, and short ways to make words.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::event::Decision;
 use crate::domain::event::Trigger;
@@ -98,7 +99,7 @@ pub fn at(chat: ChatId, placement: Placement, place: Place) -> ChatAt {
         queue: QUEUE,
         since: Timestamp(1_000),
         priority: Priority::default(),
-        refused_by: BTreeMap::new(),
+        refused_by: Arc::default(),
         place,
         moved_at: Timestamp(1_000),
         last_offer: None,

@@ -4,6 +4,7 @@
 //! receivers correct themselves by it. All else are requests that the receiver may refuse.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::event::{Decision, OfferEnd, WithdrawReason};
 use crate::domain::operator::{OperatorState, Standing};
@@ -39,8 +40,8 @@ pub struct ChatAt {
     pub since: Timestamp,
     /// Its own priority.
     pub priority: Priority,
-    /// Who refused it, and when.
-    pub refused_by: BTreeMap<UserId, Timestamp>,
+    /// Who refused it, and when. Shared, since everybody concerned is told.
+    pub refused_by: Arc<BTreeMap<UserId, Timestamp>>,
     /// Where it is.
     pub place: Place,
     /// Since when it is there.

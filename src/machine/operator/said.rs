@@ -1,5 +1,7 @@
 //! What chats and queues say to an operator.
 
+use std::sync::Arc;
+
 use crate::domain::event::OfferEnd;
 use crate::domain::limits::{ASSIGN_LIMIT_MS, LAST_CLOSED};
 use crate::domain::operator::Standing;
@@ -588,7 +590,7 @@ fn recovered_at(row: &OpenChat) -> Option<ChatAt> {
         queue: row.queue,
         since: row.since,
         priority: row.priority,
-        refused_by: row.refused_by.clone(),
+        refused_by: Arc::new(row.refused_by.clone()),
         place: row.place.clone()?,
         moved_at: row.since,
         last_offer: None,

@@ -13,6 +13,7 @@ mod line;
 mod matching;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
@@ -233,7 +234,7 @@ impl Queue {
             queue: row.queue,
             since: row.since,
             priority: row.priority,
-            refused_by: row.refused_by,
+            refused_by: Arc::new(row.refused_by),
             place,
             moved_at: row.since,
             last_offer: None,
@@ -257,7 +258,7 @@ impl Queue {
             self.owed.settle(owed);
         }
         if let Some(offer) = entry.at.place.offer() {
-            for operator in &offer.to {
+            for operator in offer.to.iter() {
                 self.owed.settle(Owed::Withdraw(chat, *operator));
             }
         }

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::*;
 use crate::domain::chat::{Outcome, Reach};
@@ -188,7 +189,7 @@ fn open_chats() -> Vec<OpenChat> {
     let offer = Offer {
         id: OfferId::of(1, 2),
         reach: Reach::ToAll,
-        to: BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)]),
+        to: Arc::new(BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)])),
         expires_at: Timestamp(9_000),
     };
     let (owner, by) = (UserId::from_u128(5), Party::Customer(CustomerId::from_u128(6)));
