@@ -33,10 +33,11 @@ impl Router {
         self.tell_operators(&affected);
     }
 
-    /// Forgets a queue that has no chats and to which nothing leads.
+    /// Forgets a queue that has no chats and to which nothing leads. Its actor ends.
     pub fn remove_queue(&self, queue: QueueId) {
         let former = self.shared.roster.change(|roster| roster.queues.remove(&queue));
         if let Some(former) = former {
+            self.shared.queues.send_if_there(queue, QueueMessage::Configured);
             self.tell_operators(&former.members);
         }
     }

@@ -119,6 +119,10 @@ pub const PARTIES_REMEMBERED: usize = 64;
 /// How many former operators a chat tells where it is after it restarted.
 pub const FORMER_OPERATORS_MAX: usize = 32;
 
+/// How many sleeping chats the index knows to have told everybody, so that they wake in silence. One
+/// that is forgotten says again where it is, which is harmless.
+pub const RESTED_REMEMBERED: usize = 65_536;
+
 /// Most events of one chat; a chat that has them takes no more messages and can only be moved and
 /// ended. Bounds memory and the time to recover.
 pub const CHAT_EVENTS_MAX: u64 = 100_000;

@@ -72,7 +72,8 @@ impl World {
                 }
                 let life = self.next_life();
                 let listed = self.index.get(chat).cloned();
-                let (driver, actions) = Driver::begin(chat, self.process, life, listed);
+                let rested = self.index.wake(chat);
+                let (driver, actions) = Driver::begin(chat, self.process, life, listed, rested);
                 let mailbox = VecDeque::new();
                 self.chats.insert(chat, ChatActor { driver, life, mailbox, armed: None });
                 self.carry_out(chat, actions);

@@ -235,7 +235,7 @@ impl Traffic {
             priority: Priority::default(),
             continues: None,
         };
-        let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, None);
+        let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, None, None);
         self.chats.insert(chat, driver);
         self.carry_out(chat, actions);
         self.call(chat, open);

@@ -51,8 +51,10 @@ impl World {
             .map(|(chat, _)| *chat)
             .collect();
         for chat in idle {
-            if self.rng.chance(500) {
-                self.chats.remove(&chat);
+            if self.rng.chance(500)
+                && let Some(asleep) = self.chats.remove(&chat)
+            {
+                self.index.rest(chat, asleep.driver.chat().tail());
                 self.coverage.count("fault", "chat passivated");
             }
         }

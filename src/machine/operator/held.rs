@@ -297,7 +297,7 @@ impl Operator {
     }
 
     /// Why its offers are taken back.
-    fn leaving(&self) -> WithdrawReason {
+    pub(super) fn leaving(&self) -> WithdrawReason {
         if self.account.active { WithdrawReason::NotReady } else { WithdrawReason::NotEligible }
     }
 }

@@ -22,17 +22,18 @@ mod said;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::{
     GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS, PRESENCE_GRACE_MS, REPEAT_MS,
 };
 use crate::domain::operator::{AwayReason, OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
 use crate::domain::{
-    ChatId, CommandId, OfferId, Placement, Priority, QueueId, Reach, RoutingSettings, Status,
-    Timestamp, UserId,
+    ChatId, CommandId, OfferId, Place, Placement, Priority, QueueId, Reach, RoutingSettings,
+    Status, Timestamp, UserId,
 };
 use crate::machine::chat::Refusal;
-use crate::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
+use crate::machine::message::{AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
 use crate::machine::repeat::Repeater;
 use crate::machine::{CallId, Life};
 use crate::storage::OpenChat;
@@ -208,10 +209,48 @@ pub enum Gone {
     Taken,
     /// Nobody answered in time.
     Lapsed,
-    /// The operator is not ready any more, or not eligible.
-    NotReady,
-    /// The chat is over, or in another queue.
-    ChatGone,
+    /// It was taken back from the operator, or from all.
+    Withdrawn(WithdrawReason),
+    /// The chat went into another queue, or back into the line, without an end of this offer that
+    /// is known here.
+    Moved,
+    /// The chat is over.
+    ChatEnded,
+    /// The process that made it is gone.
+    Restart,
+}
+
+impl Gone {
+    /// Why an offer of a queue is gone, by where its chat is now.
+    fn by(at: &ChatAt, offer: OfferId, queue: QueueId) -> Self {
+        match &at.place {
+            Place::Assigned { .. } => return Self::Taken,
+            Place::Ended { .. } => return Self::ChatEnded,
+            Place::Waiting => {}
+            // It stands for others: the queue took this operator out of it.
+            Place::Offered(live) if live.id == offer => {
+                return Self::Withdrawn(WithdrawReason::NotEligible);
+            }
+            Place::Offered(_) => {}
+        }
+        match at.last_offer.filter(|(ended, _)| *ended == offer && at.queue == queue) {
+            None => Self::Moved,
+            Some((_, OfferEnd::Declined)) => Self::Declined,
+            Some((_, OfferEnd::Lapsed)) => Self::Lapsed,
+            Some((_, OfferEnd::Withdrawn(reason))) => Self::Withdrawn(reason),
+            Some((_, OfferEnd::Restart)) => Self::Restart,
+        }
+    }
+
+    /// Why an offer is gone that this operator was giving back for a reason of its own: that
+    /// reason, unless the chat is with somebody or over.
+    fn given_back(at: &ChatAt, reason: WithdrawReason) -> Self {
+        match at.place {
+            Place::Assigned { .. } => Self::Taken,
+            Place::Ended { .. } => Self::ChatEnded,
+            Place::Waiting | Place::Offered(_) => Self::Withdrawn(reason),
+        }
+    }
 }
 
 /// What an operator says until it is answered.

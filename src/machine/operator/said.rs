@@ -313,7 +313,7 @@ impl Operator {
     }
 
     fn owned(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
-        self.uninvite(at, Gone::Accepted, effects);
+        self.uninvite(at, Some(Gone::Accepted), effects);
         self.keep_no_more(at.chat);
         let was = self.slots.remove(&at.chat);
         let gained = was.as_ref().is_none_or(|slot| slot.held != Held::Active);
@@ -369,7 +369,7 @@ impl Operator {
         effects: &mut Vec<OperatorEffect>,
     ) {
         let chat = at.chat;
-        self.uninvite(at, Gone::ChatGone, effects);
+        self.uninvite(at, None, effects);
         self.keep_no_more(chat);
         let slot = self.slots.get(&chat);
         let same = slot.is_some_and(|slot| slot.placement == at.placement);
@@ -437,7 +437,7 @@ impl Operator {
         if self.invites.get(&chat).is_some_and(|invite| invite.offer == offer.id) {
             return;
         }
-        self.uninvite(at, Gone::ChatGone, effects);
+        self.uninvite(at, None, effects);
         self.quiet(chat);
         let invite = Invite {
             queue: at.queue,
@@ -467,7 +467,7 @@ impl Operator {
     /// The chat is neither owned by nor offered to this operator.
     fn not_mine(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
         let chat = at.chat;
-        self.uninvite(at, gone(at), effects);
+        self.uninvite(at, None, effects);
         self.keep_if_open(at, self.id);
         self.gone.insert(chat, (at.placement, now));
         // An `Assign` on its way may still land: only its answer frees the slot.
@@ -484,11 +484,11 @@ impl Operator {
                 if lapsed && shown && self.is_present() {
                     self.count_lapse();
                 }
-                let reason = gone(at);
+                let reason = Gone::by(at, offer, slot.queue.unwrap_or(at.queue));
                 effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
-            Held::Withdrawing { offer, .. } => {
-                let reason = Gone::NotReady;
+            Held::Withdrawing { offer, reason } => {
+                let reason = Gone::given_back(at, reason);
                 effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
             Held::Declining { calls, .. } => {
@@ -518,7 +518,8 @@ impl Operator {
         }
     }
 
-    fn uninvite(&mut self, at: &ChatAt, reason: Gone, effects: &mut Vec<OperatorEffect>) {
+    /// The chat's invitation is over here; why is seen by where it is, unless it is known better.
+    fn uninvite(&mut self, at: &ChatAt, why: Option<Gone>, effects: &mut Vec<OperatorEffect>) {
         let chat = at.chat;
         let Some(invite) = self.invites.remove(&chat) else {
             return;
@@ -528,6 +529,11 @@ impl Operator {
             Some((_, calls)) => answer_all(calls, Ok(OperatorAnswer::Done), effects),
             None => {
                 let offer = invite.offer;
+                let reason = match why {
+                    Some(why) => why,
+                    None if invite.withdrawing => Gone::given_back(at, self.leaving()),
+                    None => Gone::by(at, offer, invite.queue),
+                };
                 effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
         }
@@ -607,14 +613,4 @@ fn answer_all(
     effects: &mut Vec<OperatorEffect>,
 ) {
     effects.extend(calls.into_iter().map(|call| OperatorEffect::Answer(call, answer)));
-}
-
-/// Why an offer is gone, by where the chat is now.
-fn gone(at: &ChatAt) -> Gone {
-    match (&at.place, at.last_offer) {
-        (Place::Assigned { .. }, _) => Gone::Taken,
-        (Place::Ended { .. }, _) => Gone::ChatGone,
-        (Place::Waiting | Place::Offered(_), Some((_, OfferEnd::Lapsed))) => Gone::Lapsed,
-        (Place::Waiting | Place::Offered(_), _) => Gone::ChatGone,
-    }
 }

@@ -604,3 +604,61 @@ fn a_freed_slot_is_kept_for_an_offer_to_all_of_smaller_rank_than_all_that_wait()
     assert!(desk.ann.kept().contains_key(&chat(1)), "{effects:?}");
     assert!(desk.ann.reserved().is_empty());
 }
+
+#[test]
+fn an_offer_that_is_gone_says_why() {
+    let other = Offer {
+        id: OfferId::of(61, 1),
+        reach: Reach::Directed,
+        to: Arc::new([BOB].into()),
+        expires_at: Timestamp(9),
+    };
+    let ended =
+        Place::Ended { outcome: crate::domain::Outcome::Missed, by: crate::domain::Party::System };
+    let withdrawn =
+        |reason| (Place::Waiting, Some(OfferEnd::Withdrawn(reason)), Gone::Withdrawn(reason));
+    let cases = [
+        (Place::Assigned { owner: BOB, begun: false }, None, Gone::Taken),
+        (ended, None, Gone::ChatEnded),
+        (Place::Waiting, Some(OfferEnd::Lapsed), Gone::Lapsed),
+        (Place::Offered(other), Some(OfferEnd::Lapsed), Gone::Lapsed),
+        (Place::Waiting, Some(OfferEnd::Declined), Gone::Declined),
+        (Place::Waiting, Some(OfferEnd::Restart), Gone::Restart),
+        (Place::Waiting, None, Gone::Moved),
+        withdrawn(WithdrawReason::NotEligible),
+        withdrawn(WithdrawReason::NotReady),
+        withdrawn(WithdrawReason::NotReserved),
+    ];
+    for (place, how, wanted) in cases {
+        for to_all in [false, true] {
+            let mut desk = Desk::present(1);
+            let offer = if to_all { desk.invited(chat(1)) } else { desk.offered(chat(1), true) };
+            let mut gone = at(chat(1), 9, place.clone());
+            gone.last_offer = how.map(|how| (offer, how));
+            let effects = desk.say(ToOperator::At(gone.clone()));
+            assert_eq!(reason(&effects), Some(wanted), "{place:?} {how:?} to all: {to_all}");
+        }
+    }
+    let mut desk = Desk::present(1);
+    let offer = desk.offered(chat(1), true);
+    let mut moved = at(chat(1), 9, Place::Waiting);
+    (moved.queue, moved.last_offer) = (OTHER_QUEUE, Some((offer, OfferEnd::Lapsed)));
+    assert_eq!(reason(&desk.say(ToOperator::At(moved))), Some(Gone::Moved));
+    // The offer stands for others, without this operator.
+    let mut desk = Desk::present(1);
+    let offer = desk.invited(chat(1));
+    let mut narrowed = desk.live(chat(1), offer, Reach::ToAll);
+    narrowed.version += 1;
+    if let Place::Offered(live) = &mut narrowed.place {
+        live.to = Arc::new([BOB].into());
+    }
+    let wanted = Gone::Withdrawn(WithdrawReason::NotEligible);
+    assert_eq!(reason(&desk.say(ToOperator::At(narrowed))), Some(wanted));
+}
+
+fn reason(effects: &[OperatorEffect]) -> Option<Gone> {
+    effects.iter().find_map(|effect| match effect {
+        OperatorEffect::Show(Notice::OfferWithdrawn { reason, .. }) => Some(*reason),
+        _ => None,
+    })
+}
