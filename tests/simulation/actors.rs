@@ -68,8 +68,13 @@ impl World {
         let Some(live) = self.chats.get_mut(&chat).filter(|live| live.life == life) else {
             return;
         };
+        let reading = matches!(answer, StoreAnswer::Page(_));
         let actions = live.driver.stored(now, answer);
+        let read = reading.then(|| live.driver.chat().last_at());
         self.carry_out(chat, actions);
+        if let Some(last_at) = read {
+            self.raise_clock(last_at);
+        }
         self.pump(chat);
     }
 

@@ -75,6 +75,8 @@ const WANTED: &[(&str, &[&str])] = &[
             "queue crashed",
             "operator crashed",
             "process crashed",
+            "clock set back",
+            "clock raised",
             "append unavailable",
             "append unknown, written",
             "append unknown, not written",

@@ -16,6 +16,8 @@ use crate::world::{Actor, ChatActor, Happening, Live, World};
 
 /// How often the deadlines of sleeping chats are looked at.
 const WAKE_EVERY_MS: u64 = 250;
+/// How far the wall clock is set back between two processes, at most, ms.
+const CLOCK_SET_BACK_MAX_MS: u64 = 30_000;
 
 impl World {
     pub fn next_life(&mut self) -> u64 {
@@ -27,6 +29,10 @@ impl World {
         self.up = true;
         self.process += 1;
         self.lives = 0;
+        if self.faulty() && self.process > 1 && self.rng.chance(400) {
+            let ms = self.rng.within(1, CLOCK_SET_BACK_MAX_MS);
+            self.set_back(ms);
+        }
         self.index = Index::new();
         for row in self.store.rows.values() {
             self.index.load(row.clone());

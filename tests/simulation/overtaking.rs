@@ -33,6 +33,11 @@ impl Overtaking {
         self.ranks_changed_at = now;
     }
 
+    /// Nobody was looked at by the clock of the process that comes.
+    pub fn clock_set_back(&mut self) {
+        self.looked_at.clear();
+    }
+
     /// Counts what has passed since the operator's last step, in which nothing about it changed.
     fn count(&mut self, operator: UserId, machine: &Operator, now: u64) {
         let since = self.looked_at.insert(operator, now).unwrap_or(now);

@@ -98,7 +98,11 @@ pub struct World {
     pub seed: u64,
     pub plan: Plan,
     pub rng: Rng,
+    /// The clock that the process reads, ms.
     pub now: u64,
+    /// How far that clock is behind the time that really passes, ms: it was set back before the
+    /// process started.
+    pub behind: u64,
     pub heap: Heap<Happening>,
     pub steps: u64,
     pub process: u64,
@@ -138,6 +142,7 @@ impl World {
             seed,
             plan,
             now: 1_000_000,
+            behind: 0,
             heap: Heap::new(),
             steps: 0,
             process: 0,
@@ -209,24 +214,43 @@ impl World {
 
     // ---- time ----
 
+    /// The wall clock is set back.
+    pub fn set_back(&mut self, ms: u64) {
+        self.fault("clock set back");
+        self.now -= ms;
+        self.behind += ms;
+        self.rows_until.clear();
+        self.overtaking.clock_set_back();
+    }
+
+    /// What is durable is never in the future: as the process's clock does.
+    pub fn raise_clock(&mut self, at: Timestamp) {
+        let ahead = at.0.saturating_sub(self.now).min(self.behind);
+        if ahead > 0 {
+            self.coverage.count("fault", "clock raised");
+        }
+        self.now += ahead;
+        self.behind -= ahead;
+    }
+
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now)
     }
 
     /// Whether things go wrong at present.
     pub fn faulty(&self) -> bool {
-        let turn = (self.now - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
         self.plan.faults && turn < FAULTY_MS
     }
 
     /// Whether people hold still, so that the router can come to rest.
     pub fn resting(&self) -> bool {
-        let turn = (self.now - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
         turn >= FAULTY_MS + CALM_MS - REST_MS
     }
 
     pub fn at(&mut self, at: u64, process: Option<u64>, what: Happening) {
-        self.heap.push(at.max(self.now), process, what);
+        self.heap.push(at.max(self.now) + self.behind, process, what);
     }
 
     pub fn fault(&mut self, what: &'static str) {
@@ -239,14 +263,14 @@ impl World {
         let mut look_over = self.started_at + FAULTY_MS + CALM_MS;
         while let Some(next) = self.heap.pop() {
             while next.at >= look_over {
-                self.now = look_over - 1;
+                self.now = look_over - 1 - self.behind;
                 self.checker_at_rest();
                 if self.steps >= steps {
                     return;
                 }
                 look_over += FAULTY_MS + CALM_MS;
             }
-            self.now = next.at;
+            self.now = next.at - self.behind;
             if next.process.is_some_and(|process| process != self.process || !self.up) {
                 continue;
             }
