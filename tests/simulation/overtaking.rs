@@ -112,11 +112,13 @@ impl World {
                 }
             }
             let wanted: u32 = wanted.values().sum();
+            // A slot may have come free in this very step.
+            let had = before.free.max(live.machine.free() + 1);
             assert!(
-                before.free > wanted,
+                had > wanted,
                 "{operator:?} with {} free slots gave one to rank {rank} at {}, though {wanted} \
                  offers to all of smaller rank had no chance: {:?} (seed {})",
-                before.free,
+                had,
                 self.now,
                 before.offers,
                 self.seed
