@@ -75,8 +75,8 @@ impl Actor for ChatShell {
         myself: ActorRef<ChatMessage>,
         (shared, chat, life): Self::Arguments,
     ) -> Result<ChatState, ActorProcessingErr> {
-        let listed = shared.index(|index| index.get(chat).cloned());
-        let (driver, begin) = Driver::begin(chat, shared.process, life, listed);
+        let (listed, rested) = shared.index(|index| (index.get(chat).cloned(), index.wake(chat)));
+        let (driver, begin) = Driver::begin(chat, shared.process, life, listed, rested);
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
         Ok(ChatState {
@@ -153,6 +153,8 @@ impl ChatState {
                 self.rest.disarm();
                 if self.rest_at() <= self.shared.now() && self.may_rest() {
                     if self.shared.chats.begin_stop(self.chat, self.life) {
+                        let tail = self.driver.chat().tail();
+                        self.shared.index(|index| index.rest(self.chat, tail));
                         myself.stop(None);
                         return Ok(());
                     }

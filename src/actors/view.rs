@@ -142,7 +142,15 @@ impl OperatorView {
                 let (chat, offer, expires_at) = (*chat, *offer, *expires_at);
                 Some(OfferView { chat, queue, offer, expires_at, to_all: false })
             }
-            _ => None,
+            (Held::Offered { .. }, None)
+            | (
+                Held::Withdrawing { .. }
+                | Held::Declining { .. }
+                | Held::Assigning { .. }
+                | Held::Active
+                | Held::Unsure,
+                _,
+            ) => None,
         });
         let invites = operator.invites().iter().map(|(chat, invite)| OfferView {
             chat: *chat,
