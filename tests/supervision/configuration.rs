@@ -1,11 +1,11 @@
 //! The configuration changes while chats run: in force at once, and nobody loses a place in line.
 
 use switchboard::actors::{OperatorSettings, Outgoing, Router};
-use switchboard::domain::event::WithdrawReason;
+use switchboard::domain::event::{TransferFailure, WithdrawReason};
 use switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{ChannelId, ChatId, QueueId, RoutingSettings, Rule, Status, UserId};
-use switchboard::machine::chat::Refusal;
+use switchboard::machine::chat::{Refusal, Target};
 use switchboard::machine::operator::{Gone, OperatorCall};
 use switchboard::storage::memory::MemoryStore;
 
@@ -83,6 +83,27 @@ async fn a_queue_added_while_running_serves_at_once() {
     ben.until_presented(chat).await;
     until_line(&router, &line).await;
     assert_eq!(router.count("queue"), 4);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queues_lower_limit_binds_an_owner_who_is_no_member() {
+    let (router, line) = with_a_line(2).await;
+    let ann = Desk::ready(&router, ANN).await;
+    let desks = [ann];
+    accepted(&router, &desks, line[0]).await;
+    let mut push = queue(PUSH, Rule::LeastLoaded, &[BEN]);
+    push.version = 2;
+    router.set_queue(push.clone());
+    let ben = [Desk::ready(&router, BEN).await];
+    accepted(&router, &ben, line[1]).await;
+    (push.version, push.per_operator_limit) = (3, Some(1));
+    router.set_queue(push);
+    let handed_over = transfer(&router, as_user(BEN), line[1], Target::Operator(ANN)).await;
+    let refusal = refused(handed_over);
+    let reason = TransferFailure::Refused(Standing::Full);
+    let full = Refusal::TargetUnavailable { reason };
+    assert_eq!(refusal, full, "one chat of this queue is what fits");
+    assert_eq!(owner_of(&router, line[1]).await, Some(BEN));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
