@@ -14,10 +14,11 @@ use crate::protocol::limits::UNANSWERED_MAX;
 /// What keeps its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
-    /// Calls about one chat.
+    /// An operator's calls about one chat.
     Chat(ChatId),
-    /// Openings of chats.
-    Open,
+    /// A customer's calls, about whatever chat: its chats follow each other, and what it sends into
+    /// an ended one goes into the next, where it must stand before what is sent there afterwards.
+    Conversation,
     /// The operator's status.
     Status,
     /// Lists.
@@ -30,7 +31,7 @@ pub(super) enum Lane {
 impl Lane {
     fn keeps_order(self) -> bool {
         match self {
-            Self::Chat(_) | Self::Open | Self::Status | Self::List => true,
+            Self::Chat(_) | Self::Conversation | Self::Status | Self::List => true,
             Self::Marks => false,
         }
     }
@@ -154,7 +155,7 @@ mod tests {
     async fn marks_hold_up_nobody() {
         let (mut calls, began) = (Calls::default(), Began::default());
         let mut ends = Vec::new();
-        for (name, lane) in [("a", Lane::Marks), ("b", Lane::Marks), ("c", Lane::Open)] {
+        for (name, lane) in [("a", Lane::Marks), ("b", Lane::Marks), ("c", Lane::Conversation)] {
             let (end, until) = oneshot::channel();
             ends.push(end);
             calls.push(lane, work(name, &began, until));

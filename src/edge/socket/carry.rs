@@ -18,7 +18,7 @@ use crate::protocol::params::{
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
 };
 use crate::protocol::{
-    Call, Cursor, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
+    Audience, Call, Cursor, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
     write_result,
 };
 
@@ -43,15 +43,15 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         }};
     }
     match call {
-        Call::ChatOpen(params) => work!(Lane::Open, open(&by, params)),
-        Call::MessageSend(params) => work!(Lane::Chat(params.chat.0), send(&by, params)),
+        Call::ChatOpen(params) => work!(Lane::Conversation, open(&by, params)),
+        Call::MessageSend(params) => work!(talk(&by, params.chat.0), send(&by, params)),
         Call::MessageReceived(params) => {
             work!(Lane::Marks, mark(&by, Method::MessageReceived, params))
         }
         Call::MessageRead(params) => work!(Lane::Marks, mark(&by, Method::MessageRead, params)),
-        Call::ChatEnd(params) => work!(Lane::Chat(params.chat.0), end(&by, params)),
+        Call::ChatEnd(params) => work!(talk(&by, params.chat.0), end(&by, params)),
         Call::ChatHistory(params) => {
-            work!(Lane::Chat(params.chat.0), history::page(&by, params))
+            work!(talk(&by, params.chat.0), history::page(&by, params))
         }
         Call::OperatorSetStatus(params) => work!(Lane::Status, set_status(&by, params)),
         Call::OfferShown(params) => work!(Lane::Chat(params.chat.0), shown(&by, params)),
@@ -72,6 +72,14 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
             Taken::Answer(answer(&id, Ok(DoneFrame {})))
         }
         call @ (Call::SessionOpen(_) | Call::SessionRenew(_)) => Taken::Own(id, call),
+    }
+}
+
+/// The lane of what is said in a chat.
+fn talk(by: &Caller, chat: ChatId) -> Lane {
+    match by.audience() {
+        Audience::Customer => Lane::Conversation,
+        Audience::Staff => Lane::Chat(chat),
     }
 }
 
