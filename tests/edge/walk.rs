@@ -124,7 +124,8 @@ async fn what_a_customer_sends_stands_in_its_order_though_it_goes_by_the_former_
     let end = json!({"command_id": "e1", "chat": former});
     maria.call("chat.end", end).await.unwrap();
     let send = |chat: &serde_json::Value, n: usize| {
-        json!({"chat": chat, "client_message_id": format!("m{n}"), "text": "one after another"})
+        let id = format!("m{n}");
+        json!({"chat": chat, "client_message_id": id, "text": "one after another"})
     };
     let now = customer.call("message.send", send(&former, 0)).await.unwrap()["chat"].clone();
     let mut calls = Vec::new();
