@@ -316,13 +316,23 @@ async fn a_customers_tokens_are_revoked_and_new_ones_count() {
     let old = issue(&world, None);
     let other = issue(&world, None);
     assert_ne!(old.customer, other.customer);
-    world.access.revoke_customer(old.customer, NOW).await.unwrap();
+    world.access.revoke_customer(SITE, old.customer, NOW).await.unwrap();
     let again = start(world.documents).await;
     let refused = again.access.authenticate(&old.token, NOW);
     assert_eq!(refused, Err(Invalid::Revoked));
     assert!(again.access.authenticate(&other.token, NOW).is_ok());
     let new = issue(&again, Some(old.customer));
     assert!(again.access.authenticate(&new.token, NOW).is_ok());
+}
+
+#[tokio::test]
+async fn a_revocation_whose_outcome_is_unknown_can_be_repeated() {
+    let world = world().await;
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), NOW).unwrap();
+    world.documents.fail_next_write(Fault::After);
+    assert!(world.access.revoke_customer(SITE, visitor.customer, NOW).await.is_err());
+    assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
+    world.access.revoke_customer(SITE, visitor.customer, NOW.plus_ms(5)).await.unwrap();
 }
 
 #[tokio::test]

@@ -10,13 +10,15 @@
 mod rng;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use rng::Rng;
 use switchboard::domain::operator::{OperatorState, Standing};
 use switchboard::domain::{
-    self, ChatId, OfferId, Place, Priority, QueueId, RoutingSettings, Rule, Timestamp, UserId,
+    self, ChatId, Offer, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Rule,
+    Timestamp, UserId,
 };
-use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
+use switchboard::machine::message::{ChatAt, Quote, ToOperator, ToQueue};
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
 use switchboard::storage::OpenChat;
 
@@ -48,6 +50,8 @@ struct Operator {
     standing: Standing,
     load: u32,
     free: u32,
+    /// With slots kept: smaller ranks than this may have them.
+    kept_below: Option<i64>,
     last_accept: Option<u64>,
     idle_since: u64,
 }
@@ -85,6 +89,7 @@ fn chat(rng: &mut Rng, n: u128) -> Chat {
 
 fn operator(rng: &mut Rng, n: u128) -> Operator {
     let others = [
+        Standing::Kept,
         Standing::Full,
         Standing::Choosing,
         Standing::Away,
@@ -92,13 +97,16 @@ fn operator(rng: &mut Rng, n: u128) -> Operator {
         Standing::Offline,
         Standing::NotConnected,
     ];
-    let standing = if rng.chance(600) { Standing::Free } else { others[rng.below(6) as usize] };
+    let standing = if rng.chance(600) { Standing::Free } else { others[rng.below(7) as usize] };
+    // Among the ranks of the chats.
+    let kept_below = (standing == Standing::Kept).then(|| (NOW - 10 * rng.within(1, 8)) as i64);
     Operator {
         id: UserId::from_u128(0xa0 + n),
         member: rng.chance(900),
         standing,
         load: rng.below(3) as u32,
         free: if standing == Standing::Full { 0 } else { rng.within(1, 2) as u32 },
+        kept_below,
         last_accept: rng.chance(700).then(|| NOW - 100 * rng.within(1, 3)),
         idle_since: NOW - 100 * rng.within(1, 3),
     }
@@ -124,7 +132,8 @@ impl World {
     fn eligible(&self, operator: usize) -> bool {
         let operator = &self.operators[operator];
         operator.member
-            && [Standing::Free, Standing::Full, Standing::Choosing].contains(&operator.standing)
+            && [Standing::Free, Standing::Full, Standing::Kept, Standing::Choosing]
+                .contains(&operator.standing)
     }
 
     /// C6: "who declined or let lapse is excluded while another who has not is eligible, and in
@@ -137,6 +146,14 @@ impl World {
         another || NOW < at + COOL_DOWN_MS
     }
 
+    /// C3, C8: a slot that is kept for a chat offered to all goes to smaller ranks only.
+    fn has_room(&self, operator: usize, chat: &Chat) -> bool {
+        let who = &self.operators[operator];
+        who.standing == Standing::Free
+            || who.standing == Standing::Kept
+                && who.kept_below.is_some_and(|below| self.rank(chat).0 < below)
+    }
+
     /// Nobody gets what it cannot have, nor more than fits.
     fn valid(&self, assignment: &Assignment) -> bool {
         let mut taken = [0; OPERATORS];
@@ -145,7 +162,7 @@ impl World {
             let who = &self.operators[operator];
             taken[operator] += 1;
             if !who.member
-                || who.standing != Standing::Free
+                || !self.has_room(operator, chat)
                 || taken[operator] > who.free
                 || self.excluded(chat, operator)
             {
@@ -239,6 +256,7 @@ impl World {
             standing: who.standing,
             load: who.load,
             free: who.free,
+            kept_below: who.kept_below,
             last_accept: who.last_accept.map(Timestamp),
             idle_since: Timestamp(who.idle_since),
             at: Timestamp(NOW),
@@ -272,7 +290,7 @@ impl World {
             queue: QUEUE,
             since: Timestamp(chat.since),
             priority: Priority::new(chat.priority).expect("small"),
-            refused_by: self.refused_by(chat),
+            refused_by: Arc::new(self.refused_by(chat)),
             place,
             moved_at: Timestamp(NOW),
             last_offer: None,
@@ -307,9 +325,9 @@ fn reserved(effects: &[QueueEffect]) -> BTreeMap<ChatId, UserId> {
     reserved
 }
 
-fn quoted(effects: &[QueueEffect]) -> Option<i64> {
+fn quoted(effects: &[QueueEffect]) -> Option<Quote> {
     let mut quotes = effects.iter().filter_map(|effect| match effect {
-        QueueEffect::ToOperator(_, ToOperator::Best { rank, .. }) => Some(*rank),
+        QueueEffect::ToOperator(_, ToOperator::Best { best, .. }) => Some(*best),
         QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
     });
     quotes.next().expect("a pull is answered")
@@ -349,12 +367,13 @@ fn pulling(rng: &mut Rng) -> (World, usize) {
     let mut world = world(rng);
     let puller = rng.below(OPERATORS as u64) as usize;
     for who in &mut world.operators {
-        if who.standing == Standing::Free {
-            (who.standing, who.free) = (Standing::Full, 0);
+        if [Standing::Free, Standing::Kept].contains(&who.standing) {
+            (who.standing, who.free, who.kept_below) = (Standing::Full, 0, None);
         }
     }
     let who = &mut world.operators[puller];
     (who.standing, who.free) = (Standing::Choosing, 1 + rng.below(2) as u32);
+    who.kept_below = None;
     (world, puller)
 }
 
@@ -366,10 +385,11 @@ fn a_pull_is_quoted_the_best_chat_that_the_operator_could_serve_and_given_it() {
         let (world, puller) = pulling(&mut rng);
         let mut queue = world.queue();
         assert_eq!(reserved(&world.fill(&mut queue, &mut rng)), BTreeMap::new(), "seed {seed}");
-        let pull = ToQueue::Pull { pull: 1, state: world.state(puller, 2) };
+        let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: world.state(puller, 2) };
         let rank = quoted(&step(&mut queue, QueueInput::Said(pull)));
         let best = world.best_chat(puller);
-        assert_eq!(rank, best.map(|(rank, _)| rank), "seed {seed}: {world:#?}");
+        let quote = |(rank, chat)| Quote { rank, chat, reach: Reach::Directed };
+        assert_eq!(rank, best.map(quote), "seed {seed}: {world:#?}");
         let Some((rank, chat)) = best else {
             nothing += 1;
             continue;
@@ -392,6 +412,48 @@ fn a_pull_is_quoted_the_best_chat_that_the_operator_could_serve_and_given_it() {
 }
 
 #[test]
+fn a_pull_of_a_queue_that_offers_to_all_is_quoted_waiting_and_offered_chats_alike() {
+    let (mut live, mut waiting, mut nothing) = (0, 0, 0);
+    for seed in 0..4 * WORLDS {
+        let mut rng = Rng::new(seed);
+        let (mut world, puller) = pulling(&mut rng);
+        world.rule = Rule::ToAll;
+        let mut queue = world.queue();
+        world.fill(&mut queue, &mut rng);
+        // Some stand offered to others, and the operator keeps slots for some already.
+        let mut offered = BTreeSet::new();
+        let mut except = Vec::new();
+        for chat in world.chats.clone() {
+            if rng.chance(400) {
+                let to = Arc::new(BTreeSet::from([UserId::from_u128(0xff)]));
+                let (id, expires_at) = (OfferId::of(8, seed), Timestamp(NOW + 1_000));
+                let offer = Offer { id, reach: Reach::ToAll, to, expires_at };
+                let at = world.at(&chat, 2, Place::Offered(offer));
+                step(&mut queue, QueueInput::Said(ToQueue::At(at)));
+                offered.insert(chat.id);
+            }
+            if rng.chance(300) {
+                except.push(chat.id);
+            }
+        }
+        let pull = ToQueue::Pull { pull: 1, except: except.clone(), state: world.state(puller, 2) };
+        let quote = quoted(&step(&mut queue, QueueInput::Said(pull)));
+        world.chats.retain(|chat| !except.contains(&chat.id));
+        let best = world.best_chat(puller);
+        let reach = Reach::ToAll;
+        let wanted = best.map(|(rank, chat)| Quote { rank, chat, reach });
+        assert_eq!(quote, wanted, "seed {seed}: {world:#?} except {except:?}");
+        match best {
+            Some((_, chat)) if offered.contains(&chat) => live += 1,
+            Some(_) => waiting += 1,
+            None => nothing += 1,
+        }
+    }
+    println!("quoted an offered chat {live}, a waiting one {waiting}, none {nothing}");
+    assert!(live > 1_000 && waiting > 1_000 && nothing > 100, "the worlds are too easy");
+}
+
+#[test]
 fn a_slot_goes_to_the_best_chat_of_that_moment_and_never_to_a_worse_one_than_quoted() {
     let (mut better, mut same, mut refused) = (0, 0, 0);
     for seed in 0..4 * WORLDS {
@@ -400,7 +462,7 @@ fn a_slot_goes_to_the_best_chat_of_that_moment_and_never_to_a_worse_one_than_quo
         let mut queue = world.queue();
         world.fill(&mut queue, &mut rng);
         let Some((rank, chat)) = world.best_chat(puller) else { continue };
-        let pull = ToQueue::Pull { pull: 1, state: world.state(puller, 2) };
+        let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: world.state(puller, 2) };
         step(&mut queue, QueueInput::Said(pull));
         // Between the quote and the gift the line changes.
         if rng.chance(500) {

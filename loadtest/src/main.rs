@@ -1,6 +1,7 @@
 //! The command line of the load test: reads files, calls the library, prints.
 
 mod commands {
+    pub mod bench;
     pub mod crash;
     pub mod plan;
     pub mod replay;
@@ -31,6 +32,8 @@ enum Command {
     Replay(commands::replay::ReplayArguments),
     /// Kills a server of its own under load, again and again, and verifies that nothing is missing.
     Crash(commands::crash::CrashArguments),
+    /// Measures a server of its own: messages acknowledged a second, and memory of an idle socket.
+    Bench(commands::bench::BenchArguments),
     /// Talks as a customer or an operator of the demonstration.
     Talk(commands::talk::TalkArguments),
     /// Becomes another program that ends with its parent.
@@ -49,6 +52,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Plan(arguments) => arguments.run().map(|()| true),
         Command::Replay(arguments) => runtime()?.block_on(arguments.run()),
         Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {
             Err(loadtest::run::guard::become_guarded(parent, &program, &arguments).into())

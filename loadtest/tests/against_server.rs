@@ -241,3 +241,47 @@ fn a_conversation_goes_on_when_the_server_was_killed_in_the_middle() {
         assert_eq!(anna.times(words), 1, "{words}: {:#?}", anna.seen);
     }
 }
+
+#[test]
+fn a_replay_uses_a_server_that_runs() {
+    let _turn = TURN.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let _server = Demo::starts(&address, folder.path());
+    eventually("the server", || std::net::TcpStream::connect(&address).ok());
+    let replay = |login: &str, password: Option<&str>| {
+        let mut run = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+        run.args(["replay", "--server", &address, "--admin", login]);
+        run.args(["--hours", "8-9", "--speed", "300", "--staff", "0.8"]);
+        run.env_remove("LOADTEST_ADMIN_PASSWORD")
+            .envs(password.map(|p| ("LOADTEST_ADMIN_PASSWORD", p)));
+        let output = run.output().unwrap();
+        let [said, complained] =
+            [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap());
+        (output.status.success(), said, complained)
+    };
+    let (_, _, complained) = replay("admin", None);
+    assert!(complained.contains("LOADTEST_ADMIN_PASSWORD"), "{complained}");
+    let (_, _, complained) = replay("anna", Some("demo-anna-01"));
+    assert!(complained.contains("operator may not do users.create"), "{complained}");
+    let (_, said, complained) = replay("admin", Some("demo-admin-1"));
+    assert!(said.contains("histories read again by the auditor: 182"), "{said}{complained}");
+    let wrong =
+        |line: &&str| line.starts_with("violation: ") && !line.contains("free and eligible");
+    assert_eq!(said.lines().find(wrong), None);
+}
+
+#[test]
+fn a_short_bench_counts_and_weighs() {
+    let _turn = TURN.lock();
+    let output = loadtest(&["bench", "--clients", "4", "--idle", "64", "--seconds", "1"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{said}{:?}", String::from_utf8(output.stderr));
+    let row = said.lines().nth(1).unwrap();
+    let figures: Vec<f64> = row.split_whitespace().map(|cell| cell.parse().unwrap()).collect();
+    let &[clients, in_flight, a_second, p50, p99, idle, _kib] = figures.as_slice() else {
+        panic!("{said}");
+    };
+    assert_eq!((clients, in_flight, idle), (4.0, 1.0, 64.0));
+    assert!(a_second > 0.0 && 0.0 < p50 && p50 <= p99, "{said}");
+}

@@ -66,7 +66,8 @@ pub const VISITOR_NAME_MAX_BYTES: usize = 128;
 /// Sessions of one user; a further log-in ends the oldest.
 pub const SESSIONS_PER_USER: usize = 32;
 
-/// Customers whose tokens are revoked at one time; entries end with the longest token.
+/// Customers of one channel whose tokens are revoked at one time, some 100 bytes each; entries end
+/// with the longest token. By channel, so that no site uses up another's.
 pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
 
 /// Documents read at a time when sessions are loaded.

@@ -68,8 +68,8 @@ pub enum AccessError {
     /// A visitor's name.
     #[error("a visitor's name is 1 to {VISITOR_NAME_MAX_BYTES} bytes")]
     VisitorName,
-    /// Too many customers are revoked.
-    #[error("too many customers are revoked; revoke all visitors of the channel instead")]
+    /// Too many customers of the channel are revoked.
+    #[error("the channel has as many revoked customers as it may; entries end after 90 days")]
     TooManyRevoked,
     /// The catalog does not change.
     #[error(transparent)]

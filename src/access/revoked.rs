@@ -1,5 +1,8 @@
 //! Customers whose tokens were revoked, each a document: a token issued up to then is refused.
 //! An entry is dropped when no such token can be alive any more.
+//!
+//! Entries belong to a channel: the sites of two channels may use the same customer id, and what
+//! one revokes is no matter of the other's.
 
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -7,17 +10,22 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 
 use super::limits::{LOAD_PAGE, REVOKED_CUSTOMERS_MAX, TOKEN_MS_MAX};
-use crate::domain::{CustomerId, Timestamp};
-use crate::storage::{Documents, StoreError};
+use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::storage::{Document, Documents, StoreError};
 
-/// The kind of the documents; the body is the time as decimal digits.
-const KIND: &str = "revoked_customer";
+/// The kind of the documents. The id is channel and customer, the body the time as decimal digits.
+const KIND: &str = "revoked_visitor";
+
+/// What stands between the two ids of a document's id.
+const BETWEEN: char = '.';
 
 pub(super) struct Revoked {
     documents: Arc<dyn Documents>,
-    at: RwLock<HashMap<CustomerId, Entry>>,
+    at: RwLock<Entries>,
     writing: Mutex<()>,
 }
+
+type Entries = HashMap<ChannelId, HashMap<CustomerId, Entry>>;
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
@@ -27,7 +35,7 @@ struct Entry {
 
 impl Revoked {
     pub async fn load(documents: Arc<dyn Documents>) -> Result<Self, StoreError> {
-        let mut entries = HashMap::new();
+        let mut entries = Entries::new();
         let mut after: Option<String> = None;
         loop {
             let page = documents.list(KIND, after.as_deref(), LOAD_PAGE).await?;
@@ -35,56 +43,98 @@ impl Revoked {
             after = Some(last.id.clone());
             for document in &page {
                 let damaged = || StoreError::Damaged { reason: format!("{KIND} {}", document.id) };
-                let customer = CustomerId::parse(&document.id).map_err(|_| damaged())?;
-                let at = std::str::from_utf8(&document.body).ok();
-                let at = at.and_then(|text| text.parse().ok()).ok_or_else(damaged)?;
-                let version = document.version;
-                let at = Timestamp(at);
-                entries.insert(customer, Entry { at, version });
+                let (channel, customer) = document.id.split_once(BETWEEN).ok_or_else(damaged)?;
+                let channel = ChannelId::parse(channel).map_err(|_| damaged())?;
+                let customer = CustomerId::parse(customer).map_err(|_| damaged())?;
+                let entry = decode(document).ok_or_else(damaged)?;
+                entries.entry(channel).or_default().insert(customer, entry);
             }
         }
         Ok(Self { documents, at: RwLock::new(entries), writing: Mutex::new(()) })
     }
 
-    /// When the customer's tokens were revoked last.
-    pub fn at(&self, customer: CustomerId) -> Option<Timestamp> {
-        let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(&customer).map(|entry| entry.at)
+    /// When the customer's tokens for the channel were revoked last.
+    pub fn at(&self, channel: ChannelId, customer: CustomerId) -> Option<Timestamp> {
+        self.entry(channel, customer).map(|entry| entry.at)
     }
 
-    /// Revokes all tokens issued up to now. Answers `false` when there are too many entries.
-    pub async fn revoke(&self, customer: CustomerId, now: Timestamp) -> Result<bool, StoreError> {
+    /// Revokes all tokens of the channel issued to the customer up to now. Answers `false` when the
+    /// channel has too many entries. When the store fails, what it holds is shown: the write may
+    /// have taken effect, and the next one has to know its version.
+    pub async fn revoke(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
-        let version = {
-            let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
-            match entries.get(&customer) {
-                Some(entry) => entry.version,
-                None if entries.len() >= REVOKED_CUSTOMERS_MAX => return Ok(false),
-                None => 0,
-            }
-        };
+        let known = self.entry(channel, customer);
+        if known.is_none() && self.of_channel(channel) >= REVOKED_CUSTOMERS_MAX {
+            return Ok(false);
+        }
+        let version = known.map_or(0, |entry| entry.version);
+        let id = document_id(channel, customer);
         let body = now.0.to_string().into_bytes();
-        let id = customer.to_string();
-        let version = self.documents.put(KIND, &id, version, body).await?;
-        let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
-        entries.insert(customer, Entry { at: now, version });
-        Ok(true)
+        match self.documents.put(KIND, &id, version, body).await {
+            Ok(version) => {
+                self.show(channel, customer, Entry { at: now, version });
+                Ok(true)
+            }
+            Err(error) => {
+                let found = self.documents.get(KIND, &id).await.ok().flatten();
+                if let Some(entry) = found.as_ref().and_then(decode) {
+                    self.show(channel, customer, entry);
+                }
+                Err(error)
+            }
+        }
     }
 
     /// Drops up to a page of entries that no living token can match.
     pub async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
-        let old: Vec<(CustomerId, u64)> = {
+        let old: Vec<(ChannelId, CustomerId, u64)> = {
             let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
-            let old = entries.iter().filter(|(_, entry)| entry.at.plus_ms(TOKEN_MS_MAX) < now);
-            old.map(|(id, entry)| (*id, entry.version)).take(LOAD_PAGE).collect()
+            let all = entries.iter().flat_map(|(channel, of)| of.iter().map(move |e| (channel, e)));
+            let old = all.filter(|(_, (_, entry))| entry.at.plus_ms(TOKEN_MS_MAX) < now);
+            old.map(|(channel, (id, entry))| (*channel, *id, entry.version))
+                .take(LOAD_PAGE)
+                .collect()
         };
-        for (customer, version) in old {
-            let id = customer.to_string();
-            self.documents.delete(KIND, &id, version).await?;
+        for (channel, customer, version) in old {
+            self.documents.delete(KIND, &document_id(channel, customer), version).await?;
             let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
-            entries.remove(&customer);
+            if let Some(of_channel) = entries.get_mut(&channel) {
+                of_channel.remove(&customer);
+                if of_channel.is_empty() {
+                    entries.remove(&channel);
+                }
+            }
         }
         Ok(())
     }
+
+    fn entry(&self, channel: ChannelId, customer: CustomerId) -> Option<Entry> {
+        let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
+        entries.get(&channel).and_then(|of_channel| of_channel.get(&customer)).copied()
+    }
+
+    fn of_channel(&self, channel: ChannelId) -> usize {
+        let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
+        entries.get(&channel).map_or(0, HashMap::len)
+    }
+
+    fn show(&self, channel: ChannelId, customer: CustomerId, entry: Entry) {
+        let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
+        entries.entry(channel).or_default().insert(customer, entry);
+    }
+}
+
+fn document_id(channel: ChannelId, customer: CustomerId) -> String {
+    format!("{channel}{BETWEEN}{customer}")
+}
+
+fn decode(document: &Document) -> Option<Entry> {
+    let at = std::str::from_utf8(&document.body).ok()?.parse().ok()?;
+    Some(Entry { at: Timestamp(at), version: document.version })
 }

@@ -155,7 +155,7 @@ operations! {
     SessionsLogOut = "sessions.log_out", own "the session of the token", [No No No Own Own Own];
     /// Issues a visitor's token.
     VisitorTokensIssue = "visitor_tokens.issue", own "the site key's channel", [No Own No No No Yes];
-    /// Revokes the tokens of a customer.
+    /// Revokes the tokens that a customer has for a channel.
     VisitorTokensRevoke = "visitor_tokens.revoke", own "the site key's channel", [No Own No No No Yes];
     /// Reads users.
     UsersRead = "users.read", own "itself",             [No No No Own Own Yes];

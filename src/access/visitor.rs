@@ -27,7 +27,7 @@ impl Access {
             None => CustomerId(uuid::Builder::from_random_bytes(self.random()?).into_uuid()),
         };
         // A token issued in the millisecond of a revocation comes after it.
-        let revoked = self.revoked.at(customer).map(|at| at.plus_ms(1));
+        let revoked = self.revoked.at(channel, customer).map(|at| at.plus_ms(1));
         let from = revoked.unwrap_or(now).max(now);
         let until = now.plus_ms(self.lives.visitor_ms);
         let token = self.sign(&Claims::Visitor {
@@ -42,14 +42,16 @@ impl Access {
         Ok(VisitorToken { token, customer, until })
     }
 
-    /// Revokes all tokens that a customer has, durably.
+    /// Revokes all tokens that a customer has for a channel, durably.
     pub async fn revoke_customer(
         &self,
+        channel: ChannelId,
         customer: CustomerId,
         now: Timestamp,
     ) -> Result<(), AccessError> {
-        let room = self.revoked.revoke(customer, now).await?;
+        let room = self.revoked.revoke(channel, customer, now).await;
         self.tell();
+        let room = room?;
         if room { Ok(()) } else { Err(AccessError::TooManyRevoked) }
     }
 
@@ -80,7 +82,7 @@ impl Access {
         let (channel, id) = (ChannelId(*channel), CustomerId(*customer));
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel).ok_or(Invalid::Revoked)?;
-        let revoked = self.revoked.at(id).is_some_and(|at| *from <= at.0);
+        let revoked = self.revoked.at(channel, id).is_some_and(|at| *from <= at.0);
         if found.visitor_epoch != *epoch || revoked {
             return Err(Invalid::Revoked);
         }

@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
@@ -15,11 +14,12 @@ use crate::machine::message::ToChat;
 use crate::machine::{CallId, Life};
 
 use super::hub::Outgoing;
+use super::marking::Marked;
 use super::marks::Marks;
 use super::observe::{self, Deliveries};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
-use super::shared::Shared;
+use super::shared::{Shared, StoreSilent};
 use super::timer::Timer;
 use super::view::ChatView;
 
@@ -35,7 +35,7 @@ pub(super) enum ChatMessage {
         party: Party,
         up_to: Seq,
         read: bool,
-        reply: Reply<bool>,
+        reply: Marked,
         permit: OwnedSemaphorePermit,
     },
     Tick,
@@ -49,15 +49,16 @@ pub(super) enum ChatMessage {
 pub(super) struct ChatShell;
 
 pub(super) struct ChatState {
-    shared: Arc<Shared>,
-    chat: ChatId,
+    pub(super) shared: Arc<Shared>,
+    pub(super) chat: ChatId,
     life: Life,
-    driver: Driver,
+    pub(super) driver: Driver,
     begin: Vec<Action>,
     calls: HashMap<CallId, (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit)>,
     calls_made: CallId,
-    marks: Option<Marks>,
-    deliveries: Deliveries,
+    /// None until they are first asked for.
+    pub(super) marks: Option<Marks<Marked>>,
+    pub(super) deliveries: Deliveries,
     timer: Timer,
     rest: Timer,
     /// When it last had something to do.
@@ -74,8 +75,8 @@ impl Actor for ChatShell {
         myself: ActorRef<ChatMessage>,
         (shared, chat, life): Self::Arguments,
     ) -> Result<ChatState, ActorProcessingErr> {
-        let listed = shared.index(|index| index.get(chat).cloned());
-        let (driver, begin) = Driver::begin(chat, shared.process, life, listed);
+        let (listed, rested) = shared.index(|index| (index.get(chat).cloned(), index.wake(chat)));
+        let (driver, begin) = Driver::begin(chat, shared.process, life, listed, rested);
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
         Ok(ChatState {
@@ -152,6 +153,8 @@ impl ChatState {
                 self.rest.disarm();
                 if self.rest_at() <= self.shared.now() && self.may_rest() {
                     if self.shared.chats.begin_stop(self.chat, self.life) {
+                        let tail = self.driver.chat().tail();
+                        self.shared.index(|index| index.rest(self.chat, tail));
                         myself.stop(None);
                         return Ok(());
                     }
@@ -193,7 +196,8 @@ impl ChatState {
         self.carry_out(actions).await
     }
 
-    /// Carries out actions, and those that the store's answers lead to.
+    /// Carries out actions, and those that the store's answers lead to. A store that is silent is
+    /// an unknown outcome: this life ends, and the next one claims the chat anew.
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), ActorProcessingErr> {
         // Where the chat was before its events, looked at only when there will be some.
         let mut before = None;
@@ -206,9 +210,9 @@ impl ChatState {
                     let chat = self.driver.chat();
                     before.get_or_insert_with(|| (concerned(chat), chat.at()));
                     if let Some(row) = row_changed.take() {
-                        self.write_row(row).await;
+                        self.write_row(row).await?;
                     }
-                    let answer = self.call_store(call).await;
+                    let answer = self.shared.in_time(self.call_store(call)).await?;
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
                 Action::Row(row) => {
@@ -242,7 +246,7 @@ impl ChatState {
             }
         }
         if let Some(row) = row_changed {
-            self.write_row(row).await;
+            self.write_row(row).await?;
         }
         Ok(())
     }
@@ -270,86 +274,23 @@ impl ChatState {
     }
 
     /// The row after a change. Nobody waits for it but the chat itself, whose next write to it must
-    /// come after. When it fails, the row stays marked, and a start asks the chat.
-    async fn write_row(&self, row: Option<crate::storage::OpenChat>) {
+    /// come after. When it fails, the row stays marked, and a start asks the chat. Errors when the
+    /// store is silent: then nobody knows what it will say.
+    async fn write_row(&self, row: Option<crate::storage::OpenChat>) -> Result<(), StoreSilent> {
+        let open_chats = &self.shared.store.open_chats;
         let written = match row {
-            Some(row) => self.shared.store.open_chats.put(row).await,
-            None => self.shared.store.open_chats.remove(self.chat).await,
+            Some(row) => self.shared.in_time(open_chats.put(row)).await?,
+            None => self.shared.in_time(open_chats.remove(self.chat)).await?,
         };
         if let Err(error) = written {
             tracing::warn!(chat = %self.chat, %error, "the row of an open chat was not written");
         }
-    }
-
-    // ---- watermarks ----
-
-    async fn read_marks(&mut self) {
-        if self.marks.is_none() {
-            match self.shared.store.watermarks.load(self.chat).await {
-                Ok(marks) => self.marks = Some(Marks::new(marks)),
-                Err(error) => tracing::warn!(chat = %self.chat, %error, "watermarks not read"),
-            }
-        }
-    }
-
-    async fn mark(
-        &mut self,
-        myself: &ActorRef<ChatMessage>,
-        party: Party,
-        up_to: Seq,
-        read: bool,
-        reply: Reply<bool>,
-    ) {
-        self.read_marks().await;
-        let (tail, now) = (self.driver.chat().tail(), self.shared.now());
-        let takes_part = takes_part(self.driver.chat(), party);
-        if let (true, Some(marks)) = (takes_part, &mut self.marks) {
-            self.deliveries.received(party, up_to, now);
-            if let Some(wait_ms) = marks.raise(party, up_to.min(tail), read, now) {
-                let wait = Duration::from_millis(wait_ms);
-                myself.send_after(wait, || ChatMessage::FlushMarks);
-            }
-            let _ = reply.send(true);
-        } else {
-            let _ = reply.send(false);
-        }
-    }
-
-    async fn flush_marks(&mut self, myself: &ActorRef<ChatMessage>) {
-        let now = self.shared.now();
-        let Some(marks) = &mut self.marks else { return };
-        let raised = marks.take_raised(now);
-        match self.shared.store.watermarks.raise(self.chat, raised.clone()).await {
-            Ok(()) => {
-                marks.written(&raised);
-                let to = concerned(self.driver.chat());
-                for (party, mark) in raised {
-                    let chat = self.chat;
-                    self.shared.hub.send(&to, &Outgoing::Marked { chat, party, mark });
-                }
-            }
-            Err(error) => {
-                tracing::warn!(chat = %self.chat, %error, "watermarks not written");
-                if let Some(wait_ms) = marks.put_back(raised, now) {
-                    let wait = Duration::from_millis(wait_ms);
-                    myself.send_after(wait, || ChatMessage::FlushMarks);
-                }
-            }
-        }
-    }
-}
-
-/// Who converses in the chat: whoever it is only offered to has nothing to confirm.
-fn takes_part(chat: &Chat, party: Party) -> bool {
-    match party {
-        Party::Customer(customer) => chat.opened().is_some_and(|o| o.customer == customer),
-        Party::User(user) => chat.place().and_then(Place::owner) == Some(user),
-        Party::System => false,
+        Ok(())
     }
 }
 
 /// Who sees the chat at present: its customer, its owner, those to whom it is offered.
-fn concerned(chat: &Chat) -> BTreeSet<Party> {
+pub(super) fn concerned(chat: &Chat) -> BTreeSet<Party> {
     let operators = chat.place().map(Place::operators).unwrap_or_default();
     let mut parties: BTreeSet<Party> = operators.into_iter().map(Party::User).collect();
     parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));

@@ -18,9 +18,9 @@ impl Router {
         let (known, all) = self.shared.roster.change(|roster| {
             let former = roster.queues.insert(id, queue.clone());
             affected.extend(former.iter().flat_map(|former| former.members.iter().copied()));
-            // An owner's absence is limited by the queue, whether or not it is a member.
-            let limit = |queue: &Queue| queue.absent_owner_limit_ms;
-            (former.is_some(), former.as_ref().map(limit) != Some(limit(&queue)))
+            // Owners are bound by these limits of the queue, whether or not they are members.
+            let limits = |queue: &Queue| (queue.absent_owner_limit_ms, queue.per_operator_limit);
+            (former.is_some(), former.as_ref().map(limits) != Some(limits(&queue)))
         });
         if known {
             self.shared.to_queue(id, QueueMessage::Configured);
@@ -33,10 +33,11 @@ impl Router {
         self.tell_operators(&affected);
     }
 
-    /// Forgets a queue that has no chats and to which nothing leads.
+    /// Forgets a queue that has no chats and to which nothing leads. Its actor ends.
     pub fn remove_queue(&self, queue: QueueId) {
         let former = self.shared.roster.change(|roster| roster.queues.remove(&queue));
         if let Some(former) = former {
+            self.shared.queues.send_if_there(queue, QueueMessage::Configured);
             self.tell_operators(&former.members);
         }
     }

@@ -18,12 +18,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::machine::Life;
 
-/// Most calls of clients in one actor's mailbox at a time: a chat has few participants, with at
-/// most 64 unanswered calls each.
-pub const CALLS_MAX: usize = 256;
-
-/// Most messages that wait for one actor to start.
-pub const PENDING_MAX: usize = 1_024;
+use super::limits::{CALLS_MAX, PENDING_MAX};
 
 /// The addressee has as many calls as it takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -10,18 +10,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
-use crate::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use crate::domain::{ChatId, Party, Recorded, Status};
 use crate::machine::operator::{ConnectionId, Notice};
 use crate::storage::Watermark;
 use crate::telemetry;
 
-/// Most messages that wait for one connection by default; then it is closed. A busy operator's
-/// chats make a few a second.
-pub const OUTBOX_MAX: usize = 512;
-
-/// Most connections of one person (tabs, devices); a further one ends the oldest.
-pub const CONNECTIONS_OF_ONE_MAX: usize = OPERATOR_CONNECTIONS_MAX;
+use super::limits::CONNECTIONS_OF_ONE_MAX;
 
 /// Something for a connection.
 #[derive(Debug, Clone)]

@@ -13,12 +13,8 @@ use crate::machine::chat::{Answer, Author, ChatCall, Refusal};
 use crate::storage::ClaimOpen;
 use crate::telemetry;
 
+use super::limits::{CLAIM_TRIES, CONTINUATIONS_MAX};
 use super::router::{CallError, Router};
-
-/// How often a claim is tried anew because another ended chat stood in the way, and how many
-/// ended chats a message follows to the one that goes on. Each needs another call of the same
-/// customer in between.
-const TRIES: usize = 8;
 
 /// Who comes, by which way.
 #[derive(Debug, Clone)]
@@ -45,7 +41,9 @@ impl Router {
     }
 
     /// Writes into a chat. A customer who writes after the end goes on in another chat, which the
-    /// answer names.
+    /// answer names. Every ended chat on the way there is asked, for the message may be in it: so a
+    /// repeat finds its first answer. Errors with `Ended` and the chat that it got to when there are
+    /// more than [`CONTINUATIONS_MAX`] on the way.
     pub async fn send(
         &self,
         by: Author,
@@ -53,10 +51,10 @@ impl Router {
         id: &CommandId,
         text: &MessageText,
     ) -> Result<(ChatId, Answer), CallError> {
-        let (mut chat, started) = (chat, Instant::now());
-        for _ in 0..TRIES {
-            let (id, text) = (id.clone(), text.clone());
-            let wanted = ChatCall::Send { by, id: id.clone(), text };
+        let started = Instant::now();
+        let (mut ended, mut chat) = (None, chat);
+        for _ in 0..=CONTINUATIONS_MAX {
+            let wanted = ChatCall::Send { by, id: id.clone(), text: text.clone() };
             let refused = match self.call_chat(chat, wanted).await {
                 Ok(answer) => {
                     telemetry::message_durable(started.elapsed());
@@ -64,20 +62,29 @@ impl Router {
                 }
                 Err(error) => error,
             };
-            match (refused, by.party) {
+            match (refused, by.party, ended) {
                 (
                     CallError::Refused(Refusal::Ended { continued_in, .. }),
                     Party::Customer(customer),
+                    _,
                 ) => {
-                    chat = match continued_in {
-                        Some(next) => self.ensure_open(next, chat, customer, &id).await?,
-                        None => self.go_on(chat, customer, &id).await?,
+                    let next = match continued_in {
+                        Some(next) => next,
+                        None => self.go_on(chat, customer, id).await?,
                     };
+                    (ended, chat) = (Some(chat), next);
                 }
-                (refused, _) => return Err(refused),
+                // A continuation that has been named and not opened.
+                (
+                    CallError::Refused(Refusal::UnknownChat),
+                    Party::Customer(customer),
+                    Some(ended),
+                ) => drop(self.ensure_open(chat, ended, customer, id).await?),
+                (refused, _, _) => return Err(refused),
             }
         }
-        Err(CallError::Unavailable)
+        let got_to = Refusal::Ended { visitor_left: false, continued_in: Some(chat) };
+        Err(CallError::Refused(got_to))
     }
 
     /// The chat in which a customer goes on after the end of another.
@@ -133,7 +140,7 @@ impl Router {
     ) -> Result<(ChatId, Answer), CallError> {
         let fresh = Self::new_chat();
         let mut after = after;
-        for _ in 0..TRIES {
+        for _ in 0..CLAIM_TRIES {
             let (channel, customer) = (arrival.channel, arrival.customer);
             let conversations = &self.store().conversations;
             let claim = conversations.claim_open(channel, customer, command, fresh, after);

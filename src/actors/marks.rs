@@ -1,26 +1,46 @@
 //! How far each participant of a chat has come: delivered and read, up to a position. Both only
-//! move forward. Outside the log, written at most once a second a chat, shown once durable.
+//! move forward. Outside the log, written at most once a second a chat, shown and answered once
+//! durable: whoever waits for a write (`W`) waits here.
 
 use std::collections::BTreeMap;
 
 use crate::domain::{Party, Seq, Timestamp};
 use crate::storage::Watermark;
 
-/// The shortest time between two writes of one chat's watermarks, ms.
-pub(super) const WRITE_EVERY_MS: u64 = 1_000;
+use super::limits::{MARKS_EVERY_MS, MARKS_WAITING_MAX};
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Marks {
+#[derive(Debug)]
+pub(super) struct Marks<W> {
     durable: BTreeMap<Party, Watermark>,
     raised: BTreeMap<Party, Watermark>,
+    waiting: Vec<W>,
     written_at: Option<Timestamp>,
     scheduled: bool,
 }
 
-impl Marks {
+/// What becomes of who raised a mark.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Raised<W> {
+    /// It is durable already.
+    Durable(W),
+    /// It waits for the write; one is to be scheduled in so many ms, unless one is.
+    Waits(Option<u64>),
+    /// Too many wait.
+    TooMany(W),
+}
+
+/// A write of marks, and who waits for it.
+#[derive(Debug)]
+pub(super) struct Batch<W> {
+    pub(super) marks: BTreeMap<Party, Watermark>,
+    pub(super) waiting: Vec<W>,
+}
+
+impl<W> Marks<W> {
     pub(super) fn new(durable: BTreeMap<Party, Watermark>) -> Self {
-        Self { durable, ..Self::default() }
+        let (raised, waiting) = (BTreeMap::new(), Vec::new());
+        Self { durable, raised, waiting, written_at: None, scheduled: false }
     }
 
     /// What is durable of a participant.
@@ -33,46 +53,53 @@ impl Marks {
         self.raised.is_empty() && !self.scheduled
     }
 
-    /// Moves a participant forward. Answers how long to wait until the write, ms, when one is to
-    /// be scheduled.
+    /// Moves a participant forward; `who` waits until that is durable.
     pub(super) fn raise(
         &mut self,
-        party: Party,
-        up_to: Seq,
-        read: bool,
+        (party, up_to, read): (Party, Seq, bool),
+        who: W,
         now: Timestamp,
-    ) -> Option<u64> {
-        let known = self.raised.get(&party).copied().unwrap_or_else(|| self.of(party));
-        let wanted = Watermark {
+    ) -> Raised<W> {
+        let wanted = |known: Watermark| Watermark {
             delivered: known.delivered.max(up_to),
             read: if read { known.read.max(up_to) } else { known.read },
         };
-        if wanted == known {
-            return None;
+        let durable = self.of(party);
+        if wanted(durable) == durable {
+            return Raised::Durable(who);
         }
-        self.raised.insert(party, wanted);
-        self.schedule(now)
+        if self.waiting.len() >= MARKS_WAITING_MAX {
+            return Raised::TooMany(who);
+        }
+        let raised = self.raised.entry(party).or_insert(durable);
+        *raised = wanted(*raised);
+        self.waiting.push(who);
+        Raised::Waits(self.schedule(now))
     }
 
-    /// What is to be written now.
-    pub(super) fn take_raised(&mut self, now: Timestamp) -> BTreeMap<Party, Watermark> {
+    /// What is to be written now, and who waits for it.
+    pub(super) fn take_raised(&mut self, now: Timestamp) -> Batch<W> {
         self.scheduled = false;
         self.written_at = Some(now);
-        std::mem::take(&mut self.raised)
+        Batch {
+            marks: std::mem::take(&mut self.raised),
+            waiting: std::mem::take(&mut self.waiting),
+        }
     }
 
     /// They are durable.
-    pub(super) fn written(&mut self, raised: &BTreeMap<Party, Watermark>) {
-        self.durable.extend(raised.iter().map(|(party, mark)| (*party, *mark)));
+    pub(super) fn written(&mut self, marks: &BTreeMap<Party, Watermark>) {
+        self.durable.extend(marks.iter().map(|(party, mark)| (*party, *mark)));
     }
 
-    /// The write failed: it is tried again, unless later marks stand above it.
+    /// The write failed: it is tried again, unless later marks stand above it. Who waited for it
+    /// is told so and does not wait any longer.
     pub(super) fn put_back(
         &mut self,
-        raised: BTreeMap<Party, Watermark>,
+        marks: BTreeMap<Party, Watermark>,
         now: Timestamp,
     ) -> Option<u64> {
-        for (party, mark) in raised {
+        for (party, mark) in marks {
             self.raised.entry(party).or_insert(mark);
         }
         self.schedule(now)
@@ -83,7 +110,7 @@ impl Marks {
             return None;
         }
         self.scheduled = true;
-        let next = self.written_at.map_or(now, |at| at.plus_ms(WRITE_EVERY_MS));
+        let next = self.written_at.map_or(now, |at| at.plus_ms(MARKS_EVERY_MS));
         Some(next.since_ms(now))
     }
 }
@@ -98,35 +125,47 @@ mod tests {
     #[test]
     fn marks_only_move_forward_and_reading_implies_delivery() {
         let mut marks = Marks::new(BTreeMap::new());
-        assert_eq!(marks.raise(WHO, 5, true, Timestamp(0)), Some(0));
-        assert_eq!(marks.raise(WHO, 3, false, Timestamp(1)), None);
-        let raised = marks.take_raised(Timestamp(2));
-        assert_eq!(raised[&WHO], Watermark { delivered: 5, read: 5 });
+        assert_eq!(marks.raise((WHO, 5, true), 'a', Timestamp(0)), Raised::Waits(Some(0)));
+        assert_eq!(marks.raise((WHO, 3, false), 'b', Timestamp(1)), Raised::Waits(None));
+        let batch = marks.take_raised(Timestamp(2));
+        assert_eq!(batch.marks[&WHO], Watermark { delivered: 5, read: 5 });
+        assert_eq!(batch.waiting, ['a', 'b'], "the second is durable no sooner than the first");
         assert_eq!(marks.of(WHO), Watermark::default(), "shown only once durable");
-        marks.written(&raised);
+        marks.written(&batch.marks);
         assert_eq!(marks.of(WHO), Watermark { delivered: 5, read: 5 });
-        assert_eq!(marks.raise(WHO, 5, true, Timestamp(3)), None, "nothing new");
+        assert_eq!(marks.raise((WHO, 5, true), 'c', Timestamp(3)), Raised::Durable('c'));
     }
 
     #[test]
     fn a_chat_writes_once_a_second_however_much_is_marked() {
         let mut marks = Marks::new(BTreeMap::new());
-        assert_eq!(marks.raise(WHO, 1, false, Timestamp(10)), Some(0));
-        let raised = marks.take_raised(Timestamp(10));
-        marks.written(&raised);
-        assert_eq!(marks.raise(WHO, 2, false, Timestamp(310)), Some(700));
-        assert_eq!(marks.raise(WHO, 3, false, Timestamp(400)), None, "one is scheduled");
-        let raised = marks.take_raised(Timestamp(1_010));
-        assert_eq!(raised[&WHO].delivered, 3);
+        assert_eq!(marks.raise((WHO, 1, false), (), Timestamp(10)), Raised::Waits(Some(0)));
+        let batch = marks.take_raised(Timestamp(10));
+        marks.written(&batch.marks);
+        assert_eq!(marks.raise((WHO, 2, false), (), Timestamp(310)), Raised::Waits(Some(700)));
+        assert_eq!(marks.raise((WHO, 3, false), (), Timestamp(400)), Raised::Waits(None));
+        assert_eq!(marks.take_raised(Timestamp(1_010)).marks[&WHO].delivered, 3);
     }
 
     #[test]
-    fn a_failed_write_is_tried_again() {
+    fn a_failed_write_is_tried_again_for_nobody_but_itself() {
         let mut marks = Marks::new(BTreeMap::new());
-        marks.raise(WHO, 4, false, Timestamp(0));
-        let raised = marks.take_raised(Timestamp(0));
-        assert_eq!(marks.put_back(raised.clone(), Timestamp(5)), Some(995));
+        marks.raise((WHO, 4, false), 'a', Timestamp(0));
+        let batch = marks.take_raised(Timestamp(0));
+        assert_eq!(marks.put_back(batch.marks.clone(), Timestamp(5)), Some(995));
         assert!(!marks.is_flushed());
-        assert_eq!(marks.take_raised(Timestamp(1_000)), raised);
+        assert_eq!(marks.raise((WHO, 4, false), 'b', Timestamp(6)), Raised::Waits(None));
+        let again = marks.take_raised(Timestamp(1_000));
+        assert_eq!((again.marks, again.waiting), (batch.marks, vec!['b']));
+    }
+
+    #[test]
+    fn who_waits_is_bounded() {
+        let mut marks = Marks::new(BTreeMap::new());
+        for n in 0..MARKS_WAITING_MAX {
+            let raised = marks.raise((WHO, 1 + n as Seq, false), n, Timestamp(0));
+            assert!(matches!(raised, Raised::Waits(_)));
+        }
+        assert_eq!(marks.raise((WHO, 9_999, false), 7, Timestamp(0)), Raised::TooMany(7));
     }
 }

@@ -4,8 +4,9 @@
 //! handle by which everything above reaches the router ([`Router`]). Refuses: to decide anything
 //! about chats, queues or operators; that is `crate::machine`.
 //!
-//! Reading order: [`router`] (what can be asked for), [`tree`] (who restarts whom), [`directory`],
-//! `supervise`, then the shells `chat`, `queue`, `operator`.
+//! Reading order: [`router`] (what can be asked for), `lifecycle` (start and end), [`tree`] (who
+//! restarts whom), [`directory`], `supervise`, then the shells `chat`, `queue`, `operator`. Every
+//! bound is in [`limits`].
 //!
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
@@ -16,9 +17,13 @@ mod configure;
 pub mod directory;
 mod hub;
 mod intake;
+mod lifecycle;
+pub mod limits;
+mod marking;
 mod marks;
 mod observe;
 mod operator;
+mod outside;
 mod queue;
 mod roster;
 mod router;
@@ -30,7 +35,8 @@ mod view;
 
 pub use clock::Clock;
 pub use directory::Overloaded;
-pub use hub::{Connection, OUTBOX_MAX, Outgoing};
+pub use hub::{Connection, Outgoing};
+pub use lifecycle::{Options, StartError};
 pub use roster::{OperatorSettings, Roster};
-pub use router::{CallError, Options, Router, StartError};
+pub use router::{CallError, Router};
 pub use view::{ChatView, OperatorView, Routed, WaitingChat};

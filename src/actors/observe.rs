@@ -8,11 +8,8 @@ use crate::machine::message::ChatAt;
 use crate::machine::operator::Operator;
 use crate::telemetry::{self, Gauges, OPEN_STATES, OfferOutcome};
 
+use super::limits::TIMED_MESSAGES;
 use super::shared::Shared;
-
-/// The latest messages of a chat whose delivery is still to be timed; a side that is further
-/// behind is not there, and its times would say nothing about the router.
-const TIMED_MESSAGES: usize = 32;
 
 /// Counts events that have become durable, given where the chat was before.
 pub(super) fn recorded(before: Option<&ChatAt>, events: &[Recorded]) {

@@ -21,7 +21,7 @@ use super::chat::{ChatMessage, Reply};
 use super::hub::Outgoing;
 use super::observe::StatusSeen;
 use super::queue::QueueMessage;
-use super::shared::Shared;
+use super::shared::{Shared, StoreSilent};
 use super::timer::Timer;
 use super::view::OperatorView;
 
@@ -37,6 +37,8 @@ pub(super) enum OperatorMessage {
     ProbeAnswered(ConnectionId, u64),
     Look(Reply<Option<OperatorView>>, OwnedSemaphorePermit),
     Saved(bool),
+    /// The store is silent over its record.
+    NotSaved(StoreSilent),
     Tick,
     /// For tests of supervision: panic, here and now.
     Crash,
@@ -98,6 +100,8 @@ impl Actor for OperatorShell {
                 return Ok(());
             }
             OperatorMessage::Saved(durable) => vec![OperatorInput::Saved(durable)],
+            // What is durable is not known: the next life reads it.
+            OperatorMessage::NotSaved(silent) => return Err(Box::new(silent)),
             OperatorMessage::Tick => {
                 state.timer.disarm();
                 vec![OperatorInput::Tick]
@@ -119,7 +123,8 @@ impl OperatorState {
     /// Reads the record and finds the connections. A life that follows another in this process
     /// waits until nothing of the former can land any more.
     async fn begin(&mut self) -> Result<Vec<OperatorInput>, ActorProcessingErr> {
-        let record = self.shared.store.operators.load(self.operator).await?;
+        let asked = self.shared.store.operators.load(self.operator);
+        let record = self.shared.in_time(asked).await??;
         let account = self.account();
         let now = self.shared.now();
         let live_at = match self.shared.supervisors.get() {
@@ -201,18 +206,19 @@ fn save(
     tokio::spawn(async move {
         let operators = Arc::clone(&shared.store.operators);
         // A task of its own, whose panic comes back as an error: the machine waits for a word.
-        let saved = tokio::spawn(async move { operators.save(operator, record).await }).await;
-        let durable = match saved {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
+        let saving = tokio::spawn(async move { operators.save(operator, record).await });
+        let said = match shared.in_time(saving).await {
+            Ok(Ok(Ok(()))) => OperatorMessage::Saved(true),
+            Ok(Ok(Err(error))) => {
                 tracing::warn!(%operator, %error, "the record of an operator was not saved");
-                false
+                OperatorMessage::Saved(false)
             }
-            Err(error) => {
+            Ok(Err(error)) => {
                 tracing::warn!(%operator, %error, "the store failed over an operator's record");
-                false
+                OperatorMessage::Saved(false)
             }
+            Err(silent) => OperatorMessage::NotSaved(silent),
         };
-        let _ = myself.send_message(OperatorMessage::Saved(durable));
+        let _ = myself.send_message(said);
     });
 }

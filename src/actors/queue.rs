@@ -44,6 +44,8 @@ pub(super) struct QueueState {
     queue: QueueId,
     machine: Queue,
     timer: Timer,
+    /// Its configuration is gone: it ends once its line is empty.
+    removed: bool,
 }
 
 impl Actor for QueueShell {
@@ -61,7 +63,7 @@ impl Actor for QueueShell {
         let config = config.ok_or_else(|| format!("queue {queue} is not configured"))?;
         let machine = Queue::new(config, settings, life, shared.now());
         myself.send_message(QueueMessage::Begin)?;
-        Ok(QueueState { shared, queue, machine, timer: Timer::default() })
+        Ok(QueueState { shared, queue, machine, timer: Timer::default(), removed: false })
     }
 
     async fn handle(
@@ -79,8 +81,16 @@ impl Actor for QueueShell {
             QueueMessage::Said(said) => QueueInput::Said(said),
             QueueMessage::Configured => {
                 let look = |roster: &Roster| roster.queues.get(&state.queue).cloned();
-                let Some(config) = state.shared.roster.look(look) else { return Ok(()) };
-                QueueInput::Configure(config)
+                match state.shared.roster.look(look) {
+                    Some(config) => {
+                        state.removed = false;
+                        QueueInput::Configure(config)
+                    }
+                    None => {
+                        state.removed = true;
+                        QueueInput::Tick
+                    }
+                }
             }
             QueueMessage::Settings => {
                 QueueInput::Settings(state.shared.roster.look(|roster| roster.settings))
@@ -110,6 +120,11 @@ impl Actor for QueueShell {
                     state.shared.to_operator(operator, said);
                 }
             }
+        }
+        // A chat that came in the moment of the removal is still served.
+        if state.removed && state.machine.line().is_empty() {
+            myself.stop(None);
+            return Ok(());
         }
         let (clock, next) = (&state.shared.clock, state.machine.next_deadline());
         state.timer.arm(clock, next, &myself, || QueueMessage::Tick);

@@ -46,6 +46,8 @@ impl Roster {
         let terms = |queue: &Queue| Terms {
             directed: is_directed(queue.rule),
             manual: queue.rule == Rule::Manual,
+            priority: queue.priority,
+            offer_timeout_ms: queue.offer_timeout_ms,
         };
         let absent = self.queues.values();
         let absent = absent.filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)));

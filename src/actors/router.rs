@@ -4,79 +4,36 @@
 //! ids, until the limit; what cannot be answered then is `Unavailable`, and harmless to repeat.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::Duration;
 
-use ractor::{ActorCell, ActorStatus};
+use ractor::ActorCell;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{
     ChannelId, ChatId, CustomerId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
-use crate::machine::index::Index;
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
 use crate::routing::Explanation;
 use crate::storage::{Store, StoreError};
-use crate::telemetry::{self, Gauges};
+use crate::telemetry;
 
 use super::chat::{ChatMessage, Reply};
-use super::clock::Clock;
 use super::directory::Overloaded;
-use super::hub::{Connection, OUTBOX_MAX};
-use super::observe;
+use super::hub::Connection;
+use super::lifecycle::Options;
+use super::limits::{AGAIN_AFTER, ROUTED_MAX, ROUTED_PAGE};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
-use super::roster::{Roster, SharedRoster};
 use super::shared::Shared;
-use super::supervise;
 use super::view::{ChatView, OperatorView, Routed, WaitingChat};
-
-/// Rows read at once at the start.
-const SCAN_PAGE: usize = 1_000;
-/// How long to wait before a call whose actor has failed is asked again.
-const AGAIN_AFTER: Duration = Duration::from_millis(20);
-/// Events read at once when the steps of a chat's routing are looked for.
-const ROUTED_PAGE: usize = 1_000;
-/// Latest steps that an explanation names.
-pub const ROUTED_MAX: usize = 20;
-
-/// What an installation may choose.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// How long a chat is idle before it goes to sleep.
-    pub idle_after: Duration,
-    /// How long a call may take.
-    pub call_limit: Duration,
-    /// Deadlines that wait for people fire no earlier than this after the start, ms.
-    pub restart_grace_ms: u64,
-    /// How long calls under way may take to end when the process stops; after that the actors
-    /// have the times of the [`TREE`](super::tree::TREE).
-    pub drain_limit: Duration,
-    /// Most messages that wait for one connection; then it is closed.
-    pub outbox_max: usize,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            idle_after: Duration::from_secs(60),
-            call_limit: Duration::from_secs(5),
-            restart_grace_ms: RESTART_GRACE_MS,
-            drain_limit: Duration::from_secs(5),
-            outbox_max: OUTBOX_MAX,
-        }
-    }
-}
 
 /// Why a call has no good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum CallError {
     /// The router says no, and nothing has changed.
     #[error(transparent)]
-    Refused(#[from] Refusal),
+    Refused(Refusal),
     /// Too many calls for the same chat or operator.
     #[error(transparent)]
     Overloaded(Overloaded),
@@ -94,6 +51,15 @@ pub enum CallError {
     UnknownOperator,
 }
 
+impl From<Refusal> for CallError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unavailable => Self::Unavailable,
+            refusal => Self::Refused(refusal),
+        }
+    }
+}
+
 impl From<Overloaded> for CallError {
     fn from(overloaded: Overloaded) -> Self {
         telemetry::overloaded();
@@ -108,89 +74,17 @@ impl From<StoreError> for CallError {
     }
 }
 
-/// Why the router could not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The store did not answer.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// The supervision tree could not be built.
-    #[error("the supervision tree did not start: {0}")]
-    Tree(String),
-}
-
 /// See the module.
 #[derive(Clone)]
 pub struct Router {
     pub(super) shared: Arc<Shared>,
-    root: ActorCell,
-    ended: watch::Receiver<bool>,
-    options: Options,
-    stopping: Arc<watch::Sender<bool>>,
+    pub(super) root: ActorCell,
+    pub(super) ended: watch::Receiver<bool>,
+    pub(super) options: Options,
+    pub(super) stopping: Arc<watch::Sender<bool>>,
 }
 
 impl Router {
-    /// Reads the open chats, starts the tree, the queues, the operators who own chats, and the
-    /// chats that were moving when the former process ended.
-    pub async fn start(store: Store, roster: Roster, options: Options) -> Result<Self, StartError> {
-        let process = store.processes.begin().await?;
-        let (index, latest) = read_index(&store).await?;
-        let clock = Clock::start();
-        clock.raise(latest);
-        let (moving, owners) = (index.moving(), index.operators());
-        let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
-        let roster = SharedRoster::new(roster);
-        let times = (options.idle_after, options.restart_grace_ms, options.outbox_max);
-        let shared = Shared::new(store, clock, process, roster, index, times);
-        let (root, ended) = supervise::start(Arc::clone(&shared))
-            .await
-            .map_err(|error| StartError::Tree(error.to_string()))?;
-        let (stopping, _) = watch::channel(false);
-        let router = Self { shared, root, ended, options, stopping: Arc::new(stopping) };
-        for queue in queues {
-            router.start_queue(queue);
-        }
-        for operator in owners {
-            router.start_operator(operator);
-        }
-        for chat in moving {
-            if router.shared.chats.reserve(chat) {
-                router.shared.start_chat(chat);
-            }
-        }
-        Ok(router)
-    }
-
-    /// Lets calls under way end, then ends all actors. What was acknowledged is durable already.
-    pub async fn stop(&self) {
-        self.stopping.send_replace(true);
-        let until = Instant::now() + self.options.drain_limit;
-        while self.under_way() > 0 && Instant::now() < until {
-            sleep(AGAIN_AFTER).await;
-        }
-        self.shared.stopping.store(true, Ordering::Relaxed);
-        if let Some(supervisors) = self.shared.supervisors.get() {
-            supervisors.drain().await;
-        }
-        self.root.stop_children_and_wait(None, Some(self.options.drain_limit)).await;
-        let _ = self.root.stop_and_wait(None, Some(self.options.drain_limit)).await;
-    }
-
-    /// Turns true when a supervisor has failed: the process cannot go on.
-    pub fn ended(&self) -> watch::Receiver<bool> {
-        self.ended.clone()
-    }
-
-    /// The present, as the router counts it.
-    pub fn now(&self) -> Timestamp {
-        self.shared.now()
-    }
-
-    /// When this process started.
-    pub fn started_at(&self) -> Timestamp {
-        self.shared.started_at
-    }
-
     // ---- chats ----
 
     /// A call that changes a chat. Errors with the refusal, or when there is no answer in time.
@@ -203,11 +97,7 @@ impl Router {
             let call = |permit| ChatMessage::Call(wanted.clone(), reply, permit);
             self.shared.call_chat(chat, call)
         });
-        match answer.await? {
-            Ok(answer) => Ok(answer),
-            Err(Refusal::Unavailable) => Err(CallError::Unavailable),
-            Err(refusal) => Err(CallError::Refused(refusal)),
-        }
+        answer.await?.map_err(CallError::from)
     }
 
     /// A transfer to nowhere is refused by the chat, which alone knows whether the command is a
@@ -216,7 +106,9 @@ impl Router {
         let ChatCall::Transfer { by, command, to } = wanted else { return wanted };
         let there = self.shared.roster.look(|roster| match to {
             Target::Queue(queue) => roster.queues.get(&queue).is_some_and(|queue| queue.active),
-            Target::Operator(operator) => roster.operators.contains_key(&operator),
+            Target::Operator(operator) => {
+                roster.operators.get(&operator).is_some_and(|operator| operator.active)
+            }
         });
         match there {
             true => ChatCall::Transfer { by, command, to },
@@ -265,7 +157,8 @@ impl Router {
         self.within(self.shared.store.log.read(chat, from.max(1), limit)).await
     }
 
-    /// A participant has received or read the chat up to a position. Errors with `NotYours`.
+    /// A participant has received or read the chat up to a position. Durable when it answers, which
+    /// is within about [`MARKS_EVERY_MS`](super::limits::MARKS_EVERY_MS). Errors with `NotYours`.
     pub async fn mark(
         &self,
         chat: ChatId,
@@ -278,7 +171,7 @@ impl Router {
             let mark = |permit| ChatMessage::Mark { party, up_to, read, reply, permit };
             self.shared.call_chat(chat, mark)
         });
-        if marked.await? { Ok(()) } else { Err(CallError::Refused(Refusal::NotYours)) }
+        marked.await?.map_err(CallError::from)
     }
 
     /// Why the chat waits, by its queue; none when it does not. And the latest steps by which
@@ -348,11 +241,7 @@ impl Router {
             let call = |permit| OperatorMessage::Call(wanted.clone(), reply, permit);
             self.shared.call_operator(operator, call)
         });
-        match answer.await? {
-            Ok(answer) => Ok(answer),
-            Err(Refusal::Unavailable) => Err(CallError::Unavailable),
-            Err(refusal) => Err(CallError::Refused(refusal)),
-        }
+        answer.await?.map_err(CallError::from)
     }
 
     /// The operator as it is. `Unavailable` while its slots are being counted after a restart.
@@ -408,82 +297,6 @@ impl Router {
         self.shared.operators.send_if_there(operator, answered);
     }
 
-    // ---- what can be seen from outside ----
-
-    /// How many run of a kind of the [`TREE`](super::tree::TREE), by the supervisors' own links;
-    /// none of what it does not name.
-    pub fn count(&self, name: &str) -> usize {
-        let cells = self.shared.supervisors.get().map(|supervisors| supervisors.cells(name));
-        let runs = |cell: &ActorCell| {
-            matches!(
-                cell.get_status(),
-                ActorStatus::Starting | ActorStatus::Running | ActorStatus::Upgrading
-            )
-        };
-        cells.into_iter().flatten().filter(runs).count()
-    }
-
-    /// How many are linked to the root of the tree.
-    pub fn supervisors(&self) -> usize {
-        self.root.get_children().len()
-    }
-
-    /// A look at the present, for the metrics.
-    pub fn gauges(&self) -> Gauges {
-        observe::gauges(&self.shared, |name| self.count(name), self.under_way())
-    }
-
-    /// Calls that wait for an answer.
-    pub fn under_way(&self) -> usize {
-        let shared = &self.shared;
-        shared.chats.calls_under_way()
-            + shared.queues.calls_under_way()
-            + shared.operators.calls_under_way()
-    }
-
-    /// Actors started again after a failure.
-    pub fn restarts(&self) -> u64 {
-        self.shared.restarts.load(Ordering::Relaxed)
-    }
-
-    /// Connections, and how many were closed because they did not keep up.
-    pub fn connections(&self) -> (usize, u64) {
-        (self.shared.hub.len(), self.shared.hub.overflows())
-    }
-
-    /// Open chats in the index, of which so many are being moved.
-    pub fn open_chats(&self) -> (usize, usize) {
-        self.shared.index(|index| (index.rows().count(), index.moving().len()))
-    }
-
-    // ---- for tests of supervision ----
-
-    /// Makes a chat's actor panic, if it runs.
-    #[doc(hidden)]
-    pub fn crash_chat(&self, chat: ChatId) {
-        self.shared.chats.send_if_there(chat, ChatMessage::Crash);
-    }
-
-    /// Makes a queue's actor panic, if it runs.
-    #[doc(hidden)]
-    pub fn crash_queue(&self, queue: QueueId) {
-        self.shared.queues.send_if_there(queue, QueueMessage::Crash);
-    }
-
-    /// Makes an operator's actor panic, if it runs.
-    #[doc(hidden)]
-    pub fn crash_operator(&self, operator: UserId) {
-        self.shared.operators.send_if_there(operator, OperatorMessage::Crash);
-    }
-
-    /// Makes a supervisor fail, by its name in the tree.
-    #[doc(hidden)]
-    pub fn crash_supervisor(&self, name: &str) {
-        if let Some(supervisors) = self.shared.supervisors.get() {
-            supervisors.crash(name);
-        }
-    }
-
     // ---- shared ----
 
     pub(super) fn store(&self) -> &Store {
@@ -499,18 +312,6 @@ impl Router {
     pub(super) fn queue_of(&self, channel: ChannelId) -> Result<QueueId, CallError> {
         let queue = self.shared.roster.look(|roster| roster.channels.get(&channel).copied());
         queue.ok_or(CallError::ChannelClosed)
-    }
-
-    pub(super) fn start_queue(&self, queue: QueueId) {
-        if self.shared.queues.reserve(queue) {
-            self.shared.start_queue(queue);
-        }
-    }
-
-    fn start_operator(&self, operator: UserId) {
-        if self.shared.operators.reserve(operator) {
-            self.shared.start_operator(operator);
-        }
     }
 
     /// What the store answers, within the limit of a call.
@@ -552,21 +353,6 @@ impl Router {
                 }
                 Err(_) => return Err(CallError::Unavailable),
             }
-        }
-    }
-}
-
-/// The open chats as the former process left them, and the latest time that they name.
-async fn read_index(store: &Store) -> Result<(Index, Timestamp), StoreError> {
-    let (mut index, mut latest, mut after) = (Index::new(), Timestamp::default(), None);
-    loop {
-        let page = store.open_chats.scan(after, SCAN_PAGE).await?;
-        let Some(last) = page.last() else { return Ok((index, latest)) };
-        after = Some(last.chat);
-        for row in page {
-            latest = latest.max(row.since);
-            latest = row.refused_by.values().copied().fold(latest, Timestamp::max);
-            index.load(row);
         }
     }
 }

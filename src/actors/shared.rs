@@ -12,16 +12,25 @@ use crate::machine::index::Index;
 use crate::storage::Store;
 
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout;
 
 use super::chat::ChatMessage;
 use super::clock::Clock;
 use super::directory::{Directory, Overloaded};
 use super::hub::Hub;
+use super::lifecycle::Options;
 use super::observe::StatusSeen;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::SharedRoster;
 use super::supervise::Supervisors;
+
+/// The store does not answer. Whether the call takes effect, and when, is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store has not answered within {limit:?}")]
+pub(super) struct StoreSilent {
+    limit: Duration,
+}
 
 pub(super) struct Shared {
     pub(super) store: Store,
@@ -35,6 +44,8 @@ pub(super) struct Shared {
     pub(super) roster: SharedRoster,
     pub(super) hub: Hub,
     pub(super) idle_after: Duration,
+    /// How long the store may take over one call of an actor.
+    store_limit: Duration,
     pub(super) grace_until: Timestamp,
     index: Mutex<Index>,
     lives: AtomicU64,
@@ -52,7 +63,7 @@ impl Shared {
         process: u64,
         roster: SharedRoster,
         index: Index,
-        (idle_after, grace_ms, outbox_max): (Duration, u64, usize),
+        options: &Options,
     ) -> Arc<Self> {
         let now = clock.now();
         Arc::new(Self {
@@ -65,9 +76,10 @@ impl Shared {
             operators: Directory::new(),
             supervisors: OnceLock::new(),
             roster,
-            hub: Hub::new(outbox_max),
-            idle_after,
-            grace_until: now.plus_ms(grace_ms),
+            hub: Hub::new(options.outbox_max),
+            idle_after: options.idle_after,
+            store_limit: options.store_limit,
+            grace_until: now.plus_ms(options.restart_grace_ms),
             index: Mutex::new(index),
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
@@ -78,6 +90,15 @@ impl Shared {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
+    }
+
+    /// What the store answers, if it does in time.
+    pub(super) async fn in_time<T>(
+        &self,
+        asked: impl Future<Output = T>,
+    ) -> Result<T, StoreSilent> {
+        let limit = self.store_limit;
+        timeout(limit, asked).await.map_err(|_| StoreSilent { limit })
     }
 
     /// The number of a new life: larger than all before it, in whatever process.

@@ -17,10 +17,11 @@ use crate::telemetry;
 
 use super::chat::{ChatMessage, ChatShell};
 use super::directory::Directory;
+use super::limits::ALARM_EVERY_MS;
 use super::operator::OperatorShell;
 use super::queue::QueueShell;
 use super::shared::Shared;
-use super::tree::{ALARM_EVERY_MS, CHAT_SHARDS, Restart, TREE, backoff_ms, line};
+use super::tree::{CHAT_SHARDS, Restart, TREE, backoff_ms, line};
 
 /// A kind of child, as its supervisor starts it.
 pub(super) trait Kind: Send + Sync + 'static {

@@ -121,9 +121,6 @@ pub const TREE: &[Child] = &[
     },
 ];
 
-/// How often the alarm looks for sleeping chats whose deadline has come, ms.
-pub const ALARM_EVERY_MS: u64 = 250;
-
 /// The line of a child. The table is part of the program, so there is one for every kind.
 pub(super) fn line(name: &str) -> &'static Child {
     TREE.iter().find(|child| child.name == name).unwrap_or(&TREE[0])

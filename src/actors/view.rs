@@ -57,7 +57,7 @@ pub struct OpenedView {
 }
 
 impl ChatView {
-    pub(super) fn of(chat: &Chat, marks: Option<&Marks>) -> Self {
+    pub(super) fn of<W>(chat: &Chat, marks: Option<&Marks<W>>) -> Self {
         let at = chat.at();
         let mut parties: Vec<Party> = Vec::new();
         parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));
@@ -142,7 +142,15 @@ impl OperatorView {
                 let (chat, offer, expires_at) = (*chat, *offer, *expires_at);
                 Some(OfferView { chat, queue, offer, expires_at, to_all: false })
             }
-            _ => None,
+            (Held::Offered { .. }, None)
+            | (
+                Held::Withdrawing { .. }
+                | Held::Declining { .. }
+                | Held::Assigning { .. }
+                | Held::Active
+                | Held::Unsure,
+                _,
+            ) => None,
         });
         let invites = operator.invites().iter().map(|(chat, invite)| OfferView {
             chat: *chat,

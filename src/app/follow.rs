@@ -3,16 +3,13 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
+use super::limits::PRUNE_EVERY;
 use crate::access::Access;
 use crate::actors::{OperatorSettings, Roster, Router};
 use crate::catalog::{Snapshot, User};
 use crate::domain::{ChannelId, QueueId, RoutingSettings, UserId};
 use crate::edge::Edge;
-
-/// How often what is over is removed from the store.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
 /// The roster that a catalog means.
 pub(super) fn roster(snapshot: &Snapshot, settings: RoutingSettings) -> Roster {

@@ -1,14 +1,11 @@
 //! Renders what was counted, in Prometheus's text format. One recorder a process.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::limits::UPKEEP_EVERY;
 use crate::telemetry::{BATCH_BUCKETS, SECONDS_BUCKETS, describe};
-
-/// How often the recorder tidies up: histograms that nobody reads grow until then.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 static RECORDER: OnceLock<Result<PrometheusHandle, String>> = OnceLock::new();
 

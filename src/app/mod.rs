@@ -10,6 +10,7 @@ mod command;
 mod entropy;
 mod follow;
 mod health;
+mod limits;
 mod logs;
 mod metrics;
 mod progress;

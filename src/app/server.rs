@@ -3,30 +3,24 @@
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::entropy::SystemEntropy;
-use super::store::{OpenedStore, StoreChoice};
+use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
+use super::store::{InTime, OpenedStore, StoreChoice};
 use super::{follow, metrics};
 use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
 use crate::actors::{self, Options, Router};
 use crate::catalog::Catalog;
 use crate::config::seed::SeedingError;
 use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
-use crate::edge::{self, Edge, EdgeOptions, Readiness, limits};
-use crate::storage::StoreError;
+use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, limits};
 use crate::storage::export::{ExportError, is_half_imported};
 use crate::storage::sqlite::OpenError;
-
-/// How long sockets may take to close when the process stops.
-const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
-
-/// Most connections of the operations listener.
-const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+use crate::storage::{Documents, StoreError};
 
 /// What to start.
 #[derive(Clone)]
@@ -121,6 +115,11 @@ pub enum Ended {
         "a supervisor has failed; look at the log, then start again: what was acknowledged is kept"
     )]
     SupervisorFailed,
+    /// A task without which the rest is not what it seems.
+    #[error(
+        "the task that {0} has ended; look at the log, then start again: what was acknowledged is kept"
+    )]
+    TaskEnded(&'static str),
 }
 
 /// A server that serves. See the module.
@@ -153,8 +152,8 @@ impl Server {
         let mut tasks = JoinSet::new();
         let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
         let routes = edge::operations(is_ready, router_running, render);
-        let most = OPERATIONS_CONNECTIONS_MAX;
-        tasks.spawn(edge::listen(operations, routes, most, is_closing.clone()));
+        let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
+        tasks.spawn(edge::listen(operations, routes, places, is_closing.clone()));
 
         let opened = plan.store.open()?;
         if is_half_imported(&*opened.store.documents).await? {
@@ -174,12 +173,16 @@ impl Server {
         let edge = Edge::new(router.clone(), catalog, access, edge_options(settings));
 
         let (failing, failed) = watch::channel(None);
-        tasks.spawn(watch_over(opened.failure(), router.clone(), ready.clone(), failing));
-        tasks.spawn(follow::follow(Arc::clone(&edge), snapshot));
+        let watching = watch_over(opened.failure(), router.clone(), ready.clone(), failing.clone());
+        tasks.spawn(watching);
+        let following = follow::follow(Arc::clone(&edge), snapshot);
+        tasks.spawn(vital("follows the configuration", failing.clone(), following));
         tasks.spawn(follow::prune(Arc::clone(&edge.access), router));
         let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
         let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
-        tasks.spawn(edge::listen(public, edge::public(&edge), most, is_closing));
+        let places = Places::new(most);
+        let listening = edge::listen(public, edge::public(&edge), places, is_closing);
+        tasks.spawn(vital("takes connections", failing, listening));
         ready.send_replace(Readiness::Ready);
         Ok(Self { address, operations_address, seeded, edge, ready, closing, failed, tasks })
     }
@@ -230,11 +233,12 @@ async fn gate(
     opened: &OpenedStore,
     plan: &Plan,
 ) -> Result<(Arc<Catalog>, Arc<Access>), StartError> {
-    let documents = &opened.store.documents;
-    let catalog = Arc::new(Catalog::load(Arc::clone(documents)).await?);
+    let kept = Arc::clone(&opened.store.documents);
+    let documents: Arc<dyn Documents> = Arc::new(InTime::new(kept, plan.router.store_limit));
+    let catalog = Arc::new(Catalog::load(Arc::clone(&documents)).await?);
     let passwords = Passwords::new(plan.hash_cost)?;
     let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
-    let (kept, documents) = (Arc::clone(&catalog), Arc::clone(documents));
+    let kept = Arc::clone(&catalog);
     let access = Access::load(kept, documents, entropy, passwords, lives).await?;
     Ok((catalog, Arc::new(access)))
 }
@@ -272,6 +276,26 @@ fn edge_options(settings: &Settings) -> EdgeOptions {
     }
 }
 
+/// A task without which the server cannot go on: that it has ended, by a panic too, is said.
+async fn vital(
+    what: &'static str,
+    failing: watch::Sender<Option<Ended>>,
+    task: impl Future<Output = ()>,
+) {
+    struct Says(&'static str, watch::Sender<Option<Ended>>);
+    impl Drop for Says {
+        fn drop(&mut self) {
+            self.1.send_if_modified(|ended| {
+                let first = ended.is_none();
+                ended.get_or_insert(Ended::TaskEnded(self.0));
+                first
+            });
+        }
+    }
+    let _says = Says(what, failing);
+    task.await;
+}
+
 /// Says when the server cannot go on; from then on it is not ready.
 async fn watch_over(
     store: Option<watch::Receiver<Option<crate::storage::sqlite::StoreFailure>>>,
@@ -289,4 +313,19 @@ async fn watch_over(
     }
     ready.send_replace(Readiness::NotReady(ended.to_string()));
     failing.send_replace(Some(ended));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::panic, reason = "this is what is tested")]
+    async fn a_vital_task_that_panics_ends_the_server() {
+        let (failing, mut failed) = watch::channel(None);
+        let task = vital("takes connections", failing, async { panic!("a test says so") });
+        assert!(tokio::spawn(task).await.is_err());
+        let ended = failed.wait_for(Option::is_some).await.unwrap().clone();
+        assert_eq!(ended, Some(Ended::TaskEnded("takes connections")));
+    }
 }

@@ -2,20 +2,22 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use crate::storage::Store;
-use crate::storage::memory::MemoryStore;
 use crate::storage::sqlite::{OpenError, SqliteOptions, SqliteStore, StoreFailure};
+use crate::storage::{Document, Documents, Store, StoreError};
 
 /// Which one.
 #[derive(Clone)]
 pub enum StoreChoice {
     /// SQLite in a folder.
     Sqlite(PathBuf),
-    /// Memory; for tests, nothing is kept.
-    Memory(Arc<MemoryStore>),
+    /// Ports that are open already; for tests.
+    Given(Store),
 }
 
 /// A store that is open.
@@ -34,9 +36,7 @@ impl StoreChoice {
                 let failure = Some(sqlite.failure());
                 Ok(OpenedStore { store: sqlite.store(), failure })
             }
-            Self::Memory(memory) => {
-                Ok(OpenedStore { store: Store::of(Arc::clone(memory)), failure: None })
-            }
+            Self::Given(store) => Ok(OpenedStore { store: store.clone(), failure: None }),
         }
     }
 }
@@ -55,5 +55,102 @@ impl OpenedStore {
     /// What [`failed`](Self::failed) waits for.
     pub fn failure(&self) -> Option<watch::Receiver<Option<StoreFailure>>> {
         self.failure.clone()
+    }
+}
+
+/// Documents whose store answers in time, or counts as unavailable: whether a write that was given
+/// up takes effect is not known, and who wrote it looks again.
+pub struct InTime {
+    documents: Arc<dyn Documents>,
+    limit: Duration,
+}
+
+impl InTime {
+    /// These documents, with a limit for each call.
+    pub fn new(documents: Arc<dyn Documents>, limit: Duration) -> Self {
+        Self { documents, limit }
+    }
+
+    async fn wait<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let silent = |_| {
+            let reason = format!("no answer within {:?}", self.limit);
+            StoreError::Unavailable { reason }
+        };
+        timeout(self.limit, asked).await.map_err(silent)?
+    }
+}
+
+#[async_trait]
+impl Documents for InTime {
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        self.wait(self.documents.get(kind, id)).await
+    }
+
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        self.wait(self.documents.put(kind, id, expected, body)).await
+    }
+
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        self.wait(self.documents.delete(kind, id, expected)).await
+    }
+
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.wait(self.documents.list(kind, after, limit)).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A store that never answers.
+    struct Silent;
+
+    #[async_trait]
+    impl Documents for Silent {
+        async fn get(&self, _: &str, _: &str) -> Result<Option<Document>, StoreError> {
+            std::future::pending().await
+        }
+
+        async fn put(&self, _: &str, _: &str, _: u64, _: Vec<u8>) -> Result<u64, StoreError> {
+            std::future::pending().await
+        }
+
+        async fn delete(&self, _: &str, _: &str, _: u64) -> Result<(), StoreError> {
+            std::future::pending().await
+        }
+
+        async fn list(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: usize,
+        ) -> Result<Vec<Document>, StoreError> {
+            std::future::pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_is_silent_is_unavailable() {
+        let documents = InTime::new(Arc::new(Silent), Duration::from_millis(5));
+        let gone = |error: StoreError| matches!(error, StoreError::Unavailable { .. });
+        assert!(gone(documents.get("user", "1").await.unwrap_err()));
+        assert!(gone(documents.put("user", "1", 0, Vec::new()).await.unwrap_err()));
+        assert!(gone(documents.delete("user", "1", 1).await.unwrap_err()));
+        assert!(gone(documents.list("user", None, 1).await.unwrap_err()));
     }
 }

@@ -1,6 +1,7 @@
 //! Where a chat can be and what state that is.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::id::{OfferId, Party, UserId};
 use super::limits::PRIORITY_MAX;
@@ -89,8 +90,8 @@ pub struct Offer {
     pub id: OfferId,
     /// How it reaches operators.
     pub reach: Reach,
-    /// Who may still accept it.
-    pub to: BTreeSet<UserId>,
+    /// Who may still accept it. Shared, since every one of them is told of it.
+    pub to: Arc<BTreeSet<UserId>>,
     /// When it lapses.
     pub expires_at: Timestamp,
 }
@@ -150,7 +151,7 @@ impl Place {
     /// The operators whom this place concerns.
     pub fn operators(&self) -> BTreeSet<UserId> {
         match self {
-            Self::Offered(offer) => offer.to.clone(),
+            Self::Offered(offer) => BTreeSet::clone(&offer.to),
             Self::Assigned { owner, .. } => BTreeSet::from([*owner]),
             Self::Waiting | Self::Ended { .. } => BTreeSet::new(),
         }

@@ -53,6 +53,15 @@ pub const ASSIGN_LIMIT_MS: u64 = 2_000;
 /// How long a transfer waits for its target, ms (§3.5).
 pub const TRANSFER_LIMIT_MS: u64 = 2_000;
 
+/// Longest time for which a free slot is kept for a chat that is offered to all and that nobody
+/// accepts, ms: long enough to see, read and press, short enough for an idle slot. A queue whose
+/// offers stand shorter keeps it as long as they stand.
+pub const SLOT_KEPT_MAX_MS: u64 = 10_000;
+
+/// How long a slot is kept for an offer to all that is on its way, ms: any healthy append is
+/// faster, and a chat that somebody else got meanwhile never comes.
+pub const KEPT_ON_THE_WAY_MS: u64 = 500;
+
 /// How long an operator in a pull waits for its queues, ms (§3.2).
 pub const PULL_LIMIT_MS: u64 = 100;
 
@@ -109,6 +118,10 @@ pub const PARTIES_REMEMBERED: usize = 64;
 
 /// How many former operators a chat tells where it is after it restarted.
 pub const FORMER_OPERATORS_MAX: usize = 32;
+
+/// How many sleeping chats the index knows to have told everybody, so that they wake in silence. One
+/// that is forgotten says again where it is, which is harmless.
+pub const RESTED_REMEMBERED: usize = 65_536;
 
 /// Most events of one chat; a chat that has them takes no more messages and can only be moved and
 /// ended. Bounds memory and the time to recover.

@@ -78,6 +78,8 @@ pub enum Standing {
     NotConnected,
     /// Holds as many chats as fit.
     Full,
+    /// Has room, and keeps it for a while for chats of smaller rank that are offered to all.
+    Kept,
     /// Is choosing among its queues at this moment, or was just started.
     Choosing,
     /// Refused this chat a short while ago.
@@ -105,8 +107,11 @@ pub struct OperatorState {
     pub standing: Standing,
     /// Reserved, offered and active chats.
     pub load: u32,
-    /// How many more chats of the queue that is told fit.
+    /// How many more chats of the queue that is told fit; for [`Standing::Kept`], how many of those
+    /// slots are kept.
     pub free: u32,
+    /// For [`Standing::Kept`]: chats of smaller rank than this may have a kept slot all the same.
+    pub kept_below: Option<i64>,
     /// When it last accepted a chat.
     pub last_accept: Option<Timestamp>,
     /// Since when it has neither gained nor lost a chat nor become ready.

@@ -1,17 +1,12 @@
 //! Errors of the layers below as answers. Texts of inner failures stay inside: they go to the log.
 
 use super::bodies::queue_error;
+use super::limits::{HASH_RETRY_MS, STORE_RETRY_MS};
 use crate::access::{AccessError, Forbidden, Invalid, PasswordError};
 use crate::catalog::{BadChannel, BadUser, CatalogError};
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 use crate::protocol::{CloseKind, ErrorFrame, ErrorKind};
 use crate::storage::StoreError;
-
-/// How long a client waits before it asks an unavailable store again, ms.
-const STORE_RETRY_MS: u64 = 1_000;
-
-/// How long a client waits when too many passwords are being hashed, ms: the work that may wait.
-const HASH_RETRY_MS: u64 = 2_000;
 
 /// The answer to a token that does not count, on the socket.
 pub fn frame_of(invalid: Invalid) -> ErrorFrame {

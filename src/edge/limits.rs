@@ -6,6 +6,16 @@ use std::time::Duration;
 /// How long a client may take to send the head of a request: who is slower has no place to keep.
 pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
+/// Largest head of a request with what is read ahead, bytes: a token and a browser's headers.
+pub const HEAD_MAX_BYTES: usize = 16 * 1_024;
+
+/// How long a connection that is no socket may last: several requests, and the slowest reader of
+/// the largest document. Then a request that has begun has [`REQUEST_LIMIT`] to end.
+pub const HTTP_LIFE_MAX: Duration = Duration::from_secs(60);
+
+/// How long to wait after the system refused a connection: it has none to give for the moment.
+pub const REFUSED_WAIT: Duration = Duration::from_millis(50);
+
 /// How long a REST request may take in all, its body included. A log-in waits at most about two
 /// seconds for its turn, a call of the router five.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(20);
@@ -63,6 +73,15 @@ pub const OVERLOADED_RETRY_MS: u64 = 250;
 
 /// How long a client waits before it repeats a call that had no answer, ms.
 pub const UNAVAILABLE_RETRY_MS: u64 = 500;
+
+/// How long a client waits before it asks an unavailable store again, ms.
+pub const STORE_RETRY_MS: u64 = 1_000;
+
+/// How long a client waits when too many passwords are being hashed, ms: the work that may wait.
+pub const HASH_RETRY_MS: u64 = 2_000;
+
+/// How long `session.open` may take in all: up to 128 chats are looked at.
+pub const SESSION_ANSWER_LIMIT: Duration = Duration::from_secs(15);
 
 /// How long `session.open` waits for an operator whose slots are being counted after a failure.
 pub const OPERATOR_WAIT: Duration = Duration::from_secs(4);

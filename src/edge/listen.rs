@@ -1,4 +1,5 @@
-//! Taking connections: bounded in number, and in the time that a request's head may take.
+//! Taking connections: bounded in number, in the time that a request's head may take, and in how
+//! long one that is no socket may last.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -11,25 +12,38 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
+use tokio::time::{sleep, timeout};
 
-use super::limits::HEAD_LIMIT;
+use super::limits::{HEAD_LIMIT, HEAD_MAX_BYTES, HTTP_LIFE_MAX, REFUSED_WAIT, REQUEST_LIMIT};
 use super::routes::Peer;
 
-/// How long to wait after the system refused a connection: it has none to give for the moment.
-const REFUSED_WAIT: Duration = Duration::from_millis(50);
+/// What connections may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Connections at a time.
+    pub most: usize,
+    /// How long one that is no socket may last.
+    pub life: Duration,
+    /// How long it then has for a request that has begun.
+    pub end: Duration,
+}
 
-/// Largest head of a request with what hyper reads ahead, bytes.
-const HEAD_MAX_BYTES: usize = 16 * 1_024;
+impl Places {
+    /// So many connections, each with the usual times.
+    pub fn new(most: usize) -> Self {
+        Self { most, life: HTTP_LIFE_MAX, end: REQUEST_LIMIT }
+    }
+}
 
-/// Serves connections, at most `most` at a time, until `closing` turns true. Connections that are
-/// upgraded leave here and are counted by who has them.
+/// Serves connections until `closing` turns true. Connections that are upgraded leave here and are
+/// counted by who has them.
 pub async fn listen(
     listener: TcpListener,
     routes: Router,
-    most: usize,
+    times: Places,
     mut closing: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(most));
+    let places = Arc::new(Semaphore::new(times.most));
     loop {
         let place = tokio::select! {
             place = Arc::clone(&places).acquire_owned() => place,
@@ -44,13 +58,13 @@ pub async fn listen(
             Ok((stream, peer)) => {
                 let (routes, closing) = (routes.clone(), closing.clone());
                 tokio::spawn(async move {
-                    serve(stream, peer, routes, closing).await;
+                    serve(stream, peer, routes, times, closing).await;
                     drop(place);
                 });
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection was not taken");
-                tokio::time::sleep(REFUSED_WAIT).await;
+                sleep(REFUSED_WAIT).await;
             }
         }
     }
@@ -60,6 +74,7 @@ async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
     routes: Router,
+    times: Places,
     mut closing: watch::Receiver<bool>,
 ) {
     // Frames are small and people wait for them.
@@ -77,14 +92,22 @@ async fn serve(
         .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let served = tokio::select! {
-        served = connection.as_mut() => served,
-        () = closed(&mut closing) => {
+        served = connection.as_mut() => Ok(served),
+        () = closed(&mut closing) => Err(()),
+        // Else whoever asks and does not read keeps a place for ever. Sockets have left by then.
+        () = sleep(times.life) => Err(()),
+    };
+    let served = match served {
+        Ok(served) => Ok(served),
+        Err(()) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            timeout(times.end, connection).await
         }
     };
-    if let Err(error) = served {
-        tracing::debug!(%error, "a connection ended early");
+    match served {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a connection ended early"),
+        Err(_) => tracing::debug!("a connection was cut off: its client does not read"),
     }
 }
 
@@ -92,4 +115,35 @@ async fn serve(
 async fn closed(closing: &mut watch::Receiver<bool>) {
     // Whoever could say so is gone: that says it, too.
     let _ = closing.wait_for(|closing| *closing).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    const ASK: &[u8] = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+
+    #[tokio::test]
+    async fn who_asks_and_does_not_read_gives_the_place_back() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        // More than the system takes for who does not read.
+        let routes = Router::new().route("/large", get(|| async { vec![b'x'; 32 << 20] }));
+        let (_open, closing) = watch::channel(false);
+        let moment = Duration::from_millis(100);
+        let times = Places { most: 1, life: moment, end: moment };
+        tokio::spawn(listen(listener, routes, times, closing));
+        let mut idle = TcpStream::connect(address).await.unwrap();
+        idle.write_all(ASK).await.unwrap();
+        idle.readable().await.unwrap();
+        let mut next = TcpStream::connect(address).await.unwrap();
+        next.write_all(ASK).await.unwrap();
+        let mut status = [0; 12];
+        let read = timeout(Duration::from_secs(20), next.read_exact(&mut status)).await;
+        assert!(read.is_ok_and(|read| read.is_ok()), "the place is not given back");
+        assert_eq!(&status, b"HTTP/1.1 200");
+    }
 }

@@ -28,7 +28,7 @@ pub use bodies::{
     user_response,
 };
 pub use errors::{access_error, catalog_error, close_of, forbidden, frame_of, store_error};
-pub use listen::listen;
+pub use listen::{Places, listen};
 pub use names::CatalogNames;
 pub use origin::origin_allowed;
 pub use pace::{Pace, TooFast};

@@ -1,6 +1,7 @@
 //! What the machines' tests share: names for people and things, and short ways to make words.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::event::Decision;
 use crate::domain::event::Trigger;
@@ -98,7 +99,7 @@ pub fn at(chat: ChatId, placement: Placement, place: Place) -> ChatAt {
         queue: QUEUE,
         since: Timestamp(1_000),
         priority: Priority::default(),
-        refused_by: BTreeMap::new(),
+        refused_by: Arc::default(),
         place,
         moved_at: Timestamp(1_000),
         last_offer: None,
@@ -114,6 +115,7 @@ pub fn state(operator: UserId, version: u64, standing: Standing) -> OperatorStat
         standing,
         load: 0,
         free: u32::from(standing == Standing::Free),
+        kept_below: None,
         last_accept: None,
         idle_since: Timestamp(0),
         at: Timestamp(0),

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{ChatId, Place, QueueId, Timestamp, UserId};
+use crate::domain::limits::RESTED_REMEMBERED;
+use crate::domain::{ChatId, Place, QueueId, Seq, Timestamp, UserId};
 use crate::storage::{Moving, OpenChat};
 
 /// See the module.
@@ -13,6 +14,8 @@ pub struct Index {
     by_queue: BTreeMap<QueueId, BTreeSet<ChatId>>,
     by_operator: BTreeMap<UserId, BTreeSet<ChatId>>,
     by_deadline: BTreeSet<(Timestamp, ChatId)>,
+    /// Chats that went to sleep with everybody told, and the tail of their logs.
+    rested: BTreeMap<ChatId, Seq>,
 }
 
 impl Index {
@@ -47,6 +50,20 @@ impl Index {
             row.moving = Some(moving);
             self.put(chat, Some(row));
         }
+    }
+
+    /// The chat goes to sleep: nobody has to hear from it, up to this position of its log.
+    pub fn rest(&mut self, chat: ChatId, tail: Seq) {
+        if self.rested.len() >= RESTED_REMEMBERED {
+            self.rested.pop_first();
+        }
+        self.rested.insert(chat, tail);
+    }
+
+    /// A new life of the chat begins. Answers the position up to which everybody was told, if the
+    /// former one went to sleep; once, so that the life after a failure finds nothing.
+    pub fn wake(&mut self, chat: ChatId) -> Option<Seq> {
+        self.rested.remove(&chat)
     }
 
     /// The chat's row.

@@ -4,6 +4,7 @@
 //! receivers correct themselves by it. All else are requests that the receiver may refuse.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::event::{Decision, OfferEnd, WithdrawReason};
 use crate::domain::operator::{OperatorState, Standing};
@@ -39,8 +40,8 @@ pub struct ChatAt {
     pub since: Timestamp,
     /// Its own priority.
     pub priority: Priority,
-    /// Who refused it, and when.
-    pub refused_by: BTreeMap<UserId, Timestamp>,
+    /// Who refused it, and when. Shared, since everybody concerned is told.
+    pub refused_by: Arc<BTreeMap<UserId, Timestamp>>,
     /// Where it is.
     pub place: Place,
     /// Since when it is there.
@@ -194,6 +195,9 @@ pub enum ToQueue {
     Pull {
         /// Numbers the pull.
         pull: u64,
+        /// Chats offered to all that are not to be quoted: a slot is kept for them already, or was
+        /// for long enough.
+        except: Vec<ChatId>,
         /// The state during it.
         state: OperatorState,
     },
@@ -248,6 +252,8 @@ pub enum ToOperator {
         offer: OfferId,
         /// The chat.
         chat: ChatId,
+        /// The chat's rank.
+        rank: i64,
         /// When the slot is free again unless the chat confirms.
         expires_at: Timestamp,
     },
@@ -275,8 +281,8 @@ pub enum ToOperator {
         queue: QueueId,
         /// The pull.
         pull: u64,
-        /// The rank of the best chat that the operator could serve.
-        rank: Option<i64>,
+        /// The best chat that the operator could serve.
+        best: Option<Quote>,
     },
     /// From a queue: whether the slot that was given will be used.
     GiveAnswer {
@@ -297,6 +303,18 @@ pub enum ToOperator {
         /// The queue.
         queue: QueueId,
     },
+}
+
+/// The best chat of a queue for an operator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quote {
+    /// Its rank.
+    pub rank: i64,
+    /// Which it is at present.
+    pub chat: ChatId,
+    /// How it reaches operators: a directed one wants to be given a slot, one for all wants a slot
+    /// to be kept until somebody accepts.
+    pub reach: Reach,
 }
 
 /// When a chat became an operator's.

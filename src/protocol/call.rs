@@ -104,16 +104,16 @@ methods! {
     ChatOpen = "chat.open", ChatOpenFrame => ChatOpenedFrame, [NotFound, ChannelInactive, IdReused];
     /// Writes into a chat. The answer means that the message is durable.
     MessageSend = "message.send", MessageSendFrame => MessageSentFrame, [NotFound, NotYours, ChatEnded, VisitorLeft, IdReused, TextTooLong, TextEmpty, ChatFull];
-    /// Says that events have reached the person's screen.
+    /// Says that events have reached the person's screen. The answer means that it is durable.
     MessageReceived = "message.received", MessageMarkFrame => DoneFrame, [NotFound, NotYours];
-    /// Says that events have been read.
+    /// Says that events have been read. The answer means that it is durable.
     MessageRead = "message.read", MessageMarkFrame => DoneFrame, [NotFound, NotYours];
     /// Ends a chat.
     ChatEnd = "chat.end", ChatCommandFrame => ChatStateFrame, [NotFound, NotYours, ChatEnded, IdReused, TransferPending];
     /// Reads a page of a chat.
-    ChatHistory = "chat.history", ChatHistoryFrame => ChatHistoryPageFrame, [NotFound, NotYours, CursorInvalid];
-    /// Sets the operator's status.
-    OperatorSetStatus = "operator.set_status", SetStatusFrame => DoneFrame, [IdReused];
+    ChatHistory = "chat.history", ChatHistoryFrame => ChatHistoryPageFrame, [NotFound, CursorInvalid];
+    /// Sets the operator's status. Takes effect each time that it is sent, whatever its id.
+    OperatorSetStatus = "operator.set_status", SetStatusFrame => DoneFrame, [];
     /// Says that an offer has reached the operator's screen; one that never did does not count as lapsed.
     OfferShown = "offer.shown", OfferShownFrame => DoneFrame, [];
     /// Accepts an offer. The answer means that the chat is the operator's.

@@ -144,6 +144,8 @@ pub enum TargetReasonFrame {
     NotConnected,
     /// The operator holds as many chats as fit.
     Full,
+    /// The operator keeps the room that is left for chats that are offered to all.
+    Kept,
     /// The operator is getting another chat at this moment.
     Choosing,
     /// The operator refused this chat a short while ago.
@@ -172,6 +174,7 @@ impl From<Standing> for TargetReasonFrame {
             Standing::Busy => Self::Busy,
             Standing::NotConnected => Self::NotConnected,
             Standing::Full => Self::Full,
+            Standing::Kept => Self::Kept,
             Standing::Choosing => Self::Choosing,
             Standing::CoolingDown => Self::CoolingDown,
             Standing::Declined => Self::Declined,

@@ -43,11 +43,11 @@ pub enum OfferOverReason {
     NotReserved,
     /// This operator may no longer have chats of the queue.
     NotEligible,
-    /// The chat was moved to another queue.
+    /// The chat was moved: into another queue, or back into the line.
     Moved,
     /// The chat is over.
     ChatEnded,
-    /// The server was restarted.
+    /// The server was restarted since the offer was made.
     Restart,
 }
 

@@ -181,6 +181,7 @@ words!(Standing, "Standing", {
     Standing::Busy => "busy",
     Standing::NotConnected => "not_connected",
     Standing::Full => "full",
+    Standing::Kept => "kept",
     Standing::Choosing => "choosing",
     Standing::CoolingDown => "cooling_down",
     Standing::Declined => "declined",

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::domain::limits::EXPLAINED_CANDIDATES_MAX;
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, OfferId, QueueId, RoutingSettings, Rule, Timestamp, UserId};
+use crate::domain::{ChatId, OfferId, QueueId, Rule, Timestamp, UserId};
 
-use super::pool::{Pool, Refusals};
+use super::pool::{Case, Pool};
 
 /// Why a chat waits, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +36,9 @@ pub enum WhyWaits {
     NobodyReady,
     /// Every ready member who has not refused it holds as many chats as fit.
     AllFull,
+    /// Those who have room keep it, for a short while, for chats of smaller rank that are offered
+    /// to all.
+    RoomKept,
     /// Every ready member with room has refused it; the first may be asked again at this time.
     AllRefused {
         /// When; none when it depends on the others.
@@ -84,18 +87,13 @@ pub struct Explanation {
 }
 
 /// How every member stands towards a chat: the candidates, and the counts over all.
-pub fn candidates(
-    pool: &Pool,
-    refusals: &Refusals,
-    settings: &RoutingSettings,
-    now: Timestamp,
-) -> (Vec<Candidate>, BTreeMap<Standing, u32>) {
+pub fn candidates(pool: &Pool, case: Case<'_>) -> (Vec<Candidate>, BTreeMap<Standing, u32>) {
     let mut standings = BTreeMap::new();
     let mut candidates = Vec::new();
-    for (operator, standing, until) in pool.standings(refusals, settings.cool_down_ms, now) {
+    for (operator, standing, until) in pool.standings(case) {
         *standings.entry(standing).or_default() += 1;
         if candidates.len() < EXPLAINED_CANDIDATES_MAX {
-            let belief_age_ms = pool.belief(operator).map(|state| now.since_ms(state.at));
+            let belief_age_ms = pool.belief(operator).map(|state| case.now.since_ms(state.at));
             candidates.push(Candidate { operator, standing, until, belief_age_ms });
         }
     }
@@ -103,21 +101,16 @@ pub fn candidates(
 }
 
 /// Why a chat that nobody is being asked for waits.
-pub fn why(
-    pool: &Pool,
-    rule: Rule,
-    refusals: &Refusals,
-    settings: &RoutingSettings,
-    now: Timestamp,
-) -> WhyWaits {
+pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
     if rule == Rule::Manual {
         return WhyWaits::Manual;
     }
-    let (mut any, mut full, mut refused, mut first) = (false, false, false, None);
-    for (_, standing, until) in pool.standings(refusals, settings.cool_down_ms, now) {
+    let (mut any, mut kept, mut full, mut refused, mut first) = (false, false, false, false, None);
+    for (_, standing, until) in pool.standings(case) {
         any = true;
         match (standing, until) {
             (Standing::Free, _) => return WhyWaits::ThisMoment,
+            (Standing::Kept, _) => kept = true,
             (Standing::Full | Standing::Choosing, _) => full = true,
             (Standing::CoolingDown | Standing::Declined, ends) => {
                 refused = true;
@@ -136,10 +129,11 @@ pub fn why(
             ) => {}
         }
     }
-    match (any, full, refused) {
-        (false, _, _) => WhyWaits::NoMembers,
-        (true, true, _) => WhyWaits::AllFull,
-        (true, false, true) => WhyWaits::AllRefused { until: first },
-        (true, false, false) => WhyWaits::NobodyReady,
+    match (any, kept, full, refused) {
+        (false, ..) => WhyWaits::NoMembers,
+        (true, true, ..) => WhyWaits::RoomKept,
+        (true, false, true, _) => WhyWaits::AllFull,
+        (true, false, false, true) => WhyWaits::AllRefused { until: first },
+        (true, false, false, false) => WhyWaits::NobodyReady,
     }
 }

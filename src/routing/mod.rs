@@ -17,5 +17,5 @@ pub mod rule;
 pub mod standing;
 
 pub use explain::{Candidate, Explanation, WhyWaits};
-pub use pool::Pool;
+pub use pool::{Case, Pool};
 pub use rank::rank;

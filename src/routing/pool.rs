@@ -1,6 +1,6 @@
 //! What a queue believes about its members, and the choice among them.
 //!
-//! Owns the beliefs and the reservations on their way. Invariant: the derived sets (`free`,
+//! Owns the beliefs and the reservations on their way. Invariant: the derived sets (`free`, `kept`,
 //! `eligible`, `standings`) always equal what a full look at the members would give
 //! ([`Pool::assert_invariants`]).
 
@@ -17,6 +17,19 @@ use super::standing::{self, Refused};
 /// Who refused a chat, and when.
 pub type Refusals = BTreeMap<UserId, Timestamp>;
 
+/// What of a chat matters to a choice, and when the choice is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Case<'a> {
+    /// Who refused it, and when.
+    pub refusals: &'a Refusals,
+    /// Its rank.
+    pub rank: i64,
+    /// How long who refused it is not asked again, ms.
+    pub cool_down_ms: u64,
+    /// The present.
+    pub now: Timestamp,
+}
+
 #[derive(Debug, Clone, Default)]
 struct Member {
     belief: Option<OperatorState>,
@@ -27,6 +40,11 @@ impl Member {
     fn standing(&self) -> Standing {
         standing::of_member(self.belief.as_ref(), self.on_the_way)
     }
+
+    /// Smaller ranks than this may have a kept slot.
+    fn kept_below(&self) -> Option<i64> {
+        self.belief.as_ref().and_then(|state| state.kept_below)
+    }
 }
 
 /// See the module.
@@ -34,6 +52,7 @@ impl Member {
 pub struct Pool {
     members: BTreeMap<UserId, Member>,
     free: BTreeSet<UserId>,
+    kept: BTreeSet<UserId>,
     eligible: BTreeSet<UserId>,
     standings: BTreeMap<Standing, u32>,
 }
@@ -103,6 +122,11 @@ impl Pool {
         self.members.get(&operator)?.belief.as_ref()
     }
 
+    /// How a member stands, whatever the chat.
+    pub fn standing(&self, operator: UserId) -> Standing {
+        self.members.get(&operator).map_or(Standing::NotMember, Member::standing)
+    }
+
     /// The members of whom nothing is known.
     pub fn unknown(&self) -> impl Iterator<Item = UserId> + '_ {
         self.members.iter().filter(|(_, m)| m.belief.is_none()).map(|(operator, _)| *operator)
@@ -113,81 +137,47 @@ impl Pool {
         self.members.keys().copied()
     }
 
-    /// Whether anybody could have any chat now.
-    pub fn anybody_free(&self) -> bool {
-        !self.free.is_empty()
+    /// Whether anybody has room for a chat of this rank, or of a larger one if there is any.
+    pub fn anybody_for(&self, rank: i64) -> bool {
+        if !self.free.is_empty() {
+            return true;
+        }
+        let kept = self.kept.iter().filter_map(|operator| self.members.get(operator));
+        kept.filter_map(Member::kept_below).any(|below| rank < below)
     }
 
-    /// How a member stands towards a chat, and until when if time alone ends it.
-    pub fn standing(
-        &self,
-        operator: UserId,
-        refusals: &Refusals,
-        cool_down_ms: u64,
-        now: Timestamp,
-    ) -> (Standing, Option<Timestamp>) {
-        let others = self.others_eligible(refusals);
-        self.standing_of(operator, refusals, others, cool_down_ms, now)
-    }
-
-    /// How each member stands towards a chat; whether others are eligible is found out once.
+    /// How each member stands towards a chat, and until when if time alone ends it.
     pub fn standings<'a>(
         &'a self,
-        refusals: &'a Refusals,
-        cool_down_ms: u64,
-        now: Timestamp,
+        case: Case<'a>,
     ) -> impl Iterator<Item = (UserId, Standing, Option<Timestamp>)> + 'a {
-        let others = self.others_eligible(refusals);
-        self.members.keys().map(move |operator| {
-            let (standing, until) =
-                self.standing_of(*operator, refusals, others, cool_down_ms, now);
+        let others = self.others_eligible(case.refusals);
+        self.members.iter().map(move |(operator, member)| {
+            let (standing, until) = towards(*operator, member, case, others);
             (*operator, standing, until)
         })
     }
 
-    fn standing_of(
-        &self,
-        operator: UserId,
-        refusals: &Refusals,
-        others: bool,
-        cool_down_ms: u64,
-        now: Timestamp,
-    ) -> (Standing, Option<Timestamp>) {
-        let Some(member) = self.members.get(&operator) else { return (Standing::NotMember, None) };
-        let refused = refusals.get(&operator).map(|at| Refused { at: *at, others });
-        standing::towards(member.standing(), refused, cool_down_ms, now)
-    }
-
     /// Whether a member who has a slot could have the chat: only its refusal may stand against it.
-    pub fn could_serve(
-        &self,
-        operator: UserId,
-        refusals: &Refusals,
-        cool_down_ms: u64,
-        now: Timestamp,
-    ) -> bool {
-        let refused = refusals
+    pub fn could_serve(&self, operator: UserId, case: Case<'_>) -> bool {
+        let refused = case
+            .refusals
             .get(&operator)
-            .map(|at| Refused { at: *at, others: self.others_eligible(refusals) });
+            .map(|at| Refused { at: *at, others: self.others_eligible(case.refusals) });
+        let (cool_down_ms, now) = (case.cool_down_ms, case.now);
         standing::towards(Standing::Free, refused, cool_down_ms, now).0 == Standing::Free
     }
 
-    /// The free members who could have the chat, best first by the rule.
-    pub fn choose(
-        &self,
-        rule: Rule,
-        refusals: &Refusals,
-        cool_down_ms: u64,
-        now: Timestamp,
-    ) -> Vec<UserId> {
-        let others = self.others_eligible(refusals);
-        let able = self.free.iter().filter(|operator| {
-            let standing = self.standing_of(**operator, refusals, others, cool_down_ms, now).0;
-            refusals.is_empty() || standing == Standing::Free
+    /// The members with room who could have the chat, best first by the rule.
+    pub fn choose(&self, rule: Rule, case: Case<'_>) -> Vec<UserId> {
+        let others = self.others_eligible(case.refusals);
+        let room = self.free.iter().chain(&self.kept);
+        let room = room.filter_map(|operator| Some((*operator, self.members.get(operator)?)));
+        let able = room.filter(|(operator, member)| {
+            towards(*operator, member, case, others).0 == Standing::Free
         });
         let mut preferences: Vec<Preference> = able
-            .filter_map(|operator| self.members.get(operator))
-            .filter_map(|member| {
+            .filter_map(|(_, member)| {
                 member.belief.as_ref().map(|state| preference(rule, state, member.on_the_way))
             })
             .collect();
@@ -202,16 +192,17 @@ impl Pool {
         config_version: u64,
         trigger: Trigger,
         runners_up: &[UserId],
-        refusals: &Refusals,
-        (cool_down_ms, now): (u64, Timestamp),
+        case: Case<'_>,
     ) -> Decision {
         let mut standings = self.standings.clone();
-        let others = self.others_eligible(refusals);
-        for operator in refusals.keys().filter(|operator| self.contains(**operator)) {
-            let (towards, _) = self.standing_of(*operator, refusals, others, cool_down_ms, now);
-            let plain = self.members.get(operator).map_or(towards, Member::standing);
-            subtract(&mut standings, plain);
-            *standings.entry(towards).or_default() += 1;
+        let others = self.others_eligible(case.refusals);
+        // Only those who refused it or keep slots stand towards this chat otherwise than to all.
+        let special: BTreeSet<&UserId> = case.refusals.keys().chain(&self.kept).collect();
+        for operator in special {
+            let Some(member) = self.members.get(operator) else { continue };
+            let (standing, _) = towards(*operator, member, case, others);
+            subtract(&mut standings, member.standing());
+            *standings.entry(standing).or_default() += 1;
         }
         Decision {
             rule,
@@ -249,12 +240,16 @@ impl Pool {
         if standing == Standing::Free {
             self.free.insert(operator);
         }
+        if standing == Standing::Kept {
+            self.kept.insert(operator);
+        }
     }
 
     fn uncount(&mut self, operator: UserId, standing: Standing) {
         subtract(&mut self.standings, standing);
         self.eligible.remove(&operator);
         self.free.remove(&operator);
+        self.kept.remove(&operator);
     }
 
     /// Panics when a derived set is not what the members say; for tests and the simulation.
@@ -264,9 +259,22 @@ impl Pool {
             fresh.count(*operator, member.standing());
         }
         assert_eq!(fresh.free, self.free, "who is free is derived from the members");
+        assert_eq!(fresh.kept, self.kept, "who keeps slots is derived from the members");
         assert_eq!(fresh.eligible, self.eligible, "who is eligible is derived from the members");
         assert_eq!(fresh.standings, self.standings, "the counts are derived from the members");
     }
+}
+
+/// How a member stands towards a chat.
+fn towards(
+    operator: UserId,
+    member: &Member,
+    case: Case<'_>,
+    others: bool,
+) -> (Standing, Option<Timestamp>) {
+    let standing = standing::for_rank(member.standing(), member.kept_below(), case.rank);
+    let refused = case.refusals.get(&operator).map(|at| Refused { at: *at, others });
+    standing::towards(standing, refused, case.cool_down_ms, case.now)
 }
 
 fn subtract(standings: &mut BTreeMap<Standing, u32>, standing: Standing) {

@@ -8,9 +8,7 @@ use crate::domain::operator::{OperatorState, Standing};
 pub fn of_member(belief: Option<&OperatorState>, on_the_way: u32) -> Standing {
     match belief {
         None => Standing::Unknown,
-        Some(state) if state.standing == Standing::Free && state.free <= on_the_way => {
-            Standing::Full
-        }
+        Some(state) if has_room(state.standing) && state.free <= on_the_way => Standing::Full,
         Some(state) => state.standing,
     }
 }
@@ -18,7 +16,7 @@ pub fn of_member(belief: Option<&OperatorState>, on_the_way: u32) -> Standing {
 /// Whether a member counts as eligible (features.md C6): ready and there, full or not.
 pub fn is_eligible(standing: Standing) -> bool {
     match standing {
-        Standing::Free | Standing::Full | Standing::Choosing => true,
+        Standing::Free | Standing::Full | Standing::Kept | Standing::Choosing => true,
         Standing::Unknown
         | Standing::Offline
         | Standing::Away
@@ -29,6 +27,32 @@ pub fn is_eligible(standing: Standing) -> bool {
         | Standing::Asked
         | Standing::NotMember
         | Standing::Owner => false,
+    }
+}
+
+fn has_room(standing: Standing) -> bool {
+    match standing {
+        Standing::Free | Standing::Kept => true,
+        Standing::Unknown
+        | Standing::Offline
+        | Standing::Away
+        | Standing::Busy
+        | Standing::NotConnected
+        | Standing::Full
+        | Standing::Choosing
+        | Standing::CoolingDown
+        | Standing::Declined
+        | Standing::Asked
+        | Standing::NotMember
+        | Standing::Owner => false,
+    }
+}
+
+/// The standing of a member, given the rank of the chat: slots are kept only from larger ones.
+pub fn for_rank(member: Standing, kept_below: Option<i64>, rank: i64) -> Standing {
+    match kept_below {
+        Some(kept) if member == Standing::Kept && rank < kept => Standing::Free,
+        Some(_) | None => member,
     }
 }
 

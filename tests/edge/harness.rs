@@ -1,6 +1,5 @@
 //! A server in this process, on ports of the system's choice.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::Request;
@@ -61,7 +60,7 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        let memory = StoreChoice::Memory(Arc::new(MemoryStore::default()));
+        let memory = StoreChoice::Given(MemoryStore::new().store());
         Self { server: Server::start(plan(settings, memory)).await.unwrap() }
     }
 

@@ -115,3 +115,13 @@ async fn guesses_at_passwords_are_slowed() {
     assert_eq!(world.tokens("clara", "demo-clara-1").await.0, 429, "however right");
     assert_eq!(world.tokens("boris", "demo-boris-1").await.0, 201);
 }
+
+#[tokio::test]
+async fn calls_that_are_wrong_are_not_free_of_the_pace() {
+    let world = World::start().await;
+    let mut hasty = world.customer("Shop").await;
+    for _ in 0..5_000 {
+        hasty.send("chat.explode", json!({})).await;
+    }
+    assert_eq!(hasty.until_closed().await, 4005);
+}

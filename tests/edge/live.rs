@@ -2,9 +2,11 @@
 
 use serde_json::{Value, json};
 use switchboard::app::{Server, StoreChoice};
+use switchboard::storage::memory::MemoryStore;
+use switchboard::storage::{Document, Documents, StoreError};
 
 use crate::client::Client;
-use crate::harness::{World, id, plan, settings, until};
+use crate::harness::{World, id, plan, request, settings, until};
 
 /// Opens a chat as a new customer.
 async fn waiting(world: &World) -> (Client, Value) {
@@ -253,4 +255,160 @@ fn promtool_is_silent(text: &str) {
     let output = promtool.wait_with_output().expect("promtool ends");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && said.is_empty(), "{said}\n{text}");
+}
+
+#[tokio::test]
+async fn a_repeated_transfer_gets_its_first_answer_though_its_target_is_gone() {
+    let world = World::start().await;
+    let mut anna = world.ready("anna").await;
+    let (_customer, chat) = waiting(&world).await;
+    let offer = anna.wait("offer.presented").await;
+    let accept = json!({"command_id": "a", "chat": chat, "offer": offer["offer"]});
+    anna.call("offer.accept", accept).await.unwrap();
+    let to = json!({"queue": id("queue", "Back office")});
+    let transfer = json!({"command_id": "t", "chat": chat, "to": to});
+    let first = anna.call("chat.transfer", transfer.clone()).await.unwrap();
+    let office = format!("/api/v1/queues/{}", id("queue", "Back office"));
+    change(&world, &office, json!({"active": false})).await;
+    assert_eq!(anna.call("chat.transfer", transfer).await.unwrap(), first);
+    // A transfer of another chat learns why not.
+    let (_customer, other) = waiting(&world).await;
+    let offer = anna.wait_where("its offer", |n| n["params"]["chat"] == other).await;
+    let accept = json!({"command_id": "b", "chat": other, "offer": offer["offer"]});
+    anna.call("offer.accept", accept).await.unwrap();
+    let transfer = json!({"command_id": "u", "chat": other, "to": to});
+    let error = anna.call("chat.transfer", transfer).await.unwrap_err();
+    assert_eq!(error["data"]["name"], "target_unavailable", "{error}");
+    assert_eq!(error["data"]["reason"], "queue_inactive");
+    let nowhere = json!({"queue": id("queue", "No such queue")});
+    let transfer = json!({"command_id": "v", "chat": other, "to": nowhere});
+    assert_eq!(anna.refused("chat.transfer", transfer).await, "not_found");
+}
+
+/// Documents of which a write of a queue takes effect and is held before it is answered.
+struct Held {
+    documents: std::sync::Arc<dyn Documents>,
+    written: tokio::sync::Semaphore,
+    on: tokio::sync::Semaphore,
+}
+
+#[async_trait::async_trait]
+impl Documents for Held {
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        self.documents.get(kind, id).await
+    }
+
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        let put = self.documents.put(kind, id, expected, body).await;
+        if kind == "queue" && expected > 0 {
+            self.written.add_permits(1);
+            self.on.acquire().await.unwrap().forget();
+        }
+        put
+    }
+
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        self.documents.delete(kind, id, expected).await
+    }
+
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        self.documents.list(kind, after, limit).await
+    }
+}
+
+#[tokio::test]
+async fn a_change_whose_client_hangs_up_is_shown_as_it_is_stored() {
+    let mut store = MemoryStore::new().store();
+    let held = std::sync::Arc::new(Held {
+        documents: std::sync::Arc::clone(&store.documents),
+        written: tokio::sync::Semaphore::new(0),
+        on: tokio::sync::Semaphore::new(0),
+    });
+    store.documents = std::sync::Arc::clone(&held) as _;
+    let world =
+        World { server: Server::start(plan(settings(), StoreChoice::Given(store))).await.unwrap() };
+    let (path, admin) =
+        (format!("/api/v1/queues/{}", id("queue", "Sales")), world.log_in("admin").await);
+    let (_, mut queue) = world.ask("GET", &path, &admin, None).await;
+    queue.as_object_mut().unwrap().remove("id");
+    queue["name"] = json!("Sales and more");
+    let body = Some(("application/json", queue.to_string()));
+    let (address, token) = (world.server.address, admin.clone());
+    let hasty = path.clone();
+    let asking = tokio::spawn(async move { request(address, "PUT", &hasty, &token, body).await });
+    held.written.acquire().await.unwrap().forget();
+    asking.abort();
+    // The server has long seen that the client is gone when these are answered.
+    for _ in 0..50 {
+        assert_eq!(world.ask("GET", &path, &admin, None).await.0, 200);
+    }
+    held.on.add_permits(1);
+    until("it is shown", async || {
+        world.ask("GET", &path, &admin, None).await.1["name"] == "Sales and more"
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_one_site_revokes_is_no_matter_of_anothers() {
+    let world = World::start().await;
+    let (shop, customer) = world.visitor("Shop", None).await;
+    let (other, _) = world.visitor("Employees", Some(&customer)).await;
+    let (mut here, mut there) = (world.socket().await, world.socket().await);
+    here.open(&shop, json!([])).await.unwrap();
+    there.open(&other, json!([])).await.unwrap();
+    let admin = world.log_in("admin").await;
+    let channel = id("channel", "Shop");
+    let path = format!("/api/v1/channels/{channel}/visitor-tokens/{customer}");
+    assert_eq!(world.ask("DELETE", &path, &admin, None).await.0, 204);
+    assert_eq!(here.until_closed().await, 4002);
+    let open = json!({"command_id": "c", "channel": id("channel", "Employees")});
+    there.call("chat.open", open).await.unwrap();
+    world.socket().await.open(&other, json!([])).await.unwrap();
+    assert!(world.socket().await.open(&shop, json!([])).await.is_err());
+}
+
+#[tokio::test]
+async fn a_renewed_visitor_has_the_priority_of_the_newer_token() {
+    let world = World::start().await;
+    let (token, customer) = world.visitor("Shop", None).await;
+    let mut visitor = world.socket().await;
+    visitor.open(&token, json!([])).await.unwrap();
+    let admin = world.log_in("admin").await;
+    let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
+    let body = json!({"customer": customer, "priority": 7});
+    let (_, newer) = world.ask("POST", &path, &admin, Some(body)).await;
+    visitor.call("session.renew", json!({"token": newer["token"]})).await.unwrap();
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = visitor.call("chat.open", open).await.unwrap()["chat"].clone();
+    let path = format!("/api/v1/chats/{}", chat.as_str().unwrap());
+    assert_eq!(world.ask("GET", &path, &admin, None).await.1["priority"], 7);
+}
+
+#[tokio::test]
+async fn a_mark_that_waits_for_its_write_holds_up_no_message() {
+    let world = World::start().await;
+    let (mut customer, chat) = waiting(&world).await;
+    let mark = |up_to: u32| json!({"chat": chat, "up_to": up_to});
+    customer.call("message.received", mark(1)).await.unwrap();
+    // Within the second after a write: these wait for the next one.
+    let waits = customer.send("message.read", mark(1)).await;
+    let also = customer.send("message.read", mark(2)).await;
+    let hello = json!({"chat": chat, "client_message_id": "m1", "text": "hello"});
+    let sent = customer.send("message.send", hello).await;
+    let first = customer.answer_where(|answer| answer["id"].is_u64()).await;
+    assert_eq!(first["id"], json!(sent), "the message does not wait");
+    customer.answer(waits).await.unwrap();
+    customer.answer(also).await.unwrap();
 }

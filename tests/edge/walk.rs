@@ -111,3 +111,34 @@ async fn who_takes_by_hand_takes_from_the_line_and_moves_to_a_queue() {
     assert_eq!(anna.refused("chat.take", take("x")).await, "not_found");
     assert_eq!(dmitri.call("chat.take", take("y")).await.unwrap()["state"], "new");
 }
+
+#[tokio::test]
+async fn what_a_customer_sends_stands_in_its_order_though_it_goes_by_the_former_chat() {
+    let world = World::start().await;
+    let mut customer = world.customer("Shop").await;
+    let opened = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let former = customer.call("chat.open", opened).await.unwrap()["chat"].clone();
+    let mut maria = world.ready("maria").await;
+    let take = json!({"command_id": "k1", "chat": former});
+    maria.call("chat.take", take).await.unwrap();
+    let end = json!({"command_id": "e1", "chat": former});
+    maria.call("chat.end", end).await.unwrap();
+    let send = |chat: &serde_json::Value, n: usize| {
+        let id = format!("m{n}");
+        json!({"chat": chat, "client_message_id": id, "text": "one after another"})
+    };
+    let now = customer.call("message.send", send(&former, 0)).await.unwrap()["chat"].clone();
+    let mut calls = Vec::new();
+    for n in 1..=40 {
+        // A client that learns of the new chat in the middle of what it sends.
+        let chat = if n % 2 == 1 { &former } else { &now };
+        calls.push(customer.send("message.send", send(chat, n)).await);
+    }
+    let mut seqs = Vec::new();
+    for call in calls {
+        let sent = customer.answer(call).await.unwrap();
+        assert_eq!(sent["chat"], now);
+        seqs.push(sent["seq"].as_u64().unwrap());
+    }
+    assert!(seqs.is_sorted(), "{seqs:?}");
+}

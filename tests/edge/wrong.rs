@@ -274,7 +274,7 @@ async fn a_port_and_a_folder_in_use_and_published_passwords_are_refused() {
     let server = Server::start(plan(settings(), store())).await.unwrap();
     let mut same = settings();
     same.server.listen = server.address;
-    let memory = || StoreChoice::Memory(std::sync::Arc::new(MemoryStore::default()));
+    let memory = || StoreChoice::Given(MemoryStore::new().store());
     let error = Server::start(plan(same, memory())).await.err().unwrap();
     assert!(matches!(error, StartError::Listen { .. }) && error.to_string().contains("--listen"));
     let error = Server::start(plan(settings(), store())).await.err().unwrap();

@@ -26,20 +26,29 @@ fn every_method_has_its_row_in_the_table_of_rights() {
 
 #[test]
 fn the_machine_readable_document_is_up_to_date() {
-    let path = repository("docs/protocol.json");
-    let text = format!("{}\n", serde_json::to_string_pretty(&document(callers)).unwrap());
-    if updating() {
-        fs::write(&path, &text).unwrap();
-    }
-    let committed = fs::read_to_string(path).unwrap();
-    assert_eq!(committed, text, "docs/protocol.json is out of date");
+    up_to_date("docs/protocol.json", &document(callers));
 }
 
 #[test]
 fn every_reference_in_the_document_leads_somewhere() {
-    let document = document(callers);
+    references_lead_somewhere(&document(callers));
+}
+
+/// A committed document says what the types say; `UPDATE_GOLDEN=1` writes it anew.
+pub fn up_to_date(name: &str, document: &Value) {
+    let path = repository(name);
+    let text = format!("{}\n", serde_json::to_string_pretty(document).unwrap());
+    if updating() {
+        fs::write(&path, &text).unwrap();
+    }
+    let committed = fs::read_to_string(path).unwrap();
+    assert_eq!(committed, text, "{name} is out of date");
+}
+
+/// Every `$ref` of a document points into it.
+pub fn references_lead_somewhere(document: &Value) {
     let mut references = BTreeSet::new();
-    collect(&document, &mut references);
+    collect(document, &mut references);
     assert!(references.len() > 20, "{references:?}");
     for reference in references {
         let pointer = reference.strip_prefix('#').unwrap();
@@ -47,7 +56,7 @@ fn every_reference_in_the_document_leads_somewhere() {
     }
 }
 
-pub fn collect(value: &Value, references: &mut BTreeSet<String>) {
+fn collect(value: &Value, references: &mut BTreeSet<String>) {
     match value {
         Value::Object(members) => {
             if let Some(Value::String(reference)) = members.get("$ref") {

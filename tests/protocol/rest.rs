@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Debug;
-use std::fs;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -13,8 +12,7 @@ use switchboard::protocol::rest::body::*;
 use switchboard::protocol::rest::openapi::COMMON_ERRORS;
 use switchboard::protocol::rest::{ErrorResponse, RestErrorKind, Route, openapi};
 
-use crate::documents::collect;
-use crate::golden::{repository, updating};
+use crate::documents::{references_lead_somewhere, up_to_date};
 use crate::samples::{ANNA, CHANNEL, QUEUE};
 
 fn callers(operation: &str) -> Vec<String> {
@@ -41,25 +39,12 @@ fn paths_and_methods_are_distinct() {
 
 #[test]
 fn the_openapi_document_is_up_to_date() {
-    let path = repository("docs/openapi.json");
-    let text = format!("{}\n", serde_json::to_string_pretty(&openapi(callers)).unwrap());
-    if updating() {
-        fs::write(&path, &text).unwrap();
-    }
-    let committed = fs::read_to_string(path).unwrap();
-    assert_eq!(committed, text, "docs/openapi.json is out of date");
+    up_to_date("docs/openapi.json", &openapi(callers));
 }
 
 #[test]
 fn every_reference_in_the_openapi_document_leads_somewhere() {
-    let document = openapi(callers);
-    let mut references = BTreeSet::new();
-    collect(&document, &mut references);
-    assert!(references.len() > 20, "{references:?}");
-    for reference in references {
-        let pointer = reference.strip_prefix('#').unwrap();
-        assert!(document.pointer(pointer).is_some(), "{reference}");
-    }
+    references_lead_somewhere(&openapi(callers));
 }
 
 #[test]

@@ -7,6 +7,7 @@ use switchboard::machine::message::ToOperator;
 use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
 use switchboard::machine::queue::{QueueEffect, QueueInput};
 
+use crate::overtaking::asked;
 use crate::planted::Planted;
 use crate::time::arm;
 use crate::world::{Actor, Happening, World};
@@ -67,8 +68,13 @@ impl World {
         let Some(live) = self.chats.get_mut(&chat).filter(|live| live.life == life) else {
             return;
         };
+        let reading = matches!(answer, StoreAnswer::Page(_));
         let actions = live.driver.stored(now, answer);
+        let read = reading.then(|| live.driver.chat().last_at());
         self.carry_out(chat, actions);
+        if let Some(last_at) = read {
+            self.raise_clock(last_at);
+        }
         self.pump(chat);
     }
 
@@ -125,10 +131,14 @@ impl World {
 
     pub fn operator_step(&mut self, operator: UserId, input: OperatorInput) {
         let now = self.now();
+        let Some(screen) = self.screen(operator, &input) else {
+            return;
+        };
         let Some(live) = self.operators.get_mut(&operator) else {
             return;
         };
         let before = live.machine.load();
+        let asked = asked(&input);
         let told = matches!(input, OperatorInput::Said(ToOperator::At(_)));
         let recovered = matches!(input, OperatorInput::Recovered(_));
         let effects = live.machine.step(now, input);
@@ -145,6 +155,7 @@ impl World {
         if let Some(at) = arm(&mut live.armed, next, now) {
             self.at(at, Some(self.process), Happening::Wake(Actor::Operator(operator), life));
         }
+        self.check_overtaking(operator, &screen, asked);
         for effect in effects {
             self.operator_effect(operator, life, effect);
         }

@@ -316,7 +316,7 @@ impl Checker {
     }
 }
 
-fn naive_rank(queue: &Queue, at: &switchboard::machine::message::ChatAt) -> i64 {
+pub fn naive_rank(queue: &Queue, at: &switchboard::machine::message::ChatAt) -> i64 {
     let points = queue.config().priority.points() + at.priority.points();
     at.since.0 as i64 - PRIORITY_STEP_MS as i64 * i64::from(points)
 }
@@ -333,7 +333,10 @@ pub fn excluded(
     };
     let eligible = |member: &UserId| {
         queue.pool().belief(*member).is_some_and(|state| {
-            matches!(state.standing, Standing::Free | Standing::Full | Standing::Choosing)
+            matches!(
+                state.standing,
+                Standing::Free | Standing::Full | Standing::Kept | Standing::Choosing
+            )
         })
     };
     now.0 < at.0 + 3_000

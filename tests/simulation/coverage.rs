@@ -75,6 +75,8 @@ const WANTED: &[(&str, &[&str])] = &[
             "queue crashed",
             "operator crashed",
             "process crashed",
+            "clock set back",
+            "clock raised",
             "append unavailable",
             "append unknown, written",
             "append unknown, not written",
@@ -88,6 +90,7 @@ const WANTED: &[(&str, &[&str])] = &[
             "probe unanswered",
         ],
     ),
+    ("order", &["unopposed", "beside kept"]),
     ("change", &["capacity", "rule", "members", "priority", "deactivated", "offer timeout"]),
 ];
 

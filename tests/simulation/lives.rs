@@ -16,6 +16,8 @@ use crate::world::{Actor, ChatActor, Happening, Live, World};
 
 /// How often the deadlines of sleeping chats are looked at.
 const WAKE_EVERY_MS: u64 = 250;
+/// How far the wall clock is set back between two processes, at most, ms.
+const CLOCK_SET_BACK_MAX_MS: u64 = 30_000;
 
 impl World {
     pub fn next_life(&mut self) -> u64 {
@@ -27,6 +29,10 @@ impl World {
         self.up = true;
         self.process += 1;
         self.lives = 0;
+        if self.faulty() && self.process > 1 && self.rng.chance(400) {
+            let ms = self.rng.within(1, CLOCK_SET_BACK_MAX_MS);
+            self.set_back(ms);
+        }
         self.index = Index::new();
         for row in self.store.rows.values() {
             self.index.load(row.clone());
@@ -72,7 +78,8 @@ impl World {
                 }
                 let life = self.next_life();
                 let listed = self.index.get(chat).cloned();
-                let (driver, actions) = Driver::begin(chat, self.process, life, listed);
+                let rested = self.index.wake(chat);
+                let (driver, actions) = Driver::begin(chat, self.process, life, listed, rested);
                 let mailbox = VecDeque::new();
                 self.chats.insert(chat, ChatActor { driver, life, mailbox, armed: None });
                 self.carry_out(chat, actions);
@@ -111,6 +118,7 @@ impl World {
     pub fn account(&self, operator: UserId) -> Account {
         use switchboard::routing::rule::is_directed;
         let member = self.configs.values().filter(|queue| queue.members.contains(&operator));
+        let hasty = self.plan.planted == Some(Planted::KeepsNothing);
         let extra = u32::from(self.plan.planted == Some(Planted::CapacityOffByOne));
         Account {
             capacity: self.capacities[&operator] + extra,
@@ -120,6 +128,8 @@ impl World {
                     let terms = Terms {
                         directed: is_directed(queue.rule),
                         manual: queue.rule == Rule::Manual,
+                        priority: queue.priority,
+                        offer_timeout_ms: if hasty { 0 } else { queue.offer_timeout_ms },
                     };
                     (queue.id, terms)
                 })

@@ -16,6 +16,7 @@ mod coverage;
 #[rustfmt::skip]
 mod erlang;
 mod lives;
+mod overtaking;
 mod people;
 mod planted;
 mod rest;

@@ -20,6 +20,8 @@ pub enum Planted {
     LostArrival,
     /// Accepts never reach the chat.
     LostAssign,
+    /// Operators keep no slot for what is offered to all.
+    KeepsNothing,
 }
 
 impl Planted {
@@ -90,6 +92,12 @@ fn a_freed_slot_that_nobody_is_told_of_is_caught() {
 fn an_arrival_that_the_queue_never_hears_of_is_caught() {
     let by = caught(Planted::LostArrival, false);
     assert!(by.contains("is not in the line"), "{by}");
+}
+
+#[test]
+fn a_slot_given_past_an_older_offer_to_all_is_caught() {
+    let by = caught(Planted::KeepsNothing, false);
+    assert!(by.contains("had no chance"), "{by}");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! What must be so when the router has come to rest.
 
-use switchboard::domain::limits::{OFFER_BACKSTOP_MS, REPEAT_MS, TO_ALL_OFFERS_MAX};
+use switchboard::domain::limits::{
+    OFFER_BACKSTOP_MS, REPEAT_MS, SLOT_KEPT_MAX_MS, TO_ALL_OFFERS_MAX,
+};
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{Place, QueueId, Rule};
 use switchboard::machine::chat::Chat;
 use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
 
-use crate::check::excluded;
+use crate::check::{excluded, naive_rank};
 use crate::world::World;
 
 impl World {
@@ -39,6 +41,13 @@ impl World {
                     fits || !settled,
                     "{operator:?} still holds {chat:?} as {:?}, which is {place:?} (seed {seed})",
                     slot.held
+                );
+            }
+            for (chat, kept) in live.machine.kept() {
+                let bound = kept.since.0 + SLOT_KEPT_MAX_MS;
+                assert!(
+                    kept.until.0 >= self.now && kept.until.0 <= bound,
+                    "{operator:?} keeps a slot for {chat:?} for ever (seed {seed})"
                 );
             }
             for chat in live.machine.invites().keys() {
@@ -128,8 +137,17 @@ impl World {
             let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
                 continue;
             };
-            let free = live.standing() == Standing::Free && live.free_in(at.queue) > 0;
+            let free = match live.towards(at.queue) {
+                (Standing::Free, slots, _) => slots > 0,
+                (Standing::Kept, slots, below) => {
+                    slots > 0 && below.is_some_and(|below| naive_rank(queue, &at) < below)
+                }
+                _ => false,
+            };
             let free = free && now > live.idle_since().0 + 500;
+            // What was kept until a moment ago is being given away.
+            let just = self.settings.cool_down_ms - 500;
+            let free = free && !live.passed().values().any(|p| p.until.0 > now + just);
             let cooled = at.refused_by.values().all(|refused| now > refused.0 + 3_500);
             let excluded = excluded(queue, *operator, &at.refused_by, self.now());
             assert!(

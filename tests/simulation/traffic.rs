@@ -235,7 +235,7 @@ impl Traffic {
             priority: Priority::default(),
             continues: None,
         };
-        let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, None);
+        let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, None, None);
         self.chats.insert(chat, driver);
         self.carry_out(chat, actions);
         self.call(chat, open);
@@ -424,7 +424,12 @@ fn customer(n: u64) -> CustomerId {
 }
 
 fn account() -> Account {
-    let terms = Terms { directed: true, manual: false };
+    let terms = Terms {
+        directed: true,
+        manual: false,
+        priority: Priority::default(),
+        offer_timeout_ms: 30_000,
+    };
     Account {
         capacity: 1,
         active: true,

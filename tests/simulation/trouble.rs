@@ -51,8 +51,10 @@ impl World {
             .map(|(chat, _)| *chat)
             .collect();
         for chat in idle {
-            if self.rng.chance(500) {
-                self.chats.remove(&chat);
+            if self.rng.chance(500)
+                && let Some(asleep) = self.chats.remove(&chat)
+            {
+                self.index.rest(chat, asleep.driver.chat().tail());
                 self.coverage.count("fault", "chat passivated");
             }
         }
@@ -108,6 +110,7 @@ impl World {
         self.coverage.count("change", change);
         self.last_fault = self.now;
         let config = config.clone();
+        self.overtaking.configured(queue, config.offer_timeout_ms, self.now);
         self.queue_step(queue, QueueInput::Configure(config));
         for operator in operators {
             let account = self.account(operator);

@@ -16,6 +16,7 @@ use switchboard::storage::{Claim, OpenChat};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
+use crate::overtaking::Overtaking;
 use crate::people::{Customer, Human};
 use crate::planted::Planted;
 use crate::rng::Rng;
@@ -97,7 +98,11 @@ pub struct World {
     pub seed: u64,
     pub plan: Plan,
     pub rng: Rng,
+    /// The clock that the process reads, ms.
     pub now: u64,
+    /// How far that clock is behind the time that really passes, ms: it was set back before the
+    /// process started.
+    pub behind: u64,
     pub heap: Heap<Happening>,
     pub steps: u64,
     pub process: u64,
@@ -121,6 +126,7 @@ pub struct World {
     pub call_since: BTreeMap<u64, u64>,
     pub call_n: u64,
     pub checker: Checker,
+    pub overtaking: Overtaking,
     pub coverage: Coverage,
     pub started_at: u64,
     /// Prints every happening; set by `SWITCHBOARD_SIM_TRACE`.
@@ -136,6 +142,7 @@ impl World {
             seed,
             plan,
             now: 1_000_000,
+            behind: 0,
             heap: Heap::new(),
             steps: 0,
             process: 0,
@@ -158,6 +165,7 @@ impl World {
             call_since: BTreeMap::new(),
             call_n: 0,
             checker: Checker::default(),
+            overtaking: Overtaking::default(),
             coverage: Coverage { seeds: 1, ..Default::default() },
             started_at: 0,
             trace: std::env::var_os("SWITCHBOARD_SIM_TRACE").is_some(),
@@ -194,6 +202,7 @@ impl World {
             queue.offer_timeout_ms = rng.within(300, 2_500);
             queue.per_operator_limit = rng.chance(300).then(|| rng.within(1, 2) as u32);
             queue.absent_owner_limit_ms = rng.chance(700).then(|| rng.within(500, 5_000));
+            self.overtaking.configured(id, queue.offer_timeout_ms, 0);
             self.configs.insert(id, queue);
         }
         for n in 0..rng.within(20, 32) as usize {
@@ -205,24 +214,43 @@ impl World {
 
     // ---- time ----
 
+    /// The wall clock is set back.
+    pub fn set_back(&mut self, ms: u64) {
+        self.fault("clock set back");
+        self.now -= ms;
+        self.behind += ms;
+        self.rows_until.clear();
+        self.overtaking.clock_set_back();
+    }
+
+    /// What is durable is never in the future: as the process's clock does.
+    pub fn raise_clock(&mut self, at: Timestamp) {
+        let ahead = at.0.saturating_sub(self.now).min(self.behind);
+        if ahead > 0 {
+            self.coverage.count("fault", "clock raised");
+        }
+        self.now += ahead;
+        self.behind -= ahead;
+    }
+
     pub fn now(&self) -> Timestamp {
         Timestamp(self.now)
     }
 
     /// Whether things go wrong at present.
     pub fn faulty(&self) -> bool {
-        let turn = (self.now - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
         self.plan.faults && turn < FAULTY_MS
     }
 
     /// Whether people hold still, so that the router can come to rest.
     pub fn resting(&self) -> bool {
-        let turn = (self.now - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
         turn >= FAULTY_MS + CALM_MS - REST_MS
     }
 
     pub fn at(&mut self, at: u64, process: Option<u64>, what: Happening) {
-        self.heap.push(at.max(self.now), process, what);
+        self.heap.push(at.max(self.now) + self.behind, process, what);
     }
 
     pub fn fault(&mut self, what: &'static str) {
@@ -235,14 +263,14 @@ impl World {
         let mut look_over = self.started_at + FAULTY_MS + CALM_MS;
         while let Some(next) = self.heap.pop() {
             while next.at >= look_over {
-                self.now = look_over - 1;
+                self.now = look_over - 1 - self.behind;
                 self.checker_at_rest();
                 if self.steps >= steps {
                     return;
                 }
                 look_over += FAULTY_MS + CALM_MS;
             }
-            self.now = next.at;
+            self.now = next.at - self.behind;
             if next.process.is_some_and(|process| process != self.process || !self.up) {
                 continue;
             }

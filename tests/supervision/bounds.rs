@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use switchboard::actors::directory::{CALLS_MAX, Directory};
+use switchboard::actors::directory::Directory;
+use switchboard::actors::limits::CALLS_MAX;
 use switchboard::actors::{CallError, Overloaded};
 use switchboard::domain::{ChatId, Party, Queue, QueueId, Rule, UserId};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};

@@ -1,10 +1,11 @@
 //! The configuration changes while chats run: in force at once, and nobody loses a place in line.
 
 use switchboard::actors::{OperatorSettings, Outgoing, Router};
+use switchboard::domain::event::{TransferFailure, WithdrawReason};
 use switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{ChannelId, ChatId, QueueId, RoutingSettings, Rule, Status, UserId};
-use switchboard::machine::chat::Refusal;
+use switchboard::machine::chat::{Refusal, Target};
 use switchboard::machine::operator::{Gone, OperatorCall};
 use switchboard::storage::memory::MemoryStore;
 
@@ -85,6 +86,40 @@ async fn a_queue_added_while_running_serves_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queues_lower_limit_binds_an_owner_who_is_no_member() {
+    let (router, line) = with_a_line(2).await;
+    let ann = Desk::ready(&router, ANN).await;
+    let desks = [ann];
+    accepted(&router, &desks, line[0]).await;
+    let mut push = queue(PUSH, Rule::LeastLoaded, &[BEN]);
+    push.version = 2;
+    router.set_queue(push.clone());
+    let ben = [Desk::ready(&router, BEN).await];
+    accepted(&router, &ben, line[1]).await;
+    (push.version, push.per_operator_limit) = (3, Some(1));
+    router.set_queue(push);
+    let handed_over = transfer(&router, as_user(BEN), line[1], Target::Operator(ANN)).await;
+    let refusal = refused(handed_over);
+    let reason = TransferFailure::Refused(Standing::Full);
+    let full = Refusal::TargetUnavailable { reason };
+    assert_eq!(refusal, full, "one chat of this queue is what fits");
+    assert_eq!(owner_of(&router, line[1]).await, Some(BEN));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_removed_queues_actor_ends() {
+    let (router, line) = with_a_line(1).await;
+    let added = QueueId::from_u128(0x4);
+    router.set_queue(queue(added, Rule::LeastLoaded, &[BEN]));
+    until("it runs", || async { (router.count("queue") == 4).then_some(()) }).await;
+    router.remove_queue(added);
+    until("it has ended", || async { (router.count("queue") == 3).then_some(()) }).await;
+    router.set_queue(queue(added, Rule::LeastLoaded, &[BEN]));
+    until("it runs again", || async { (router.count("queue") == 4).then_some(()) }).await;
+    until_line(&router, &line).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_offer_of_a_removed_member_goes_to_another() {
     let (router, line) = with_a_line(1).await;
     let ann = Desk::ready(&router, ANN).await;
@@ -93,7 +128,7 @@ async fn the_offer_of_a_removed_member_goes_to_another() {
     let mut push = queue(PUSH, Rule::LeastLoaded, &[BEN]);
     push.version = 2;
     router.set_queue(push);
-    ann.until_withdrawn(line[0], Gone::ChatGone).await;
+    ann.until_withdrawn(line[0], Gone::Withdrawn(WithdrawReason::NotEligible)).await;
     ben.until_presented(line[0]).await;
     until_line(&router, &line).await;
 }
@@ -105,7 +140,7 @@ async fn a_deactivated_operator_loses_offers_and_cannot_come_back() {
     ann.until_presented(line[0]).await;
     let ben = Desk::ready(&router, BEN).await;
     router.set_operator(ANN, settings(2, false));
-    ann.until_withdrawn(line[0], Gone::NotReady).await;
+    ann.until_withdrawn(line[0], Gone::Withdrawn(WithdrawReason::NotEligible)).await;
     ben.until_presented(line[0]).await;
     let ready = ann.call(OperatorCall::SetStatus(Status::Ready)).await;
     assert_eq!(refused(ready), Refusal::NoSlot(Standing::Offline));

@@ -57,7 +57,8 @@ async fn every_call(how: Break) -> usize {
                 let store = Arc::new(Breaking::new(MemoryStore::new().store(), at, how));
                 let under = Arc::clone(&store);
                 let life = tokio::spawn(async move {
-                    Life::new(start(under.store()).await, None).live().await
+                    let router = Router::start(under.store(), roster(2), impatient()).await;
+                    Life::new(router.unwrap(), None).live().await
                 });
                 assert!(life.await.is_ok(), "{how:?} at call {at}");
                 store.has_fired()

@@ -143,16 +143,13 @@ impl Life {
 
     async fn mark(&self, party: Party, chat: ChatId) {
         let tail = look(&self.router, chat).await.tail;
-        until("the mark is durable", || async {
-            // A mark is a hint that a client gives again: one that a crash swallowed is lost.
-            let marked = persist("a mark", || {
-                let router = self.router.clone();
-                async move { router.mark(chat, party, tail, true).await }
-            });
-            marked.await.unwrap();
-            (look(&self.router, chat).await.marks[&party].read >= tail).then_some(())
-        })
-        .await;
+        let marked = persist("a mark", || {
+            let router = self.router.clone();
+            async move { router.mark(chat, party, tail, true).await }
+        });
+        marked.await.unwrap();
+        let read = look(&self.router, chat).await.marks[&party].read;
+        assert!(read >= tail, "acknowledged up to {tail}, and kept up to {read}");
     }
 
     async fn declined(&self, chat: ChatId) {

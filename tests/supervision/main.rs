@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
 mod bounds;
+mod chain;
 mod configuration;
 mod crashes;
 mod life;
+mod marks;
 mod restart;
 mod sleep;
 mod store;

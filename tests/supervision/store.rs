@@ -27,27 +27,44 @@ pub enum Break {
     UnknownDone,
     /// The outcome is not told; it took no effect.
     UnknownNotDone,
+    /// It is never answered; it took effect.
+    SilentDone,
+    /// It is never answered; it took no effect.
+    SilentNotDone,
     /// It takes effect and is answered, late: for holding an actor where it is.
     Late,
 }
 
-pub const BREAKS: [Break; 5] = [
+pub const BREAKS: [Break; 7] = [
     Break::PanicBefore,
     Break::PanicAfter,
     Break::Refused,
     Break::UnknownDone,
     Break::UnknownNotDone,
+    Break::SilentDone,
+    Break::SilentNotDone,
 ];
 
 /// The text of a panic that is meant.
 pub const PANIC: &str = "a store that panics";
+
+/// Which calls are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Only {
+    All,
+    Appends,
+    /// Writes of watermarks.
+    Marks,
+    /// Writes of operators' records.
+    Saves,
+}
 
 pub struct Breaking {
     inner: Store,
     calls: AtomicUsize,
     at: usize,
     how: Break,
-    only_appends: bool,
+    only: Only,
     fired: AtomicBool,
     /// Who waits here holds a call whose effect is there and whose answer is not.
     pub hold: Option<Arc<Semaphore>>,
@@ -62,7 +79,7 @@ impl Breaking {
             calls: AtomicUsize::new(0),
             at,
             how,
-            only_appends: false,
+            only: Only::All,
             fired: AtomicBool::new(false),
             hold: None,
             dead: AtomicBool::new(false),
@@ -71,7 +88,12 @@ impl Breaking {
 
     /// Breaks at the `at`th append, after `hold` lets it go on.
     pub fn at_append(inner: Store, at: usize, how: Break, hold: Arc<Semaphore>) -> Self {
-        Self { only_appends: true, hold: Some(hold), ..Self::new(inner, at, how) }
+        Self { only: Only::Appends, hold: Some(hold), ..Self::new(inner, at, how) }
+    }
+
+    /// Breaks at the `at`th call of a kind.
+    pub fn at_only(inner: Store, only: Only, at: usize, how: Break) -> Self {
+        Self { only, ..Self::new(inner, at, how) }
     }
 
     pub fn store(self: &Arc<Self>) -> Store {
@@ -87,6 +109,11 @@ impl Breaking {
         }
     }
 
+    /// How many calls of the counted kind there were.
+    pub fn calls(&self) -> usize {
+        self.calls.load(Ordering::SeqCst)
+    }
+
     pub fn has_fired(&self) -> bool {
         self.fired.load(Ordering::SeqCst)
     }
@@ -98,7 +125,7 @@ impl Breaking {
 
     async fn around<T, E>(
         &self,
-        append: bool,
+        kind: Only,
         refused: fn(String) -> E,
         unknown: fn(String) -> E,
         call: impl Future<Output = Result<T, E>>,
@@ -106,15 +133,19 @@ impl Breaking {
         if self.dead.load(Ordering::SeqCst) {
             std::future::pending::<()>().await;
         }
-        let counted = append || !self.only_appends;
+        let counted = self.only == Only::All || self.only == kind;
         let nth = if counted { self.calls.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
         if nth != self.at || self.at == 0 {
             return call.await;
         }
         let reason = "a test says so".to_owned();
         let done = match self.how {
-            Break::PanicAfter | Break::UnknownDone | Break::Late => Some(call.await),
-            Break::PanicBefore | Break::Refused | Break::UnknownNotDone => None,
+            Break::PanicAfter | Break::UnknownDone | Break::SilentDone | Break::Late => {
+                Some(call.await)
+            }
+            Break::PanicBefore | Break::Refused | Break::UnknownNotDone | Break::SilentNotDone => {
+                None
+            }
         };
         self.fired.store(true, Ordering::SeqCst);
         if let Some(hold) = &self.hold {
@@ -123,6 +154,7 @@ impl Breaking {
         match self.how {
             Break::PanicBefore | Break::PanicAfter => panic!("{PANIC}"),
             Break::Refused => Err(refused(reason)),
+            Break::SilentDone | Break::SilentNotDone => std::future::pending().await,
             Break::Late => done.unwrap_or_else(|| Err(unknown(reason))),
             Break::UnknownDone | Break::UnknownNotDone => {
                 drop(done);
@@ -135,8 +167,16 @@ impl Breaking {
         &self,
         call: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        self.small_of(Only::All, call).await
+    }
+
+    async fn small_of<T>(
+        &self,
+        kind: Only,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
         let unavailable = |reason| StoreError::Unavailable { reason };
-        self.around(false, unavailable, unavailable, call).await
+        self.around(kind, unavailable, unavailable, call).await
     }
 }
 
@@ -149,7 +189,7 @@ impl ChatLog for Breaking {
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
         let refused = |reason| AppendError::Unavailable { reason };
         let unknown = |reason| AppendError::Unknown { reason };
-        self.around(true, refused, unknown, self.inner.log.append(claim, events)).await
+        self.around(Only::Appends, refused, unknown, self.inner.log.append(claim, events)).await
     }
 
     async fn read(
@@ -215,7 +255,7 @@ impl OperatorRecords for Breaking {
     }
 
     async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
-        self.small(self.inner.operators.save(operator, record)).await
+        self.small_of(Only::Saves, self.inner.operators.save(operator, record)).await
     }
 }
 
@@ -230,6 +270,6 @@ impl Watermarks for Breaking {
         chat: ChatId,
         marks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
-        self.small(self.inner.watermarks.raise(chat, marks)).await
+        self.small_of(Only::Marks, self.inner.watermarks.raise(chat, marks)).await
     }
 }

@@ -63,6 +63,12 @@ pub fn options() -> Options {
     Options { restart_grace_ms: 0, ..Options::default() }
 }
 
+/// Options under which a silent store is noticed soon. The stores of tests answer at once or never.
+pub fn impatient() -> Options {
+    let (store_limit, call_limit) = (Duration::from_millis(50), Duration::from_millis(400));
+    Options { store_limit, call_limit, ..options() }
+}
+
 pub async fn start(store: Store) -> Router {
     silence_meant_panics();
     Router::start(store, roster(2), options()).await.unwrap()

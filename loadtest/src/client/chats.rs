@@ -3,6 +3,10 @@
 //! A chat that is entered is loaded first; events that come meanwhile are held and told behind what
 //! was loaded. So a person is told each event once and in order, unless the server sends it twice,
 //! which is passed on for whoever verifies.
+//!
+//! A chat that was left is not followed: of one that is offered again later, an operator is sent
+//! what happens from then on, but not what happened in between. When it comes back it is loaded from
+//! where the person left it.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -28,7 +32,21 @@ struct Known {
     /// The last event that came by itself.
     came: Seq,
     loading: Option<Loading>,
-    over: bool,
+    part: Part,
+    /// The last load was refused and begun again at once.
+    tried_again: bool,
+}
+
+/// Whether a chat is the person's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Part {
+    /// It is.
+    #[default]
+    GoesOn,
+    /// It is another's.
+    Left,
+    /// It has ended.
+    Over,
 }
 
 /// A history that is being read.
@@ -50,7 +68,7 @@ pub struct Loaded {
 impl Chats {
     /// Whether the chat is known and goes on.
     pub fn goes_on(&self, chat: ChatId) -> bool {
-        self.0.get(&chat).is_some_and(|known| !known.over)
+        self.0.get(&chat).is_some_and(|known| known.part == Part::GoesOn)
     }
 
     /// Whether the chat was ever entered.
@@ -62,7 +80,7 @@ impl Chats {
     /// under way already.
     pub fn load(&mut self, chat: ChatId) -> Option<Call> {
         let known = self.0.entry(chat).or_default();
-        known.over = false;
+        known.part = Part::GoesOn;
         if known.loading.is_some() {
             return None;
         }
@@ -78,25 +96,35 @@ impl Chats {
         self.load(chat)
     }
 
-    /// The chat is over, or another's: it is not resumed.
+    /// The chat is another's: it is neither resumed nor followed.
     pub fn leave(&mut self, chat: ChatId) {
-        if let Some(known) = self.0.get_mut(&chat) {
-            known.over = true;
-        }
+        self.set(chat, Part::Left);
+    }
+
+    /// The chat has ended: it is not resumed.
+    pub fn end(&mut self, chat: ChatId) {
+        self.set(chat, Part::Over);
     }
 
     /// The chat goes on after all: it came back while it was loaded.
     pub fn stay(&mut self, chat: ChatId) {
+        self.set(chat, Part::GoesOn);
+    }
+
+    fn set(&mut self, chat: ChatId, part: Part) {
         if let Some(known) = self.0.get_mut(&chat) {
-            known.over = false;
+            known.part = part;
         }
     }
 
-    /// Takes an event of a known chat. Returns it when it is to be told now.
+    /// Takes an event of a known chat that was not left. Returns it when it is to be told now.
     pub fn event(&mut self, event: ChatEventFrame) -> Option<ChatEventFrame> {
         let known = self.0.get_mut(&event.chat.0)?;
         if let Some(loading) = &mut known.loading {
             loading.held.push(event);
+            return None;
+        }
+        if known.part == Part::Left {
             return None;
         }
         known.came(event)
@@ -129,11 +157,15 @@ impl Chats {
         Loaded { events, next }
     }
 
-    /// The history cannot be read.
-    pub fn refused(&mut self, chat: ChatId) {
-        if let Some(known) = self.0.get_mut(&chat) {
-            (known.loading, known.over) = (None, true);
-        }
+    /// The history cannot be read: the chat is another's. Returns what came meanwhile, which may
+    /// say that it is this person's again; nothing when that was tried already.
+    pub fn refused(&mut self, chat: ChatId) -> Vec<ChatEventFrame> {
+        let Some(known) = self.0.get_mut(&chat) else {
+            return Vec::new();
+        };
+        known.part = Part::Left;
+        let loading = known.loading.take().unwrap_or_default();
+        if std::mem::replace(&mut known.tried_again, true) { Vec::new() } else { loading.held }
     }
 
     /// The connection is lost: loading begins anew afterwards.
@@ -145,7 +177,7 @@ impl Chats {
 
     /// The chats that go on and where the person is in them.
     pub fn resume(&self) -> Vec<Object<ResumeFrame>> {
-        let going_on = self.0.iter().filter(|(_, known)| !known.over);
+        let going_on = self.0.iter().filter(|(_, known)| known.part == Part::GoesOn);
         let resumed = going_on.filter_map(|(chat, known)| {
             let cursor = Wire(known.cursor?);
             let chat = Wire(*chat);
@@ -156,7 +188,7 @@ impl Chats {
 
     /// The chats that go on and of which nothing was told yet.
     pub fn untold(&self) -> Vec<ChatId> {
-        let going_on = self.0.iter().filter(|(_, known)| !known.over);
+        let going_on = self.0.iter().filter(|(_, known)| known.part == Part::GoesOn);
         let untold = going_on.filter(|(_, known)| known.cursor.is_none());
         untold.map(|(chat, _)| *chat).collect()
     }
@@ -177,6 +209,7 @@ impl Known {
         let Some(loading) = self.loading.take() else {
             return Vec::new();
         };
+        self.tried_again = false;
         let mut events: Vec<_> = loading.pages.into_iter().flatten().collect();
         if let Some(last) = events.last() {
             self.cursor = Some(last.cursor.0);
@@ -284,8 +317,11 @@ mod tests {
         chats.enter(CHAT);
         assert_eq!((chats.untold(), chats.resume()), (vec![CHAT], vec![]));
         chats.page(page(&[1], None, false));
-        chats.leave(CHAT);
+        chats.end(CHAT);
         assert_eq!((chats.untold(), chats.resume()), (vec![], vec![]));
         assert!(chats.knows(CHAT) && !chats.goes_on(CHAT));
+        assert!(chats.event(event(2)).is_some(), "what belongs to its end still follows");
+        chats.leave(CHAT);
+        assert!(chats.event(event(3)).is_none());
     }
 }

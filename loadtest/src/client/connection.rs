@@ -3,7 +3,7 @@
 //! Ends when its [`Client`] is dropped or closed, or when the server says that there is no use.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use futures_util::{SinkExt, StreamExt};
 use switchboard::protocol::limits::FRAME_MAX_BYTES;
@@ -29,6 +29,20 @@ const BUFFER_BYTES: usize = 4096;
 /// The part of a token's life that is over when a newer one is asked for.
 const RENEW_AT: f64 = 0.75;
 
+/// The shortest time between two such questions: a source that gives no newer token is not asked
+/// faster and faster until the old one ends.
+const RENEW_EVERY: Duration = Duration::from_secs(1);
+
+/// Calls that a person may order before the client takes them up: sixteen times what may be without
+/// an answer. A client between two connections takes none; a person who orders more meanwhile will
+/// never catch up, and is told so by [`Happening::Over`].
+pub const ORDERS_MAX: usize = 1_024;
+
+/// What a person may be told before it reads: a large history, whole. When there is more, the
+/// client waits and reads nothing from its socket, so that a person who does not read is a slow
+/// client to the server, which closes its socket in time.
+pub const TOLD_MAX: usize = 4_096;
+
 /// Waits between attempts to connect: random up to a bound that doubles.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
@@ -46,13 +60,15 @@ impl Waits {
 /// A person's end of a client. Dropping it closes the socket.
 #[derive(Debug)]
 pub struct Client {
-    orders: mpsc::UnboundedSender<(Ticket, Call)>,
+    /// None when more was ordered than fits: the client has been let go.
+    orders: Option<mpsc::Sender<(Ticket, Call)>>,
+    overrun: Arc<AtomicBool>,
     last: Ticket,
 }
 
-/// What a person is told, with the run's time at which the frame came, µs. Unbounded: a person of
-/// a load test reads at once, and one that did not would only delay its own answers.
-pub type Inbox = mpsc::UnboundedReceiver<(u64, Happening)>;
+/// What a person is told, with the run's time at which the frame came, µs; at most [`TOLD_MAX`]
+/// wait.
+pub type Inbox = mpsc::Receiver<(u64, Happening)>;
 
 impl Client {
     /// Starts a client. `out` counts the calls without an answer, over all clients that share it.
@@ -64,8 +80,9 @@ impl Client {
         seed: u64,
         out: Arc<AtomicUsize>,
     ) -> (Self, Inbox) {
-        let (orders, ordered) = mpsc::unbounded_channel();
-        let (tell, inbox) = mpsc::unbounded_channel();
+        let (orders, ordered) = mpsc::channel(ORDERS_MAX);
+        let (tell, inbox) = mpsc::channel(TOLD_MAX);
+        let overrun = Arc::new(AtomicBool::new(false));
         let task = Task {
             address: address.to_owned(),
             source,
@@ -75,19 +92,24 @@ impl Client {
             draw: Draw::new(seed, Purpose::Backoff, 0),
             engine: Engine::default(),
             ordered,
+            overrun: Arc::clone(&overrun),
             tell,
             out: OutCount { count: 0, all: out },
         };
         tokio::spawn(task.run());
-        (Self { orders, last: 0 }, inbox)
+        (Self { orders: Some(orders), overrun, last: 0 }, inbox)
     }
 
     /// Makes a call. Its answer comes as [`Happening::Answered`] with this ticket, whatever becomes
-    /// of the connection meanwhile.
+    /// of the connection meanwhile; or not at all, when the client has given up and said so by
+    /// [`Happening::Over`], which it does when more than [`ORDERS_MAX`] calls wait here.
     pub fn call(&mut self, call: Call) -> Ticket {
         self.last += 1;
-        // Whoever has given up said so by `Over`.
-        let _ = self.orders.send((self.last, call));
+        let ordered = self.orders.as_ref().map(|orders| orders.try_send((self.last, call)));
+        if let Some(Err(mpsc::error::TrySendError::Full(_))) = ordered {
+            self.overrun.store(true, Ordering::Relaxed);
+            self.orders = None;
+        }
         self.last
     }
 }
@@ -114,8 +136,9 @@ struct Task {
     clock: Clock,
     draw: Draw,
     engine: Engine,
-    ordered: mpsc::UnboundedReceiver<(Ticket, Call)>,
-    tell: mpsc::UnboundedSender<(u64, Happening)>,
+    ordered: mpsc::Receiver<(Ticket, Call)>,
+    overrun: Arc<AtomicBool>,
+    tell: mpsc::Sender<(u64, Happening)>,
     out: OutCount,
 }
 
@@ -152,12 +175,17 @@ impl Task {
             };
             self.engine.lost();
             self.out.set(0);
-            self.pass_on();
+            self.pass_on().await;
+            let left = if self.overrun.load(Ordering::Relaxed) {
+                Left::Over(format!("more than {ORDERS_MAX} calls were ordered at once"))
+            } else {
+                left
+            };
             match left {
                 Left::Again => {}
                 Left::WithNewToken => self.token = None,
                 Left::Over(why) => {
-                    let _ = self.tell.send((self.clock.us(), Happening::Over(why)));
+                    let _ = self.tell.send((self.clock.us(), Happening::Over(why))).await;
                     return;
                 }
                 Left::HungUp => return,
@@ -165,7 +193,8 @@ impl Task {
             let wait_ms = self.draw.below(bound_ms as usize) as u64;
             bound_ms = (bound_ms * 2).min(self.waits.most_ms);
             sleep(Duration::from_millis(wait_ms)).await;
-            if self.tell.is_closed() || self.ordered.is_closed() {
+            let overrun = self.overrun.load(Ordering::Relaxed);
+            if self.tell.is_closed() || (self.ordered.is_closed() && !overrun) {
                 return;
             }
         }
@@ -235,7 +264,7 @@ impl Task {
                     renew_at = self.renew_at();
                 }
             }
-            self.pass_on();
+            self.pass_on().await;
         }
     }
 
@@ -277,10 +306,11 @@ impl Task {
         Ok(())
     }
 
-    fn pass_on(&mut self) {
+    /// Tells the person what happened, as fast as it reads. Who has gone is told nothing.
+    async fn pass_on(&mut self) {
         let at_us = self.clock.us();
         while let Some(happening) = self.engine.next_happening() {
-            let _ = self.tell.send((at_us, happening));
+            let _ = self.tell.send((at_us, happening)).await;
         }
     }
 
@@ -288,7 +318,8 @@ impl Task {
         let until_ms = self.token.as_ref().map_or(u64::MAX, |fresh| fresh.until_ms);
         let left_ms = until_ms.saturating_sub(wall_ms()) as f64;
         let most = Duration::from_secs(24 * 3_600);
-        Instant::now() + Duration::from_millis((left_ms * RENEW_AT) as u64).min(most)
+        let wait = Duration::from_millis((left_ms * RENEW_AT) as u64);
+        Instant::now() + wait.clamp(RENEW_EVERY, most)
     }
 }
 

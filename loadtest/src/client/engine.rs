@@ -281,8 +281,11 @@ impl Engine {
     fn loaded(&mut self, chat: ChatId, outcome: Result<Box<RawValue>, ErrorFrame>) {
         let page = outcome.ok().and_then(|raw| answer::<ChatHistoryPageFrame>(&raw));
         let Some(page) = page else {
-            self.chats.refused(chat);
+            let meanwhile = self.chats.refused(chat);
             self.told.push_back(Happening::Gone(chat));
+            for event in meanwhile {
+                self.event(event);
+            }
             return;
         };
         let loaded = self.chats.page(page);
@@ -324,11 +327,15 @@ impl Engine {
 
     /// Tells an event, and leaves the chat when it ends this person's part in it.
     fn tell(&mut self, event: ChatEventFrame) {
-        let over = match &event.what {
-            EventFrame::Ended { .. } => true,
-            EventFrame::Placed { .. } => !self.is_customer(),
-            EventFrame::Assigned { .. } => !self.is_customer() && !self.gives_me(&event.what),
+        let chat = event.chat.0;
+        match &event.what {
+            EventFrame::Ended { .. } => self.chats.end(chat),
+            EventFrame::Placed { .. } if !self.is_customer() => self.chats.leave(chat),
+            EventFrame::Assigned { .. } if self.gives_me(&event.what) => self.chats.stay(chat),
+            EventFrame::Assigned { .. } if !self.is_customer() => self.chats.leave(chat),
             EventFrame::Opened { .. }
+            | EventFrame::Placed { .. }
+            | EventFrame::Assigned { .. }
             | EventFrame::Message { .. }
             | EventFrame::Offered { .. }
             | EventFrame::OfferWidened { .. }
@@ -338,12 +345,7 @@ impl Engine {
             | EventFrame::Begun { .. }
             | EventFrame::TransferAsked { .. }
             | EventFrame::TransferFailed { .. }
-            | EventFrame::ContinuedIn { .. } => false,
-        };
-        if over {
-            self.chats.leave(event.chat.0);
-        } else if self.gives_me(&event.what) {
-            self.chats.stay(event.chat.0);
+            | EventFrame::ContinuedIn { .. } => {}
         }
         self.told.push_back(Happening::Event(event));
     }

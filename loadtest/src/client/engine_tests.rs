@@ -62,6 +62,22 @@ fn page(seqs: std::ops::RangeInclusive<Seq>) -> serde_json::Value {
     json!({"chat": CHAT.to_string(), "events": events, "after": after, "more": false})
 }
 
+fn assigned(seq: Seq, to: UserId) -> serde_json::Value {
+    let mut event = message(seq);
+    event["kind"] = json!("assigned");
+    event["operator"] = json!({"kind": "operator", "id": to.to_string()});
+    event["how"] = json!("accepted");
+    event
+}
+
+fn placed(seq: Seq) -> serde_json::Value {
+    let mut event = message(seq);
+    event["kind"] = json!("placed");
+    event["cause"] = json!("transferred");
+    event["queue"] = json!(switchboard::domain::QueueId::from_u128(1).to_string());
+    event
+}
+
 fn seqs(happenings: &[Happening]) -> Vec<Seq> {
     let event = |happening: &Happening| match happening {
         Happening::Event(event) => Some(event.seq),
@@ -173,4 +189,50 @@ fn it_resumes_where_it_was_and_loads_what_is_gone() {
         told(&mut engine)[..],
         [Happening::Lost, Happening::Opened(_), Happening::Gone(CHAT)]
     ));
+}
+
+/// An engine whose operator got the chat at position 1 and gave it away at position 3.
+fn gave_away() -> Engine {
+    let mut engine = open();
+    notify(&mut engine, "chat.event", assigned(1, ME));
+    let load = sent(&mut engine);
+    let first = json!({"chat": CHAT.to_string(), "events": [assigned(1, ME)],
+        "after": cursor(1), "more": false});
+    result(&mut engine, load[0].0, first);
+    notify(&mut engine, "chat.event", message(2));
+    notify(&mut engine, "chat.event", placed(3));
+    assert_eq!(seqs(&told(&mut engine)), [1, 2, 3]);
+    engine
+}
+
+#[test]
+fn what_was_missed_of_a_chat_that_comes_back_is_loaded_though_its_offer_was_seen() {
+    let mut engine = gave_away();
+    // It was another's until 6, and is then offered here, and so seen from there on.
+    notify(&mut engine, "chat.event", message(7));
+    notify(&mut engine, "chat.event", assigned(8, ME));
+    let load = sent(&mut engine);
+    assert_eq!((load.len(), &load[0].2["after"]), (1, &cursor(3)));
+    notify(&mut engine, "chat.event", message(9));
+    result(&mut engine, load[0].0, page(4..=8));
+    assert_eq!(seqs(&told(&mut engine)), [4, 5, 6, 7, 8, 9]);
+}
+
+#[test]
+fn a_chat_that_comes_back_while_its_history_is_refused_is_loaded_again() {
+    let mut engine = gave_away();
+    engine.lost();
+    engine.connected(token());
+    sent(&mut engine);
+    result(&mut engine, 0, session(json!([]), json!([CHAT.to_string()])));
+    let load = sent(&mut engine);
+    notify(&mut engine, "chat.event", assigned(4, ME));
+    notify(&mut engine, "chat.event", message(5));
+    let no = ErrorFrame::of(ErrorKind::NotFound);
+    let no = write_error(Some(&RequestId::Number(load[0].0)), &no).unwrap();
+    engine.frame(&no, 0).unwrap();
+    let again = sent(&mut engine);
+    assert_eq!((again.len(), &again[0].2["after"]), (1, &cursor(3)));
+    result(&mut engine, again[0].0, page(4..=5));
+    assert_eq!(seqs(&told(&mut engine)), [4, 5]);
 }

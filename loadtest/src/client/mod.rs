@@ -15,7 +15,7 @@ pub mod engine;
 pub mod rest;
 pub mod tokens;
 
-pub use connection::{Client, Inbox, Waits};
+pub use connection::{Client, Inbox, ORDERS_MAX, TOLD_MAX, Waits};
 pub use engine::{Happening, Ticket, answer};
 pub use rest::{Rest, RestError};
 pub use tokens::{Fresh, TokenSource};

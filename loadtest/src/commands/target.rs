@@ -70,7 +70,7 @@ impl TargetArguments {
     pub async fn open(&self, settings: &[(&str, u64)]) -> anyhow::Result<Target> {
         if let (Some(address), Some(login)) = (&self.server, &self.admin) {
             let password = std::env::var(PASSWORD_VARIABLE)
-                .with_context(|| format!("reading {PASSWORD_VARIABLE}"))?;
+                .with_context(|| format!("give the password of --admin in {PASSWORD_VARIABLE}"))?;
             return Ok(Target {
                 rest: Rest::new(address),
                 login: login.clone(),

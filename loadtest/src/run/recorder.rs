@@ -3,10 +3,10 @@
 //! People report what they were told; nothing here is taken from the server's inside. Customers are
 //! not told ids of operators, so names, which the run makes unique, stand for them.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use switchboard::domain::{ChatId, CommandId, CustomerId, Party, Reach, Seq, UserId};
+use switchboard::domain::{ChatId, CommandId, CustomerId, OfferId, Party, Reach, Seq, UserId};
 use switchboard::protocol::event::{ChatEventFrame, EventFrame, OfferEndFrame, PartyFrame};
 
 use crate::stats::WireFigures;
@@ -117,14 +117,17 @@ impl Book {
 
     /// Somebody who may see everything read a whole chat: who held a slot for it when, by the
     /// server's times. `kills` are the times at which the server was killed, UTC ms, in order: an
-    /// offer that a restart ended was over then, though the chat says so only when it is woken.
+    /// offer that a restart ended was over then, though the chat says so only when it is woken. An
+    /// offer for which its operator held no slot never reached that operator, and took none.
     pub fn audited(&mut self, chat: ChatId, by: Party, events: &[ChatEventFrame], kills: &[u64]) {
         self.history(chat, by, events);
+        let unheld: BTreeSet<OfferId> = events.iter().filter_map(not_reserved).collect();
         let (mut asked, mut owner): (Option<(UserId, u64)>, Option<UserId>) = (None, None);
         for event in events {
             let at_ms = event.at.0;
-            if let EventFrame::Offered { reach, to, .. } = &event.what
+            if let EventFrame::Offered { offer, reach, to, .. } = &event.what
                 && reach.0 == Reach::Directed
+                && !unheld.contains(&offer.0)
                 && let Some(operator) = to.first()
             {
                 asked = Some((operator.0, at_ms));
@@ -218,6 +221,14 @@ impl Book {
     }
 }
 
+/// The offer that this event ends since its operator held no slot for it.
+fn not_reserved(event: &ChatEventFrame) -> Option<OfferId> {
+    if let EventFrame::OfferEnded { offer, how: OfferEndFrame::NotReserved } = &event.what {
+        return Some(offer.0);
+    }
+    None
+}
+
 /// When an offer that was made at `from_ms` was over, by the server's ms.
 fn offer_over_ms(how: OfferEndFrame, from_ms: u64, told_ms: u64, kills: &[u64]) -> u64 {
     match how {
@@ -230,5 +241,63 @@ fn offer_over_ms(how: OfferEndFrame, from_ms: u64, told_ms: u64, kills: &[u64]) 
         | OfferEndFrame::NotReady
         | OfferEndFrame::NotReserved
         | OfferEndFrame::NotEligible => told_ms,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::verify::Violation;
+
+    const ANN: UserId = UserId::from_u128(1);
+
+    fn event(chat: ChatId, seq: Seq, mut what: serde_json::Value) -> ChatEventFrame {
+        what["chat"] = json!(chat.to_string());
+        what["cursor"] =
+            json!(switchboard::protocol::Wire(switchboard::protocol::Cursor::new(chat, seq)));
+        what["seq"] = json!(seq);
+        what["at"] = json!(1_000 * seq);
+        serde_json::from_value(what).unwrap()
+    }
+
+    fn offered(n: u128) -> serde_json::Value {
+        json!({
+            "kind": "offered", "offer": OfferId::from_u128(n).to_string(), "reach": "directed",
+            "to": [ANN.to_string()], "expires_at": 9_000,
+            "decision": {
+                "rule": "longest_idle", "config_version": 1, "trigger": "push", "runners_up": [],
+                "standings": {},
+            },
+        })
+    }
+
+    fn ended(n: u128, how: &str) -> serde_json::Value {
+        json!({"kind": "offer_ended", "offer": OfferId::from_u128(n).to_string(), "how": how})
+    }
+
+    /// Two chats offered to an operator of one slot at one time; one offer ends as told.
+    fn two_offers(how: &str) -> usize {
+        let mut book = Book::default();
+        book.ledger.observe(Observation::Operator {
+            operator: ANN,
+            at_ms: 0,
+            capacity: 1,
+            queues: Vec::new(),
+        });
+        for (n, how) in [(1, how), (2, "lapsed")] {
+            let chat = ChatId::from_u128(n);
+            let events = [event(chat, 1, offered(n)), event(chat, 2, ended(n, how))];
+            book.audited(chat, Party::System, &events, &[]);
+        }
+        let found = book.ledger.finish(10_000).kept();
+        found.iter().filter(|v| matches!(v, Violation::AboveCapacity { .. })).count()
+    }
+
+    #[test]
+    fn an_offer_without_a_slot_takes_none_and_any_other_does() {
+        assert_eq!(two_offers("not_reserved"), 0);
+        assert_eq!(two_offers("declined"), 1);
     }
 }

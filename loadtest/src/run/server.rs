@@ -206,6 +206,15 @@ impl Server {
         self.child.kill().await.map_err(io("killing the server"))
     }
 
+    /// Memory that it keeps resident, bytes; none where the system does not say (Linux does).
+    pub fn resident_bytes(&self) -> Option<u64> {
+        let status = format!("/proc/{}/status", self.child.id()?);
+        let status = std::fs::read_to_string(status).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1_024)
+    }
+
     /// Whether it has ended by itself.
     pub fn ended(&mut self) -> Option<String> {
         let status = self.child.try_wait().ok().flatten();

@@ -128,6 +128,7 @@ fn why_body(why: &WhyWaits) -> WhyBody {
         WhyWaits::OffersOut { limit } => WhyBody::OffersOut { limit: *limit },
         WhyWaits::NobodyReady => WhyBody::NobodyReady,
         WhyWaits::AllFull => WhyBody::AllFull,
+        WhyWaits::RoomKept => WhyBody::RoomKept,
         WhyWaits::AllRefused { until } => WhyBody::AllRefused { until: until.map(Into::into) },
         WhyWaits::ThisMoment => WhyBody::ThisMoment,
     }

@@ -24,8 +24,9 @@ use tokio::time::timeout;
 
 use super::Edge;
 use super::limits::REQUEST_LIMIT;
+use super::state::Alive;
 use crate::access::Operation;
-use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, openapi};
+use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb, openapi};
 
 use asked::Asked;
 
@@ -53,10 +54,13 @@ pub(super) async fn serve(
     peer: SocketAddr,
     request: Request,
 ) -> Response {
-    let _alive = edge.alive();
+    let alive = edge.alive();
     let answer = async {
         let asked = Asked::read(edge, route, ids, peer, request).await?;
-        carry_out(&asked, route).await
+        match route.verb() {
+            Verb::Get => carry_out(&asked, route).await,
+            Verb::Post | Verb::Put | Verb::Delete => to_the_end(asked, route, alive.clone()).await,
+        }
     };
     let answer = timeout(REQUEST_LIMIT, answer).await;
     match answer.unwrap_or_else(|_| Err(ErrorResponse::of(RestErrorKind::Unavailable))) {
@@ -66,6 +70,21 @@ pub(super) async fn serve(
         }
         Err(error) => error_response(&error),
     }
+}
+
+/// A change that has begun goes to its end, also when its client hangs up or its time is over: one
+/// that stopped between the store and what is shown would leave the two apart. Each of its steps
+/// has a limit of its own.
+async fn to_the_end(asked: Asked, route: Route, alive: Alive) -> Answer {
+    let change = tokio::spawn(async move {
+        let answer = carry_out(&asked, route).await;
+        drop(alive);
+        answer
+    });
+    change.await.unwrap_or_else(|error| {
+        tracing::error!(%error, route = route.operation(), "a change failed");
+        Err(ErrorResponse::of(RestErrorKind::Internal))
+    })
 }
 
 /// Every route on one screen.

@@ -62,9 +62,10 @@ pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
 }
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
-    own_channel(asked)?;
+    let channel = own_channel(asked)?;
     let customer = CustomerId(asked.id("customer")?);
-    let revoked = asked.edge.access.revoke_customer(customer, asked.edge.now()).await;
+    let (access, now) = (&asked.edge.access, asked.edge.now());
+    let revoked = access.revoke_customer(channel, customer, now).await;
     revoked.map_err(|error| access_error(&error))?;
     Ok(None)
 }

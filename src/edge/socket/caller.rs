@@ -33,6 +33,12 @@ impl Caller {
         Self { edge, who, subject, connection, own: Mutex::default() }
     }
 
+    /// The same person on the same connection, as a newer token says.
+    pub fn renewed(&self, who: Who, subject: Subject) -> Self {
+        let (edge, own) = (Arc::clone(&self.edge), Mutex::new(self.own().clone()));
+        Self { edge, who, subject, connection: self.connection, own }
+    }
+
     /// The party that the caller is in chats; none for a site, which has no session.
     pub fn party(&self) -> Option<Party> {
         party_of(&self.who)

@@ -14,14 +14,27 @@ use crate::protocol::limits::UNANSWERED_MAX;
 /// What keeps its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
-    /// Calls about one chat.
+    /// An operator's calls about one chat.
     Chat(ChatId),
-    /// Openings of chats.
-    Open,
+    /// A customer's calls, about whatever chat: its chats follow each other, and what it sends into
+    /// an ended one goes into the next, where it must stand before what is sent there afterwards.
+    Conversation,
     /// The operator's status.
     Status,
     /// Lists.
     List,
+    /// Marks, of whatever chat. They wait for a write that comes once a second, and only the
+    /// highest of a chat counts: so they keep no order and hold up nobody, not even each other.
+    Marks,
+}
+
+impl Lane {
+    fn keeps_order(self) -> bool {
+        match self {
+            Self::Chat(_) | Self::Conversation | Self::Status | Self::List => true,
+            Self::Marks => false,
+        }
+    }
 }
 
 /// A call being carried out; it ends with the frame of its answer.
@@ -63,6 +76,10 @@ impl Calls {
     /// Begins a call, or lets it wait for those of its lane in front of it.
     pub fn push(&mut self, lane: Lane, work: Work) {
         self.unanswered += 1;
+        if !lane.keeps_order() {
+            self.running.push(InLane { lane, work });
+            return;
+        }
         match self.behind.get_mut(&lane) {
             Some(behind) => behind.push_back(work),
             None => {
@@ -131,6 +148,22 @@ mod tests {
         a.send(()).unwrap();
         assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, "a");
         assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, "b");
+        assert!(calls.unanswered == 0 && calls.behind.is_empty());
+    }
+
+    #[tokio::test]
+    async fn marks_hold_up_nobody() {
+        let (mut calls, began) = (Calls::default(), Began::default());
+        let mut ends = Vec::new();
+        for (name, lane) in [("a", Lane::Marks), ("b", Lane::Marks), ("c", Lane::Conversation)] {
+            let (end, until) = oneshot::channel();
+            ends.push(end);
+            calls.push(lane, work(name, &began, until));
+        }
+        for (end, name) in ends.into_iter().zip(["a", "b", "c"]).rev() {
+            end.send(()).unwrap();
+            assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, name);
+        }
         assert!(calls.unanswered == 0 && calls.behind.is_empty());
     }
 

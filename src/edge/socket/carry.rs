@@ -18,7 +18,7 @@ use crate::protocol::params::{
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
 };
 use crate::protocol::{
-    Call, Cursor, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
+    Audience, Call, Cursor, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
     write_result,
 };
 
@@ -43,17 +43,15 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         }};
     }
     match call {
-        Call::ChatOpen(params) => work!(Lane::Open, open(&by, params)),
-        Call::MessageSend(params) => work!(Lane::Chat(params.chat.0), send(&by, params)),
+        Call::ChatOpen(params) => work!(Lane::Conversation, open(&by, params)),
+        Call::MessageSend(params) => work!(talk(&by, params.chat.0), send(&by, params)),
         Call::MessageReceived(params) => {
-            work!(Lane::Chat(params.chat.0), mark(&by, Method::MessageReceived, params))
+            work!(Lane::Marks, mark(&by, Method::MessageReceived, params))
         }
-        Call::MessageRead(params) => {
-            work!(Lane::Chat(params.chat.0), mark(&by, Method::MessageRead, params))
-        }
-        Call::ChatEnd(params) => work!(Lane::Chat(params.chat.0), end(&by, params)),
+        Call::MessageRead(params) => work!(Lane::Marks, mark(&by, Method::MessageRead, params)),
+        Call::ChatEnd(params) => work!(talk(&by, params.chat.0), end(&by, params)),
         Call::ChatHistory(params) => {
-            work!(Lane::Chat(params.chat.0), history::page(&by, params))
+            work!(talk(&by, params.chat.0), history::page(&by, params))
         }
         Call::OperatorSetStatus(params) => work!(Lane::Status, set_status(&by, params)),
         Call::OfferShown(params) => work!(Lane::Chat(params.chat.0), shown(&by, params)),
@@ -74,6 +72,14 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
             Taken::Answer(answer(&id, Ok(DoneFrame {})))
         }
         call @ (Call::SessionOpen(_) | Call::SessionRenew(_)) => Taken::Own(id, call),
+    }
+}
+
+/// The lane of what is said in a chat.
+fn talk(by: &Caller, chat: ChatId) -> Lane {
+    match by.audience() {
+        Audience::Customer => Lane::Conversation,
+        Audience::Staff => Lane::Chat(chat),
     }
 }
 
@@ -170,13 +176,18 @@ async fn begin(by: &Caller, params: ChatSetStateFrame) -> Result<ChatStateFrame,
 async fn transfer(by: &Caller, params: ChatTransferFrame) -> Result<ChatStateFrame, ErrorFrame> {
     let chat = params.chat.0;
     let author = by.author(Method::ChatTransfer)?;
-    let to = target(by, params.to)?;
+    let to = match params.to {
+        TransferTarget::Operator(Wire(user)) => Target::Operator(user),
+        TransferTarget::Queue(Wire(queue)) => Target::Queue(queue),
+    };
     let call = ChatCall::Transfer { by: author, command: params.command_id.0, to };
+    // The chat is asked first, whatever became of the target: the call may be a repeat.
     let failed = match by.edge.router.call_chat(chat, call).await {
         Ok(_) => return state(by, chat).await,
         Err(error) => error,
     };
     match (failed, to) {
+        (CallError::Refused(Refusal::UnknownTarget), to) => Err(no_target(by, to)),
         // It waits in that line already.
         (CallError::Refused(Refusal::AlreadyThere), Target::Queue(_)) => {
             let waiting = Refusal::WrongState { state: crate::domain::ChatState::Waiting };
@@ -188,23 +199,23 @@ async fn transfer(by: &Caller, params: ChatTransferFrame) -> Result<ChatStateFra
     }
 }
 
-/// Where a chat may go. Errors when there is no such operator or queue, or it takes none.
-fn target(by: &Caller, to: TransferTarget) -> Result<Target, ErrorFrame> {
+/// Why nobody can go there: there is no such operator or queue, or it takes none.
+fn no_target(by: &Caller, to: Target) -> ErrorFrame {
     let snapshot = by.edge.catalog.snapshot();
-    let not_found = || ErrorFrame::field(ErrorKind::NotFound, "to", "there is no such target");
-    match to {
-        TransferTarget::Operator(Wire(user)) => {
+    let active = match to {
+        Target::Operator(user) => {
             let found = snapshot.user(user).filter(|user| user.role.serves_chats());
-            match found.ok_or_else(not_found)?.active {
-                true => Ok(Target::Operator(user)),
-                false => Err(ErrorFrame::target_unavailable(TargetReasonFrame::Offline)),
-            }
+            found.map(|user| (user.active, TargetReasonFrame::Offline))
         }
-        TransferTarget::Queue(Wire(queue)) => match snapshot.queue(queue) {
-            Some(found) if found.active => Ok(Target::Queue(queue)),
-            Some(_) => Err(ErrorFrame::target_unavailable(TargetReasonFrame::QueueInactive)),
-            None => Err(not_found()),
-        },
+        Target::Queue(queue) => {
+            snapshot.queue(queue).map(|found| (found.active, TargetReasonFrame::QueueInactive))
+        }
+    };
+    match active {
+        None => ErrorFrame::field(ErrorKind::NotFound, "to", "there is no such target"),
+        Some((false, reason)) => ErrorFrame::target_unavailable(reason),
+        // It has come back at this moment.
+        Some((true, _)) => unavailable(),
     }
 }
 

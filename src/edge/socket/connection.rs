@@ -13,12 +13,13 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::calls::{Calls, Lane};
 use super::carry::{self, Taken};
 use super::outgoing;
+use super::refusals::unavailable;
 use super::session::{self, Missed, Session};
 use crate::actors::Outgoing;
 use crate::domain::Timestamp;
 use crate::edge::limits::{
     CLOSE_LIMIT, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX, READ_PAGE,
-    SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
+    SESSION_ANSWER_LIMIT, SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
 };
 use crate::edge::state::Signal;
 use crate::edge::{Edge, Pace, close_of};
@@ -189,19 +190,27 @@ impl Connection {
             Err(rejected) => {
                 self.reject(rejected.id.as_ref(), &rejected.error);
                 self.bad_frames += u32::from(rejected.malformed());
-                let bad = self.bad_frames > BAD_FRAMES_MAX;
-                return if bad { Err(CloseKind::BadFrames.into()) } else { Ok(()) };
+                if self.bad_frames > BAD_FRAMES_MAX {
+                    return Err(CloseKind::BadFrames.into());
+                }
+                // What is wrong is told so, but not for ever at any speed.
+                return if too_fast.is_some() { self.count_too_fast() } else { Ok(()) };
             }
         };
         // An answered probe bounds itself, and is what keeps an operator there.
-        let probe = matches!(request.call, Call::PresenceAnswer(_));
+        let probe = matches!(request.call, Call::PresenceAnswer(_)) && self.probes_unanswered > 0;
         if let Some(too_fast) = too_fast.filter(|_| !probe) {
             let error = ErrorFrame::later(ErrorKind::TooManyCalls, too_fast.retry_after_ms);
             self.reject(Some(&request.id), &error);
-            let for_too_long = self.too_fast.take(self.heard_at).is_err();
-            return if for_too_long { Err(CloseKind::TooManyCalls.into()) } else { Ok(()) };
+            return self.count_too_fast();
         }
         self.request(request).await
+    }
+
+    /// A call above the pace. Errors when it has been so for too long.
+    fn count_too_fast(&mut self) -> Result<(), End> {
+        let for_too_long = self.too_fast.take(self.heard_at).is_err();
+        if for_too_long { Err(CloseKind::TooManyCalls.into()) } else { Ok(()) }
     }
 
     async fn request(&mut self, request: Request) -> Result<(), End> {
@@ -250,7 +259,8 @@ impl Connection {
             self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionRequired));
             return Ok(());
         };
-        match session::open(&self.edge, params).await {
+        let opened = timeout(SESSION_ANSWER_LIMIT, session::open(&self.edge, params)).await;
+        match opened.unwrap_or_else(|_| Err(unavailable())) {
             Ok(opened) => {
                 self.say(carry::answer(&id, Ok(&opened.answer)));
                 for missed in opened.missed {

@@ -6,6 +6,7 @@ use super::caller::Caller;
 use super::history;
 use crate::access::Who;
 use crate::actors::{Outgoing, Router};
+use crate::domain::event::WithdrawReason;
 use crate::domain::limits::PROBE_LIMIT_MS;
 use crate::domain::{
     ChannelId, ChatEvent, ChatId, OfferId, QueueId, Reach, Recorded, Seq, Timestamp,
@@ -148,18 +149,27 @@ fn noticed(router: &Router, notice: Notice) -> Option<Notification> {
             Some(Notification::OfferPresented(frame))
         }
         Notice::OfferWithdrawn { chat, offer, reason } => {
-            let reason = match reason {
-                Gone::Accepted => OfferOverReason::Accepted,
-                Gone::Declined => OfferOverReason::Declined,
-                Gone::Taken => OfferOverReason::Lost,
-                Gone::Lapsed => OfferOverReason::Lapsed,
-                Gone::NotReady => OfferOverReason::NotReady,
-                Gone::ChatGone => OfferOverReason::ChatEnded,
-            };
+            let reason = over(reason);
             let (chat, offer) = (Wire(chat), Wire(offer));
             Some(Notification::OfferWithdrawn(OfferWithdrawnFrame { chat, offer, reason }))
         }
         Notice::Updated => None,
+    }
+}
+
+/// Why an offer is over, in the words of the wire.
+fn over(reason: Gone) -> OfferOverReason {
+    match reason {
+        Gone::Accepted => OfferOverReason::Accepted,
+        Gone::Declined => OfferOverReason::Declined,
+        Gone::Taken => OfferOverReason::Lost,
+        Gone::Lapsed => OfferOverReason::Lapsed,
+        Gone::Withdrawn(WithdrawReason::NotReady) => OfferOverReason::NotReady,
+        Gone::Withdrawn(WithdrawReason::NotReserved) => OfferOverReason::NotReserved,
+        Gone::Withdrawn(WithdrawReason::NotEligible) => OfferOverReason::NotEligible,
+        Gone::Moved => OfferOverReason::Moved,
+        Gone::ChatEnded => OfferOverReason::ChatEnded,
+        Gone::Restart => OfferOverReason::Restart,
     }
 }
 

@@ -251,6 +251,9 @@ pub(super) fn renew(session: &mut Session, edge: &Edge, token: &str) -> Result<(
         let text = "the new token is somebody else's; open another socket for it";
         return Err(ErrorFrame::new(ErrorKind::SessionExists, text));
     }
+    // What the newer token says counts from now on: a visitor's name and priority are the site's.
+    let (who, subject) = (renewed.who.clone(), renewed.subject());
+    session.caller = Arc::new(session.caller.renewed(who, subject));
     session.principal = renewed;
     Ok(())
 }

@@ -3,14 +3,13 @@
 //! Every answer is looked up by the client's command before anything else is checked, so that a
 //! repeat gets its first answer however the chat has moved since.
 
-use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure, WithdrawReason};
+use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::limits::{CHAT_EVENTS_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS};
 use crate::domain::{
-    ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, Reach,
-    UserId,
+    ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, UserId,
 };
 use crate::machine::CallId;
-use crate::machine::message::{AssignBy, AssignedAt, Peer, ToChat, ToOperator};
+use crate::machine::message::Peer;
 use crate::storage::Moving;
 
 use super::answers::{Answer, Fingerprint, Lookup};
@@ -217,275 +216,32 @@ impl Chat {
         })
     }
 
-    // ---- messages of other machines ----
-
-    fn on_said(&self, context: &Context, said: &ToChat) -> Decided {
-        match said {
-            ToChat::Offer { queue, .. } => match self.offered(context, said) {
-                Some(decided) => decided,
-                None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
-            },
-            ToChat::Widen { placement, offer, to } => {
-                let Some(live) = self.offer_at(*placement, *offer) else {
-                    return self.tell_queue();
-                };
-                // Who dropped out of an offer does not come back into it, for a late accept of the
-                // first time must not find it open: there will be a fresh one.
-                if to.iter().any(|operator| self.offer_left.contains(operator)) {
-                    let reason = WithdrawReason::NotReady;
-                    return self.end_offer(OfferEnd::Withdrawn(reason), Vec::new());
-                }
-                let fresh = to.iter().copied().filter(|operator| !live.to.contains(operator));
-                let to: Vec<UserId> = fresh.collect();
-                if to.is_empty() {
-                    return self.tell_queue();
-                }
-                Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
-            }
-            ToChat::Lapse { placement, offer } => match self.offer_at(*placement, *offer) {
-                Some(live) if context.now >= live.expires_at => {
-                    self.end_offer(OfferEnd::Lapsed, Vec::new())
-                }
-                Some(_) | None => self.tell_queue(),
-            },
-            ToChat::Withdraw { peer, offer, operator, reason } => {
-                self.withdraw(*peer, *offer, *operator, *reason)
-            }
-            ToChat::Decline { offer, operator, command } => {
-                self.decline(*offer, *operator, command)
-            }
-            ToChat::Assign { .. } => self.assign(context, said),
-            ToChat::Recall { operator, command } => {
-                let known = self.answers.recall(Party::User(*operator), command);
-                let recalled = ToOperator::Recalled {
-                    chat: self.id,
-                    command: command.clone(),
-                    result: assigned_at(known),
-                    at: self.at(),
-                };
-                Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
-            }
-            ToChat::OwnerGone { operator, placement } => match self.place() {
-                Some(Place::Assigned { owner, .. })
-                    if owner == operator && self.placement == *placement =>
-                {
-                    self.to_line_again(*operator)
-                }
-                Some(_) | None => Decided::effect(ChatEffect::Tell(Peer::Operator(*operator))),
-            },
-            ToChat::ReserveRefused { reservation, standing } => match &self.transfer {
-                Some(transfer) if transfer.reservation == *reservation => {
-                    Decided::events(vec![ChatEvent::TransferFailed {
-                        reservation: *reservation,
-                        reason: TransferFailure::Refused(*standing),
-                    }])
-                }
-                Some(_) | None => Decided::default(),
-            },
-            ToChat::Seen { peer, placement, .. } if *placement < self.placement => {
-                Decided::effect(ChatEffect::Tell(*peer))
-            }
-            ToChat::Seen { .. } => Decided::default(),
-            ToChat::Ask { peer } => Decided::effect(ChatEffect::Tell(*peer)),
-        }
-    }
-
-    fn offered(&self, context: &Context, said: &ToChat) -> Option<Decided> {
-        let ToChat::Offer { queue, placement, offer, reach, to, timeout_ms, decision } = said
-        else {
-            return None;
-        };
-        let waits = self.place() == Some(&Place::Waiting);
-        if !waits || self.placement != *placement || self.queue != Some(*queue) || to.is_empty() {
-            return None;
-        }
-        let expires_at = context.now.plus_ms(*timeout_ms);
-        Some(self.moved(None, None, |placement| {
-            vec![ChatEvent::Offered {
-                placement,
-                offer: *offer,
-                reach: *reach,
-                to: to.clone(),
-                expires_at,
-                process: context.process,
-                decision: decision.clone(),
-            }]
-        }))
-    }
-
-    fn withdraw(
-        &self,
-        peer: Peer,
-        offer: OfferId,
-        operator: UserId,
-        reason: WithdrawReason,
-    ) -> Decided {
-        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
-            return Decided::effect(ChatEffect::Tell(peer));
-        };
-        let narrowed = ChatEvent::OfferNarrowed { offer, operator, reason };
-        match live.reach {
-            Reach::Directed => self.end_offer(OfferEnd::Withdrawn(reason), Vec::new()),
-            Reach::ToAll if live.to.len() == 1 => {
-                self.end_offer(OfferEnd::Withdrawn(reason), vec![narrowed])
-            }
-            Reach::ToAll => Decided::events(vec![narrowed]),
-        }
-    }
-
-    fn decline(&self, offer: OfferId, operator: UserId, command: &CommandId) -> Decided {
-        let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
-        let said = Fingerprint::of(("decline", offer));
-        match self.answers.lookup(Party::User(operator), command, said) {
-            Lookup::New => {}
-            Lookup::Known(Err(refusal)) => {
-                let refused = ToOperator::Recalled {
-                    chat: self.id,
-                    command: command.clone(),
-                    result: Some(Err(refusal)),
-                    at: self.at(),
-                };
-                return Decided::effect(ChatEffect::ToOperator(operator, Box::new(refused)));
-            }
-            Lookup::Known(Ok(_)) | Lookup::Pending => return tell,
-        }
-        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
-            return tell;
-        };
-        let declined = ChatEvent::Declined { offer, operator, command: command.clone() };
-        if live.to.len() == 1 {
-            self.end_offer(OfferEnd::Declined, vec![declined])
-        } else {
-            Decided::events(vec![declined])
-        }
-    }
-
-    fn assign(&self, context: &Context, said: &ToChat) -> Decided {
-        let ToChat::Assign { operator, command, by, valid_until } = said else {
-            return Decided::default();
-        };
-        if let Some(command) = command {
-            let said = match by {
-                AssignBy::Offer(offer) => Fingerprint::of(("accept", offer)),
-                AssignBy::Take { .. } => Fingerprint::of("take"),
-                AssignBy::Transfer(_) => Fingerprint::of("transfer"),
-            };
-            let known = self.answers.lookup(Party::User(*operator), command, said);
-            if let Some(result) = assigned_at(known) {
-                return self.assign_answer(*operator, Some(command), by, result);
-            }
-        }
-        let (how, command) = match self.may_assign(context, *operator, by, command, *valid_until) {
-            Ok(granted) => granted,
-            Err(refusal) => {
-                return self.assign_answer(*operator, command.as_ref(), by, Err(refusal));
-            }
-        };
-        let operator = *operator;
-        self.moved(None, Some(operator), |placement| {
-            vec![ChatEvent::Assigned { placement, operator, how, command }]
-        })
-    }
-
-    /// Whether the operator may become the owner, and on what ground.
-    fn may_assign(
-        &self,
-        context: &Context,
-        operator: UserId,
-        by: &AssignBy,
-        command: &Option<CommandId>,
-        valid_until: crate::domain::Timestamp,
-    ) -> Result<(AssignedHow, CommandId), Refusal> {
-        let place = self.open_place()?;
-        if context.now > valid_until {
-            return Err(Refusal::Late);
-        }
-        let state = place.state();
-        match (by, command) {
-            (AssignBy::Offer(offer), Some(command)) => {
-                let live = place.offer().filter(|live| live.id == *offer);
-                match live {
-                    Some(live) if live.to.contains(&operator) => {
-                        Ok((AssignedHow::Accepted { offer: *offer }, command.clone()))
-                    }
-                    Some(_) | None => Err(Refusal::OfferGone),
-                }
-            }
-            (AssignBy::Take { placement, .. }, Some(_)) if *placement != self.placement => {
-                Err(Refusal::WrongState { state })
-            }
-            (AssignBy::Take { queues, any, .. }, Some(command)) => {
-                let allowed = *any || self.queue.is_some_and(|queue| queues.contains(&queue));
-                match place {
-                    Place::Waiting | Place::Offered(_) if allowed => {
-                        Ok((AssignedHow::Taken, command.clone()))
-                    }
-                    Place::Waiting | Place::Offered(_) => Err(Refusal::UnknownChat),
-                    Place::Assigned { owner, .. } if *owner == operator => {
-                        Err(Refusal::AlreadyThere)
-                    }
-                    Place::Assigned { .. } | Place::Ended { .. } => {
-                        Err(Refusal::WrongState { state })
-                    }
-                }
-            }
-            (AssignBy::Transfer(reservation), _) => match &self.transfer {
-                Some(transfer)
-                    if transfer.reservation == *reservation && transfer.to == operator =>
-                {
-                    let how =
-                        AssignedHow::Transferred { by: transfer.by, reservation: *reservation };
-                    Ok((how, transfer.command.clone()))
-                }
-                Some(_) | None => Err(Refusal::OfferGone),
-            },
-            (AssignBy::Offer(_) | AssignBy::Take { .. }, None) => Err(Refusal::OfferGone),
-        }
-    }
-
-    fn assign_answer(
-        &self,
-        operator: UserId,
-        command: Option<&CommandId>,
-        by: &AssignBy,
-        result: Result<AssignedAt, Refusal>,
-    ) -> Decided {
-        let answer = ToOperator::AssignAnswer {
-            command: command.cloned(),
-            by: by.clone(),
-            result,
-            at: self.at(),
-            chat: self.id,
-        };
-        Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))
-    }
-
     // ---- shared ----
 
-    fn offer(&self) -> Option<&Offer> {
+    pub(super) fn offer(&self) -> Option<&Offer> {
         self.place.as_ref().and_then(Place::offer)
     }
 
-    fn offer_at(&self, placement: Placement, offer: OfferId) -> Option<&Offer> {
+    pub(super) fn offer_at(&self, placement: Placement, offer: OfferId) -> Option<&Offer> {
         self.offer().filter(|live| live.id == offer && self.placement == placement)
     }
 
-    fn tell_queue(&self) -> Decided {
+    pub(super) fn tell_queue(&self) -> Decided {
         self.queue
             .map(|queue| Decided::effect(ChatEffect::Tell(Peer::Queue(queue))))
             .unwrap_or_default()
     }
 
-    fn is_customer(&self, by: &Author) -> bool {
+    pub(super) fn is_customer(&self, by: &Author) -> bool {
         self.opened.as_ref().is_some_and(|opened| by.party == Party::Customer(opened.customer))
     }
 
-    fn ended(&self) -> Refusal {
+    pub(super) fn ended(&self) -> Refusal {
         let visitor_left = matches!(self.place, Some(Place::Ended { by: Party::Customer(_), .. }));
         Refusal::Ended { visitor_left, continued_in: self.continued_in }
     }
 
-    fn open_place(&self) -> Result<&Place, Refusal> {
+    pub(super) fn open_place(&self) -> Result<&Place, Refusal> {
         match &self.place {
             None => Err(Refusal::UnknownChat),
             Some(Place::Ended { .. }) => Err(self.ended()),
@@ -494,18 +250,20 @@ impl Chat {
     }
 
     /// Only the owner or a chat administrator moves a chat (features.md F2).
-    fn may_move(&self, by: &Author, from_line: bool) -> Result<&Place, Refusal> {
+    pub(super) fn may_move(&self, by: &Author, from_line: bool) -> Result<&Place, Refusal> {
         let place = self.open_place()?;
         match (place.owner(), by.party) {
             (Some(owner), Party::User(user)) if owner == user => Ok(place),
             (Some(_), _) if by.chat_administrator => Ok(place),
             (None, _) if by.chat_administrator && from_line => Ok(place),
             (None, _) if by.chat_administrator => Err(Refusal::WrongState { state: place.state() }),
-            _ => Err(Refusal::NotYours),
+            (Some(_) | None, Party::User(_) | Party::Customer(_) | Party::System) => {
+                Err(Refusal::NotYours)
+            }
         }
     }
 
-    fn to_line_again(&self, operator: UserId) -> Decided {
+    pub(super) fn to_line_again(&self, operator: UserId) -> Decided {
         let Some(queue) = self.queue else {
             return Decided::default();
         };
@@ -515,7 +273,7 @@ impl Chat {
         })
     }
 
-    fn end_offer(&self, how: OfferEnd, mut before: Vec<ChatEvent>) -> Decided {
+    pub(super) fn end_offer(&self, how: OfferEnd, mut before: Vec<ChatEvent>) -> Decided {
         let Some(offer) = self.offer().map(|offer| offer.id) else {
             return Decided::default();
         };
@@ -526,7 +284,7 @@ impl Chat {
     }
 
     /// A change of place. A transfer that it overtakes fails with it, unless it is its end.
-    fn moved(
+    pub(super) fn moved(
         &self,
         call: Option<CallId>,
         to: Option<UserId>,
@@ -557,7 +315,7 @@ impl Chat {
 
     /// Answers the call with the event after the first `before` ones. The time is put in when the
     /// events are recorded: the answer is what the fold remembers.
-    fn answered(&self, call: CallId, before: u64, events: Vec<ChatEvent>) -> Decided {
+    pub(super) fn answered(&self, call: CallId, before: u64, events: Vec<ChatEvent>) -> Decided {
         Decided {
             effects: vec![ChatEffect::AnswerRecorded(call, self.tail + 1 + before)],
             events,
@@ -567,22 +325,12 @@ impl Chat {
 }
 
 impl Decided {
-    fn effect(effect: ChatEffect) -> Self {
+    pub(super) fn effect(effect: ChatEffect) -> Self {
         Self { effects: vec![effect], ..Self::default() }
     }
 
-    fn events(events: Vec<ChatEvent>) -> Self {
+    pub(super) fn events(events: Vec<ChatEvent>) -> Self {
         Self { events, ..Self::default() }
-    }
-}
-
-/// What is known of a command, as an operator is told.
-fn assigned_at(known: Lookup) -> Option<Result<AssignedAt, Refusal>> {
-    match known {
-        Lookup::Known(answer) => {
-            Some(answer.map(|answer| AssignedAt { seq: answer.seq, at: answer.at }))
-        }
-        Lookup::New | Lookup::Pending => None,
     }
 }
 

@@ -9,7 +9,7 @@
 
 use crate::domain::limits::{CALLS_HELD_MAX, REPEAT_MS};
 use crate::domain::time::earliest;
-use crate::domain::{ChatId, Place, QueueId, Recorded, Timestamp, UserId};
+use crate::domain::{ChatId, Place, QueueId, Recorded, Seq, Timestamp, UserId};
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::{CallId, Life};
 use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
@@ -114,6 +114,8 @@ pub struct Driver {
     /// The row as the index has it; the outer none when it has been marked meanwhile, so that it
     /// is written anew whatever comes of the move.
     listed: Option<Option<OpenChat>>,
+    /// Up to where everybody had been told when the former life went to sleep.
+    rested: Option<Seq>,
     /// Calls whose answer is still to come.
     held: Vec<(CallId, crate::domain::Party, crate::domain::CommandId)>,
     /// The store refused: deadlines wait until then.
@@ -121,12 +123,15 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A new life of a chat. `listed` is its row in the index in memory. Begins with a claim.
+    /// A new life of a chat. `listed` is its row in the index in memory, `rested` the position up to
+    /// which everybody was told when the former life went to sleep; none after a failure, or in a
+    /// new process. Begins with a claim.
     pub fn begin(
         chat: ChatId,
         process: u64,
         life: Life,
         listed: Option<OpenChat>,
+        rested: Option<Seq>,
     ) -> (Self, Vec<Action>) {
         let driver = Self {
             chat: Chat::new(chat),
@@ -135,6 +140,7 @@ impl Driver {
             process,
             life,
             listed: Some(listed),
+            rested,
             held: Vec::new(),
             quiet_until: Timestamp::default(),
         };
@@ -234,7 +240,9 @@ impl Driver {
             return vec![Action::Store(StoreCall::Read { from: self.chat.tail() + 1 })];
         }
         self.phase = Phase::Idle { claim };
-        self.notices.resume(&self.chat, now);
+        if self.rested != Some(self.chat.tail()) {
+            self.notices.resume(&self.chat, now);
+        }
         let mut actions = Vec::new();
         self.list(&mut actions);
         actions.extend(self.input(now, ChatInput::Started));

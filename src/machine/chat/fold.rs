@@ -1,6 +1,7 @@
 //! The state of a chat, and how each event changes it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 
 use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::limits::{FORMER_OPERATORS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED};
@@ -65,7 +66,7 @@ pub struct Chat {
     /// Who dropped out of the live offer.
     pub(super) offer_left: BTreeSet<UserId>,
     pub(super) last_offer: Option<(OfferId, OfferEnd)>,
-    pub(super) refused_by: BTreeMap<UserId, Timestamp>,
+    pub(super) refused_by: Arc<BTreeMap<UserId, Timestamp>>,
     /// Whoever owned it last; none: nobody ever did.
     pub(super) last_owner: Option<UserId>,
     pub(super) transfer: Option<Transfer>,
@@ -97,7 +98,7 @@ impl Chat {
             offer_process: 0,
             offer_left: BTreeSet::new(),
             last_offer: None,
-            refused_by: BTreeMap::new(),
+            refused_by: Arc::default(),
             last_owner: None,
             transfer: None,
             continued_in: None,
@@ -192,7 +193,7 @@ impl Chat {
             placement: self.placement,
             priority: self.priority,
             since: self.since,
-            refused_by: self.refused_by.clone(),
+            refused_by: BTreeMap::clone(&self.refused_by),
             place: Some(place),
             next_deadline: self.next_deadline(),
             moving: None,
@@ -256,14 +257,14 @@ impl Chat {
                 self.placed(*placement, *queue, cause, recorded);
             }
             ChatEvent::Offered { placement, offer, reach, to, expires_at, process, .. } => {
-                let to = to.iter().copied().collect();
+                let to = Arc::new(to.iter().copied().collect());
                 let offer = Offer { id: *offer, reach: *reach, to, expires_at: *expires_at };
                 self.offer_process = *process;
                 self.move_to(*placement, Place::Offered(offer), recorded);
             }
             ChatEvent::OfferWidened { to, .. } => {
                 if let Some(Place::Offered(offer)) = &mut self.place {
-                    offer.to.extend(to);
+                    Arc::make_mut(&mut offer.to).extend(to);
                 }
                 self.version = recorded.seq;
             }
@@ -342,7 +343,7 @@ impl Chat {
         if let (OfferEnd::Lapsed, Some(Place::Offered(live))) = (how, &self.place)
             && live.reach == Reach::Directed
         {
-            for operator in live.to.clone() {
+            for operator in BTreeSet::clone(&live.to) {
                 self.refuse(operator, recorded.at);
             }
         }
@@ -360,7 +361,7 @@ impl Chat {
         // A transferred chat is in progress at once; the colleague has been writing already.
         let begun = matches!(how, AssignedHow::Transferred { .. });
         self.last_owner = Some(operator);
-        self.refused_by.clear();
+        self.refused_by = Arc::default();
         self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
         match how {
             AssignedHow::Accepted { offer } => {
@@ -388,7 +389,7 @@ impl Chat {
 
     fn leave_offer(&mut self, operator: UserId, recorded: &Recorded) {
         if let Some(Place::Offered(offer)) = &mut self.place {
-            offer.to.remove(&operator);
+            Arc::make_mut(&mut offer.to).remove(&operator);
         }
         self.offer_left.insert(operator);
         self.remember_former(Peer::Operator(operator));
@@ -417,11 +418,12 @@ impl Chat {
     }
 
     fn refuse(&mut self, operator: UserId, at: Timestamp) {
-        self.refused_by.insert(operator, at);
-        if self.refused_by.len() > REFUSALS_REMEMBERED {
-            let earliest = self.refused_by.iter().min_by_key(|&(_, at)| *at);
+        let refused_by = Arc::make_mut(&mut self.refused_by);
+        refused_by.insert(operator, at);
+        if refused_by.len() > REFUSALS_REMEMBERED {
+            let earliest = refused_by.iter().min_by_key(|&(_, at)| *at);
             if let Some(forgotten) = earliest.map(|(operator, _)| *operator) {
-                self.refused_by.remove(&forgotten);
+                refused_by.remove(&forgotten);
             }
         }
     }

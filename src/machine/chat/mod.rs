@@ -12,6 +12,7 @@ mod call;
 mod decide;
 pub mod driver;
 mod fold;
+mod hear;
 mod notices;
 mod refusal;
 

@@ -1,4 +1,5 @@
 //! Who has yet to hear where the chat is. Lost in a crash; then everybody concerned is told again.
+//! A chat that goes to sleep owes nothing, and wakes in silence.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +60,8 @@ impl Notices {
         Self { repeater: Repeater::new(), versions: BTreeMap::new() }
     }
 
-    /// After a start: whoever is concerned may have missed the last words of the former life.
+    /// After a failure or in a new process: whoever is concerned may have missed the last words of
+    /// the former life.
     pub fn resume(&mut self, chat: &Chat, now: Timestamp) {
         for peer in chat.concerned() {
             self.owe(peer, chat, now);

@@ -111,6 +111,7 @@ impl Operator {
         // The offer stays with the chat; here it becomes a slot.
         self.quiet(chat);
         self.invites.remove(&chat);
+        self.keep_no_more(chat);
         let reason = Gone::Accepted;
         effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
         let held = assigning(AssignBy::Offer(offer), command, call, now);
@@ -164,6 +165,7 @@ impl Operator {
                 None if invite.withdrawing => return Some(Refusal::OfferGone),
                 None => {
                     invite.declining = Some((command, vec![call]));
+                    self.pass_by(chat, now);
                     self.owed.settle(Owed::Ask(chat));
                     self.owed.owe(Owed::Decline(chat), now);
                     let reason = Gone::Declined;

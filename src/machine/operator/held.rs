@@ -1,7 +1,7 @@
 //! What an operator holds, and the arithmetic of its slots.
 
 use crate::domain::event::WithdrawReason;
-use crate::domain::{ChatId, CommandId, OfferId, Placement, QueueId, Timestamp};
+use crate::domain::{ChatId, CommandId, OfferId, Placement, Priority, QueueId, Timestamp};
 use crate::machine::CallId;
 use crate::machine::message::{AssignBy, Peer, ToChat, ToQueue};
 
@@ -99,6 +99,10 @@ pub struct Invite {
     pub offer: OfferId,
     /// When it lapses.
     pub expires_at: Timestamp,
+    /// Since when it is here.
+    pub since: Timestamp,
+    /// The chat's first time of waiting and its priority, which make its rank.
+    pub waits: (Timestamp, Priority),
     /// The decline under way, and who waits for its answer.
     pub declining: Option<(CommandId, Vec<CallId>)>,
     /// It is being taken back.
@@ -293,7 +297,7 @@ impl Operator {
     }
 
     /// Why its offers are taken back.
-    fn leaving(&self) -> WithdrawReason {
+    pub(super) fn leaving(&self) -> WithdrawReason {
         if self.account.active { WithdrawReason::NotReady } else { WithdrawReason::NotEligible }
     }
 }

@@ -14,199 +14,32 @@
 
 mod calls;
 mod held;
+mod kept;
+mod placed;
 mod presence;
 mod pull;
 mod said;
+mod status;
+mod words;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use crate::domain::limits::{
-    GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS, PRESENCE_GRACE_MS, REPEAT_MS,
-};
-use crate::domain::operator::{AwayReason, OperatorRecord, OperatorState, Standing};
+use crate::domain::limits::{GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS};
+use crate::domain::operator::{OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
-use crate::domain::{
-    ChatId, CommandId, OfferId, Placement, QueueId, Reach, RoutingSettings, Status, Timestamp,
-    UserId,
-};
-use crate::machine::chat::Refusal;
-use crate::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
+use crate::domain::{ChatId, CommandId, OfferId, Placement, QueueId, Status, Timestamp, UserId};
 use crate::machine::repeat::Repeater;
 use crate::machine::{CallId, Life};
-use crate::storage::OpenChat;
 
 pub use held::{Held, Invite, Reservation, Slot};
+pub use kept::{Kept, Passed, kept_ms};
 pub use presence::ConnectionId;
+pub use words::{
+    Account, Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput, Terms,
+};
 
 use presence::Presence;
 use pull::Pull;
-
-/// What an operator has to know of a queue of which it is a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// Whether the queue asks one operator at a time.
-    pub directed: bool,
-    /// Whether members take from it by hand.
-    pub manual: bool,
-}
-
-/// What the configuration says of an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// How many chats fit.
-    pub capacity: u32,
-    /// Whether it may work at all.
-    pub active: bool,
-    /// The queues of which it is a member.
-    pub queues: BTreeMap<QueueId, Terms>,
-    /// Most chats of a queue that one operator holds, by queue: of all queues that have such a
-    /// limit, since a chat may come by transfer or by hand from any.
-    pub per_operator_limits: Arc<BTreeMap<QueueId, u32>>,
-    /// How long owners may be absent before their chats return to the line, ms, by queue: of all
-    /// queues that have such a limit, since a chat may come by transfer from any.
-    pub absent_owner_limits_ms: Arc<BTreeMap<QueueId, u64>>,
-    /// What holds for all.
-    pub settings: RoutingSettings,
-}
-
-/// A client's call.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OperatorCall {
-    /// Chooses a status.
-    SetStatus(Status),
-    /// The offer is on a screen.
-    Shown {
-        /// The chat.
-        chat: ChatId,
-        /// The offer.
-        offer: OfferId,
-    },
-    /// Accepts.
-    Accept {
-        /// The chat.
-        chat: ChatId,
-        /// The offer.
-        offer: OfferId,
-        /// The command.
-        command: CommandId,
-    },
-    /// Declines.
-    Decline {
-        /// The chat.
-        chat: ChatId,
-        /// The offer.
-        offer: OfferId,
-        /// The command.
-        command: CommandId,
-    },
-    /// Takes a chat out of a line.
-    Take {
-        /// The chat.
-        chat: ChatId,
-        /// The command.
-        command: CommandId,
-        /// A chat administrator takes from any queue.
-        chat_administrator: bool,
-    },
-}
-
-/// The answer to a call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OperatorAnswer {
-    /// Done.
-    Done,
-    /// The chat is the operator's.
-    Assigned(AssignedAt),
-}
-
-/// An input of an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OperatorInput {
-    /// The rows of the index that name it, as answer to [`OperatorEffect::ReadIndex`].
-    Recovered(Vec<OpenChat>),
-    /// The configuration changed.
-    Account(Account),
-    /// A connection came.
-    Connected(ConnectionId),
-    /// A connection went.
-    Disconnected(ConnectionId),
-    /// A connection answered its probe.
-    ProbeAnswered(ConnectionId, u64),
-    /// From a client.
-    Call(CallId, OperatorCall),
-    /// From a chat or a queue.
-    Said(ToOperator),
-    /// The record is durable, or is not.
-    Saved(bool),
-    /// A deadline came.
-    Tick,
-}
-
-/// An effect of an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OperatorEffect {
-    /// Say something to a chat.
-    ToChat(ChatId, ToChat),
-    /// Say something to a queue.
-    ToQueue(QueueId, ToQueue),
-    /// Answer a call.
-    Answer(CallId, Result<OperatorAnswer, Refusal>),
-    /// Save the record, then feed [`OperatorInput::Saved`]. One at a time.
-    Save(OperatorRecord),
-    /// Read the rows of the index that name the operator.
-    ReadIndex,
-    /// Ask a connection to prove that somebody is there.
-    Probe(ConnectionId, u64),
-    /// Show something on all connections.
-    Show(Notice),
-}
-
-/// What an operator's connections are shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Notice {
-    /// An offer.
-    OfferPresented {
-        /// The chat.
-        chat: ChatId,
-        /// Its queue.
-        queue: QueueId,
-        /// The offer.
-        offer: OfferId,
-        /// How it reaches operators.
-        reach: Reach,
-        /// When it lapses.
-        expires_at: Timestamp,
-    },
-    /// An offer is over.
-    OfferWithdrawn {
-        /// The chat.
-        chat: ChatId,
-        /// The offer.
-        offer: OfferId,
-        /// Why.
-        reason: Gone,
-    },
-    /// Status, presence or load changed.
-    Updated,
-}
-
-/// Why an offer is gone from the screen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Gone {
-    /// The operator accepted it, here or on another connection.
-    Accepted,
-    /// The operator declined it.
-    Declined,
-    /// Another operator has the chat.
-    Taken,
-    /// Nobody answered in time.
-    Lapsed,
-    /// The operator is not ready any more, or not eligible.
-    NotReady,
-    /// The chat is over, or in another queue.
-    ChatGone,
-}
 
 /// What an operator says until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -232,7 +65,7 @@ enum Stage {
 }
 
 /// What of an operator its queues are told when it changes.
-type Digest = (Standing, u32, Vec<u32>, Option<Timestamp>, Timestamp);
+type Digest = (Standing, u32, Vec<(Standing, u32, Option<i64>)>, Option<Timestamp>, Timestamp);
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -248,6 +81,10 @@ pub struct Operator {
     slots: BTreeMap<ChatId, Slot>,
     reserved: BTreeMap<OfferId, Reservation>,
     invites: BTreeMap<ChatId, Invite>,
+    /// Slots kept for invites, here or on their way.
+    kept: BTreeMap<ChatId, Kept>,
+    /// Chats offered to all that were passed by, and until when no slot is kept for them.
+    passed: BTreeMap<ChatId, Passed>,
     /// Offers that came without a slot held for them, to be taken back.
     strays: BTreeMap<ChatId, OfferId>,
     /// The placement at which a chat was lost, and when: earlier words about it are late ones.
@@ -295,6 +132,8 @@ impl Operator {
             slots: BTreeMap::new(),
             reserved: BTreeMap::new(),
             invites: BTreeMap::new(),
+            kept: BTreeMap::new(),
+            passed: BTreeMap::new(),
             strays: BTreeMap::new(),
             gone: BTreeMap::new(),
             recalls: BTreeMap::new(),
@@ -350,6 +189,16 @@ impl Operator {
         &self.invites
     }
 
+    /// Slots kept for chats that are offered to all.
+    pub fn kept(&self) -> &BTreeMap<ChatId, Kept> {
+        &self.kept
+    }
+
+    /// Chats offered to all for which no slot is kept, and until when.
+    pub fn passed(&self) -> &BTreeMap<ChatId, Passed> {
+        &self.passed
+    }
+
     /// Since when it has neither gained nor lost a chat nor become available.
     pub fn idle_since(&self) -> Timestamp {
         self.idle_since
@@ -391,6 +240,7 @@ impl Operator {
         next = earliest(next, stage);
         next = earliest(next, self.pull.as_ref().map(|pull| pull.until));
         next = earliest(next, self.reserved.values().map(|r| r.expires_at).min());
+        next = earliest(next, self.kept_until());
         next = earliest(next, self.leave_at());
         if self.unsaved && self.saving.is_none() {
             next = earliest(next, Some(self.save_at));
@@ -443,6 +293,7 @@ impl Operator {
             self.set_status(Status::Offline);
         }
         self.expire_reservations(now);
+        self.expire_kept(now);
         self.gone.retain(|_, (_, at)| now.since_ms(*at) < GONE_REMEMBERED_MS);
         if self.pull.as_ref().is_some_and(|pull| now >= pull.until) {
             self.conclude_pull(now);
@@ -467,7 +318,9 @@ impl Operator {
             self.wants_pull = true;
         }
         self.was_available = available;
+        self.trim_kept();
         self.maybe_pull(now, effects);
+        self.keep_for_invites(now);
         self.maybe_save(now, effects);
         let digest = self.digest();
         if self.told.as_ref() != Some(&digest) {
@@ -499,91 +352,10 @@ impl Operator {
         self.told = None;
     }
 
-    // ---- status ----
-
-    /// Whether offers may stay on its screens: presence may be lost for the grace.
-    fn may_hold_offers(&self) -> bool {
-        self.account.active && self.record.status == Status::Ready
-    }
-
-    /// Whether it could be given a chat, but for its slots.
-    fn is_available(&self) -> bool {
-        self.may_hold_offers() && self.is_live() && self.presence.is_proven()
-    }
-
-    /// When an operator who is not there becomes offline.
-    fn leave_at(&self) -> Option<Timestamp> {
-        if self.record.status == Status::Offline {
-            return None;
-        }
-        let gone = self.presence.absent_since()?;
-        Some(gone.plus_ms(PRESENCE_GRACE_MS).max(self.grace_until))
-    }
-
-    /// The router itself sets the status: at once, and saved as soon as may be.
-    fn set_status(&mut self, status: Status) {
-        self.record.status = status;
-        self.unsaved = true;
-    }
-
-    /// A directed offer lapsed that somebody could see.
-    fn count_lapse(&mut self) {
-        self.record.lapses_in_row += 1;
-        self.unsaved = true;
-        if self.record.lapses_in_row >= self.account.settings.lapses_to_away
-            && self.record.status == Status::Ready
-        {
-            self.set_status(Status::Away(AwayReason::missed_offers()));
-            self.record.lapses_in_row = 0;
-        }
-    }
-
-    fn maybe_save(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
-        if self.saving.is_some() {
-            return;
-        }
-        let mut record = self.record.clone();
-        let calls = match self.chosen.take() {
-            Some((status, calls)) => {
-                record.status = status;
-                calls
-            }
-            None if self.unsaved && now >= self.save_at => Vec::new(),
-            None => return,
-        };
-        self.unsaved = false;
-        effects.push(OperatorEffect::Save(record.clone()));
-        self.saving = Some((record, calls));
-    }
-
-    fn saved(&mut self, now: Timestamp, durable: bool, effects: &mut Vec<OperatorEffect>) {
-        let Some((record, calls)) = self.saving.take() else {
-            return;
-        };
-        let answer = if !durable {
-            Err(Refusal::Unavailable)
-        } else if calls.is_empty() {
-            Ok(OperatorAnswer::Done)
-        } else if self.account.active {
-            if record.status == Status::Ready {
-                self.record.lapses_in_row = 0;
-            }
-            self.record.status = record.status;
-            Ok(OperatorAnswer::Done)
-        } else {
-            Err(Refusal::NoSlot(Standing::Offline))
-        };
-        if !durable {
-            self.unsaved = true;
-            self.save_at = now.plus_ms(REPEAT_MS.1);
-        }
-        effects.extend(calls.into_iter().map(|call| OperatorEffect::Answer(call, answer)));
-    }
-
     // ---- what others are told ----
 
     fn digest(&self) -> Digest {
-        let here = self.account.queues.keys().map(|queue| self.free_in(*queue)).collect();
+        let here = self.account.queues.keys().map(|queue| self.towards(*queue)).collect();
         (self.standing(), self.load(), here, self.record.last_accept, self.idle_since)
     }
 
@@ -591,13 +363,15 @@ impl Operator {
     fn state(&mut self, queue: QueueId, now: Timestamp) -> OperatorState {
         self.version += 1;
         let member = self.account.queues.contains_key(&queue);
+        let (standing, free, kept_below) = self.towards(queue);
         OperatorState {
             operator: self.id,
             life: self.life,
             version: self.version,
-            standing: if member { self.standing() } else { Standing::NotMember },
+            standing: if member { standing } else { Standing::NotMember },
             load: self.load(),
-            free: self.free_in(queue),
+            free,
+            kept_below,
             last_accept: self.record.last_accept,
             idle_since: self.idle_since,
             at: now,
@@ -628,6 +402,9 @@ impl Operator {
             let invited = self.invites.get(chat);
             assert!(invited.is_none(), "{chat:?} is held and an invitation at once");
         }
+        assert!(self.kept.len() as u32 <= self.free(), "no more is kept than is free");
+        let passed = self.kept.keys().find(|chat| self.passed.contains_key(chat));
+        assert_eq!(passed, None, "what was passed by keeps nothing");
         for (chat, slot) in &self.slots {
             let assigning = matches!(slot.held, Held::Assigning { .. });
             assert_eq!(assigning, self.owed.owes(Owed::Assign(*chat)), "{chat:?}: assign owed");

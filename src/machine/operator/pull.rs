@@ -1,6 +1,7 @@
-//! The choice among queues: an operator with a free slot asks each of its queues for the rank of
-//! the best chat that it could serve, and gives the slot to the smallest. Meanwhile it refuses
-//! reservations, and waits [`PULL_LIMIT_MS`] at most.
+//! The choice among queues: an operator with a free slot asks each of its queues for the best chat
+//! that it could serve. The smallest rank gets the slot; when that chat is offered to all, the
+//! slot is kept for it ([`super::kept`]). Meanwhile it refuses reservations, and waits
+//! [`PULL_LIMIT_MS`] at most.
 //!
 //! It goes on until its slots are full or all queues have nothing; then its queues are told that
 //! it is free, and push to it what comes.
@@ -8,8 +9,8 @@
 use std::collections::BTreeMap;
 
 use crate::domain::limits::{PULL_LIMIT_MS, RESERVATION_MS};
-use crate::domain::{OfferId, QueueId, Timestamp};
-use crate::machine::message::ToQueue;
+use crate::domain::{OfferId, QueueId, Reach, Timestamp};
+use crate::machine::message::{Quote, ToQueue};
 
 use super::{Operator, OperatorEffect, Owed, Reservation};
 
@@ -19,7 +20,7 @@ pub(super) struct Pull {
     pub(super) id: u64,
     pub(super) until: Timestamp,
     /// What each queue quoted: not yet, nothing, or a rank.
-    quotes: BTreeMap<QueueId, Option<Option<i64>>>,
+    quotes: BTreeMap<QueueId, Option<Option<Quote>>>,
 }
 
 impl Operator {
@@ -29,8 +30,8 @@ impl Operator {
         }
         self.wants_pull = false;
         let queues = self.account.queues.iter();
-        let directed = queues.filter(|(_, terms)| terms.directed).map(|(queue, _)| *queue);
-        let ask: Vec<QueueId> = directed.filter(|queue| self.free_in(*queue) > 0).collect();
+        let offering = queues.filter(|(_, terms)| !terms.manual).map(|(queue, _)| *queue);
+        let ask: Vec<QueueId> = offering.filter(|queue| self.unkept_in(*queue) > 0).collect();
         if ask.is_empty() {
             return;
         }
@@ -38,34 +39,51 @@ impl Operator {
         let pull = self.made;
         let quotes = ask.iter().map(|queue| (*queue, None)).collect();
         self.pull = Some(Pull { id: pull, until: now.plus_ms(PULL_LIMIT_MS), quotes });
+        let except = self.not_to_be_kept();
         for queue in ask {
-            let state = self.state(queue, now);
-            effects.push(OperatorEffect::ToQueue(queue, ToQueue::Pull { pull, state }));
+            let (state, except) = (self.state(queue, now), except.clone());
+            effects.push(OperatorEffect::ToQueue(queue, ToQueue::Pull { pull, except, state }));
         }
     }
 
-    pub(super) fn quoted(&mut self, now: Timestamp, queue: QueueId, pull: u64, rank: Option<i64>) {
+    pub(super) fn quoted(
+        &mut self,
+        now: Timestamp,
+        queue: QueueId,
+        pull: u64,
+        best: Option<Quote>,
+    ) {
         let Some(open) = self.pull.as_mut().filter(|open| open.id == pull) else {
             return;
         };
         if let Some(quote) = open.quotes.get_mut(&queue) {
-            *quote = Some(rank);
+            *quote = Some(best);
         }
         if open.quotes.values().all(Option::is_some) {
             self.conclude_pull(now);
         }
     }
 
-    /// Gives the slot to the smallest rank that was quoted.
+    /// The smallest rank that was quoted gets the slot.
     pub(super) fn conclude_pull(&mut self, now: Timestamp) {
         let Some(pull) = self.pull.take() else { return };
         let quoted = pull.quotes.iter().filter_map(|(queue, quote)| Some(((*quote)??, *queue)));
-        let Some((rank, queue)) = quoted.min() else {
+        // What is on the screen needs no quote, and is not forgotten when a queue does not answer.
+        let quoted = quoted.chain(self.best_invite());
+        let Some((quote, queue)) = quoted.min_by_key(|(quote, queue)| (quote.rank, *queue)) else {
             return;
         };
         // More may fit; the next pull finds out.
         self.wants_pull = true;
-        if self.free_in(queue) == 0 {
+        match quote.reach {
+            Reach::Directed => self.give(now, queue, quote.rank),
+            Reach::ToAll => self.keep_for_quote(now, queue, quote),
+        }
+    }
+
+    /// Gives a slot to the best chat of a queue.
+    fn give(&mut self, now: Timestamp, queue: QueueId, rank: i64) {
+        if !self.make_room(queue, rank) {
             return;
         }
         self.made += 1;

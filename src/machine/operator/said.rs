@@ -1,18 +1,13 @@
-//! What chats and queues say to an operator.
+//! What chats and queues say to an operator, but for where chats are ([`super::placed`]).
 
-use crate::domain::event::OfferEnd;
-use crate::domain::limits::{ASSIGN_LIMIT_MS, LAST_CLOSED};
+use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, CommandId, Offer, OfferId, Place, QueueId, Reach, Timestamp};
+use crate::domain::{ChatId, CommandId, OfferId, Place, QueueId, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
 use crate::machine::message::{AssignBy, AssignedAt, ChatAt, Peer, ToChat, ToOperator, ToQueue};
-use crate::storage::OpenChat;
 
-use super::{
-    Gone, Held, Invite, Notice, Operator, OperatorAnswer, OperatorEffect, Owed, Reservation, Slot,
-    Stage,
-};
+use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed, Reservation, Slot};
 
 impl Operator {
     pub(super) fn on_said(
@@ -41,8 +36,8 @@ impl Operator {
                     self.chat_at(now, at, effects);
                 }
             }
-            ToOperator::Reserve { queue, offer, chat, expires_at } => {
-                let result = self.on_reserve(now, queue, offer, chat, expires_at);
+            ToOperator::Reserve { queue, offer, chat, rank, expires_at } => {
+                let result = self.on_reserve(now, queue, (offer, chat, rank), expires_at);
                 let state = self.state(queue, now);
                 let answer = ToQueue::ReserveAnswer { offer, chat, result, state };
                 effects.push(OperatorEffect::ToQueue(queue, answer));
@@ -55,7 +50,7 @@ impl Operator {
             ToOperator::ReserveTransfer { chat, queue, reservation, expires_at, .. } => {
                 self.on_transfer(now, chat, queue, reservation, expires_at, effects);
             }
-            ToOperator::Best { queue, pull, rank } => self.quoted(now, queue, pull, rank),
+            ToOperator::Best { queue, pull, best } => self.quoted(now, queue, pull, best),
             ToOperator::GiveAnswer { offer, chat } => match chat {
                 Some(_) => {
                     self.owed.settle(Owed::Give(offer));
@@ -82,8 +77,7 @@ impl Operator {
         &mut self,
         now: Timestamp,
         queue: QueueId,
-        offer: OfferId,
-        chat: ChatId,
+        (offer, chat, rank): (OfferId, ChatId, i64),
         expires_at: Timestamp,
     ) -> Result<(), Standing> {
         let live = self.slots.get(&chat).is_some_and(
@@ -97,10 +91,11 @@ impl Operator {
         }
         match self.standing() {
             Standing::Free if now >= expires_at => Err(Standing::Choosing),
-            Standing::Free if self.free_in(queue) > 0 => {
+            Standing::Free if self.make_room(queue, rank) => {
                 self.reserve(offer, Reservation { queue, expires_at, given_for: None });
                 Ok(())
             }
+            Standing::Free if self.free_in(queue) > 0 => Err(Standing::Kept),
             Standing::Free => Err(Standing::Full),
             standing => Err(standing),
         }
@@ -208,11 +203,15 @@ impl Operator {
             limit.is_some_and(|limit| taken + reserved as u32 > *limit)
         };
         let slot = self.slots.get_mut(&chat)?;
-        match (&at.place, &mut slot.held) {
-            (
-                Place::Waiting | Place::Offered(_),
-                Held::Assigning { by: AssignBy::Take { placement, .. }, valid_until, .. },
-            ) if *placement != at.placement && now < *valid_until => {
+        let Held::Assigning { by: AssignBy::Take { placement, .. }, valid_until, .. } =
+            &mut slot.held
+        else {
+            return None;
+        };
+        match &at.place {
+            Place::Waiting | Place::Offered(_)
+                if *placement != at.placement && now < *valid_until =>
+            {
                 if full {
                     return Some(Err(Refusal::NoSlot(Standing::Full)));
                 }
@@ -221,7 +220,9 @@ impl Operator {
                 self.owed.owe(Owed::Assign(chat), now);
                 Some(Ok(()))
             }
-            _ => None,
+            Place::Waiting | Place::Offered(_) | Place::Assigned { .. } | Place::Ended { .. } => {
+                None
+            }
         }
     }
 
@@ -284,287 +285,6 @@ impl Operator {
             effects.push(OperatorEffect::Answer(key.1, answer));
         }
     }
-
-    /// A chat says where it is: true or old.
-    pub(super) fn chat_at(
-        &mut self,
-        now: Timestamp,
-        at: ChatAt,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        let known = self.slots.get(&at.chat).map(|slot| slot.placement);
-        let invited = self.invites.get(&at.chat).map(|invite| invite.placement);
-        let gone = self.gone.get(&at.chat).map(|(placement, _)| *placement);
-        if known.max(invited).max(gone).is_some_and(|known| at.placement < known) {
-            return;
-        }
-        match &at.place {
-            Place::Assigned { owner, .. } if *owner == self.id => self.owned(now, &at, effects),
-            Place::Offered(offer) if offer.to.contains(&self.id) => {
-                let offer = offer.clone();
-                self.offered(now, &at, offer, effects);
-            }
-            Place::Waiting | Place::Offered(_) | Place::Assigned { .. } | Place::Ended { .. } => {
-                self.not_mine(now, &at, effects);
-            }
-        }
-    }
-
-    fn owned(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
-        self.uninvite(at, Gone::Accepted, effects);
-        let was = self.slots.remove(&at.chat);
-        let gained = was.as_ref().is_none_or(|slot| slot.held != Held::Active);
-        // Nothing here expected the chat: a former life got it, or the word is a late one.
-        let unexpected = was.is_none();
-        if gained {
-            self.quiet(at.chat);
-        }
-        match was.map(|slot| slot.held) {
-            Some(Held::Assigning { calls, by, .. }) => {
-                answer_all(calls, Ok(OperatorAnswer::Assigned(assigned_at(at))), effects);
-                if let AssignBy::Offer(offer) = by {
-                    let (chat, reason) = (at.chat, Gone::Accepted);
-                    let gone = Notice::OfferWithdrawn { chat, offer, reason };
-                    effects.push(OperatorEffect::Show(gone));
-                }
-            }
-            Some(Held::Declining { calls, .. }) => {
-                answer_all(calls, Err(Refusal::OfferGone), effects);
-            }
-            Some(Held::Offered { .. } | Held::Withdrawing { .. } | Held::Active | Held::Unsure)
-            | None => {}
-        }
-        if gained {
-            self.record.last_accept = self.record.last_accept.max(Some(at.moved_at));
-            self.idle_since = now;
-            self.unsaved = true;
-            self.answered_an_offer();
-        }
-        let (queue, placement) = (Some(at.queue), at.placement);
-        let held = if unexpected { Held::Unsure } else { Held::Active };
-        self.slots.insert(at.chat, Slot { queue, placement, held });
-    }
-
-    fn offered(
-        &mut self,
-        now: Timestamp,
-        at: &ChatAt,
-        offer: Offer,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        match offer.reach {
-            Reach::Directed => self.offered_directly(now, at, &offer, effects),
-            Reach::ToAll => self.invited(now, at, &offer, effects),
-        }
-    }
-
-    fn offered_directly(
-        &mut self,
-        now: Timestamp,
-        at: &ChatAt,
-        offer: &Offer,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        let chat = at.chat;
-        self.uninvite(at, Gone::ChatGone, effects);
-        let slot = self.slots.get(&chat);
-        let same = slot.is_some_and(|slot| slot.placement == at.placement);
-        match slot.map(|slot| &slot.held) {
-            // The answer to an `Assign` comes by itself.
-            Some(Held::Assigning { .. }) => return,
-            Some(Held::Offered { .. } | Held::Withdrawing { .. } | Held::Declining { .. })
-                if same =>
-            {
-                return;
-            }
-            // The slot was kept through a restart, or through an `Assign` that was refused.
-            Some(Held::Unsure) => {}
-            Some(
-                Held::Offered { .. }
-                | Held::Withdrawing { .. }
-                | Held::Declining { .. }
-                | Held::Active,
-            ) => {
-                self.not_mine(now, at, effects);
-                if self.release(offer.id).is_none() {
-                    self.take_back(now, chat, offer.id);
-                    return;
-                }
-            }
-            None => {
-                if self.release(offer.id).is_none() {
-                    self.take_back(now, chat, offer.id);
-                    return;
-                }
-            }
-        }
-        self.quiet(chat);
-        let held = Held::Offered { offer: offer.id, expires_at: offer.expires_at, shown: false };
-        let slot = Slot { queue: Some(at.queue), placement: at.placement, held };
-        self.slots.insert(chat, slot);
-        self.present(at, offer, effects);
-    }
-
-    /// No slot is held for the offer any more: it is taken back.
-    fn take_back(&mut self, now: Timestamp, chat: ChatId, offer: OfferId) {
-        self.strays.insert(chat, offer);
-        self.owed.keep(Owed::Withdraw(chat), now);
-    }
-
-    fn invited(
-        &mut self,
-        now: Timestamp,
-        at: &ChatAt,
-        offer: &Offer,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        let chat = at.chat;
-        match self.slots.get(&chat).map(|slot| &slot.held) {
-            Some(Held::Assigning { .. }) => return,
-            Some(
-                Held::Offered { .. }
-                | Held::Withdrawing { .. }
-                | Held::Declining { .. }
-                | Held::Active
-                | Held::Unsure,
-            ) => self.not_mine(now, at, effects),
-            None => {}
-        }
-        if self.invites.get(&chat).is_some_and(|invite| invite.offer == offer.id) {
-            return;
-        }
-        self.uninvite(at, Gone::ChatGone, effects);
-        self.quiet(chat);
-        let invite = Invite {
-            queue: at.queue,
-            placement: at.placement,
-            offer: offer.id,
-            expires_at: offer.expires_at,
-            declining: None,
-            withdrawing: false,
-        };
-        self.invites.insert(chat, invite);
-        self.present(at, offer, effects);
-    }
-
-    fn present(&self, at: &ChatAt, offer: &Offer, effects: &mut Vec<OperatorEffect>) {
-        effects.push(OperatorEffect::Show(Notice::OfferPresented {
-            chat: at.chat,
-            queue: at.queue,
-            offer: offer.id,
-            reach: offer.reach,
-            expires_at: offer.expires_at,
-        }));
-    }
-
-    /// The chat is neither owned by nor offered to this operator.
-    fn not_mine(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
-        let chat = at.chat;
-        self.uninvite(at, gone(at), effects);
-        self.gone.insert(chat, (at.placement, now));
-        // An `Assign` on its way may still land: only its answer frees the slot.
-        if self.slots.get(&chat).is_some_and(|s| matches!(s.held, Held::Assigning { .. })) {
-            return;
-        }
-        let Some(slot) = self.free_slot(chat, now) else {
-            self.quiet(chat);
-            return;
-        };
-        match slot.held {
-            Held::Offered { offer, shown, .. } => {
-                let lapsed = at.last_offer == Some((offer, OfferEnd::Lapsed));
-                if lapsed && shown && self.is_present() {
-                    self.count_lapse();
-                }
-                let reason = gone(at);
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
-            }
-            Held::Withdrawing { offer, .. } => {
-                let reason = Gone::NotReady;
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
-            }
-            Held::Declining { calls, .. } => {
-                answer_all(calls, Ok(OperatorAnswer::Done), effects);
-            }
-            Held::Active => {
-                self.record.last_closed.retain(|closed| *closed != chat);
-                self.record.last_closed.push_front(chat);
-                self.record.last_closed.truncate(LAST_CLOSED);
-                self.unsaved = true;
-            }
-            Held::Assigning { .. } | Held::Unsure => {}
-        }
-    }
-
-    /// The chat is about to take a slot here: its invitation makes room.
-    pub(super) fn drop_invite(&mut self, chat: ChatId, effects: &mut Vec<OperatorEffect>) {
-        self.quiet(chat);
-        let Some(invite) = self.invites.remove(&chat) else { return };
-        match invite.declining {
-            Some((_, calls)) => answer_all(calls, Err(Refusal::OfferGone), effects),
-            None => {
-                let (offer, reason) = (invite.offer, Gone::Accepted);
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
-            }
-        }
-    }
-
-    fn uninvite(&mut self, at: &ChatAt, reason: Gone, effects: &mut Vec<OperatorEffect>) {
-        let chat = at.chat;
-        let Some(invite) = self.invites.remove(&chat) else {
-            return;
-        };
-        self.quiet(chat);
-        match invite.declining {
-            Some((_, calls)) => answer_all(calls, Ok(OperatorAnswer::Done), effects),
-            None => {
-                let offer = invite.offer;
-                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
-            }
-        }
-    }
-
-    /// The index's rows, at the start of a life.
-    pub(super) fn recovered(
-        &mut self,
-        now: Timestamp,
-        rows: Vec<OpenChat>,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        if self.stage != Stage::Reading {
-            return;
-        }
-        self.stage = Stage::Live;
-        self.wants_pull = true;
-        for row in rows {
-            let (queue, placement) = (Some(row.queue), row.placement);
-            let held = match (&row.place, row.moving) {
-                (_, Some(_)) => Held::Unsure,
-                (Some(Place::Assigned { owner, .. }), None) if *owner == self.id => Held::Active,
-                (Some(Place::Offered(offer)), None) if offer.reach == Reach::ToAll => {
-                    let at = recovered_at(&row);
-                    let offer = offer.clone();
-                    if let (Some(at), true) = (at, offer.to.contains(&self.id)) {
-                        self.invited(now, &at, &offer, effects);
-                    }
-                    continue;
-                }
-                (Some(Place::Offered(offer)), None) if offer.to.contains(&self.id) => {
-                    if let Some(at) = recovered_at(&row) {
-                        self.present(&at, offer, effects);
-                    }
-                    let (offer, expires_at) = (offer.id, offer.expires_at);
-                    Held::Offered { offer, expires_at, shown: false }
-                }
-                (Some(_) | None, None) => continue,
-            };
-            // A chat told where it is before the index was read: its word is newer.
-            if self.invites.contains_key(&row.chat) {
-                continue;
-            }
-            self.slots.entry(row.chat).or_insert(Slot { queue, placement, held });
-        }
-    }
 }
 
 impl Slot {
@@ -573,39 +293,14 @@ impl Slot {
     }
 }
 
-fn recovered_at(row: &OpenChat) -> Option<ChatAt> {
-    Some(ChatAt {
-        chat: row.chat,
-        placement: row.placement,
-        version: 0,
-        queue: row.queue,
-        since: row.since,
-        priority: row.priority,
-        refused_by: row.refused_by.clone(),
-        place: row.place.clone()?,
-        moved_at: row.since,
-        last_offer: None,
-    })
-}
-
-fn assigned_at(at: &ChatAt) -> AssignedAt {
+pub(super) fn assigned_at(at: &ChatAt) -> AssignedAt {
     AssignedAt { seq: at.version, at: at.moved_at }
 }
 
-fn answer_all(
+pub(super) fn answer_all(
     calls: Vec<CallId>,
     answer: Result<OperatorAnswer, Refusal>,
     effects: &mut Vec<OperatorEffect>,
 ) {
     effects.extend(calls.into_iter().map(|call| OperatorEffect::Answer(call, answer)));
-}
-
-/// Why an offer is gone, by where the chat is now.
-fn gone(at: &ChatAt) -> Gone {
-    match (&at.place, at.last_offer) {
-        (Place::Assigned { .. }, _) => Gone::Taken,
-        (Place::Ended { .. }, _) => Gone::ChatGone,
-        (Place::Waiting | Place::Offered(_), Some((_, OfferEnd::Lapsed))) => Gone::Lapsed,
-        (Place::Waiting | Place::Offered(_), _) => Gone::ChatGone,
-    }
 }

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::{ASSIGN_LIMIT_MS, PRESENCE_GRACE_MS, PROBE_EVERY_MS, PROBE_LIMIT_MS};
 use crate::domain::operator::{AwayReason, OperatorRecord, Standing};
-use crate::domain::{ChatId, Offer, OfferId, Place, Reach, RoutingSettings, Status, Timestamp};
+use crate::domain::{
+    ChatId, Offer, OfferId, Place, Priority, Reach, RoutingSettings, Status, Timestamp,
+};
 use crate::machine::chat::Refusal;
 use crate::machine::fixture::*;
 use crate::machine::message::{AssignBy, AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
@@ -15,6 +17,8 @@ use crate::machine::operator::{
     OperatorInput, Terms,
 };
 use crate::storage::{Moving, OpenChat};
+
+mod kept;
 
 const START: Timestamp = Timestamp(1_000_000);
 const ABSENT_MS: u64 = 5_000;
@@ -51,7 +55,7 @@ fn a_decline_whose_id_was_used_for_something_else_is_refused_and_the_offer_stand
     let live = Offer {
         id: offer,
         reach: Reach::Directed,
-        to: [ANN].into(),
+        to: Arc::new([ANN].into()),
         expires_at: desk.now.plus_ms(10_000),
     };
     let effects = desk.say(ToOperator::Recalled {
@@ -72,7 +76,12 @@ struct Desk {
 }
 
 fn account(capacity: u32) -> Account {
-    let terms = Terms { directed: true, manual: false };
+    let terms = Terms {
+        directed: true,
+        manual: false,
+        priority: Priority::default(),
+        offer_timeout_ms: 30_000,
+    };
     Account {
         capacity,
         active: true,
@@ -111,7 +120,7 @@ impl Desk {
             n += 1;
             let input = match effect {
                 OperatorEffect::ToQueue(queue, ToQueue::Pull { pull, .. }) => {
-                    let best = ToOperator::Best { queue: *queue, pull: *pull, rank: None };
+                    let best = ToOperator::Best { queue: *queue, pull: *pull, best: None };
                     OperatorInput::Said(best)
                 }
                 OperatorEffect::Save(_) => OperatorInput::Saved(true),
@@ -150,7 +159,7 @@ impl Desk {
         self.offers += 1;
         let offer = OfferId::of(50, self.offers);
         let expires_at = self.now.plus_ms(TIMEOUT_MS);
-        self.say(ToOperator::Reserve { queue: QUEUE, offer, chat, expires_at });
+        self.say(ToOperator::Reserve { queue: QUEUE, offer, chat, rank: 0, expires_at });
         self.say(ToOperator::At(self.live(chat, offer, Reach::Directed)));
         assert!(matches!(self.ann.slots()[&chat].held, Held::Offered { .. }));
         if shown {
@@ -168,7 +177,7 @@ impl Desk {
     }
 
     fn live(&self, chat: ChatId, id: OfferId, reach: Reach) -> ChatAt {
-        let (to, expires_at) = ([ANN].into(), self.now.plus_ms(TIMEOUT_MS));
+        let (to, expires_at) = (Arc::new([ANN].into()), self.now.plus_ms(TIMEOUT_MS));
         at(chat, 2, Place::Offered(Offer { id, reach, to, expires_at }))
     }
 
@@ -353,6 +362,7 @@ fn a_restarted_operator_reads_its_slots_only_when_no_assign_of_before_can_land()
     let offer = OFFER;
     let reserve = ToOperator::Reserve {
         queue: QUEUE,
+        rank: 0,
         offer,
         chat: chat(1),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),
@@ -435,6 +445,7 @@ fn nothing_is_reserved_above_capacity_and_an_unconfirmed_reservation_ends_by_its
     let mut desk = Desk::present(1);
     let reserve = |desk: &Desk, n: u64| ToOperator::Reserve {
         queue: QUEUE,
+        rank: 0,
         offer: OfferId::of(60, n),
         chat: chat(u128::from(n)),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),
@@ -498,4 +509,62 @@ fn a_deactivated_operators_offer_to_all_is_not_eligible_either() {
     desk.invited(chat(1));
     let effects = desk.deactivate();
     assert_eq!(withdrawn(&effects, chat(1)), Some(WithdrawReason::NotEligible));
+}
+
+#[test]
+fn an_offer_that_is_gone_says_why() {
+    let other = Offer {
+        id: OfferId::of(61, 1),
+        reach: Reach::Directed,
+        to: Arc::new([BOB].into()),
+        expires_at: Timestamp(9),
+    };
+    let ended =
+        Place::Ended { outcome: crate::domain::Outcome::Missed, by: crate::domain::Party::System };
+    let withdrawn =
+        |reason| (Place::Waiting, Some(OfferEnd::Withdrawn(reason)), Gone::Withdrawn(reason));
+    let cases = [
+        (Place::Assigned { owner: BOB, begun: false }, None, Gone::Taken),
+        (ended, None, Gone::ChatEnded),
+        (Place::Waiting, Some(OfferEnd::Lapsed), Gone::Lapsed),
+        (Place::Offered(other), Some(OfferEnd::Lapsed), Gone::Lapsed),
+        (Place::Waiting, Some(OfferEnd::Declined), Gone::Declined),
+        (Place::Waiting, Some(OfferEnd::Restart), Gone::Restart),
+        (Place::Waiting, None, Gone::Moved),
+        withdrawn(WithdrawReason::NotEligible),
+        withdrawn(WithdrawReason::NotReady),
+        withdrawn(WithdrawReason::NotReserved),
+    ];
+    for (place, how, wanted) in cases {
+        for to_all in [false, true] {
+            let mut desk = Desk::present(1);
+            let offer = if to_all { desk.invited(chat(1)) } else { desk.offered(chat(1), true) };
+            let mut gone = at(chat(1), 9, place.clone());
+            gone.last_offer = how.map(|how| (offer, how));
+            let effects = desk.say(ToOperator::At(gone.clone()));
+            assert_eq!(reason(&effects), Some(wanted), "{place:?} {how:?} to all: {to_all}");
+        }
+    }
+    let mut desk = Desk::present(1);
+    let offer = desk.offered(chat(1), true);
+    let mut moved = at(chat(1), 9, Place::Waiting);
+    (moved.queue, moved.last_offer) = (OTHER_QUEUE, Some((offer, OfferEnd::Lapsed)));
+    assert_eq!(reason(&desk.say(ToOperator::At(moved))), Some(Gone::Moved));
+    // The offer stands for others, without this operator.
+    let mut desk = Desk::present(1);
+    let offer = desk.invited(chat(1));
+    let mut narrowed = desk.live(chat(1), offer, Reach::ToAll);
+    narrowed.version += 1;
+    if let Place::Offered(live) = &mut narrowed.place {
+        live.to = Arc::new([BOB].into());
+    }
+    let wanted = Gone::Withdrawn(WithdrawReason::NotEligible);
+    assert_eq!(reason(&desk.say(ToOperator::At(narrowed))), Some(wanted));
+}
+
+fn reason(effects: &[OperatorEffect]) -> Option<Gone> {
+    effects.iter().find_map(|effect| match effect {
+        OperatorEffect::Show(Notice::OfferWithdrawn { reason, .. }) => Some(*reason),
+        _ => None,
+    })
 }

@@ -126,6 +126,14 @@ impl Line {
         Some(entry)
     }
 
+    /// What the chat says of itself anew, in the place that it is in: its phase goes on.
+    pub(super) fn renew(&mut self, at: ChatAt, rank: i64) {
+        if let Some(former) = self.entries.remove(&at.chat) {
+            self.unlink(&former);
+            self.insert(Entry { at, rank, phase: former.phase });
+        }
+    }
+
     /// Changes the phase, which drops the timer of the former one.
     pub(super) fn set_phase(&mut self, chat: ChatId, phase: Phase) {
         if let Some(mut entry) = self.remove(chat) {

@@ -2,16 +2,17 @@
 //!
 //! Push: whenever something changed, the line is walked in the order of rank, and each chat goes
 //! to the best free member who could have it. Since smaller ranks come first, none is passed over.
-//! Pull: an operator with a free slot asks for the best chat that it could serve; see
-//! `machine::operator`.
+//! Pull: an operator with a free slot asks for the best chat that it could serve, be it waiting or
+//! offered to all; see `machine::operator`.
 
 use crate::domain::event::Trigger;
 use crate::domain::limits::{RESERVATION_MS, TO_ALL_OFFERS_MAX};
 use crate::domain::{ChatId, OfferId, Reach, Rule, Timestamp, UserId};
-use crate::machine::message::ToOperator;
+use crate::machine::message::{Quote, ToOperator};
+use crate::routing::Case;
 use crate::routing::rule::is_directed;
 
-use super::line::Phase;
+use super::line::{Entry, Phase};
 use super::{Owed, Queue, QueueEffect};
 
 impl Queue {
@@ -29,10 +30,9 @@ impl Queue {
 
     fn push(&mut self, now: Timestamp) {
         let mut passed = None;
-        while self.pool.anybody_free() {
-            let Some(next) = self.line.waiting_after(passed) else {
-                break;
-            };
+        while let Some(next) = self.line.waiting_after(passed)
+            && self.pool.anybody_for(next.0)
+        {
             passed = Some(next);
             let chat = next.1;
             let able = self.able(chat, now);
@@ -52,10 +52,10 @@ impl Queue {
 
     fn offer_to_all(&mut self, now: Timestamp) {
         let mut passed = None;
-        while self.pool.anybody_free() && self.line.to_all().len() < TO_ALL_OFFERS_MAX {
-            let Some(next) = self.line.waiting_after(passed) else {
-                break;
-            };
+        while let Some(next) = self.line.waiting_after(passed)
+            && self.pool.anybody_for(next.0)
+            && self.line.to_all().len() < TO_ALL_OFFERS_MAX
+        {
             passed = Some(next);
             let chat = next.1;
             let to = self.able(chat, now);
@@ -72,13 +72,11 @@ impl Queue {
 
     /// Adds those who came free to the offers that are out.
     fn widen(&mut self, now: Timestamp) {
-        if !self.pool.anybody_free() {
-            return;
-        }
         for chat in self.line.to_all().clone() {
-            let Some(offer) = self.line.get(chat).and_then(|entry| entry.at.place.offer()) else {
+            let Some(entry) = self.line.get(chat).filter(|e| self.pool.anybody_for(e.rank)) else {
                 continue;
             };
+            let Some(offer) = entry.at.place.offer() else { continue };
             let mut missing = self.able(chat, now);
             missing.retain(|operator| !offer.to.contains(operator));
             if missing.is_empty() || self.widening.get(&chat) == Some(&missing) {
@@ -155,17 +153,50 @@ impl Queue {
         }
     }
 
-    /// The best chat that a member with a free slot could serve.
-    pub(super) fn best_for(&self, operator: UserId, now: Timestamp) -> Option<(i64, ChatId)> {
-        if !is_directed(self.config.rule) || !self.pool.contains(operator) {
+    /// The best chat that a member with a free slot could serve, but for those `except`.
+    pub(super) fn quote(
+        &self,
+        operator: UserId,
+        except: &[ChatId],
+        now: Timestamp,
+    ) -> Option<Quote> {
+        if !self.pool.contains(operator) {
             return None;
         }
-        let cool_down_ms = self.settings.cool_down_ms;
-        self.line.waiting().find(|(_, chat)| {
-            self.line.get(*chat).is_some_and(|entry| {
-                self.pool.could_serve(operator, &entry.at.refused_by, cool_down_ms, now)
-            })
-        })
+        let reach = match self.config.rule {
+            Rule::LeastLoaded | Rule::LongestIdle => Reach::Directed,
+            Rule::ToAll => Reach::ToAll,
+            Rule::Manual => return None,
+        };
+        let best = match reach {
+            Reach::Directed => self.best_waiting(operator, &[], now),
+            Reach::ToAll => {
+                let out = self.line.to_all();
+                let live = out.iter().filter_map(|chat| Some((self.line.get(*chat)?.rank, *chat)));
+                let live = live.filter(|(_, chat)| !except.contains(chat));
+                let live = live.filter(|(_, chat)| self.could_serve(operator, *chat, now));
+                let room = out.len() < TO_ALL_OFFERS_MAX;
+                let next = room.then(|| self.best_waiting(operator, except, now)).flatten();
+                live.chain(next).min()
+            }
+        };
+        best.map(|(rank, chat)| Quote { rank, chat, reach })
+    }
+
+    /// The best waiting chat that a member with a free slot could serve.
+    fn best_waiting(
+        &self,
+        operator: UserId,
+        except: &[ChatId],
+        now: Timestamp,
+    ) -> Option<(i64, ChatId)> {
+        let mut waiting = self.line.waiting().filter(|(_, chat)| !except.contains(chat));
+        waiting.find(|(_, chat)| self.could_serve(operator, *chat, now))
+    }
+
+    fn could_serve(&self, operator: UserId, chat: ChatId, now: Timestamp) -> bool {
+        let entry = self.line.get(chat);
+        entry.is_some_and(|entry| self.pool.could_serve(operator, self.case(entry, now)))
     }
 
     /// Uses the slot that an operator holds for the best chat it could serve, which may have a
@@ -184,7 +215,10 @@ impl Queue {
         if now >= expires_at {
             return None;
         }
-        let (rank, chat) = self.best_for(operator, now)?;
+        if !is_directed(self.config.rule) || !self.pool.contains(operator) {
+            return None;
+        }
+        let (rank, chat) = self.best_waiting(operator, &[], now)?;
         if rank > quoted {
             return None;
         }
@@ -201,8 +235,7 @@ impl Queue {
         let Some(entry) = self.line.get(chat) else {
             return Vec::new();
         };
-        let cool_down_ms = self.settings.cool_down_ms;
-        self.pool.choose(self.config.rule, &entry.at.refused_by, cool_down_ms, now)
+        self.pool.choose(self.config.rule, self.case(entry, now))
     }
 
     fn decision(
@@ -213,9 +246,17 @@ impl Queue {
         now: Timestamp,
     ) -> crate::domain::event::Decision {
         let nobody = Default::default();
-        let refusals = self.line.get(chat).map_or(&nobody, |entry| &entry.at.refused_by);
-        let when = (self.settings.cool_down_ms, now);
-        let version = self.config.version;
-        self.pool.decision(self.config.rule, version, trigger, runners_up, refusals, when)
+        let case =
+            self.line.get(chat).map_or(
+                Case { refusals: &nobody, rank: i64::MAX, cool_down_ms: 0, now },
+                |entry| self.case(entry, now),
+            );
+        self.pool.decision(self.config.rule, self.config.version, trigger, runners_up, case)
+    }
+
+    /// What of a chat of the line matters to a choice.
+    pub(super) fn case<'a>(&self, entry: &'a Entry, now: Timestamp) -> Case<'a> {
+        let (refusals, rank) = (&entry.at.refused_by, entry.rank);
+        Case { refusals, rank, cool_down_ms: self.settings.cool_down_ms, now }
     }
 }

@@ -13,6 +13,7 @@ mod line;
 mod matching;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
@@ -168,11 +169,11 @@ impl Queue {
                 self.believe(state);
                 self.reserve_answered(now, (offer, chat, operator), result.is_ok(), effects);
             }
-            ToQueue::Pull { pull, state } => {
+            ToQueue::Pull { pull, except, state } => {
                 let operator = state.operator;
                 self.believe(state);
-                let rank = self.best_for(operator, now).map(|(rank, _)| rank);
-                let best = ToOperator::Best { queue: self.config.id, pull, rank };
+                let best = self.quote(operator, &except, now);
+                let best = ToOperator::Best { queue: self.config.id, pull, best };
                 effects.push(QueueEffect::ToOperator(operator, best));
             }
             ToQueue::Give { offer, rank, expires_at, state } => {
@@ -198,6 +199,13 @@ impl Queue {
         let chat = at.chat;
         let known = self.line.get(chat);
         if known.is_some_and(|e| (e.at.placement, e.at.version) >= (at.placement, at.version)) {
+            return;
+        }
+        if known.is_some_and(|e| e.at.placement == at.placement) && at.place == Place::Waiting {
+            // Read from the index before, now said by the chat itself. An offer that was asked for
+            // meanwhile will be made, for it names this placement: its slot stays held.
+            let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
+            self.line.renew(at, rank);
             return;
         }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
@@ -233,7 +241,7 @@ impl Queue {
             queue: row.queue,
             since: row.since,
             priority: row.priority,
-            refused_by: row.refused_by,
+            refused_by: Arc::new(row.refused_by),
             place,
             moved_at: row.since,
             last_offer: None,
@@ -257,7 +265,7 @@ impl Queue {
             self.owed.settle(owed);
         }
         if let Some(offer) = entry.at.place.offer() {
-            for operator in &offer.to {
+            for operator in offer.to.iter() {
                 self.owed.settle(Owed::Withdraw(chat, *operator));
             }
         }
@@ -372,14 +380,17 @@ impl Queue {
             Owed::AskState(operator) => {
                 Some(QueueEffect::ToOperator(operator, ToOperator::AskState { queue }))
             }
-            Owed::Reserve(chat) => match &self.line.get(chat)?.phase {
-                Phase::Reserving { offer, operator, expires_at, .. } => {
-                    let (offer, expires_at) = (*offer, *expires_at);
-                    let reserve = ToOperator::Reserve { queue, offer, chat, expires_at };
-                    Some(QueueEffect::ToOperator(*operator, reserve))
+            Owed::Reserve(chat) => {
+                let entry = self.line.get(chat)?;
+                match &entry.phase {
+                    Phase::Reserving { offer, operator, expires_at, .. } => {
+                        let (rank, offer, expires_at) = (entry.rank, *offer, *expires_at);
+                        let reserve = ToOperator::Reserve { queue, offer, chat, rank, expires_at };
+                        Some(QueueEffect::ToOperator(*operator, reserve))
+                    }
+                    Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
                 }
-                Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
-            },
+            }
             Owed::Offer(chat) => {
                 let entry = self.line.get(chat)?;
                 let Phase::Offering { offer, reach, to, decision } = &entry.phase else {

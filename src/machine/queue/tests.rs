@@ -1,6 +1,7 @@
 //! The queue machine by itself: explanations, offers to all, changes of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::{RESERVATION_MS, TO_ALL_OFFERS_MAX};
@@ -87,7 +88,7 @@ fn reservations(effects: &[QueueEffect]) -> Vec<(UserId, OfferId, ChatId)> {
 /// The chat says that its offer stands.
 fn live(chat: ChatId, offer: OfferId, reach: Reach, to: &[UserId]) -> ChatAt {
     let expires_at = now().plus_ms(TIMEOUT_MS);
-    let to = to.iter().copied().collect();
+    let to = Arc::new(to.iter().copied().collect());
     at(chat, 2, Place::Offered(Offer { id: offer, reach, to, expires_at }))
 }
 
@@ -95,7 +96,7 @@ fn live(chat: ChatId, offer: OfferId, reach: Reach, to: &[UserId]) -> ChatAt {
 fn each_reason_to_wait_is_told() {
     let refused = |by: &[UserId], ms_ago: u64| {
         let at = Timestamp(now().0 - ms_ago);
-        let refused_by = by.iter().map(|id| (*id, at)).collect();
+        let refused_by = Arc::new(by.iter().map(|id| (*id, at)).collect());
         ChatAt { refused_by, ..waits(0xc1, 1_000) }
     };
     let told = |rule, members: &[(UserId, Standing)], at| {
@@ -125,9 +126,36 @@ fn each_reason_to_wait_is_told() {
 }
 
 #[test]
+fn room_that_is_kept_for_offers_to_all_is_told_as_the_reason() {
+    let mut queue = queue(Rule::LeastLoaded, &[(BOB, Standing::Away), (ANN, Standing::Full)]);
+    let kept = |version, below| domain::operator::OperatorState {
+        free: 1,
+        kept_below: Some(below),
+        ..state(ANN, version, Standing::Kept)
+    };
+    step(&mut queue, said(ToQueue::State(kept(2, 1_000))));
+    arrive(&mut queue, waits(0xc1, 1_000));
+    assert_eq!(why(&queue, CHAT), WhyWaits::RoomKept);
+    let told = queue.explain(CHAT, now()).unwrap();
+    assert_eq!(told.standings.get(&Standing::Kept), Some(&1));
+    // A chat of smaller rank may have that room.
+    let effects = step(&mut queue, said(ToQueue::State(kept(3, 1_001))));
+    let [(ANN, _, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+}
+
+#[test]
+fn an_offer_to_all_that_only_full_members_see_waits_for_room() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free), (BOB, Standing::Away)]);
+    arrive(&mut queue, live(CHAT, OFFER, Reach::ToAll, &[ANN]));
+    assert!(matches!(why(&queue, CHAT), WhyWaits::Offered { .. }));
+    step(&mut queue, said(ToQueue::State(state(ANN, 2, Standing::Full))));
+    assert_eq!(why(&queue, CHAT), WhyWaits::AllFull);
+}
+
+#[test]
 fn between_the_end_of_a_cool_down_and_the_tick_it_is_this_moment() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
-    let refused_by = BTreeMap::from([(ANN, now())]);
+    let refused_by = Arc::new(BTreeMap::from([(ANN, now())]));
     arrive(&mut queue, ChatAt { refused_by, ..waits(0xc1, 1_000) });
     let again = now().plus_ms(COOL_DOWN_MS);
     let why_at = |ms| queue.explain(CHAT, Timestamp(ms)).unwrap().why;
@@ -152,10 +180,10 @@ fn an_explanation_says_how_each_member_stands_and_how_old_the_belief_is() {
     let members: Vec<(UserId, Standing)> = ids.iter().copied().zip(told).collect();
     let mut queue = queue(Rule::LeastLoaded, &members);
     let mut at = waits(0xc1, 1_000);
-    at.refused_by = BTreeMap::from([
+    at.refused_by = Arc::new(BTreeMap::from([
         (ids[7], Timestamp(now().0 - 1)),
         (ids[8], Timestamp(now().0 - COOL_DOWN_MS)),
-    ]);
+    ]));
     arrive(&mut queue, at);
     let told = queue.explain(CHAT, now()).unwrap();
     let standings: Vec<Standing> = told.candidates.iter().map(|c| c.standing).collect();
@@ -342,9 +370,30 @@ fn a_slot_held_for_an_offer_that_the_chat_did_not_make_is_released_at_once() {
 }
 
 #[test]
+fn a_chat_that_says_again_that_it_waits_keeps_the_slot_of_the_offer_under_way() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    // As read from the index, which does not know the version.
+    let effects = arrive(&mut queue, ChatAt { version: 0, ..waits(0xc1, 1_000) });
+    let [(ANN, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    let nothing_but_heard = |effects: &[QueueEffect]| {
+        matches!(effects, [QueueEffect::ToChat(CHAT, ToChat::Seen { .. })])
+    };
+    let effects = arrive(&mut queue, waits(0xc1, 1_000));
+    assert!(nothing_but_heard(&effects), "{effects:?}");
+    let state = state(ANN, 2, Standing::Full);
+    let answer = ToQueue::ReserveAnswer { offer, chat, result: Ok(()), state };
+    let effects = step(&mut queue, said(answer));
+    assert_eq!(offers(&effects)[&CHAT].0, offer);
+    let said_again = ChatAt { version: waits(0xc1, 1_000).version + 1, ..waits(0xc1, 1_000) };
+    let effects = arrive(&mut queue, said_again);
+    assert!(nothing_but_heard(&effects), "{effects:?}");
+    assert!(matches!(queue.line().get(CHAT).unwrap().phase, Phase::Offering { .. }));
+}
+
+#[test]
 fn a_shorter_cool_down_counts_at_once() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
-    let refused = BTreeMap::from([(ANN, now())]);
+    let refused = Arc::new(BTreeMap::from([(ANN, now())]));
     arrive(&mut queue, ChatAt { refused_by: refused, ..waits(0xc1, 1_000) });
     let settings = RoutingSettings { cool_down_ms: 50, ..RoutingSettings::default() };
     step(&mut queue, QueueInput::Settings(settings));
@@ -371,7 +420,7 @@ fn a_lapsed_offer_is_said_at_its_time_and_its_operator_asked_again_after_the_coo
     let lapse = ToChat::Lapse { placement: 2, offer: OFFER };
     assert_eq!(effects, [QueueEffect::ToChat(CHAT, lapse)]);
     let mut at = ChatAt { placement: 3, version: 3, ..waits(0xc1, 1_000) };
-    at.refused_by = BTreeMap::from([(ANN, over)]);
+    at.refused_by = Arc::new(BTreeMap::from([(ANN, over)]));
     at.last_offer = Some((OFFER, OfferEnd::Lapsed));
     step_at(&mut queue, over, said(ToQueue::At(at)));
     step_at(&mut queue, over, said(ToQueue::State(state(ANN, 2, Standing::Free))));

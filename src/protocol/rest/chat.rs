@@ -143,6 +143,8 @@ pub enum WhyBody {
     NobodyReady,
     /// Every ready member holds as many chats as fit.
     AllFull,
+    /// Who has room keeps it, for a short while, for chats of smaller rank that are offered to all.
+    RoomKept,
     /// Every ready member with room has refused it.
     AllRefused {
         /// When the first may be asked again; absent when that depends on the others.

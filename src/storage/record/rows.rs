@@ -1,6 +1,7 @@
 //! Mirrors of the small rows: open chats, their marks, operators.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -95,7 +96,7 @@ impl From<PlaceRecord> for Place {
             PlaceRecord::Offered { id, reach, to, expires_at } => Self::Offered(Offer {
                 id: OfferId(id),
                 reach: reach.into(),
-                to: to.into_iter().map(UserId).collect(),
+                to: Arc::new(to.into_iter().map(UserId).collect()),
                 expires_at: Timestamp(expires_at),
             }),
             PlaceRecord::Assigned { owner, begun } => {

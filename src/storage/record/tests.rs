@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::*;
 use crate::domain::chat::{Outcome, Reach};
@@ -17,7 +18,7 @@ use crate::domain::{
     QueueId, Rule, Status, Timestamp,
 };
 
-pub(super) const STANDINGS: [Standing; 13] = [
+pub(super) const STANDINGS: [Standing; 14] = [
     Standing::Free,
     Standing::Unknown,
     Standing::Offline,
@@ -25,6 +26,7 @@ pub(super) const STANDINGS: [Standing; 13] = [
     Standing::Busy,
     Standing::NotConnected,
     Standing::Full,
+    Standing::Kept,
     Standing::Choosing,
     Standing::CoolingDown,
     Standing::Declined,
@@ -187,7 +189,7 @@ fn open_chats() -> Vec<OpenChat> {
     let offer = Offer {
         id: OfferId::of(1, 2),
         reach: Reach::ToAll,
-        to: BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)]),
+        to: Arc::new(BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)])),
         expires_at: Timestamp(9_000),
     };
     let (owner, by) = (UserId::from_u128(5), Party::Customer(CustomerId::from_u128(6)));

@@ -27,7 +27,15 @@ fn kinds(actions: &[Action]) -> Vec<String> {
 
 /// A driver over a log, claimed and read.
 fn started(log: &[Recorded], listed: Option<OpenChat>) -> (Driver, Vec<Action>) {
-    let (mut driver, actions) = Driver::begin(CHAT, 1, 9, listed);
+    started_after(log, listed, None)
+}
+
+fn started_after(
+    log: &[Recorded],
+    listed: Option<OpenChat>,
+    rested: Option<u64>,
+) -> (Driver, Vec<Action>) {
+    let (mut driver, actions) = Driver::begin(CHAT, 1, 9, listed, rested);
     assert_eq!(kinds(&actions), ["Claim"]);
     let tail = log.len() as u64;
     let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail }));
@@ -200,7 +208,7 @@ fn the_routers_own_deadlines_wait_while_the_store_refuses() {
 #[test]
 fn a_life_ends_when_the_log_is_not_what_the_claim_said() {
     let (log, row) = waiting();
-    let (mut driver, _) = Driver::begin(CHAT, 1, 9, row);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, row, None);
     let tail = log.len() as u64;
     driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
     let gap = driver.stored(now(), StoreAnswer::Page(Ok(log[1..].to_vec())));
@@ -213,7 +221,7 @@ fn what_is_written_beyond_the_claimed_tail_is_not_read() {
     let mut bench = Bench::opened();
     let row = bench.chat.row();
     bench.call(send(customer(), "late", "hello"));
-    let (mut driver, _) = Driver::begin(CHAT, 1, 9, row);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, row, None);
     driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 2 })));
     driver.stored(now(), StoreAnswer::Page(Ok(bench.log)));
     assert!(driver.is_idle());
@@ -227,4 +235,18 @@ fn an_input_while_the_store_is_busy_is_a_fault_of_the_shell() {
     driver.input(now(), call(send(customer(), "m1", "hello")));
     let actions = driver.input(now(), ChatInput::Tick);
     assert!(matches!(actions.as_slice(), [Action::Fail(Failure::Broken(_))]), "{actions:?}");
+}
+
+#[test]
+fn a_chat_that_slept_wakes_in_silence_and_one_that_failed_says_where_it_is() {
+    let (log, row) = waiting();
+    let tail = log.len() as u64;
+    let told = |rested| {
+        let (mut driver, mut actions) = started_after(&log, row.clone(), rested);
+        actions.extend(driver.input(now(), ChatInput::Tick));
+        actions.iter().filter(|action| matches!(action, Action::ToQueue(..))).count()
+    };
+    assert_eq!(told(Some(tail)), 0);
+    assert_eq!(told(None), 1);
+    assert_eq!(told(Some(tail - 1)), 1, "something was written after it slept");
 }

@@ -56,6 +56,7 @@ mirror!(
         Busy,
         NotConnected,
         Full,
+        Kept,
         Choosing,
         CoolingDown,
         Declined,

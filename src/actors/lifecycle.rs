@@ -1,0 +1,165 @@
+//! The router's life: what an installation chooses, the start from what is durable, the end in good
+//! order.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use crate::domain::limits::RESTART_GRACE_MS;
+use crate::domain::{QueueId, Timestamp, UserId};
+use crate::machine::index::Index;
+use crate::storage::{Store, StoreError};
+
+use super::clock::Clock;
+use super::limits::{
+    AGAIN_AFTER, CALL_LIMIT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, SCAN_PAGE, STORE_LIMIT,
+};
+use super::roster::{Roster, SharedRoster};
+use super::router::Router;
+use super::shared::Shared;
+use super::supervise;
+
+/// What an installation may choose.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// How long a chat is idle before it goes to sleep.
+    pub idle_after: Duration,
+    /// How long a call may take.
+    pub call_limit: Duration,
+    /// How long the store may take over one call of an actor, or one page at the start; an actor
+    /// whose store is silent for longer fails and is started again.
+    pub store_limit: Duration,
+    /// Deadlines that wait for people fire no earlier than this after the start, ms.
+    pub restart_grace_ms: u64,
+    /// How long calls under way may take to end when the process stops; after that the actors
+    /// have the times of the [`TREE`](super::tree::TREE).
+    pub drain_limit: Duration,
+    /// Most messages that wait for one connection; then it is closed.
+    pub outbox_max: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            idle_after: IDLE_AFTER,
+            call_limit: CALL_LIMIT,
+            store_limit: STORE_LIMIT,
+            restart_grace_ms: RESTART_GRACE_MS,
+            drain_limit: DRAIN_LIMIT,
+            outbox_max: OUTBOX_MAX,
+        }
+    }
+}
+
+/// Why the router could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store did not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The supervision tree could not be built.
+    #[error("the supervision tree did not start: {0}")]
+    Tree(String),
+}
+
+impl Router {
+    /// Reads the open chats, starts the tree, the queues, the operators who own chats, and the
+    /// chats that were moving when the former process ended.
+    pub async fn start(store: Store, roster: Roster, options: Options) -> Result<Self, StartError> {
+        let limit = options.store_limit;
+        let process = in_time(limit, store.processes.begin()).await?;
+        let (index, latest) = read_index(&store, limit).await?;
+        let clock = Clock::start();
+        clock.raise(latest);
+        let (moving, owners) = (index.moving(), index.operators());
+        let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
+        let roster = SharedRoster::new(roster);
+        let shared = Shared::new(store, clock, process, roster, index, &options);
+        let (root, ended) = supervise::start(Arc::clone(&shared))
+            .await
+            .map_err(|error| StartError::Tree(error.to_string()))?;
+        let (stopping, _) = watch::channel(false);
+        let router = Self { shared, root, ended, options, stopping: Arc::new(stopping) };
+        for queue in queues {
+            router.start_queue(queue);
+        }
+        for operator in owners {
+            router.start_operator(operator);
+        }
+        for chat in moving {
+            if router.shared.chats.reserve(chat) {
+                router.shared.start_chat(chat);
+            }
+        }
+        Ok(router)
+    }
+
+    /// Lets calls under way end, then ends all actors. What was acknowledged is durable already.
+    pub async fn stop(&self) {
+        self.stopping.send_replace(true);
+        let until = Instant::now() + self.options.drain_limit;
+        while self.under_way() > 0 && Instant::now() < until {
+            sleep(AGAIN_AFTER).await;
+        }
+        self.shared.stopping.store(true, Ordering::Relaxed);
+        if let Some(supervisors) = self.shared.supervisors.get() {
+            supervisors.drain().await;
+        }
+        self.root.stop_children_and_wait(None, Some(self.options.drain_limit)).await;
+        let _ = self.root.stop_and_wait(None, Some(self.options.drain_limit)).await;
+    }
+
+    /// Turns true when a supervisor has failed: the process cannot go on.
+    pub fn ended(&self) -> watch::Receiver<bool> {
+        self.ended.clone()
+    }
+
+    /// The present, as the router counts it.
+    pub fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
+    /// When this process started.
+    pub fn started_at(&self) -> Timestamp {
+        self.shared.started_at
+    }
+
+    pub(super) fn start_queue(&self, queue: QueueId) {
+        if self.shared.queues.reserve(queue) {
+            self.shared.start_queue(queue);
+        }
+    }
+
+    fn start_operator(&self, operator: UserId) {
+        if self.shared.operators.reserve(operator) {
+            self.shared.start_operator(operator);
+        }
+    }
+}
+
+/// The open chats as the former process left them, and the latest time that they name.
+async fn read_index(store: &Store, limit: Duration) -> Result<(Index, Timestamp), StoreError> {
+    let (mut index, mut latest, mut after) = (Index::new(), Timestamp::default(), None);
+    loop {
+        let page = in_time(limit, store.open_chats.scan(after, SCAN_PAGE)).await?;
+        let Some(last) = page.last() else { return Ok((index, latest)) };
+        after = Some(last.chat);
+        for row in page {
+            latest = latest.max(row.since);
+            latest = row.refused_by.values().copied().fold(latest, Timestamp::max);
+            index.load(row);
+        }
+    }
+}
+
+/// What the store answers, if it does in time.
+async fn in_time<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let silent = |_| StoreError::Unavailable { reason: format!("no answer within {limit:?}") };
+    tokio::time::timeout(limit, asked).await.map_err(silent)?
+}

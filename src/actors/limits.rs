@@ -1,0 +1,68 @@
+//! The bounds of the actors, each with its unit and its reason. What an installation may choose is
+//! in [`Options`](super::Options); what the machines keep to is in `domain::limits`.
+
+use std::time::Duration;
+
+use crate::domain::limits::OPERATOR_CONNECTIONS_MAX;
+
+/// Most calls of clients in one actor's mailbox at a time: a chat has few participants, with at
+/// most 64 unanswered calls each.
+pub const CALLS_MAX: usize = 256;
+
+/// Most messages that wait for one actor to start.
+pub const PENDING_MAX: usize = 1_024;
+
+/// Most messages that wait for one connection by default; then it is closed. A busy operator's
+/// chats make a few a second.
+pub const OUTBOX_MAX: usize = 512;
+
+/// Most connections of one person (tabs, devices); a further one ends the oldest.
+pub const CONNECTIONS_OF_ONE_MAX: usize = OPERATOR_CONNECTIONS_MAX;
+
+/// How long a call may take by default: people wait for it.
+pub const CALL_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long the store may take over one call of an actor by default. Longer than a disk that
+/// stalls for a moment; who waits longer holds up a chat that another life could serve.
+pub const STORE_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a chat is idle before it goes to sleep by default.
+pub const IDLE_AFTER: Duration = Duration::from_secs(60);
+
+/// How long calls under way may take to end by default when the process stops: as long as a call.
+pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+
+/// How long to wait before a call whose actor has failed is asked again: its first start again
+/// comes sooner.
+pub const AGAIN_AFTER: Duration = Duration::from_millis(20);
+
+/// Rows read at once at the start: some hundred KiB.
+pub const SCAN_PAGE: usize = 1_000;
+
+/// Events read at once when the steps of a chat's routing are looked for.
+pub const ROUTED_PAGE: usize = 1_000;
+
+/// Latest steps that an explanation names: more than people read.
+pub const ROUTED_MAX: usize = 20;
+
+/// How often a claim of a conversation is tried anew because another ended chat stood in the way.
+/// Each needs another call of the same customer in between.
+pub const CLAIM_TRIES: usize = 8;
+
+/// Ended chats that one message follows to the one that goes on; a page that is left open for
+/// longer is told where it got to. Each costs a look into a log, since the message may be there.
+pub const CONTINUATIONS_MAX: usize = 256;
+
+/// The shortest time between two writes of one chat's watermarks, ms.
+pub const MARKS_EVERY_MS: u64 = 1_000;
+
+/// Most calls that wait for one write of a chat's watermarks: as many as a mailbox holds, four
+/// times over a second. Further ones are told to come back.
+pub const MARKS_WAITING_MAX: usize = 4 * CALLS_MAX;
+
+/// How often the alarm looks for sleeping chats whose deadline has come, ms.
+pub const ALARM_EVERY_MS: u64 = 250;
+
+/// The latest messages of a chat whose delivery is still to be timed; a side that is further
+/// behind is not there, and its times would say nothing about the router.
+pub const TIMED_MESSAGES: usize = 32;

@@ -1,0 +1,15 @@
+//! The bounds of the process, each with its unit and its reason.
+
+use std::time::Duration;
+
+/// How long sockets may take to close when the process stops: their half of a close, twice.
+pub const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
+
+/// Most connections of the operations listener: a few scrapers and people.
+pub const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+
+/// How often what is over is removed from the store, a page at a time.
+pub const PRUNE_EVERY: Duration = Duration::from_secs(600);
+
+/// How often the recorder of metrics tidies up: histograms that nobody reads grow until then.
+pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);

@@ -1,0 +1,264 @@
+//! What a chat does with what queues and operators say. Reads only, as all of
+//! [`Chat::decide`].
+
+use crate::domain::event::{AssignedHow, OfferEnd, TransferFailure, WithdrawReason};
+use crate::domain::{ChatEvent, CommandId, OfferId, Party, Place, Reach, UserId};
+use crate::machine::message::{AssignBy, AssignedAt, Peer, ToChat, ToOperator};
+
+use super::answers::{Fingerprint, Lookup};
+use super::call::{ChatEffect, Context, Decided};
+use super::fold::Chat;
+use super::refusal::Refusal;
+
+impl Chat {
+    pub(super) fn on_said(&self, context: &Context, said: &ToChat) -> Decided {
+        match said {
+            ToChat::Offer { queue, .. } => match self.offered(context, said) {
+                Some(decided) => decided,
+                None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
+            },
+            ToChat::Widen { placement, offer, to } => {
+                let Some(live) = self.offer_at(*placement, *offer) else {
+                    return self.tell_queue();
+                };
+                // Who dropped out of an offer does not come back into it, for a late accept of the
+                // first time must not find it open: there will be a fresh one.
+                if to.iter().any(|operator| self.offer_left.contains(operator)) {
+                    let reason = WithdrawReason::NotReady;
+                    return self.end_offer(OfferEnd::Withdrawn(reason), Vec::new());
+                }
+                let fresh = to.iter().copied().filter(|operator| !live.to.contains(operator));
+                let to: Vec<UserId> = fresh.collect();
+                if to.is_empty() {
+                    return self.tell_queue();
+                }
+                Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
+            }
+            ToChat::Lapse { placement, offer } => match self.offer_at(*placement, *offer) {
+                Some(live) if context.now >= live.expires_at => {
+                    self.end_offer(OfferEnd::Lapsed, Vec::new())
+                }
+                Some(_) | None => self.tell_queue(),
+            },
+            ToChat::Withdraw { peer, offer, operator, reason } => {
+                self.withdraw(*peer, *offer, *operator, *reason)
+            }
+            ToChat::Decline { offer, operator, command } => {
+                self.decline(*offer, *operator, command)
+            }
+            ToChat::Assign { .. } => self.assign(context, said),
+            ToChat::Recall { operator, command } => {
+                let known = self.answers.recall(Party::User(*operator), command);
+                let recalled = ToOperator::Recalled {
+                    chat: self.id,
+                    command: command.clone(),
+                    result: assigned_at(known),
+                    at: self.at(),
+                };
+                Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
+            }
+            ToChat::OwnerGone { operator, placement } => match self.place() {
+                Some(Place::Assigned { owner, .. })
+                    if owner == operator && self.placement == *placement =>
+                {
+                    self.to_line_again(*operator)
+                }
+                Some(_) | None => Decided::effect(ChatEffect::Tell(Peer::Operator(*operator))),
+            },
+            ToChat::ReserveRefused { reservation, standing } => match &self.transfer {
+                Some(transfer) if transfer.reservation == *reservation => {
+                    Decided::events(vec![ChatEvent::TransferFailed {
+                        reservation: *reservation,
+                        reason: TransferFailure::Refused(*standing),
+                    }])
+                }
+                Some(_) | None => Decided::default(),
+            },
+            ToChat::Seen { peer, placement, .. } if *placement < self.placement => {
+                Decided::effect(ChatEffect::Tell(*peer))
+            }
+            ToChat::Seen { .. } => Decided::default(),
+            ToChat::Ask { peer } => Decided::effect(ChatEffect::Tell(*peer)),
+        }
+    }
+
+    fn offered(&self, context: &Context, said: &ToChat) -> Option<Decided> {
+        let ToChat::Offer { queue, placement, offer, reach, to, timeout_ms, decision } = said
+        else {
+            return None;
+        };
+        let waits = self.place() == Some(&Place::Waiting);
+        if !waits || self.placement != *placement || self.queue != Some(*queue) || to.is_empty() {
+            return None;
+        }
+        let expires_at = context.now.plus_ms(*timeout_ms);
+        Some(self.moved(None, None, |placement| {
+            vec![ChatEvent::Offered {
+                placement,
+                offer: *offer,
+                reach: *reach,
+                to: to.clone(),
+                expires_at,
+                process: context.process,
+                decision: decision.clone(),
+            }]
+        }))
+    }
+
+    fn withdraw(
+        &self,
+        peer: Peer,
+        offer: OfferId,
+        operator: UserId,
+        reason: WithdrawReason,
+    ) -> Decided {
+        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
+            return Decided::effect(ChatEffect::Tell(peer));
+        };
+        let narrowed = ChatEvent::OfferNarrowed { offer, operator, reason };
+        match live.reach {
+            Reach::Directed => self.end_offer(OfferEnd::Withdrawn(reason), Vec::new()),
+            Reach::ToAll if live.to.len() == 1 => {
+                self.end_offer(OfferEnd::Withdrawn(reason), vec![narrowed])
+            }
+            Reach::ToAll => Decided::events(vec![narrowed]),
+        }
+    }
+
+    fn decline(&self, offer: OfferId, operator: UserId, command: &CommandId) -> Decided {
+        let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
+        let said = Fingerprint::of(("decline", offer));
+        match self.answers.lookup(Party::User(operator), command, said) {
+            Lookup::New => {}
+            Lookup::Known(Err(refusal)) => {
+                let refused = ToOperator::Recalled {
+                    chat: self.id,
+                    command: command.clone(),
+                    result: Some(Err(refusal)),
+                    at: self.at(),
+                };
+                return Decided::effect(ChatEffect::ToOperator(operator, Box::new(refused)));
+            }
+            Lookup::Known(Ok(_)) | Lookup::Pending => return tell,
+        }
+        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
+            return tell;
+        };
+        let declined = ChatEvent::Declined { offer, operator, command: command.clone() };
+        if live.to.len() == 1 {
+            self.end_offer(OfferEnd::Declined, vec![declined])
+        } else {
+            Decided::events(vec![declined])
+        }
+    }
+
+    fn assign(&self, context: &Context, said: &ToChat) -> Decided {
+        let ToChat::Assign { operator, command, by, valid_until } = said else {
+            return Decided::default();
+        };
+        if let Some(command) = command {
+            let said = match by {
+                AssignBy::Offer(offer) => Fingerprint::of(("accept", offer)),
+                AssignBy::Take { .. } => Fingerprint::of("take"),
+                AssignBy::Transfer(_) => Fingerprint::of("transfer"),
+            };
+            let known = self.answers.lookup(Party::User(*operator), command, said);
+            if let Some(result) = assigned_at(known) {
+                return self.assign_answer(*operator, Some(command), by, result);
+            }
+        }
+        let (how, command) = match self.may_assign(context, *operator, by, command, *valid_until) {
+            Ok(granted) => granted,
+            Err(refusal) => {
+                return self.assign_answer(*operator, command.as_ref(), by, Err(refusal));
+            }
+        };
+        let operator = *operator;
+        self.moved(None, Some(operator), |placement| {
+            vec![ChatEvent::Assigned { placement, operator, how, command }]
+        })
+    }
+
+    /// Whether the operator may become the owner, and on what ground.
+    fn may_assign(
+        &self,
+        context: &Context,
+        operator: UserId,
+        by: &AssignBy,
+        command: &Option<CommandId>,
+        valid_until: crate::domain::Timestamp,
+    ) -> Result<(AssignedHow, CommandId), Refusal> {
+        let place = self.open_place()?;
+        if context.now > valid_until {
+            return Err(Refusal::Late);
+        }
+        let state = place.state();
+        match (by, command) {
+            (AssignBy::Offer(offer), Some(command)) => {
+                let live = place.offer().filter(|live| live.id == *offer);
+                match live {
+                    Some(live) if live.to.contains(&operator) => {
+                        Ok((AssignedHow::Accepted { offer: *offer }, command.clone()))
+                    }
+                    Some(_) | None => Err(Refusal::OfferGone),
+                }
+            }
+            (AssignBy::Take { placement, .. }, Some(_)) if *placement != self.placement => {
+                Err(Refusal::WrongState { state })
+            }
+            (AssignBy::Take { queues, any, .. }, Some(command)) => {
+                let allowed = *any || self.queue.is_some_and(|queue| queues.contains(&queue));
+                match place {
+                    Place::Waiting | Place::Offered(_) if allowed => {
+                        Ok((AssignedHow::Taken, command.clone()))
+                    }
+                    Place::Waiting | Place::Offered(_) => Err(Refusal::UnknownChat),
+                    Place::Assigned { owner, .. } if *owner == operator => {
+                        Err(Refusal::AlreadyThere)
+                    }
+                    Place::Assigned { .. } | Place::Ended { .. } => {
+                        Err(Refusal::WrongState { state })
+                    }
+                }
+            }
+            (AssignBy::Transfer(reservation), _) => match &self.transfer {
+                Some(transfer)
+                    if transfer.reservation == *reservation && transfer.to == operator =>
+                {
+                    let how =
+                        AssignedHow::Transferred { by: transfer.by, reservation: *reservation };
+                    Ok((how, transfer.command.clone()))
+                }
+                Some(_) | None => Err(Refusal::OfferGone),
+            },
+            (AssignBy::Offer(_) | AssignBy::Take { .. }, None) => Err(Refusal::OfferGone),
+        }
+    }
+
+    fn assign_answer(
+        &self,
+        operator: UserId,
+        command: Option<&CommandId>,
+        by: &AssignBy,
+        result: Result<AssignedAt, Refusal>,
+    ) -> Decided {
+        let answer = ToOperator::AssignAnswer {
+            command: command.cloned(),
+            by: by.clone(),
+            result,
+            at: self.at(),
+            chat: self.id,
+        };
+        Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))
+    }
+}
+
+/// What is known of a command, as an operator is told.
+fn assigned_at(known: Lookup) -> Option<Result<AssignedAt, Refusal>> {
+    match known {
+        Lookup::Known(answer) => {
+            Some(answer.map(|answer| AssignedAt { seq: answer.seq, at: answer.at }))
+        }
+        Lookup::New | Lookup::Pending => None,
+    }
+}

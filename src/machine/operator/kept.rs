@@ -1,0 +1,243 @@
+//! Slots kept for chats that are offered to all (docs/decisions/0005-kept-slots.md).
+//!
+//! A `to_all` offer takes no slot until somebody accepts. So that a chat of larger rank does not
+//! take the slot before a person can, each such offer keeps one free slot of each operator who
+//! sees it: from everything but people's own acts (accepts, takes, transfers) and chats of smaller
+//! rank. It does so once, for as long as a directed offer of its queue would stand, at most
+//! [`SLOT_KEPT_MAX_MS`]; then the operator has passed the chat by, which stays acceptable, and no
+//! slot is kept for it again before the cool-down is over.
+//!
+//! Invariants: never more slots are kept than are free; nothing is kept but by an operator who
+//! could accept.
+
+use crate::domain::limits::{KEPT_ON_THE_WAY_MS, RESERVATION_MS, SLOT_KEPT_MAX_MS};
+use crate::domain::operator::Standing;
+use crate::domain::{ChatId, Place, QueueId, Reach, Timestamp, UserId};
+use crate::machine::message::{ChatAt, Quote};
+use crate::routing::rank;
+
+use super::{Invite, Operator, Terms};
+
+/// A slot kept for a chat that is offered to all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kept {
+    /// The chat's queue.
+    pub queue: QueueId,
+    /// The chat's rank.
+    pub rank: i64,
+    /// Since when.
+    pub since: Timestamp,
+    /// Until when.
+    pub until: Timestamp,
+    /// Whether the offer is here; before, it is on its way.
+    pub offered: bool,
+}
+
+/// A chat offered to all for which no slot is kept for now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Passed {
+    /// Until when.
+    pub until: Timestamp,
+    /// Whether the operator could have accepted it; else its offer never came.
+    pub seen: bool,
+}
+
+impl Operator {
+    /// How many more chats of a queue fit beside what is kept.
+    pub fn unkept_in(&self, queue: QueueId) -> u32 {
+        let here = self.kept.values().filter(|kept| kept.queue == queue).count() as u32;
+        let beside = self.free().saturating_sub(self.kept.len() as u32);
+        beside.min(self.free_in(queue).saturating_sub(here))
+    }
+
+    /// How it stands towards a queue, how many slots that leaves, and below which rank a chat may
+    /// have a kept one.
+    pub fn towards(&self, queue: QueueId) -> (Standing, u32, Option<i64>) {
+        let directed = self.account.queues.get(&queue).is_some_and(|terms| terms.directed);
+        let (standing, free) = (self.standing(), self.free_in(queue));
+        if standing != Standing::Free || !directed {
+            return (standing, free, None);
+        }
+        match (self.unkept_in(queue), self.largest_kept()) {
+            (0, Some((below, _))) if free > 0 => {
+                (Standing::Kept, free.min(self.kept.len() as u32), Some(below))
+            }
+            (unkept, _) => (standing, unkept, None),
+        }
+    }
+
+    /// Whether a chat of this rank may have a slot: one that nothing keeps, or else the one kept
+    /// for the largest rank, if that is larger. Where the queue's own limit is what is lacking,
+    /// only what is kept for its own chats can help.
+    pub(super) fn make_room(&mut self, queue: QueueId, rank: i64) -> bool {
+        if self.unkept_in(queue) > 0 {
+            return true;
+        }
+        let here = self.kept.values().filter(|kept| kept.queue == queue).count() as u32;
+        let limited = self.free_in(queue) <= here;
+        let mine = self.kept.iter().filter(|(_, kept)| !limited || kept.queue == queue);
+        let largest = mine.map(|(chat, kept)| (kept.rank, *chat)).max();
+        let Some((_, chat)) = largest.filter(|(largest, _)| rank < *largest) else {
+            return false;
+        };
+        self.kept.remove(&chat);
+        true
+    }
+
+    /// The offer of a chat is here: the time begins for which a slot is kept.
+    pub(super) fn keep_for_invite(&mut self, now: Timestamp, chat: ChatId, queue: QueueId) {
+        let kept_ms = self.account.queues.get(&queue).map_or(0, kept_ms);
+        if self.passed.get(&chat).is_some_and(|passed| !passed.seen) {
+            self.passed.remove(&chat);
+        }
+        if let Some(kept) = self.kept.get_mut(&chat).filter(|kept| !kept.offered) {
+            *kept = Kept { since: now, until: now.plus_ms(kept_ms), offered: true, ..*kept };
+        }
+    }
+
+    /// Every offer on the screen keeps a slot, smallest ranks first, as far as slots reach. What
+    /// is free while the operator chooses among its queues is left to that choice.
+    pub(super) fn keep_for_invites(&mut self, now: Timestamp) {
+        if self.invites.is_empty() || !self.is_available() {
+            return;
+        }
+        let choosing = self.pull.is_some() || self.wants_pull;
+        let mut open: Vec<(Quote, QueueId)> = self.open_invites().collect();
+        open.sort_unstable_by_key(|(quote, _)| (quote.rank, quote.chat));
+        for (quote, queue) in open {
+            if !choosing || self.unkept_in(queue) == 0 {
+                self.keep_for_quote(now, queue, quote);
+            }
+        }
+    }
+
+    /// The best of the offers on the screen for which a slot is still to be kept, if there is one.
+    pub(super) fn best_invite(&self) -> Option<(Quote, QueueId)> {
+        let open = self.open_invites().filter(|(_, queue)| self.unkept_in(*queue) > 0);
+        open.min_by_key(|(quote, _)| (quote.rank, quote.chat))
+    }
+
+    /// The offers on the screen for which a slot is still to be kept.
+    fn open_invites(&self) -> impl Iterator<Item = (Quote, QueueId)> + '_ {
+        let open = self.invites.iter().filter(|(chat, invite)| {
+            let known = self.kept.contains_key(chat) || self.passed.contains_key(chat);
+            !known && invite.declining.is_none() && !invite.withdrawing
+        });
+        open.filter_map(|(chat, invite)| {
+            let rank = self.rank_of(invite, self.account.queues.get(&invite.queue)?);
+            Some((Quote { rank, chat: *chat, reach: Reach::ToAll }, invite.queue))
+        })
+    }
+
+    fn rank_of(&self, invite: &Invite, terms: &Terms) -> i64 {
+        let (since, priority) = invite.waits;
+        rank(since, terms.priority, priority, &self.account.settings)
+    }
+
+    /// A queue quoted a chat that it offers to all: its offer is here, or will be in a moment.
+    pub(super) fn keep_for_quote(&mut self, now: Timestamp, queue: QueueId, quote: Quote) {
+        let Some(terms) = self.account.queues.get(&queue) else { return };
+        let offered = self.invites.contains_key(&quote.chat);
+        let kept_ms = if offered { kept_ms(terms) } else { KEPT_ON_THE_WAY_MS };
+        let (rank, until) = (quote.rank, now.plus_ms(kept_ms));
+        self.keep(quote.chat, Kept { queue, rank, since: now, until, offered });
+    }
+
+    fn keep(&mut self, chat: ChatId, kept: Kept) {
+        let known = self.kept.contains_key(&chat) || self.passed.contains_key(&chat);
+        if !known && self.is_available() && self.make_room(kept.queue, kept.rank) {
+            self.kept.insert(chat, kept);
+        }
+    }
+
+    /// The chats for which no slot is to be kept: it is already, or was for long enough.
+    pub(super) fn not_to_be_kept(&self) -> Vec<ChatId> {
+        self.kept.keys().chain(self.passed.keys()).copied().collect()
+    }
+
+    /// The chat keeps no slot here any more.
+    pub(super) fn keep_no_more(&mut self, chat: ChatId) {
+        if self.kept.remove(&chat).is_some() {
+            self.wants_pull = true;
+        }
+    }
+
+    /// The operator will not have the chat for now.
+    pub(super) fn pass_by(&mut self, chat: ChatId, now: Timestamp) {
+        self.keep_no_more(chat);
+        let until = now.plus_ms(self.account.settings.cool_down_ms);
+        self.passed.insert(chat, Passed { until, seen: true });
+    }
+
+    /// A chat says where it is: one that somebody has, or that this operator refused, keeps
+    /// nothing. One that waits between two offers does.
+    pub(super) fn keep_if_open(&mut self, at: &ChatAt, me: UserId) {
+        let Some(kept) = self.kept.get(&at.chat) else { return };
+        let open = match at.place {
+            Place::Waiting | Place::Offered(_) => {
+                kept.queue == at.queue && !at.refused_by.contains_key(&me)
+            }
+            Place::Assigned { .. } | Place::Ended { .. } => false,
+        };
+        if !open {
+            self.keep_no_more(at.chat);
+        }
+    }
+
+    /// Ends what was kept for long enough. Whatever else was on the screen all that time, long
+    /// enough for its own queue, could have been accepted as well, and is passed by with it.
+    pub(super) fn expire_kept(&mut self, now: Timestamp) {
+        self.passed.retain(|_, passed| now < passed.until);
+        let over = self.kept.iter().filter(|(_, kept)| now >= kept.until);
+        for (chat, kept) in over.map(|(chat, kept)| (*chat, *kept)).collect::<Vec<_>>() {
+            if !kept.offered {
+                // Nobody saw it: the next pull but one may quote it again.
+                self.keep_no_more(chat);
+                let until = now.plus_ms(RESERVATION_MS);
+                self.passed.insert(chat, Passed { until, seen: false });
+                continue;
+            }
+            self.pass_by(chat, now);
+            let queues = &self.account.queues;
+            let beside = self.invites.iter().filter(|(_, invite)| {
+                let wanted_ms = queues.get(&invite.queue).map_or(0, kept_ms);
+                invite.since <= kept.since && now.since_ms(kept.since) >= wanted_ms
+            });
+            let beside: Vec<ChatId> = beside.map(|(chat, _)| *chat).collect();
+            for chat in beside {
+                self.pass_by(chat, now);
+            }
+        }
+    }
+
+    /// Nothing is kept that cannot be: not by who could not accept, not more than is free.
+    pub(super) fn trim_kept(&mut self) {
+        if !self.is_available() {
+            self.kept.clear();
+        }
+        let account = &self.account;
+        self.kept.retain(|_, kept| {
+            account.queues.get(&kept.queue).is_some_and(|terms| !terms.directed && !terms.manual)
+        });
+        while self.kept.len() as u32 > self.free()
+            && let Some((_, chat)) = self.largest_kept()
+        {
+            self.kept.remove(&chat);
+        }
+    }
+
+    /// When the next kept slot is free for all again.
+    pub(super) fn kept_until(&self) -> Option<Timestamp> {
+        self.kept.values().map(|kept| kept.until).min()
+    }
+
+    fn largest_kept(&self) -> Option<(i64, ChatId)> {
+        self.kept.iter().map(|(chat, kept)| (kept.rank, *chat)).max()
+    }
+}
+
+/// How long a slot is kept for a chat of the queue, ms: who may take that long to answer an offer
+/// made to nobody else may take it here, as far as an idle slot can be afforded.
+pub fn kept_ms(terms: &Terms) -> u64 {
+    terms.offer_timeout_ms.min(SLOT_KEPT_MAX_MS)
+}

@@ -1,0 +1,327 @@
+//! A chat says where it is, and the operator corrects itself by it: what it owns, what it is
+//! offered, what is gone.
+
+use std::sync::Arc;
+
+use crate::domain::event::OfferEnd;
+use crate::domain::limits::LAST_CLOSED;
+use crate::domain::{ChatId, Offer, OfferId, Place, Reach, Timestamp};
+use crate::machine::chat::Refusal;
+use crate::machine::message::{AssignBy, ChatAt};
+use crate::storage::OpenChat;
+
+use super::said::{answer_all, assigned_at};
+use super::{
+    Gone, Held, Invite, Notice, Operator, OperatorAnswer, OperatorEffect, Owed, Slot, Stage,
+};
+
+impl Operator {
+    /// A chat says where it is: true or old.
+    pub(super) fn chat_at(
+        &mut self,
+        now: Timestamp,
+        at: ChatAt,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        let known = self.slots.get(&at.chat).map(|slot| slot.placement);
+        let invited = self.invites.get(&at.chat).map(|invite| invite.placement);
+        let gone = self.gone.get(&at.chat).map(|(placement, _)| *placement);
+        if known.max(invited).max(gone).is_some_and(|known| at.placement < known) {
+            return;
+        }
+        match &at.place {
+            Place::Assigned { owner, .. } if *owner == self.id => self.owned(now, &at, effects),
+            Place::Offered(offer) if offer.to.contains(&self.id) => {
+                let offer = offer.clone();
+                self.offered(now, &at, offer, effects);
+            }
+            Place::Waiting | Place::Offered(_) | Place::Assigned { .. } | Place::Ended { .. } => {
+                self.not_mine(now, &at, effects);
+            }
+        }
+    }
+
+    fn owned(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
+        self.uninvite(at, Some(Gone::Accepted), effects);
+        self.keep_no_more(at.chat);
+        let was = self.slots.remove(&at.chat);
+        let gained = was.as_ref().is_none_or(|slot| slot.held != Held::Active);
+        // Nothing here expected the chat: a former life got it, or the word is a late one.
+        let unexpected = was.is_none();
+        if gained {
+            self.quiet(at.chat);
+        }
+        match was.map(|slot| slot.held) {
+            Some(Held::Assigning { calls, by, .. }) => {
+                answer_all(calls, Ok(OperatorAnswer::Assigned(assigned_at(at))), effects);
+                if let AssignBy::Offer(offer) = by {
+                    let (chat, reason) = (at.chat, Gone::Accepted);
+                    let gone = Notice::OfferWithdrawn { chat, offer, reason };
+                    effects.push(OperatorEffect::Show(gone));
+                }
+            }
+            Some(Held::Declining { calls, .. }) => {
+                answer_all(calls, Err(Refusal::OfferGone), effects);
+            }
+            Some(Held::Offered { .. } | Held::Withdrawing { .. } | Held::Active | Held::Unsure)
+            | None => {}
+        }
+        if gained {
+            self.record.last_accept = self.record.last_accept.max(Some(at.moved_at));
+            self.idle_since = now;
+            self.unsaved = true;
+            self.answered_an_offer();
+        }
+        let (queue, placement) = (Some(at.queue), at.placement);
+        let held = if unexpected { Held::Unsure } else { Held::Active };
+        self.slots.insert(at.chat, Slot { queue, placement, held });
+    }
+
+    fn offered(
+        &mut self,
+        now: Timestamp,
+        at: &ChatAt,
+        offer: Offer,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        match offer.reach {
+            Reach::Directed => self.offered_directly(now, at, &offer, effects),
+            Reach::ToAll => self.invited(now, at, &offer, effects),
+        }
+    }
+
+    fn offered_directly(
+        &mut self,
+        now: Timestamp,
+        at: &ChatAt,
+        offer: &Offer,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        let chat = at.chat;
+        self.uninvite(at, None, effects);
+        self.keep_no_more(chat);
+        let slot = self.slots.get(&chat);
+        let same = slot.is_some_and(|slot| slot.placement == at.placement);
+        match slot.map(|slot| &slot.held) {
+            // The answer to an `Assign` comes by itself.
+            Some(Held::Assigning { .. }) => return,
+            Some(Held::Offered { .. } | Held::Withdrawing { .. } | Held::Declining { .. })
+                if same =>
+            {
+                return;
+            }
+            // The slot was kept through a restart, or through an `Assign` that was refused.
+            Some(Held::Unsure) => {}
+            Some(
+                Held::Offered { .. }
+                | Held::Withdrawing { .. }
+                | Held::Declining { .. }
+                | Held::Active,
+            ) => {
+                self.not_mine(now, at, effects);
+                if self.release(offer.id).is_none() {
+                    self.take_back(now, chat, offer.id);
+                    return;
+                }
+            }
+            None => {
+                if self.release(offer.id).is_none() {
+                    self.take_back(now, chat, offer.id);
+                    return;
+                }
+            }
+        }
+        self.quiet(chat);
+        let held = Held::Offered { offer: offer.id, expires_at: offer.expires_at, shown: false };
+        let slot = Slot { queue: Some(at.queue), placement: at.placement, held };
+        self.slots.insert(chat, slot);
+        self.present(at, offer, effects);
+    }
+
+    /// No slot is held for the offer any more: it is taken back.
+    fn take_back(&mut self, now: Timestamp, chat: ChatId, offer: OfferId) {
+        self.strays.insert(chat, offer);
+        self.owed.keep(Owed::Withdraw(chat), now);
+    }
+
+    fn invited(
+        &mut self,
+        now: Timestamp,
+        at: &ChatAt,
+        offer: &Offer,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        let chat = at.chat;
+        match self.slots.get(&chat).map(|slot| &slot.held) {
+            Some(Held::Assigning { .. }) => return,
+            Some(
+                Held::Offered { .. }
+                | Held::Withdrawing { .. }
+                | Held::Declining { .. }
+                | Held::Active
+                | Held::Unsure,
+            ) => self.not_mine(now, at, effects),
+            None => {}
+        }
+        if self.invites.get(&chat).is_some_and(|invite| invite.offer == offer.id) {
+            return;
+        }
+        self.uninvite(at, None, effects);
+        self.quiet(chat);
+        let invite = Invite {
+            queue: at.queue,
+            placement: at.placement,
+            offer: offer.id,
+            expires_at: offer.expires_at,
+            since: now,
+            waits: (at.since, at.priority),
+            declining: None,
+            withdrawing: false,
+        };
+        self.invites.insert(chat, invite);
+        self.keep_for_invite(now, chat, at.queue);
+        self.present(at, offer, effects);
+    }
+
+    fn present(&self, at: &ChatAt, offer: &Offer, effects: &mut Vec<OperatorEffect>) {
+        effects.push(OperatorEffect::Show(Notice::OfferPresented {
+            chat: at.chat,
+            queue: at.queue,
+            offer: offer.id,
+            reach: offer.reach,
+            expires_at: offer.expires_at,
+        }));
+    }
+
+    /// The chat is neither owned by nor offered to this operator.
+    fn not_mine(&mut self, now: Timestamp, at: &ChatAt, effects: &mut Vec<OperatorEffect>) {
+        let chat = at.chat;
+        self.uninvite(at, None, effects);
+        self.keep_if_open(at, self.id);
+        self.gone.insert(chat, (at.placement, now));
+        // An `Assign` on its way may still land: only its answer frees the slot.
+        if self.slots.get(&chat).is_some_and(|s| matches!(s.held, Held::Assigning { .. })) {
+            return;
+        }
+        let Some(slot) = self.free_slot(chat, now) else {
+            self.quiet(chat);
+            return;
+        };
+        match slot.held {
+            Held::Offered { offer, shown, .. } => {
+                let lapsed = at.last_offer == Some((offer, OfferEnd::Lapsed));
+                if lapsed && shown && self.is_present() {
+                    self.count_lapse();
+                }
+                let reason = Gone::by(at, offer, slot.queue.unwrap_or(at.queue));
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
+            }
+            Held::Withdrawing { offer, reason } => {
+                let reason = Gone::given_back(at, reason);
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
+            }
+            Held::Declining { calls, .. } => {
+                answer_all(calls, Ok(OperatorAnswer::Done), effects);
+            }
+            Held::Active => {
+                self.record.last_closed.retain(|closed| *closed != chat);
+                self.record.last_closed.push_front(chat);
+                self.record.last_closed.truncate(LAST_CLOSED);
+                self.unsaved = true;
+            }
+            Held::Assigning { .. } | Held::Unsure => {}
+        }
+    }
+
+    /// The chat is about to take a slot here: its invitation makes room.
+    pub(super) fn drop_invite(&mut self, chat: ChatId, effects: &mut Vec<OperatorEffect>) {
+        self.quiet(chat);
+        self.keep_no_more(chat);
+        let Some(invite) = self.invites.remove(&chat) else { return };
+        match invite.declining {
+            Some((_, calls)) => answer_all(calls, Err(Refusal::OfferGone), effects),
+            None => {
+                let (offer, reason) = (invite.offer, Gone::Accepted);
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
+            }
+        }
+    }
+
+    /// The chat's invitation is over here; why is seen by where it is, unless it is known better.
+    fn uninvite(&mut self, at: &ChatAt, why: Option<Gone>, effects: &mut Vec<OperatorEffect>) {
+        let chat = at.chat;
+        let Some(invite) = self.invites.remove(&chat) else {
+            return;
+        };
+        self.quiet(chat);
+        match invite.declining {
+            Some((_, calls)) => answer_all(calls, Ok(OperatorAnswer::Done), effects),
+            None => {
+                let offer = invite.offer;
+                let reason = match why {
+                    Some(why) => why,
+                    None if invite.withdrawing => Gone::given_back(at, self.leaving()),
+                    None => Gone::by(at, offer, invite.queue),
+                };
+                effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
+            }
+        }
+    }
+
+    /// The index's rows, at the start of a life.
+    pub(super) fn recovered(
+        &mut self,
+        now: Timestamp,
+        rows: Vec<OpenChat>,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        if self.stage != Stage::Reading {
+            return;
+        }
+        self.stage = Stage::Live;
+        self.wants_pull = true;
+        for row in rows {
+            let (queue, placement) = (Some(row.queue), row.placement);
+            let held = match (&row.place, row.moving) {
+                (_, Some(_)) => Held::Unsure,
+                (Some(Place::Assigned { owner, .. }), None) if *owner == self.id => Held::Active,
+                (Some(Place::Offered(offer)), None) if offer.reach == Reach::ToAll => {
+                    let at = recovered_at(&row);
+                    let offer = offer.clone();
+                    if let (Some(at), true) = (at, offer.to.contains(&self.id)) {
+                        self.invited(now, &at, &offer, effects);
+                    }
+                    continue;
+                }
+                (Some(Place::Offered(offer)), None) if offer.to.contains(&self.id) => {
+                    if let Some(at) = recovered_at(&row) {
+                        self.present(&at, offer, effects);
+                    }
+                    let (offer, expires_at) = (offer.id, offer.expires_at);
+                    Held::Offered { offer, expires_at, shown: false }
+                }
+                (Some(_) | None, None) => continue,
+            };
+            // A chat told where it is before the index was read: its word is newer.
+            if self.invites.contains_key(&row.chat) {
+                continue;
+            }
+            self.slots.entry(row.chat).or_insert(Slot { queue, placement, held });
+        }
+    }
+}
+
+fn recovered_at(row: &OpenChat) -> Option<ChatAt> {
+    Some(ChatAt {
+        chat: row.chat,
+        placement: row.placement,
+        version: 0,
+        queue: row.queue,
+        since: row.since,
+        priority: row.priority,
+        refused_by: Arc::new(row.refused_by.clone()),
+        place: row.place.clone()?,
+        moved_at: row.since,
+        last_offer: None,
+    })
+}

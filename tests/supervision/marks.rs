@@ -1,0 +1,74 @@
+//! Watermarks: what was acknowledged is durable.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard::actors::{CallError, Router};
+use switchboard::domain::{Party, Status};
+use switchboard::machine::operator::OperatorCall;
+use switchboard::storage::memory::MemoryStore;
+
+use crate::store::{Break, Breaking, Only};
+use crate::world::*;
+
+const CUSTOMER: u128 = 5;
+
+fn party() -> Party {
+    as_customer(CUSTOMER).party
+}
+
+#[tokio::test]
+async fn an_acknowledged_mark_is_durable_and_many_share_a_write() {
+    let store = MemoryStore::new().store();
+    let counting = Arc::new(Breaking::at_only(store.clone(), Only::Marks, 0, Break::Refused));
+    let router = start(counting.store()).await;
+    let chat = open(&router, CUSTOMER).await;
+    for n in 0..6 {
+        send(&router, as_customer(CUSTOMER), chat, &fresh(), &format!("{n}")).await.unwrap();
+    }
+    router.mark(chat, party(), 1, false).await.unwrap();
+    assert_eq!(store.watermarks.load(chat).await.unwrap()[&party()].delivered, 1);
+    // Those of the next second wait for one write.
+    let marks = (2..=6).map(|up_to| router.mark(chat, party(), up_to, up_to % 2 == 0));
+    for marked in futures_util::future::join_all(marks).await {
+        marked.unwrap();
+    }
+    let kept = store.watermarks.load(chat).await.unwrap()[&party()];
+    assert_eq!((kept.delivered, kept.read), (6, 6));
+    assert_eq!(counting.calls(), 2);
+}
+
+#[tokio::test]
+async fn a_mark_whose_write_fails_is_unavailable_and_its_repeat_is_not() {
+    for how in [Break::Refused, Break::SilentDone, Break::SilentNotDone] {
+        let store = MemoryStore::new().store();
+        let breaking = Arc::new(Breaking::at_only(store.clone(), Only::Marks, 1, how));
+        // The store is given up long before the call.
+        let call_limit = Duration::from_secs(20);
+        let options = switchboard::actors::Options { call_limit, ..impatient() };
+        let router = Router::start(breaking.store(), roster(2), options).await.unwrap();
+        let chat = open(&router, CUSTOMER).await;
+        let first = router.mark(chat, party(), 1, true).await;
+        assert_eq!(first, Err(CallError::Unavailable), "{how:?}");
+        router.mark(chat, party(), 1, true).await.unwrap();
+        assert_eq!(store.watermarks.load(chat).await.unwrap()[&party()].read, 1);
+        assert_eq!(router.restarts(), 0, "a mark that is written again harms nobody");
+    }
+}
+
+#[tokio::test]
+async fn an_operator_whose_record_the_store_is_silent_over_starts_anew_with_what_is_durable() {
+    for (how, durable) in [(Break::SilentDone, true), (Break::SilentNotDone, false)] {
+        let store = MemoryStore::new().store();
+        let breaking = Arc::new(Breaking::at_only(store.clone(), Only::Saves, 1, how));
+        let router = Router::start(breaking.store(), roster(2), impatient()).await.unwrap();
+        let _desk = Desk::sit(&router, ANN);
+        let asked = router.call_operator(ANN, OperatorCall::SetStatus(Status::Busy)).await;
+        assert!(matches!(asked, Err(CallError::Unavailable) | Ok(_)), "{asked:?}");
+        until("it has started anew", || async { (router.restarts() == 1).then_some(()) }).await;
+        let view = until("it is live", || async { router.operator(ANN).await.ok() }).await;
+        // The call was asked again at the next life, whose store answers.
+        let kept = store.operators.load(ANN).await.unwrap().status;
+        assert_eq!(view.record.status, kept, "{how:?}, durable: {durable}");
+    }
+}
