@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::entropy::SystemEntropy;
-use super::store::{OpenedStore, StoreChoice};
+use super::store::{OpenError, OpenedStore, StoreChoice};
 use super::{follow, metrics};
 use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
 use crate::actors::{self, Options, Router};
@@ -18,8 +18,7 @@ use crate::catalog::Catalog;
 use crate::config::seed::SeedingError;
 use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
 use crate::edge::{self, Edge, EdgeOptions, Readiness, limits};
-use crate::storage::StoreError;
-use crate::storage::sqlite::OpenError;
+use crate::storage::{StoreError, StoreFailure};
 
 /// How long sockets may take to close when the process stops.
 const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
@@ -41,10 +40,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of the settings, with the embedded store.
+    /// The plan of the settings, with the store that they name.
     pub fn of(settings: Settings) -> Self {
         Self {
-            store: StoreChoice::Sqlite(settings.server.data.clone()),
+            store: StoreChoice::of(&settings),
             hash_cost: HashCost::default(),
             router: Options::default(),
             settings,
@@ -74,7 +73,7 @@ pub enum StartError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The store does not answer, or cannot be read.
-    #[error("{0}; look at the data folder, then start again")]
+    #[error("{0}; look at the store, then start again")]
     Store(#[from] StoreError),
     /// Tokens or sessions.
     #[error(transparent)]
@@ -127,6 +126,7 @@ pub struct Server {
     pub operations_address: SocketAddr,
     /// What became of the seed, when there was one.
     pub seeded: Option<Seeded>,
+    store: OpenedStore,
     edge: Arc<Edge>,
     ready: watch::Sender<Readiness>,
     closing: watch::Sender<bool>,
@@ -152,7 +152,7 @@ impl Server {
         let most = OPERATIONS_CONNECTIONS_MAX;
         tasks.spawn(edge::listen(operations, routes, most, is_closing.clone()));
 
-        let opened = plan.store.open()?;
+        let opened = plan.store.open().await?;
         let (catalog, access) = gate(&opened, &plan).await?;
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
         for address in [address, operations_address] {
@@ -174,7 +174,17 @@ impl Server {
         let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
         tasks.spawn(edge::listen(public, edge::public(&edge), most, is_closing));
         ready.send_replace(Readiness::Ready);
-        Ok(Self { address, operations_address, seeded, edge, ready, closing, failed, tasks })
+        Ok(Self {
+            address,
+            operations_address,
+            seeded,
+            store: opened,
+            edge,
+            ready,
+            closing,
+            failed,
+            tasks,
+        })
     }
 
     /// The edge, for whoever measures it.
@@ -208,6 +218,7 @@ impl Server {
         }
         self.edge.router.stop().await;
         self.tasks.shutdown().await;
+        self.store.close().await;
     }
 }
 
@@ -267,7 +278,7 @@ fn edge_options(settings: &Settings) -> EdgeOptions {
 
 /// Says when the server cannot go on; from then on it is not ready.
 async fn watch_over(
-    store: Option<watch::Receiver<Option<crate::storage::sqlite::StoreFailure>>>,
+    store: Option<watch::Receiver<Option<StoreFailure>>>,
     router: Router,
     ready: watch::Sender<Readiness>,
     failing: watch::Sender<Option<Ended>>,

@@ -5,10 +5,11 @@
 //! (`tests/conformance`) holds every adapter to these words.
 //!
 //! Reading order: the ports below; [`memory`], the shortest adapter and the model of the others;
-//! [`record`], the bytes; [`sqlite`], the embedded store.
+//! [`record`], the bytes; [`sqlite`], the embedded store; [`scylla`], the distributed one.
 
 pub mod memory;
 pub mod record;
+pub mod scylla;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -106,6 +107,14 @@ pub enum StoreError {
         /// What is there; 0 when none is.
         found: u64,
     },
+}
+
+/// The store has failed for good: the process cannot promise anything any more and must end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store has failed, the process must end: {reason}")]
+pub struct StoreFailure {
+    /// What failed first, and what to do about it.
+    pub reason: String,
 }
 
 /// Why an append was not acknowledged.
