@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::config::Settings;
+use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::storage::memory::MemoryStore;
 use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
@@ -76,10 +76,8 @@ impl StoreChoice {
 
 /// The settings as the adapter takes them.
 pub(super) fn scylla_options(settings: &StoreSettings) -> ScyllaOptions {
-    let login = Login {
-        user: settings.user.clone(),
-        password: settings.password.reveal().to_owned(),
-    };
+    let login =
+        Login { user: settings.user.clone(), password: settings.password.reveal().to_owned() };
     let named = !settings.tls_ca.as_os_str().is_empty();
     ScyllaOptions {
         contact_points: settings.contact_points.clone(),

@@ -293,7 +293,8 @@ fn cql_damaged_newer_and_missing_records_are_found() {
         assert_eq!(rig.store.read(chat(1), 1, 9).await.unwrap(), messages(1..=5));
 
         OpenChats::put(&*rig.store, open_chat(1, 5)).await.unwrap();
-        let text = "UPDATE open_chats SET record = 0x000102 WHERE hour = 0 AND shard = ? AND chat = ?";
+        let text =
+            "UPDATE open_chats SET record = 0x000102 WHERE hour = 0 AND shard = ? AND chat = ?";
         for shard in 0..16_i16 {
             let key = (shard, chat(1).0.as_bytes().to_vec());
             rig.raw.query_unpaged(text, key).await.unwrap();
@@ -354,7 +355,8 @@ fn cql_emptied_hours_are_deleted_whole_and_never_read_again() {
         let rows = rig.store.scan(None, 1).await.unwrap();
         assert_eq!(rows, [row(2, 7)]);
         // An hour that was emptied and whose deletion failed is found by the next start.
-        rig.raw.query_unpaged("INSERT INTO open_partitions (list, hour, shard) VALUES (0, 1, 3)", ())
+        rig.raw
+            .query_unpaged("INSERT INTO open_partitions (list, hour, shard) VALUES (0, 1, 3)", ())
             .await
             .unwrap();
         rig.restart().await;
@@ -400,9 +402,9 @@ fn cql_racing_documents_have_one_winner() {
             let mut writers = tokio::task::JoinSet::new();
             for n in 0..20_u8 {
                 let store = Arc::clone(&rig.store);
-                writers.spawn(async move {
-                    Documents::put(&*store, "kind", "a", round, vec![n]).await
-                });
+                writers.spawn(
+                    async move { Documents::put(&*store, "kind", "a", round, vec![n]).await },
+                );
             }
             let answers = writers.join_all().await;
             let won = answers.iter().filter(|answer| answer.is_ok()).count();

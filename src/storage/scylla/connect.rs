@@ -90,10 +90,8 @@ pub(super) async fn connect(options: &ScyllaOptions) -> Result<Session, OpenErro
     if let Some(file) = &options.tls_ca {
         builder = builder.tls_context(Some(Arc::new(tls(file)?)));
     }
-    let unreachable = |what: String| OpenError::Unreachable {
-        points: options.contact_points.join(", "),
-        what,
-    };
+    let unreachable =
+        |what: String| OpenError::Unreachable { points: options.contact_points.join(", "), what };
     // Some nodes may hang, and each has the limit for itself.
     let all = options.connect_limit.saturating_mul(CONNECT_ROUNDS);
     match tokio::time::timeout(all, builder.build()).await {

@@ -147,11 +147,9 @@ pub(super) struct Profiles {
 impl Profiles {
     pub fn new(options: &ScyllaOptions) -> Self {
         let (consistency, serial, serial_read) = match options.consistency {
-            ConsistencyOf::Datacentre => (
-                Consistency::LocalQuorum,
-                SerialConsistency::LocalSerial,
-                Consistency::LocalSerial,
-            ),
+            ConsistencyOf::Datacentre => {
+                (Consistency::LocalQuorum, SerialConsistency::LocalSerial, Consistency::LocalSerial)
+            }
             ConsistencyOf::Cluster => {
                 (Consistency::Quorum, SerialConsistency::Serial, Consistency::Serial)
             }

@@ -231,11 +231,7 @@ impl ScyllaStore {
     }
 
     /// Where to begin reading so that position `from` is found, and the rows up to there.
-    async fn beginning(
-        &self,
-        chat: ChatId,
-        from: Seq,
-    ) -> Result<(Chain, Vec<Row>), StoreError> {
+    async fn beginning(&self, chat: ChatId, from: Seq) -> Result<(Chain, Vec<Row>), StoreError> {
         let at = bucket(from);
         // An append that holds `from` may have begun in the bucket before.
         for at in [Some(at), at.checked_sub(1)].into_iter().flatten() {
@@ -254,12 +250,7 @@ impl ScyllaStore {
 
     /// The last rows of a bucket up to position `up_to`, in their order; so many that an append
     /// which counts is among them, if there is one.
-    async fn last_rows(
-        &self,
-        chat: ChatId,
-        at: u64,
-        up_to: Seq,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn last_rows(&self, chat: ChatId, at: u64, up_to: Seq) -> Result<Vec<Row>, StoreError> {
         let statements = &self.db.statements;
         let mut limit = TAIL_ROWS;
         loop {
@@ -282,12 +273,7 @@ impl ScyllaStore {
         }
     }
 
-    async fn rows_after(
-        &self,
-        chat: ChatId,
-        at: u64,
-        behind: Seq,
-    ) -> Result<Vec<Row>, StoreError> {
+    async fn rows_after(&self, chat: ChatId, at: u64, behind: Seq) -> Result<Vec<Row>, StoreError> {
         let values = (chat.0, big(at), big(behind), LOG_PAGE_ROWS);
         self.rows(&self.db.statements.log_after, values).await
     }
@@ -306,4 +292,3 @@ impl ScyllaStore {
         .collect()
     }
 }
-

@@ -14,6 +14,8 @@
 //! Reading order: `chain` (what is visible), `log`, `lease`, `owner`, `cql`, the other ports.
 
 mod chain;
+#[cfg(test)]
+mod chain_model;
 mod connect;
 mod cql;
 mod documents;

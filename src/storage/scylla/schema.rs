@@ -111,7 +111,9 @@ async fn run(session: &Session, options: &ScyllaOptions, text: &str) -> Result<(
     let done = session.query_unpaged(text, ()).await;
     done.map(drop).map_err(|error| OpenError::Unusable {
         keyspace: options.keyspace.clone(),
-        what: format!("a change of the schema failed, run `switchboard schema apply` again: {error}"),
+        what: format!(
+            "a change of the schema failed, run `switchboard schema apply` again: {error}"
+        ),
     })
 }
 
