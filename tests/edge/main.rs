@@ -7,6 +7,9 @@
 )]
 
 mod client;
+mod cql;
+#[path = "../support/cql.rs"]
+mod cql_support;
 mod harness;
 mod limits;
 mod live;

@@ -1,20 +1,20 @@
 //! The executable as an operator of machines meets it: how it starts, ends and refuses.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::harness::{demo_password, id, request};
 
 /// A process of its own, killed when the test ends.
-struct Process {
-    child: Child,
-    address: SocketAddr,
-    operations: SocketAddr,
+pub struct Process {
+    pub child: Child,
+    pub address: SocketAddr,
+    pub operations: SocketAddr,
 }
 
 impl Drop for Process {
@@ -24,7 +24,7 @@ impl Drop for Process {
     }
 }
 
-fn command() -> Command {
+pub fn command() -> Command {
     // Where a file may not grow, writing fails, as on a full disk, rather than killing.
     let mut command = Command::new("/bin/sh");
     let run = "trap '' XFSZ; exec \"$0\" \"$@\"";
@@ -33,7 +33,7 @@ fn command() -> Command {
     command
 }
 
-fn serve(data: &Path) -> Command {
+pub fn serve(data: &Path) -> Command {
     let mut command = command();
     let seed = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.toml");
     command.args(["serve", "--listen", "127.0.0.1:0", "--ops-listen", "127.0.0.1:0"]);
@@ -41,22 +41,44 @@ fn serve(data: &Path) -> Command {
     command
 }
 
-/// Starts a server and reads from its log where it listens.
-fn start(data: &Path) -> Process {
-    let mut command = serve(data);
-    let mut child = command.env("SWITCHBOARD_LOG_FORMAT", "json").spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = loop {
-        let line = lines.next().expect("the server starts").unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
-        if line["message"] == "ready" {
-            break line;
+/// A process that is starting, and its log.
+pub struct Starting {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Starting {
+    pub fn new(mut command: Command) -> Self {
+        let mut child = command.env("SWITCHBOARD_LOG_FORMAT", "json").spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until the log has a line of which this is so.
+    pub fn until(&mut self, so: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.lines.next().expect("the server starts").unwrap();
+            let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if so(&line) {
+                return line;
+            }
         }
-    };
-    // The rest of the log has to go somewhere.
-    std::thread::spawn(move || lines.for_each(drop));
-    let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-    Process { child, address: address("address"), operations: address("operations") }
+    }
+
+    /// Waits until it serves, and reads from its log where.
+    pub fn ready(mut self) -> Process {
+        let ready = self.until(|line| line["message"] == "ready");
+        // The rest of the log has to go somewhere.
+        let Self { child, lines } = self;
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        Process { child, address: address("address"), operations: address("operations") }
+    }
+}
+
+/// Starts a server on a folder.
+fn start(data: &Path) -> Process {
+    Starting::new(serve(data)).ready()
 }
 
 fn refused(command: &mut Command) -> String {
@@ -65,17 +87,17 @@ fn refused(command: &mut Command) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     let sent = Command::new("kill").args([name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
 
 /// An access token of a user, and a visitor's token.
-async fn tokens(address: SocketAddr, login: &str) -> (String, String) {
-    let post = async |path: &str, token: &str, body: serde_json::Value| {
+pub async fn tokens(address: SocketAddr, login: &str) -> (String, String) {
+    let post = async |path: &str, token: &str, body: Value| {
         let body = Some(("application/json", body.to_string()));
         let (_, text) = request(address, "POST", path, token, body).await;
-        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        serde_json::from_str::<Value>(&text).unwrap()
     };
     let log_in = async |login: &str| {
         let body = json!({"login": login, "password": demo_password(login)});
