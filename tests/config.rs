@@ -12,6 +12,7 @@ use support::{CountedEntropy, Fault, MemoryDocuments};
 use switchboard::access::{Access, HashCost, Passwords, TokenLives};
 use switchboard::catalog::{Catalog, CatalogError, Finding, Role, User};
 use switchboard::config::seed::seed_id;
+use switchboard::config::settings::StoreKind;
 use switchboard::config::{LogFormat, Seed, SeedError, Seeded, Settings, check_listen, read};
 use switchboard::domain::{QueueId, Rule, Timestamp, UserId};
 
@@ -114,6 +115,33 @@ fn a_wrong_variable_is_named_too() {
     assert!(listen.starts_with("SWITCHBOARD_SERVER_LISTEN: expected an address"), "{listen}");
     let origin = error("SWITCHBOARD_SERVER_ALLOWED_ORIGINS", "https://Shop.example/");
     assert!(origin.contains("`https://Shop.example/` is no origin"), "{origin}");
+}
+
+#[test]
+fn the_file_for_scylladb_chooses_it_and_its_password_is_never_shown() {
+    let (_, text) = committed("config/scylla.toml");
+    let environment = variable("SWITCHBOARD_STORE_PASSWORD", "very secret");
+    let settings = read(Some(("scylla.toml", &text)), environment).unwrap();
+    assert_eq!(settings.store.kind, StoreKind::Scylla);
+    assert_eq!(settings.store.password.reveal(), "very secret");
+    let shown = format!("{settings:?}{}", settings.file());
+    assert!(!shown.contains("very secret"));
+    assert_eq!(Settings::default().store.kind, StoreKind::Sqlite);
+    // What it shows is what would count anyway, but for what it is there to change.
+    let mut changed = settings;
+    changed.store = Settings::default().store;
+    assert_eq!(changed, Settings::default());
+}
+
+#[test]
+fn contact_points_have_ports() {
+    let wrong = |points: &str| problems(&format!("[store]\ncontact_points = {points}\n"));
+    assert!(wrong("[]")[0].contains("at least one"));
+    for bad in ["[\"db1\"]", "[\":9042\"]", "[\"db1:x\"]"] {
+        assert!(wrong(bad)[0].contains("has no port"), "{bad}");
+    }
+    let good = "[store]\ncontact_points = [\"db1.example:9042\", \"[::1]:9042\"]\n";
+    read(Some(("my.toml", good)), none()).unwrap();
 }
 
 #[test]

@@ -7,8 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use super::health;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
+use super::store::StoreChoice;
 use super::transfer;
 use crate::config::{Seeded, Settings, read};
+use crate::storage::scylla;
 
 /// Why the process ends without success, for people.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +44,22 @@ enum Command {
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
+    },
+    /// Looks after the schema of the distributed store.
+    Schema {
+        #[command(subcommand)]
+        command: SchemaCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum SchemaCommand {
+    /// Makes the keyspace if there is none, and applies the steps that it lacks. Run it once
+    /// before the first start and after each update, one at a time.
+    Apply {
+        /// The configuration, with the settings of the store.
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
     },
 }
 
@@ -119,6 +137,12 @@ pub fn run() -> Result<(), Failure> {
             println!("{}: nothing is wrong", file.display());
             Ok(())
         }
+        Command::Schema { command: SchemaCommand::Apply { config } } => {
+            let settings = read_settings(config.as_deref(), environment())?;
+            start_logs(&settings.log)?;
+            let runtime = tokio::runtime::Runtime::new().map_err(failure)?;
+            runtime.block_on(apply_schema(&settings))
+        }
     }
 }
 
@@ -142,6 +166,21 @@ fn run_store(command: StoreCommand) -> Result<(), Failure> {
         StoreCommand::Check { file } => transfer::check(&file),
     };
     done.map_err(Failure)
+}
+
+async fn apply_schema(settings: &Settings) -> Result<(), Failure> {
+    let StoreChoice::Scylla(options) = StoreChoice::of(settings) else {
+        let what = "the embedded store keeps its own schema; set store.kind = \"scylla\"";
+        return Err(failure(what));
+    };
+    let applied = scylla::apply_schema(&options).await.map_err(failure)?;
+    if applied.is_empty() {
+        println!("{}: nothing is missing", options.keyspace);
+    }
+    for step in applied {
+        println!("{}: applied {step}", options.keyspace);
+    }
+    Ok(())
 }
 
 fn settings(serve: &Serve) -> Result<Settings, Failure> {

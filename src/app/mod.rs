@@ -22,4 +22,4 @@ pub use command::{Failure, run};
 pub use entropy::SystemEntropy;
 pub use logs::start_logs;
 pub use server::{Ended, Plan, Server, StartError};
-pub use store::{OpenedStore, StoreChoice};
+pub use store::{OpenError, OpenedStore, StoreChoice};

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use super::entropy::SystemEntropy;
 use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
-use super::store::{InTime, OpenedStore, StoreChoice};
+use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
 use super::{follow, metrics};
 use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
 use crate::actors::{self, Options, Router};
@@ -19,8 +19,7 @@ use crate::config::seed::SeedingError;
 use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
 use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, limits};
 use crate::storage::export::{ExportError, is_half_imported};
-use crate::storage::sqlite::OpenError;
-use crate::storage::{Documents, StoreError};
+use crate::storage::{Documents, StoreError, StoreFailure};
 
 /// What to start.
 #[derive(Clone)]
@@ -36,10 +35,10 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of the settings, with the embedded store.
+    /// The plan of the settings, with the store that they name.
     pub fn of(settings: Settings) -> Self {
         Self {
-            store: StoreChoice::Sqlite(settings.server.data.clone()),
+            store: StoreChoice::of(&settings),
             hash_cost: HashCost::default(),
             router: Options::default(),
             settings,
@@ -69,7 +68,7 @@ pub enum StartError {
     #[error(transparent)]
     Open(#[from] OpenError),
     /// The store does not answer, or cannot be read.
-    #[error("{0}; look at the data folder, then start again")]
+    #[error("{0}; look at the store, then start again")]
     Store(#[from] StoreError),
     /// The store holds a part of an import.
     #[error(transparent)]
@@ -130,6 +129,7 @@ pub struct Server {
     pub operations_address: SocketAddr,
     /// What became of the seed, when there was one.
     pub seeded: Option<Seeded>,
+    store: OpenedStore,
     edge: Arc<Edge>,
     ready: watch::Sender<Readiness>,
     closing: watch::Sender<bool>,
@@ -155,7 +155,7 @@ impl Server {
         let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
         tasks.spawn(edge::listen(operations, routes, places, is_closing.clone()));
 
-        let opened = plan.store.open()?;
+        let opened = plan.store.open().await?;
         if is_half_imported(&*opened.store.documents).await? {
             return Err(StartError::HalfImported(ExportError::HalfImported));
         }
@@ -184,7 +184,17 @@ impl Server {
         let listening = edge::listen(public, edge::public(&edge), places, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         ready.send_replace(Readiness::Ready);
-        Ok(Self { address, operations_address, seeded, edge, ready, closing, failed, tasks })
+        Ok(Self {
+            address,
+            operations_address,
+            seeded,
+            store: opened,
+            edge,
+            ready,
+            closing,
+            failed,
+            tasks,
+        })
     }
 
     /// The edge, for whoever measures it.
@@ -218,6 +228,7 @@ impl Server {
         }
         self.edge.router.stop().await;
         self.tasks.shutdown().await;
+        self.store.close().await;
     }
 }
 
@@ -298,7 +309,7 @@ async fn vital(
 
 /// Says when the server cannot go on; from then on it is not ready.
 async fn watch_over(
-    store: Option<watch::Receiver<Option<crate::storage::sqlite::StoreFailure>>>,
+    store: Option<watch::Receiver<Option<StoreFailure>>>,
     router: Router,
     ready: watch::Sender<Readiness>,
     failing: watch::Sender<Option<Ended>>,

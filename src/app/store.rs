@@ -8,16 +8,32 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use crate::storage::sqlite::{OpenError, SqliteOptions, SqliteStore, StoreFailure};
-use crate::storage::{Document, Documents, Store, StoreError};
+use crate::config::Settings;
+use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
+use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
+use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
+use crate::storage::{Document, Documents, Store, StoreError, StoreFailure};
 
 /// Which one.
 #[derive(Clone)]
 pub enum StoreChoice {
     /// SQLite in a folder.
     Sqlite(PathBuf),
+    /// ScyllaDB, or another server that speaks CQL.
+    Scylla(Box<ScyllaOptions>),
     /// Ports that are open already; for tests.
     Given(Store),
+}
+
+/// Why a store cannot be opened. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// SQLite.
+    #[error(transparent)]
+    Sqlite(#[from] sqlite::OpenError),
+    /// ScyllaDB.
+    #[error(transparent)]
+    Scylla(#[from] scylla::OpenError),
 }
 
 /// A store that is open.
@@ -25,20 +41,68 @@ pub struct OpenedStore {
     /// Its ports.
     pub store: Store,
     failure: Option<watch::Receiver<Option<StoreFailure>>>,
+    scylla: Option<Arc<ScyllaStore>>,
 }
 
 impl StoreChoice {
-    /// Opens it; blocks for a moment. Errors say what to do.
-    pub fn open(&self) -> Result<OpenedStore, OpenError> {
+    /// The one that the settings name.
+    pub fn of(settings: &Settings) -> Self {
+        match settings.store.kind {
+            StoreKind::Sqlite => Self::Sqlite(settings.server.data.clone()),
+            StoreKind::Scylla => Self::Scylla(Box::new(scylla_options(&settings.store))),
+        }
+    }
+
+    /// Opens it. SQLite blocks for a moment; ScyllaDB waits while another process owns the
+    /// keyspace. Errors say what to do.
+    pub async fn open(&self) -> Result<OpenedStore, OpenError> {
         match self {
             Self::Sqlite(folder) => {
                 let sqlite = Arc::new(SqliteStore::open(&SqliteOptions::new(folder))?);
                 let failure = Some(sqlite.failure());
-                Ok(OpenedStore { store: sqlite.store(), failure })
+                Ok(OpenedStore { store: sqlite.store(), failure, scylla: None })
             }
-            Self::Given(store) => Ok(OpenedStore { store: store.clone(), failure: None }),
+            Self::Scylla(options) => {
+                let scylla = Arc::new(ScyllaStore::open(options).await?);
+                let failure = Some(scylla.failure());
+                Ok(OpenedStore { store: scylla.store(), failure, scylla: Some(scylla) })
+            }
+            Self::Given(store) => {
+                Ok(OpenedStore { store: store.clone(), failure: None, scylla: None })
+            }
         }
     }
+}
+
+/// The settings as the adapter takes them.
+pub(super) fn scylla_options(settings: &StoreSettings) -> ScyllaOptions {
+    let login =
+        Login { user: settings.user.clone(), password: settings.password.reveal().to_owned() };
+    let named = !settings.tls_ca.as_os_str().is_empty();
+    ScyllaOptions {
+        contact_points: settings.contact_points.clone(),
+        datacentre: settings.datacentre.clone(),
+        replication: settings.replication,
+        login: (!login.user.is_empty()).then_some(login),
+        tls_ca: named.then(|| settings.tls_ca.clone()),
+        consistency: match settings.consistency {
+            StoreConsistency::LocalQuorum => ConsistencyOf::Datacentre,
+            StoreConsistency::Quorum => ConsistencyOf::Cluster,
+        },
+        request_limit: Duration::from_millis(settings.request_ms),
+        connect_limit: Duration::from_millis(settings.connect_ms),
+        ..ScyllaOptions::local(&settings.keyspace, &holder())
+    }
+}
+
+/// What this process is called where people look who owns the keyspace; unlike every other.
+fn holder() -> String {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let mut bytes = [0; 8];
+    // Without randomness the process does not start anyway: tokens need it.
+    let _ = getrandom::fill(&mut bytes);
+    let unique = u64::from_le_bytes(bytes);
+    format!("process {} on {} ({unique:016x})", std::process::id(), host.trim())
 }
 
 impl OpenedStore {
@@ -55,6 +119,13 @@ impl OpenedStore {
     /// What [`failed`](Self::failed) waits for.
     pub fn failure(&self) -> Option<watch::Receiver<Option<StoreFailure>>> {
         self.failure.clone()
+    }
+
+    /// Lets go of what others may wait for; nothing is written after it.
+    pub async fn close(&self) {
+        if let Some(scylla) = &self.scylla {
+            scylla.close().await;
+        }
     }
 }
 

@@ -18,6 +18,7 @@ use std::net::SocketAddr;
 pub use read::{BadConfig, Problem, read};
 pub use seed::{Seed, SeedError, Seeded, seed_id};
 pub use settings::{LogFormat, Settings};
+pub use value::Secret;
 
 /// Why the process must not listen where it should.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

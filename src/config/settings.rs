@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
-use super::value::SettingValue;
+use super::value::{Secret, SettingValue};
 use crate::access::TokenLives;
 use crate::access::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, TOKEN_MS_MAX, VISITOR_TOKEN_MS};
 use crate::domain::RoutingSettings;
@@ -91,6 +91,32 @@ settings! {
         /// a page comes from. Empty: only pages of this server itself.
         allowed_origins: Vec<String> = Vec::new(), origins;
     }
+    /// Where everything is kept.
+    store: StoreSettings {
+        /// "sqlite": embedded, in server.data. "scylla": ScyllaDB, or another server that speaks
+        /// CQL; only then what follows counts (docs/scylladb.md).
+        kind: StoreKind = StoreKind::Sqlite, any;
+        /// Nodes to ask for all others.
+        contact_points: Vec<String> = vec!["127.0.0.1:9042".to_owned()], points;
+        /// The keyspace. One process at a time; a second one waits.
+        keyspace: String = "switchboard".to_owned(), filled;
+        /// The datacentre to stay in, as the database calls it.
+        datacentre: String = "datacenter1".to_owned(), any;
+        /// Replicas of a keyspace that `switchboard schema apply` makes.
+        replication: u64 = 3, between(1, 7);
+        /// Who this is to the database; empty: it does not ask.
+        user: String = String::new(), any;
+        /// The password. Better given as SWITCHBOARD_STORE_PASSWORD than in a file.
+        password: Secret = Secret::default(), any;
+        /// A PEM file of the authorities to trust; empty: no TLS.
+        tls_ca: PathBuf = PathBuf::new(), any;
+        /// "local_quorum": most replicas of the datacentre agree; "quorum": of all of them.
+        consistency: StoreConsistency = StoreConsistency::LocalQuorum, any;
+        /// How long a request to the database may take, ms; a conditional one twice that.
+        request_ms: u64 = 1_000, between(100, 30_000);
+        /// How long a connection to the database may take to be made, ms.
+        connect_ms: u64 = 5_000, between(100, 60_000);
+    }
     /// What one client, and all together, may ask of the server.
     limits: LimitSettings {
         /// Most sockets at a time. An idle one takes about 10 KB.
@@ -169,6 +195,70 @@ impl SettingValue for LogFormat {
     }
 }
 
+/// Which store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// The embedded one.
+    Sqlite,
+    /// The distributed one.
+    Scylla,
+}
+
+impl SettingValue for StoreKind {
+    const EXPECTED: &'static str = "\"sqlite\" or \"scylla\"";
+
+    fn from_file(value: &DeValue<'_>) -> Option<Self> {
+        Self::from_text(value.as_str()?)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "sqlite" => Some(Self::Sqlite),
+            "scylla" => Some(Self::Scylla),
+            _ => None,
+        }
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::Sqlite => "\"sqlite\"".to_owned(),
+            Self::Scylla => "\"scylla\"".to_owned(),
+        }
+    }
+}
+
+/// How many replicas of the distributed store agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreConsistency {
+    /// Most of the datacentre.
+    LocalQuorum,
+    /// Most of all.
+    Quorum,
+}
+
+impl SettingValue for StoreConsistency {
+    const EXPECTED: &'static str = "\"local_quorum\" or \"quorum\"";
+
+    fn from_file(value: &DeValue<'_>) -> Option<Self> {
+        Self::from_text(value.as_str()?)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        match text {
+            "local_quorum" => Some(Self::LocalQuorum),
+            "quorum" => Some(Self::Quorum),
+            _ => None,
+        }
+    }
+
+    fn written(&self) -> String {
+        match self {
+            Self::LocalQuorum => "\"local_quorum\"".to_owned(),
+            Self::Quorum => "\"quorum\"".to_owned(),
+        }
+    }
+}
+
 fn checked<T: SettingValue>(
     read: Option<T>,
     check: impl Fn(&T) -> Result<(), String>,
@@ -202,6 +292,22 @@ fn path<T: AsRef<Path>>(path: &T) -> Result<(), String> {
         return Err("expected a path that is not empty".to_owned());
     }
     Ok(())
+}
+
+/// At least one, each with a port.
+fn points<T: AsRef<[String]>>(points: &T) -> Result<(), String> {
+    let port = |point: &String| {
+        let (host, port) = point.rsplit_once(':')?;
+        (!host.is_empty()).then_some(())?;
+        port.parse::<u16>().ok()
+    };
+    if points.as_ref().is_empty() {
+        return Err("expected at least one, as \"127.0.0.1:9042\"".to_owned());
+    }
+    match points.as_ref().iter().find(|point| port(point).is_none()) {
+        Some(wrong) => Err(format!("`{wrong}` has no port; write it as \"127.0.0.1:9042\"")),
+        None => Ok(()),
+    }
 }
 
 /// An origin is scheme, host and port as a browser sends it: nothing behind, no capitals.

@@ -97,6 +97,40 @@ impl SettingValue for String {
     }
 }
 
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq, Default)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+impl SettingValue for Secret {
+    const EXPECTED: &'static str = "a text";
+
+    fn from_file(value: &DeValue<'_>) -> Option<Self> {
+        Self::from_text(value.as_str()?)
+    }
+
+    fn from_text(text: &str) -> Option<Self> {
+        Some(Self(text.to_owned()))
+    }
+
+    /// Nothing of it: what is written is read by others.
+    fn written(&self) -> String {
+        "\"\"".to_owned()
+    }
+}
+
 impl SettingValue for Vec<String> {
     const EXPECTED: &'static str = "a list of texts (in the environment with commas between)";
 

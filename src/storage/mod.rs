@@ -4,13 +4,15 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; `inventory`, the port for copies; [`memory`], the shortest adapter and the model of the others;
-//! [`record`], the bytes; [`sqlite`], the embedded store.
+//! Reading order: the ports below; `inventory`, the port for copies; [`memory`], the shortest
+//! adapter and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store;
+//! [`scylla`], the distributed one.
 
 pub mod export;
 mod inventory;
 pub mod memory;
 pub mod record;
+pub mod scylla;
 pub mod sqlite;
 
 use std::collections::BTreeMap;
@@ -114,6 +116,14 @@ pub enum StoreError {
         /// What is there; 0 when none is.
         found: u64,
     },
+}
+
+/// The store has failed for good: the process cannot promise anything any more and must end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the store has failed, the process must end: {reason}")]
+pub struct StoreFailure {
+    /// What failed first, and what to do about it.
+    pub reason: String,
 }
 
 /// Why an append was not acknowledged.

@@ -17,7 +17,7 @@ use switchboard::storage::{
 };
 
 use crate::samples::{channel, chat, command, customer, message, messages, open_chat, user};
-use crate::subject::{Kind, Subject, block_on};
+use crate::subject::{Kind, Subject, block_on, block_on_of};
 
 /// More events than a line of a stream has, twice.
 const LONG: Seq = 600;
@@ -121,34 +121,45 @@ async fn is_as_filled(store: &Store, chats: u128) {
     assert!(!is_half_imported(&*store.documents).await.unwrap());
 }
 
+/// Copies a store of one kind to one of another. Nothing happens where a kind cannot be had.
+async fn copy(from: Kind, to: Kind) {
+    let Some(source) = Subject::new(from).await else { return };
+    fill(&source.store, 100).await;
+    let (stream, written) = exported(&source.store, 1).await;
+    let (header, checked) = check(Cursor::new(&stream), &mut ()).unwrap();
+    assert_eq!((header.id, &checked), (occasion(1).id, &written));
+    let Some(target) = Subject::new(to).await else { return };
+    assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
+    let target = target.restart().await;
+    is_as_filled(&target.store, 100).await;
+    let (again, _) = exported(&target.store, 2).await;
+    assert_eq!(contents(&again), contents(&stream), "{from:?} to {to:?}");
+    let claim = target.store.log.claim(chat(0)).await.unwrap();
+    target.store.log.append(claim.claim, messages(2..=2)).await.unwrap();
+}
+
 #[test]
 fn a_copy_is_the_same_between_every_two_kinds() {
     let kinds = [Kind::Memory, Kind::Sqlite, Kind::SqliteOnOurDisk];
     for (from, to) in kinds.iter().flat_map(|from| kinds.map(|to| (*from, to))) {
-        block_on(async {
-            let source = Subject::new(from);
-            fill(&source.store, 100).await;
-            let (stream, written) = exported(&source.store, 1).await;
-            let (header, checked) = check(Cursor::new(&stream), &mut ()).unwrap();
-            assert_eq!((header.id, &checked), (occasion(1).id, &written));
-            let target = Subject::new(to);
-            assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
-            let target = target.restart();
-            is_as_filled(&target.store, 100).await;
-            let (again, _) = exported(&target.store, 2).await;
-            assert_eq!(contents(&again), contents(&stream), "{from:?} to {to:?}");
-            let claim = target.store.log.claim(chat(0)).await.unwrap();
-            target.store.log.append(claim.claim, messages(2..=2)).await.unwrap();
-        });
+        block_on(copy(from, to));
+    }
+}
+
+#[test]
+fn a_copy_is_the_same_to_cql_and_back() {
+    for (from, to) in [(Kind::Sqlite, Kind::Cql), (Kind::Cql, Kind::Sqlite), (Kind::Cql, Kind::Cql)]
+    {
+        block_on_of(Kind::Cql, copy(from, to));
     }
 }
 
 #[test]
 fn an_empty_store_is_copied_too() {
     block_on(async {
-        let (stream, summary) = exported(&Subject::new(Kind::Sqlite).store, 1).await;
+        let (stream, summary) = exported(&Subject::new(Kind::Sqlite).await.unwrap().store, 1).await;
         assert!(Section::ALL.iter().all(|section| summary.count(*section) == 0));
-        imported(&Subject::new(Kind::Memory).store, &stream).await.unwrap();
+        imported(&Subject::new(Kind::Memory).await.unwrap().store, &stream).await.unwrap();
     });
 }
 
@@ -197,15 +208,15 @@ fn failing(store: &Store, appends: usize, lies_about: Option<ChatId>) -> Store {
 fn an_import_that_was_interrupted_goes_on_and_nothing_else_may_happen_meanwhile() {
     for kind in [Kind::Memory, Kind::Sqlite] {
         block_on(async {
-            let source = Subject::new(Kind::Memory);
+            let source = Subject::new(Kind::Memory).await.unwrap();
             fill(&source.store, 100).await;
             let (stream, written) = exported(&source.store, 1).await;
             let (other, _) = exported(&source.store, 2).await;
-            let mut target = Subject::new(kind);
+            let mut target = Subject::new(kind).await.unwrap();
             for appends in [0, 1, 10, 40, 3] {
                 let stopped = imported(&failing(&target.store, appends, None), &stream).await;
                 assert!(matches!(stopped, Err(ExportError::Append(_))), "{stopped:?}");
-                target = target.restart();
+                target = target.restart().await;
                 assert!(is_half_imported(&*target.store.documents).await.unwrap());
                 let refused = imported(&target.store, &other).await;
                 assert_eq!(refused, Err(ExportError::HalfImported), "another export");
@@ -237,7 +248,7 @@ fn an_import_goes_on_after_a_fault_of_any_port() {
     let faults = [Fault::Refuse, Fault::UnknownAfterWrite, Fault::UnknownWithoutWrite];
     for (place, fault) in places.iter().flat_map(|place| faults.map(|fault| (*place, fault))) {
         block_on(async {
-            let source = Subject::new(Kind::Memory);
+            let source = Subject::new(Kind::Memory).await.unwrap();
             fill(&source.store, 100).await;
             let (stream, written) = exported(&source.store, 1).await;
             let memory = MemoryStore::new();
@@ -255,10 +266,10 @@ fn an_import_goes_on_after_a_fault_of_any_port() {
 #[test]
 fn a_store_that_lies_is_found_out() {
     block_on(async {
-        let source = Subject::new(Kind::Memory);
+        let source = Subject::new(Kind::Memory).await.unwrap();
         fill(&source.store, 100).await;
         let (stream, _) = exported(&source.store, 1).await;
-        let target = Subject::new(Kind::Memory);
+        let target = Subject::new(Kind::Memory).await.unwrap();
         let found = imported(&failing(&target.store, usize::MAX, Some(chat(5))), &stream).await;
         assert!(matches!(found, Err(ExportError::Differs { .. })), "{found:?}");
         assert!(is_half_imported(&*target.store.documents).await.unwrap());
@@ -289,10 +300,10 @@ fn with_json(stream: &[u8], change: impl FnOnce(&mut Vec<String>)) -> Vec<u8> {
 #[test]
 fn a_damaged_export_is_refused_before_anything_is_stored() {
     block_on(async {
-        let source = Subject::new(Kind::Memory);
+        let source = Subject::new(Kind::Memory).await.unwrap();
         fill(&source.store, 30).await;
         let (stream, _) = exported(&source.store, 1).await;
-        let target = Subject::new(Kind::Memory);
+        let target = Subject::new(Kind::Memory).await.unwrap();
         let refused = async |bytes: Vec<u8>| {
             let error = imported(&target.store, &bytes).await.unwrap_err();
             assert!(!is_half_imported(&*target.store.documents).await.unwrap(), "{error}");
@@ -340,12 +351,12 @@ fn a_damaged_export_is_refused_before_anything_is_stored() {
 #[test]
 fn an_export_that_says_wrong_things_is_refused() {
     block_on(async {
-        let source = Subject::new(Kind::Memory);
+        let source = Subject::new(Kind::Memory).await.unwrap();
         fill(&source.store, 30).await;
         let (stream, _) = exported(&source.store, 1).await;
         let found = async |change: &dyn Fn(&mut Vec<String>)| {
             let stream = with_json(&stream, change);
-            imported(&Subject::new(Kind::Memory).store, &stream).await
+            imported(&Subject::new(Kind::Memory).await.unwrap().store, &stream).await
         };
         let find = |lines: &[String], what: &str| {
             lines.iter().position(|line| line.starts_with(&format!("{{\"{what}\""))).unwrap()
@@ -369,7 +380,7 @@ fn an_export_that_says_wrong_things_is_refused() {
 #[test]
 fn only_an_empty_store_is_filled() {
     block_on(async {
-        let (stream, _) = exported(&Subject::new(Kind::Memory).store, 1).await;
+        let (stream, _) = exported(&Subject::new(Kind::Memory).await.unwrap().store, 1).await;
         for section in Section::ALL {
             let memory = MemoryStore::new();
             put_one(&memory.store(), section).await;
@@ -410,13 +421,13 @@ async fn put_one(store: &Store, section: Section) {
 #[test]
 fn thousands_of_chats_are_copied() {
     block_on(async {
-        let source = Subject::new(Kind::Memory);
+        let source = Subject::new(Kind::Memory).await.unwrap();
         fill(&source.store, 5_000).await;
         let (stream, written) = exported(&source.store, 1).await;
         assert_eq!(written.count(Section::Chats), 5_004);
-        let target = Subject::new(Kind::Sqlite);
+        let target = Subject::new(Kind::Sqlite).await.unwrap();
         assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
-        let (again, _) = exported(&target.restart().store, 2).await;
+        let (again, _) = exported(&target.restart().await.store, 2).await;
         assert_eq!(contents(&again), contents(&stream));
     });
 }

@@ -1,4 +1,4 @@
-//! Random calls get the same answers from SQLite as from the memory model, across restarts, folds
+//! Random calls get the same answers from every store as from the memory model, across restarts, folds
 //! and checkpoints. A failure is shrunk to the shortest list of calls that shows it.
 
 use std::collections::BTreeMap;
@@ -9,7 +9,7 @@ use switchboard::domain::{ChatId, Party};
 use switchboard::storage::{Claim, Moving, Store, Watermark};
 
 use crate::samples::{channel, chat, command, customer, message, open_chat, user};
-use crate::subject::{Kind, Subject, block_on};
+use crate::subject::{Kind, Subject, block_on_of};
 
 /// Keys of each kind: few, so that calls meet.
 const KEYS: u128 = 3;
@@ -124,6 +124,7 @@ fn call() -> impl Strategy<Value = Call> {
 
 /// One of the two, and what differs between them without harm: the numbers of the claims.
 struct Side {
+    kind: Kind,
     subject: Option<Subject>,
     claims: Vec<Claim>,
     tails: BTreeMap<ChatId, u64>,
@@ -131,19 +132,20 @@ struct Side {
 
 impl Side {
     fn new(kind: Kind) -> Self {
-        let subject = Some(Subject::new(kind));
-        Self { subject, claims: Vec::new(), tails: BTreeMap::new() }
+        let subject = block_on_of(kind, Subject::new(kind));
+        Self { kind, subject, claims: Vec::new(), tails: BTreeMap::new() }
     }
 
     /// Makes a call and answers what can be compared.
     fn make(&mut self, call: &Call) -> String {
         if let Call::Restart = call {
-            self.subject = self.subject.take().map(Subject::restart);
+            let subject = self.subject.take().map(Subject::restart);
+            self.subject = subject.map(|restarted| block_on_of(self.kind, restarted));
             return String::new();
         }
         let store = self.subject.as_ref().map(|subject| subject.store.clone());
         match store {
-            Some(store) => block_on(self.run(store, call)),
+            Some(store) => block_on_of(self.kind, self.run(store, call)),
             None => "no store".to_owned(),
         }
     }
@@ -239,6 +241,25 @@ proptest! {
         let mut sqlite = Side::new(Kind::SqliteOnOurDisk);
         for (n, call) in calls.iter().enumerate() {
             prop_assert_eq!(sqlite.make(call), model.make(call), "call {}: {:?}", n, call);
+        }
+    }
+}
+
+proptest! {
+    // Each has a keyspace of its own, which takes a second.
+    #![proptest_config(ProptestConfig {
+        cases: 8, max_shrink_iters: 64, failure_persistence: None, ..Default::default()
+    })]
+
+    #[test]
+    fn cql_answers_as_the_model_does(calls in prop::collection::vec(call(), 60..120)) {
+        let mut model = Side::new(Kind::Memory);
+        let mut cql = Side::new(Kind::Cql);
+        if cql.subject.is_none() {
+            return Ok(());
+        }
+        for (n, call) in calls.iter().enumerate() {
+            prop_assert_eq!(cql.make(call), model.make(call), "call {}: {:?}", n, call);
         }
     }
 }

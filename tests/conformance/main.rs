@@ -1,8 +1,10 @@
 //! Holds every store to the words of the ports (`src/storage/mod.rs`).
 //!
 //! - `suite`: what every port promises, run against the memory model, SQLite on this machine's
-//!   disk, and SQLite on a disk of ours that can lose its power.
-//! - `generated`: random calls get the same answers from SQLite as from the model.
+//!   disk, SQLite on a disk of ours that can lose its power, and the distributed store.
+//! - `generated`: random calls get the same answers from every store as from the model.
+//! - `cql`: what only the distributed store can meet: writes that arrive after their claim is dead,
+//!   answers that do not, owners that are gone. All its tests have `cql` in their names.
 //! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
 //! - `damage`: damaged, newer and foreign files, folders in use.
@@ -11,9 +13,15 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+#[path = "../support/cql.rs"]
+mod cql_server;
+#[path = "../support/keyspace.rs"]
+mod cql_support;
 #[path = "../support/samples.rs"]
 mod samples;
 
+mod cql;
+mod cql_owner;
 mod damage;
 mod disk;
 mod expected;
@@ -21,6 +29,7 @@ mod export;
 mod generated;
 mod power_loss;
 mod power_loss_vfs;
+mod proxy;
 mod rng;
 mod subject;
 mod suite;

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
+use switchboard::storage::scylla::ScyllaStore;
 use switchboard::storage::sqlite::{OpenError, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
+use crate::cql_support::{Keyspace, RUNTIME};
 use crate::disk::Disk;
 use crate::power_loss_vfs::{Mount, VFS, mount};
 
@@ -16,6 +18,8 @@ pub enum Kind {
     Memory,
     Sqlite,
     SqliteOnOurDisk,
+    /// The distributed store on whichever database speaks CQL.
+    Cql,
 }
 
 /// A store in a test. Its folder goes with it.
@@ -27,6 +31,7 @@ pub struct Subject {
 enum Back {
     Memory(Arc<MemoryStore>),
     Sqlite(Rig),
+    Cql(Arc<ScyllaStore>, Keyspace),
 }
 
 /// SQLite in a folder of its own, on this machine's disk or on ours.
@@ -73,22 +78,29 @@ impl Rig {
 const TRIES_UNTIL_FREE: u32 = 20_000;
 
 impl Subject {
-    pub fn new(kind: Kind) -> Self {
+    /// A new one, empty. None: this machine has none of the kind, and that was said aloud.
+    pub async fn new(kind: Kind) -> Option<Self> {
         match kind {
             Kind::Memory => {
                 let memory = MemoryStore::new();
-                Self { store: memory.store(), back: Back::Memory(memory) }
+                Some(Self { store: memory.store(), back: Back::Memory(memory) })
             }
             Kind::Sqlite | Kind::SqliteOnOurDisk => {
                 let rig = Rig::new(kind);
                 let store = rig.open().unwrap().store();
-                Self { store, back: Back::Sqlite(rig) }
+                Some(Self { store, back: Back::Sqlite(rig) })
             }
+            Kind::Cql => Some(Self::on(Keyspace::new().await?).await),
         }
     }
 
+    async fn on(keyspace: Keyspace) -> Self {
+        let scylla = Arc::new(ScyllaStore::open(&keyspace.options).await.unwrap());
+        Self { store: scylla.store(), back: Back::Cql(scylla, keyspace) }
+    }
+
     /// The process ends and starts again on the same data.
-    pub fn restart(self) -> Self {
+    pub async fn restart(self) -> Self {
         let Self { store, back } = self;
         drop(store);
         match back {
@@ -100,6 +112,11 @@ impl Subject {
                 let store = rig.open().unwrap().store();
                 Self { store, back: Back::Sqlite(rig) }
             }
+            Back::Cql(scylla, keyspace) => {
+                scylla.close().await;
+                drop(scylla);
+                Self::on(keyspace).await
+            }
         }
     }
 }
@@ -107,4 +124,12 @@ impl Subject {
 /// Runs a test to its end on one thread.
 pub fn block_on<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+}
+
+/// Runs a test of a store to its end, where that store can live.
+pub fn block_on_of<T>(kind: Kind, test: impl Future<Output = T>) -> T {
+    match kind {
+        Kind::Memory | Kind::Sqlite | Kind::SqliteOnOurDisk => block_on(test),
+        Kind::Cql => RUNTIME.block_on(test),
+    }
 }

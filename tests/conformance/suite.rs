@@ -8,7 +8,7 @@ use switchboard::domain::{Party, Place, Status, Timestamp};
 use switchboard::storage::{ClaimOpen, Moving, OpenChat, StoreError, Watermark};
 
 use crate::samples::{channel, chat, command, customer, open_chat, user};
-use crate::subject::{Kind, Subject, block_on};
+use crate::subject::{Kind, Subject, block_on_of as block_on};
 use crate::suite_inventory::*;
 use crate::suite_log::*;
 
@@ -17,11 +17,18 @@ macro_rules! conformance {
         conformance!(memory, Kind::Memory => $($test),*);
         conformance!(sqlite, Kind::Sqlite => $($test),*);
         conformance!(sqlite_on_our_disk, Kind::SqliteOnOurDisk => $($test),*);
+        conformance!(cql, Kind::Cql => $($test),*);
     };
     ($store:ident, $kind:path => $($test:ident),*) => {
         mod $store {
             use super::*;
-            $(#[test] fn $test() { block_on(super::$test(Subject::new($kind))); })*
+            $(#[test] fn $test() {
+                block_on($kind, async {
+                    if let Some(subject) = Subject::new($kind).await {
+                        super::$test(subject).await;
+                    }
+                });
+            })*
         }
     };
 }
@@ -72,11 +79,11 @@ async fn open_chats_are_written_marked_and_removed(subject: Subject) {
     row.moving = Some(Moving { to: None });
     rows.put(row.clone()).await.unwrap();
     rows.mark(chat(2), Moving { to: None }).await.unwrap();
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     assert_eq!(all_open(&subject).await, [row], "a mark makes no row");
     subject.store.open_chats.remove(chat(1)).await.unwrap();
     subject.store.open_chats.remove(chat(1)).await.unwrap();
-    assert_eq!(all_open(&subject.restart()).await, []);
+    assert_eq!(all_open(&subject.restart().await).await, []);
 }
 
 async fn open_chats_are_scanned_in_order(subject: Subject) {
@@ -116,7 +123,7 @@ async fn a_conversation_is_claimed_once(subject: Subject) {
         let claimed = talks.claim_open(channel, customer, &id, chat(7), None).await.unwrap();
         assert_eq!(claimed, ClaimOpen::Claimed, "another customer or channel");
     }
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
     assert_eq!(latest, Some(chat(2)));
 }
@@ -130,7 +137,7 @@ async fn a_repeated_command_gets_its_chat_for_ever(subject: Subject) {
     assert_eq!(claim(&subject, "a", 1, None).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim(&subject, "b", 2, Some(1)).await, ClaimOpen::Claimed);
     assert_eq!(claim(&subject, "c", 3, Some(2)).await, ClaimOpen::Claimed);
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     assert_eq!(claim(&subject, "a", 8, Some(3)).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim(&subject, "b", 9, Some(3)).await, ClaimOpen::Existing(chat(2)));
     let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
@@ -168,7 +175,7 @@ async fn operators_keep_their_records(subject: Subject) {
     };
     operators.save(user(1), OperatorRecord::default()).await.unwrap();
     operators.save(user(1), record.clone()).await.unwrap();
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     assert_eq!(subject.store.operators.load(user(1)).await.unwrap(), record);
     assert_eq!(subject.store.operators.load(user(2)).await.unwrap(), OperatorRecord::default());
 }
@@ -189,7 +196,7 @@ async fn watermarks_only_grow(subject: Subject) {
     assert_eq!(raise(ben, mark(2, 2)).await, Some(mark(2, 2)));
     assert_eq!(raise(ben, mark(0, 7)).await, Some(mark(7, 7)), "what is read was delivered");
     marks.raise(chat(2), BTreeMap::from([(Party::System, mark(9, 9))])).await.unwrap();
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let loaded = subject.store.watermarks.load(chat(1)).await.unwrap();
     assert_eq!(loaded, BTreeMap::from([(ann, mark(6, 4)), (ben, mark(7, 7))]));
 }
@@ -208,7 +215,7 @@ async fn documents_count_their_versions(subject: Subject) {
     assert_eq!(put(2, b"\0\xff").await, Ok(3));
     assert_eq!(documents.get("user", "a").await.unwrap(), None, "another kind");
     assert_eq!(documents.delete("queue", "a", 2).await, Err(conflict(2, 3)));
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let documents = &subject.store.documents;
     let found = documents.get("queue", "a").await.unwrap().unwrap();
     assert_eq!((found.id.as_str(), found.version, &found.body[..]), ("a", 3, &b"\0\xff"[..]));
@@ -238,7 +245,7 @@ async fn documents_are_listed_in_order(subject: Subject) {
 async fn processes_are_numbered_upwards(subject: Subject) {
     let one = subject.store.processes.begin().await.unwrap();
     let two = subject.store.processes.begin().await.unwrap();
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let three = subject.store.processes.begin().await.unwrap();
     assert!(0 < one && one < two && two < three, "{one} {two} {three}");
 }

@@ -86,7 +86,7 @@ fn row(of: Conversation) -> Row {
 pub async fn the_inventory_lists_each_thing_once(subject: Subject) {
     assert!(is_empty(&subject.store).await);
     fill(&subject.store).await;
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     // One more of each kind that lies in another place than what was there at the start.
     let claim = subject.store.log.claim(chat(7777)).await.unwrap().claim;
     subject.store.log.append(claim, messages(1..=1)).await.unwrap();
@@ -133,7 +133,7 @@ pub async fn the_last_process_is_known(subject: Subject) {
         last = subject.store.processes.begin().await.unwrap();
         assert_eq!(subject.store.inventory.last_process().await.unwrap(), last);
     }
-    assert_eq!(subject.restart().store.inventory.last_process().await.unwrap(), last);
+    assert_eq!(subject.restart().await.store.inventory.last_process().await.unwrap(), last);
 }
 
 pub async fn documents_are_restored_with_their_versions(subject: Subject) {
@@ -144,7 +144,7 @@ pub async fn documents_are_restored_with_their_versions(subject: Subject) {
     store.inventory.restore("queue", document(7, b"seven")).await.unwrap();
     let other = store.inventory.restore("queue", document(8, b"eight")).await;
     assert_eq!(other, Err(StoreError::VersionConflict { expected: 0, found: 7 }));
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let documents = &subject.store.documents;
     assert_eq!(documents.get("queue", "a").await.unwrap(), Some(document(7, b"seven")));
     assert_eq!(documents.put("queue", "a", 7, b"eight".to_vec()).await, Ok(8));

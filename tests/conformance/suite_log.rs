@@ -64,7 +64,7 @@ pub async fn claims_die_with_the_process(subject: Subject) {
     let old = subject.store.log.claim(chat(1)).await.unwrap().claim;
     let other = subject.store.log.claim(chat(2)).await.unwrap().claim;
     subject.store.log.append(old, messages(1..=3)).await.unwrap();
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let log = &subject.store.log;
     assert_eq!(log.append(old, messages(4..=4)).await, Err(AppendError::Fenced));
     assert_eq!(log.append(other, messages(1..=1)).await, Err(AppendError::Fenced));
@@ -122,7 +122,7 @@ pub async fn a_long_chat_is_read_by_pages(subject: Subject) {
         let other = log.claim(chat(u128::from(page) + 2)).await.unwrap().claim;
         log.append(other, messages(1..=1)).await.unwrap();
     }
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     let log = &subject.store.log;
     let mut read = Vec::new();
     loop {
@@ -153,7 +153,7 @@ pub async fn thousands_of_chats_keep_apart(subject: Subject) {
     }
     tasks.join_all().await;
     drop(store);
-    let subject = subject.restart();
+    let subject = subject.restart().await;
     for n in 0..CHATS {
         let tail = n as u64 % 4;
         let log = &subject.store.log;

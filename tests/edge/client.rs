@@ -133,6 +133,12 @@ impl Client {
         while self.step().await {}
     }
 
+    /// Reads until the server is gone; the answer to a call, if it came before.
+    pub async fn answered_before_the_end(&mut self, id: u64) -> Option<Value> {
+        self.until_ended().await;
+        self.answers.iter().find(|answer| answer["id"] == json!(id)).cloned()
+    }
+
     /// Proves that somebody is there, and says so.
     pub async fn be_ready(&mut self) {
         while self.probes == 0 {

@@ -10,6 +10,11 @@
 mod samples;
 
 mod client;
+mod cql;
+#[path = "../support/cql.rs"]
+mod cql_server;
+#[path = "../support/keyspace.rs"]
+mod cql_support;
 mod harness;
 mod limits;
 mod live;

@@ -1,11 +1,11 @@
 //! The executable as an operator of machines meets it: how it starts, ends and refuses.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Lines};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::harness::{demo_password, id, request};
@@ -14,7 +14,7 @@ use crate::harness::{demo_password, id, request};
 pub struct Process {
     pub child: Child,
     pub address: SocketAddr,
-    operations: SocketAddr,
+    pub operations: SocketAddr,
 }
 
 impl Drop for Process {
@@ -41,22 +41,44 @@ pub fn serve(data: &Path) -> Command {
     command
 }
 
-/// Starts a server and reads from its log where it listens.
-pub fn start(data: &Path) -> Process {
-    let mut command = serve(data);
-    let mut child = command.env("SWITCHBOARD_LOG_FORMAT", "json").spawn().unwrap();
-    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-    let ready = loop {
-        let line = lines.next().expect("the server starts").unwrap();
-        let line: serde_json::Value = serde_json::from_str(&line).expect("a line of JSON");
-        if line["message"] == "ready" {
-            break line;
+/// A process that is starting, and its log.
+pub struct Starting {
+    child: Child,
+    lines: Lines<BufReader<ChildStderr>>,
+}
+
+impl Starting {
+    pub fn new(mut command: Command) -> Self {
+        let mut child = command.env("SWITCHBOARD_LOG_FORMAT", "json").spawn().unwrap();
+        let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        Self { child, lines }
+    }
+
+    /// Waits until the log has a line of which this is so.
+    pub fn until(&mut self, so: impl Fn(&Value) -> bool) -> Value {
+        loop {
+            let line = self.lines.next().expect("the server starts").unwrap();
+            let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+            if so(&line) {
+                return line;
+            }
         }
-    };
-    // The rest of the log has to go somewhere.
-    std::thread::spawn(move || lines.for_each(drop));
-    let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
-    Process { child, address: address("address"), operations: address("operations") }
+    }
+
+    /// Waits until it serves, and reads from its log where.
+    pub fn ready(mut self) -> Process {
+        let ready = self.until(|line| line["message"] == "ready");
+        // The rest of the log has to go somewhere.
+        let Self { child, lines } = self;
+        std::thread::spawn(move || lines.for_each(drop));
+        let address = |name: &str| ready[name].as_str().unwrap().parse().unwrap();
+        Process { child, address: address("address"), operations: address("operations") }
+    }
+}
+
+/// Starts a server on a folder.
+pub fn start(data: &Path) -> Process {
+    Starting::new(serve(data)).ready()
 }
 
 pub fn refused(command: &mut Command) -> String {
@@ -72,10 +94,10 @@ pub fn signal(child: &Child, name: &str) {
 
 /// An access token of a user, and a visitor's token.
 pub async fn tokens(address: SocketAddr, login: &str) -> (String, String) {
-    let post = async |path: &str, token: &str, body: serde_json::Value| {
+    let post = async |path: &str, token: &str, body: Value| {
         let body = Some(("application/json", body.to_string()));
         let (_, text) = request(address, "POST", path, token, body).await;
-        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+        serde_json::from_str::<Value>(&text).unwrap()
     };
     let log_in = async |login: &str| {
         let body = json!({"login": login, "password": demo_password(login)});

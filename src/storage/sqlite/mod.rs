@@ -36,7 +36,7 @@ use std::thread::JoinHandle;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
-use crate::storage::{AppendError, Store, StoreError};
+use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
 use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, WRITE_QUEUE_MAX};
@@ -82,14 +82,6 @@ impl SqliteOptions {
             checkpoint_at_pages: CHECKPOINT_AT_PAGES,
         }
     }
-}
-
-/// The store has failed for good: the process cannot promise anything any more and must end.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the store has failed, the process must end: {reason}")]
-pub struct StoreFailure {
-    /// What failed first, and what to do about it.
-    pub reason: String,
 }
 
 impl StoreFailure {

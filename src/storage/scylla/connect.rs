@@ -1,0 +1,190 @@
+//! Reaching the database, and why that may fail.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use scylla::client::execution_profile::ExecutionProfile;
+use scylla::client::session::Session;
+use scylla::client::session_builder::SessionBuilder;
+
+use super::ScyllaOptions;
+use super::limits::{KEYSPACE_NAME_MAX, SCHEMA_CHANGE_MAX};
+
+/// Why the store cannot be opened. Each says what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The options cannot be.
+    #[error("the settings of the store: {what}")]
+    Options {
+        /// What is wrong with them.
+        what: String,
+    },
+    /// Nobody answers.
+    #[error(
+        "cannot connect to the database at {points}: {what}; start it, or set store.contact_points, \
+         store.user, store.password and store.tls_ca to what it wants"
+    )]
+    Unreachable {
+        /// Whom it asked.
+        points: String,
+        /// What the driver says.
+        what: String,
+    },
+    /// There is no such keyspace.
+    #[error("there is no keyspace {keyspace}; make it with `switchboard schema apply`")]
+    NoKeyspace {
+        /// Which.
+        keyspace: String,
+    },
+    /// The schema lacks a step.
+    #[error("the keyspace {keyspace} lacks the step {step}; run `switchboard schema apply`")]
+    MissingStep {
+        /// Which keyspace.
+        keyspace: String,
+        /// The first step that is missing.
+        step: String,
+    },
+    /// The schema has a step that this release does not know.
+    #[error(
+        "the keyspace {keyspace} has the step {step} of a newer release: \
+         run the release that made it, or a newer one"
+    )]
+    NewerStep {
+        /// Which keyspace.
+        keyspace: String,
+        /// The step.
+        step: String,
+    },
+    /// The keyspace is there and does not do.
+    #[error("the keyspace {keyspace} cannot be used: {what}")]
+    Unusable {
+        /// Which.
+        keyspace: String,
+        /// What the driver or the database says.
+        what: String,
+    },
+}
+
+fn wrong(what: impl Into<String>) -> OpenError {
+    OpenError::Options { what: what.into() }
+}
+
+/// Connects to the database, whatever keyspaces it has.
+pub(super) async fn connect(options: &ScyllaOptions) -> Result<Session, OpenError> {
+    check_name(&options.keyspace)?;
+    if options.contact_points.is_empty() {
+        return Err(wrong("store.contact_points names nobody; give it at least one host:port"));
+    }
+    // What is not said by a statement's own profile: changes of the schema.
+    let profile = ExecutionProfile::builder().request_timeout(Some(SCHEMA_CHANGE_MAX)).build();
+    let mut builder = SessionBuilder::new()
+        .known_nodes(&options.contact_points)
+        .connection_timeout(options.connect_limit)
+        .schema_agreement_timeout(SCHEMA_CHANGE_MAX)
+        .default_execution_profile_handle(profile.into_handle());
+    if let Some(login) = &options.login {
+        builder = builder.user(&login.user, &login.password);
+    }
+    if let Some(file) = &options.tls_ca {
+        builder = builder.tls_context(Some(Arc::new(tls(file)?)));
+    }
+    let unreachable =
+        |what: String| OpenError::Unreachable { points: options.contact_points.join(", "), what };
+    // Some nodes may hang, and each has the limit for itself.
+    let all = options.connect_limit.saturating_mul(CONNECT_ROUNDS);
+    match tokio::time::timeout(all, builder.build()).await {
+        Ok(Ok(session)) => Ok(session),
+        Ok(Err(error)) => Err(unreachable(error.to_string())),
+        Err(_) => Err(unreachable(format!("no answer within {} s", all.as_secs()))),
+    }
+}
+
+/// How many nodes that hang may be tried in turn.
+const CONNECT_ROUNDS: u32 = 3;
+
+/// From now on statements speak of this keyspace.
+pub(super) async fn use_keyspace(session: &Session, keyspace: &str) -> Result<(), OpenError> {
+    let unusable = |what: String| OpenError::Unusable { keyspace: keyspace.to_owned(), what };
+    let text = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = ?";
+    let found = session.query_unpaged(text, (keyspace,)).await;
+    let found = found.map_err(|error| unusable(error.to_string()))?;
+    let rows = found.into_rows_result().map_err(|error| unusable(error.to_string()))?;
+    if rows.rows_num() == 0 {
+        return Err(OpenError::NoKeyspace { keyspace: keyspace.to_owned() });
+    }
+    let used = session.use_keyspace(keyspace, true).await;
+    used.map_err(|error| unusable(error.to_string()))
+}
+
+/// Names go into statements as they are, so they must be plain.
+fn check_name(keyspace: &str) -> Result<(), OpenError> {
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
+    let begins = keyspace.starts_with(|c: char| c.is_ascii_lowercase());
+    if begins && keyspace.chars().all(plain) && keyspace.len() <= KEYSPACE_NAME_MAX {
+        return Ok(());
+    }
+    Err(wrong(format!(
+        "`{keyspace}` is no name for a keyspace: up to {KEYSPACE_NAME_MAX} small letters, digits \
+         and `_`, a letter first"
+    )))
+}
+
+/// Trusts the authorities in a file.
+fn tls(file: &Path) -> Result<rustls::ClientConfig, OpenError> {
+    let unreadable = |what: String| {
+        wrong(format!("store.tls_ca, {}: {what}; give a PEM file of certificates", file.display()))
+    };
+    let mut roots = rustls::RootCertStore::empty();
+    let found = CertificateDer::pem_file_iter(file).map_err(|e| unreadable(e.to_string()))?;
+    for certificate in found {
+        let certificate = certificate.map_err(|error| unreadable(error.to_string()))?;
+        roots.add(certificate).map_err(|error| unreadable(error.to_string()))?;
+    }
+    if roots.is_empty() {
+        return Err(unreadable("it has no certificate".to_owned()));
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| unreadable(error.to_string()))?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// Deletes a keyspace with all that is in it. For tests, which make one each.
+pub async fn drop_keyspace(options: &ScyllaOptions) -> Result<(), OpenError> {
+    let session = connect(options).await?;
+    let text = format!("DROP KEYSPACE IF EXISTS {}", options.keyspace);
+    let dropped = session.query_unpaged(text, ()).await;
+    dropped.map(drop).map_err(|error| OpenError::Unusable {
+        keyspace: options.keyspace.clone(),
+        what: error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_keyspaces_are_plain() {
+        for good in ["switchboard", "a", "chats_2"] {
+            assert_eq!(check_name(good), Ok(()));
+        }
+        let long = "a".repeat(KEYSPACE_NAME_MAX + 1);
+        for bad in ["", "1a", "_a", "Chats", "a-b", "a b", "a;drop", long.as_str()] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("ca.pem");
+        let text = tls(&file).unwrap_err().to_string();
+        assert!(text.contains("store.tls_ca") && text.contains("PEM"), "{text}");
+        std::fs::write(&file, "").unwrap();
+        assert!(tls(&file).unwrap_err().to_string().contains("it has no certificate"));
+    }
+}

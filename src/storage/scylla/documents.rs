@@ -1,0 +1,119 @@
+//! Documents: written on the condition of their version, spread over shards by their ids.
+
+use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use scylla::response::query_result::QueryRowsResult;
+
+use crate::storage::record::{self, Slot};
+use crate::storage::{Document, Documents, StoreError};
+
+use super::ScyllaStore;
+use super::errors::{unavailable, unreadable};
+use super::limits::{CONDITION_TRIES, SHARDS};
+use super::open_chats::shard;
+
+pub(super) fn big(version: u64) -> i64 {
+    i64::try_from(version).unwrap_or(i64::MAX)
+}
+
+fn documents(kind: &str, answer: &QueryRowsResult) -> Result<Vec<Document>, StoreError> {
+    let rows = answer.rows::<(&str, i64, &[u8])>().map_err(unreadable)?;
+    rows.map(|row| {
+        let (id, version, sealed) = row.map_err(unreadable)?;
+        let version = version.unsigned_abs();
+        let body = record::unseal(Slot::Document(kind, id, version), sealed)?.to_vec();
+        Ok(Document { id: id.to_owned(), version, body })
+    })
+    .collect()
+}
+
+#[async_trait]
+impl Documents for ScyllaStore {
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        let values = (kind, shard(id.as_bytes()), id);
+        let answer = self.db.read(&self.db.statements.document_get, values).await?;
+        Ok(documents(kind, &answer)?.pop())
+    }
+
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        let (version, shard) = (expected + 1, shard(id.as_bytes()));
+        let sealed = record::seal(Slot::Document(kind, id, version), &body);
+        let (statements, version_now) = (&self.db.statements, big(version));
+        for _ in 0..CONDITION_TRIES {
+            let applied = if expected == 0 {
+                let values = (kind, shard, id, version_now, &sealed);
+                self.db.condition(&statements.document_new, values).await?
+            } else {
+                let values = (version_now, &sealed, kind, shard, id, big(expected));
+                self.db.condition(&statements.document_put, values).await?
+            };
+            if applied {
+                return Ok(version);
+            }
+            self.conflict(kind, id, expected).await?;
+        }
+        Err(unavailable("others change the same document all the time"))
+    }
+
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        let values = (kind, shard(id.as_bytes()), id, big(expected));
+        for _ in 0..CONDITION_TRIES {
+            if expected == 0 {
+                return self.conflict(kind, id, 0).await;
+            }
+            let delete = &self.db.statements.document_delete;
+            if self.db.condition(delete, values).await? {
+                return Ok(());
+            }
+            self.conflict(kind, id, expected).await?;
+        }
+        Err(unavailable("others change the same document all the time"))
+    }
+
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Document>, StoreError> {
+        let page = i32::try_from(limit).unwrap_or(i32::MAX);
+        if page == 0 {
+            return Ok(Vec::new());
+        }
+        let statements = &self.db.statements;
+        let shards = (0..SHARDS).map(async |shard| {
+            let answer = match after {
+                None => self.db.read(&statements.document_first, (kind, shard, page)).await?,
+                Some(after) => {
+                    let values = (kind, shard, after, page);
+                    self.db.read(&statements.document_after, values).await?
+                }
+            };
+            documents(kind, &answer)
+        });
+        let mut found: Vec<_> = try_join_all(shards).await?.into_iter().flatten().collect();
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
+impl ScyllaStore {
+    /// Errors when the document has another version than `expected`, as it was not applied for.
+    /// It may have it again by now: then the write is to be tried again.
+    async fn conflict(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        let values = (kind, shard(id.as_bytes()), id);
+        let answer = self.db.read(&self.db.statements.document_get, values).await?;
+        let row = answer.maybe_first_row::<(&str, i64, &[u8])>().map_err(unreadable)?;
+        match row.map_or(0, |(_, version, _)| version.unsigned_abs()) {
+            found if found == expected => Ok(()),
+            found => Err(StoreError::VersionConflict { expected, found }),
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! Listings of the whole keyspace, for copies. They read partitions in the order of their tokens,
+//! page by page; nothing else in this store scans a table.
+
+use std::collections::BTreeSet;
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use scylla::statement::prepared::PreparedStatement;
+use uuid::Uuid;
+
+use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, UserId};
+use crate::storage::record::{self, Slot};
+use crate::storage::{
+    ChatLog, Conversation, Cursor, Document, Documents, Inventory, Page, StoreError,
+};
+
+use super::ScyllaStore;
+use super::documents::big;
+use super::errors::unreadable;
+use super::limits::{KINDS_PAGE_ROWS, SCAN_AT_ONCE};
+use super::open_chats::shard;
+use super::rows::PROCESS;
+
+impl ScyllaStore {
+    /// A page of ids, one a row.
+    async fn ids(
+        &self,
+        statement: &PreparedStatement,
+        at: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Uuid>, StoreError> {
+        let (answer, next) = self.db.read_page(statement, limit, at).await?;
+        let rows = answer.rows::<(Uuid,)>().map_err(unreadable)?;
+        let items = rows.map(|row| row.map(|(id,)| id).map_err(unreadable));
+        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
+    }
+
+    /// Everything of one customer on a channel, read as the conditional writes left it. None when
+    /// a first claim was interrupted.
+    async fn conversation(
+        &self,
+        channel: Uuid,
+        customer: Uuid,
+    ) -> Result<Option<Conversation>, StoreError> {
+        let answer = self.db.read(&self.db.statements.talk_all, (channel, customer)).await?;
+        let (mut latest, mut commands) = (None, Vec::new());
+        for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
+            let (command, chat) = row.map_err(unreadable)?;
+            if command.is_empty() {
+                latest = Some(ChatId(chat));
+            } else {
+                let command = CommandId::new(command).map_err(unreadable)?;
+                commands.push((command, ChatId(chat)));
+            }
+        }
+        let (channel, customer) = (ChannelId(channel), CustomerId(customer));
+        Ok(latest.map(|latest| Conversation { channel, customer, latest, commands }))
+    }
+}
+
+#[async_trait]
+impl Inventory for ScyllaStore {
+    async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let statement = &self.db.statements.log_partitions;
+        let (answer, next) = self.db.read_page(statement, limit, at).await?;
+        let rows = answer.rows::<(Uuid, i64)>().map_err(unreadable)?;
+        let rows: Vec<(Uuid, i64)> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
+        // Every log begins in the first bucket; one that was only claimed has no event there.
+        let first = rows.into_iter().filter(|(_, bucket)| *bucket == 0).map(|(chat, _)| chat);
+        let looked = stream::iter(first.map(async |chat| {
+            let begun = !self.read(ChatId(chat), 1, 1).await?.is_empty();
+            Ok::<_, StoreError>(begun.then_some(ChatId(chat)))
+        }));
+        let found = looked.buffered(SCAN_AT_ONCE).try_filter_map(async |chat| Ok(chat));
+        Ok(Page { items: found.try_collect().await?, next })
+    }
+
+    async fn watched(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let Page { items, next } = self.ids(&self.db.statements.mark_chats, at, limit).await?;
+        Ok(Page { items: items.into_iter().map(ChatId).collect(), next })
+    }
+
+    async fn conversations(
+        &self,
+        at: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<Conversation>, StoreError> {
+        let statement = &self.db.statements.talks;
+        let (answer, next) = self.db.read_page(statement, limit, at).await?;
+        let rows = answer.rows::<(Uuid, Uuid)>().map_err(unreadable)?;
+        let rows: Vec<(Uuid, Uuid)> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
+        let read = rows.into_iter().map(|(channel, customer)| self.conversation(channel, customer));
+        let found = stream::iter(read).buffered(SCAN_AT_ONCE);
+        let found = found.try_filter_map(async |conversation| Ok(conversation));
+        Ok(Page { items: found.try_collect().await?, next })
+    }
+
+    async fn operators(
+        &self,
+        at: Option<&Cursor>,
+        limit: usize,
+    ) -> Result<Page<UserId>, StoreError> {
+        let Page { items, next } = self.ids(&self.db.statements.operator_ids, at, limit).await?;
+        Ok(Page { items: items.into_iter().map(UserId).collect(), next })
+    }
+
+    async fn document_kinds(&self) -> Result<Vec<String>, StoreError> {
+        let (mut kinds, mut at) = (BTreeSet::new(), None);
+        loop {
+            let statement = &self.db.statements.document_kinds;
+            let (answer, next) = self.db.read_page(statement, KINDS_PAGE_ROWS, at.as_ref()).await?;
+            for row in answer.rows::<(String, i16)>().map_err(unreadable)? {
+                kinds.insert(row.map_err(unreadable)?.0);
+            }
+            at = next;
+            if at.is_none() {
+                return Ok(kinds.into_iter().collect());
+            }
+        }
+    }
+
+    async fn last_process(&self) -> Result<u64, StoreError> {
+        let answer = self.db.read(&self.db.statements.counter_get, (PROCESS,)).await?;
+        let row = answer.maybe_first_row::<(i64,)>().map_err(unreadable)?;
+        Ok(row.map_or(0, |(value,)| value.unsigned_abs()))
+    }
+
+    async fn restore(&self, kind: &str, document: Document) -> Result<(), StoreError> {
+        let Document { id, version, body } = &document;
+        let sealed = record::seal(Slot::Document(kind, id, *version), body);
+        let values = (kind, shard(id.as_bytes()), id, big(*version), &sealed);
+        if self.db.condition(&self.db.statements.document_new, values).await? {
+            return Ok(());
+        }
+        let found = self.get(kind, id).await?.map_or(0, |document| document.version);
+        if found == *version {
+            return Ok(());
+        }
+        Err(StoreError::VersionConflict { expected: 0, found })
+    }
+}

@@ -1,0 +1,87 @@
+//! Every bound of the distributed store, with its unit and its reason.
+
+use std::time::Duration;
+
+/// Positions of a chat's log in one partition. At some hundred bytes an event about 2 MB, far
+/// below what makes a partition heavy, and most chats have one.
+pub(super) const BUCKET_EVENTS: u64 = 5_000;
+
+/// Most events of one append: it is one row. The router appends a handful at a time.
+pub(super) const APPEND_EVENTS_MAX: usize = 1_000;
+
+/// Most bytes of one append. Servers refuse a mutation larger than half a segment of their commit
+/// log; with the usual 32 MiB that is far above.
+pub(super) const APPEND_BYTES_MAX: usize = 1024 * 1024;
+
+/// Rows that a claim reads from the end of a log at first. The last append is nearly always among
+/// the last two rows; claims that failed leave up to three rows each.
+pub(super) const TAIL_ROWS: i32 = 16;
+
+/// By how much more it reads when these show nothing but failed claims.
+pub(super) const TAIL_ROWS_FACTOR: i32 = 8;
+
+/// Rows of a log read at once, most of them of some hundred bytes.
+pub(super) const LOG_PAGE_ROWS: i32 = 500;
+
+/// Shards of an hour of open chats, and of a kind of documents: as many nodes as may usefully
+/// share the load of one hour, and few enough to be asked one and all at a start.
+pub(super) const SHARDS: i16 = 16;
+
+/// The length of an hour, ms: open chats lie by the hour in which their ids were made.
+pub(super) const HOUR_MS: u64 = 3_600_000;
+
+/// Partitions of open chats asked at once when they are scanned.
+pub(super) const SCAN_AT_ONCE: usize = 32;
+
+/// Partitions of open chats that are listed at once. A chat lives 30 days at most, and an hour has
+/// sixteen, so a list that is longer than this is read in pages.
+pub(super) const LIST_PAGE_ROWS: i32 = 5_000;
+
+/// Requests under way to the database from this process. Beyond it more concurrency only makes
+/// each wait longer; the driver itself allows 32,768 a connection.
+pub(super) const REQUESTS_MAX: usize = 1_024;
+
+/// How long a read waits before a second node is asked as well. Far above a healthy answer.
+pub(super) const SPECULATE_AFTER: Duration = Duration::from_millis(150);
+
+/// How much longer a conditional write may take than a plain one: it has four round trips.
+pub(super) const CONDITION_FACTOR: u32 = 2;
+
+/// How often a compare-and-set that lost to another is tried again. Only a handful can race.
+pub(super) const CONDITION_TRIES: usize = 16;
+
+/// Chats whose claims are remembered in each of two generations; about 200 bytes each. A chat that
+/// is forgotten is refused as fenced, and claimed again by its holder.
+pub(super) const LINES_KEPT: usize = 131_072;
+
+/// Bits of an epoch that count the claims of one life; the rest count lives.
+pub(super) const EPOCH_CLAIM_BITS: u32 = 40;
+
+/// How long an owner is one without renewing. A killed owner's successor waits this long and a
+/// margin; an owner that cannot renew for this long refuses writes until it can.
+pub(super) const LEASE: Duration = Duration::from_secs(5);
+
+/// A renewal follows after this share of the lease: four may fail in a row.
+pub(super) const RENEWALS_PER_LEASE: u32 = 5;
+
+/// How much earlier than granted an owner stops, and how much later than granted a successor
+/// begins, as a share of the lease: covers clocks that run at different speeds.
+pub(super) const MARGIN_PER_LEASE: u32 = 10;
+
+/// How many looks at the lease a successor takes while it waits, per lease.
+pub(super) const LOOKS_PER_LEASE: u32 = 10;
+
+/// How long closing the store may take to let go of the lease; else it runs out by itself.
+pub(super) const RELEASE_MAX: Duration = Duration::from_secs(3);
+
+/// How long a change of the schema may take until all nodes have it.
+pub(super) const SCHEMA_CHANGE_MAX: Duration = Duration::from_secs(30);
+
+/// Rows of open chats read at once from one partition.
+pub(super) const SCAN_PAGE_ROWS: i32 = 1_000;
+
+/// Most letters of a keyspace's name: both servers refuse longer ones.
+pub(super) const KEYSPACE_NAME_MAX: usize = 48;
+
+/// Partitions of documents listed at once: of about ten kinds, each in [`SHARDS`].
+pub(super) const KINDS_PAGE_ROWS: usize = 1_000;

@@ -1,0 +1,201 @@
+//! The distributed store: ScyllaDB, or another server that speaks CQL, behind every port.
+//!
+//! Owns a keyspace from [`ScyllaStore::open`] until it is closed, by a lease that it renews.
+//! Refuses a keyspace whose schema is not that of this release, and waits while another process
+//! owns it. `docs/scylladb.md` says how to run it, `docs/decisions/0005-distributed-store.md` why
+//! it is built so:
+//! - A log is appended to by plain writes. That nothing of a dead claim ever shows follows from
+//!   which rows there are, not from clocks or from conditional writes (`chain`).
+//! - What must be unique is written on conditions, to rows that plain writes never touch.
+//! - All other rows are plain writes with timestamps that a dead owner cannot have (`lease`), or
+//!   with the value itself as timestamp (watermarks).
+//! - Nothing is written and nothing acknowledged without the lease.
+//!
+//! Reading order: `chain` (what is visible), `log`, `lease`, `owner`, `cql`, the other ports.
+
+mod chain;
+#[cfg(test)]
+mod chain_model;
+mod connect;
+mod cql;
+mod documents;
+mod errors;
+mod inventory;
+mod lease;
+mod limits;
+mod lines;
+mod log;
+mod open_chats;
+mod owner;
+mod rows;
+mod schema;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use dashmap::DashSet;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::domain::ChannelId;
+use crate::storage::{Store, StoreFailure};
+
+use cql::{Db, Profiles, Statements};
+use lease::Lease;
+use limits::EPOCH_CLAIM_BITS;
+use lines::Lines;
+use open_chats::Partitions;
+
+pub use connect::{OpenError, drop_keyspace};
+pub use schema::apply as apply_schema;
+
+/// Whose agreement a read or a write needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConsistencyOf {
+    /// Most replicas of the one datacentre: `LOCAL_QUORUM` and `LOCAL_SERIAL`.
+    Datacentre,
+    /// Most replicas of all datacentres: `QUORUM` and `SERIAL`. Slower, and survives the loss of
+    /// one of three.
+    Cluster,
+}
+
+/// Who this process is to the database.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Login {
+    /// The name.
+    pub user: String,
+    /// The password.
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Login").field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// How to reach a keyspace.
+#[derive(Debug, Clone)]
+pub struct ScyllaOptions {
+    /// Nodes to ask for all others, as `host:port`.
+    pub contact_points: Vec<String>,
+    /// The keyspace; small letters, digits and `_`, a letter first, 48 at most.
+    pub keyspace: String,
+    /// The datacentre to stay in; empty: whichever.
+    pub datacentre: String,
+    /// How many replicas a keyspace gets that the schema's first step makes.
+    pub replication: u64,
+    /// Who this is; none where the database asks nobody.
+    pub login: Option<Login>,
+    /// A PEM file with the certificates to trust; none: no TLS. Nodes are known by addresses, so
+    /// their certificates must name these.
+    pub tls_ca: Option<PathBuf>,
+    /// Whose agreement is needed.
+    pub consistency: ConsistencyOf,
+    /// How long a request may take; conditional ones twice that.
+    pub request_limit: Duration,
+    /// How long a connection may take to be made.
+    pub connect_limit: Duration,
+    /// What the lease calls this process, for people; unlike every other that ever was.
+    pub holder: String,
+    /// How long the lease lasts without renewal. Tests make it short; all processes of a keyspace
+    /// must agree.
+    pub lease: Duration,
+}
+
+impl ScyllaOptions {
+    /// The keyspace of a database on this machine. `holder` must be unlike every other.
+    pub fn local(keyspace: &str, holder: &str) -> Self {
+        Self {
+            contact_points: vec!["127.0.0.1:9042".to_owned()],
+            keyspace: keyspace.to_owned(),
+            datacentre: "datacenter1".to_owned(),
+            replication: 1,
+            login: None,
+            tls_ca: None,
+            consistency: ConsistencyOf::Datacentre,
+            request_limit: Duration::from_secs(1),
+            connect_limit: Duration::from_secs(5),
+            holder: holder.to_owned(),
+            lease: limits::LEASE,
+        }
+    }
+}
+
+/// The distributed store. Close it to let the next owner in at once; when it is only dropped, the
+/// lease runs out by itself.
+pub struct ScyllaStore {
+    db: Arc<Db>,
+    lines: Lines,
+    /// Larger than every epoch of earlier lives.
+    first_epoch: u64,
+    /// Claims of this life.
+    claims: AtomicU64,
+    partitions: Partitions,
+    /// Channels of which it is written that they have chats; as many as there are.
+    channels_used: DashSet<ChannelId>,
+    life: u64,
+    renewing: JoinHandle<()>,
+}
+
+impl ScyllaStore {
+    /// Connects, checks the schema, and waits until this process owns the keyspace: for as long as
+    /// another one does, else for the request limit. Drop the future to give up.
+    pub async fn open(options: &ScyllaOptions) -> Result<Self, OpenError> {
+        let session = connect::connect(options).await?;
+        connect::use_keyspace(&session, &options.keyspace).await?;
+        schema::check(&session, options).await?;
+        let profiles = Profiles::new(options);
+        let prepared = Statements::prepare(&session, &profiles).await;
+        let statements = prepared.map_err(|error| OpenError::Unusable {
+            keyspace: options.keyspace.clone(),
+            what: error.to_string(),
+        })?;
+        let lease = Lease::new(options.lease);
+        let db = Arc::new(Db::new(session, statements, profiles, lease, options));
+        let life = owner::acquire(&db, options).await?;
+        let renewing = tokio::spawn(owner::renew(Arc::clone(&db), options.lease, life));
+        Ok(Self {
+            db,
+            lines: Lines::new(),
+            first_epoch: life << EPOCH_CLAIM_BITS,
+            claims: AtomicU64::new(1),
+            partitions: Partitions::default(),
+            channels_used: DashSet::new(),
+            life,
+            renewing,
+        })
+    }
+
+    /// Its ports.
+    pub fn store(self: &Arc<Self>) -> Store {
+        Store::of(Arc::clone(self))
+    }
+
+    /// Turns to `Some` when another process owns the keyspace; from then on every write is
+    /// refused, and this process must end.
+    pub fn failure(&self) -> watch::Receiver<Option<StoreFailure>> {
+        self.db.lease.failure()
+    }
+
+    /// Which owner of the keyspace this is, counted from 1.
+    pub fn life(&self) -> u64 {
+        self.life
+    }
+
+    /// Writes nothing more and lets the next owner in. Takes a moment at most; when the database
+    /// does not answer, the lease runs out by itself.
+    pub async fn close(&self) {
+        self.renewing.abort();
+        owner::release(&self.db, self.life).await;
+    }
+}
+
+impl Drop for ScyllaStore {
+    fn drop(&mut self) {
+        self.renewing.abort();
+        self.db.lease.end();
+    }
+}

@@ -1,0 +1,336 @@
+//! The index of open chats, by the hour in their ids and a shard.
+//!
+//! A start reads the list of partitions that are not known to be empty, and these; nothing else.
+//! A removed row leaves a tombstone, so an emptied partition of an earlier hour is deleted whole
+//! and leaves the list: then nobody reads its tombstones again.
+//!
+//! Invariants: a partition is on the list before it gets a row; it is deleted only while nobody
+//! of this process writes to it, with a timestamp before that of whoever writes next; each life
+//! lists again what it writes to, since a dead one's deletion may still be under way.
+
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use dashmap::DashMap;
+use futures_util::future::try_join_all;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use crate::domain::ChatId;
+use crate::storage::{Moving, OpenChat, OpenChats, StoreError, record};
+
+use super::ScyllaStore;
+use super::errors::unreadable;
+use super::limits::{HOUR_MS, LIST_PAGE_ROWS, SCAN_AT_ONCE, SCAN_PAGE_ROWS, SHARDS};
+
+/// Where the row of a chat lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Place {
+    hour: i64,
+    shard: i16,
+}
+
+impl Place {
+    /// Ids begin with the milliseconds of their making, so hours are in the order of ids.
+    fn of(chat: ChatId) -> Self {
+        let ms = u64::try_from(chat.0.as_u128() >> 80).unwrap_or(u64::MAX);
+        let hour = i64::try_from(ms / HOUR_MS).unwrap_or(i64::MAX);
+        Self { hour, shard: shard(chat.0.as_bytes()) }
+    }
+}
+
+/// The shard of a key.
+pub(super) fn shard(key: &[u8]) -> i16 {
+    let shards = u32::from(SHARDS.unsigned_abs());
+    i16::try_from(crc32c::crc32c(key) % shards).unwrap_or(0)
+}
+
+/// A partition as this process knows it.
+#[derive(Default)]
+struct Partition {
+    /// Whether this life has put it on the list. Held shared while rows are written.
+    listed: RwLock<bool>,
+    /// Chats with a row, as far as they are known.
+    chats: Mutex<HashSet<ChatId>>,
+}
+
+impl Partition {
+    fn with<T>(&self, work: impl FnOnce(&mut HashSet<ChatId>) -> T) -> T {
+        work(&mut self.chats.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The partitions that this process has to do with.
+#[derive(Default)]
+pub(super) struct Partitions {
+    known: DashMap<Place, Arc<Partition>>,
+    /// The latest hour that was seen. Later ones get new chats, earlier ones hardly.
+    newest: AtomicI64,
+}
+
+impl Partitions {
+    fn at(&self, place: Place) -> Arc<Partition> {
+        self.newest.fetch_max(place.hour, Relaxed);
+        Arc::clone(&self.known.entry(place).or_default())
+    }
+}
+
+#[async_trait]
+impl OpenChats for ScyllaStore {
+    async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
+        let sealed = record::encode_open_chat(&row)?;
+        let mark = row.moving.map(|moving| record::encode_moving(row.chat, moving));
+        // Bound as a value, for a null would leave a tombstone.
+        let mark = mark.transpose()?.unwrap_or_default();
+        let place = Place::of(row.chat);
+        let partition = self.partitions.at(place);
+        let _listed = self.listed(place, &partition).await?;
+        partition.with(|chats| chats.insert(row.chat));
+        let chat = row.chat.0.as_bytes().as_slice();
+        let values = (place.hour, place.shard, chat, sealed, mark, self.db.stamp()?);
+        self.db.write(&self.db.statements.open_put, values).await
+    }
+
+    async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
+        let mark = record::encode_moving(chat, moving)?;
+        let place = Place::of(chat);
+        let partition = self.partitions.at(place);
+        let _shared = partition.listed.read().await;
+        let id = chat.0.as_bytes().as_slice();
+        let values = (self.db.stamp()?, mark, place.hour, place.shard, id);
+        self.db.write(&self.db.statements.open_mark, values).await
+    }
+
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        let place = Place::of(chat);
+        let partition = self.partitions.at(place);
+        let shared = partition.listed.read().await;
+        let id = chat.0.as_bytes().as_slice();
+        let values = (self.db.stamp()?, place.hour, place.shard, id);
+        self.db.write(&self.db.statements.open_remove, values).await?;
+        drop(shared);
+        let empty = partition.with(|chats| {
+            chats.remove(&chat);
+            chats.is_empty()
+        });
+        if empty {
+            self.tidy(place, partition).await;
+        }
+        Ok(())
+    }
+
+    async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
+        let mut found = Vec::new();
+        let mut behind = after.map_or(i64::MIN, |chat| Place::of(chat).hour.saturating_sub(1));
+        while found.len() < limit {
+            let (places, more) = self.listed_after(behind).await?;
+            let Some(last) = places.last() else { break };
+            behind = last.hour;
+            for places in by_hours(&places) {
+                if found.len() >= limit {
+                    break;
+                }
+                let rows = places.iter().map(|place| self.rows_of(*place, after, limit));
+                let mut rows: Vec<_> = try_join_all(rows).await?.into_iter().flatten().collect();
+                rows.sort_by_key(|row| row.chat);
+                found.extend(rows);
+            }
+            if !more {
+                break;
+            }
+        }
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
+/// Runs of whole hours, each as long as may be asked at once, or one hour.
+fn by_hours(places: &[Place]) -> Vec<&[Place]> {
+    let mut runs = Vec::new();
+    let (mut begin, mut hour_begin) = (0, 0);
+    for at in 1..=places.len() {
+        let ends = places.get(at).is_none_or(|next| next.hour != places[at - 1].hour);
+        if !ends {
+            continue;
+        }
+        if at - begin > SCAN_AT_ONCE && hour_begin > begin {
+            runs.push(&places[begin..hour_begin]);
+            begin = hour_begin;
+        }
+        hour_begin = at;
+    }
+    if begin < places.len() {
+        runs.push(&places[begin..]);
+    }
+    runs
+}
+
+impl ScyllaStore {
+    /// Puts the partition on the list, once a life, and keeps it from being deleted.
+    async fn listed<'a>(
+        &self,
+        place: Place,
+        partition: &'a Partition,
+    ) -> Result<RwLockReadGuard<'a, bool>, StoreError> {
+        let shared = partition.listed.read().await;
+        if *shared {
+            return Ok(shared);
+        }
+        drop(shared);
+        let mut alone = partition.listed.write().await;
+        if !*alone {
+            let values = (place.hour, place.shard, self.db.stamp()?);
+            self.db.write(&self.db.statements.list_put, values).await?;
+            *alone = true;
+        }
+        Ok(RwLockWriteGuard::downgrade(alone))
+    }
+
+    /// Deletes the partition whole if it is of an earlier hour and empty. When that fails, a later
+    /// start finds it empty.
+    async fn tidy(&self, place: Place, partition: Arc<Partition>) {
+        if place.hour >= self.partitions.newest.load(Relaxed) {
+            return;
+        }
+        let mut alone = partition.listed.write().await;
+        let deleted = self.delete_if_empty(place, &partition, &mut alone).await;
+        match deleted {
+            Ok(true) => {
+                drop(alone);
+                // Ours and the map's: nobody else has it, and nobody can get it meanwhile.
+                let free = |_: &Place, known: &Arc<Partition>| Arc::strong_count(known) <= 2;
+                self.partitions.known.remove_if(&place, free);
+            }
+            Ok(false) => {}
+            Err(error) => {
+                tracing::debug!(%error, "an emptied partition of open chats was not deleted");
+            }
+        }
+    }
+
+    async fn delete_if_empty(
+        &self,
+        place: Place,
+        partition: &Partition,
+        listed: &mut bool,
+    ) -> Result<bool, StoreError> {
+        if !partition.with(|chats| chats.is_empty()) {
+            return Ok(false);
+        }
+        let first: &[u8] = &[];
+        let values = (place.hour, place.shard, first, SCAN_PAGE_ROWS);
+        let rows = self.page_of(values).await?;
+        if rows.len() >= SCAN_PAGE_ROWS as usize || rows.iter().any(|(_, row)| row.is_some()) {
+            return Ok(false);
+        }
+        // Whoever comes next lists it again, whatever becomes of this.
+        *listed = false;
+        let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
+        self.db.write(&statements.open_drop, (stamp, place.hour, place.shard)).await?;
+        self.db.write(&statements.list_drop, (stamp, place.hour, place.shard)).await?;
+        Ok(true)
+    }
+
+    /// A page of the list, in its order, of hours after `hour`; and whether there is more. A page
+    /// ends with a whole hour.
+    async fn listed_after(&self, hour: i64) -> Result<(Vec<Place>, bool), StoreError> {
+        let values = (hour, SHARDS, LIST_PAGE_ROWS);
+        let answer = self.db.read(&self.db.statements.list_read, values).await?;
+        let rows = answer.rows::<(i64, i16)>().map_err(unreadable)?;
+        let mut places = Vec::new();
+        for row in rows {
+            let (hour, shard) = row.map_err(unreadable)?;
+            places.push(Place { hour, shard });
+        }
+        let more = places.len() >= LIST_PAGE_ROWS as usize;
+        if let (true, Some(last)) = (more, places.last().copied()) {
+            places.retain(|place| place.hour < last.hour);
+        }
+        if let Some(last) = places.last() {
+            self.partitions.newest.fetch_max(last.hour, Relaxed);
+        }
+        Ok((places, more))
+    }
+
+    /// Up to `limit` rows of one partition.
+    async fn rows_of(
+        &self,
+        place: Place,
+        after: Option<ChatId>,
+        limit: usize,
+    ) -> Result<Vec<OpenChat>, StoreError> {
+        let partition = self.partitions.at(place);
+        let mut found = Vec::new();
+        // Every id comes after the empty key.
+        let mut behind = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
+        let whole = behind.is_empty();
+        loop {
+            let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
+            let page = page.clamp(1, SCAN_PAGE_ROWS);
+            let rows = self.page_of((place.hour, place.shard, &behind, page)).await?;
+            let last = rows.len() < page as usize;
+            for (key, row) in rows {
+                behind = key;
+                found.extend(row);
+            }
+            if last || found.len() >= limit {
+                break;
+            }
+        }
+        partition.with(|chats| chats.extend(found.iter().map(|row| row.chat)));
+        if whole && found.is_empty() {
+            self.tidy(place, partition).await;
+        }
+        Ok(found)
+    }
+
+    /// Keys and rows of a page; none for a mark that has no row.
+    async fn page_of(
+        &self,
+        values: impl scylla::serialize::row::SerializeRow,
+    ) -> Result<Vec<(Vec<u8>, Option<OpenChat>)>, StoreError> {
+        type Stored<'a> = (&'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
+        let answer = self.db.read(&self.db.statements.open_scan, values).await?;
+        let mut page = Vec::new();
+        for row in answer.rows::<Stored<'_>>().map_err(unreadable)? {
+            let (key, sealed, mark) = row.map_err(unreadable)?;
+            let id = uuid::Uuid::from_slice(key).map_err(unreadable)?;
+            let mark = mark.filter(|mark| !mark.is_empty());
+            let row = sealed.map(|sealed| record::decode_open_chat(ChatId(id), sealed, mark));
+            page.push((key.to_vec(), row.transpose()?));
+        }
+        Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(hour: i64, shard: i16) -> Place {
+        Place { hour, shard }
+    }
+
+    #[test]
+    fn hours_are_in_the_order_of_ids() {
+        let ms = |ms: u128| ChatId::from_u128(ms << 80 | 0x7000_8000_0000_0000_0000);
+        assert_eq!(Place::of(ms(0)).hour, 0);
+        assert_eq!(Place::of(ms(3_599_999)).hour, 0);
+        assert_eq!(Place::of(ms(3_600_000)).hour, 1);
+        assert!((0..200).map(|n| Place::of(ms(n)).shard).all(|shard| (0..SHARDS).contains(&shard)));
+    }
+
+    #[test]
+    fn hours_are_asked_whole_and_in_order() {
+        let places: Vec<_> =
+            (0..10).flat_map(|hour| (0..SHARDS).map(move |shard| place(hour, shard))).collect();
+        let runs = by_hours(&places);
+        assert_eq!(runs.concat(), places);
+        assert!(runs.iter().all(|run| run.len() == SCAN_AT_ONCE));
+        assert_eq!(by_hours(&[]), [&[] as &[Place]; 0]);
+        assert_eq!(by_hours(&places[..3]), [&places[..3]]);
+        let lone: Vec<_> = (0..40).map(|hour| place(hour, 0)).collect();
+        assert_eq!(by_hours(&lone).iter().map(|run| run.len()).collect::<Vec<_>>(), [32, 8]);
+    }
+}

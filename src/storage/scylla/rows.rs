@@ -1,0 +1,190 @@
+//! Conversations, operators, watermarks, and the numbers of processes.
+
+use std::collections::BTreeMap;
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use crate::domain::operator::OperatorRecord;
+use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, UserId};
+use crate::storage::{
+    ClaimOpen, Conversations, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
+};
+
+use super::ScyllaStore;
+use super::errors::{unavailable, unreadable};
+use super::limits::CONDITION_TRIES;
+
+/// A compare-and-set that lost every time.
+fn contended() -> StoreError {
+    unavailable("others change the same row all the time")
+}
+
+#[async_trait]
+impl Conversations for ScyllaStore {
+    async fn claim_open(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        command: &CommandId,
+        chat: ChatId,
+        after: Option<ChatId>,
+    ) -> Result<ClaimOpen, StoreError> {
+        let statements = &self.db.statements;
+        for _ in 0..CONDITION_TRIES {
+            let (latest, opened) = self.talk(channel, customer, command).await?;
+            if let Some(opened) = opened {
+                return Ok(ClaimOpen::Existing(opened));
+            }
+            if let Some(present) = latest.filter(|_| latest != after) {
+                return Ok(ClaimOpen::Existing(present));
+            }
+            let by_command = (channel.0, customer.0, command.as_str(), chat.0);
+            let applied = match latest {
+                None => {
+                    // Before, so that a channel with a chat is never taken for one without.
+                    self.use_channel(channel).await?;
+                    let both = [&statements.talk_first, &statements.talk_command];
+                    let first = (channel.0, customer.0, chat.0);
+                    self.db.condition_all(both, (first, by_command)).await?
+                }
+                Some(present) => {
+                    let both = [&statements.talk_next, &statements.talk_command];
+                    let next = (chat.0, channel.0, customer.0, present.0);
+                    self.db.condition_all(both, (next, by_command)).await?
+                }
+            };
+            if applied {
+                return Ok(ClaimOpen::Claimed);
+            }
+        }
+        Err(contended())
+    }
+
+    async fn latest(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Option<ChatId>, StoreError> {
+        let values = (channel.0, customer.0);
+        let answer = self.db.read(&self.db.statements.talk_latest, values).await?;
+        let row = answer.maybe_first_row::<(Uuid,)>().map_err(unreadable)?;
+        Ok(row.map(|(chat,)| ChatId(chat)))
+    }
+
+    async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        let answer = self.db.read(&self.db.statements.channel_used, (channel.0,)).await?;
+        Ok(answer.rows_num() > 0)
+    }
+}
+
+impl ScyllaStore {
+    /// The latest chat, and the one that the command opened.
+    async fn talk(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        command: &CommandId,
+    ) -> Result<(Option<ChatId>, Option<ChatId>), StoreError> {
+        let values = (channel.0, customer.0, command.as_str());
+        let answer = self.db.read(&self.db.statements.talk_read, values).await?;
+        let (mut latest, mut opened) = (None, None);
+        for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
+            let (command, chat) = row.map_err(unreadable)?;
+            let found = if command.is_empty() { &mut latest } else { &mut opened };
+            *found = Some(ChatId(chat));
+        }
+        Ok((latest, opened))
+    }
+
+    async fn use_channel(&self, channel: ChannelId) -> Result<(), StoreError> {
+        if self.channels_used.contains(&channel) {
+            return Ok(());
+        }
+        let values = (channel.0, self.db.stamp()?);
+        self.db.write(&self.db.statements.channel_use, values).await?;
+        self.channels_used.insert(channel);
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl OperatorRecords for ScyllaStore {
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
+        let answer = self.db.read(&self.db.statements.operator_load, (operator.0,)).await?;
+        match answer.maybe_first_row::<(&[u8],)>().map_err(unreadable)? {
+            Some((sealed,)) => Ok(record::decode_operator(operator, sealed)?),
+            None => Ok(OperatorRecord::default()),
+        }
+    }
+
+    async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
+        let sealed = record::encode_operator(operator, &record)?;
+        let values = (operator.0, sealed, self.db.stamp()?);
+        self.db.write(&self.db.statements.operator_save, values).await
+    }
+}
+
+#[async_trait]
+impl Watermarks for ScyllaStore {
+    async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
+        let answer = self.db.read(&self.db.statements.marks_load, (chat.0,)).await?;
+        let mut marks = BTreeMap::new();
+        for row in answer.rows::<(&[u8], Option<i64>, Option<i64>)>().map_err(unreadable)? {
+            let (key, delivered, read) = row.map_err(unreadable)?;
+            let party = record::decode_party(key).ok_or_else(|| StoreError::Damaged {
+                reason: format!("a watermark of chat {chat} names no party"),
+            })?;
+            let seq = |mark: Option<i64>| mark.unwrap_or(0).unsigned_abs();
+            let (delivered, read) = (seq(delivered), seq(read));
+            marks.insert(party, Watermark { delivered, read });
+        }
+        Ok(marks)
+    }
+
+    async fn raise(
+        &self,
+        chat: ChatId,
+        marks: BTreeMap<Party, Watermark>,
+    ) -> Result<(), StoreError> {
+        let (statements, mut writes) = (&self.db.statements, Vec::new());
+        let seq = |mark: u64| i64::try_from(mark).unwrap_or(i64::MAX);
+        for (party, mark) in &marks {
+            let key = record::encode_party(*party);
+            // Nobody has read what was not delivered. Each is its own timestamp.
+            let (delivered, read) = (seq(mark.delivered.max(mark.read)), seq(mark.read));
+            let values = (delivered, delivered, chat.0, key.clone());
+            writes.push((&statements.mark_delivered, values));
+            writes.push((&statements.mark_read, (read, read, chat.0, key)));
+        }
+        if writes.is_empty() {
+            return Ok(());
+        }
+        self.db.write_all(writes).await
+    }
+}
+
+/// The counter of processes.
+pub(super) const PROCESS: &str = "process";
+
+#[async_trait]
+impl Processes for ScyllaStore {
+    async fn begin(&self) -> Result<u64, StoreError> {
+        let statements = &self.db.statements;
+        for _ in 0..CONDITION_TRIES {
+            let answer = self.db.read(&statements.counter_get, (PROCESS,)).await?;
+            let row = answer.maybe_first_row::<(i64,)>().map_err(unreadable)?;
+            let next = row.map_or(1, |(value,)| value + 1);
+            let applied = match row {
+                None => self.db.condition(&statements.counter_new, (PROCESS, next)).await?,
+                Some((value,)) => {
+                    self.db.condition(&statements.counter_set, (next, PROCESS, value)).await?
+                }
+            };
+            if applied {
+                return Ok(next.unsigned_abs());
+            }
+        }
+        Err(contended())
+    }
+}
