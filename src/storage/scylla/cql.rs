@@ -49,100 +49,109 @@ pub(super) enum Kind {
 
 macro_rules! statements {
     ($($name:ident: $kind:ident = $text:expr;)*) => {
-        /// The statements, prepared.
+        /// The statements, prepared. In their texts `%` stands for the keyspace.
         pub(super) struct Statements { $(pub $name: PreparedStatement,)* }
 
         impl Statements {
-            pub async fn prepare(session: &Session, profiles: &Profiles) -> Result<Self, PrepareError> {
-                Ok(Self { $($name: profiles.prepare(session, Kind::$kind, $text).await?,)* })
+            pub async fn prepare(
+                session: &Session,
+                profiles: &Profiles,
+                keyspace: &str,
+            ) -> Result<Self, PrepareError> {
+                Ok(Self { $(
+                    // A prepared statement must not depend on what its connection was told before.
+                    $name: profiles
+                        .prepare(session, Kind::$kind, &$text.replace('%', keyspace))
+                        .await?,
+                )* })
             }
         }
     };
 }
 
 statements! {
-    append: Append = "INSERT INTO log (chat, bucket, seq, epoch, records) VALUES (?, ?, ?, ?, ?)";
-    claim: Append = "INSERT INTO log (chat, bucket, seq, epoch) VALUES (?, ?, ?, ?)";
-    log_end: Read = "SELECT seq, epoch, records FROM log WHERE chat = ? AND bucket = ? \
+    append: Append = "INSERT INTO %.log (chat, bucket, seq, epoch, records) VALUES (?, ?, ?, ?, ?)";
+    claim: Append = "INSERT INTO %.log (chat, bucket, seq, epoch) VALUES (?, ?, ?, ?)";
+    log_end: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
                      ORDER BY seq DESC, epoch ASC LIMIT ?";
-    log_before: Read = "SELECT seq, epoch, records FROM log WHERE chat = ? AND bucket = ? \
+    log_before: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
                         AND seq <= ? ORDER BY seq DESC, epoch ASC LIMIT ?";
-    log_after: Read = "SELECT seq, epoch, records FROM log WHERE chat = ? AND bucket = ? \
+    log_after: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
                        AND seq > ? LIMIT ?";
 
     log_partitions: Read = "SELECT DISTINCT chat, bucket FROM %.log";
 
-    open_put: Write = "INSERT INTO open_chats (hour, shard, chat, record, moving) \
+    open_put: Write = "INSERT INTO %.open_chats (hour, shard, chat, record, moving) \
                        VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?";
-    open_mark: Write = "UPDATE open_chats USING TIMESTAMP ? SET moving = ? \
+    open_mark: Write = "UPDATE %.open_chats USING TIMESTAMP ? SET moving = ? \
                         WHERE hour = ? AND shard = ? AND chat = ?";
-    open_remove: Write = "DELETE FROM open_chats USING TIMESTAMP ? \
+    open_remove: Write = "DELETE FROM %.open_chats USING TIMESTAMP ? \
                           WHERE hour = ? AND shard = ? AND chat = ?";
-    open_drop: Write = "DELETE FROM open_chats USING TIMESTAMP ? WHERE hour = ? AND shard = ?";
-    open_scan: Read = "SELECT chat, record, moving FROM open_chats \
+    open_drop: Write = "DELETE FROM %.open_chats USING TIMESTAMP ? WHERE hour = ? AND shard = ?";
+    open_scan: Read = "SELECT chat, record, moving FROM %.open_chats \
                        WHERE hour = ? AND shard = ? AND chat > ? LIMIT ?";
-    list_put: Write = "INSERT INTO open_partitions (list, hour, shard) VALUES (0, ?, ?) \
+    list_put: Write = "INSERT INTO %.open_partitions (list, hour, shard) VALUES (0, ?, ?) \
                        USING TIMESTAMP ?";
-    list_drop: Write = "DELETE FROM open_partitions USING TIMESTAMP ? \
+    list_drop: Write = "DELETE FROM %.open_partitions USING TIMESTAMP ? \
                         WHERE list = 0 AND hour = ? AND shard = ?";
-    list_read: Read = "SELECT hour, shard FROM open_partitions \
+    list_read: Read = "SELECT hour, shard FROM %.open_partitions \
                        WHERE list = 0 AND (hour, shard) > (?, ?) LIMIT ?";
 
-    talk_read: SerialRead = "SELECT command, chat FROM conversations \
+    talk_read: SerialRead = "SELECT command, chat FROM %.conversations \
                              WHERE channel = ? AND customer = ? AND command IN ('', ?)";
-    talk_latest: SerialRead = "SELECT chat FROM conversations \
+    talk_latest: SerialRead = "SELECT chat FROM %.conversations \
                                WHERE channel = ? AND customer = ? AND command = ''";
     talk_all: SerialRead = "SELECT command, chat FROM %.conversations \
                             WHERE channel = ? AND customer = ?";
     talks: Read = "SELECT DISTINCT channel, customer FROM %.conversations";
-    talk_first: Condition = "INSERT INTO conversations (channel, customer, command, chat) \
+    talk_first: Condition = "INSERT INTO %.conversations (channel, customer, command, chat) \
                              VALUES (?, ?, '', ?) IF NOT EXISTS";
-    talk_next: Condition = "UPDATE conversations SET chat = ? \
+    talk_next: Condition = "UPDATE %.conversations SET chat = ? \
                             WHERE channel = ? AND customer = ? AND command = '' IF chat = ?";
-    talk_command: Condition = "INSERT INTO conversations (channel, customer, command, chat) \
+    talk_command: Condition = "INSERT INTO %.conversations (channel, customer, command, chat) \
                                VALUES (?, ?, ?, ?) IF NOT EXISTS";
-    channel_use: Write = "INSERT INTO channels_used (channel) VALUES (?) USING TIMESTAMP ?";
-    channel_used: Read = "SELECT channel FROM channels_used WHERE channel = ?";
+    channel_use: Write = "INSERT INTO %.channels_used (channel) VALUES (?) USING TIMESTAMP ?";
+    channel_used: Read = "SELECT channel FROM %.channels_used WHERE channel = ?";
 
-    operator_load: Read = "SELECT record FROM operators WHERE operator = ?";
-    operator_save: Write = "INSERT INTO operators (operator, record) VALUES (?, ?) \
+    operator_load: Read = "SELECT record FROM %.operators WHERE operator = ?";
+    operator_save: Write = "INSERT INTO %.operators (operator, record) VALUES (?, ?) \
                             USING TIMESTAMP ?";
 
     operator_ids: Read = "SELECT operator FROM %.operators";
 
-    marks_load: Read = "SELECT party, delivered, read FROM watermarks WHERE chat = ?";
+    marks_load: Read = "SELECT party, delivered, read FROM %.watermarks WHERE chat = ?";
     mark_chats: Read = "SELECT DISTINCT chat FROM %.watermarks";
-    mark_delivered: Write = "UPDATE watermarks USING TIMESTAMP ? SET delivered = ? \
+    mark_delivered: Write = "UPDATE %.watermarks USING TIMESTAMP ? SET delivered = ? \
                              WHERE chat = ? AND party = ?";
-    mark_read: Write = "UPDATE watermarks USING TIMESTAMP ? SET read = ? \
+    mark_read: Write = "UPDATE %.watermarks USING TIMESTAMP ? SET read = ? \
                         WHERE chat = ? AND party = ?";
 
-    document_get: SerialRead = "SELECT id, version, body FROM documents \
+    document_get: SerialRead = "SELECT id, version, body FROM %.documents \
                                 WHERE kind = ? AND shard = ? AND id = ?";
-    document_first: SerialRead = "SELECT id, version, body FROM documents \
+    document_first: SerialRead = "SELECT id, version, body FROM %.documents \
                                   WHERE kind = ? AND shard = ? LIMIT ?";
-    document_after: SerialRead = "SELECT id, version, body FROM documents \
+    document_after: SerialRead = "SELECT id, version, body FROM %.documents \
                                   WHERE kind = ? AND shard = ? AND id > ? LIMIT ?";
     document_kinds: Read = "SELECT DISTINCT kind, shard FROM %.documents";
-    document_new: Condition = "INSERT INTO documents (kind, shard, id, version, body) \
+    document_new: Condition = "INSERT INTO %.documents (kind, shard, id, version, body) \
                                VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
-    document_put: Condition = "UPDATE documents SET version = ?, body = ? \
+    document_put: Condition = "UPDATE %.documents SET version = ?, body = ? \
                                WHERE kind = ? AND shard = ? AND id = ? IF version = ?";
-    document_delete: Condition = "DELETE FROM documents \
+    document_delete: Condition = "DELETE FROM %.documents \
                                   WHERE kind = ? AND shard = ? AND id = ? IF version = ?";
 
-    counter_get: SerialRead = "SELECT value FROM counters WHERE name = ?";
-    counter_new: Condition = "INSERT INTO counters (name, value) VALUES (?, ?) IF NOT EXISTS";
-    counter_set: Condition = "UPDATE counters SET value = ? WHERE name = ? IF value = ?";
+    counter_get: SerialRead = "SELECT value FROM %.counters WHERE name = ?";
+    counter_new: Condition = "INSERT INTO %.counters (name, value) VALUES (?, ?) IF NOT EXISTS";
+    counter_set: Condition = "UPDATE %.counters SET value = ? WHERE name = ? IF value = ?";
 
-    lease_get: SerialRead = "SELECT life, beat, stamp, holder FROM lease WHERE name = 'owner'";
-    lease_new: Condition = "INSERT INTO lease (name, life, beat, stamp, holder) \
+    lease_get: SerialRead = "SELECT life, beat, stamp, holder FROM %.lease WHERE name = 'owner'";
+    lease_new: Condition = "INSERT INTO %.lease (name, life, beat, stamp, holder) \
                             VALUES ('owner', ?, 0, ?, ?) IF NOT EXISTS";
-    lease_take: Condition = "UPDATE lease SET life = ?, beat = 0, stamp = ?, holder = ? \
+    lease_take: Condition = "UPDATE %.lease SET life = ?, beat = 0, stamp = ?, holder = ? \
                              WHERE name = 'owner' IF life = ? AND beat = ?";
-    lease_renew: Condition = "UPDATE lease SET beat = ?, stamp = ? \
+    lease_renew: Condition = "UPDATE %.lease SET beat = ?, stamp = ? \
                               WHERE name = 'owner' IF life = ?";
-    lease_release: Condition = "UPDATE lease SET beat = ?, stamp = ?, holder = '' \
+    lease_release: Condition = "UPDATE %.lease SET beat = ?, stamp = ?, holder = '' \
                                 WHERE name = 'owner' IF life = ?";
 }
 

@@ -148,7 +148,7 @@ impl ScyllaStore {
         connect::use_keyspace(&session, &options.keyspace).await?;
         schema::check(&session, options).await?;
         let profiles = Profiles::new(options);
-        let prepared = Statements::prepare(&session, &profiles).await;
+        let prepared = Statements::prepare(&session, &profiles, &options.keyspace).await;
         let statements = prepared.map_err(|error| OpenError::Unusable {
             keyspace: options.keyspace.clone(),
             what: error.to_string(),

@@ -67,12 +67,25 @@ pub(super) struct Partitions {
     known: DashMap<Place, Arc<Partition>>,
     /// The latest hour that was seen. Later ones get new chats, earlier ones hardly.
     newest: AtomicI64,
+    /// The latest hour before which the emptied ones were deleted.
+    swept: AtomicI64,
 }
 
 impl Partitions {
     fn at(&self, place: Place) -> Arc<Partition> {
         self.newest.fetch_max(place.hour, Relaxed);
         Arc::clone(&self.known.entry(place).or_default())
+    }
+
+    /// Once an hour, those of earlier hours that have no chats: most were emptied within their own.
+    fn to_sweep(&self) -> Vec<(Place, Arc<Partition>)> {
+        let newest = self.newest.load(Relaxed);
+        if self.swept.fetch_max(newest, Relaxed) >= newest {
+            return Vec::new();
+        }
+        let earlier = self.known.iter().filter(|known| known.key().hour < newest);
+        let empty = earlier.filter(|known| known.with(|chats| chats.is_empty()));
+        empty.map(|known| (*known.key(), Arc::clone(known.value()))).collect()
     }
 }
 
@@ -115,6 +128,9 @@ impl OpenChats for ScyllaStore {
             chats.is_empty()
         });
         if empty {
+            self.tidy(place, partition).await;
+        }
+        for (place, partition) in self.partitions.to_sweep() {
             self.tidy(place, partition).await;
         }
         Ok(())
