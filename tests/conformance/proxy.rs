@@ -16,9 +16,11 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Before the database at `target`.
+    /// Before the database at `target`, on this machine. It has the same address and another port,
+    /// since a driver asks a node by the address that the node tells, at the port that it was told.
     pub async fn before(target: String) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (host, _) = target.rsplit_once(':').unwrap();
+        let listener = TcpListener::bind((host, 0)).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (requests_held, requests) = watch::channel(false);
         let (answers_held, answers) = watch::channel(false);

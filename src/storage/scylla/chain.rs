@@ -11,7 +11,7 @@
 //! To the position of the mark, where the mark has the higher epoch. To the position of the seal,
 //! likewise, and the content there is the same. Or, if an earlier claim failed half-way after it
 //! had seen an append that this one did not, behind the mark: that is a mark too, has no records,
-//! and is passed over. `docs/decisions/0005-distributed-store.md` has the whole argument, and
+//! and is passed over. `docs/decisions/0007-distributed-store.md` has the whole argument, and
 //! `chain_model` tries it.
 
 use crate::domain::Seq;

@@ -2,7 +2,7 @@
 //!
 //! Owns a keyspace from [`ScyllaStore::open`] until it is closed, by a lease that it renews.
 //! Refuses a keyspace whose schema is not that of this release, and waits while another process
-//! owns it. `docs/scylladb.md` says how to run it, `docs/decisions/0005-distributed-store.md` why
+//! owns it. `docs/scylladb.md` says how to run it, `docs/decisions/0007-distributed-store.md` why
 //! it is built so:
 //! - A log is appended to by plain writes. That nothing of a dead claim ever shows follows from
 //!   which rows there are, not from clocks or from conditional writes (`chain`).
