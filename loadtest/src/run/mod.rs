@@ -3,8 +3,7 @@
 //! [`server`] owns the process, [`provision`] what the server is told before anybody comes,
 //! [`recorder`] turns what people see into the ledger's observations, [`reading`] reads whole
 //! histories again. [`replay`] plays a plan, [`crash`] kills the server again and again,
-//! [`mod@bench`] measures what a
-//! server does at most.
+//! [`mod@bench`] measures what a server does at most.
 //! Everything that waits has a limit; a run that meets one says so and fails.
 
 pub mod bench;
