@@ -14,9 +14,9 @@ use crate::protocol::limits::UNANSWERED_MAX;
 /// What keeps its order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
-    /// An operator's calls about one chat.
+    /// An operator's calls about one chat; a customer's readings of one.
     Chat(ChatId),
-    /// A customer's calls, about whatever chat: its chats follow each other, and what it sends into
+    /// What a customer does, in whatever chat: its chats follow each other, and what it sends into
     /// an ended one goes into the next, where it must stand before what is sent there afterwards.
     Conversation,
     /// The operator's status.

@@ -51,7 +51,7 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         Call::MessageRead(params) => work!(Lane::Marks, mark(&by, Method::MessageRead, params)),
         Call::ChatEnd(params) => work!(talk(&by, params.chat.0), end(&by, params)),
         Call::ChatHistory(params) => {
-            work!(talk(&by, params.chat.0), history::page(&by, params))
+            work!(Lane::Chat(params.chat.0), history::page(&by, params))
         }
         Call::OperatorSetStatus(params) => work!(Lane::Status, set_status(&by, params)),
         Call::OfferShown(params) => work!(Lane::Chat(params.chat.0), shown(&by, params)),
@@ -75,7 +75,7 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     }
 }
 
-/// The lane of what is said in a chat.
+/// The lane of what is done in a chat; a customer's readings do not wait for what it says.
 fn talk(by: &Caller, chat: ChatId) -> Lane {
     match by.audience() {
         Audience::Customer => Lane::Conversation,

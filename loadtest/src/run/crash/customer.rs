@@ -107,8 +107,9 @@ struct Guest<'a> {
 }
 
 impl Guest<'_> {
+    /// Every chat that it ever had has ended, and it was told so.
     fn is_done(&self) -> bool {
-        self.chat.is_none() && !self.opening && self.unacked == 0
+        self.over.is_superset(&self.chats) && !self.opening && self.unacked == 0
     }
 
     fn failed(&self, why: String) -> RunError {
