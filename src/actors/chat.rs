@@ -21,6 +21,7 @@ use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::shared::{Shared, StoreSilent};
 use super::timer::Timer;
+use super::untold::{self, Found};
 use super::view::ChatView;
 
 /// What a caller waits for; a dropped sender says that the life has ended without an answer.
@@ -54,6 +55,7 @@ pub(super) struct ChatState {
     life: Life,
     pub(super) driver: Driver,
     begin: Vec<Action>,
+    found: Found,
     calls: HashMap<CallId, (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit)>,
     calls_made: CallId,
     /// None until they are first asked for.
@@ -76,6 +78,7 @@ impl Actor for ChatShell {
         (shared, chat, life): Self::Arguments,
     ) -> Result<ChatState, ActorProcessingErr> {
         let (listed, rested) = shared.index(|index| (index.get(chat).cloned(), index.wake(chat)));
+        let found = Found::new(&shared.untold, chat);
         let (driver, begin) = Driver::begin(chat, shared.process, life, listed, rested);
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
@@ -85,6 +88,7 @@ impl Actor for ChatShell {
             life,
             driver,
             begin,
+            found,
             calls: HashMap::new(),
             calls_made: 0,
             marks: None,
@@ -128,6 +132,7 @@ impl ChatState {
             ChatMessage::Begin => {
                 let begin = std::mem::take(&mut self.begin);
                 self.carry_out(begin).await?;
+                self.told();
                 self.shared.clock.raise(self.driver.chat().last_at());
             }
             ChatMessage::Call(wanted, reply, permit) => {
@@ -212,7 +217,9 @@ impl ChatState {
                     if let Some(row) = row_changed.take() {
                         self.write_row(row).await?;
                     }
+                    untold::begins(&self.shared.untold, self.chat, &call, || concerned(chat));
                     let answer = self.shared.in_time(self.call_store(call)).await?;
+                    self.found.read(&answer);
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
                 Action::Row(row) => {
@@ -239,8 +246,10 @@ impl ChatState {
                     self.deliveries.recorded(&events);
                     let mut to = concerned(self.driver.chat());
                     to.extend(&seen_by);
+                    self.found.tell(&self.shared.hub, self.chat, &to);
                     let (chat, events) = (self.chat, Arc::from(events));
                     self.shared.hub.send(&to, &Outgoing::Events { chat, events });
+                    self.shared.untold.remove(&chat);
                 }
                 Action::Fail(failure) => return Err(Box::new(failure)),
             }
@@ -249,6 +258,12 @@ impl ChatState {
             self.write_row(row).await?;
         }
         Ok(())
+    }
+
+    /// All that is in the log has been told.
+    fn told(&mut self) {
+        self.found.tell(&self.shared.hub, self.chat, &concerned(self.driver.chat()));
+        self.shared.untold.remove(&self.chat);
     }
 
     async fn call_store(&self, call: StoreCall) -> StoreAnswer {

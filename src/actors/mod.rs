@@ -31,6 +31,7 @@ mod shared;
 mod supervise;
 mod timer;
 pub mod tree;
+mod untold;
 mod view;
 
 pub use clock::Clock;

@@ -24,6 +24,7 @@ use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::SharedRoster;
 use super::supervise::Supervisors;
+use super::untold::Untold;
 
 /// The store does not answer. Whether the call takes effect, and when, is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -52,6 +53,8 @@ pub(super) struct Shared {
     pub(super) restarts: AtomicU64,
     /// What is counted of the operators that have had a life; as many as are configured.
     pub(super) statuses: DashMap<UserId, StatusSeen>,
+    /// Appends that nobody was told of yet.
+    pub(super) untold: Untold,
     /// The process is ending in good order: what ends now is neither a failure nor started again.
     pub(super) stopping: AtomicBool,
 }
@@ -84,6 +87,7 @@ impl Shared {
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
+            untold: Untold::new(),
             stopping: AtomicBool::new(false),
         })
     }

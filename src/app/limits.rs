@@ -8,6 +8,12 @@ pub const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
 /// Most connections of the operations listener: a few scrapers and people.
 pub const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 
+/// How long a start waits before it looks again for a store that is not there.
+pub const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often a start that waits for its store says so in the log, after the first time.
+pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(30);
+
 /// How often what is over is removed from the store, a page at a time.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(600);
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::entropy::SystemEntropy;
 use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
 use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
-use super::{follow, metrics};
+use super::{availability, follow, metrics};
 use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
 use crate::actors::{self, Options, Router};
 use crate::catalog::Catalog;
@@ -155,7 +155,9 @@ impl Server {
         let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
         tasks.spawn(edge::listen(operations, routes, places, is_closing.clone()));
 
-        let opened = plan.store.open().await?;
+        tracing::info!(%address, operations = %operations_address, "starting");
+
+        let opened = availability::open(&plan.store, &ready).await?;
         if is_half_imported(&*opened.store.documents).await? {
             return Err(StartError::HalfImported(ExportError::HalfImported));
         }
@@ -183,7 +185,10 @@ impl Server {
         let places = Places::new(most);
         let listening = edge::listen(public, edge::public(&edge), places, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
-        ready.send_replace(Readiness::Ready);
+        availability::begin(&ready);
+        if let Some(health) = opened.health() {
+            tasks.spawn(availability::follow(health, ready.clone()));
+        }
         Ok(Self {
             address,
             operations_address,
@@ -215,11 +220,11 @@ impl Server {
     pub async fn stop(mut self) {
         let why = Readiness::NotReady("stopping".to_owned());
         self.ready.send_if_modified(|ready| {
-            let was = *ready == Readiness::Ready;
-            if was {
+            let serving = is_serving(ready);
+            if serving {
                 *ready = why;
             }
-            was
+            serving
         });
         self.edge.close();
         self.closing.send_replace(true);
@@ -229,6 +234,14 @@ impl Server {
         self.edge.router.stop().await;
         self.tasks.shutdown().await;
         self.store.close().await;
+    }
+}
+
+/// Whether nothing has ended it yet; a store that is away does not.
+fn is_serving(ready: &Readiness) -> bool {
+    match ready {
+        Readiness::Ready | Readiness::Waiting(_) => true,
+        Readiness::Starting | Readiness::NotReady(_) => false,
     }
 }
 
@@ -319,7 +332,7 @@ async fn watch_over(
         why = OpenedStore::failed(store) => Ended::StoreFailed(why),
         _ = supervisors.wait_for(|ended| *ended) => Ended::SupervisorFailed,
     };
-    if *ready.borrow() == Readiness::Ready {
+    if is_serving(&ready.borrow()) {
         tracing::error!(reason = %ended, "the server cannot go on");
     }
     ready.send_replace(Readiness::NotReady(ended.to_string()));

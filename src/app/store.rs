@@ -12,7 +12,7 @@ use crate::config::Settings;
 use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
-use crate::storage::{Document, Documents, Store, StoreError, StoreFailure};
+use crate::storage::{Document, Documents, Store, StoreError, StoreFailure, StoreHealth};
 
 /// Which one.
 #[derive(Clone)]
@@ -105,7 +105,22 @@ fn holder() -> String {
     format!("process {} on {} ({unique:016x})", std::process::id(), host.trim())
 }
 
+impl OpenError {
+    /// Whether it may pass by itself.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Sqlite(_) => false,
+            Self::Scylla(error) => error.may_pass(),
+        }
+    }
+}
+
 impl OpenedStore {
+    /// Whether the store answers. None: one that always does, or fails for good.
+    pub fn health(&self) -> Option<watch::Receiver<StoreHealth>> {
+        self.scylla.as_ref().map(|scylla| scylla.health())
+    }
+
     /// Ends with the reason when the store has failed for good.
     pub async fn failed(failure: Option<watch::Receiver<Option<StoreFailure>>>) -> String {
         let Some(mut failure) = failure else { return std::future::pending().await };

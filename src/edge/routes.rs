@@ -28,6 +28,8 @@ pub enum Readiness {
     Starting,
     /// It does.
     Ready,
+    /// Not now, for the reason said; it will again by itself.
+    Waiting(String),
     /// Not any more, for the reason said.
     NotReady(String),
 }
@@ -83,7 +85,9 @@ pub fn operations(
             match ready {
                 Readiness::Ready => (StatusCode::OK, "ready\n".to_owned()),
                 Readiness::Starting => (StatusCode::SERVICE_UNAVAILABLE, "starting\n".to_owned()),
-                Readiness::NotReady(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+                Readiness::Waiting(why) | Readiness::NotReady(why) => {
+                    (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n"))
+                }
             }
         }
     };

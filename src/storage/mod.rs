@@ -126,6 +126,19 @@ pub struct StoreFailure {
     pub reason: String,
 }
 
+/// Whether the store answers. It is asked all the time, so this turns by itself, both ways.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreHealth {
+    /// It does.
+    Answers,
+    /// It does not. What is asked of it may be refused, and nothing is acknowledged meanwhile that
+    /// is not durable.
+    Away {
+        /// What it said last, or that it said nothing.
+        reason: String,
+    },
+}
+
 /// Why an append was not acknowledged.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {

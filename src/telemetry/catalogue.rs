@@ -113,6 +113,12 @@ pub const METRICS: &[Metric] = &[
         [],
         "Reads and writes refused because too many waited."
     ),
+    metric!(
+        "switchboard_store_available",
+        Gauge,
+        [],
+        "Whether the store answers; while it does not, calls are refused as unavailable."
+    ),
     metric!("switchboard_ready", Gauge, [], "Whether the process takes chats."),
 ];
 

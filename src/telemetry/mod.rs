@@ -10,7 +10,7 @@ mod gauges;
 
 use std::time::Duration;
 
-use metrics::{counter, histogram};
+use metrics::{counter, gauge, histogram};
 
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::{ChatEvent, Outcome, Party, QueueId};
@@ -130,6 +130,11 @@ pub fn store_batch(writes: usize, appends: u64, took: Duration) {
 /// The store refused a read or a write because too many waited.
 pub fn store_refused() {
     counter!("switchboard_store_refused_total").increment(1);
+}
+
+/// Whether the store answers, from now on.
+pub fn store_available(available: bool) {
+    gauge!("switchboard_store_available").set(f64::from(u8::from(available)));
 }
 
 fn seconds(ms: u64) -> f64 {

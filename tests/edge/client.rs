@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -154,7 +155,12 @@ impl Client {
 
     /// Reads one frame. Answers whether there may be more.
     pub async fn step(&mut self) -> bool {
-        match timeout(PATIENCE, self.read()).await.expect("a frame in time") {
+        self.step_within(PATIENCE).await
+    }
+
+    /// Reads one frame that may take so long.
+    pub async fn step_within(&mut self, patience: Duration) -> bool {
+        match timeout(patience, self.read()).await.expect("a frame in time") {
             Got::Frame(frame) if frame.get("method").is_none() => self.answers.push(frame),
             Got::Frame(frame) => self.inbox.push_back(frame),
             Got::End => return false,

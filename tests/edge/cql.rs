@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use serde_json::{Value, json};
+use switchboard::storage::scylla::ScyllaOptions;
 use tokio::task::spawn_blocking;
 
 use crate::client::Client;
@@ -10,15 +11,20 @@ use crate::cql_support::Keyspace;
 use crate::harness::{id, request};
 use crate::process::{Process, Starting, command, serve, signal, tokens};
 
-/// Settings come by the environment, as in a container.
-fn on(keyspace: &Keyspace, mut command: Command) -> Command {
-    let options = &keyspace.options;
+fn on(keyspace: &Keyspace, command: Command) -> Command {
+    let mut command = on_store(&keyspace.options, command);
+    // The machine may be busy.
+    command.env("SWITCHBOARD_STORE_REQUEST_MS", "5000");
+    command
+}
+
+/// On the store of these options, with its usual limits. Settings come by the environment, as in a
+/// container.
+pub fn on_store(options: &ScyllaOptions, mut command: Command) -> Command {
     command.env("SWITCHBOARD_STORE_KIND", "scylla");
     command.env("SWITCHBOARD_STORE_CONTACT_POINTS", &options.contact_points[0]);
     command.env("SWITCHBOARD_STORE_KEYSPACE", &options.keyspace);
     command.env("SWITCHBOARD_STORE_REPLICATION", "1");
-    // The machine may be busy.
-    command.env("SWITCHBOARD_STORE_REQUEST_MS", "5000");
     command
 }
 
@@ -27,7 +33,7 @@ fn starting(keyspace: &Keyspace) -> Starting {
     Starting::new(on(keyspace, serve(&folder)))
 }
 
-async fn ready(starting: Starting) -> Process {
+pub async fn ready(starting: Starting) -> Process {
     spawn_blocking(move || starting.ready()).await.unwrap()
 }
 
@@ -49,18 +55,18 @@ async fn ended(mut process: Process) -> Option<i32> {
     spawn_blocking(move || process.child.wait().unwrap().code()).await.unwrap()
 }
 
-fn text(chat: &Value, n: &str) -> Value {
+pub fn text(chat: &Value, n: &str) -> Value {
     json!({"chat": chat, "client_message_id": n, "text": n})
 }
 
-async fn texts(client: &mut Client, chat: &Value) -> Vec<Value> {
+pub async fn texts(client: &mut Client, chat: &Value) -> Vec<Value> {
     let history = client.call("chat.history", json!({"chat": chat})).await.unwrap();
     let events = history["events"].as_array().unwrap();
     let messages = events.iter().filter(|event| event["kind"] == "message");
     messages.map(|event| event["text"].clone()).collect()
 }
 
-async fn customer(process: &Process, token: &str) -> Client {
+pub async fn customer(process: &Process, token: &str) -> Client {
     let mut customer = Client::connect(process.address).await;
     customer.open(token, json!([])).await.unwrap();
     customer

@@ -11,6 +11,7 @@ mod samples;
 
 mod client;
 mod cql;
+mod cql_faults;
 #[path = "../support/cql.rs"]
 mod cql_server;
 #[path = "../support/keyspace.rs"]

@@ -1,16 +1,17 @@
 //! Whoever panics, whenever: the life goes on.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use switchboard::actors::Router;
-use switchboard::domain::ChatEvent;
+use switchboard::actors::{Outgoing, Router};
+use switchboard::domain::{ChatEvent, Party};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::life::{Crash, EVERY_WHO, Life};
-use crate::store::{BREAKS, Break, Breaking};
+use crate::store::{BREAKS, Break, Breaking, Only};
 use crate::world::*;
 
 /// Lives at a time.
@@ -171,4 +172,32 @@ async fn no_operator_holds_more_than_fits_whoever_crashes_in_a_busy_hour() {
         }
     }
     hours.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_connected_gets_each_event_once_though_the_outcome_of_its_append_was_unknown() {
+    silence_meant_panics();
+    for how in [Break::PanicAfter, Break::UnknownDone, Break::UnknownNotDone] {
+        let store = MemoryStore::new().store();
+        // The opening is the first append, the first text the second.
+        let store = Arc::new(Breaking::at_only(store, Only::Appends, 2, how));
+        let router = start(store.store()).await;
+        let mut connection = router.connect(Party::Customer(customer(1)));
+        let chat = open(&router, 1).await;
+        for text in ["one", "two"] {
+            send(&router, as_customer(1), chat, &fresh(), text).await.unwrap();
+        }
+        assert!(store.has_fired());
+        let log: Vec<_> = log_of(&router, chat).await.iter().map(|event| event.seq).collect();
+        let mut told = Vec::new();
+        let telling = async {
+            while told.last() != log.last() {
+                if let Some(Outgoing::Events { events, .. }) = connection.outbox.recv().await {
+                    told.extend(events.iter().map(|event| event.seq));
+                }
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), telling).await.unwrap();
+        assert_eq!(told, log, "{how:?}");
+    }
 }

@@ -23,7 +23,7 @@ use axum::response::Response;
 use tokio::time::timeout;
 
 use super::Edge;
-use super::limits::REQUEST_LIMIT;
+use super::limits::{REQUEST_LIMIT, UNAVAILABLE_RETRY_MS};
 use super::state::Alive;
 use crate::access::Operation;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb, openapi};
@@ -63,7 +63,8 @@ pub(super) async fn serve(
         }
     };
     let answer = timeout(REQUEST_LIMIT, answer).await;
-    match answer.unwrap_or_else(|_| Err(ErrorResponse::of(RestErrorKind::Unavailable))) {
+    let late = || ErrorResponse::of(RestErrorKind::Unavailable).after(UNAVAILABLE_RETRY_MS);
+    match answer.unwrap_or_else(|_| Err(late())) {
         Ok(body) => {
             let status = StatusCode::from_u16(route.status()).unwrap_or(StatusCode::OK);
             respond(status, body)

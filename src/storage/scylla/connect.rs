@@ -67,6 +67,20 @@ pub enum OpenError {
     },
 }
 
+impl OpenError {
+    /// Whether it may pass by itself, as a database that is starting does. The others need
+    /// somebody.
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Unusable { .. } => true,
+            Self::Options { .. }
+            | Self::NoKeyspace { .. }
+            | Self::MissingStep { .. }
+            | Self::NewerStep { .. } => false,
+        }
+    }
+}
+
 fn wrong(what: impl Into<String>) -> OpenError {
     OpenError::Options { what: what.into() }
 }

@@ -20,8 +20,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::watch;
 
-use super::limits::MARGIN_PER_LEASE;
-use crate::storage::StoreFailure;
+use super::limits::{AWAY_PER_LEASE, MARGIN_PER_LEASE};
+use crate::storage::{StoreFailure, StoreHealth};
 
 /// The present on the monotonic clock. What comes of it decides who owns a keyspace, never what
 /// happens to a chat.
@@ -60,7 +60,10 @@ pub(super) struct Lease {
     until_us: AtomicU64,
     over: AtomicBool,
     stamps: Mutex<Stamps>,
+    /// µs since `began` at which the last grant was asked for.
+    heard_us: AtomicU64,
     failed: watch::Sender<Option<StoreFailure>>,
+    health: watch::Sender<StoreHealth>,
 }
 
 /// What a renewal asks for, from the time before it asked.
@@ -81,7 +84,9 @@ impl Lease {
             until_us: AtomicU64::new(0),
             over: AtomicBool::new(false),
             stamps: Mutex::new(stamps),
+            heard_us: AtomicU64::new(0),
             failed: watch::channel(None).0,
+            health: watch::channel(StoreHealth::Answers).0,
         }
     }
 
@@ -109,6 +114,37 @@ impl Lease {
         let until = (wanted.from + self.length).saturating_duration_since(self.began + margin);
         let until_us = u64::try_from(until.as_micros()).unwrap_or(u64::MAX);
         self.until_us.fetch_max(until_us, SeqCst);
+        let heard = wanted.from.saturating_duration_since(self.began);
+        self.heard_us.fetch_max(u64::try_from(heard.as_micros()).unwrap_or(u64::MAX), SeqCst);
+        self.tell(StoreHealth::Answers);
+    }
+
+    /// How long the database may stay silent from now on until it counts as away; zero when it
+    /// does.
+    pub fn patience(&self) -> Duration {
+        let heard = Duration::from_micros(self.heard_us.load(SeqCst));
+        (heard + self.length / AWAY_PER_LEASE).saturating_sub(now() - self.began)
+    }
+
+    /// The database does not answer, as it says last.
+    pub fn away(&self, reason: String) {
+        self.tell(StoreHealth::Away { reason });
+    }
+
+    /// Only turns are told: the reason for which it turned stays.
+    fn tell(&self, health: StoreHealth) {
+        self.health.send_if_modified(|told| {
+            let turned = std::mem::discriminant(told) != std::mem::discriminant(&health);
+            if turned {
+                *told = health;
+            }
+            turned
+        });
+    }
+
+    /// Whether the database answers, as the renewals see it.
+    pub fn health(&self) -> watch::Receiver<StoreHealth> {
+        self.health.subscribe()
     }
 
     /// Whether this process is the owner, at this moment.
@@ -214,6 +250,22 @@ mod tests {
         lease.granted(Wanted { stamp: 5, ..wanted });
         assert!(lease.holds());
         assert_eq!(lease.stamp(), None);
+    }
+
+    #[test]
+    fn a_database_is_away_until_the_next_grant() {
+        let lease = Lease::new(HOUR);
+        let health = lease.health();
+        lease.granted(lease.want());
+        assert!(lease.patience() > Duration::ZERO && *health.borrow() == StoreHealth::Answers);
+        lease.away("a".into());
+        lease.away("b".into());
+        assert_eq!(*health.borrow(), StoreHealth::Away { reason: "a".into() });
+        lease.granted(lease.want());
+        assert_eq!(*health.borrow(), StoreHealth::Answers);
+        let at_once = Lease::new(Duration::ZERO);
+        at_once.granted(at_once.want());
+        assert_eq!(at_once.patience(), Duration::ZERO);
     }
 
     #[test]

@@ -64,6 +64,10 @@ pub(super) const LEASE: Duration = Duration::from_secs(5);
 /// A renewal follows after this share of the lease: four may fail in a row.
 pub(super) const RENEWALS_PER_LEASE: u32 = 5;
 
+/// After this share of the lease without a renewal the database counts as away. One renewal may
+/// fail without anybody hearing of it; and it is known before the lease ends and all is refused.
+pub(super) const AWAY_PER_LEASE: u32 = 2;
+
 /// How much earlier than granted an owner stops, and how much later than granted a successor
 /// begins, as a share of the lease: covers clocks that run at different speeds.
 pub(super) const MARGIN_PER_LEASE: u32 = 10;

@@ -40,7 +40,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::domain::ChannelId;
-use crate::storage::{Store, StoreFailure};
+use crate::storage::{Store, StoreFailure, StoreHealth};
 
 use cql::{Db, Profiles, Statements};
 use lease::Lease;
@@ -178,6 +178,12 @@ impl ScyllaStore {
     /// refused, and this process must end.
     pub fn failure(&self) -> watch::Receiver<Option<StoreFailure>> {
         self.db.lease.failure()
+    }
+
+    /// Whether the database answers: turns when it has not renewed the lease for half of its
+    /// length, and when it does again.
+    pub fn health(&self) -> watch::Receiver<StoreHealth> {
+        self.db.lease.health()
     }
 
     /// Which owner of the keyspace this is, counted from 1.

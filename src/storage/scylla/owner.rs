@@ -112,7 +112,8 @@ async fn take(
 }
 
 /// Renews the lease until it is over or lost. An owner that could not renew in time writes nothing
-/// until it can; if nobody took the keyspace meanwhile, it goes on.
+/// until it can; if nobody took the keyspace meanwhile, it goes on. The renewals are also how the
+/// process knows whether the database answers.
 pub(super) async fn renew(db: Arc<Db>, lease: Duration, life: u64) {
     let every = lease / RENEWALS_PER_LEASE;
     let life = i64::try_from(life).unwrap_or(i64::MAX);
@@ -122,7 +123,8 @@ pub(super) async fn renew(db: Arc<Db>, lease: Duration, life: u64) {
         beat += 1;
         let wanted = db.lease.want();
         let values = (beat, wanted.stamp, life);
-        match db.condition_by_anybody(&db.statements.lease_renew, values).await {
+        let renewed = db.condition_by_anybody(&db.statements.lease_renew, values);
+        match or_away(&db, renewed).await {
             Ok(Ok(true)) => db.lease.granted(wanted),
             Ok(Ok(false)) => {
                 let holder = match read(&db).await {
@@ -131,9 +133,27 @@ pub(super) async fn renew(db: Arc<Db>, lease: Duration, life: u64) {
                 };
                 db.lease.lose(format!("{holder} owns the keyspace now; nothing is lost"));
             }
-            Ok(Err(error)) => tracing::warn!(%error, "the keyspace's lease was not renewed"),
-            Err(error) => tracing::warn!(%error, "the keyspace's lease was not renewed"),
+            Ok(Err(error)) => not_renewed(&db, &error),
+            Err(error) => not_renewed(&db, &error),
         }
+    }
+}
+
+/// Waits for an answer. While it is later than the database has patience for, it is away.
+async fn or_away<T>(db: &Db, answer: impl Future<Output = T>) -> T {
+    let mut answer = std::pin::pin!(answer);
+    tokio::select! {
+        biased;
+        answer = answer.as_mut() => return answer,
+        () = sleep(db.lease.patience()) => db.lease.away("no answer".to_owned()),
+    }
+    answer.await
+}
+
+fn not_renewed(db: &Db, error: &dyn std::fmt::Display) {
+    tracing::debug!(%error, "the keyspace's lease was not renewed");
+    if db.lease.patience().is_zero() {
+        db.lease.away(error.to_string());
     }
 }
 

@@ -1,0 +1,72 @@
+//! Events that may be durable though nobody was told of them: an append whose outcome nobody knows
+//! ends a chat's life, and the next one finds in the log what became of it. Connections stay
+//! meanwhile, and must not miss it.
+//!
+//! Invariant: who is connected gets every event once it is known to be durable, in order; the edge
+//! leaves out what a connection has.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::domain::{ChatId, Party, Recorded, Seq};
+use crate::machine::chat::driver::{StoreAnswer, StoreCall};
+
+use super::hub::{Hub, Outgoing};
+
+/// Since when nobody was told, and who saw the chat then.
+#[derive(Debug, Clone)]
+pub(super) struct Since {
+    after: Seq,
+    seen_by: BTreeSet<Party>,
+}
+
+/// What the chats' appends under way leave behind; one entry for each chat that has one.
+pub(super) type Untold = DashMap<ChatId, Since>;
+
+/// What a life finds that its predecessors told nobody of.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    since: Option<Since>,
+    events: Vec<Recorded>,
+}
+
+/// An append begins: until its events are told, they are untold. An earlier one stays.
+pub(super) fn begins(
+    untold: &Untold,
+    chat: ChatId,
+    call: &StoreCall,
+    seen_by: impl FnOnce() -> BTreeSet<Party>,
+) {
+    let StoreCall::Append(_, events) = call else { return };
+    let Some(first) = events.first() else { return };
+    let after = first.seq.saturating_sub(1);
+    untold.entry(chat).or_insert_with(|| Since { after, seen_by: seen_by() });
+}
+
+impl Found {
+    /// What a new life of the chat has to look for.
+    pub(super) fn new(untold: &Untold, chat: ChatId) -> Self {
+        let since = untold.get(&chat).map(|since| since.clone());
+        Self { since, events: Vec::new() }
+    }
+
+    /// Keeps what is read of the log while the chat recovers.
+    pub(super) fn read(&mut self, answer: &StoreAnswer) {
+        if let (Some(since), StoreAnswer::Page(Ok(page))) = (&self.since, answer) {
+            self.events.extend(page.iter().filter(|read| read.seq > since.after).cloned());
+        }
+    }
+
+    /// Tells it, once, before anything that comes later.
+    pub(super) fn tell(&mut self, hub: &Hub, chat: ChatId, concerned: &BTreeSet<Party>) {
+        let Some(mut since) = self.since.take() else { return };
+        if self.events.is_empty() {
+            return;
+        }
+        since.seen_by.extend(concerned);
+        let events = Arc::from(std::mem::take(&mut self.events));
+        hub.send(&since.seen_by, &Outgoing::Events { chat, events });
+    }
+}

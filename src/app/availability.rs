@@ -1,0 +1,143 @@
+//! Whether the store is there: what a start does while it is not, and how readiness follows it.
+//!
+//! A start waits for a store that is not there yet, however long: the process is not ready, says
+//! why on `/readyz` and in its log, and needs nobody to start it again. What only somebody can put
+//! right ends it. Later the same: a store that is away makes the process not ready until it answers
+//! again. The log has one line at each turn.
+//! Invariant: what has ended stays not ready, whatever the store does.
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::limits::{STORE_LOOK_EVERY, STORE_TOLD_EVERY};
+use super::store::{OpenError, OpenedStore, StoreChoice};
+use crate::edge::Readiness;
+use crate::storage::StoreHealth;
+use crate::telemetry;
+
+/// Opens the store, and waits while it is not there. Drop the future to give up. Errors with what
+/// does not pass by itself.
+pub(super) async fn open(
+    store: &StoreChoice,
+    ready: &watch::Sender<Readiness>,
+) -> Result<OpenedStore, OpenError> {
+    telemetry::store_available(false);
+    let mut told: Option<Instant> = None;
+    loop {
+        match store.open().await {
+            Ok(opened) => {
+                if told.is_some() {
+                    tracing::info!("the store is there; going on");
+                    ready.send_replace(Readiness::Starting);
+                }
+                telemetry::store_available(true);
+                return Ok(opened);
+            }
+            Err(error) if error.may_pass() => {
+                ready.send_replace(Readiness::Waiting(format!("waiting for the store: {error}")));
+                if told.is_none_or(|told| told.elapsed() >= STORE_TOLD_EVERY) {
+                    tracing::warn!(%error, "the store is not there; waiting for it");
+                    told = Some(Instant::now());
+                }
+            }
+            Err(error) => return Err(error),
+        }
+        sleep(STORE_LOOK_EVERY).await;
+    }
+}
+
+/// The server serves from now on, unless it has ended already.
+pub(super) fn begin(ready: &watch::Sender<Readiness>) {
+    ready.send_modify(|ready| match ready {
+        Readiness::Starting | Readiness::Ready | Readiness::Waiting(_) => *ready = Readiness::Ready,
+        Readiness::NotReady(_) => {}
+    });
+}
+
+/// Makes the readiness of a server that serves follow its store, until the store is closed.
+pub(super) async fn follow(
+    mut health: watch::Receiver<StoreHealth>,
+    ready: watch::Sender<Readiness>,
+) {
+    let mut answered = true;
+    loop {
+        let now = health.borrow_and_update().clone();
+        let answers = now == StoreHealth::Answers;
+        if answers != answered {
+            turned(&now);
+            answered = answers;
+        }
+        ready.send_if_modified(|ready| turn(ready, now));
+        if health.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+fn turned(now: &StoreHealth) {
+    match now {
+        StoreHealth::Answers => {
+            telemetry::store_available(true);
+            tracing::info!("the store answers again; ready");
+        }
+        StoreHealth::Away { reason } => {
+            telemetry::store_available(false);
+            tracing::warn!(
+                reason,
+                "the store does not answer; not ready, and calls are refused until it does"
+            );
+        }
+    }
+}
+
+/// What the readiness becomes; whether it changed.
+fn turn(ready: &mut Readiness, health: StoreHealth) -> bool {
+    let turned = match (&*ready, health) {
+        (Readiness::Ready, StoreHealth::Away { reason }) => {
+            Readiness::Waiting(format!("the store does not answer: {reason}"))
+        }
+        (Readiness::Waiting(_), StoreHealth::Answers) => Readiness::Ready,
+        (Readiness::Ready, StoreHealth::Answers)
+        | (Readiness::Waiting(_), StoreHealth::Away { .. })
+        | (Readiness::Starting | Readiness::NotReady(_), _) => return false,
+    };
+    *ready = turned;
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn away() -> StoreHealth {
+        StoreHealth::Away { reason: "a test says so".to_owned() }
+    }
+
+    #[tokio::test]
+    async fn readiness_follows_the_store_and_what_has_ended_stays_so() {
+        let (health, seen) = watch::channel(StoreHealth::Answers);
+        let (ready, mut is_ready) = watch::channel(Readiness::Starting);
+        begin(&ready);
+        let following = tokio::spawn(follow(seen, ready.clone()));
+        health.send_replace(away());
+        let waiting = |ready: &Readiness| matches!(ready, Readiness::Waiting(why) if why.contains("a test says so"));
+        is_ready.wait_for(waiting).await.unwrap();
+        health.send_replace(StoreHealth::Answers);
+        is_ready.wait_for(|ready| *ready == Readiness::Ready).await.unwrap();
+        let ended = Readiness::NotReady("stopping".to_owned());
+        ready.send_replace(ended.clone());
+        health.send_replace(away());
+        health.send_replace(StoreHealth::Answers);
+        drop(health);
+        following.await.unwrap();
+        begin(&ready);
+        assert_eq!(*ready.borrow(), ended);
+    }
+
+    #[test]
+    fn who_is_not_there_yet_is_not_made_ready_by_the_store() {
+        let mut ready = Readiness::Starting;
+        assert!(!turn(&mut ready, StoreHealth::Answers) && !turn(&mut ready, away()));
+        assert_eq!(ready, Readiness::Starting);
+    }
+}
