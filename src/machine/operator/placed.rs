@@ -302,11 +302,18 @@ impl Operator {
                 }
                 (Some(_) | None, None) => continue,
             };
-            // A chat told where it is before the index was read: its word is newer.
-            if self.invites.contains_key(&row.chat) {
+            // Chats told where they are before the index was read. Such a word may be newer than
+            // the row, or have been on its way since before the restart.
+            let invited = self.invites.get(&row.chat).map(|invite| invite.placement);
+            let is_newer =
+                |heard| heard > placement || (heard == placement && held != Held::Unsure);
+            if invited.is_some_and(is_newer) {
                 continue;
             }
-            self.slots.entry(row.chat).or_insert(Slot { queue, placement, held });
+            self.drop_invite(row.chat, effects);
+            if self.slots.get(&row.chat).is_none_or(|slot| slot.placement < placement) {
+                self.slots.insert(row.chat, Slot { queue, placement, held });
+            }
         }
     }
 }
