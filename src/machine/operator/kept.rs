@@ -42,6 +42,12 @@ pub struct Passed {
     pub seen: bool,
 }
 
+/// Whether slots are kept for offers of such a queue. One that stands since before the rule was
+/// another keeps none.
+fn keeps(terms: &Terms) -> bool {
+    !terms.directed && !terms.manual
+}
+
 impl Operator {
     /// How many more chats of a queue fit beside what is kept.
     pub fn unkept_in(&self, queue: QueueId) -> u32 {
@@ -124,7 +130,8 @@ impl Operator {
             !known && invite.declining.is_none() && !invite.withdrawing
         });
         open.filter_map(|(chat, invite)| {
-            let rank = self.rank_of(invite, self.account.queues.get(&invite.queue)?);
+            let terms = self.account.queues.get(&invite.queue).filter(|terms| keeps(terms))?;
+            let rank = self.rank_of(invite, terms);
             Some((Quote { rank, chat: *chat, reach: Reach::ToAll }, invite.queue))
         })
     }
@@ -216,9 +223,7 @@ impl Operator {
             self.kept.clear();
         }
         let account = &self.account;
-        self.kept.retain(|_, kept| {
-            account.queues.get(&kept.queue).is_some_and(|terms| !terms.directed && !terms.manual)
-        });
+        self.kept.retain(|_, kept| account.queues.get(&kept.queue).is_some_and(keeps));
         while self.kept.len() as u32 > self.free()
             && let Some((_, chat)) = self.largest_kept()
         {

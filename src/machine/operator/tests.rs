@@ -384,6 +384,29 @@ fn a_restarted_operator_reads_its_slots_only_when_no_assign_of_before_can_land()
 }
 
 #[test]
+fn a_word_on_its_way_since_before_the_restart_hides_no_chat_that_the_index_has() {
+    let live_at = START.plus_ms(ASSIGN_LIMIT_MS);
+    let record = OperatorRecord { status: Status::Ready, ..Default::default() };
+    let ann = Operator::new(ANN, account(3), record, 2, (START, live_at, START));
+    let mut desk = Desk { ann, now: START, offers: 0 };
+    desk.connect(1);
+    for n in 1..=3 {
+        // Offered to all in placement 2, as it was once, or is.
+        desk.invited(chat(n));
+    }
+    desk.later(ASSIGN_LIMIT_MS);
+    let moving = Some(Moving { to: Some(ANN) });
+    let mine = OpenChat { placement: 3, ..row(chat(1), owned(), None) };
+    let older = OpenChat { placement: 1, ..row(chat(3), owned(), None) };
+    let rows = vec![mine, row(chat(2), Place::Waiting, moving), older];
+    desk.step(OperatorInput::Recovered(rows));
+    assert_eq!(desk.ann.slots()[&chat(1)].held, Held::Active, "the index is newer");
+    assert_eq!(desk.ann.slots()[&chat(2)].held, Held::Unsure, "nobody knows");
+    assert!(desk.ann.invites().contains_key(&chat(3)), "the word is newer");
+    assert_eq!((desk.ann.load(), desk.ann.invites().len()), (2, 1));
+}
+
+#[test]
 fn a_marked_row_costs_a_slot_until_its_chat_has_told_where_it_is() {
     let moving = Some(Moving { to: Some(ANN) });
     let rows = vec![row(chat(1), Place::Waiting, moving), row(chat(2), owned(), None)];
