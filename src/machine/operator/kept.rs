@@ -42,12 +42,6 @@ pub struct Passed {
     pub seen: bool,
 }
 
-/// Whether slots are kept for offers of such a queue. One that stands since before the rule was
-/// another keeps none.
-fn keeps(terms: &Terms) -> bool {
-    !terms.directed && !terms.manual
-}
-
 impl Operator {
     /// How many more chats of a queue fit beside what is kept.
     pub fn unkept_in(&self, queue: QueueId) -> u32 {
@@ -130,8 +124,7 @@ impl Operator {
             !known && invite.declining.is_none() && !invite.withdrawing
         });
         open.filter_map(|(chat, invite)| {
-            let terms = self.account.queues.get(&invite.queue).filter(|terms| keeps(terms))?;
-            let rank = self.rank_of(invite, terms);
+            let rank = self.rank_of(invite, self.account.queues.get(&invite.queue)?);
             Some((Quote { rank, chat: *chat, reach: Reach::ToAll }, invite.queue))
         })
     }
@@ -182,7 +175,8 @@ impl Operator {
         let Some(kept) = self.kept.get(&at.chat) else { return };
         let open = match at.place {
             Place::Waiting | Place::Offered(_) => {
-                kept.queue == at.queue && !at.refused_by.contains_key(&me)
+                let terms = self.account.queues.get(&at.queue).filter(|_| kept.queue == at.queue);
+                terms.is_some_and(offers_to_all) && !at.refused_by.contains_key(&me)
             }
             Place::Assigned { .. } | Place::Ended { .. } => false,
         };
@@ -217,13 +211,18 @@ impl Operator {
         }
     }
 
-    /// Nothing is kept that cannot be: not by who could not accept, not more than is free.
+    /// Nothing is kept that cannot be: not by who could not accept, not more than is free, and
+    /// not for an offer to come of a queue that offers to all no more. An offer that stands since
+    /// before its queue's rule changed is worth its slot until it ends.
     pub(super) fn trim_kept(&mut self) {
         if !self.is_available() {
             self.kept.clear();
         }
-        let account = &self.account;
-        self.kept.retain(|_, kept| account.queues.get(&kept.queue).is_some_and(keeps));
+        let (queues, invites) = (&self.account.queues, &self.invites);
+        self.kept.retain(|chat, kept| {
+            let terms = queues.get(&kept.queue);
+            terms.is_some_and(|terms| invites.contains_key(chat) || offers_to_all(terms))
+        });
         while self.kept.len() as u32 > self.free()
             && let Some((_, chat)) = self.largest_kept()
         {
@@ -239,6 +238,10 @@ impl Operator {
     fn largest_kept(&self) -> Option<(i64, ChatId)> {
         self.kept.iter().map(|(chat, kept)| (kept.rank, *chat)).max()
     }
+}
+
+fn offers_to_all(terms: &Terms) -> bool {
+    !terms.directed && !terms.manual
 }
 
 /// How long a slot is kept for a chat of the queue, ms: who may take that long to answer an offer

@@ -98,3 +98,20 @@ fn a_freed_slot_is_kept_for_an_offer_to_all_of_smaller_rank_than_all_that_wait()
     assert!(desk.ann.kept().contains_key(&chat(1)), "{effects:?}");
     assert!(desk.ann.reserved().is_empty());
 }
+
+#[test]
+fn an_offer_to_all_that_outlives_its_queues_rule_keeps_its_slot_until_it_ends() {
+    let mut desk = Desk::present(1);
+    let mut account = with_to_all(1);
+    desk.step(OperatorInput::Account(account.clone()));
+    let offer = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(offer.clone()));
+    account.queues.get_mut(&OTHER_QUEUE).unwrap().directed = true;
+    desk.step(OperatorInput::Account(account));
+    assert_eq!(asked(&mut desk, 2, 5_000), Err(Standing::Kept));
+    let lapsed = ChatAt { placement: offer.placement + 1, place: Place::Waiting, ..offer };
+    let effects = desk.say(ToOperator::At(lapsed));
+    let pulls = |effect: &_| matches!(effect, OperatorEffect::ToQueue(_, ToQueue::Pull { .. }));
+    assert!(effects.iter().any(pulls), "the slot goes to the smallest rank");
+    assert_eq!(asked(&mut desk, 3, 5_000), Ok(()));
+}
