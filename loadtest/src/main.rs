@@ -3,8 +3,10 @@
 mod commands {
     pub mod bench;
     pub mod crash;
+    pub mod outage;
     pub mod plan;
     pub mod replay;
+    pub mod seen;
     pub mod talk;
     pub mod target;
     pub mod traffic;
@@ -32,6 +34,8 @@ enum Command {
     Replay(commands::replay::ReplayArguments),
     /// Kills a server of its own under load, again and again, and verifies that nothing is missing.
     Crash(commands::crash::CrashArguments),
+    /// Takes the store of a server of its own away under load, and verifies that nothing is missing.
+    Outage(commands::outage::OutageArguments),
     /// Measures a server of its own: messages acknowledged a second, and memory of an idle socket.
     Bench(commands::bench::BenchArguments),
     /// Talks as a customer or an operator of the demonstration.
@@ -52,6 +56,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Plan(arguments) => arguments.run().map(|()| true),
         Command::Replay(arguments) => runtime()?.block_on(arguments.run()),
         Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Outage(arguments) => runtime()?.block_on(arguments.run()),
         Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {

@@ -145,6 +145,12 @@ impl Rest {
         self.call(Method::GET, path, Some(bearer), None::<&()>).await
     }
 
+    /// A text and its status, as the operations listener answers.
+    pub async fn text(&self, path: &str) -> Result<(u16, String), RestError> {
+        let (status, body) = self.ask(Method::GET, path, None, None::<&()>).await?;
+        Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    }
+
     async fn call<B: Serialize, A: DeserializeOwned>(
         &self,
         method: Method,
@@ -152,6 +158,21 @@ impl Rest {
         bearer: Option<&str>,
         body: Option<&B>,
     ) -> Result<A, RestError> {
+        let (status, body) = self.ask(method, path, bearer, body).await?;
+        if !(200..300).contains(&status) {
+            return Err(refused(path, status, &body));
+        }
+        serde_json::from_slice(&body)
+            .map_err(|error| RestError::Answer { path: path.to_owned(), why: error.to_string() })
+    }
+
+    async fn ask<B: Serialize>(
+        &self,
+        method: Method,
+        path: &str,
+        bearer: Option<&str>,
+        body: Option<&B>,
+    ) -> Result<(u16, Bytes), RestError> {
         let no_answer = |why: String| RestError::NoAnswer { path: path.to_owned(), why };
         let request = self.request(method, path, bearer, body).map_err(&no_answer)?;
         let asked = async {
@@ -161,16 +182,11 @@ impl Rest {
             let body = Limited::new(answer.into_body(), ANSWER_MAX_BYTES);
             let body = body.collect().await;
             let body = body.map_err(|error| no_answer(error.to_string()))?;
-            Ok((status, body.to_bytes()))
+            Ok((status.as_u16(), body.to_bytes()))
         };
-        let (status, body) = tokio::time::timeout(CALL_LIMIT, asked)
+        tokio::time::timeout(CALL_LIMIT, asked)
             .await
-            .map_err(|_| no_answer("it takes too long".to_owned()))??;
-        if !status.is_success() {
-            return Err(refused(path, status.as_u16(), &body));
-        }
-        serde_json::from_slice(&body)
-            .map_err(|error| RestError::Answer { path: path.to_owned(), why: error.to_string() })
+            .map_err(|_| no_answer("it takes too long".to_owned()))?
     }
 
     fn request<B: Serialize>(

@@ -2,13 +2,16 @@
 //!
 //! [`server`] owns the process, [`provision`] what the server is told before anybody comes,
 //! [`recorder`] turns what people see into the ledger's observations, [`reading`] reads whole
-//! histories again. [`replay`] plays a plan, [`crash`] kills the server again and again,
-//! [`mod@bench`] measures what a server does at most.
+//! histories again. [`replay`] plays a plan. [`crowd`] keeps a server busy; meanwhile [`crash`] kills
+//! it again and again, and [`outage`] takes its store away. [`mod@bench`] measures what a server does
+//! at most.
 //! Everything that waits has a limit; a run that meets one says so and fails.
 
 pub mod bench;
 pub mod crash;
+pub mod crowd;
 pub mod guard;
+pub mod outage;
 pub mod progress;
 pub mod provision;
 pub mod reading;
@@ -43,6 +46,14 @@ pub enum RunError {
         what: String,
         /// For how long, s.
         limit_s: u64,
+    },
+    /// A command that was given to the run.
+    #[error("{command:?} {why}")]
+    Command {
+        /// Which.
+        command: String,
+        /// What is wrong with it.
+        why: String,
     },
     /// Too many rounds in which the load was not there.
     #[error("only {counted} of {wanted} rounds had the load in {tried} tries; {last}")]

@@ -122,6 +122,11 @@ impl Setup {
         self.listen.to_string()
     }
 
+    /// Where it tells how it is.
+    pub fn operations(&self) -> String {
+        self.ops_listen.to_string()
+    }
+
     /// Starts the process and waits until it answers.
     pub async fn start(&self) -> Result<Server, ServerError> {
         let log = File::options()

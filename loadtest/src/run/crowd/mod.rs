@@ -1,10 +1,9 @@
-//! Kills the server under load, again and again, and verifies from the clients' side that nothing
-//! acknowledged is lost, doubled or reordered, that no chat has two owners, that nobody holds too
-//! many, and that no chat is stuck.
+//! A crowd that keeps a server busy whatever becomes of it: customers open chats and write in bursts,
+//! operators accept, decline, ignore, transfer and end. What happens to the server meanwhile is
+//! another's ([`super::crash`], [`super::outage`]).
 //!
-//! A kill counts when, at that moment, at least [`OPEN_MIN`] chats are open, offers are out and
-//! calls are in flight. At the end nobody opens chats any more, all are ended, and both sides and
-//! somebody who may read everything read the whole history of every chat again.
+//! At the end nobody opens chats any more, all are ended, and both sides and somebody who may read
+//! everything read the whole history of every chat again.
 
 mod customer;
 mod hall;
@@ -22,19 +21,17 @@ use tokio::time::sleep;
 
 use self::hall::{Gauge, Hall, Stage};
 use super::RunError;
-use super::progress::Progress;
 use super::provision::{Operator, Provisioned, WantedOperator, WantedQueue};
 use super::reading::read_whole;
 use super::recorder::Recorder;
 use super::replay::joined;
-use super::server::{Server, Setup};
-use crate::client::clock::{Clock, wall_ms};
+use super::server::Server;
+use crate::client::clock::Clock;
 use crate::client::{Client, Inbox, Waits};
-use crate::draw::{Draw, Purpose};
-use crate::stats::{Samples, WireFigures};
+use crate::stats::WireFigures;
 use crate::verify::{Observation, Violation};
 
-/// Chats that are open at a kill that counts.
+/// Chats that are open when there is load.
 pub const OPEN_MIN: usize = 50;
 
 /// Customers, each with one open chat most of the time.
@@ -54,11 +51,7 @@ const OFFER_TIMEOUT_MS: u64 = 1_500;
 /// How long who declined is not asked again, ms.
 const COOL_DOWN_MS: u64 = 1_000;
 
-/// From the server's answer to the earliest and the latest kill, ms. Operators come back within the
-/// first, since a restarted one waits for late assignments of its former life.
-const UP_MS: (u64, u64) = (3_000, 5_500);
-
-/// How long a round waits for the load to be there, ms.
+/// How long the load may take to be there, ms.
 const LOAD_LIMIT_MS: u64 = 20_000;
 
 /// How long the last chats may take to end, s.
@@ -96,32 +89,27 @@ pub(crate) struct Reader {
     inbox: Inbox,
 }
 
-/// The load at the moment of a kill.
+/// How much is going on at a moment.
 #[derive(Debug, Clone, Copy)]
-pub struct AtKill {
+pub struct Load {
     /// Open chats.
     pub open: usize,
-    /// Offers that were out.
+    /// Offers that are out.
     pub offers: usize,
     /// Calls in flight.
     pub calls: usize,
 }
 
-impl AtKill {
-    fn counts(self) -> bool {
+impl Load {
+    /// Whether it is enough for what is tried to mean something.
+    pub fn counts(self) -> bool {
         self.open >= OPEN_MIN && self.offers > 0 && self.calls > 0
     }
 }
 
-/// What came of a run.
+/// What the people of a run saw, all histories read again.
 #[derive(Debug)]
-pub struct Outcome {
-    /// The load at each kill that counts.
-    pub kills: Vec<AtKill>,
-    /// Kills in all.
-    pub tried: u32,
-    /// From the kill to the first answer of the next process, ms.
-    pub restart_ms: Samples,
+pub struct Verified {
     /// Chats, and how many of them were read again by customers, operators and the auditor.
     pub chats: usize,
     /// See `chats`.
@@ -138,51 +126,11 @@ pub struct Outcome {
     pub violations_count: u64,
 }
 
-/// Runs the rounds. `process` is the server that runs already.
-pub async fn crash(
-    setup: &Setup,
-    process: Server,
-    there: Provisioned,
-    rounds: u32,
-    seed: u64,
-) -> Result<Outcome, RunError> {
-    let (stage, seen) = watch::channel(Stage::Load);
-    let hall = Arc::new(Hall {
-        address: setup.address(),
-        clock: Clock::start(),
-        recorder: Recorder::default(),
-        out: Arc::new(AtomicUsize::new(0)),
-        open: Gauge::default(),
-        offers: Gauge::default(),
-        queues: there.doors.iter().map(|door| door.queue).collect(),
-        operators: there.operators.iter().map(|who| who.id).collect(),
-        stage: seen,
-    });
-    introduce(&hall, &there);
-    let mut people = Crowd {
-        hall: Arc::clone(&hall),
-        customers: JoinSet::new(),
-        operators: JoinSet::new(),
-        readers: Vec::new(),
-        progress: Progress::default(),
-    };
-    for place in 0..CUSTOMERS {
-        let door = there.doors[place % there.doors.len()].clone();
-        let hall = Arc::clone(&hall);
-        people.customers.spawn(customer::play(hall, place, seed, door));
+impl Verified {
+    /// Whether nothing was found, and nobody was refused its history.
+    pub fn holds(&self) -> bool {
+        self.violations_count == 0 && self.unread.is_empty()
     }
-    for (place, who) in there.operators.iter().enumerate() {
-        let (hall, who) = (Arc::clone(&hall), who.clone());
-        people.operators.spawn(operator::play(hall, place, seed, who));
-    }
-    let mut done = people.rounds(setup, process, rounds, seed).await?;
-    stage.send_replace(Stage::Closing);
-    people.close(&mut done.process).await?;
-    stage.send_replace(Stage::Over);
-    let readers = people.leave().await?;
-    let result = verify(&hall, readers, &there.auditor, &done).await;
-    done.process.stop().await?;
-    result
 }
 
 /// Tells the ledger who the operators are.
@@ -201,77 +149,72 @@ fn introduce(hall: &Hall, there: &Provisioned) {
     }
 }
 
-/// What the rounds came to.
-struct Rounds {
-    process: Server,
-    kills: Vec<AtKill>,
-    kills_wall_ms: Vec<u64>,
-    tried: u32,
-    restart_ms: Samples,
-}
-
-struct Crowd {
+/// Everybody of a run.
+pub struct Crowd {
     hall: Arc<Hall>,
+    stage: watch::Sender<Stage>,
+    auditor: Operator,
     customers: JoinSet<Result<Reader, RunError>>,
     operators: JoinSet<Result<Reader, RunError>>,
     readers: Vec<Reader>,
-    progress: Progress,
 }
 
 impl Crowd {
-    async fn rounds(
-        &mut self,
-        setup: &Setup,
-        process: Server,
-        rounds: u32,
-        seed: u64,
-    ) -> Result<Rounds, RunError> {
-        let mut draw = Draw::new(seed, Purpose::Kill, 0);
-        let mut done = Rounds {
-            process,
-            kills: Vec::new(),
-            kills_wall_ms: Vec::new(),
-            tried: 0,
-            restart_ms: Samples::default(),
-        };
-        let begun_ms = self.hall.clock.ms();
-        while done.kills.len() < rounds as usize {
-            let random_ms = draw.below((UP_MS.1 - UP_MS.0) as usize) as u64;
-            let load = self.load(&mut done.process, UP_MS.0 + random_ms).await?;
-            let Rounds { process, mut kills, mut kills_wall_ms, tried, mut restart_ms } = done;
-            process.kill().await?;
-            kills_wall_ms.push(wall_ms());
-            let killed_ms = self.hall.clock.ms();
-            if load.counts() {
-                kills.push(load);
-            } else if tried + 1 > 2 * rounds + 2 {
-                return Err(RunError::Rounds {
-                    counted: u32::try_from(kills.len()).unwrap_or(u32::MAX),
-                    wanted: rounds,
-                    tried: tried + 1,
-                    last: format!("{load:?}"),
-                });
-            }
-            let process = setup.start().await?;
-            restart_ms.add(self.hall.clock.ms() - killed_ms);
-            done = Rounds { process, kills, kills_wall_ms, tried: tried + 1, restart_ms };
-            self.show(&done, rounds, begun_ms);
+    /// Everybody comes.
+    pub fn gather(address: String, there: Provisioned, seed: u64) -> Self {
+        let (stage, seen) = watch::channel(Stage::Load);
+        let hall = Arc::new(Hall {
+            address,
+            clock: Clock::start(),
+            recorder: Recorder::default(),
+            out: Arc::new(AtomicUsize::new(0)),
+            open: Gauge::default(),
+            offers: Gauge::default(),
+            queues: there.doors.iter().map(|door| door.queue).collect(),
+            operators: there.operators.iter().map(|who| who.id).collect(),
+            stage: seen,
+        });
+        introduce(&hall, &there);
+        let (mut customers, mut operators) = (JoinSet::new(), JoinSet::new());
+        for place in 0..CUSTOMERS {
+            let door = there.doors[place % there.doors.len()].clone();
+            customers.spawn(customer::play(Arc::clone(&hall), place, seed, door));
         }
-        Ok(done)
+        for (place, who) in there.operators.into_iter().enumerate() {
+            operators.spawn(operator::play(Arc::clone(&hall), place, seed, who));
+        }
+        let auditor = there.auditor;
+        Self { hall, stage, auditor, customers, operators, readers: Vec::new() }
     }
 
-    /// Waits for the moment, and then for the load.
-    async fn load(&mut self, process: &mut Server, up_ms: u64) -> Result<AtKill, RunError> {
-        let up_since_ms = self.hall.clock.ms();
+    /// The run's time, ms.
+    pub fn now_ms(&self) -> u64 {
+        self.hall.clock.ms()
+    }
+
+    /// Messages that were acknowledged so far, and violations found.
+    pub fn so_far(&self) -> (u64, u64) {
+        let book = self.hall.recorder.book();
+        (book.wire.messages, book.ledger.violations().count())
+    }
+
+    /// What is going on.
+    pub fn load(&self) -> Load {
+        Load {
+            open: self.hall.open.get(),
+            offers: self.hall.offers.get(),
+            calls: self.hall.out.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Lets so much time pass, and waits then for the load.
+    pub async fn busy(&mut self, process: &mut Server, ms: u64) -> Result<Load, RunError> {
+        let since_ms = self.now_ms();
         loop {
             sleep(Duration::from_millis(1)).await;
-            let up_for_ms = self.hall.clock.ms() - up_since_ms;
-            let load = AtKill {
-                open: self.hall.open.get(),
-                offers: self.hall.offers.get(),
-                calls: self.hall.out.load(Ordering::Relaxed),
-            };
-            if up_for_ms >= up_ms && (load.counts() || up_for_ms >= up_ms + LOAD_LIMIT_MS) {
+            let for_ms = self.now_ms() - since_ms;
+            let load = self.load();
+            if for_ms >= ms && (load.counts() || for_ms >= ms + LOAD_LIMIT_MS) {
                 return Ok(load);
             }
             self.look(process)?;
@@ -279,7 +222,7 @@ impl Crowd {
     }
 
     /// Nobody may give up before the time.
-    fn look(&mut self, process: &mut Server) -> Result<(), RunError> {
+    pub fn look(&mut self, process: &mut Server) -> Result<(), RunError> {
         let died = |why: String| RunError::Person {
             who: "the server".to_owned(),
             why: format!("ended by itself: {why}"),
@@ -295,41 +238,26 @@ impl Crowd {
         Ok(())
     }
 
-    fn show(&mut self, done: &Rounds, rounds: u32, begun_ms: u64) {
-        let (counted, now_ms) = (done.kills.len() as u64, self.hall.clock.ms());
-        let took_ms = (now_ms - begun_ms) / counted.max(1);
-        let left_ms = took_ms * (u64::from(rounds).saturating_sub(counted));
-        let book = self.hall.recorder.book();
-        let words = format!(
-            "round {counted} of {rounds}, {} messages, {} violations",
-            book.wire.messages,
-            book.ledger.violations().count(),
-        );
-        drop(book);
-        let part = counted as f64 / f64::from(rounds.max(1));
-        self.progress.show(now_ms, part, left_ms, &words);
-    }
-
-    /// Until all customers have ended their last chat, or the limit.
-    async fn close(&mut self, process: &mut Server) -> Result<(), RunError> {
-        let until_ms = self.hall.clock.ms() + CLOSE_LIMIT_S * 1_000;
-        while !self.customers.is_empty() && self.hall.clock.ms() < until_ms {
+    /// Ends all chats, takes everybody's part, and has all histories read again. `kills_wall_ms` are
+    /// the times at which the server was killed, UTC ms, in order.
+    pub async fn verify(
+        mut self,
+        process: &mut Server,
+        kills_wall_ms: &[u64],
+    ) -> Result<Verified, RunError> {
+        self.stage.send_replace(Stage::Closing);
+        let until_ms = self.now_ms() + CLOSE_LIMIT_S * 1_000;
+        while !self.customers.is_empty() && self.now_ms() < until_ms {
             sleep(Duration::from_millis(20)).await;
             self.look(process)?;
         }
-        self.progress.done();
-        Ok(())
-    }
-
-    /// Takes everybody's part.
-    async fn leave(mut self) -> Result<Vec<Reader>, RunError> {
-        while let Some(done) = self.customers.join_next().await {
-            self.readers.push(reader(done)?);
+        self.stage.send_replace(Stage::Over);
+        for mut people in [self.customers, self.operators] {
+            while let Some(done) = people.join_next().await {
+                self.readers.push(reader(done)?);
+            }
         }
-        while let Some(done) = self.operators.join_next().await {
-            self.readers.push(reader(done)?);
-        }
-        Ok(self.readers)
+        read_again(&self.hall, self.readers, &self.auditor, kills_wall_ms).await
     }
 }
 
@@ -341,12 +269,12 @@ fn reader(
     reader.ok_or(RunError::Answer("a person"))
 }
 
-async fn verify(
+async fn read_again(
     hall: &Hall,
     readers: Vec<Reader>,
     auditor: &Operator,
-    done: &Rounds,
-) -> Result<Outcome, RunError> {
+    kills_wall_ms: &[u64],
+) -> Result<Verified, RunError> {
     let (mut read, mut unread) = ([0; 3], Vec::new());
     let mut all = BTreeSet::new();
     for mut reader in readers {
@@ -385,7 +313,7 @@ async fn verify(
             Ok(events) => {
                 read[2] += 1;
                 let by = Party::User(auditor.id);
-                book.audited(chat, by, &events, &done.kills_wall_ms);
+                book.audited(chat, by, &events, kills_wall_ms);
             }
             Err(kind) => unread.push(format!("auditor of {chat}: {}", kind.name())),
         }
@@ -393,10 +321,7 @@ async fn verify(
     book.ledger.finish(hall.clock.ms());
     let found = book.ledger.violations();
     let met = book.refused.iter();
-    Ok(Outcome {
-        kills: done.kills.clone(),
-        tried: done.tried,
-        restart_ms: done.restart_ms.clone(),
+    Ok(Verified {
         chats: all.len(),
         read,
         unread,
