@@ -102,7 +102,20 @@ impl Revoked {
                 .collect()
         };
         for (channel, customer, version) in old {
-            self.documents.delete(KIND, &document_id(channel, customer), version).await?;
+            let id = document_id(channel, customer);
+            match self.documents.delete(KIND, &id, version).await {
+                // A deletion whose outcome nobody knew took effect after all.
+                Ok(()) | Err(StoreError::VersionConflict { found: 0, .. }) => {}
+                // So did a revocation: it is old when its time has come.
+                Err(StoreError::VersionConflict { .. }) => {
+                    let found = self.documents.get(KIND, &id).await?;
+                    if let Some(entry) = found.as_ref().and_then(decode) {
+                        self.show(channel, customer, entry);
+                    }
+                    continue;
+                }
+                Err(error) => return Err(error),
+            }
             let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
             if let Some(of_channel) = entries.get_mut(&channel) {
                 of_channel.remove(&customer);

@@ -9,20 +9,21 @@
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use super::limits::{STORE_LOOK_EVERY, STORE_TOLD_EVERY};
+use super::limits::{LOGIN_PATIENCE, STORE_LOOK_EVERY, STORE_TOLD_EVERY};
 use super::store::{OpenError, OpenedStore, StoreChoice};
 use crate::edge::Readiness;
 use crate::storage::StoreHealth;
 use crate::telemetry;
 
 /// Opens the store, and waits while it is not there. Drop the future to give up. Errors with what
-/// does not pass by itself.
+/// does not pass by itself, and with a login that is refused for [`LOGIN_PATIENCE`].
 pub(super) async fn open(
     store: &StoreChoice,
     ready: &watch::Sender<Readiness>,
 ) -> Result<OpenedStore, OpenError> {
     telemetry::store_available(false);
     let mut told: Option<Instant> = None;
+    let mut refused_since: Option<Instant> = None;
     loop {
         match store.open().await {
             Ok(opened) => {
@@ -34,6 +35,12 @@ pub(super) async fn open(
                 return Ok(opened);
             }
             Err(error) if error.may_pass() => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if !error.is_login() {
+                    refused_since = None;
+                } else if since.elapsed() >= LOGIN_PATIENCE {
+                    return Err(error);
+                }
                 ready.send_replace(Readiness::Waiting(format!("waiting for the store: {error}")));
                 if told.is_none_or(|told| told.elapsed() >= STORE_TOLD_EVERY) {
                     tracing::warn!(%error, "the store is not there; waiting for it");

@@ -11,6 +11,10 @@ pub const OPERATIONS_CONNECTIONS_MAX: usize = 64;
 /// How long a start waits before it looks again for a store that is not there.
 pub const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);
 
+/// How long a start goes on when all that it hears of its store is that the login is wrong. One
+/// that has just been started may say so before it knows its users.
+pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How often a start that waits for its store says so in the log, after the first time.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(30);
 

@@ -53,6 +53,14 @@ impl StoreChoice {
         }
     }
 
+    /// The same, for a command that a person waits for: a process that owns it is an error.
+    pub fn at_once(mut self) -> Self {
+        if let Self::Scylla(options) = &mut self {
+            options.wait = scylla::Wait::ForTheDead;
+        }
+        self
+    }
+
     /// Opens it. SQLite blocks for a moment; ScyllaDB waits while another process owns the
     /// keyspace. Errors say what to do.
     pub async fn open(&self) -> Result<OpenedStore, OpenError> {
@@ -113,6 +121,11 @@ impl OpenError {
             Self::Scylla(error) => error.may_pass(),
         }
     }
+
+    /// Whether the store is there and does not let this process in.
+    pub fn is_login(&self) -> bool {
+        matches!(self, Self::Scylla(scylla::OpenError::LoginRefused { .. }))
+    }
 }
 
 impl OpenedStore {
@@ -134,6 +147,18 @@ impl OpenedStore {
     /// What [`failed`](Self::failed) waits for.
     pub fn failure(&self) -> Option<watch::Receiver<Option<StoreFailure>>> {
         self.failure.clone()
+    }
+
+    /// Errors unless this process has been its only owner since it was opened.
+    pub async fn still_owns(&self) -> Result<(), String> {
+        match &self.scylla {
+            None => Ok(()),
+            Some(scylla) => match scylla.still_owns().await {
+                Ok(true) => Ok(()),
+                Ok(false) => Err("another process has taken the keyspace meanwhile".to_owned()),
+                Err(error) => Err(error.to_string()),
+            },
+        }
     }
 
     /// Lets go of what others may wait for; nothing is written after it.

@@ -21,7 +21,8 @@ pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String
     if file.exists() {
         return Err(format!("{} is there already; give another name", file.display()));
     }
-    let opened = Plan::of(settings).store.open().await.map_err(|error| error.to_string())?;
+    let store = Plan::of(settings).store.at_once();
+    let opened = store.open().await.map_err(|error| error.to_string())?;
     let part = part(file);
     let blame = |error: std::io::Error| format!("{}: {error}", part.display());
     let to = create(&part).map_err(blame)?;
@@ -29,8 +30,10 @@ pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String
     let mut written = BufWriter::with_capacity(BUFFER_BYTES, &to);
     let mut bar = Bar::new();
     let summary = export::export(&opened.store, occasion, &mut written, &mut bar).await;
+    let owned = opened.still_owns().await;
     opened.close().await;
     let summary = summary.map_err(|error| format!("{}: {error}", part.display()))?;
+    owned.map_err(|error| format!("{}: {error}; export again", part.display()))?;
     drop(bar);
     drop(written);
     to.sync_all().map_err(blame)?;
@@ -45,7 +48,8 @@ pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String
 /// Fills the store from a file.
 pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String> {
     let from = open(file)?;
-    let opened = Plan::of(settings).store.open().await.map_err(|error| error.to_string())?;
+    let store = Plan::of(settings).store.at_once();
+    let opened = store.open().await.map_err(|error| error.to_string())?;
     let mut bar = Bar::new();
     let summary = export::import(&opened.store, from, &mut bar).await;
     opened.close().await;

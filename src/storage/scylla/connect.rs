@@ -1,16 +1,25 @@
 //! Reaching the database, and why that may fail.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::errors::{
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError,
+    NewSessionError, PrepareError, RequestAttemptError,
+};
+use scylla::statement::Consistency;
+use tokio::time::timeout;
 
-use super::ScyllaOptions;
-use super::limits::{KEYSPACE_NAME_MAX, SCHEMA_CHANGE_MAX};
+use super::cql::{Profiles, Statements, nodes};
+use super::limits::{KEEPALIVE_EVERY, KEEPALIVE_MAX, KEYSPACE_NAME_MAX, SCHEMA_CHANGE_MAX};
+use super::{ConsistencyOf, ScyllaOptions};
 
 /// Why the store cannot be opened. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -31,6 +40,50 @@ pub enum OpenError {
         points: String,
         /// What the driver says.
         what: String,
+    },
+    /// The database does not let this process in.
+    #[error(
+        "the database at {points} refuses the login: {what}; set store.user and          SWITCHBOARD_STORE_PASSWORD to what it knows"
+    )]
+    LoginRefused {
+        /// Whom it asked.
+        points: String,
+        /// What the database says.
+        what: String,
+    },
+    /// The login may not do what is needed.
+    #[error(
+        "the database forbids it: {what}; grant {user} SELECT and MODIFY on the keyspace {keyspace}"
+    )]
+    Forbidden {
+        /// Which keyspace.
+        keyspace: String,
+        /// The login.
+        user: String,
+        /// What the database says.
+        what: String,
+    },
+    /// Another process owns the keyspace.
+    #[error("{holder} owns the keyspace {keyspace}; stop it first")]
+    Owned {
+        /// Which keyspace.
+        keyspace: String,
+        /// Who.
+        holder: String,
+    },
+    /// The last owner asked other replicas.
+    #[error(
+        "the keyspace {keyspace} was written with the agreement of `{theirs}`, and the settings ask \
+         `{mine}`, which may lack some of it: set store.datacentre and store.consistency as they \
+         were, or see \"Another datacentre\" in docs/scylladb.md"
+    )]
+    OtherHome {
+        /// Which keyspace.
+        keyspace: String,
+        /// Of whom.
+        theirs: String,
+        /// Of whom this process would.
+        mine: String,
     },
     /// There is no such keyspace.
     #[error("there is no keyspace {keyspace}; make it with `switchboard schema apply`")]
@@ -72,8 +125,11 @@ impl OpenError {
     /// somebody.
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Unusable { .. } => true,
+            Self::Unreachable { .. } | Self::Unusable { .. } | Self::LoginRefused { .. } => true,
             Self::Options { .. }
+            | Self::Forbidden { .. }
+            | Self::Owned { .. }
+            | Self::OtherHome { .. }
             | Self::NoKeyspace { .. }
             | Self::MissingStep { .. }
             | Self::NewerStep { .. } => false,
@@ -91,12 +147,26 @@ pub(super) async fn connect(options: &ScyllaOptions) -> Result<Session, OpenErro
     if options.contact_points.is_empty() {
         return Err(wrong("store.contact_points names nobody; give it at least one host:port"));
     }
-    // What is not said by a statement's own profile: changes of the schema.
-    let profile = ExecutionProfile::builder().request_timeout(Some(SCHEMA_CHANGE_MAX)).build();
+    if options.consistency == ConsistencyOf::Datacentre && options.datacentre.is_empty() {
+        let what = "store.datacentre is empty: name the one whose replicas are to agree, or set \
+                    store.consistency to \"quorum\"";
+        return Err(wrong(what));
+    }
+    // What is not said by a statement's own profile: the schema, its changes and their notes.
+    let profile = ExecutionProfile::builder()
+        .request_timeout(Some(SCHEMA_CHANGE_MAX))
+        .consistency(match options.consistency {
+            ConsistencyOf::Datacentre => Consistency::LocalQuorum,
+            ConsistencyOf::Cluster => Consistency::Quorum,
+        })
+        .load_balancing_policy(nodes(&options.datacentre))
+        .build();
     let mut builder = SessionBuilder::new()
         .known_nodes(&options.contact_points)
         .connection_timeout(options.connect_limit)
         .schema_agreement_timeout(SCHEMA_CHANGE_MAX)
+        .keepalive_interval(KEEPALIVE_EVERY)
+        .keepalive_timeout(KEEPALIVE_MAX)
         .default_execution_profile_handle(profile.into_handle());
     if let Some(login) = &options.login {
         builder = builder.user(&login.user, &login.password);
@@ -106,12 +176,86 @@ pub(super) async fn connect(options: &ScyllaOptions) -> Result<Session, OpenErro
     }
     let unreachable =
         |what: String| OpenError::Unreachable { points: options.contact_points.join(", "), what };
-    // Some nodes may hang, and each has the limit for itself.
-    let all = options.connect_limit.saturating_mul(CONNECT_ROUNDS);
-    match tokio::time::timeout(all, builder.build()).await {
-        Ok(Ok(session)) => Ok(session),
-        Ok(Err(error)) => Err(unreachable(error.to_string())),
-        Err(_) => Err(unreachable(format!("no answer within {} s", all.as_secs()))),
+    let all = opening_max(options);
+    let session = match timeout(all, builder.build()).await {
+        Ok(Ok(session)) => session,
+        Ok(Err(error)) => {
+            return Err(match refused(&error) {
+                Some(what) => {
+                    let points = options.contact_points.join(", ");
+                    OpenError::LoginRefused { points, what }
+                }
+                None => unreachable(error.to_string()),
+            });
+        }
+        Err(_) => return Err(unreachable(format!("no answer within {} s", all.as_secs()))),
+    };
+    check_datacentre(&session, &options.datacentre)?;
+    Ok(session)
+}
+
+/// How long a step of the opening may take. Some nodes may hang, and each has the limit for itself.
+fn opening_max(options: &ScyllaOptions) -> Duration {
+    options.connect_limit.saturating_mul(CONNECT_ROUNDS)
+}
+
+/// What the database says when it knows this process not, or otherwise.
+fn refused(error: &NewSessionError) -> Option<String> {
+    let NewSessionError::MetadataError(MetadataError::ConnectionPoolError(
+        ConnectionPoolError::Broken {
+            last_connection_error: ConnectionError::ConnectionSetupRequestError(setup),
+        },
+    )) = error
+    else {
+        return None;
+    };
+    match setup.get_error() {
+        ConnectionSetupRequestErrorKind::DbError(DbError::AuthenticationError, why) => {
+            Some(why.clone())
+        }
+        ConnectionSetupRequestErrorKind::MissingAuthentication => {
+            Some("it wants a login and got none".to_owned())
+        }
+        _ => None,
+    }
+}
+
+/// A name that no node has would leave nobody to ask.
+fn check_datacentre(session: &Session, wanted: &str) -> Result<(), OpenError> {
+    let state = session.get_cluster_state();
+    let nodes = state.get_nodes_info().iter();
+    let names: BTreeSet<&str> = nodes.filter_map(|node| node.datacenter.as_deref()).collect();
+    if wanted.is_empty() || names.contains(wanted) {
+        return Ok(());
+    }
+    let there = names.into_iter().collect::<Vec<_>>().join(", ");
+    Err(wrong(format!("store.datacentre: the database has no `{wanted}`; it has {there}")))
+}
+
+/// Prepares all statements.
+pub(super) async fn prepare(
+    session: &Session,
+    profiles: &Profiles,
+    options: &ScyllaOptions,
+) -> Result<Statements, OpenError> {
+    let keyspace = || options.keyspace.clone();
+    let all = opening_max(options);
+    let prepared = timeout(all, Statements::prepare(session, profiles, &options.keyspace)).await;
+    match prepared {
+        Ok(Ok(statements)) => Ok(statements),
+        Ok(Err(PrepareError::AllAttemptsFailed {
+            first_attempt: RequestAttemptError::DbError(DbError::Unauthorized, what),
+        })) => {
+            let user = options.login.as_ref().map_or("everybody", |login| &login.user).to_owned();
+            Err(OpenError::Forbidden { keyspace: keyspace(), user, what })
+        }
+        Ok(Err(error)) => {
+            Err(OpenError::Unusable { keyspace: keyspace(), what: error.to_string() })
+        }
+        Err(_) => {
+            let what = format!("a node did not answer within {} s", all.as_secs());
+            Err(OpenError::Unusable { keyspace: keyspace(), what })
+        }
     }
 }
 

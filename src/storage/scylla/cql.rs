@@ -2,7 +2,7 @@
 //!
 //! Owns how statements of a kind are sent ([`Kind`]), how many are under way at once, and that
 //! nothing is written or acknowledged by a process that is not the owner.
-//! Invariants: conditional writes are never sent twice; plain writes to rows carry a timestamp of
+//! Invariants: conditional writes, but for renewals of the lease, are never sent twice; plain writes to rows carry a timestamp of
 //! this life; every request has a time limit.
 
 use std::ops::ControlFlow;
@@ -14,7 +14,9 @@ use scylla::client::session::Session;
 use scylla::errors::{ExecutionError, PrepareError};
 use scylla::policies::load_balancing::{DefaultPolicy, LoadBalancingPolicy};
 use scylla::policies::retry::{DefaultRetryPolicy, FallthroughRetryPolicy, RetryPolicy};
-use scylla::policies::speculative_execution::SimpleSpeculativeExecutionPolicy;
+use scylla::policies::speculative_execution::{
+    SimpleSpeculativeExecutionPolicy, SpeculativeExecutionPolicy,
+};
 use scylla::response::PagingState;
 use scylla::response::query_result::{QueryResult, QueryRowsResult};
 use scylla::serialize::row::SerializeRow;
@@ -28,7 +30,9 @@ use crate::storage::{AppendError, Cursor, StoreError};
 
 use super::errors::{append_error, unavailable, unreadable};
 use super::lease::{Lease, now};
-use super::limits::{CONDITION_FACTOR, REQUESTS_MAX, SPECULATE_AFTER};
+use super::limits::{
+    CONDITION_FACTOR, RENEWALS_PER_LEASE, REQUESTS_MAX, SPECULATE_AFTER, SPECULATE_SERIAL_AFTER,
+};
 use super::{ConsistencyOf, ScyllaOptions};
 
 /// How a statement is sent.
@@ -45,6 +49,9 @@ pub(super) enum Kind {
     SerialRead,
     /// A conditional write. Never tried again: nobody knows what became of the first.
     Condition,
+    /// A renewal of the lease: a conditional write that says the same however often it arrives, and
+    /// never less than a later one. A node that hangs is overtaken, else it would cost the lease.
+    Renew,
 }
 
 macro_rules! statements {
@@ -144,13 +151,13 @@ statements! {
     counter_new: Condition = "INSERT INTO %.counters (name, value) VALUES (?, ?) IF NOT EXISTS";
     counter_set: Condition = "UPDATE %.counters SET value = ? WHERE name = ? IF value = ?";
 
-    lease_get: SerialRead = "SELECT life, beat, stamp, holder FROM %.lease WHERE name = 'owner'";
-    lease_new: Condition = "INSERT INTO %.lease (name, life, beat, stamp, holder) \
-                            VALUES ('owner', ?, 0, ?, ?) IF NOT EXISTS";
-    lease_take: Condition = "UPDATE %.lease SET life = ?, beat = 0, stamp = ?, holder = ? \
-                             WHERE name = 'owner' IF life = ? AND beat = ?";
-    lease_renew: Condition = "UPDATE %.lease SET beat = ?, stamp = ? \
-                              WHERE name = 'owner' IF life = ?";
+    lease_get: SerialRead = "SELECT life, beat, stamp, holder, home FROM %.lease WHERE name = 'owner'";
+    lease_new: Condition = "INSERT INTO %.lease (name, life, beat, stamp, holder, home) \
+                            VALUES ('owner', ?, 0, ?, ?, ?) IF NOT EXISTS";
+    lease_take: Condition = "UPDATE %.lease SET life = ?, beat = 0, stamp = ?, holder = ?, \
+                             home = ? WHERE name = 'owner' IF life = ? AND beat = ?";
+    lease_renew: Renew = "UPDATE %.lease SET beat = ?, stamp = ? \
+                          WHERE name = 'owner' IF life = ? AND beat <= ?";
     lease_release: Condition = "UPDATE %.lease SET beat = ?, stamp = ?, holder = '' \
                                 WHERE name = 'owner' IF life = ?";
 }
@@ -162,6 +169,7 @@ pub(super) struct Profiles {
     read: ExecutionProfileHandle,
     serial_read: ExecutionProfileHandle,
     condition: ExecutionProfileHandle,
+    renew: ExecutionProfileHandle,
 }
 
 impl Profiles {
@@ -185,20 +193,27 @@ impl Profiles {
                 .load_balancing_policy(Arc::clone(&nodes))
                 .retry_policy(Arc::clone(retry))
         };
-        let speculation = SimpleSpeculativeExecutionPolicy {
-            max_retry_count: 1,
-            retry_interval: SPECULATE_AFTER,
+        let second_after = |retry_interval| -> Option<Arc<dyn SpeculativeExecutionPolicy>> {
+            Some(Arc::new(SimpleSpeculativeExecutionPolicy { max_retry_count: 1, retry_interval }))
         };
         let plain = |retry| profile(consistency, 1, retry);
         Self {
             append: plain(&again).build().into_handle(),
             write: plain(&again).build().into_handle(),
             read: plain(&again)
-                .speculative_execution_policy(Some(Arc::new(speculation)))
+                .speculative_execution_policy(second_after(SPECULATE_AFTER))
                 .build()
                 .into_handle(),
-            serial_read: profile(serial_read, CONDITION_FACTOR, &never).build().into_handle(),
+            serial_read: profile(serial_read, CONDITION_FACTOR, &never)
+                .speculative_execution_policy(second_after(SPECULATE_SERIAL_AFTER))
+                .build()
+                .into_handle(),
             condition: profile(consistency, CONDITION_FACTOR, &never).build().into_handle(),
+            renew: profile(consistency, 1, &never)
+                .request_timeout(Some(options.lease / RENEWALS_PER_LEASE * 2))
+                .speculative_execution_policy(second_after(options.lease / RENEWALS_PER_LEASE))
+                .build()
+                .into_handle(),
         }
     }
 
@@ -209,6 +224,7 @@ impl Profiles {
             Kind::Read => &self.read,
             Kind::SerialRead => &self.serial_read,
             Kind::Condition => &self.condition,
+            Kind::Renew => &self.renew,
         }
     }
 
@@ -222,7 +238,7 @@ impl Profiles {
         statement.set_execution_profile_handle(Some(self.of(kind).clone()));
         let mut prepared = session.prepare(statement).await?;
         prepared.set_is_idempotent(match kind {
-            Kind::Write | Kind::Read | Kind::SerialRead => true,
+            Kind::Write | Kind::Read | Kind::SerialRead | Kind::Renew => true,
             Kind::Append | Kind::Condition => false,
         });
         Ok(prepared)
@@ -230,7 +246,7 @@ impl Profiles {
 }
 
 /// Replicas first, of this datacentre only: a quorum of it is what a write needs.
-fn nodes(datacentre: &str) -> Arc<dyn LoadBalancingPolicy> {
+pub(super) fn nodes(datacentre: &str) -> Arc<dyn LoadBalancingPolicy> {
     let policy = DefaultPolicy::builder().token_aware(true).permit_dc_failover(false);
     if datacentre.is_empty() {
         policy.prefer_no_datacenter().build()

@@ -44,6 +44,15 @@ pub(super) const REQUESTS_MAX: usize = 1_024;
 /// How long a read waits before a second node is asked as well. Far above a healthy answer.
 pub(super) const SPECULATE_AFTER: Duration = Duration::from_millis(150);
 
+/// The same for a serial read, which is several rounds of messages; two of them at a time hinder
+/// each other, so the first gets longer.
+pub(super) const SPECULATE_SERIAL_AFTER: Duration = Duration::from_millis(500);
+
+/// How often a connection without traffic is asked whether it lives, and how long it may take to
+/// answer: a node that hangs, or is gone without a word, is left for another within a lease.
+pub(super) const KEEPALIVE_EVERY: Duration = Duration::from_secs(2);
+pub(super) const KEEPALIVE_MAX: Duration = Duration::from_secs(3);
+
 /// How much longer a conditional write may take than a plain one: it has four round trips.
 pub(super) const CONDITION_FACTOR: u32 = 2;
 

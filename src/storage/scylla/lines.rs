@@ -20,15 +20,18 @@ pub(super) enum Held {
     Free,
     /// The holder of this claim may, behind `tail`.
     By {
-        /// The claim's.
+        /// The claim.
+        claim: u64,
+        /// Under which its appends are written: that of the claim of this process which read the
+        /// log last.
         epoch: u64,
         /// The last position.
         tail: Seq,
     },
     /// An append of this claim is under way, or its outcome is not known.
     Uncertain {
-        /// The claim's.
-        epoch: u64,
+        /// The claim.
+        claim: u64,
     },
 }
 

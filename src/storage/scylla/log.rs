@@ -46,9 +46,15 @@ impl ChatLog for ScyllaStore {
         self.db.owned()?;
         let line = self.lines.make(chat);
         let mut held = line.turn.lock().await;
+        let epoch = self.first_epoch + self.claims.fetch_add(1, Relaxed);
+        // Nothing is in doubt, and all of it is this process's: the next claim takes its place here,
+        // and the database needs not know.
+        if let Held::By { epoch: written, tail, .. } = *held {
+            *held = Held::By { claim: epoch, epoch: written, tail };
+            return Ok(Claimed { claim: Claim { chat, epoch }, tail });
+        }
         // Whatever comes of this, nobody appends under an earlier claim.
         *held = Held::Free;
-        let epoch = self.first_epoch + self.claims.fetch_add(1, Relaxed);
         let end = self.end_of(chat).await?;
         if end.newest >= epoch {
             let reason = format!("chat {chat} was claimed by a later owner of the keyspace");
@@ -64,7 +70,7 @@ impl ChatLog for ScyllaStore {
         };
         let (sealed, marked) = tokio::join!(seal, self.put(chat, next, epoch, None));
         sealed.and(marked).map_err(unavailable)?;
-        *held = Held::By { epoch, tail };
+        *held = Held::By { claim: epoch, epoch, tail };
         line.show(tail);
         Ok(Claimed { claim: Claim { chat, epoch }, tail })
     }
@@ -74,8 +80,8 @@ impl ChatLog for ScyllaStore {
         let line = self.lines.get(claim.chat).ok_or(AppendError::Fenced)?;
         let mut held = line.turn.lock().await;
         let (epoch, tail) = match *held {
-            Held::By { epoch, tail } if epoch == claim.epoch => (epoch, tail),
-            Held::Uncertain { epoch } if epoch == claim.epoch => {
+            Held::By { claim: by, epoch, tail } if by == claim.epoch => (epoch, tail),
+            Held::Uncertain { claim: by } if by == claim.epoch => {
                 let reason = "an earlier append of this claim has no known outcome".to_owned();
                 return Err(AppendError::Unknown { reason });
             }
@@ -89,7 +95,7 @@ impl ChatLog for ScyllaStore {
             return Err(AppendError::Conflict { tail, first });
         }
         // Stays so when the caller gives up meanwhile.
-        *held = Held::Uncertain { epoch };
+        *held = Held::Uncertain { claim: claim.epoch };
         let written = self.put(claim.chat, first, epoch, Some(&records)).await;
         let tail = match &written {
             Ok(()) => tail + events.len() as u64,
@@ -100,7 +106,7 @@ impl ChatLog for ScyllaStore {
                 | AppendError::Conflict { .. },
             ) => tail,
         };
-        *held = Held::By { epoch, tail };
+        *held = Held::By { claim: claim.epoch, epoch, tail };
         line.show(tail);
         written
     }

@@ -40,15 +40,16 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::domain::ChannelId;
-use crate::storage::{Store, StoreFailure, StoreHealth};
+use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
-use cql::{Db, Profiles, Statements};
+use cql::{Db, Profiles};
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
 use lines::Lines;
 use open_chats::Partitions;
 
 pub use connect::{OpenError, drop_keyspace};
+pub use owner::Wait;
 pub use schema::apply as apply_schema;
 
 /// Whose agreement a read or a write needs.
@@ -83,7 +84,7 @@ pub struct ScyllaOptions {
     pub contact_points: Vec<String>,
     /// The keyspace; small letters, digits and `_`, a letter first, 48 at most.
     pub keyspace: String,
-    /// The datacentre to stay in; empty: whichever.
+    /// The datacentre to stay in; empty only where all of them agree on every write.
     pub datacentre: String,
     /// How many replicas a keyspace gets that the schema's first step makes.
     pub replication: u64,
@@ -103,9 +104,19 @@ pub struct ScyllaOptions {
     /// How long the lease lasts without renewal. Tests make it short; all processes of a keyspace
     /// must agree.
     pub lease: Duration,
+    /// For whom it waits when the keyspace has an owner.
+    pub wait: Wait,
 }
 
 impl ScyllaOptions {
+    /// Whose agreement writes have, as one word for the lease: who asks others may miss some.
+    pub(crate) fn home(&self) -> String {
+        match self.consistency {
+            ConsistencyOf::Datacentre => format!("{} local_quorum", self.datacentre),
+            ConsistencyOf::Cluster => "quorum".to_owned(),
+        }
+    }
+
     /// The keyspace of a database on this machine. `holder` must be unlike every other.
     pub fn local(keyspace: &str, holder: &str) -> Self {
         Self {
@@ -120,6 +131,7 @@ impl ScyllaOptions {
             connect_limit: Duration::from_secs(5),
             holder: holder.to_owned(),
             lease: limits::LEASE,
+            wait: Wait::ForAll,
         }
     }
 }
@@ -141,21 +153,22 @@ pub struct ScyllaStore {
 }
 
 impl ScyllaStore {
-    /// Connects, checks the schema, and waits until this process owns the keyspace: for as long as
-    /// another one does, else for the request limit. Drop the future to give up.
+    /// Connects, checks the schema, and waits until this process owns the keyspace. Drop the future
+    /// to give up.
     pub async fn open(options: &ScyllaOptions) -> Result<Self, OpenError> {
         let session = connect::connect(options).await?;
         connect::use_keyspace(&session, &options.keyspace).await?;
         schema::check(&session, options).await?;
         let profiles = Profiles::new(options);
-        let prepared = Statements::prepare(&session, &profiles, &options.keyspace).await;
-        let statements = prepared.map_err(|error| OpenError::Unusable {
-            keyspace: options.keyspace.clone(),
-            what: error.to_string(),
-        })?;
+        let statements = connect::prepare(&session, &profiles, options).await?;
         let lease = Lease::new(options.lease);
         let db = Arc::new(Db::new(session, statements, profiles, lease, options));
         let life = owner::acquire(&db, options).await?;
+        // The schema may have gone on while this process waited for its turn.
+        if let Err(error) = schema::check(&db.session, options).await {
+            owner::release(&db, life).await;
+            return Err(error);
+        }
         let renewing = tokio::spawn(owner::renew(Arc::clone(&db), options.lease, life));
         Ok(Self {
             db,
@@ -189,6 +202,12 @@ impl ScyllaStore {
     /// Which owner of the keyspace this is, counted from 1.
     pub fn life(&self) -> u64 {
         self.life
+    }
+
+    /// Whether nobody else was the owner of the keyspace since this process took it. Errors when the
+    /// database does not say.
+    pub async fn still_owns(&self) -> Result<bool, StoreError> {
+        owner::still_owns(&self.db, self.life).await
     }
 
     /// Writes nothing more and lets the next owner in. Takes a moment at most; when the database

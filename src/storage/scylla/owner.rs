@@ -15,6 +15,15 @@ use super::errors::unreadable;
 use super::lease::now;
 use super::limits::{LOOKS_PER_LEASE, MARGIN_PER_LEASE, RELEASE_MAX, RENEWALS_PER_LEASE};
 
+/// For whom a process that wants the keyspace waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wait {
+    /// For whoever owns it, however long: a second router, ready to follow the first.
+    ForAll,
+    /// Only until it is sure that the owner is dead; one that lives is an error.
+    ForTheDead,
+}
+
 /// The row, as it was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Owner {
@@ -23,26 +32,48 @@ struct Owner {
     stamp: i64,
     /// Empty: let go.
     holder: String,
+    /// Whose agreement its writes have ([`ScyllaOptions::home`]).
+    home: String,
 }
 
 async fn read(db: &Db) -> Result<Option<Owner>, StoreError> {
     let answer = db.read(&db.statements.lease_get, ()).await?;
-    let row = answer.maybe_first_row::<(i64, i64, i64, String)>().map_err(unreadable)?;
-    Ok(row.map(|(life, beat, stamp, holder)| Owner { life, beat, stamp, holder }))
+    type Row = (i64, i64, i64, String, Option<String>);
+    let row = answer.maybe_first_row::<Row>().map_err(unreadable)?;
+    Ok(row.map(|(life, beat, stamp, holder, home)| {
+        let home = home.unwrap_or_default();
+        Owner { life, beat, stamp, holder, home }
+    }))
 }
 
-/// Waits until the keyspace is free and takes it. Answers the number of the life.
+/// Whether the row still names this life: then nobody else was the owner since it took it.
+pub(super) async fn still_owns(db: &Db, life: u64) -> Result<bool, StoreError> {
+    let owner = read(db).await?;
+    Ok(owner.is_some_and(|owner| owner.life.unsigned_abs() == life))
+}
+
+/// Waits until the keyspace is free and takes it. Answers the number of the life. Errors when
+/// another process lives and is not to be waited for, or when the last owner asked other replicas.
 pub(super) async fn acquire(db: &Db, options: &ScyllaOptions) -> Result<u64, OpenError> {
     let unusable = |error: StoreError| OpenError::Unusable {
         keyspace: options.keyspace.clone(),
         what: error.to_string(),
     };
-    // What was seen last, and since when it stands still.
+    // What was seen last, and since when it stands still; and when it was looked at last.
     let mut seen = (read(db).await.map_err(unusable)?, now());
+    let mut looked = now();
     let patience = options.lease + options.lease / MARGIN_PER_LEASE;
     let mut told = false;
     loop {
         let (owner, since) = &seen;
+        let elsewhere = owner.as_ref().map_or("", |owner| &owner.home);
+        if !elsewhere.is_empty() && elsewhere != options.home() {
+            return Err(OpenError::OtherHome {
+                keyspace: options.keyspace.clone(),
+                theirs: elsewhere.to_owned(),
+                mine: options.home(),
+            });
+        }
         let free = owner.as_ref().is_none_or(|owner| owner.holder.is_empty());
         if free || now() - *since >= patience {
             if let Some(life) = take(db, options, owner.as_ref()).await.map_err(unusable)? {
@@ -61,16 +92,35 @@ pub(super) async fn acquire(db: &Db, options: &ScyllaOptions) -> Result<u64, Ope
         }
         // A database that does not answer now says nothing about the owner.
         match read(db).await {
-            Ok(found) if found != seen.0 => seen = (found, now()),
-            Ok(_) => {}
+            Ok(found) => {
+                looked = now();
+                if found != seen.0 {
+                    if let (Wait::ForTheDead, Some(owner)) =
+                        (options.wait, renewed(&seen.0, &found))
+                    {
+                        let (keyspace, holder) = (options.keyspace.clone(), owner.holder.clone());
+                        return Err(OpenError::Owned { keyspace, holder });
+                    }
+                    seen = (found, now());
+                }
+            }
             Err(error) => {
                 tracing::debug!(%error, "the owner of the keyspace was not read");
-                // Not in a hurry, and what stood still must do so while it can be seen.
-                seen.1 = now();
+                // What stands still must do so while it can be seen: an owner that cannot reach
+                // the database either is not robbed for it. The time without a look is left out.
+                seen.1 += now() - looked;
+                looked = now();
                 sleep(options.lease / LOOKS_PER_LEASE).await;
             }
         }
     }
+}
+
+/// The owner, if it has renewed its lease between two looks.
+fn renewed<'a>(before: &Option<Owner>, after: &'a Option<Owner>) -> Option<&'a Owner> {
+    let (before, after) = (before.as_ref()?, after.as_ref()?);
+    (!after.holder.is_empty() && before.life == after.life && before.beat != after.beat)
+        .then_some(after)
 }
 
 /// Takes the row if it is still as it was seen. None: it is not.
@@ -87,11 +137,11 @@ async fn take(
     let statements = &db.statements;
     let applied = match seen {
         None => {
-            let values = (life, wanted.stamp, holder);
+            let values = (life, wanted.stamp, holder, options.home());
             db.condition_by_anybody(&statements.lease_new, values).await
         }
         Some(owner) => {
-            let values = (life, wanted.stamp, holder, owner.life, owner.beat);
+            let values = (life, wanted.stamp, holder, options.home(), owner.life, owner.beat);
             db.condition_by_anybody(&statements.lease_take, values).await
         }
     };
@@ -122,7 +172,7 @@ pub(super) async fn renew(db: Arc<Db>, lease: Duration, life: u64) {
         sleep(every).await;
         beat += 1;
         let wanted = db.lease.want();
-        let values = (beat, wanted.stamp, life);
+        let values = (beat, wanted.stamp, life, beat);
         let renewed = db.condition_by_anybody(&db.statements.lease_renew, values);
         match or_away(&db, renewed).await {
             Ok(Ok(true)) => db.lease.granted(wanted),
@@ -167,7 +217,8 @@ pub(super) async fn release(db: &Db, life: u64) {
         return;
     }
     let life = i64::try_from(life).unwrap_or(i64::MAX);
-    let released = db.condition_by_anybody(&db.statements.lease_release, (-1_i64, stamp, life));
+    // No renewal that comes late is behind this beat.
+    let released = db.condition_by_anybody(&db.statements.lease_release, (i64::MAX, stamp, life));
     if !matches!(timeout(RELEASE_MAX, released).await, Ok(Ok(Ok(_)))) {
         tracing::warn!("the keyspace's lease was not let go; it runs out by itself");
     }
