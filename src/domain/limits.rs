@@ -84,6 +84,14 @@ pub const CALLS_HELD_MAX: usize = 64;
 /// of before is known by it. Longer than any repeat takes.
 pub const GONE_REMEMBERED_MS: u64 = 10_000;
 
+/// How long a queue waits for a chat that it asked to offer itself, or told that its offer is over,
+/// before others need not wait for it, ms: one whose log cannot be read may never answer.
+pub const SILENT_AFTER_MS: u64 = 2_000;
+
+/// How long an operator waits for a chat that it asked what became of a command, ms: whoever called
+/// has been told `unavailable` by then and asks again.
+pub const RECALL_LIMIT_MS: u64 = 5_000;
+
 /// Most `to_all` offers of one queue at a time: more than a screen shows helps nobody (§3.3).
 pub const TO_ALL_OFFERS_MAX: usize = 20;
 

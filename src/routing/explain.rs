@@ -32,7 +32,7 @@ pub enum WhyWaits {
         /// How many.
         limit: u32,
     },
-    /// No member is ready and there.
+    /// No member is known to be ready and there.
     NobodyReady,
     /// Every ready member who has not refused it holds as many chats as fit.
     AllFull,
@@ -44,7 +44,7 @@ pub enum WhyWaits {
         /// When; none when it depends on the others.
         until: Option<Timestamp>,
     },
-    /// Somebody could have it; it is being matched at this moment.
+    /// Somebody has room, or is choosing among its queues: it is being matched at this moment.
     ThisMoment,
 }
 
@@ -105,13 +105,15 @@ pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
     if rule == Rule::Manual {
         return WhyWaits::Manual;
     }
-    let (mut any, mut kept, mut full, mut refused, mut first) = (false, false, false, false, None);
+    let (mut any, mut choosing, mut kept, mut full) = (false, false, false, false);
+    let (mut refused, mut first) = (false, None);
     for (_, standing, until) in pool.standings(case) {
         any = true;
         match (standing, until) {
             (Standing::Free, _) => return WhyWaits::ThisMoment,
             (Standing::Kept, _) => kept = true,
-            (Standing::Full | Standing::Choosing, _) => full = true,
+            (Standing::Choosing, _) => choosing = true,
+            (Standing::Full, _) => full = true,
             (Standing::CoolingDown | Standing::Declined, ends) => {
                 refused = true;
                 first = crate::domain::time::earliest(first, ends);
@@ -129,11 +131,17 @@ pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
             ) => {}
         }
     }
-    match (any, kept, full, refused) {
-        (false, ..) => WhyWaits::NoMembers,
-        (true, true, ..) => WhyWaits::RoomKept,
-        (true, false, true, _) => WhyWaits::AllFull,
-        (true, false, false, true) => WhyWaits::AllRefused { until: first },
-        (true, false, false, false) => WhyWaits::NobodyReady,
+    if !any {
+        WhyWaits::NoMembers
+    } else if choosing {
+        WhyWaits::ThisMoment
+    } else if kept {
+        WhyWaits::RoomKept
+    } else if full {
+        WhyWaits::AllFull
+    } else if refused {
+        WhyWaits::AllRefused { until: first }
+    } else {
+        WhyWaits::NobodyReady
     }
 }

@@ -13,6 +13,7 @@ use switchboard::machine::message::{ToChat, ToOperator};
 use switchboard::machine::operator::{OperatorAnswer, OperatorCall};
 use switchboard::machine::queue::{Queue, QueueEffect};
 
+use crate::insisting::Insisting;
 use crate::store::Store;
 use crate::world::{Pending, World};
 
@@ -45,6 +46,7 @@ pub struct Checker {
     published: BTreeMap<ChatId, u64>,
     answers: BTreeMap<(ChatId, Party, CommandId), Answer>,
     decided: BTreeSet<OfferId>,
+    insisting: Insisting,
     /// Chats that the queue was about to offer when it was last looked at.
     pub under_way: BTreeMap<ChatId, u64>,
     /// Whose calls were given up.
@@ -296,6 +298,9 @@ impl Checker {
             };
             if !self.decided.insert(offer) {
                 continue;
+            }
+            if let QueueEffect::ToOperator(operator, _) = effect {
+                self.insisting.asked(*operator, chat, now, seed);
             }
             let Some(chosen) = queue.line().get(chat) else {
                 continue;

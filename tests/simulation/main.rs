@@ -15,6 +15,7 @@ mod check;
 mod coverage;
 #[rustfmt::skip]
 mod erlang;
+mod insisting;
 mod lives;
 mod overtaking;
 mod people;

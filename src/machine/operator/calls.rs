@@ -4,7 +4,7 @@
 //! may have been done in a former one: the chat is asked what became of the command, so that a
 //! repeat gets its first answer.
 
-use crate::domain::limits::{ASSIGN_LIMIT_MS, CALLS_HELD_MAX};
+use crate::domain::limits::{ASSIGN_LIMIT_MS, CALLS_HELD_MAX, RECALL_LIMIT_MS};
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, CommandId, OfferId, Status, Timestamp};
 use crate::machine::CallId;
@@ -230,9 +230,19 @@ impl Operator {
         if self.recalls.len() >= CALLS_HELD_MAX {
             return Some(Refusal::Unavailable);
         }
-        self.recalls.insert((chat, call), command);
+        self.recalls.insert((chat, call), (command, now.plus_ms(RECALL_LIMIT_MS)));
         self.owed.owe(Owed::Recall(chat, call), now);
         None
+    }
+
+    /// Chats that do not say what became of a command are asked no longer.
+    pub(super) fn expire_recalls(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
+        let over = self.recalls.iter().filter(|(_, (_, until))| now >= *until);
+        for (chat, call) in over.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.recalls.remove(&(chat, call));
+            self.owed.settle(Owed::Recall(chat, call));
+            effects.push(OperatorEffect::Answer(call, Err(Refusal::Unavailable)));
+        }
     }
 
     /// An offer was answered: lapses are no longer in a row.

@@ -240,7 +240,7 @@ impl Operator {
                 return Some(OperatorEffect::ToQueue(held.queue, give));
             }
             Owed::Recall(chat, call) => {
-                let command = self.recalls.get(&(chat, call))?.clone();
+                let (command, _) = self.recalls.get(&(chat, call))?.clone();
                 (chat, ToChat::Recall { operator, command })
             }
             Owed::Ask(chat) => (chat, ToChat::Ask { peer }),

@@ -7,7 +7,7 @@
 //! [`SLOT_KEPT_MAX_MS`]; then the operator has passed the chat by, which stays acceptable, and no
 //! slot is kept for it again before the cool-down is over.
 //!
-//! Invariants: never more slots are kept than are free; nothing is kept but by an operator who
+//! Invariants: never more slots are kept than are free, nor than fit of a queue; nothing is kept but by an operator who
 //! could accept.
 
 use crate::domain::limits::{KEPT_ON_THE_WAY_MS, RESERVATION_MS, SLOT_KEPT_MAX_MS};
@@ -45,7 +45,7 @@ pub struct Passed {
 impl Operator {
     /// How many more chats of a queue fit beside what is kept.
     pub fn unkept_in(&self, queue: QueueId) -> u32 {
-        let here = self.kept.values().filter(|kept| kept.queue == queue).count() as u32;
+        let here = self.kept_in(queue);
         let beside = self.free().saturating_sub(self.kept.len() as u32);
         beside.min(self.free_in(queue).saturating_sub(here))
     }
@@ -58,26 +58,34 @@ impl Operator {
         if standing != Standing::Free || !directed {
             return (standing, free, None);
         }
-        match (self.unkept_in(queue), self.largest_kept()) {
-            (0, Some((below, _))) if free > 0 => {
+        match (self.unkept_in(queue), self.spare(queue)) {
+            (0, Some((below, _))) => {
                 (Standing::Kept, free.min(self.kept.len() as u32), Some(below))
             }
             (unkept, _) => (standing, unkept, None),
         }
     }
 
-    /// Whether a chat of this rank may have a slot: one that nothing keeps, or else the one kept
-    /// for the largest rank, if that is larger. Where the queue's own limit is what is lacking,
-    /// only what is kept for its own chats can help.
+    /// The kept slot that a chat of the queue may have instead, if its rank is smaller: that of the
+    /// largest rank. Where the queue's own limit is what is lacking, only what is kept for its own
+    /// chats can help.
+    fn spare(&self, queue: QueueId) -> Option<(i64, ChatId)> {
+        let free = self.free_in(queue);
+        let limited = free <= self.kept_in(queue);
+        let fitting = self.kept.iter().filter(|(_, kept)| !limited || kept.queue == queue);
+        fitting.map(|(chat, kept)| (kept.rank, *chat)).max().filter(|_| free > 0)
+    }
+
+    pub(super) fn kept_in(&self, queue: QueueId) -> u32 {
+        self.kept.values().filter(|kept| kept.queue == queue).count() as u32
+    }
+
+    /// Whether a chat of this rank may have a slot, by what [`Self::towards`] says.
     pub(super) fn make_room(&mut self, queue: QueueId, rank: i64) -> bool {
         if self.unkept_in(queue) > 0 {
             return true;
         }
-        let here = self.kept.values().filter(|kept| kept.queue == queue).count() as u32;
-        let limited = self.free_in(queue) <= here;
-        let mine = self.kept.iter().filter(|(_, kept)| !limited || kept.queue == queue);
-        let largest = mine.map(|(chat, kept)| (kept.rank, *chat)).max();
-        let Some((_, chat)) = largest.filter(|(largest, _)| rank < *largest) else {
+        let Some((_, chat)) = self.spare(queue).filter(|(largest, _)| rank < *largest) else {
             return false;
         };
         self.kept.remove(&chat);
@@ -162,10 +170,11 @@ impl Operator {
         }
     }
 
-    /// The operator will not have the chat for now.
+    /// The operator will not have the chat for now, and the slot goes to another.
     pub(super) fn pass_by(&mut self, chat: ChatId, now: Timestamp) {
         self.keep_no_more(chat);
-        let until = now.plus_ms(self.account.settings.cool_down_ms);
+        // Without a cool-down the next pull would find this chat first, and again.
+        let until = now.plus_ms(self.account.settings.cool_down_ms.max(RESERVATION_MS));
         self.passed.insert(chat, Passed { until, seen: true });
     }
 
@@ -228,6 +237,20 @@ impl Operator {
         {
             self.kept.remove(&chat);
         }
+        while let Some(chat) = self.kept_beyond_a_limit() {
+            // Other queues may have the slot.
+            self.keep_no_more(chat);
+        }
+    }
+
+    /// A chat whose slot is kept although its queue's own limit leaves no room for it; the largest
+    /// rank of its queue.
+    fn kept_beyond_a_limit(&self) -> Option<ChatId> {
+        let beyond = self
+            .kept
+            .iter()
+            .filter(|(_, kept)| self.kept_in(kept.queue) > self.free_in(kept.queue));
+        beyond.map(|(chat, kept)| (kept.rank, *chat)).max().map(|(_, chat)| chat)
     }
 
     /// When the next kept slot is free for all again.

@@ -89,7 +89,8 @@ pub struct Operator {
     strays: BTreeMap<ChatId, OfferId>,
     /// The placement at which a chat was lost, and when: earlier words about it are late ones.
     gone: BTreeMap<ChatId, (Placement, Timestamp)>,
-    recalls: BTreeMap<(ChatId, CallId), CommandId>,
+    /// Commands of which chats are asked what became of them, and until when.
+    recalls: BTreeMap<(ChatId, CallId), (CommandId, Timestamp)>,
     pull: Option<Pull>,
     wants_pull: bool,
     /// Numbers offers and pulls.
@@ -104,6 +105,8 @@ pub struct Operator {
     was_available: bool,
     owed: Repeater<Owed>,
     saving: Option<(OperatorRecord, Vec<CallId>)>,
+    /// When the last chosen status came into force: whoever chose it was there.
+    chosen_at: Timestamp,
     /// A status that was chosen and is not in force yet.
     chosen: Option<(Status, Vec<CallId>)>,
     unsaved: bool,
@@ -148,6 +151,7 @@ impl Operator {
             was_available: false,
             owed: Repeater::new(),
             saving: None,
+            chosen_at: Timestamp::default(),
             chosen: None,
             unsaved: false,
             save_at: now,
@@ -241,6 +245,7 @@ impl Operator {
         next = earliest(next, self.pull.as_ref().map(|pull| pull.until));
         next = earliest(next, self.reserved.values().map(|r| r.expires_at).min());
         next = earliest(next, self.kept_until());
+        next = earliest(next, self.recalls.values().map(|(_, until)| *until).min());
         next = earliest(next, self.leave_at());
         if self.unsaved && self.saving.is_none() {
             next = earliest(next, Some(self.save_at));
@@ -294,6 +299,7 @@ impl Operator {
         }
         self.expire_reservations(now);
         self.expire_kept(now);
+        self.expire_recalls(now, effects);
         self.gone.retain(|_, (_, at)| now.since_ms(*at) < GONE_REMEMBERED_MS);
         if self.pull.as_ref().is_some_and(|pull| now >= pull.until) {
             self.conclude_pull(now);
@@ -403,6 +409,10 @@ impl Operator {
             assert!(invited.is_none(), "{chat:?} is held and an invitation at once");
         }
         assert!(self.kept.len() as u32 <= self.free(), "no more is kept than is free");
+        for kept in self.kept.values() {
+            let (kept, free) = (self.kept_in(kept.queue), self.free_in(kept.queue));
+            assert!(kept <= free, "no more is kept than fits of a queue");
+        }
         let passed = self.kept.keys().find(|chat| self.passed.contains_key(chat));
         assert_eq!(passed, None, "what was passed by keeps nothing");
         for (chat, slot) in &self.slots {

@@ -38,11 +38,13 @@ impl Presence {
         self.absent_since
     }
 
-    /// Beyond [`OPERATOR_CONNECTIONS_MAX`] a connection works, but proves nothing.
+    /// Beyond [`OPERATOR_CONNECTIONS_MAX`] the oldest makes room, as the edge closes it.
     pub(super) fn connected(&mut self, connection: ConnectionId, now: Timestamp) {
-        if self.connections.len() < OPERATOR_CONNECTIONS_MAX {
-            let fresh = Connection { proven: false, asked: None, ask_at: now };
-            self.connections.entry(connection).or_insert(fresh);
+        let fresh = Connection { proven: false, asked: None, ask_at: now };
+        self.connections.entry(connection).or_insert(fresh);
+        if self.connections.len() > OPERATOR_CONNECTIONS_MAX {
+            self.connections.pop_first();
+            self.look(now);
         }
     }
 
@@ -108,6 +110,18 @@ mod tests {
         presence.answered(connection, probe + 1, Timestamp(11));
         assert!(!presence.is_proven(), "a wrong answer proves nothing");
         presence.answered(connection, probe, Timestamp(12));
+        assert!(presence.is_proven());
+    }
+
+    #[test]
+    fn the_newest_connections_prove_presence_and_the_oldest_make_room() {
+        let mut presence = Presence::new(Timestamp(0));
+        let newest = OPERATOR_CONNECTIONS_MAX as u64 + 1;
+        (1..=newest).for_each(|connection| presence.connected(connection, Timestamp(0)));
+        (1..newest).for_each(|connection| presence.disconnected(connection, Timestamp(1)));
+        let probes = presence.on_time(Timestamp(2));
+        assert_eq!(probes.len(), 1);
+        presence.answered(newest, probes[0].1, Timestamp(3));
         assert!(presence.is_proven());
     }
 

@@ -278,7 +278,7 @@ impl Operator {
         effects: &mut Vec<OperatorEffect>,
     ) {
         let of_chat = self.recalls.range((chat, CallId::MIN)..=(chat, CallId::MAX));
-        let asked = of_chat.filter(|(_, asked)| *asked == command);
+        let asked = of_chat.filter(|(_, (asked, _))| asked == command);
         for key in asked.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.recalls.remove(&key);
             self.owed.settle(Owed::Recall(key.0, key.1));

@@ -19,13 +19,14 @@ impl Operator {
         self.may_hold_offers() && self.is_live() && self.presence.is_proven()
     }
 
-    /// When an operator who is not there becomes offline.
+    /// When an operator who is not there becomes offline. Whoever has just chosen a status is given
+    /// the grace too: its connection may not have answered its first probe yet.
     pub(super) fn leave_at(&self) -> Option<Timestamp> {
         if self.record.status == Status::Offline {
             return None;
         }
         let gone = self.presence.absent_since()?;
-        Some(gone.plus_ms(PRESENCE_GRACE_MS).max(self.grace_until))
+        Some(gone.max(self.chosen_at).plus_ms(PRESENCE_GRACE_MS).max(self.grace_until))
     }
 
     /// The router itself sets the status: at once, and saved as soon as may be.
@@ -82,6 +83,7 @@ impl Operator {
                 self.record.lapses_in_row = 0;
             }
             self.record.status = record.status;
+            self.chosen_at = now;
             Ok(OperatorAnswer::Done)
         } else {
             Err(Refusal::NoSlot(Standing::Offline))

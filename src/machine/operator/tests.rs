@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::domain::event::{OfferEnd, WithdrawReason};
-use crate::domain::limits::{ASSIGN_LIMIT_MS, PRESENCE_GRACE_MS, PROBE_EVERY_MS, PROBE_LIMIT_MS};
+use crate::domain::limits::{
+    ASSIGN_LIMIT_MS, CALLS_HELD_MAX, PRESENCE_GRACE_MS, PROBE_EVERY_MS, PROBE_LIMIT_MS,
+    RECALL_LIMIT_MS,
+};
 use crate::domain::operator::{AwayReason, OperatorRecord, Standing};
 use crate::domain::{
-    ChatId, Offer, OfferId, Place, Priority, Reach, RoutingSettings, Status, Timestamp,
+    ChatId, Offer, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Status, Timestamp,
 };
 use crate::machine::chat::Refusal;
 use crate::machine::fixture::*;
@@ -314,6 +317,40 @@ fn without_a_connection_she_keeps_her_offers_for_the_grace_and_is_offline_after_
     let effects = desk.later(1);
     assert_eq!(withdrawn(&effects, chat(1)), Some(WithdrawReason::NotReady));
     assert_eq!(desk.ann.status(), &Status::Offline);
+}
+
+#[test]
+fn whoever_has_just_chosen_ready_gets_the_grace_although_its_page_has_proven_nothing_yet() {
+    let mut desk = Desk::absent(1, Vec::new());
+    desk.later(3_600_000);
+    assert_eq!(*desk.ann.status(), Status::Offline);
+    desk.step(OperatorInput::Connected(1));
+    let effects = desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Ready)));
+    assert_eq!(answers(&effects), [(1, Ok(OperatorAnswer::Done))]);
+    assert_eq!(*desk.ann.status(), Status::Ready, "what was acknowledged is in force");
+    desk.later(PRESENCE_GRACE_MS - 1);
+    assert_eq!(*desk.ann.status(), Status::Ready);
+    desk.later(1);
+    assert_eq!(*desk.ann.status(), Status::Offline);
+}
+
+#[test]
+fn a_chat_that_does_not_say_what_became_of_a_command_is_asked_for_a_while_only() {
+    let mut desk = Desk::present(1);
+    for call in 1..=CALLS_HELD_MAX as u64 {
+        let accept = OperatorCall::Accept {
+            chat: chat(1),
+            offer: OfferId::of(9, 9),
+            command: command(&format!("c{call}")),
+        };
+        assert_eq!(answers(&desk.step(OperatorInput::Call(call, accept))), []);
+    }
+    let effects = desk.later(RECALL_LIMIT_MS);
+    assert_eq!(answers(&effects).len(), CALLS_HELD_MAX);
+    assert!(answers(&effects).iter().all(|(_, answer)| *answer == Err(Refusal::Unavailable)));
+    let decline =
+        OperatorCall::Decline { chat: chat(2), offer: OfferId::of(9, 8), command: command("d") };
+    assert_eq!(answers(&desk.step(OperatorInput::Call(99, decline))), [], "there is room again");
 }
 
 #[test]

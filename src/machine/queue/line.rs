@@ -46,6 +46,8 @@ pub struct Entry {
     pub rank: i64,
     /// How far the queue has come with it.
     pub phase: Phase,
+    /// It does not answer what it was asked to do: nobody is kept waiting for it.
+    pub silent: bool,
 }
 
 /// See the module.
@@ -54,7 +56,7 @@ pub struct Line {
     entries: BTreeMap<ChatId, Entry>,
     /// Those whom nobody is being asked for.
     waiting: BTreeSet<(i64, ChatId)>,
-    /// Those with a `to_all` offer live or under way.
+    /// Those with a `to_all` offer live or under way, but for silent ones.
     to_all: BTreeSet<ChatId>,
     timers: BTreeSet<(Timestamp, ChatId)>,
     timer_of: BTreeMap<ChatId, Timestamp>,
@@ -94,7 +96,7 @@ impl Line {
         }
     }
 
-    /// The chats with a `to_all` offer live or under way.
+    /// The chats with a `to_all` offer live or under way, but for silent ones.
     pub(super) fn to_all(&self) -> &BTreeSet<ChatId> {
         &self.to_all
     }
@@ -130,14 +132,23 @@ impl Line {
     pub(super) fn renew(&mut self, at: ChatAt, rank: i64) {
         if let Some(former) = self.entries.remove(&at.chat) {
             self.unlink(&former);
-            self.insert(Entry { at, rank, phase: former.phase });
+            self.insert(Entry { at, rank, phase: former.phase, silent: false });
         }
     }
 
     /// Changes the phase, which drops the timer of the former one.
     pub(super) fn set_phase(&mut self, chat: ChatId, phase: Phase) {
         if let Some(mut entry) = self.remove(chat) {
-            entry.phase = phase;
+            (entry.phase, entry.silent) = (phase, false);
+            self.insert(entry);
+        }
+    }
+
+    /// The chat did not answer in time.
+    pub(super) fn set_silent(&mut self, chat: ChatId) {
+        if let Some(mut entry) = self.entries.remove(&chat) {
+            self.unlink(&entry);
+            entry.silent = true;
             self.insert(entry);
         }
     }
@@ -186,7 +197,7 @@ impl Line {
         if entry.phase == Phase::Waiting {
             self.waiting.insert((entry.rank, chat));
         }
-        if is_to_all(entry) {
+        if is_to_all(entry) && !entry.silent {
             self.to_all.insert(chat);
         }
     }

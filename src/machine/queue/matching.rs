@@ -5,8 +5,8 @@
 //! Pull: an operator with a free slot asks for the best chat that it could serve, be it waiting or
 //! offered to all; see `machine::operator`.
 
-use crate::domain::event::Trigger;
-use crate::domain::limits::{RESERVATION_MS, TO_ALL_OFFERS_MAX};
+use crate::domain::event::{Decision, Trigger};
+use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS, TO_ALL_OFFERS_MAX};
 use crate::domain::{ChatId, OfferId, Reach, Rule, Timestamp, UserId};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::Case;
@@ -64,10 +64,21 @@ impl Queue {
             }
             let decision = self.decision(chat, Trigger::Push, &[], now);
             let offer = self.next_offer();
-            let reach = Reach::ToAll;
-            self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
-            self.owed.owe(Owed::Offer(chat), now);
+            self.offer(now, chat, (offer, Reach::ToAll, to), decision);
         }
+    }
+
+    /// Asks the chat to offer itself.
+    fn offer(
+        &mut self,
+        now: Timestamp,
+        chat: ChatId,
+        (offer, reach, to): (OfferId, Reach, Vec<UserId>),
+        decision: Decision,
+    ) {
+        self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
+        self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+        self.owed.owe(Owed::Offer(chat), now);
     }
 
     /// Adds those who came free to the offers that are out.
@@ -134,9 +145,7 @@ impl Queue {
             Some(Phase::Reserving { offer: asked, decision, .. }) if asked == offer => {
                 self.end_reservation(chat, operator);
                 if held {
-                    let (reach, to) = (Reach::Directed, vec![operator]);
-                    self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
-                    self.owed.owe(Owed::Offer(chat), now);
+                    self.offer(now, chat, (offer, Reach::Directed, vec![operator]), decision);
                 } else {
                     self.line.set_phase(chat, Phase::Waiting);
                     self.wait_for_cool_down(chat, now);
@@ -223,9 +232,7 @@ impl Queue {
             return None;
         }
         let decision = self.decision(chat, Trigger::Pull, &[], now);
-        let (reach, to) = (Reach::Directed, vec![operator]);
-        self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
-        self.owed.owe(Owed::Offer(chat), now);
+        self.offer(now, chat, (offer, Reach::Directed, vec![operator]), decision);
         self.given.insert(offer, (chat, expires_at));
         Some(chat)
     }
@@ -244,7 +251,7 @@ impl Queue {
         trigger: Trigger,
         runners_up: &[UserId],
         now: Timestamp,
-    ) -> crate::domain::event::Decision {
+    ) -> Decision {
         let nobody = Default::default();
         let case =
             self.line.get(chat).map_or(

@@ -15,6 +15,7 @@ mod matching;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::domain::limits::SILENT_AFTER_MS;
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
 use crate::domain::{self, ChatId, OfferId, Place, Reach, RoutingSettings, Timestamp, UserId};
@@ -206,6 +207,9 @@ impl Queue {
             // meanwhile will be made, for it names this placement: its slot stays held.
             let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
             self.line.renew(at, rank);
+            if self.owed.owes(Owed::Offer(chat)) {
+                self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+            }
             return;
         }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
@@ -219,7 +223,7 @@ impl Queue {
         };
         let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
         let offer = at.place.offer().cloned();
-        self.line.insert(Entry { at, rank, phase });
+        self.line.insert(Entry { at, rank, phase, silent: false });
         match offer {
             Some(offer) => {
                 self.line.set_timer(chat, offer.expires_at);
@@ -356,8 +360,12 @@ impl Queue {
                     self.line.set_phase(chat, Phase::Waiting);
                     self.wait_for_cool_down(chat, now);
                 }
-                Phase::Offering { .. } => {}
-                Phase::Offered => self.owed.keep(Owed::Lapse(chat), now),
+                Phase::Offering { .. } => self.line.set_silent(chat),
+                Phase::Offered if self.owed.owes(Owed::Lapse(chat)) => self.line.set_silent(chat),
+                Phase::Offered => {
+                    self.owed.keep(Owed::Lapse(chat), now);
+                    self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+                }
             }
         }
     }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::event::{OfferEnd, WithdrawReason};
-use crate::domain::limits::{RESERVATION_MS, TO_ALL_OFFERS_MAX};
+use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS, TO_ALL_OFFERS_MAX};
 use crate::domain::operator::Standing;
 use crate::domain::{
     self, ChatId, Offer, OfferId, Place, Priority, Reach, RoutingSettings, Rule, Timestamp, UserId,
@@ -113,7 +113,7 @@ fn each_reason_to_wait_is_told() {
         assert_eq!(told(least, &[(ANN, standing)], plain()), WhyWaits::NobodyReady, "{standing:?}");
     }
     assert_eq!(told(least, &[(ANN, Away), (BOB, Full)], plain()), WhyWaits::AllFull);
-    assert_eq!(told(least, &[(ANN, Choosing)], plain()), WhyWaits::AllFull);
+    assert_eq!(told(least, &[(ANN, Choosing), (BOB, Full)], plain()), WhyWaits::ThisMoment);
     let until = Some(Timestamp(now().0 - 10 + COOL_DOWN_MS));
     assert_eq!(told(least, &[(ANN, Free)], refused(&[ANN], 10)), WhyWaits::AllRefused { until });
     // Bob has not refused and is full: Ann is not asked again, and Bob is what is waited for.
@@ -446,4 +446,41 @@ fn members_are_asked_for_their_state_at_the_start_and_when_they_come() {
     assert_eq!(asked(&effects), BTreeSet::from([ANN]));
     let effects = step(&mut queue, QueueInput::Configure(config(Rule::LeastLoaded, &[ANN, BOB])));
     assert_eq!(asked(&effects), BTreeSet::from([BOB]));
+}
+
+#[test]
+fn chats_that_do_not_answer_keep_no_others_from_being_offered() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free)]);
+    let silent = TO_ALL_OFFERS_MAX as u128;
+    for n in 1..=silent + 1 {
+        arrive(&mut queue, waits(n, 1_000 + n as u64));
+    }
+    let last = ChatId::from_u128(silent + 1);
+    assert!(matches!(why(&queue, last), WhyWaits::OffersOut { .. }));
+    let early = step_at(&mut queue, now().plus_ms(SILENT_AFTER_MS - 1), QueueInput::Tick);
+    assert!(!offers(&early).contains_key(&last));
+    let late = step_at(&mut queue, now().plus_ms(SILENT_AFTER_MS), QueueInput::Tick);
+    assert!(offers(&late).contains_key(&last), "{late:?}");
+    // One that answers after all is offered as the others are.
+    let first = ChatId::from_u128(1);
+    let (offer, reach, to) = offers(&early).remove(&first).unwrap();
+    let effects = arrive(&mut queue, live(first, offer, reach, &to));
+    assert_eq!(offers(&effects), BTreeMap::new());
+    assert_eq!(queue.line().get(first).unwrap().phase, Phase::Offered);
+}
+
+#[test]
+fn an_offer_whose_end_its_chat_does_not_confirm_keeps_no_others_waiting() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free)]);
+    for n in 1..=TO_ALL_OFFERS_MAX as u128 {
+        let chat = ChatId::from_u128(n);
+        arrive(&mut queue, live(chat, OfferId::from_u128(n), Reach::ToAll, &[ANN]));
+    }
+    arrive(&mut queue, waits(0xee, 1_000));
+    let last = ChatId::from_u128(0xee);
+    let ends_at = now().plus_ms(TIMEOUT_MS);
+    let lapse = step_at(&mut queue, ends_at, QueueInput::Tick);
+    assert!(!offers(&lapse).contains_key(&last));
+    let late = step_at(&mut queue, ends_at.plus_ms(SILENT_AFTER_MS), QueueInput::Tick);
+    assert!(offers(&late).contains_key(&last), "{late:?}");
 }

@@ -139,7 +139,7 @@ pub enum WhyBody {
         /// How many.
         limit: u32,
     },
-    /// No member is ready and there.
+    /// No member is known to be ready and there.
     NobodyReady,
     /// Every ready member holds as many chats as fit.
     AllFull,
@@ -151,7 +151,7 @@ pub enum WhyBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<TimeFrame>,
     },
-    /// It is being matched at this moment.
+    /// Somebody has room, or is choosing what to do with it: it is being matched at this moment.
     ThisMoment,
 }
 

@@ -115,3 +115,75 @@ fn an_offer_to_all_that_outlives_its_queues_rule_keeps_its_slot_until_it_ends() 
     assert!(effects.iter().any(pulls), "the slot goes to the smallest rank");
     assert_eq!(asked(&mut desk, 3, 5_000), Ok(()));
 }
+
+/// A member of both queues with a slot kept for a chat of each, of which the second has a limit of
+/// its own and then is directed; the ranks kept are 1,000 there and 5,000 elsewhere.
+fn limited(limit: u32) -> Desk {
+    let third = QueueId::from_u128(0xb3);
+    let mut desk = Desk::present(5);
+    let mut account = with_to_all(5);
+    account.queues.insert(third, account.queues[&OTHER_QUEUE]);
+    account.per_operator_limits = Arc::new(BTreeMap::from([(OTHER_QUEUE, limit)]));
+    desk.step(OperatorInput::Account(account.clone()));
+    let here = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(here));
+    let elsewhere = ChatAt { queue: third, ..to_all(&desk, 2, 5_000) };
+    desk.say(ToOperator::At(elsewhere));
+    assert_eq!(desk.ann.kept().len(), 2);
+    account.queues.get_mut(&OTHER_QUEUE).unwrap().directed = true;
+    desk.step(OperatorInput::Account(account));
+    desk
+}
+
+#[test]
+fn what_a_queue_is_told_of_kept_slots_is_what_it_gets() {
+    for (limit, rank, gets) in [(1, 3_000, false), (1, 999, true), (2, 3_000, true)] {
+        let mut desk = limited(limit);
+        let (standing, _, below) = desk.ann.towards(OTHER_QUEUE);
+        let told = standing == Standing::Free || below.is_some_and(|below| rank < below);
+        let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
+        let (queue, chat) = (OTHER_QUEUE, chat(9));
+        let effects = desk.say(ToOperator::Reserve { queue, offer, chat, rank, expires_at });
+        let got = effects.iter().any(|effect| {
+            matches!(
+                effect,
+                OperatorEffect::ToQueue(_, ToQueue::ReserveAnswer { result: Ok(()), .. })
+            )
+        });
+        assert_eq!((told, got), (gets, gets), "limit {limit}, rank {rank}");
+    }
+}
+
+#[test]
+fn a_queues_own_limit_is_kept_beside_kept_slots() {
+    let mut desk = limited(1);
+    // Another chat of the queue is accepted: its limit is reached, and the slot that is kept for
+    // its offer is of no use any more.
+    let third = to_all(&desk, 3, 2_000);
+    let offer = third.place.offer().unwrap().id;
+    desk.say(ToOperator::At(third));
+    let accept = OperatorCall::Accept { chat: chat(3), offer, command: command("yes") };
+    desk.step(OperatorInput::Call(1, accept));
+    assert!(!desk.ann.kept().contains_key(&chat(1)));
+    let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
+    let (queue, chat) = (OTHER_QUEUE, chat(9));
+    let effects = desk.say(ToOperator::Reserve { queue, offer, chat, rank: 50, expires_at });
+    let answer = effects.iter().find_map(|effect| match effect {
+        OperatorEffect::ToQueue(_, ToQueue::ReserveAnswer { result, .. }) => Some(*result),
+        _ => None,
+    });
+    assert_eq!(answer, Some(Err(Standing::Full)));
+}
+
+#[test]
+fn an_offer_to_all_that_was_passed_by_does_not_come_first_again_without_a_cool_down() {
+    let mut desk = Desk::present(1);
+    let mut account = with_to_all(1);
+    account.settings.cool_down_ms = 0;
+    desk.step(OperatorInput::Account(account));
+    let at = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(at));
+    desk.later(4_000);
+    assert!(desk.ann.kept().is_empty(), "its time is over");
+    assert_eq!(asked(&mut desk, 2, 5_000), Ok(()));
+}
