@@ -12,7 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
@@ -120,7 +120,10 @@ fn done(what: &str, folder: &Path) {
 
 /// Runs the script. Every command of it has a time limit of its own.
 fn script(what: &str, folder: &Path, more: &[&str]) -> Output {
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("scripts/cql-server");
+    // The load test's package lies in a folder of the repository.
+    let folders = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut scripts = folders.map(|folder| folder.join("scripts/cql-server"));
+    let script = scripts.find(|script| script.is_file()).unwrap();
     let mut command = Command::new("bash");
     command.arg(script).arg(what).arg(folder).args(more).stdin(Stdio::null());
     command.output().unwrap()

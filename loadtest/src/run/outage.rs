@@ -19,7 +19,7 @@ use super::server::{Server, Setup};
 use crate::client::Rest;
 
 /// How long there is load before the store goes, and after it is back, ms.
-const LOAD_MS: u64 = 8_000;
+const LOAD_MS: u64 = 5_000;
 
 /// How often the server is asked how it is, ms.
 const ASK_EVERY_MS: u64 = 250;

@@ -1,5 +1,6 @@
 //! The calls of one socket that are under way: those of one lane in the order of their arrival,
-//! those of different lanes side by side, all within the socket's one task.
+//! those of different lanes side by side, all within the socket's one task. What was put off keeps
+//! its place ([`super::places`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -8,7 +9,8 @@ use std::task::{Context, Poll};
 
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use crate::domain::ChatId;
+use super::places::{Order, Places, Ticket};
+use crate::domain::{ChatId, Timestamp};
 use crate::protocol::limits::UNANSWERED_MAX;
 
 /// What keeps its order.
@@ -37,15 +39,35 @@ impl Lane {
     }
 }
 
-/// A call being carried out; it ends with the frame of its answer.
-pub(super) type Work = Pin<Box<dyn Future<Output = String> + Send>>;
+/// What a client is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Answer {
+    /// The frame.
+    pub frame: String,
+    /// It is to send the call again after so many ms.
+    pub later_ms: Option<u64>,
+}
+
+/// A call being carried out; it ends with its answer.
+pub(super) type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
+
+/// A call that has come, and how to put it off.
+pub(super) struct Arrived {
+    /// Its lane, and its place there.
+    pub ticket: Ticket,
+    /// What it does.
+    pub work: Work,
+    /// What it is answered when it has to wait for another one, after so many ms.
+    pub put_off: Box<dyn FnOnce(u64) -> Answer + Send>,
+}
 
 /// See the module.
 #[derive(Default)]
 pub(super) struct Calls {
     running: FuturesUnordered<InLane>,
     /// An entry stands for a lane in which a call runs.
-    behind: HashMap<Lane, VecDeque<Work>>,
+    behind: HashMap<Lane, VecDeque<Arrived>>,
+    places: Places,
     unanswered: usize,
 }
 
@@ -54,16 +76,17 @@ pub(super) struct Calls {
 pub(super) struct TooMany;
 
 struct InLane {
-    lane: Lane,
+    /// Until it is answered.
+    ticket: Option<Ticket>,
     work: Work,
 }
 
 impl Future for InLane {
-    type Output = (Lane, String);
+    type Output = (Option<Ticket>, Answer);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let lane = self.lane;
-        self.work.as_mut().poll(context).map(|frame| (lane, frame))
+        let answer = std::task::ready!(self.work.as_mut().poll(context));
+        Poll::Ready((self.ticket.take(), answer))
     }
 }
 
@@ -73,37 +96,60 @@ impl Calls {
         if self.unanswered < UNANSWERED_MAX { Ok(()) } else { Err(TooMany) }
     }
 
+    /// The place of a call that has come.
+    pub fn ticket(&mut self, lane: Lane, order: Order) -> Ticket {
+        self.places.ticket(lane, order)
+    }
+
+    /// A call was put off before it was anybody's turn.
+    pub fn put_off(&mut self, ticket: Ticket, later_ms: u64, now: Timestamp) {
+        self.places.answered(ticket, Some(later_ms), now);
+    }
+
     /// Begins a call, or lets it wait for those of its lane in front of it.
-    pub fn push(&mut self, lane: Lane, work: Work) {
+    pub fn push(&mut self, arrived: Arrived, now: Timestamp) {
         self.unanswered += 1;
+        let lane = arrived.ticket.lane;
         if !lane.keeps_order() {
-            self.running.push(InLane { lane, work });
-            return;
+            return self.begin(arrived, now);
         }
         match self.behind.get_mut(&lane) {
-            Some(behind) => behind.push_back(work),
+            Some(behind) => behind.push_back(arrived),
             None => {
                 self.behind.insert(lane, VecDeque::new());
-                self.running.push(InLane { lane, work });
+                self.begin(arrived, now);
             }
         }
     }
 
+    fn begin(&mut self, arrived: Arrived, now: Timestamp) {
+        let Arrived { ticket, work, put_off } = arrived;
+        let work = match self.places.turn(&ticket, now) {
+            Ok(()) => work,
+            Err(wait_ms) => Box::pin(std::future::ready(put_off(wait_ms))),
+        };
+        self.running.push(InLane { ticket: Some(ticket), work });
+    }
+
     /// The next answer; pending while there is none.
-    pub fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<String> {
+    pub fn poll_answer(&mut self, context: &mut Context<'_>, now: Timestamp) -> Poll<String> {
         match Pin::new(&mut self.running).poll_next(context) {
-            Poll::Ready(Some((lane, frame))) => {
-                self.ended(lane);
-                Poll::Ready(frame)
+            Poll::Ready(Some((ticket, answer))) => {
+                if let Some(ticket) = ticket {
+                    self.ended(ticket, answer.later_ms, now);
+                }
+                Poll::Ready(answer.frame)
             }
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
-    fn ended(&mut self, lane: Lane) {
+    fn ended(&mut self, ticket: Ticket, later_ms: Option<u64>, now: Timestamp) {
         self.unanswered -= 1;
+        let lane = ticket.lane;
+        self.places.answered(ticket, later_ms, now);
         match self.behind.get_mut(&lane).and_then(VecDeque::pop_front) {
-            Some(work) => self.running.push(InLane { lane, work }),
+            Some(arrived) => self.begin(arrived, now),
             None => drop(self.behind.remove(&lane)),
         }
     }
@@ -117,16 +163,46 @@ mod tests {
     use tokio::sync::oneshot;
 
     use super::*;
+    use crate::domain::CommandId;
 
     type Began = Arc<Mutex<Vec<&'static str>>>;
 
-    fn work(name: &'static str, began: &Began, until: oneshot::Receiver<()>) -> Work {
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn work(name: &'static str, began: &Began, until: oneshot::Receiver<Option<u64>>) -> Work {
         let began = Arc::clone(began);
         Box::pin(async move {
             began.lock().unwrap().push(name);
-            let _ = until.await;
-            name.to_owned()
+            let later_ms = until.await.unwrap_or_default();
+            Answer { frame: name.to_owned(), later_ms }
         })
+    }
+
+    fn push(calls: &mut Calls, lane: Lane, order: Order, work: Work) {
+        let ticket = calls.ticket(lane, order);
+        let put_off = Box::new(|ms| Answer { frame: format!("after {ms}"), later_ms: Some(ms) });
+        calls.push(Arrived { ticket, work, put_off }, NOW);
+    }
+
+    async fn answer(calls: &mut Calls) -> String {
+        poll_fn(|context| calls.poll_answer(context, NOW)).await
+    }
+
+    #[tokio::test]
+    async fn what_waits_behind_a_message_that_is_put_off_is_put_off_and_not_carried_out() {
+        let (mut calls, began) = (Calls::default(), Began::default());
+        let mut ends = Vec::new();
+        for name in ["a", "b"] {
+            let (end, until) = oneshot::channel();
+            ends.push(end);
+            let order = Order::Message(ChatId::from_u128(1), CommandId::new(name).unwrap());
+            push(&mut calls, Lane::Conversation, order, work(name, &began, until));
+        }
+        ends.remove(0).send(Some(500)).unwrap();
+        assert_eq!(answer(&mut calls).await, "a");
+        assert_eq!(answer(&mut calls).await, "after 550");
+        assert_eq!(*began.lock().unwrap(), ["a"]);
+        assert!(calls.unanswered == 0 && calls.behind.is_empty());
     }
 
     #[tokio::test]
@@ -137,17 +213,17 @@ mod tests {
         for (name, lane) in [("a", one), ("b", one), ("c", two)] {
             let (end, until) = oneshot::channel();
             ends.push(end);
-            calls.push(lane, work(name, &began, until));
+            push(&mut calls, lane, Order::Free, work(name, &began, until));
         }
         let (c, b, a) = (ends.pop().unwrap(), ends.pop().unwrap(), ends.pop().unwrap());
         // `b` could end at once, but `a` stands in front of it.
-        b.send(()).unwrap();
-        c.send(()).unwrap();
-        assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, "c");
+        b.send(None).unwrap();
+        c.send(None).unwrap();
+        assert_eq!(answer(&mut calls).await, "c");
         assert_eq!(*began.lock().unwrap(), ["a", "c"]);
-        a.send(()).unwrap();
-        assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, "a");
-        assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, "b");
+        a.send(None).unwrap();
+        assert_eq!(answer(&mut calls).await, "a");
+        assert_eq!(answer(&mut calls).await, "b");
         assert!(calls.unanswered == 0 && calls.behind.is_empty());
     }
 
@@ -158,11 +234,11 @@ mod tests {
         for (name, lane) in [("a", Lane::Marks), ("b", Lane::Marks), ("c", Lane::Conversation)] {
             let (end, until) = oneshot::channel();
             ends.push(end);
-            calls.push(lane, work(name, &began, until));
+            push(&mut calls, lane, Order::Free, work(name, &began, until));
         }
         for (end, name) in ends.into_iter().zip(["a", "b", "c"]).rev() {
-            end.send(()).unwrap();
-            assert_eq!(poll_fn(|context| calls.poll_answer(context)).await, name);
+            end.send(None).unwrap();
+            assert_eq!(answer(&mut calls).await, name);
         }
         assert!(calls.unanswered == 0 && calls.behind.is_empty());
     }
@@ -174,10 +250,10 @@ mod tests {
             assert_eq!(calls.room(), Ok(()));
             let (end, until) = oneshot::channel();
             drop(end);
-            calls.push(Lane::List, work("x", &began, until));
+            push(&mut calls, Lane::List, Order::Free, work("x", &began, until));
         }
         assert_eq!(calls.room(), Err(TooMany));
-        poll_fn(|context| calls.poll_answer(context)).await;
+        answer(&mut calls).await;
         assert_eq!(calls.room(), Ok(()));
     }
 }

@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::caller::Caller;
-use super::calls::{Lane, Work};
+use super::calls::{Answer, Lane, Work};
 use super::history;
 use super::list;
+use super::places::Order;
 use super::refusals::{refused, unavailable};
 use crate::actors::CallError;
 use crate::domain::{ChatId, MessageText, Party};
+use crate::edge::limits::UNAVAILABLE_RETRY_MS;
 use crate::machine::chat::{ChatCall, Refusal, Target};
 use crate::machine::operator::OperatorCall;
 use crate::protocol::answer::{ChatOpenedFrame, ChatStateFrame, DoneFrame, MessageSentFrame};
-use crate::protocol::error::TargetReasonFrame;
+use crate::protocol::error::{Retry, TargetReasonFrame};
 use crate::protocol::params::{
     ChatCommandFrame, ChatOpenFrame, ChatSetStateFrame, ChatTransferFrame, MessageMarkFrame,
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
@@ -27,7 +29,7 @@ pub(super) enum Taken {
     /// It is carried out, in its lane.
     Work(Lane, Work),
     /// It is answered at once.
-    Answer(String),
+    Answer(Answer),
     /// It is the connection's own.
     Own(RequestId, Call),
 }
@@ -83,19 +85,52 @@ fn talk(by: &Caller, chat: ChatId) -> Lane {
     }
 }
 
-/// The frame of an answer.
+/// What a call has to do with the order of the messages of its lane.
+pub(super) fn order(call: &Call) -> Order {
+    match call {
+        Call::MessageSend(send) => Order::Message(send.chat.0, send.client_message_id.0.clone()),
+        Call::ChatOpen(_) | Call::ChatEnd(_) | Call::ChatTransfer(_) | Call::ChatSetState(_) => {
+            Order::Follows
+        }
+        Call::SessionOpen(_)
+        | Call::SessionRenew(_)
+        | Call::MessageReceived(_)
+        | Call::MessageRead(_)
+        | Call::ChatHistory(_)
+        | Call::OperatorSetStatus(_)
+        | Call::OfferShown(_)
+        | Call::OfferAccept(_)
+        | Call::OfferDecline(_)
+        | Call::ChatList(_)
+        | Call::ChatTake(_)
+        | Call::PresenceAnswer(_) => Order::Free,
+    }
+}
+
+/// The lane of a message: what is put off before it is taken keeps its place there.
+pub(super) fn lane_of_message(by: &Caller, call: &Call) -> Option<Lane> {
+    match order(call) {
+        Order::Message(chat, _) => Some(talk(by, chat)),
+        Order::Follows | Order::Free => None,
+    }
+}
+
+/// The answer of a call.
 pub(super) fn answer<R: serde::Serialize>(
     id: &RequestId,
     outcome: Result<R, ErrorFrame>,
-) -> String {
+) -> Answer {
+    let later = outcome.as_ref().err().filter(|error| error.kind().retry() == Retry::Later);
+    let later_ms = later.map(|error| error.data.retry_after_ms.unwrap_or(UNAVAILABLE_RETRY_MS));
     let written = match outcome {
         Ok(result) => write_result(id, &result),
         Err(error) => write_error(Some(id), &error),
     };
-    written.unwrap_or_else(|error| {
+    let frame = written.unwrap_or_else(|error| {
         tracing::error!(%error, "an answer could not be written");
         write_error(Some(id), &ErrorFrame::of(ErrorKind::Internal)).unwrap_or_default()
-    })
+    });
+    Answer { frame, later_ms }
 }
 
 async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, ErrorFrame> {

@@ -10,9 +10,10 @@ use futures_util::{FutureExt, SinkExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::calls::{Calls, Lane};
+use super::calls::{Arrived, Calls, Lane, Work};
 use super::carry::{self, Taken};
 use super::outgoing;
+use super::places::Order;
 use super::refusals::unavailable;
 use super::session::{self, Missed, Session};
 use crate::actors::Outgoing;
@@ -114,7 +115,9 @@ impl Connection {
             let outbox = self.session.as_mut().and_then(|session| session.joined.as_mut());
             let step = tokio::select! {
                 frame = self.socket.recv() => Step::Frame(frame),
-                answer = poll_fn(|context| self.calls.poll_answer(context)) => Step::Answer(answer),
+                answer = poll_fn(|context| self.calls.poll_answer(context, self.edge.now())) => {
+                    Step::Answer(answer)
+                }
                 out = async {
                     match outbox {
                         Some(joined) => joined.outbox.recv().await,
@@ -145,7 +148,8 @@ impl Connection {
             Step::Signal(signal) => self.signalled(signal)?,
             Step::Time => self.on_time()?,
         }
-        while let Some(answer) = poll_fn(|c| self.calls.poll_answer(c)).now_or_never() {
+        let now = self.edge.now();
+        while let Some(answer) = poll_fn(|c| self.calls.poll_answer(c, now)).now_or_never() {
             self.say(answer);
         }
         for _ in 0..TAKEN_AT_ONCE {
@@ -200,8 +204,14 @@ impl Connection {
         // An answered probe bounds itself, and is what keeps an operator there.
         let probe = matches!(request.call, Call::PresenceAnswer(_)) && self.probes_unanswered > 0;
         if let Some(too_fast) = too_fast.filter(|_| !probe) {
-            let error = ErrorFrame::later(ErrorKind::TooManyCalls, too_fast.retry_after_ms);
-            self.reject(Some(&request.id), &error);
+            let why = (ErrorKind::TooManyCalls, too_fast.retry_after_ms);
+            let caller = self.session.as_ref().map(|session| &session.caller);
+            match caller.and_then(|by| carry::lane_of_message(by, &request.call)) {
+                Some(lane) => {
+                    self.put_off(&request.id, lane, carry::order(&request.call), why);
+                }
+                None => self.reject(Some(&request.id), &ErrorFrame::later(why.0, why.1)),
+            }
             return self.count_too_fast();
         }
         self.request(request).await
@@ -224,33 +234,46 @@ impl Connection {
         if matches!(request.call, Call::PresenceAnswer(_)) {
             self.probes_unanswered = 0;
         }
-        let id = request.id.clone();
+        let (id, order) = (request.id.clone(), carry::order(&request.call));
         match carry::take(&session.caller, request) {
-            Taken::Answer(answer) => self.say(answer),
+            Taken::Answer(answer) => self.say(answer.frame),
             Taken::Own(id, Call::SessionRenew(params)) => self.renew(&id, params.token.0.expose()),
             Taken::Own(id, _) => self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionExists)),
-            Taken::Work(lane, work) => self.begin(&id, lane, work),
+            Taken::Work(lane, work) => self.begin(id, lane, order, work),
         }
         Ok(())
     }
 
     /// Lets a call run, if the socket and the server have room for it.
-    fn begin(&mut self, id: &RequestId, lane: Lane, work: super::calls::Work) {
+    fn begin(&mut self, id: RequestId, lane: Lane, order: Order, work: Work) {
         let permit = Arc::clone(&self.edge.in_flight).try_acquire_owned();
-        match (self.calls.room(), permit) {
-            (Ok(()), Ok(permit)) => {
-                let work = async move {
-                    let answer = work.await;
-                    drop(permit);
-                    answer
-                };
-                self.calls.push(lane, Box::pin(work));
-            }
-            (Err(_), _) | (_, Err(_)) => {
-                let error = ErrorFrame::later(ErrorKind::Overloaded, OVERLOADED_RETRY_MS);
-                self.reject(Some(id), &error);
-            }
-        }
+        let (Ok(()), Ok(permit)) = (self.calls.room(), permit) else {
+            return self.put_off(&id, lane, order, (ErrorKind::Overloaded, OVERLOADED_RETRY_MS));
+        };
+        let work = Box::pin(async move {
+            let answer = work.await;
+            drop(permit);
+            answer
+        });
+        let put_off = Box::new(move |wait_ms| {
+            let error = ErrorFrame::later(ErrorKind::Unavailable, wait_ms);
+            carry::answer::<()>(&id, Err(error))
+        });
+        let ticket = self.calls.ticket(lane, order);
+        self.calls.push(Arrived { ticket, work, put_off }, self.heard_at);
+    }
+
+    /// There is no room for a call now; a message keeps its place.
+    fn put_off(
+        &mut self,
+        id: &RequestId,
+        lane: Lane,
+        order: Order,
+        (kind, retry_after_ms): (ErrorKind, u64),
+    ) {
+        let ticket = self.calls.ticket(lane, order);
+        self.calls.put_off(ticket, retry_after_ms, self.heard_at);
+        self.reject(Some(id), &ErrorFrame::later(kind, retry_after_ms));
     }
 
     async fn before_session(&mut self, request: Request) -> Result<(), End> {
@@ -262,7 +285,7 @@ impl Connection {
         let opened = timeout(SESSION_ANSWER_LIMIT, session::open(&self.edge, params)).await;
         match opened.unwrap_or_else(|_| Err(unavailable())) {
             Ok(opened) => {
-                self.say(carry::answer(&id, Ok(&opened.answer)));
+                self.say(carry::answer(&id, Ok(&opened.answer)).frame);
                 for missed in opened.missed {
                     self.catch_up(&opened.session, missed).await?;
                 }
@@ -304,7 +327,7 @@ impl Connection {
         let renewed = session::renew(session, &self.edge, token).map(|()| SessionRenewedFrame {
             expires_at: session.principal.until.unwrap_or_default().into(),
         });
-        self.say(carry::answer(id, renewed));
+        self.say(carry::answer(id, renewed).frame);
     }
 
     // ---- to the client ----

@@ -16,6 +16,7 @@ mod connection;
 mod history;
 mod list;
 mod outgoing;
+mod places;
 mod refusals;
 mod session;
 
