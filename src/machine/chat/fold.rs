@@ -226,8 +226,8 @@ impl Chat {
         self.tail = recorded.seq;
         self.last_at = recorded.at;
         match &recorded.event {
-            // Its command is looked up where conversations are claimed: a message that opens a
-            // chat carries the same id into it.
+            // Its command is looked up where conversations are claimed, not among the ids of the
+            // chat's own calls.
             ChatEvent::Opened { channel, customer, priority, continues, .. } => {
                 self.since = recorded.at;
                 self.priority = *priority;
