@@ -129,7 +129,7 @@ operations! {
     /// Ends a chat.
     ChatEnd = "chat.end", own "customer: its chats on its channel; operator: chats that it owns", [No No Own Own Yes Yes];
     /// Reads a chat.
-    ChatHistory = "chat.history", own "customer: its chats on its channel; operator: chats that it owns, is offered, or, ended, owned last", [No No Own Own Yes No];
+    ChatHistory = "chat.history", own "customer: its chats on its channel; operator: chats that it owns, is offered, or owned when they ended", [No No Own Own Yes No];
     /// Sets the status.
     OperatorSetStatus = "operator.set_status", own "the status of its own", [No No No Own Own No];
     /// Says that an offer is on the screen.

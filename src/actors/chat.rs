@@ -204,7 +204,7 @@ impl ChatState {
     /// Carries out actions, and those that the store's answers lead to. A store that is silent is
     /// an unknown outcome: this life ends, and the next one claims the chat anew.
     async fn carry_out(&mut self, actions: Vec<Action>) -> Result<(), ActorProcessingErr> {
-        // Where the chat was before its events, looked at only when there will be some.
+        // Where the chat was before the events that are being appended.
         let mut before = None;
         let mut todo = VecDeque::from(actions);
         // The row comes last: people wait for the answers, nobody waits for it.
@@ -213,7 +213,11 @@ impl ChatState {
             match action {
                 Action::Store(call) => {
                     let chat = self.driver.chat();
-                    before.get_or_insert_with(|| (concerned(chat), chat.at()));
+                    // Not at the claim: nothing of the log is known then, and what the chat does
+                    // first of all concerns those to whom it was offered.
+                    if let StoreCall::Append(..) = &call {
+                        before = Some((concerned(chat), chat.at()));
+                    }
                     if let Some(row) = row_changed.take() {
                         self.write_row(row).await?;
                     }

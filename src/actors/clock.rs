@@ -27,16 +27,18 @@ impl Clock {
     /// What is durable is never in the future: when the wall clock was set back between two
     /// processes, this one goes on from the last event's time, for all actors alike.
     pub fn raise(&self, at: Timestamp) {
-        let behind = at.since_ms(self.now());
-        if behind > 0 {
-            self.ahead_ms.fetch_add(behind, Ordering::Relaxed);
-        }
+        // In one step: several may find the same gap at once, and it is to be closed once.
+        self.ahead_ms.fetch_max(at.since_ms(self.unraised()), Ordering::Relaxed);
     }
 
     /// The present.
     pub fn now(&self) -> Timestamp {
+        self.unraised().plus_ms(self.ahead_ms.load(Ordering::Relaxed))
+    }
+
+    fn unraised(&self) -> Timestamp {
         let gone = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.started_at.plus_ms(gone).plus_ms(self.ahead_ms.load(Ordering::Relaxed))
+        self.started_at.plus_ms(gone)
     }
 
     /// How long until `at`; zero when it has passed.

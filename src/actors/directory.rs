@@ -166,6 +166,12 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         }
     }
 
+    /// An actor that was about to start is wanted no more. What waits for it is lost; callers see
+    /// that nobody answers, and ask again.
+    pub fn give_up(&self, key: K) {
+        self.entries.remove_if(&key, |_, entry| matches!(entry.place, Place::Starting(_)));
+    }
+
     /// Whether there is one, starting or stopping ones included.
     pub fn contains(&self, key: K) -> bool {
         self.entries.contains_key(&key)

@@ -3,11 +3,15 @@
 //!
 //! The claim comes first, then the chat; whoever meets a claimed chat with an empty log opens it.
 //! So a crash in between leaves nothing behind that the next call does not finish.
+//!
+//! Invariant: a chat goes on only in one that was claimed after it. What follows an ended chat is
+//! claimed under a command of that chat's own ([`CommandId::after`]), never under the client's: that
+//! one may have claimed a chat before, and may be repeated after the chat that it claimed has ended.
 
 use tokio::time::Instant;
 
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority, QueueId,
+    ChannelId, ChatId, CommandId, CustomerId, MessageText, Party, Priority, QueueId,
 };
 use crate::machine::chat::{Answer, Author, ChatCall, Refusal};
 use crate::storage::ClaimOpen;
@@ -70,7 +74,7 @@ impl Router {
                 ) => {
                     let next = match continued_in {
                         Some(next) => next,
-                        None => self.go_on(chat, customer, id).await?,
+                        None => self.go_on(chat, customer).await?,
                     };
                     (ended, chat) = (Some(chat), next);
                 }
@@ -79,7 +83,7 @@ impl Router {
                     CallError::Refused(Refusal::UnknownChat),
                     Party::Customer(customer),
                     Some(ended),
-                ) => drop(self.ensure_open(chat, ended, customer, id).await?),
+                ) => drop(self.ensure_open(chat, ended, customer).await?),
                 (refused, _, _) => return Err(refused),
             }
         }
@@ -88,18 +92,13 @@ impl Router {
     }
 
     /// The chat in which a customer goes on after the end of another.
-    async fn go_on(
-        &self,
-        ended: ChatId,
-        customer: CustomerId,
-        id: &CommandId,
-    ) -> Result<ChatId, CallError> {
+    async fn go_on(&self, ended: ChatId, customer: CustomerId) -> Result<ChatId, CallError> {
         let arrival = self.arrival_after(ended, customer).await?;
-        let (next, _) = self.arrive(&arrival, id, Some(ended)).await?;
+        let (next, _) = self.arrive(&arrival, &CommandId::after(ended), Some(ended)).await?;
         match self.call_chat(ended, ChatCall::Continue { chat: next }).await {
             Ok(_) => Ok(next),
             Err(CallError::Refused(Refusal::Ended { continued_in: Some(other), .. })) => {
-                self.ensure_open(other, ended, customer, id).await
+                self.ensure_open(other, ended, customer).await
             }
             Err(error) => Err(error),
         }
@@ -111,10 +110,9 @@ impl Router {
         chat: ChatId,
         ended: ChatId,
         customer: CustomerId,
-        command: &CommandId,
     ) -> Result<ChatId, CallError> {
         let arrival = self.arrival_after(ended, customer).await?;
-        self.open_claimed(&arrival, chat, command, Some(ended)).await?;
+        self.open_claimed(&arrival, chat, &CommandId::after(ended), Some(ended)).await?;
         Ok(chat)
     }
 
@@ -145,14 +143,14 @@ impl Router {
             let conversations = &self.store().conversations;
             let claim = conversations.claim_open(channel, customer, command, fresh, after);
             let claimed = self.within(claim).await?;
-            let chat = match claimed {
-                ClaimOpen::Claimed => fresh,
-                ClaimOpen::Existing(chat) => chat,
+            let (chat, mine) = match claimed {
+                ClaimOpen::Claimed => (fresh, true),
+                // It may be replaced, and yet it is answered: this command has claimed it. Who then
+                // opened it is no matter; it may have been another tab.
+                ClaimOpen::Existing(chat) => (chat, after == Some(chat)),
             };
             let answer = self.open_claimed(arrival, chat, command, after).await?;
-            let mine = chat == fresh || self.opened_by(chat, command).await?;
-            let ended = self.look(chat).await?.state.is_some_and(|state| state.is_final());
-            if mine || !ended {
+            if mine || !self.look(chat).await?.state.is_some_and(|state| state.is_final()) {
                 return Ok((chat, answer));
             }
             after = Some(chat);
@@ -177,12 +175,5 @@ impl Router {
             continues: continues.filter(|ended| *ended != chat),
         };
         self.call_chat(chat, wanted).await
-    }
-
-    async fn opened_by(&self, chat: ChatId, command: &CommandId) -> Result<bool, CallError> {
-        let first = self.history(chat, 1, 1).await?;
-        Ok(first.first().is_some_and(|recorded| {
-            matches!(&recorded.event, ChatEvent::Opened { command: by, .. } if by == command)
-        }))
     }
 }

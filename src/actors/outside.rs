@@ -68,6 +68,12 @@ impl Router {
         self.shared.chats.send_if_there(chat, ChatMessage::Crash);
     }
 
+    /// Whether a queue's actor runs, or is starting or stopping.
+    #[doc(hidden)]
+    pub fn has_queue(&self, queue: QueueId) -> bool {
+        self.shared.queues.contains(queue)
+    }
+
     /// Makes a queue's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_queue(&self, queue: QueueId) {

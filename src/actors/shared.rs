@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::domain::{ChatId, QueueId, Timestamp, UserId};
+use crate::domain::{ChatId, Place, QueueId, Timestamp, UserId};
 use crate::machine::Life;
 use crate::machine::index::Index;
+use crate::machine::message::{ChatAt, Peer, ToChat, ToQueue};
 use crate::storage::Store;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -127,10 +128,20 @@ impl Shared {
         }
     }
 
-    /// There is no actor for a queue that is not configured, and nobody to hear it.
+    /// There is no actor for a queue that is not configured, and nobody to hear it. A chat that
+    /// has left it is answered in its stead, else the chat would tell it for as long as it lives.
+    /// One that waits there goes on telling: the queue may come back, and nobody else serves it.
     pub(super) fn to_queue(&self, queue: QueueId, message: QueueMessage) {
-        if self.is_queue(queue) && self.queues.send(queue, message) {
-            self.start_queue(queue);
+        if self.is_queue(queue) {
+            if self.queues.send(queue, message) {
+                self.start_queue(queue);
+            }
+        } else if let QueueMessage::Said(ToQueue::At(at)) = message
+            && !waits_in(&at, queue)
+        {
+            let peer = Peer::Queue(queue);
+            let seen = ToChat::Seen { peer, placement: at.placement, version: at.version };
+            self.chats.send_if_there(at.chat, ChatMessage::Said(seen));
         }
     }
 
@@ -199,4 +210,12 @@ impl Shared {
             supervisors.start_operator(operator);
         }
     }
+}
+
+fn waits_in(at: &ChatAt, queue: QueueId) -> bool {
+    at.queue == queue
+        && match at.place {
+            Place::Waiting | Place::Offered(_) => true,
+            Place::Assigned { .. } | Place::Ended { .. } => false,
+        }
 }

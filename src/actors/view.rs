@@ -27,6 +27,8 @@ pub struct ChatView {
     pub state: Option<ChatState>,
     /// Whoever owned it last; none: nobody ever did.
     pub last_owner: Option<UserId>,
+    /// Whoever owned it when it ended; none: it has not ended, or ended in a line.
+    pub owner_at_end: Option<UserId>,
     /// Its queue, or the last one.
     pub queue: Option<QueueId>,
     /// The first time of waiting.
@@ -75,6 +77,7 @@ impl ChatView {
             place: chat.place().cloned(),
             state: chat.state(),
             last_owner: chat.last_owner(),
+            owner_at_end: chat.owner_at_end(),
             queue: at.as_ref().map(|at| at.queue),
             since: at.as_ref().map_or(Timestamp::default(), |at| at.since),
             priority: at.as_ref().map_or(Priority::default(), |at| at.priority),
@@ -83,6 +86,12 @@ impl ChatView {
             unread: parties.iter().map(|p| (*p, chat.unread(*p, mark(p).read))).collect(),
             marks: parties.iter().map(|party| (*party, mark(party))).collect(),
         }
+    }
+
+    /// Whether a user without further rights may read it: who takes part in it, or owned it when
+    /// it ended. Who gave it away sees nothing of what came after (features.md F2).
+    pub fn may_be_read_by(&self, user: UserId) -> bool {
+        self.concerns(Party::User(user)) || self.owner_at_end == Some(user)
     }
 
     /// Whether somebody takes part in it at present.

@@ -90,6 +90,12 @@ impl CommandId {
         }
     }
 
+    /// The command by which a customer goes on after the end of a chat. A client's own id cannot
+    /// claim anything under it before that chat is there, for nobody knows the chat's id sooner.
+    pub fn after(ended: ChatId) -> Self {
+        Self(format!("after-{ended}").into())
+    }
+
     /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0

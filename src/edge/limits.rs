@@ -87,6 +87,18 @@ pub const STORE_RETRY_MS: u64 = 1_000;
 /// How long a client waits when too many passwords are being hashed, ms: the work that may wait.
 pub const HASH_RETRY_MS: u64 = 2_000;
 
+/// How long one chat may take to answer when many are looked at: several times as long as a chat
+/// takes to wake. One whose log cannot be read would take as long as a call may.
+pub const LOOK_LIMIT: Duration = Duration::from_secs(2);
+
+/// Chats that are looked at side by side for one answer: those that do not answer make the others
+/// wait only when there are more of them. A chat that sleeps costs the store two reads.
+pub const LOOKS_AT_ONCE: usize = 32;
+
+/// How long all chats of one answer may take. With [`OPERATOR_WAIT`] it stays within
+/// [`SESSION_ANSWER_LIMIT`].
+pub const LOOKS_LIMIT: Duration = Duration::from_secs(8);
+
 /// How long `session.open` may take in all: up to 128 chats are looked at.
 pub const SESSION_ANSWER_LIMIT: Duration = Duration::from_secs(15);
 

@@ -91,6 +91,11 @@ pub struct SessionOpenedFrame {
     pub chats: Vec<SessionChatFrame>,
     /// Chats of `resume` that are no longer the session's: drop them.
     pub gone: Vec<Wire<ChatId>>,
+    /// Chats that cannot be read at the moment, absent when there are none: keep the cursor, and
+    /// load what is behind it with `chat.history` a little later. They are the session's own or of
+    /// `resume`, and may be gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Wire<ChatId>>,
     /// When the token ends and with it the socket; renew before.
     pub expires_at: TimeFrame,
 }
@@ -178,4 +183,8 @@ pub struct ChatListedFrame {
     pub chats: Vec<ChatBriefFrame>,
     /// How many there are in all.
     pub total: u64,
+    /// Chats of the list that cannot be read at the moment, absent when there are none: they are
+    /// counted, and not among the others. Ask again a little later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unreachable: Vec<Wire<ChatId>>,
 }

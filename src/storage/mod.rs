@@ -249,7 +249,8 @@ pub enum ClaimOpen {
 pub trait Conversations: Send + Sync + 'static {
     /// A compare-and-set: makes `chat` the customer's chat on the channel if the present one is
     /// `after`, or if there never was one. A repeat of a command that once claimed gets the chat of
-    /// that time as an existing one, whatever came after.
+    /// that time as an existing one, whatever came after; also when it is `after` itself, and in
+    /// no other way is `after` ever answered.
     async fn claim_open(
         &self,
         channel: ChannelId,

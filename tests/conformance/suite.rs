@@ -140,6 +140,7 @@ async fn a_repeated_command_gets_its_chat_for_ever(subject: Subject) {
     let subject = subject.restart().await;
     assert_eq!(claim(&subject, "a", 8, Some(3)).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim(&subject, "b", 9, Some(3)).await, ClaimOpen::Existing(chat(2)));
+    assert_eq!(claim(&subject, "b", 9, Some(2)).await, ClaimOpen::Existing(chat(2)), "its own");
     let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
     assert_eq!(latest, Some(chat(3)), "repeats change nothing");
 }

@@ -23,5 +23,6 @@ mod process;
 mod resume;
 mod rights;
 mod transfer;
+mod unreachable;
 mod walk;
 mod wrong;

@@ -150,3 +150,39 @@ fn params(method: Method, token: &str) -> Value {
         Method::PresenceAnswer => json!({"probe": 999}),
     }
 }
+
+#[tokio::test]
+async fn a_former_owner_reads_nothing_that_was_written_after_it_gave_the_chat_away() {
+    let world = World::start().await;
+    let mut anna = world.ready("anna").await;
+    let shop = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let mut chats = Vec::new();
+    for gives_away in [true, false] {
+        let mut customer = world.customer("Shop").await;
+        let chat = customer.call("chat.open", shop.clone()).await.unwrap()["chat"].clone();
+        let offer = anna.wait("offer.presented").await["offer"].clone();
+        let accept = json!({"command_id": "a1", "chat": chat, "offer": offer});
+        anna.call("offer.accept", accept).await.unwrap();
+        if gives_away {
+            let to = json!({"queue": id("queue", "Support")});
+            let transfer = json!({"command_id": "t1", "chat": chat, "to": to});
+            anna.call("chat.transfer", transfer).await.unwrap();
+        }
+        let text = json!({"chat": chat, "client_message_id": "m1", "text": "for others only"});
+        customer.call("message.send", text).await.unwrap();
+        customer.call("chat.end", json!({"command_id": "e1", "chat": chat})).await.unwrap();
+        chats.push(chat);
+    }
+    let (given_away, ended) = (&chats[0], &chats[1]);
+    let token = world.log_in("anna").await;
+    let history = |chat: &Value| json!({"chat": chat});
+    let path = |chat: &Value| format!("/api/v1/chats/{}", chat.as_str().unwrap());
+    // Whoever owned it at its end goes on reading it.
+    anna.call("chat.history", history(ended)).await.unwrap();
+    assert_eq!(world.ask("GET", &path(ended), &token, None).await.0, 200);
+    assert_eq!(anna.refused("chat.history", history(given_away)).await, "not_found");
+    assert_eq!(world.ask("GET", &path(given_away), &token, None).await.0, 404);
+    let closed = anna.call("chat.list", json!({"scope": "closed"})).await.unwrap();
+    let listed = closed["chats"].as_array().unwrap().iter().map(|chat| &chat["id"]);
+    assert_eq!(listed.collect::<Vec<_>>(), [ended]);
+}

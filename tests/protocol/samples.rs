@@ -18,6 +18,7 @@ use crate::log::events;
 
 /// The chat of all examples.
 pub const CHAT: ChatId = ChatId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0c01);
+pub const UNREACHABLE: ChatId = ChatId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0c02);
 pub const QUEUE: QueueId = QueueId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0a01);
 pub const CHANNEL: ChannelId = ChannelId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0b01);
 pub const ANNA: UserId = UserId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0d01);
@@ -135,6 +136,7 @@ fn opened(role: RoleFrame) -> SessionOpenedFrame {
         offers: if operator { vec![offer()] } else { vec![] },
         chats: vec![session_chat()],
         gone: vec![],
+        unreachable: if operator { vec![Wire(UNREACHABLE)] } else { vec![] },
         expires_at: TimeFrame(AT + 600_000),
     }
 }
@@ -171,7 +173,15 @@ pub fn answers() -> Vec<(Method, &'static str, Value)> {
         (Method::OfferShown, "", done.clone()),
         (Method::OfferAccept, "", state(ChatState::New)),
         (Method::OfferDecline, "", state(ChatState::Waiting)),
-        (Method::ChatList, "", to_value(ChatListedFrame { chats: vec![brief()], total: 1 })),
+        (
+            Method::ChatList,
+            "",
+            to_value(ChatListedFrame {
+                chats: vec![brief()],
+                total: 2,
+                unreachable: vec![Wire(UNREACHABLE)],
+            }),
+        ),
         (Method::ChatTransfer, "operator", state(ChatState::InProgress)),
         (Method::ChatTransfer, "queue", state(ChatState::Waiting)),
         (Method::ChatTake, "", state(ChatState::New)),

@@ -1,11 +1,15 @@
 //! A page that has stood open for long: its customer's chats ended, one after the other.
 
+use std::sync::Arc;
+
 use switchboard::actors::limits::CONTINUATIONS_MAX;
 use switchboard::actors::{CallError, Router};
-use switchboard::domain::{ChatEvent, ChatId};
+use switchboard::domain::{ChatEvent, ChatId, CommandId, Priority};
 use switchboard::machine::chat::{ChatCall, Refusal};
+use switchboard::storage::ClaimOpen;
 use switchboard::storage::memory::MemoryStore;
 
+use crate::store::{Break, Breaking, Only};
 use crate::world::*;
 
 const CUSTOMER: u128 = 8;
@@ -58,4 +62,68 @@ async fn a_page_that_is_too_far_behind_is_told_where_it_got_to() {
     assert_eq!(got_to, chats[CONTINUATIONS_MAX + 1]);
     let (reached, _) = router.send(by, got_to, &id, &text).await.unwrap();
     assert_eq!(reached, chats[CONTINUATIONS_MAX + 3]);
+}
+
+/// Whether the chat's log has a message of that id.
+async fn has_message(router: &Router, chat: ChatId, id: &CommandId) -> bool {
+    let is = |event: &ChatEvent| matches!(event, ChatEvent::Message { id: of, .. } if of == id);
+    log_of(router, chat).await.iter().any(|recorded| is(&recorded.event))
+}
+
+#[tokio::test]
+async fn a_chat_that_ended_before_its_first_message_was_repeated_does_not_go_on_in_itself() {
+    // The appends before it: opened, ended, the next one opened, continued in it.
+    let memory = MemoryStore::new().store();
+    let refuses = Arc::new(Breaking::at_only(memory, Only::Appends, 5, Break::Refused));
+    let router = start(refuses.store()).await;
+    let (by, id, text) = (as_customer(CUSTOMER), fresh(), message("anybody?"));
+    let first = open(&router, CUSTOMER).await;
+    end(&router, first).await;
+    assert_eq!(router.send(by, first, &id, &text).await, Err(CallError::Unavailable));
+    assert!(refuses.has_fired());
+    let second = look(&router, first).await.continued_in.unwrap();
+    end(&router, second).await;
+    // The customer comes back and repeats what had no answer.
+    let (reached, answer) = router.send(by, first, &id, &text).await.unwrap();
+    assert!(reached != first && reached != second);
+    assert!(has_message(&router, reached, &id).await);
+    assert_eq!(look(&router, second).await.continued_in, Some(reached));
+    assert_eq!(router.send(by, first, &id, &text).await, Ok((reached, answer)));
+    assert_eq!(router.send(by, second, &fresh(), &text).await.unwrap().0, reached);
+}
+
+#[tokio::test]
+async fn a_message_whose_id_once_opened_a_chat_does_not_go_on_in_that_one() {
+    let router = start(MemoryStore::new().store()).await;
+    // Unique per chat and person, as ids have to be: a client may count anew in each chat.
+    let (by, id, text) = (as_customer(CUSTOMER), CommandId::new("4").unwrap(), message("hello"));
+    let opened = router.open(customer(CUSTOMER), CHANNEL, &id, Priority::default()).await;
+    let first = opened.unwrap().0;
+    let said = router.send(by, first, &id, &text).await.unwrap();
+    end(&router, first).await;
+    let second = router.send(by, first, &fresh(), &message("more")).await.unwrap().0;
+    end(&router, second).await;
+    let (third, _) = router.send(by, second, &id, &text).await.unwrap();
+    assert!(third != first && third != second, "the first one ended long ago");
+    assert!(has_message(&router, third, &id).await, "what is acknowledged is there");
+    assert_eq!(router.send(by, first, &id, &text).await, Ok(said), "another message, a repeat");
+    assert_eq!(router.send(by, first, &fresh(), &text).await.unwrap().0, third);
+}
+
+#[tokio::test]
+async fn a_repeated_opening_gets_its_chat_though_another_tab_opened_it_and_it_has_ended() {
+    let store = MemoryStore::new().store();
+    let router = start(store.clone()).await;
+    // One tab has claimed and is slow, the other meets the claim and is there first.
+    let (slow, claimed) = (fresh(), ChatId::from_u128(77));
+    let claim =
+        store.conversations.claim_open(CHANNEL, customer(CUSTOMER), &slow, claimed, None).await;
+    assert_eq!(claim, Ok(ClaimOpen::Claimed));
+    assert_eq!(open(&router, CUSTOMER).await, claimed);
+    end(&router, claimed).await;
+    let open = || router.open(customer(CUSTOMER), CHANNEL, &slow, Priority::default());
+    assert_eq!(open().await.unwrap().0, claimed);
+    let next = router.send(as_customer(CUSTOMER), claimed, &fresh(), &message("more")).await;
+    assert_ne!(next.unwrap().0, claimed);
+    assert_eq!(open().await.unwrap().0, claimed, "whatever came after");
 }

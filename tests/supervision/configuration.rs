@@ -179,3 +179,23 @@ async fn connections_that_went_before_their_operator_had_started_are_not_kept() 
     let probed = |out: &Outgoing| matches!(out, Outgoing::Probe(_));
     second.until_seen("the second tab counts, too", probed).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_removed_while_it_is_about_to_start_again_is_started_no_more() {
+    let (router, line) = with_a_line(1).await;
+    let added = QueueId::from_u128(0x4);
+    let added_queue = || queue(added, Rule::LeastLoaded, &[BEN]);
+    router.set_queue(added_queue());
+    // Failing again and again it is put off for a while.
+    for failures in 1..=6 {
+        until("it runs", || async { (router.count("queue") == 4).then_some(()) }).await;
+        router.crash_queue(added);
+        until("it has failed", || async { (router.restarts() >= failures).then_some(()) }).await;
+    }
+    router.remove_queue(added);
+    assert!(router.has_queue(added), "it came back too soon for this test");
+    until("it is forgotten", || async { (!router.has_queue(added)).then_some(()) }).await;
+    router.set_queue(added_queue());
+    until("it runs anew", || async { (router.count("queue") == 4).then_some(()) }).await;
+    until_line(&router, &line).await;
+}

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use switchboard::actors::Router;
+use switchboard::actors::{Outgoing, Router};
 use switchboard::domain::event::OfferEnd;
 use switchboard::domain::{ChatEvent, Party};
 use switchboard::machine::chat::ChatCall;
@@ -54,6 +54,27 @@ async fn a_process_that_is_killed_leaves_owners_their_chats_and_offers_anew_what
         .filter(|r| matches!(r.event, ChatEvent::OfferEnded { how: OfferEnd::Restart, .. }));
     assert_eq!(over.count(), 1, "the old offer is over: {log:?}");
     send(&router, as_user(ANN), owned, &fresh(), "there we are again").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_offered_a_chat_before_a_restart_sees_in_it_that_the_offer_is_over() {
+    let memory = MemoryStore::new();
+    let router = start(memory.store()).await;
+    let ann = Desk::ready(&router, ANN).await;
+    let chat = open(&router, 1).await;
+    ann.until_presented(chat).await;
+    ann.leave();
+    router.stop().await;
+    memory.restart();
+    let router = start(memory.store()).await;
+    let ann = Desk::sit(&router, ANN);
+    look(&router, chat).await;
+    ann.until_seen("the end of the offer", |out| {
+        matches!(out, Outgoing::Events { chat: of, events } if *of == chat && events.iter().any(
+            |r| matches!(r.event, ChatEvent::OfferEnded { how: OfferEnd::Restart, .. })
+        ))
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,16 +4,22 @@ use std::time::Duration;
 
 use switchboard::actors::{Options, Router};
 use switchboard::domain::event::OfferEnd;
-use switchboard::domain::{ChatEvent, Rule};
+use switchboard::domain::{ChatEvent, ChatId, QueueId, Rule};
+use switchboard::machine::chat::Target;
+use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
 use tokio::task::JoinSet;
 
 use crate::world::*;
 
 async fn drowsy(idle_after: Duration) -> Router {
+    drowsy_over(MemoryStore::new().store(), idle_after).await
+}
+
+async fn drowsy_over(store: Store, idle_after: Duration) -> Router {
     silence_meant_panics();
     let options = Options { idle_after, ..options() };
-    Router::start(MemoryStore::new().store(), roster(2), options).await.unwrap()
+    Router::start(store, roster(2), options).await.unwrap()
 }
 
 async fn until_asleep(router: &Router) {
@@ -95,4 +101,36 @@ async fn no_call_is_lost_to_a_chat_that_falls_asleep() {
     talks.join_all().await;
     until_asleep(&router).await;
     assert_eq!((router.under_way(), router.restarts()), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_once_was_in_a_deleted_queue_sleeps_again_in_later_lives() {
+    let (memory, closed) = (MemoryStore::new(), QueueId::from_u128(0x4));
+    let asleep_but = |router: Router, awake: usize| async move {
+        until("it sleeps", || async { (router.count("chat") == awake).then_some(()) }).await;
+    };
+    let router = drowsy_over(memory.store(), Duration::from_millis(10)).await;
+    router.set_queue(queue(closed, Rule::Manual, &[ANN]));
+    let mut chats: Vec<ChatId> = Vec::new();
+    for who in [1, 2] {
+        let chat = open(&router, who).await;
+        transfer(&router, as_administrator(), chat, Target::Queue(closed)).await.unwrap();
+        chats.push(chat);
+    }
+    transfer(&router, as_administrator(), chats[0], Target::Queue(PUSH)).await.unwrap();
+    asleep_but(router.clone(), 0).await;
+    router.stop().await;
+    memory.restart();
+    // In the next process nobody is there to hear it.
+    let router = drowsy_over(memory.store(), Duration::from_millis(10)).await;
+    look(&router, chats[0]).await;
+    asleep_but(router.clone(), 0).await;
+    // One that still waits there goes on until somebody is.
+    look(&router, chats[1]).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    asleep_but(router.clone(), 1).await;
+    router.set_queue(queue(closed, Rule::LeastLoaded, &[ANN]));
+    asleep_but(router.clone(), 0).await;
+    let ann = Desk::ready(&router, ANN).await;
+    ann.until_presented(chats[1]).await;
 }

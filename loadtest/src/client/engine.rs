@@ -210,8 +210,8 @@ impl Engine {
                 self.enter(chat.id.0);
             }
         }
-        // What was missed of these may still be readable.
-        for chat in &opened.gone {
+        // What was missed of these may still be readable, or be so again after a while.
+        for chat in opened.gone.iter().chain(&opened.unreachable) {
             self.load(chat.0);
         }
         self.told.push_back(Happening::Opened(Box::new(opened)));

@@ -191,6 +191,36 @@ fn it_resumes_where_it_was_and_loads_what_is_gone() {
     ));
 }
 
+#[test]
+fn what_cannot_be_reached_is_loaded_from_where_it_was_as_soon_as_it_answers() {
+    let mut engine = open();
+    let listed = json!([{"id": CHAT.to_string(), "cursor": cursor(2), "unread": 0}]);
+    engine.lost();
+    engine.connected(token());
+    sent(&mut engine);
+    result(&mut engine, 0, session(listed, json!([])));
+    let load = sent(&mut engine);
+    result(&mut engine, load[0].0, page(1..=2));
+    told(&mut engine);
+    engine.lost();
+    engine.connected(token());
+    sent(&mut engine);
+    let mut answer = session(json!([]), json!([]));
+    answer["unreachable"] = json!([CHAT.to_string()]);
+    result(&mut engine, 0, answer);
+    let load = sent(&mut engine);
+    assert_eq!((&load[0].1[..], &load[0].2["after"]), ("chat.history", &cursor(2)));
+    let later = ErrorFrame::later(ErrorKind::Unavailable, 500);
+    let later = write_error(Some(&RequestId::Number(load[0].0)), &later).unwrap();
+    engine.frame(&later, 0).unwrap();
+    notify(&mut engine, "chat.event", message(4));
+    assert_eq!((sent(&mut engine).len(), engine.due_ms()), (0, Some(500)));
+    let again = engine.next_frame(500).unwrap().unwrap();
+    assert!(again.contains("chat.history"), "{again}");
+    result(&mut engine, load[0].0, page(3..=3));
+    assert_eq!(seqs(&told(&mut engine)), [3, 4]);
+}
+
 /// An engine whose operator got the chat at position 1 and gave it away at position 3.
 fn gave_away() -> Engine {
     let mut engine = open();

@@ -350,6 +350,10 @@ impl Terminal {
             let unread = chat.unread;
             reaction.lines.push(format!("{mark}  #{n} {state} since {since}, {unread} unread"));
         }
+        if !listed.unreachable.is_empty() {
+            let n = listed.unreachable.len();
+            reaction.lines.push(format!("-- {n} cannot be read at the moment"));
+        }
         reaction
     }
 

@@ -4,8 +4,8 @@ use super::Answer;
 use super::asked::{Asked, json, not_found};
 use crate::access::{Right, Who};
 use crate::actors::{CallError, ChatView, Routed};
+use crate::domain::ChatId;
 use crate::domain::event::AssignedHow;
-use crate::domain::{ChatId, Party};
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;
 use crate::protocol::Wire;
@@ -72,10 +72,7 @@ async fn permitted(asked: &Asked) -> Result<ChatView, ErrorResponse> {
         Some(Who::Customer { id, channel, .. }) => {
             view.opened.as_ref().is_some_and(|o| o.customer == *id && o.channel == *channel)
         }
-        Some(Who::User { id, .. }) => {
-            let over = view.state.is_some_and(|state| state.is_final());
-            view.concerns(Party::User(*id)) || (over && view.last_owner == Some(*id))
-        }
+        Some(Who::User { id, .. }) => view.may_be_read_by(*id),
         Some(Who::Site { .. }) | None => false,
     };
     if own || asked.right() == Right::Yes { Ok(view) } else { Err(not_found()) }

@@ -119,10 +119,7 @@ impl Caller {
                 let opened = view.opened.as_ref();
                 opened.is_some_and(|o| o.customer == *id && o.channel == *channel)
             }
-            (Right::Own, Who::User { id, .. }) => {
-                let over = view.state.is_some_and(|state| state.is_final());
-                view.concerns(Party::User(*id)) || (over && view.last_owner == Some(*id))
-            }
+            (Right::Own, Who::User { id, .. }) => view.may_be_read_by(*id),
             (Right::Own, Who::Site { .. }) => false,
         }
     }

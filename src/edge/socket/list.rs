@@ -1,11 +1,11 @@
 //! `chat.list`.
 
 use super::caller::Caller;
+use super::looks::{Looked, looks};
 use super::refusals::refused;
 use crate::access::Right;
 use crate::actors::{CallError, ChatView, WaitingChat};
 use crate::domain::{ChatId, Party, QueueId, UserId};
-use crate::machine::chat::Refusal;
 use crate::protocol::answer::{ChatBriefFrame, ChatListedFrame};
 use crate::protocol::limits::CHAT_LIST_MAX;
 use crate::protocol::params::{ChatListFrame, ListScope};
@@ -25,16 +25,22 @@ pub(super) async fn chats(
         }
         ListScope::Line => line(by, user).await?,
     };
-    let total = ids.len() as u64;
-    let mut chats = Vec::new();
-    for chat in ids.into_iter().take(CHAT_LIST_MAX) {
-        match router.look(chat).await {
-            Ok(view) => chats.extend(brief(&view, Party::User(user))),
-            Err(CallError::Refused(Refusal::UnknownChat)) => {}
-            Err(error) => return Err(refused(error)),
+    let mut total = ids.len() as u64;
+    let (mut chats, mut unreachable) = (Vec::new(), Vec::new());
+    for (chat, looked) in looks(router, ids.into_iter().take(CHAT_LIST_MAX)).await {
+        match looked {
+            // It may have gone from hand to hand before its end, unknown to the operator.
+            Looked::Found(view)
+                if params.scope == ListScope::Closed && view.owner_at_end != Some(user) =>
+            {
+                total -= 1;
+            }
+            Looked::Found(view) => chats.extend(brief(&view, Party::User(user))),
+            Looked::Unknown => {}
+            Looked::Unreachable => unreachable.push(Wire(chat)),
         }
     }
-    Ok(ChatListedFrame { chats, total })
+    Ok(ChatListedFrame { chats, total, unreachable })
 }
 
 /// The chats that wait in the caller's queues, in the order of the line.

@@ -15,6 +15,7 @@ mod carry;
 mod connection;
 mod history;
 mod list;
+mod looks;
 mod outgoing;
 mod places;
 mod refusals;

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::caller::{Caller, party_of};
+use super::looks::{Looked, looks};
 use super::outgoing::{Seen, offer_frame};
 use super::refusals::{refused, unavailable};
 use crate::access::{Operation, Principal, Right, Who};
@@ -18,7 +19,6 @@ use crate::edge::limits::{
     MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT,
 };
 use crate::edge::{Edge, frame_of};
-use crate::machine::chat::Refusal;
 use crate::machine::operator::ConnectionId;
 use crate::protocol::answer::{
     MeFrame, RoleFrame, SessionChatFrame, SessionOpenedFrame, StatusFrame,
@@ -97,8 +97,9 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
     let mut offers = operator.as_ref().map(|view| live_offers(edge, view)).unwrap_or_default();
     let further = offers.split_off(offers.len().min(OPENED_OFFERS_MAX));
     let mut found = Found::default();
-    for (chat, cursor) in wanted(edge, &principal.who, operator.as_ref(), &params).await? {
-        found.look(&caller, chat, cursor).await?;
+    let wanted = wanted(edge, &principal.who, operator.as_ref(), &params).await?;
+    for (chat, looked) in looks(&edge.router, wanted.keys().copied()).await {
+        found.take(&caller, chat, wanted.get(&chat).copied().flatten(), looked);
     }
     let answer = SessionOpenedFrame {
         me: me(edge, &principal.who),
@@ -106,6 +107,7 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
         offers,
         chats: found.chats,
         gone: found.gone,
+        unreachable: found.unreachable,
         expires_at: principal.until.unwrap_or_else(|| edge.now()).into(),
     };
     let session = Session { principal, caller, joined, seen: found.seen };
@@ -190,6 +192,7 @@ fn me(edge: &Edge, who: &Who) -> MeFrame {
 struct Found {
     chats: Vec<SessionChatFrame>,
     gone: Vec<Wire<ChatId>>,
+    unreachable: Vec<Wire<ChatId>>,
     missed: Vec<Missed>,
     seen: Seen,
     events: u64,
@@ -198,22 +201,18 @@ struct Found {
 impl Found {
     /// `known`: none when the client does not know the chat; else the position that it has, none
     /// when that cannot be read.
-    async fn look(
-        &mut self,
-        caller: &Caller,
-        chat: ChatId,
-        known: Option<Option<Seq>>,
-    ) -> Result<(), ErrorFrame> {
-        let view = match caller.edge.router.look(chat).await {
-            Ok(view) => Some(view),
-            Err(CallError::Refused(Refusal::UnknownChat)) => None,
-            Err(error) => return Err(refused(error)),
+    fn take(&mut self, caller: &Caller, chat: ChatId, known: Option<Option<Seq>>, looked: Looked) {
+        let view = match looked {
+            Looked::Found(view) => Some(view),
+            Looked::Unknown => None,
+            // Events of it are sent from now on, nothing of it is known to have been seen.
+            Looked::Unreachable => return self.unreachable.push(Wire(chat)),
         };
         // A session sees what is its own, also where its right goes further.
         let view = view.filter(|view| caller.may_read(view, Right::Own));
         let Some((view, opened)) = view.as_ref().and_then(|v| Some((v, v.opened.as_ref()?))) else {
             self.gone.extend(known.map(|_| Wire(chat)));
-            return Ok(());
+            return;
         };
         let gap = match known {
             Some(Some(has)) if has <= view.tail => Some(view.tail - has),
@@ -240,7 +239,6 @@ impl Found {
             caller.remember_own(chat);
         }
         self.seen.up_to(chat, view.tail);
-        Ok(())
     }
 }
 

@@ -88,6 +88,10 @@ impl Chat {
             ChatCall::Send { by, id, text } => self.send(call, by, id, text),
             ChatCall::Continue { chat } => match (self.place(), self.continued_in) {
                 (None, _) => Err(Refusal::UnknownChat),
+                // It would take no message ever again.
+                (Some(place), _) if *chat == self.id => {
+                    Err(Refusal::WrongState { state: place.state() })
+                }
                 (Some(Place::Ended { .. }), None) => {
                     Ok(self.answered(call, 0, vec![ChatEvent::ContinuedIn { chat: *chat }]))
                 }

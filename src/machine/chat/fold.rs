@@ -69,6 +69,8 @@ pub struct Chat {
     pub(super) refused_by: Arc<BTreeMap<UserId, Timestamp>>,
     /// Whoever owned it last; none: nobody ever did.
     pub(super) last_owner: Option<UserId>,
+    /// Whoever owned it when it ended.
+    owner_at_end: Option<UserId>,
     pub(super) transfer: Option<Transfer>,
     pub(super) continued_in: Option<ChatId>,
     /// The positions of the messages, and whether the customer wrote them; for counting what is
@@ -100,6 +102,7 @@ impl Chat {
             last_offer: None,
             refused_by: Arc::default(),
             last_owner: None,
+            owner_at_end: None,
             transfer: None,
             continued_in: None,
             messages: Vec::new(),
@@ -136,6 +139,11 @@ impl Chat {
     /// Whoever owned it last; none: nobody ever did.
     pub fn last_owner(&self) -> Option<UserId> {
         self.last_owner
+    }
+
+    /// Whoever owned it when it ended; none: it has not ended, or ended in a line.
+    pub fn owner_at_end(&self) -> Option<UserId> {
+        self.owner_at_end
     }
 
     /// The state that people see; none while the log is empty.
@@ -226,8 +234,8 @@ impl Chat {
         self.tail = recorded.seq;
         self.last_at = recorded.at;
         match &recorded.event {
-            // Its command is looked up where conversations are claimed: a message that opens a
-            // chat carries the same id into it.
+            // Its command is looked up where conversations are claimed, not among the ids of the
+            // chat's own calls.
             ChatEvent::Opened { channel, customer, priority, continues, .. } => {
                 self.since = recorded.at;
                 self.priority = *priority;
@@ -294,6 +302,7 @@ impl Chat {
             }
             ChatEvent::TransferFailed { reason, .. } => self.transfer_failed(*reason),
             ChatEvent::Ended { placement, by, command, outcome } => {
+                self.owner_at_end = self.place.as_ref().and_then(Place::owner);
                 self.move_to(*placement, Place::Ended { outcome: *outcome, by: *by }, recorded);
                 if let Some(command) = command {
                     self.done(*by, command, Fingerprint::of("end"), recorded);

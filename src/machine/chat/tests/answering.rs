@@ -154,3 +154,13 @@ fn what_comes_after_its_time_is_too_late() {
     assert_eq!(decide(valid_until), 1);
     assert_eq!(decide(valid_until.plus_ms(1)), 0);
 }
+
+#[test]
+fn a_chat_goes_on_in_another_and_never_in_itself() {
+    let mut bench = Bench::opened();
+    bench.call(end(customer(), "bye"));
+    let itself = bench.call(ChatCall::Continue { chat: CHAT });
+    assert!(matches!(refusal(&itself), Some(Refusal::WrongState { .. })), "{itself:?}");
+    bench.call(ChatCall::Continue { chat: OTHER_CHAT });
+    assert_eq!(bench.chat.continued_in(), Some(OTHER_CHAT));
+}
