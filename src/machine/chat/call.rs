@@ -133,6 +133,8 @@ pub struct Context {
     pub process: u64,
     /// The actor's life, for the ids of its reservations.
     pub life: Life,
+    /// The operator to whom alone it is offered has not said that it heard of it.
+    pub unheard: bool,
 }
 
 /// What a chat decided.

@@ -3,7 +3,7 @@
 //! Every answer is looked up by the client's command before anything else is checked, so that a
 //! repeat gets its first answer however the chat has moved since.
 
-use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
+use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure, WithdrawReason};
 use crate::domain::limits::{CHAT_EVENTS_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS};
 use crate::domain::{
     ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, UserId,
@@ -50,7 +50,7 @@ impl Chat {
         if let Some(offer) = self.offer()
             && now >= offer.expires_at.plus_ms(OFFER_BACKSTOP_MS)
         {
-            return self.end_offer(OfferEnd::Lapsed, Vec::new());
+            return self.lapse(context);
         }
         match &self.transfer {
             Some(transfer) if now >= transfer.expires_at => {
@@ -275,6 +275,17 @@ impl Chat {
             let cause = PlacedCause::OwnerGone { operator };
             vec![ChatEvent::Placed { placement, queue, cause }]
         })
+    }
+
+    /// The time of the offer is over. One that took so long to become durable, or to be told, that
+    /// its operator never heard of it stood without a slot, and is nobody's fault.
+    pub(super) fn lapse(&self, context: &Context) -> Decided {
+        let how = if context.unheard {
+            OfferEnd::Withdrawn(WithdrawReason::NotReserved)
+        } else {
+            OfferEnd::Lapsed
+        };
+        self.end_offer(how, Vec::new())
     }
 
     pub(super) fn end_offer(&self, how: OfferEnd, mut before: Vec<ChatEvent>) -> Decided {

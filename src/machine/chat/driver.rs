@@ -9,7 +9,7 @@
 
 use crate::domain::limits::{CALLS_HELD_MAX, REPEAT_MS};
 use crate::domain::time::earliest;
-use crate::domain::{ChatId, Place, QueueId, Recorded, Seq, Timestamp, UserId};
+use crate::domain::{ChatId, Place, QueueId, Reach, Recorded, Seq, Timestamp, UserId};
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::{CallId, Life};
 use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
@@ -439,7 +439,14 @@ impl Driver {
     }
 
     fn context(&self, now: Timestamp) -> Context {
-        Context { now: now.max(self.chat.last_at), process: self.process, life: self.life }
+        let directed = self.chat.offer().filter(|offer| offer.reach == Reach::Directed);
+        let mut asked = directed.iter().flat_map(|offer| offer.to.iter());
+        Context {
+            now: now.max(self.chat.last_at),
+            process: self.process,
+            life: self.life,
+            unheard: asked.any(|operator| self.notices.owes(Peer::Operator(*operator))),
+        }
     }
 
     fn fail(&mut self, failure: Failure) -> Vec<Action> {

@@ -35,9 +35,7 @@ impl Chat {
                 Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
             }
             ToChat::Lapse { placement, offer } => match self.offer_at(*placement, *offer) {
-                Some(live) if context.now >= live.expires_at => {
-                    self.end_offer(OfferEnd::Lapsed, Vec::new())
-                }
+                Some(live) if context.now >= live.expires_at => self.lapse(context),
                 Some(_) | None => self.tell_queue(),
             },
             ToChat::Withdraw { peer, offer, operator, reason } => {

@@ -116,6 +116,11 @@ impl Notices {
         }
     }
 
+    /// Whether the peer has yet to hear where the chat is.
+    pub(super) fn owes(&self, peer: Peer) -> bool {
+        self.versions.contains_key(&peer)
+    }
+
     /// All that is to be said now.
     pub fn take_due(&mut self, now: Timestamp) -> Vec<Owed> {
         self.repeater.take_due(now)

@@ -149,8 +149,13 @@ fn what_comes_after_its_time_is_too_late() {
     let valid_until = bench.now;
     let assign = ChatInput::Said(accept(ANN, OFFER, "yes", valid_until));
     // In time when it came, too late when the row was marked: the driver decides again then.
-    let decide =
-        |now| bench.chat.decide(&Context { now, process: 1, life: 7 }, &assign).events.len();
+    let decide = |now| {
+        bench
+            .chat
+            .decide(&Context { now, process: 1, life: 7, unheard: false }, &assign)
+            .events
+            .len()
+    };
     assert_eq!(decide(valid_until), 1);
     assert_eq!(decide(valid_until.plus_ms(1)), 0);
 }

@@ -1,5 +1,6 @@
 //! The driver: what is done in which order, and what becomes of a store that refuses.
 
+use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::REPEAT_MS;
 use crate::domain::{Place, Reach, Recorded, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, Failure, StoreAnswer};
@@ -249,4 +250,28 @@ fn a_chat_that_slept_wakes_in_silence_and_one_that_failed_says_where_it_is() {
     assert_eq!(told(Some(tail)), 0);
     assert_eq!(told(None), 1);
     assert_eq!(told(Some(tail - 1)), 1, "something was written after it slept");
+}
+
+#[test]
+fn whether_an_operator_heard_of_its_offer_is_known_by_its_word() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    let ended = |heard: bool| {
+        let (mut driver, _) = started(&bench.log[..1], None);
+        driver.input(now(), ChatInput::Said(offer(1, OFFER, Reach::Directed, &[ANN])));
+        marked(&mut driver);
+        appended(&mut driver, Ok(()));
+        let (placement, version) = (driver.chat().placement(), driver.chat().tail());
+        if heard {
+            let seen = ToChat::Seen { peer: Peer::Operator(ANN), placement, version };
+            driver.input(now(), ChatInput::Said(seen));
+        }
+        let late = now().plus_ms(TIMEOUT_MS);
+        driver.input(late, ChatInput::Said(ToChat::Lapse { placement, offer: OFFER }));
+        driver.stored(late, StoreAnswer::Marked(Ok(())));
+        driver.stored(late, StoreAnswer::Appended(Ok(())));
+        driver.chat().at().unwrap().last_offer.unwrap().1
+    };
+    assert_eq!(ended(true), OfferEnd::Lapsed);
+    assert_eq!(ended(false), OfferEnd::Withdrawn(WithdrawReason::NotReserved));
 }

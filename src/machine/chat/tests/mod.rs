@@ -18,13 +18,15 @@ pub struct Bench {
     pub log: Vec<Recorded>,
     pub now: Timestamp,
     pub process: u64,
+    /// Nobody has heard of the offer.
+    pub unheard: bool,
     calls: u64,
 }
 
 impl Bench {
     pub fn new() -> Self {
         let (chat, log) = (Chat::new(CHAT), Vec::new());
-        Self { chat, log, now: Timestamp(10_000), process: 1, calls: 0 }
+        Self { chat, log, now: Timestamp(10_000), process: 1, unheard: false, calls: 0 }
     }
 
     pub fn opened() -> Self {
@@ -36,7 +38,8 @@ impl Bench {
     /// Decides, sees that deciding changed nothing, and applies.
     pub fn input(&mut self, input: &ChatInput) -> Decided {
         let before = self.chat.clone();
-        let context = Context { now: self.now, process: self.process, life: 7 };
+        let (now, process) = (self.now, self.process);
+        let context = Context { now, process, life: 7, unheard: self.unheard };
         let decided = self.chat.decide(&context, input);
         assert_eq!(self.chat, before, "deciding reads only: {input:?}");
         for event in &decided.events {

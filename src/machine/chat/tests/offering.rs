@@ -64,6 +64,17 @@ fn a_directed_offer_that_lapses_counts_as_refused_and_one_to_all_does_not() {
 }
 
 #[test]
+fn an_offer_that_its_operator_never_heard_of_is_nobodys_fault() {
+    let mut bench = offered(Reach::Directed, &[ANN]);
+    bench.unheard = true;
+    bench.later(TIMEOUT_MS);
+    let how = OfferEnd::Withdrawn(WithdrawReason::NotReserved);
+    let ended = bench.say(ToChat::Lapse { placement: 2, offer: OFFER }).events;
+    assert_eq!(ended, [ChatEvent::OfferEnded { placement: 3, offer: OFFER, how }]);
+    assert!(refusers(&bench).is_empty());
+}
+
+#[test]
 fn the_chat_ends_an_offer_itself_when_the_queue_is_down() {
     let mut bench = offered(Reach::Directed, &[ANN]);
     let deadline = Timestamp(bench.now.0 + TIMEOUT_MS + OFFER_BACKSTOP_MS);
