@@ -9,7 +9,8 @@
 //! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
 //! - `damage`: damaged, newer and foreign files, folders in use.
-//! - `export`: copies of whole stores between every two kinds; interrupted, damaged, lied about.
+//! - `export`: copies of whole stores between every two kinds, and of damaged exports none;
+//!   `export_trouble` and `cql_export`: copies while a store fails, is interrupted, or lies.
 //! - `trouble`: full disks, failed syncs, full queues; groups and checkpoints; the model's faults.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -25,12 +26,14 @@ mod samples;
 
 mod cql;
 mod cql_claims;
+mod cql_export;
 mod cql_lease;
 mod cql_owner;
 mod damage;
 mod disk;
 mod expected;
 mod export;
+mod export_trouble;
 mod generated;
 mod power_loss;
 mod power_loss_vfs;
