@@ -92,9 +92,11 @@ pub type Of = fn(&str) -> bool;
 struct Plan {
     of: Of,
     trouble: Trouble,
-    /// One request of so many.
-    one_of: usize,
-    met: usize,
+    /// How many requests have none until the next one has.
+    left: usize,
+    /// How many they were last, and by how many more they become each time.
+    gap: usize,
+    growth: usize,
 }
 
 #[derive(Default)]
@@ -124,11 +126,14 @@ impl Wire {
         self.first.lock().unwrap().entry(text.clone()).or_insert_with(|| frame.to_vec());
         let mut plan = self.plan.lock().unwrap();
         let plan = plan.as_mut().filter(|plan| (plan.of)(&text))?;
-        plan.met += 1;
-        plan.met.is_multiple_of(plan.one_of).then(|| {
-            *self.struck.lock().unwrap() += 1;
-            plan.trouble
-        })
+        if let Some(left) = plan.left.checked_sub(1) {
+            plan.left = left;
+            return None;
+        }
+        plan.gap += plan.growth;
+        plan.left = plan.gap;
+        *self.struck.lock().unwrap() += 1;
+        Some(plan.trouble)
     }
 }
 
@@ -197,12 +202,14 @@ impl Proxy {
 
     /// From now on this becomes of requests.
     pub fn trouble(&self, of: Of, trouble: Trouble) {
-        self.trouble_one_of(1, of, trouble);
+        self.trouble_rarer(0, of, trouble);
     }
 
-    /// From now on this becomes of one request in so many.
-    pub fn trouble_one_of(&self, one_of: usize, of: Of, trouble: Trouble) {
-        *self.wire.plan.lock().unwrap() = Some(Plan { of, trouble, one_of, met: 0 });
+    /// This becomes of one request, and of further ones behind gaps that grow each time by so many:
+    /// so whatever is repeated succeeds in the end, however many requests it has.
+    pub fn trouble_rarer(&self, growth: usize, of: Of, trouble: Trouble) {
+        let plan = Plan { of, trouble, left: 0, gap: 0, growth };
+        *self.wire.plan.lock().unwrap() = Some(plan);
     }
 
     /// No trouble any more.
