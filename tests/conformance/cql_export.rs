@@ -36,11 +36,11 @@ fn cql_an_import_that_was_interrupted_goes_on_to_its_end() {
     });
 }
 
-/// One request of so many has trouble: more than any step has, so each succeeds in the end.
-const ONE_OF: usize = 23;
+/// By how many requests the gaps between two troubles grow.
+const GROWTH: usize = 5;
 
-/// So many are had at least, each way.
-const STRUCK_MIN: usize = 10;
+/// So many troubles are had at least, each way.
+const STRUCK_MIN: usize = 5;
 
 /// Requests of every kind: refused, and done without a word of it.
 #[test]
@@ -56,13 +56,13 @@ fn cql_a_copy_outlasts_a_database_that_fails_now_and_then() {
         let scylla = Arc::new(ScyllaStore::open(&options).await.unwrap());
         let store = scylla.store();
 
-        proxy.trouble_one_of(ONE_OF, |_| true, Trouble::DoneAndTold(Says::WriteTimeout));
+        proxy.trouble_rarer(GROWTH, |_| true, Trouble::DoneAndTold(Says::WriteTimeout));
         let brought = import(&store, Cursor::new(&stream), UNTIL_DONE, &mut ()).await;
         assert_eq!(brought.unwrap(), written);
         let struck = proxy.struck();
         assert!(struck > STRUCK_MIN, "{struck}");
 
-        proxy.trouble_one_of(ONE_OF, |_| true, Trouble::Refused(Says::Overloaded));
+        proxy.trouble_rarer(GROWTH, |_| true, Trouble::Refused(Says::Overloaded));
         let mut again = Vec::new();
         let copied = export(&store, occasion(2), &mut again, UNTIL_DONE, &mut ()).await;
         assert_eq!(copied.unwrap(), written);

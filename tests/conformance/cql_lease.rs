@@ -22,7 +22,7 @@ const SHORT_LEASE: Duration = Duration::from_secs(2);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
+pub async fn until(what: &str, mut so: impl AsyncFnMut() -> bool) {
     let waiting = async {
         while !so().await {
             sleep(LOOK_EVERY).await;
@@ -37,12 +37,12 @@ async fn refusal(options: &ScyllaOptions) -> OpenError {
     opened.unwrap().err().unwrap()
 }
 
-fn reads_the_lease(text: &str) -> bool {
+pub fn reads_the_lease(text: &str) -> bool {
     text.contains(".lease WHERE") && text.starts_with("SELECT")
 }
 
 fn renews_the_lease(text: &str) -> bool {
-    text.contains("beat <=")
+    text.contains(".lease SET beat = ?, stamp = ? WHERE")
 }
 
 #[test]
@@ -148,6 +148,7 @@ fn cql_a_datacentre_that_is_not_there_is_named_and_so_are_those_that_are() {
 fn cql_timestamps_begin_behind_those_of_the_owner_before() {
     with_rig(async |rig| {
         const HOUR_US: i64 = 3_600_000_000;
+        OpenChats::put(&*rig.store, open_chat(1, 5)).await.unwrap();
         rig.store.close().await;
         let answer = rig.raw.query_unpaged("SELECT stamp FROM lease WHERE name = 'owner'", ());
         let answer = answer.await.unwrap().into_rows_result().unwrap();
@@ -256,9 +257,11 @@ fn cql_a_database_that_refuses_the_lease_for_now_is_not_besieged() {
         options.contact_points = vec![proxy.address.to_string()];
         let overloaded = Trouble::Refused(Says::Overloaded);
         proxy.trouble(|text| !text.starts_with("SELECT"), overloaded);
-        let begun = Instant::now();
         let opening = tokio::spawn(async move { ScyllaStore::open(&options).await.map(Arc::new) });
-        until("refused some times", async || proxy.struck() >= 4).await;
+        until("refused", async || proxy.struck() >= 1).await;
+        let begun = Instant::now();
+        until("refused some times", async || proxy.struck() >= 5).await;
+        // Four times, each a tenth of the lease.
         assert!(begun.elapsed() >= SHORT_LEASE / 4, "with pauses");
         proxy.heal();
         let store = timeout(PATIENCE, opening).await.unwrap().unwrap().unwrap();
