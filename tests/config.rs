@@ -133,6 +133,44 @@ fn the_file_for_scylladb_chooses_it_and_its_password_is_never_shown() {
     assert_eq!(changed, Settings::default());
 }
 
+/// What `compose.yaml` gives a service as variables, by their names; `<<` for what it takes over.
+fn variables_of(compose: &str, service: &str) -> Vec<(String, String)> {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let within = |text: &str, depth: usize, name: &str| -> Vec<String> {
+        let mut lines = text.lines().skip_while(|line| {
+            indent(line) != depth || !line.trim_start().starts_with(&format!("{name}:"))
+        });
+        assert!(lines.next().is_some(), "{name} is in compose.yaml");
+        let inner = lines.take_while(|line| line.is_empty() || indent(line) > depth);
+        inner.map(str::to_owned).collect()
+    };
+    let service = within(compose, 2, service).join("\n");
+    let lines = within(&service, 4, "environment");
+    let pairs = lines.iter().filter_map(|line| line.trim().split_once(": "));
+    let pairs = pairs.filter(|(name, _)| !name.starts_with('#'));
+    pairs.map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned())).collect()
+}
+
+#[test]
+fn compose_gives_the_schema_and_the_router_the_same_store_with_one_copy() {
+    let (_, text) = committed("compose.yaml");
+    let schema = variables_of(&text, "schema");
+    let mut router = variables_of(&text, "router");
+    let taken = router.iter().position(|(name, value)| (&**name, &**value) == ("<<", "*store"));
+    router.remove(taken.expect("the router takes over the settings of the store"));
+    assert!(text.contains("environment: &store\n"), "which are those of the schema");
+    // What a variable of whoever starts it fills is empty by itself.
+    router.retain(|(_, value)| !value.starts_with("${"));
+    router.extend(schema.clone());
+    let of = |variables| read(None, variables).unwrap().store;
+    let (schema, router) = (of(schema), of(router));
+    assert_eq!(schema, router);
+    assert_eq!(schema.kind, StoreKind::Scylla);
+    assert_eq!(schema.replication, 1, "there is one node");
+    let (service, _) = schema.contact_points[0].split_once(':').unwrap();
+    assert!(text.contains(&format!("\n  {service}:\n")), "a service of this file");
+}
+
 #[test]
 fn contact_points_have_ports() {
     let wrong = |points: &str| problems(&format!("[store]\ncontact_points = {points}\n"));

@@ -6,6 +6,8 @@
 //! again. The log has one line at each turn.
 //! Invariant: what has ended stays not ready, whatever the store does.
 
+use std::time::Duration;
+
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +22,15 @@ use crate::telemetry;
 pub(super) async fn open(
     store: &StoreChoice,
     ready: &watch::Sender<Readiness>,
+) -> Result<OpenedStore, OpenError> {
+    open_within(store, ready, LOGIN_PATIENCE, STORE_LOOK_EVERY).await
+}
+
+async fn open_within(
+    store: &StoreChoice,
+    ready: &watch::Sender<Readiness>,
+    login_patience: Duration,
+    look_every: Duration,
 ) -> Result<OpenedStore, OpenError> {
     telemetry::store_available(false);
     let mut told: Option<Instant> = None;
@@ -38,7 +49,7 @@ pub(super) async fn open(
                 let since = *refused_since.get_or_insert_with(Instant::now);
                 if !error.is_login() {
                     refused_since = None;
-                } else if since.elapsed() >= LOGIN_PATIENCE {
+                } else if since.elapsed() >= login_patience {
                     return Err(error);
                 }
                 ready.send_replace(Readiness::Waiting(format!("waiting for the store: {error}")));
@@ -49,7 +60,7 @@ pub(super) async fn open(
             }
             Err(error) => return Err(error),
         }
-        sleep(STORE_LOOK_EVERY).await;
+        sleep(look_every).await;
     }
 }
 
@@ -114,7 +125,11 @@ fn turn(ready: &mut Readiness, health: StoreHealth) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
     use super::*;
+    use crate::storage::scylla::{Login, ScyllaOptions};
 
     fn away() -> StoreHealth {
         StoreHealth::Away { reason: "a test says so".to_owned() }
@@ -139,6 +154,77 @@ mod tests {
         following.await.unwrap();
         begin(&ready);
         assert_eq!(*ready.borrow(), ended);
+    }
+
+    /// A database that wants a login and accepts none, in frames of CQL's version 4. Ends with the
+    /// runtime.
+    async fn inhospitable() -> String {
+        const HEAD: usize = 9;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        tokio::spawn(async move {
+            while let Ok((mut socket, _)) = listener.accept().await {
+                tokio::spawn(async move {
+                    let mut head = [0; HEAD];
+                    while socket.read_exact(&mut head).await.is_ok() {
+                        let [_, _, stream, of, opcode, length @ ..] = head;
+                        let mut body = vec![0; u32::from_be_bytes(length) as usize];
+                        socket.read_exact(&mut body).await.unwrap();
+                        let (opcode, body): (u8, &[u8]) = match opcode {
+                            // OPTIONS: SUPPORTED, without options.
+                            5 => (6, b"\0\0"),
+                            // STARTUP: AUTHENTICATE, by a mechanism.
+                            1 => (3, b"\0\x09by a test"),
+                            // AUTH_RESPONSE: ERROR 0x0100, and a text.
+                            15 => (0, b"\0\0\x01\0\0\x09not today"),
+                            other => panic!("opcode {other}"),
+                        };
+                        let length = u8::try_from(body.len()).unwrap();
+                        let head = [0x84, 0, stream, of, opcode, 0, 0, 0, length];
+                        socket.write_all(&[&head[..], body].concat()).await.unwrap();
+                    }
+                });
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn a_login_that_is_refused_ends_the_start_after_a_while() {
+        let mut options = ScyllaOptions::local("switchboard", "a test");
+        options.contact_points = vec![inhospitable().await];
+        let login = Login { user: "router".to_owned(), password: "wrong".to_owned() };
+        for (login, says) in [(Some(login), "not today"), (None, "it wants a login and got none")] {
+            options.login = login;
+            let store = StoreChoice::Scylla(Box::new(options.clone()));
+            let (ready, mut is_ready) = watch::channel(Readiness::Starting);
+            let patience = Duration::from_millis(50);
+            let opening = open_within(&store, &ready, patience, Duration::from_millis(1));
+            let waited = Instant::now();
+            let refused = opening.await.err().unwrap();
+            assert!(waited.elapsed() >= patience, "one that starts may say so");
+            assert!(refused.is_login(), "{refused:?}");
+            let text = refused.to_string();
+            assert!(
+                text.contains(says) && text.contains("set store.user and SWITCHBOARD"),
+                "{text}"
+            );
+            assert!(!text.contains("wrong"), "{text}");
+            let waiting = is_ready.borrow_and_update().clone();
+            assert!(matches!(&waiting, Readiness::Waiting(why) if why.contains(says)));
+        }
+        // Nobody there is not a refused login, and is waited for.
+        let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        options.contact_points = vec![nobody.to_string()];
+        let store = StoreChoice::Scylla(Box::new(options));
+        let (ready, mut is_ready) = watch::channel(Readiness::Starting);
+        let opening = open_within(&store, &ready, Duration::ZERO, Duration::from_millis(1));
+        tokio::select! {
+            opened = opening => panic!("{:?}", opened.err()),
+            waiting = is_ready.wait_for(|ready| matches!(ready, Readiness::Waiting(_))) => {
+                assert!(waiting.is_ok());
+            }
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::progress::Bar;
 use super::server::Plan;
 use crate::access::Entropy;
 use crate::config::Settings;
-use crate::storage::export::{self, Occasion, Section, Summary};
+use crate::storage::export::{self, Occasion, Patience, Section, Summary};
 
 /// Bytes that are read and written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -29,7 +29,8 @@ pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String
     let occasion = occasion()?;
     let mut written = BufWriter::with_capacity(BUFFER_BYTES, &to);
     let mut bar = Bar::new();
-    let summary = export::export(&opened.store, occasion, &mut written, &mut bar).await;
+    let summary =
+        export::export(&opened.store, occasion, &mut written, Patience::USUAL, &mut bar).await;
     let owned = opened.still_owns().await;
     opened.close().await;
     let summary = summary.map_err(|error| format!("{}: {error}", part.display()))?;
@@ -51,7 +52,7 @@ pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String
     let store = Plan::of(settings).store.at_once();
     let opened = store.open().await.map_err(|error| error.to_string())?;
     let mut bar = Bar::new();
-    let summary = export::import(&opened.store, from, &mut bar).await;
+    let summary = export::import(&opened.store, from, Patience::USUAL, &mut bar).await;
     opened.close().await;
     let summary = summary.map_err(|error| format!("{}: {error}", file.display()))?;
     drop(bar);

@@ -100,7 +100,8 @@ settings! {
         contact_points: Vec<String> = vec!["127.0.0.1:9042".to_owned()], points;
         /// The keyspace. One process at a time; a second one waits.
         keyspace: String = "switchboard".to_owned(), filled;
-        /// The datacentre to stay in, as the database calls it.
+        /// The datacentre to stay in, as the database calls it. Empty: all of them, and only with
+        /// consistency "quorum".
         datacentre: String = "datacenter1".to_owned(), any;
         /// Replicas of a keyspace that `switchboard schema apply` makes.
         replication: u64 = 3, between(1, 7);

@@ -10,6 +10,7 @@ use switchboard::storage::{AppendError, ChatLog, OpenChats, OperatorRecords, Pro
 use tokio::time::timeout;
 
 use crate::cql::with_rig;
+use crate::cql_lease::{reads_the_lease, until};
 use crate::cql_support::{Keyspace, RUNTIME};
 use crate::proxy::Proxy;
 use crate::samples::{chat, message, messages, open_chat, user};
@@ -20,8 +21,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[test]
 fn cql_a_second_process_waits_until_the_first_has_ended() {
     with_rig(async |rig| {
-        let options = rig.keyspace.options.clone();
+        let mut options = rig.keyspace.options.clone();
+        let proxy = Proxy::before(options.contact_points[0].clone()).await;
+        options.contact_points = vec![proxy.address.to_string()];
         let second = tokio::spawn(async move { ScyllaStore::open(&options).await.unwrap() });
+        until("it looks", async || proxy.executed(reads_the_lease) > 0).await;
         // Whatever the first does is done long before the second's patience ends.
         for n in 1..=20 {
             let claim = rig.store.claim(chat(n)).await.unwrap().claim;

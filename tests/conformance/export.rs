@@ -2,19 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
-use async_trait::async_trait;
 use switchboard::domain::operator::{AwayReason, OperatorRecord};
-use switchboard::domain::{ChatId, Party, Recorded, Seq, Status, Timestamp};
+use switchboard::domain::{Party, Seq, Status, Timestamp};
 use switchboard::storage::export::{
-    ExportError, Occasion, Section, Summary, check, export, import, is_half_imported,
+    ExportError, Occasion, Patience, Section, Summary, check, export, import, is_half_imported,
 };
-use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
-use switchboard::storage::{
-    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Moving, Store, StoreError, Watermark,
-};
+use switchboard::storage::memory::MemoryStore;
+use switchboard::storage::{ClaimOpen, Moving, Store, Watermark};
 
 use crate::samples::{channel, chat, command, customer, message, messages, open_chat, user};
 use crate::subject::{Kind, Subject, block_on, block_on_of};
@@ -23,7 +18,7 @@ use crate::subject::{Kind, Subject, block_on, block_on_of};
 const LONG: Seq = 600;
 
 /// A bit of everything, and `chats` chats.
-async fn fill(store: &Store, chats: u128) {
+pub async fn fill(store: &Store, chats: u128) {
     for n in 0..chats {
         let claim = store.log.claim(chat(n)).await.unwrap().claim;
         store.log.append(claim, messages(1..=1 + n as u64 % 40)).await.unwrap();
@@ -76,29 +71,30 @@ async fn fill(store: &Store, chats: u128) {
     }
 }
 
-fn occasion(id: u128) -> Occasion {
+pub fn occasion(id: u128) -> Occasion {
     Occasion { id: uuid::Uuid::from_u128(id), at: 5, release: "0.0.0".to_owned() }
 }
 
-async fn exported(store: &Store, id: u128) -> (Vec<u8>, Summary) {
+pub async fn exported(store: &Store, id: u128) -> (Vec<u8>, Summary) {
     let mut stream = Vec::new();
-    let summary = export(store, occasion(id), &mut stream, &mut ()).await.unwrap();
+    let occasion = occasion(id);
+    let summary = export(store, occasion, &mut stream, Patience::NONE, &mut ()).await.unwrap();
     (stream, summary)
 }
 
-async fn imported(store: &Store, stream: &[u8]) -> Result<Summary, ExportError> {
-    import(store, Cursor::new(stream), &mut ()).await
+pub async fn imported(store: &Store, stream: &[u8]) -> Result<Summary, ExportError> {
+    import(store, Cursor::new(stream), Patience::NONE, &mut ()).await
 }
 
 /// All that a stream says, whatever order the store was read in.
-fn contents(stream: &[u8]) -> BTreeSet<String> {
+pub fn contents(stream: &[u8]) -> BTreeSet<String> {
     let text = String::from_utf8(stream.to_vec()).unwrap();
     let lines = text.lines().map(|line| line[9..].to_owned());
     lines.filter(|line| !line.starts_with("{\"export\"") && !line.starts_with("{\"end\"")).collect()
 }
 
 /// Holds what a copy must have against the store itself, not against another export.
-async fn is_as_filled(store: &Store, chats: u128) {
+pub async fn is_as_filled(store: &Store, chats: u128) {
     for n in [0, 1, chats - 1] {
         let found = store.log.read(chat(n), 1, 1_000).await.unwrap();
         assert_eq!(found, messages(1..=1 + n as u64 % 40));
@@ -160,119 +156,6 @@ fn an_empty_store_is_copied_too() {
         let (stream, summary) = exported(&Subject::new(Kind::Sqlite).await.unwrap().store, 1).await;
         assert!(Section::ALL.iter().all(|section| summary.count(*section) == 0));
         imported(&Subject::new(Kind::Memory).await.unwrap().store, &stream).await.unwrap();
-    });
-}
-
-/// A log that stops taking events after some appends, as if the process had been killed there; or
-/// that says it took those of one chat and did not.
-struct Failing {
-    log: Arc<dyn ChatLog>,
-    appends: AtomicUsize,
-    lies_about: Option<ChatId>,
-}
-
-#[async_trait]
-impl ChatLog for Failing {
-    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
-        self.log.claim(chat).await
-    }
-
-    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
-        let less = |left: usize| left.checked_sub(1);
-        if self.appends.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
-            return Err(AppendError::Unavailable { reason: "as a test wants it".to_owned() });
-        }
-        if self.lies_about == Some(claim.chat) {
-            return Ok(());
-        }
-        self.log.append(claim, events).await
-    }
-
-    async fn read(
-        &self,
-        chat: ChatId,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        self.log.read(chat, from, limit).await
-    }
-}
-
-fn failing(store: &Store, appends: usize, lies_about: Option<ChatId>) -> Store {
-    let log = Arc::clone(&store.log);
-    let log = Arc::new(Failing { log, appends: AtomicUsize::new(appends), lies_about });
-    Store { log, ..store.clone() }
-}
-
-#[test]
-fn an_import_that_was_interrupted_goes_on_and_nothing_else_may_happen_meanwhile() {
-    for kind in [Kind::Memory, Kind::Sqlite] {
-        block_on(async {
-            let source = Subject::new(Kind::Memory).await.unwrap();
-            fill(&source.store, 100).await;
-            let (stream, written) = exported(&source.store, 1).await;
-            let (other, _) = exported(&source.store, 2).await;
-            let mut target = Subject::new(kind).await.unwrap();
-            for appends in [0, 1, 10, 40, 3] {
-                let stopped = imported(&failing(&target.store, appends, None), &stream).await;
-                assert!(matches!(stopped, Err(ExportError::Append(_))), "{stopped:?}");
-                target = target.restart().await;
-                assert!(is_half_imported(&*target.store.documents).await.unwrap());
-                let refused = imported(&target.store, &other).await;
-                assert_eq!(refused, Err(ExportError::HalfImported), "another export");
-                let refused = export(&target.store, occasion(3), Vec::new(), &mut ()).await;
-                assert_eq!(refused, Err(ExportError::HalfImported));
-            }
-            assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
-            is_as_filled(&target.store, 100).await;
-            let (again, _) = exported(&target.store, 4).await;
-            assert_eq!(contents(&again), contents(&stream));
-            let refused = imported(&target.store, &stream).await;
-            assert!(matches!(refused, Err(ExportError::NotEmpty { .. })), "{refused:?}");
-        });
-    }
-}
-
-#[test]
-fn an_import_goes_on_after_a_fault_of_any_port() {
-    let places = [
-        FaultAt::Append,
-        FaultAt::Claim,
-        FaultAt::OpenChats,
-        FaultAt::Conversations,
-        FaultAt::Operators,
-        FaultAt::Watermarks,
-        FaultAt::Documents,
-        FaultAt::Processes,
-    ];
-    let faults = [Fault::Refuse, Fault::UnknownAfterWrite, Fault::UnknownWithoutWrite];
-    for (place, fault) in places.iter().flat_map(|place| faults.map(|fault| (*place, fault))) {
-        block_on(async {
-            let source = Subject::new(Kind::Memory).await.unwrap();
-            fill(&source.store, 100).await;
-            let (stream, written) = exported(&source.store, 1).await;
-            let memory = MemoryStore::new();
-            memory.fail_next(place, fault);
-            assert!(imported(&memory.store(), &stream).await.is_err(), "{place:?} {fault:?}");
-            memory.restart();
-            assert_eq!(imported(&memory.store(), &stream).await.unwrap(), written);
-            is_as_filled(&memory.store(), 100).await;
-            let (again, _) = exported(&memory.store(), 2).await;
-            assert_eq!(contents(&again), contents(&stream));
-        });
-    }
-}
-
-#[test]
-fn a_store_that_lies_is_found_out() {
-    block_on(async {
-        let source = Subject::new(Kind::Memory).await.unwrap();
-        fill(&source.store, 100).await;
-        let (stream, _) = exported(&source.store, 1).await;
-        let target = Subject::new(Kind::Memory).await.unwrap();
-        let found = imported(&failing(&target.store, usize::MAX, Some(chat(5))), &stream).await;
-        assert!(matches!(found, Err(ExportError::Differs { .. })), "{found:?}");
-        assert!(is_half_imported(&*target.store.documents).await.unwrap());
     });
 }
 

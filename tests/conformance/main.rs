@@ -4,11 +4,13 @@
 //!   disk, SQLite on a disk of ours that can lose its power, and the distributed store.
 //! - `generated`: random calls get the same answers from every store as from the model.
 //! - `cql`: what only the distributed store can meet: writes that arrive after their claim is dead,
-//!   answers that do not, owners that are gone. All its tests have `cql` in their names.
+//!   answers that do not, owners that are gone (`cql_owner`), the row that says who owns
+//!   (`cql_lease`), claims within a process (`cql_claims`). All have `cql` in their names.
 //! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
 //! - `damage`: damaged, newer and foreign files, folders in use.
-//! - `export`: copies of whole stores between every two kinds; interrupted, damaged, lied about.
+//! - `export`: copies of whole stores between every two kinds, and of damaged exports none;
+//!   `export_trouble` and `cql_export`: copies while a store fails, is interrupted, or lies.
 //! - `trouble`: full disks, failed syncs, full queues; groups and checkpoints; the model's faults.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
@@ -17,19 +19,24 @@
 mod cql_server;
 #[path = "../support/keyspace.rs"]
 mod cql_support;
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/samples.rs"]
 mod samples;
 
 mod cql;
+mod cql_claims;
+mod cql_export;
+mod cql_lease;
 mod cql_owner;
 mod damage;
 mod disk;
 mod expected;
 mod export;
+mod export_trouble;
 mod generated;
 mod power_loss;
 mod power_loss_vfs;
-mod proxy;
 mod rng;
 mod subject;
 mod suite;

@@ -123,7 +123,7 @@ impl Subject {
 
 /// Runs a test to its end on one thread.
 pub fn block_on<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(test)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(test)
 }
 
 /// Runs a test of a store to its end, where that store can live.

@@ -8,8 +8,8 @@ use tokio::task::spawn_blocking;
 
 use crate::client::Client;
 use crate::cql_support::Keyspace;
-use crate::harness::{id, request};
-use crate::process::{Process, Starting, command, serve, signal, tokens};
+use crate::harness::{id, request, until};
+use crate::process::{Process, Starting, command, is_stopped, serve, signal, tokens};
 
 fn on(keyspace: &Keyspace, command: Command) -> Command {
     let mut command = on_store(&keyspace.options, command);
@@ -120,6 +120,7 @@ async fn cql_a_paused_process_finds_itself_fenced_and_ends() {
     let second = waiting(&keyspace).await;
 
     signal(&first.child, "-STOP");
+    until("stopped", async || is_stopped(&first.child)).await;
     let late = client.send("message.send", text(&chat, "late")).await;
     let second = ready(second).await;
     let mut other = customer(&second, &visitor).await;

@@ -26,11 +26,11 @@ async fn act(server: &Arc<Server>, what: fn(&Server)) {
     spawn_blocking(move || what(&server)).await.unwrap();
 }
 
-async fn readiness(operations: SocketAddr) -> (u16, String) {
+pub async fn readiness(operations: SocketAddr) -> (u16, String) {
     request(operations, "GET", "/readyz", "", None).await
 }
 
-async fn available(operations: SocketAddr) -> String {
+pub async fn available(operations: SocketAddr) -> String {
     let (_, metrics) = request(operations, "GET", "/metrics", "", None).await;
     let name = "switchboard_store_available ";
     let line = metrics.lines().find_map(|line| line.strip_prefix(name));
@@ -59,14 +59,14 @@ async fn early(options: &ScyllaOptions) -> Starting {
 }
 
 /// That a call is refused for now, and says when to come back.
-fn refused_for_now(answer: Result<Value, Value>) -> Duration {
+pub fn refused_for_now(answer: Result<Value, Value>) -> Duration {
     let error = answer.expect_err("nothing is acknowledged that is not durable");
     assert_eq!(error["data"]["name"], "unavailable", "{error}");
     Duration::from_millis(error["data"]["retry_after_ms"].as_u64().expect("a hint"))
 }
 
 /// Repeats a message as clients do, until it is acknowledged; its position.
-async fn sent(client: &mut Client, chat: &Value, n: &str) -> Value {
+pub async fn sent(client: &mut Client, chat: &Value, n: &str) -> Value {
     let repeating = async {
         loop {
             match client.call("message.send", text(chat, n)).await {
@@ -79,7 +79,7 @@ async fn sent(client: &mut Client, chat: &Value, n: &str) -> Value {
 }
 
 /// Logging in by REST writes, too.
-async fn log_in(process: &Process) -> (u16, Value) {
+pub async fn log_in(process: &Process) -> (u16, Value) {
     let body = json!({"login": "admin", "password": demo_password("admin")}).to_string();
     let body = Some(("application/json", body));
     let (status, text) = request(process.address, "POST", "/api/v1/sessions", "", body).await;
@@ -88,7 +88,7 @@ async fn log_in(process: &Process) -> (u16, Value) {
 
 /// What is seen while the store is away, from its first moment to that of its return. `n` is sent
 /// and not acknowledged.
-async fn an_outage(process: &Process, client: &mut Client, chat: &Value, n: &str) {
+pub async fn an_outage(process: &Process, client: &mut Client, chat: &Value, n: &str) {
     refused_for_now(client.call("message.send", text(chat, n)).await);
     let operations = process.operations;
     until("not ready", async || readiness(operations).await.0 == 503).await;
@@ -102,7 +102,7 @@ async fn an_outage(process: &Process, client: &mut Client, chat: &Value, n: &str
 }
 
 /// The store is back: so is the router, and what was refused is done once.
-async fn the_return(process: &Process, client: &mut Client, chat: &Value, n: &str) {
+pub async fn the_return(process: &Process, client: &mut Client, chat: &Value, n: &str) {
     let operations = process.operations;
     until("ready again", async || readiness(operations).await.0 == 200).await;
     assert_eq!(available(operations).await, "1");
@@ -112,7 +112,7 @@ async fn the_return(process: &Process, client: &mut Client, chat: &Value, n: &st
 }
 
 /// The texts that an operator sees come, in their order, up to the last one.
-async fn seen(mut anna: Client, last: &str) -> (Client, Vec<Value>) {
+pub async fn seen(mut anna: Client, last: &str) -> (Client, Vec<Value>) {
     let mut texts = Vec::new();
     while !texts.iter().any(|text| text == last) {
         assert!(anna.step_within(QUIET_MAX).await, "closed with {:?}", anna.closed);
@@ -120,6 +120,29 @@ async fn seen(mut anna: Client, last: &str) -> (Client, Vec<Value>) {
         texts.extend(events.map(|got| got["params"]["text"].clone()));
     }
     (anna, texts)
+}
+
+/// A chat that an operator serves.
+pub struct Served {
+    pub anna: Client,
+    pub visitor: String,
+    pub client: Client,
+    pub chat: Value,
+}
+
+pub async fn serving(process: &Process) -> Served {
+    let (anna, visitor) = tokens(process.address, "anna").await;
+    let token = anna;
+    let mut anna = Client::connect(process.address).await;
+    anna.open(&token, json!([])).await.unwrap();
+    anna.be_ready().await;
+    let mut client = customer(process, &visitor).await;
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = client.call("chat.open", open).await.unwrap()["chat"].clone();
+    let offer = anna.wait("offer.presented").await["offer"].clone();
+    let accept = json!({"command_id": "a1", "chat": chat, "offer": offer});
+    anna.call("offer.accept", accept).await.unwrap();
+    Served { anna, visitor, client, chat }
 }
 
 #[tokio::test]
@@ -140,17 +163,7 @@ async fn cql_a_store_that_is_late_hangs_and_dies_loses_nothing_and_the_router_re
     let process = ready(starting).await;
     assert_eq!(readiness(process.operations).await.0, 200);
 
-    let (anna, visitor) = tokens(process.address, "anna").await;
-    let token = anna;
-    let mut anna = Client::connect(process.address).await;
-    anna.open(&token, json!([])).await.unwrap();
-    anna.be_ready().await;
-    let mut client = customer(&process, &visitor).await;
-    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
-    let chat = client.call("chat.open", open).await.unwrap()["chat"].clone();
-    let offer = anna.wait("offer.presented").await["offer"].clone();
-    let accept = json!({"command_id": "a1", "chat": chat, "offer": offer});
-    anna.call("offer.accept", accept).await.unwrap();
+    let Served { anna, mut client, chat, .. } = serving(&process).await;
     let seeing = tokio::spawn(seen(anna, "last"));
     sent(&mut client, &chat, "before").await;
 

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on fails, with the place"
 )]
 
+#[path = "../support/proxy.rs"]
+mod proxy;
 #[path = "../support/samples.rs"]
 mod samples;
 
@@ -16,6 +18,7 @@ mod cql_faults;
 mod cql_server;
 #[path = "../support/keyspace.rs"]
 mod cql_support;
+mod cql_trouble;
 mod harness;
 mod limits;
 mod live;

@@ -92,6 +92,15 @@ pub fn signal(child: &Child, name: &str) {
     assert!(sent.success());
 }
 
+/// Whether no thread of it runs any more: a signal has its effect some time after it was sent.
+pub fn is_stopped(child: &Child) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+    // A name in brackets, which may have any letters, then the state.
+    let stopped = |stat: String| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'));
+    let mut files = threads.map(|thread| thread.unwrap().path().join("stat"));
+    files.all(|file| std::fs::read_to_string(file).is_ok_and(stopped))
+}
+
 /// An access token of a user, and a visitor's token.
 pub async fn tokens(address: SocketAddr, login: &str) -> (String, String) {
     let post = async |path: &str, token: &str, body: Value| {

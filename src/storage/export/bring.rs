@@ -11,10 +11,17 @@ use crate::storage::{ClaimOpen, Conversation, Store, StoreError};
 use super::limits::{APPEND_EVENTS, BATCH_BYTES, BATCH_LINES, CALLS_IN_FLIGHT};
 use super::line::{Header, Line, Reader};
 use super::tally::{Section, Summary};
-use super::{ExportError, IMPORT_ID, IMPORT_KIND, Report, Stage, item};
+use super::{ExportError, IMPORT_ID, IMPORT_KIND, Patience, Report, Stage, item};
+
+/// What is filled.
+#[derive(Clone, Copy)]
+pub(super) struct Target<'a> {
+    pub store: &'a Store,
+    pub patience: Patience,
+}
 
 /// Marks the store as one that is being filled from this export; answers the mark's version.
-/// Errors unless the store is empty or has that very mark.
+/// Errors unless the store is empty or has that very mark. May be repeated.
 pub(super) async fn begin(store: &Store, header: &Header) -> Result<u64, ExportError> {
     let id = header.id.as_bytes();
     match store.documents.get(IMPORT_KIND, IMPORT_ID).await? {
@@ -70,7 +77,7 @@ enum Step {
 
 /// Stores all lines up to the last one, and answers what they were.
 pub(super) async fn bring<R: BufRead>(
-    store: &Store,
+    target: Target<'_>,
     lines: &mut Reader<R>,
     records: u16,
     length: u64,
@@ -87,18 +94,19 @@ pub(super) async fn bring<R: BufRead>(
             if !log.is_done() {
                 return Err(lines.damaged("a chat has no last line"));
             }
-            store_all(store, batch).await?;
+            store_all(target, batch).await?;
             summary.process = should.process;
-            while store.inventory.last_process().await? < should.process {
-                store.processes.begin().await?;
-            }
+            target
+                .patience
+                .keep_trying(async || count_up(target.store, should.process).await)
+                .await?;
             report.at(Stage::Bringing, length, length);
             return Ok(summary);
         }
         // A line that goes on with a chat waits until the lines before it are stored.
         let goes_on = matches!(&line, Line::Log(line) if line.first > 1);
         if goes_on || batch.len() >= BATCH_LINES || bytes >= BATCH_BYTES {
-            store_all(store, std::mem::take(&mut batch)).await?;
+            store_all(target, std::mem::take(&mut batch)).await?;
             bytes = 0;
             report.at(Stage::Bringing, lines.bytes, length);
         }
@@ -179,35 +187,48 @@ fn step(
     }
 }
 
+/// The next process has a number behind all that the exported store gave.
+async fn count_up(store: &Store, process: u64) -> Result<(), ExportError> {
+    while store.inventory.last_process().await? < process {
+        store.processes.begin().await?;
+    }
+    Ok(())
+}
+
 /// Stores these, of which no two are of one chat's log.
-async fn store_all(store: &Store, steps: Vec<Step>) -> Result<(), ExportError> {
-    let all = stream::iter(steps).map(|step| store_one(store, step));
+async fn store_all(target: Target<'_>, steps: Vec<Step>) -> Result<(), ExportError> {
+    let Target { store, patience } = target;
+    let one = async |step| patience.keep_trying(async || store_one(store, &step).await).await;
+    let all = stream::iter(steps).map(one);
     all.buffer_unordered(CALLS_IN_FLIGHT).try_collect::<()>().await
 }
 
-async fn store_one(store: &Store, step: Step) -> Result<(), ExportError> {
+/// May be repeated, whatever became of it before.
+async fn store_one(store: &Store, step: &Step) -> Result<(), ExportError> {
     match step {
-        Step::Document(kind, document) => Ok(store.inventory.restore(&kind, document).await?),
-        Step::Operator(user, record) => Ok(store.operators.save(user, record).await?),
+        Step::Document(kind, document) => {
+            Ok(store.inventory.restore(kind, document.clone()).await?)
+        }
+        Step::Operator(user, record) => Ok(store.operators.save(*user, record.clone()).await?),
         Step::Conversation(of) => store_conversation(store, of).await,
         Step::Log { chat, first, last, events } => {
-            store_log(store, chat, first, last, events).await
+            store_log(store, *chat, *first, *last, events).await
         }
-        Step::Watermarks(chat, marks) => Ok(store.watermarks.raise(chat, marks).await?),
-        Step::OpenChat(row) => Ok(store.open_chats.put(row).await?),
+        Step::Watermarks(chat, marks) => Ok(store.watermarks.raise(*chat, marks.clone()).await?),
+        Step::OpenChat(row) => Ok(store.open_chats.put(row.clone()).await?),
     }
 }
 
 /// Claims by every command, that of the latest chat last.
-async fn store_conversation(store: &Store, of: Conversation) -> Result<(), ExportError> {
-    let Conversation { channel, customer, latest, commands } = of;
+async fn store_conversation(store: &Store, of: &Conversation) -> Result<(), ExportError> {
+    let (channel, customer) = (of.channel, of.customer);
     let (last, mut before): (Vec<_>, Vec<_>) =
-        commands.into_iter().partition(|(_, chat)| *chat == latest);
+        of.commands.iter().partition(|(_, chat)| *chat == of.latest);
     before.extend(last);
     let mut after = None;
     for (command, chat) in before {
-        let talks = &store.conversations;
-        match talks.claim_open(channel, customer, &command, chat, after).await? {
+        let (talks, chat) = (&store.conversations, *chat);
+        match talks.claim_open(channel, customer, command, chat, after).await? {
             ClaimOpen::Claimed => {}
             ClaimOpen::Existing(existing) if existing == chat => {}
             ClaimOpen::Existing(existing) => {
@@ -226,7 +247,7 @@ async fn store_log(
     chat: ChatId,
     first: Seq,
     last: bool,
-    events: Vec<Recorded>,
+    events: &[Recorded],
 ) -> Result<(), ExportError> {
     let claimed = store.log.claim(chat).await?;
     let end = first + events.len() as u64 - 1;
@@ -234,8 +255,8 @@ async fn store_log(
         let what = format!("chat {chat} has {} events", claimed.tail);
         return Err(ExportError::Differs { what });
     }
-    let missing: Vec<_> = events.into_iter().filter(|event| event.seq > claimed.tail).collect();
-    for some in missing.chunks(APPEND_EVENTS) {
+    let there = events.partition_point(|event| event.seq <= claimed.tail);
+    for some in events[there..].chunks(APPEND_EVENTS) {
         store.log.append(claimed.claim, some.to_vec()).await?;
     }
     Ok(())

@@ -1,5 +1,7 @@
 //! Every bound of exports and imports, with its unit and its reason.
 
+use std::time::Duration;
+
 /// Items that a listing is asked for at once: small answers, few calls.
 pub(super) const PAGE_ITEMS: usize = 256;
 
@@ -22,6 +24,13 @@ pub(super) const BATCH_BYTES: usize = 8 * 1024 * 1024;
 /// Events of one append of an import. A distributed store writes an append as one batch and
 /// refuses large ones; the router's own appends are of this size at most.
 pub(super) const APPEND_EVENTS: usize = 16;
+
+/// How long a step is repeated that the store refuses for now: longer than a node of a database
+/// takes to restart, and short enough for somebody who waits for the end.
+pub(super) const STEP_MAX: Duration = Duration::from_secs(60);
+
+/// The pause before each repetition: a store that is overloaded gets air.
+pub(super) const STEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Items between two reports of the progress: a report may cost a write to a terminal.
 pub(super) const REPORT_ITEMS: u64 = 64;

@@ -9,11 +9,13 @@
 //! - A stream is read to its end and held against its checksums before anything of it is stored.
 //! - What is stored first is a mark; it goes last, after the store was read back and found equal.
 //!   While it is there no router starts on the store.
-//! - Every step may be repeated: an import that was interrupted is run again, and goes on.
+//! - Every step may be repeated: one that the store refuses for now is tried again for a while, and
+//!   an import that was interrupted is run again, and goes on.
 //!
 //! Reading order: `line` (the form), `item` (what is in it), `walk` (out of a store), `bring` (into
 //! one).
 
+mod again;
 mod bring;
 mod item;
 mod limits;
@@ -27,6 +29,7 @@ use crate::storage::{AppendError, Documents, Store, StoreError, record};
 
 use line::{FORMAT, Line, Lines, Reader};
 
+pub use again::Patience;
 pub use line::Header;
 pub use tally::{Section, Summary, Tally};
 
@@ -158,9 +161,11 @@ pub async fn export(
     store: &Store,
     occasion: Occasion,
     to: impl Write + Send,
+    patience: Patience,
     report: &mut dyn Report,
 ) -> Result<Summary, ExportError> {
-    if is_half_imported(&*store.documents).await? {
+    let half = patience.keep_trying(async || Ok(is_half_imported(&*store.documents).await?));
+    if half.await? {
         return Err(ExportError::HalfImported);
     }
     let mut lines = Lines::new(to);
@@ -171,7 +176,9 @@ pub async fn export(
         at: occasion.at,
         release: occasion.release,
     }))?;
-    let summary = walk::walk(store, Stage::Writing, report, &mut |line| lines.write(line)).await?;
+    let source = walk::Source { store, patience };
+    let line = &mut |line: &Line| lines.write(line);
+    let summary = walk::walk(source, Stage::Writing, report, line).await?;
     lines.write(&Line::End(summary.clone()))?;
     lines.flush()?;
     Ok(summary)
@@ -204,25 +211,35 @@ pub fn check(
 pub async fn import(
     store: &Store,
     mut from: impl BufRead + Seek + Send,
+    patience: Patience,
     report: &mut dyn Report,
 ) -> Result<Summary, ExportError> {
     let (header, should) = check(&mut from, report)?;
-    let mark = bring::begin(store, &header).await?;
+    let mark = patience.keep_trying(async || bring::begin(store, &header).await).await?;
     let length = rewound(&mut from)?;
     let mut lines = Reader::new(from);
     read_header(&mut lines)?;
-    let brought = bring::bring(store, &mut lines, header.records, length, report).await?;
+    let target = bring::Target { store, patience };
+    let brought = bring::bring(target, &mut lines, header.records, length, report).await?;
     // A release with newer records writes them anew, and sums them differently.
     if header.records == record::FORMAT_VERSION
         && let Some(what) = brought.differs(&should)
     {
         return Err(lines.damaged(&format!("the export has {what}")));
     }
-    let held = walk::walk(store, Stage::ReadingBack, report, &mut |_| Ok(())).await?;
+    let source = walk::Source { store, patience };
+    let held = walk::walk(source, Stage::ReadingBack, report, &mut |_| Ok(())).await?;
     if let Some(what) = held.differs(&brought) {
         return Err(ExportError::Differs { what });
     }
-    store.documents.delete(IMPORT_KIND, IMPORT_ID, mark).await?;
+    let unmarked = patience.keep_trying(async || {
+        match store.documents.delete(IMPORT_KIND, IMPORT_ID, mark).await {
+            // Nobody else is there who could: an earlier try did it, and was not told.
+            Ok(()) | Err(StoreError::VersionConflict { found: 0, .. }) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    });
+    unmarked.await?;
     Ok(brought)
 }
 

@@ -9,7 +9,24 @@ use crate::storage::{Cursor, Page, Store, StoreError};
 use super::limits::{CALLS_IN_FLIGHT, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
 use super::line::{Line, LogLine};
 use super::tally::{Section, Summary};
-use super::{ExportError, IMPORT_KIND, Report, Stage, item};
+use super::{ExportError, IMPORT_KIND, Patience, Report, Stage, item};
+
+/// What is read, and how patiently.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub store: &'a Store,
+    pub patience: Patience,
+}
+
+impl<'a> Source<'a> {
+    /// Reads something, again while the store does not answer.
+    async fn read<T>(
+        self,
+        mut what: impl AsyncFnMut(&'a Store) -> Result<T, StoreError>,
+    ) -> Result<T, ExportError> {
+        self.patience.keep_trying(async || Ok(what(self.store).await?)).await
+    }
+}
 
 /// Takes the lines; counts and sums them, and reports the progress.
 struct Visit<'a> {
@@ -45,29 +62,30 @@ impl Visit<'_> {
 /// Goes through the store. `line` gets every line but the first and the last of a stream. The
 /// store must not change meanwhile.
 pub(super) async fn walk(
-    store: &Store,
+    source: Source<'_>,
     stage: Stage,
     report: &mut dyn Report,
     line: &mut (dyn FnMut(&Line) -> Result<(), ExportError> + Send),
 ) -> Result<Summary, ExportError> {
-    let chats = count_chats(store, report).await?;
+    let chats = count_chats(source, report).await?;
     let (log, summary) = Default::default();
     let mut visit = Visit { line, report, stage, chats, log, summary };
-    documents(store, &mut visit).await?;
-    operators(store, &mut visit).await?;
-    conversations(store, &mut visit).await?;
-    logs(store, &mut visit).await?;
-    watermarks(store, &mut visit).await?;
-    open_chats(store, &mut visit).await?;
-    visit.summary.process = store.inventory.last_process().await?;
+    documents(source, &mut visit).await?;
+    operators(source, &mut visit).await?;
+    conversations(source, &mut visit).await?;
+    logs(source, &mut visit).await?;
+    watermarks(source, &mut visit).await?;
+    open_chats(source, &mut visit).await?;
+    visit.summary.process = source.read(async |store| store.inventory.last_process().await).await?;
     Ok(visit.summary)
 }
 
 /// How many chats there are: what "time left" is reckoned with.
-async fn count_chats(store: &Store, report: &mut dyn Report) -> Result<u64, ExportError> {
+async fn count_chats(source: Source<'_>, report: &mut dyn Report) -> Result<u64, ExportError> {
     let (mut count, mut at) = (0, None);
     loop {
-        let Page { items, next } = store.inventory.chats(at.as_ref(), PAGE_ITEMS).await?;
+        let page = source.read(async |store| store.inventory.chats(at.as_ref(), PAGE_ITEMS).await);
+        let Page { items, next } = page.await?;
         count += items.len() as u64;
         report.at(Stage::Counting, count, 0);
         at = next;
@@ -77,14 +95,17 @@ async fn count_chats(store: &Store, report: &mut dyn Report) -> Result<u64, Expo
     }
 }
 
-async fn documents(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
-    for kind in store.inventory.document_kinds().await? {
+async fn documents(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    for kind in source.read(async |store| store.inventory.document_kinds().await).await? {
         if kind == IMPORT_KIND {
             continue;
         }
         let mut after: Option<String> = None;
         loop {
-            let found = store.documents.list(&kind, after.as_deref(), PAGE_ITEMS).await?;
+            let found = source.read(async |store| {
+                store.documents.list(&kind, after.as_deref(), PAGE_ITEMS).await
+            });
+            let found = found.await?;
             for document in &found {
                 visit.take(Section::Documents, &item::document(&kind, document))?;
             }
@@ -97,11 +118,16 @@ async fn documents(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportErr
     Ok(())
 }
 
-async fn operators(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+async fn operators(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     let mut at: Option<Cursor> = None;
     loop {
-        let page = store.inventory.operators(at.as_ref(), PAGE_ITEMS).await?;
-        let load = async |user| Ok::<_, ExportError>((user, store.operators.load(user).await?));
+        let page =
+            source.read(async |store| store.inventory.operators(at.as_ref(), PAGE_ITEMS).await);
+        let page = page.await?;
+        let load = async |user| {
+            let record = source.read(async |store| store.operators.load(user).await).await?;
+            Ok::<_, ExportError>((user, record))
+        };
         let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
         while let Some((user, record)) = found.try_next().await? {
             visit.take(Section::Operators, &item::operator(user, &record)?)?;
@@ -113,10 +139,12 @@ async fn operators(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportErr
     }
 }
 
-async fn conversations(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+async fn conversations(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     let mut at: Option<Cursor> = None;
     loop {
-        let page = store.inventory.conversations(at.as_ref(), PAGE_ITEMS).await?;
+        let page =
+            source.read(async |store| store.inventory.conversations(at.as_ref(), PAGE_ITEMS).await);
+        let page = page.await?;
         for of in &page.items {
             visit.take(Section::Conversations, &item::conversation(of))?;
         }
@@ -127,16 +155,18 @@ async fn conversations(store: &Store, visit: &mut Visit<'_>) -> Result<(), Expor
     }
 }
 
-async fn logs(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+async fn logs(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     let mut at: Option<Cursor> = None;
     loop {
-        let page = store.inventory.chats(at.as_ref(), PAGE_ITEMS).await?;
+        let page = source.read(async |store| store.inventory.chats(at.as_ref(), PAGE_ITEMS).await);
+        let page = page.await?;
         let read = async |chat| {
-            Ok::<_, ExportError>((chat, store.log.read(chat, 1, LINE_EVENTS + 1).await?))
+            let events = source.read(async |store| store.log.read(chat, 1, LINE_EVENTS + 1).await);
+            Ok::<_, ExportError>((chat, events.await?))
         };
         let mut found = stream::iter(page.items).map(read).buffered(CALLS_IN_FLIGHT);
         while let Some((chat, events)) = found.try_next().await? {
-            one_log(store, visit, chat, events).await?;
+            one_log(source, visit, chat, events).await?;
         }
         at = page.next;
         if at.is_none() {
@@ -148,7 +178,7 @@ async fn logs(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
 /// The lines of one chat, whose first events are read already: one more than a line has, so that
 /// the last line is known as the last.
 async fn one_log(
-    store: &Store,
+    source: Source<'_>,
     visit: &mut Visit<'_>,
     chat: ChatId,
     mut events: Vec<crate::domain::Recorded>,
@@ -157,7 +187,8 @@ async fn one_log(
     while events.len() > LINE_EVENTS {
         visit.take_log(item::log(chat, first, &events[..LINE_EVENTS], false)?)?;
         first += LINE_EVENTS as u64;
-        events = store.log.read(chat, first, LINE_EVENTS + 1).await?;
+        events =
+            source.read(async |store| store.log.read(chat, first, LINE_EVENTS + 1).await).await?;
     }
     if events.is_empty() {
         let reason = format!("chat {chat} is listed, but its log is empty");
@@ -166,11 +197,16 @@ async fn one_log(
     visit.take_log(item::log(chat, first, &events, true)?)
 }
 
-async fn watermarks(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+async fn watermarks(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     let mut at: Option<Cursor> = None;
     loop {
-        let page = store.inventory.watched(at.as_ref(), PAGE_ITEMS).await?;
-        let load = async |chat| Ok::<_, ExportError>((chat, store.watermarks.load(chat).await?));
+        let page =
+            source.read(async |store| store.inventory.watched(at.as_ref(), PAGE_ITEMS).await);
+        let page = page.await?;
+        let load = async |chat| {
+            let marks = source.read(async |store| store.watermarks.load(chat).await).await?;
+            Ok::<_, ExportError>((chat, marks))
+        };
         let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
         while let Some((chat, marks)) = found.try_next().await? {
             visit.take(Section::Watermarks, &item::watermarks(chat, &marks))?;
@@ -182,10 +218,11 @@ async fn watermarks(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportEr
     }
 }
 
-async fn open_chats(store: &Store, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+async fn open_chats(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     let mut after = None;
     loop {
-        let rows = store.open_chats.scan(after, PAGE_ITEMS).await?;
+        let rows =
+            source.read(async |store| store.open_chats.scan(after, PAGE_ITEMS).await).await?;
         for row in &rows {
             visit.take(Section::OpenChats, &item::open_chat(row)?)?;
         }

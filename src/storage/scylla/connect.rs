@@ -11,8 +11,8 @@ use scylla::client::execution_profile::ExecutionProfile;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use scylla::errors::{
-    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, MetadataError,
-    NewSessionError, PrepareError, RequestAttemptError,
+    ConnectionError, ConnectionPoolError, ConnectionSetupRequestErrorKind, DbError, ExecutionError,
+    MetadataError, NewSessionError, PrepareError, RequestAttemptError,
 };
 use scylla::statement::Consistency;
 use tokio::time::timeout;
@@ -43,7 +43,8 @@ pub enum OpenError {
     },
     /// The database does not let this process in.
     #[error(
-        "the database at {points} refuses the login: {what}; set store.user and          SWITCHBOARD_STORE_PASSWORD to what it knows"
+        "the database at {points} refuses the login: {what}; set store.user and \
+         SWITCHBOARD_STORE_PASSWORD to what it knows"
     )]
     LoginRefused {
         /// Whom it asked.
@@ -243,19 +244,38 @@ pub(super) async fn prepare(
     let prepared = timeout(all, Statements::prepare(session, profiles, &options.keyspace)).await;
     match prepared {
         Ok(Ok(statements)) => Ok(statements),
-        Ok(Err(PrepareError::AllAttemptsFailed {
-            first_attempt: RequestAttemptError::DbError(DbError::Unauthorized, what),
-        })) => {
-            let user = options.login.as_ref().map_or("everybody", |login| &login.user).to_owned();
-            Err(OpenError::Forbidden { keyspace: keyspace(), user, what })
-        }
-        Ok(Err(error)) => {
-            Err(OpenError::Unusable { keyspace: keyspace(), what: error.to_string() })
-        }
+        Ok(Err(error)) => Err(unusable(&ExecutionError::PrepareError(error), options)),
         Err(_) => {
             let what = format!("a node did not answer within {} s", all.as_secs());
             Err(OpenError::Unusable { keyspace: keyspace(), what })
         }
+    }
+}
+
+/// Why the keyspace cannot be used: a right that is missing, or whatever else.
+pub(super) fn unusable(error: &ExecutionError, options: &ScyllaOptions) -> OpenError {
+    let keyspace = options.keyspace.clone();
+    match forbidden(error) {
+        Some(what) => {
+            let user = options.login.as_ref().map_or("everybody", |login| &login.user).to_owned();
+            OpenError::Forbidden { keyspace, user, what: what.to_owned() }
+        }
+        None => OpenError::Unusable { keyspace, what: error.to_string() },
+    }
+}
+
+/// What the database says when this login lacks a right. Some servers say it when a statement is
+/// prepared, others when it is executed.
+fn forbidden(error: &ExecutionError) -> Option<&str> {
+    let (ExecutionError::LastAttemptError(attempt)
+    | ExecutionError::PrepareError(PrepareError::AllAttemptsFailed { first_attempt: attempt })) =
+        error
+    else {
+        return None;
+    };
+    match attempt {
+        RequestAttemptError::DbError(DbError::Unauthorized, what) => Some(what),
+        _ => None,
     }
 }
 

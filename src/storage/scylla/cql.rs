@@ -2,8 +2,8 @@
 //!
 //! Owns how statements of a kind are sent ([`Kind`]), how many are under way at once, and that
 //! nothing is written or acknowledged by a process that is not the owner.
-//! Invariants: conditional writes, but for renewals of the lease, are never sent twice; plain writes to rows carry a timestamp of
-//! this life; every request has a time limit.
+//! Invariants: conditional writes, but for renewals of the lease, are never sent twice; plain
+//! writes to rows carry a timestamp of this life; every request has a time limit.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -151,7 +151,8 @@ statements! {
     counter_new: Condition = "INSERT INTO %.counters (name, value) VALUES (?, ?) IF NOT EXISTS";
     counter_set: Condition = "UPDATE %.counters SET value = ? WHERE name = ? IF value = ?";
 
-    lease_get: SerialRead = "SELECT life, beat, stamp, holder, home FROM %.lease WHERE name = 'owner'";
+    lease_get: SerialRead = "SELECT life, beat, stamp, holder, home FROM %.lease \
+                             WHERE name = 'owner'";
     lease_new: Condition = "INSERT INTO %.lease (name, life, beat, stamp, holder, home) \
                             VALUES ('owner', ?, 0, ?, ?, ?) IF NOT EXISTS";
     lease_take: Condition = "UPDATE %.lease SET life = ?, beat = 0, stamp = ?, holder = ?, \

@@ -98,3 +98,22 @@ pub(super) const KEYSPACE_NAME_MAX: usize = 48;
 
 /// Partitions of documents listed at once: of about ten kinds, each in [`SHARDS`].
 pub(super) const KINDS_PAGE_ROWS: usize = 1_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the guide says of a second process: it follows a killed one after about 6 s.
+    const TAKEOVER_MAX: Duration = Duration::from_secs(8);
+
+    #[test]
+    fn a_takeover_is_short_also_where_a_node_hangs() {
+        let stands_still = LEASE + LEASE / MARGIN_PER_LEASE;
+        let looks = LEASE / LOOKS_PER_LEASE + SPECULATE_SERIAL_AFTER;
+        assert!(stands_still + looks < TAKEOVER_MAX);
+        // The owner stops before the next one begins, and has had its tries by then.
+        assert!(LEASE / RENEWALS_PER_LEASE * 2 < LEASE - LEASE / MARGIN_PER_LEASE);
+        assert!(LEASE / AWAY_PER_LEASE < LEASE - LEASE / MARGIN_PER_LEASE);
+        assert!(KEEPALIVE_EVERY + KEEPALIVE_MAX <= LEASE, "a hung node is left within a lease");
+    }
+}

@@ -46,6 +46,8 @@ impl ChatLog for ScyllaStore {
         self.db.owned()?;
         let line = self.lines.make(chat);
         let mut held = line.turn.lock().await;
+        // The turn may have been long in coming.
+        self.db.owned()?;
         let epoch = self.first_epoch + self.claims.fetch_add(1, Relaxed);
         // Nothing is in doubt, and all of it is this process's: the next claim takes its place here,
         // and the database needs not know.

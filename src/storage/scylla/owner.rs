@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 use crate::storage::StoreError;
 
 use super::ScyllaOptions;
-use super::connect::OpenError;
+use super::connect::{self, OpenError};
 use super::cql::Db;
 use super::errors::unreadable;
 use super::lease::now;
@@ -20,7 +20,8 @@ use super::limits::{LOOKS_PER_LEASE, MARGIN_PER_LEASE, RELEASE_MAX, RENEWALS_PER
 pub enum Wait {
     /// For whoever owns it, however long: a second router, ready to follow the first.
     ForAll,
-    /// Only until it is sure that the owner is dead; one that lives is an error.
+    /// Only until it is sure that the owner is dead; one that lives is an error, and so is a
+    /// database that does not say.
     ForTheDead,
 }
 
@@ -76,7 +77,7 @@ pub(super) async fn acquire(db: &Db, options: &ScyllaOptions) -> Result<u64, Ope
         }
         let free = owner.as_ref().is_none_or(|owner| owner.holder.is_empty());
         if free || now() - *since >= patience {
-            if let Some(life) = take(db, options, owner.as_ref()).await.map_err(unusable)? {
+            if let Some(life) = take(db, options, owner.as_ref()).await? {
                 return Ok(life);
             }
         } else if let (false, Some(owner)) = (told, owner) {
@@ -87,9 +88,8 @@ pub(super) async fn acquire(db: &Db, options: &ScyllaOptions) -> Result<u64, Ope
             );
             told = true;
         }
-        if !free {
-            sleep(options.lease / LOOKS_PER_LEASE).await;
-        }
+        // Also after it was refused: a database that refuses once does so again.
+        sleep(options.lease / LOOKS_PER_LEASE).await;
         // A database that does not answer now says nothing about the owner.
         match read(db).await {
             Ok(found) => {
@@ -104,6 +104,7 @@ pub(super) async fn acquire(db: &Db, options: &ScyllaOptions) -> Result<u64, Ope
                     seen = (found, now());
                 }
             }
+            Err(error) if options.wait == Wait::ForTheDead => return Err(unusable(error)),
             Err(error) => {
                 tracing::debug!(%error, "the owner of the keyspace was not read");
                 // What stands still must do so while it can be seen: an owner that cannot reach
@@ -128,7 +129,11 @@ async fn take(
     db: &Db,
     options: &ScyllaOptions,
     seen: Option<&Owner>,
-) -> Result<Option<u64>, StoreError> {
+) -> Result<Option<u64>, OpenError> {
+    let unusable = |error: StoreError| OpenError::Unusable {
+        keyspace: options.keyspace.clone(),
+        what: error.to_string(),
+    };
     let life = seen.map_or(1, |owner| owner.life + 1);
     if let Some(owner) = seen {
         db.lease.begin_behind(owner.stamp);
@@ -146,11 +151,14 @@ async fn take(
         }
     };
     let taken = match applied {
-        Ok(applied) => applied?,
-        // Nobody knows, but the row does: there is no other of this name.
+        Ok(applied) => applied.map_err(unusable)?,
         Err(error) => {
+            if let failed @ OpenError::Forbidden { .. } = connect::unusable(&error, options) {
+                return Err(failed);
+            }
             tracing::debug!(%error, "the outcome of taking the keyspace is unknown");
-            let found = read(db).await?;
+            // Nobody knows, but the row does: there is no other of this name.
+            let found = read(db).await.map_err(unusable)?;
             found.is_some_and(|owner| (owner.life, owner.holder.as_str()) == (life, holder))
         }
     };

@@ -6,7 +6,7 @@
 use scylla::client::session::Session;
 
 use super::ScyllaOptions;
-use super::connect::{OpenError, connect, use_keyspace};
+use super::connect::{self, OpenError, connect, use_keyspace};
 
 /// One step.
 struct Step {
@@ -101,7 +101,7 @@ async fn noted(
     }
     let text = "SELECT step, name FROM schema_steps WHERE list = 0";
     let noted = session.query_unpaged(text, ()).await;
-    let noted = noted.map_err(|error| unusable(error.to_string()))?;
+    let noted = noted.map_err(|error| connect::unusable(&error, options))?;
     let noted = noted.into_rows_result().map_err(|error| unusable(error.to_string()))?;
     let rows = noted.rows::<(i32, String)>().map_err(|error| unusable(error.to_string()))?;
     rows.collect::<Result<_, _>>().map_err(|error| unusable(error.to_string()))

@@ -1,0 +1,224 @@
+//! Copies while a store has trouble: interrupted, refused for now, lied to.
+
+use std::io::Cursor;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use switchboard::domain::{ChatId, Recorded, Seq};
+use switchboard::storage::export::{ExportError, Patience, export, import, is_half_imported};
+use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
+use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreError};
+
+use crate::export::{contents, exported, fill, imported, is_as_filled, occasion};
+use crate::samples::chat;
+use crate::subject::{Kind, Subject, block_on};
+
+/// Tries again at once, for longer than any test takes.
+pub const UNTIL_DONE: Patience =
+    Patience { every: Duration::from_millis(1), max: Duration::from_secs(300) };
+
+/// A log that stops taking events after some appends, as if the process had been killed there; or
+/// that says it took those of one chat and did not.
+struct Failing {
+    log: Arc<dyn ChatLog>,
+    appends: AtomicUsize,
+    lies_about: Option<ChatId>,
+}
+
+#[async_trait]
+impl ChatLog for Failing {
+    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
+        self.log.claim(chat).await
+    }
+
+    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
+        let less = |left: usize| left.checked_sub(1);
+        if self.appends.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+            return Err(AppendError::Unavailable { reason: "as a test wants it".to_owned() });
+        }
+        if self.lies_about == Some(claim.chat) {
+            return Ok(());
+        }
+        self.log.append(claim, events).await
+    }
+
+    async fn read(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        self.log.read(chat, from, limit).await
+    }
+}
+
+pub fn failing(store: &Store, appends: usize, lies_about: Option<ChatId>) -> Store {
+    let log = Arc::clone(&store.log);
+    let log = Arc::new(Failing { log, appends: AtomicUsize::new(appends), lies_about });
+    Store { log, ..store.clone() }
+}
+
+#[test]
+fn an_import_that_was_interrupted_goes_on_and_nothing_else_may_happen_meanwhile() {
+    for kind in [Kind::Memory, Kind::Sqlite] {
+        block_on(async {
+            let source = Subject::new(Kind::Memory).await.unwrap();
+            fill(&source.store, 100).await;
+            let (stream, written) = exported(&source.store, 1).await;
+            let (other, _) = exported(&source.store, 2).await;
+            let mut target = Subject::new(kind).await.unwrap();
+            for appends in [0, 1, 10, 40, 3] {
+                let stopped = imported(&failing(&target.store, appends, None), &stream).await;
+                assert!(matches!(stopped, Err(ExportError::Append(_))), "{stopped:?}");
+                target = target.restart().await;
+                assert!(is_half_imported(&*target.store.documents).await.unwrap());
+                let refused = imported(&target.store, &other).await;
+                assert_eq!(refused, Err(ExportError::HalfImported), "another export");
+                let occasion = occasion(3);
+                let refused =
+                    export(&target.store, occasion, Vec::new(), Patience::NONE, &mut ()).await;
+                assert_eq!(refused, Err(ExportError::HalfImported));
+            }
+            assert_eq!(imported(&target.store, &stream).await.unwrap(), written);
+            is_as_filled(&target.store, 100).await;
+            let (again, _) = exported(&target.store, 4).await;
+            assert_eq!(contents(&again), contents(&stream));
+            let refused = imported(&target.store, &stream).await;
+            assert!(matches!(refused, Err(ExportError::NotEmpty { .. })), "{refused:?}");
+        });
+    }
+}
+
+#[test]
+fn an_import_goes_on_after_a_fault_of_any_port() {
+    let places = [
+        FaultAt::Append,
+        FaultAt::Claim,
+        FaultAt::OpenChats,
+        FaultAt::Conversations,
+        FaultAt::Operators,
+        FaultAt::Watermarks,
+        FaultAt::Documents,
+        FaultAt::Processes,
+    ];
+    let faults = [Fault::Refuse, Fault::UnknownAfterWrite, Fault::UnknownWithoutWrite];
+    for (place, fault) in places.iter().flat_map(|place| faults.map(|fault| (*place, fault))) {
+        block_on(async {
+            let source = Subject::new(Kind::Memory).await.unwrap();
+            fill(&source.store, 100).await;
+            let (stream, written) = exported(&source.store, 1).await;
+            let memory = MemoryStore::new();
+            memory.fail_next(place, fault);
+            assert!(imported(&memory.store(), &stream).await.is_err(), "{place:?} {fault:?}");
+            memory.restart();
+            assert_eq!(imported(&memory.store(), &stream).await.unwrap(), written);
+            is_as_filled(&memory.store(), 100).await;
+            let (again, _) = exported(&memory.store(), 2).await;
+            assert_eq!(contents(&again), contents(&stream));
+
+            // With patience nobody has to run it again.
+            let memory = MemoryStore::new();
+            (0..3).for_each(|_| memory.fail_next(place, fault));
+            let patient = import(&memory.store(), Cursor::new(&stream), UNTIL_DONE, &mut ()).await;
+            assert_eq!(patient.unwrap(), written, "{place:?} {fault:?}");
+            is_as_filled(&memory.store(), 100).await;
+        });
+    }
+}
+
+/// A log of which every third answer does not arrive.
+struct Flaky {
+    log: Arc<dyn ChatLog>,
+    asked: AtomicUsize,
+}
+
+impl Flaky {
+    fn of(store: &Store) -> Store {
+        let log = Flaky { log: Arc::clone(&store.log), asked: AtomicUsize::new(0) };
+        Store { log: Arc::new(log), ..store.clone() }
+    }
+
+    fn answers(&self) -> bool {
+        !self.asked.fetch_add(1, Ordering::Relaxed).is_multiple_of(3)
+    }
+}
+
+const LATE: &str = "the answer is late";
+
+#[async_trait]
+impl ChatLog for Flaky {
+    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
+        let claimed = self.log.claim(chat).await;
+        let late = || Err(StoreError::Unavailable { reason: LATE.to_owned() });
+        if self.answers() { claimed } else { late() }
+    }
+
+    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
+        let appended = self.log.append(claim, events).await;
+        let late = || Err(AppendError::Unknown { reason: LATE.to_owned() });
+        if self.answers() { appended } else { late() }
+    }
+
+    async fn read(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
+        let read = self.log.read(chat, from, limit).await;
+        let late = || Err(StoreError::Unavailable { reason: LATE.to_owned() });
+        if self.answers() { read } else { late() }
+    }
+}
+
+#[test]
+fn a_copy_outlasts_a_store_that_fails_now_and_then() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        fill(&source.store, 100).await;
+        let (expected, _) = exported(&source.store, 1).await;
+        let target = Subject::new(Kind::Memory).await.unwrap();
+        let (source, store) = (Flaky::of(&source.store), Flaky::of(&target.store));
+        let mut stream = Vec::new();
+        let hasty = export(&source, occasion(2), Vec::new(), Patience::NONE, &mut ()).await;
+        assert!(matches!(hasty, Err(ExportError::Store(_))), "{hasty:?}");
+        let written = export(&source, occasion(3), &mut stream, UNTIL_DONE, &mut ()).await.unwrap();
+        assert_eq!(contents(&stream), contents(&expected));
+        let brought = import(&store, Cursor::new(&stream), UNTIL_DONE, &mut ()).await.unwrap();
+        assert_eq!(brought, written);
+        is_as_filled(&target.store, 100).await;
+    });
+}
+
+/// A store that does not come back is given up after the time that is meant for it.
+#[test]
+fn a_copy_does_not_wait_for_ever() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        fill(&source.store, 10).await;
+        let (stream, _) = exported(&source.store, 1).await;
+        let target = Subject::new(Kind::Memory).await.unwrap();
+        let (every, max) = (Duration::from_millis(1), Duration::from_millis(30));
+        let store = failing(&target.store, 3, None);
+        let begun = tokio::time::Instant::now();
+        let patience = Patience { every, max };
+        let given_up = import(&store, Cursor::new(&stream), patience, &mut ()).await;
+        assert!(matches!(given_up, Err(ExportError::Append(_))), "{given_up:?}");
+        assert!(begun.elapsed() >= max - every);
+    });
+}
+
+#[test]
+fn a_store_that_lies_is_found_out() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        fill(&source.store, 100).await;
+        let (stream, _) = exported(&source.store, 1).await;
+        let target = Subject::new(Kind::Memory).await.unwrap();
+        let found = imported(&failing(&target.store, usize::MAX, Some(chat(5))), &stream).await;
+        assert!(matches!(found, Err(ExportError::Differs { .. })), "{found:?}");
+        assert!(is_half_imported(&*target.store.documents).await.unwrap());
+    });
+}
