@@ -1,7 +1,7 @@
 //! A chat whose log cannot be read: its people work on with all others.
 
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
@@ -9,6 +9,7 @@ use switchboard::app::{Server, StoreChoice};
 use switchboard::domain::{ChatId, Recorded, Seq};
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreError};
+use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::harness::{World, id, plan, settings, until};

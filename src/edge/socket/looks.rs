@@ -3,8 +3,6 @@
 //! A chat whose log cannot be read is no reason to keep the others from whom they belong to: each
 //! look has a limit of its own, and what it does not bring is named instead.
 
-use std::future::Future;
-
 use futures_util::StreamExt;
 use futures_util::stream;
 use tokio::time::{Instant, timeout_at};
