@@ -74,11 +74,15 @@ pub const OVERLOADED_RETRY_MS: u64 = 250;
 /// How long a client waits before it repeats a call that had no answer, ms.
 pub const UNAVAILABLE_RETRY_MS: u64 = 500;
 
-/// How long a message that was put off keeps its place in front of later ones without being sent
+/// How long a call that was put off keeps its place in front of later ones without being sent
 /// again, ms: a client repeats it far sooner, or has given it up.
 pub const PLACE_KEPT_MS: u64 = 10_000;
 
-/// How much later than the message in front of it a client repeats one that waits for it, ms.
+/// How long a call that is put off again and again holds up later ones, ms: what is longer is no
+/// moment, and may concern that one call only.
+pub const PLACE_MAX_MS: u64 = 60_000;
+
+/// How much later than the call in front of it a client repeats one that waits for it, ms.
 pub const PLACE_WAIT_MS: u64 = 50;
 
 /// How long a client waits before it asks an unavailable store again, ms.

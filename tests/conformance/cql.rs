@@ -388,53 +388,6 @@ fn cql_hours_that_were_emptied_within_themselves_are_deleted_when_they_are_over(
     });
 }
 
-/// Figures for the note: `SWITCHBOARD_TEST_COMPLETED` chats have come and gone.
-#[test]
-#[ignore = "takes minutes; prints how long a start reads"]
-fn cql_a_start_reads_open_chats_only() {
-    with_rig(async |mut rig| {
-        let completed = std::env::var("SWITCHBOARD_TEST_COMPLETED").ok();
-        let completed: u128 = completed.and_then(|n| n.parse().ok()).unwrap_or(100_000);
-        let row = |id| {
-            let mut row = open_chat(1, 5);
-            row.chat = id;
-            row
-        };
-        // A thousand an hour come and go, and in the last hours two thousand stay.
-        let hours = completed / 1_000;
-        for hour in 0..hours {
-            let mut tasks = tokio::task::JoinSet::new();
-            for n in 0..1_000 {
-                let (store, row) = (Arc::clone(&rig.store), row(made_in(hour, n)));
-                tasks.spawn(async move {
-                    let chat = row.chat;
-                    OpenChats::put(&*store, row).await.unwrap();
-                    store.remove(chat).await.unwrap();
-                });
-            }
-            tasks.join_all().await;
-        }
-        let mut tasks = tokio::task::JoinSet::new();
-        for n in 0..2_000_u128 {
-            let store = Arc::clone(&rig.store);
-            let row = row(made_in(hours - 1 - n % 20.min(hours), 5_000 + n));
-            tasks.spawn(async move { OpenChats::put(&*store, row).await.unwrap() });
-        }
-        tasks.join_all().await;
-        let listed = rig.count("SELECT count(*) FROM open_partitions WHERE list = 0").await;
-        assert!(listed <= 21 * 16, "{listed} partitions will be read");
-        let begun = tokio::time::Instant::now();
-        rig.restart().await;
-        let opened = begun.elapsed();
-        let rows = rig.store.scan(None, 10_000).await.unwrap();
-        println!(
-            "{completed} completed: opened after {opened:?}, read after {:?}",
-            begun.elapsed()
-        );
-        assert_eq!(rows.len(), 2_000);
-    });
-}
-
 #[test]
 fn cql_thousands_of_open_chats_are_scanned_by_pages() {
     with_rig(async |rig| {

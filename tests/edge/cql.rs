@@ -28,7 +28,7 @@ pub fn on_store(options: &ScyllaOptions, mut command: Command) -> Command {
     command
 }
 
-fn starting(keyspace: &Keyspace) -> Starting {
+pub fn starting(keyspace: &Keyspace) -> Starting {
     let folder = std::env::temp_dir().join("no-folder-is-needed");
     Starting::new(on(keyspace, serve(&folder)))
 }
@@ -38,7 +38,7 @@ pub async fn ready(starting: Starting) -> Process {
 }
 
 /// A second process that has seen that it must wait.
-async fn waiting(keyspace: &Keyspace) -> Starting {
+pub async fn waiting(keyspace: &Keyspace) -> Starting {
     let mut second = starting(keyspace);
     let waits =
         |line: &Value| line["message"].as_str().is_some_and(|text| text.contains("waiting"));

@@ -14,6 +14,7 @@ mod samples;
 mod client;
 mod cql;
 mod cql_faults;
+mod cql_figures;
 #[path = "../support/cql.rs"]
 mod cql_server;
 #[path = "../support/keyspace.rs"]

@@ -78,7 +78,7 @@ pub struct Outcome {
 impl Outcome {
     /// From the store's going until the server said that it is not ready, ms.
     pub fn noticed_ms(&self) -> Option<u64> {
-        self.after(self.away_ms.0, |moment| moment.ready.is_err())
+        self.after(self.away_ms.0, |moment| moment.phase == Phase::Away && moment.ready.is_err())
     }
 
     /// From the store's return until the server said that it is ready, ms.
@@ -299,7 +299,12 @@ mod tests {
         assert_eq!(noticed.recovered_ms(), Some(700));
         assert_eq!(noticed.acknowledged_ms(), Some(1_000));
         assert!(noticed.holds());
-        let blind = outcome(vec![moment(3_000, Phase::Away, true, 4)]);
+        let blind = outcome(vec![
+            moment(3_000, Phase::Away, true, 4),
+            moment(5_200, Phase::Back, false, 4),
+            moment(5_700, Phase::Back, true, 4),
+        ]);
+        assert_eq!(blind.noticed_ms(), None);
         assert!(!blind.holds());
     }
 }

@@ -103,7 +103,7 @@ impl Calls {
 
     /// A call was put off before it was anybody's turn.
     pub fn put_off(&mut self, ticket: Ticket, later_ms: u64, now: Timestamp) {
-        self.places.answered(ticket, Some(later_ms), now);
+        self.places.answered(&ticket, Some(later_ms), now);
     }
 
     /// Begins a call, or lets it wait for those of its lane in front of it.
@@ -147,7 +147,7 @@ impl Calls {
     fn ended(&mut self, ticket: Ticket, later_ms: Option<u64>, now: Timestamp) {
         self.unanswered -= 1;
         let lane = ticket.lane;
-        self.places.answered(ticket, later_ms, now);
+        self.places.answered(&ticket, later_ms, now);
         match self.behind.get_mut(&lane).and_then(VecDeque::pop_front) {
             Some(arrived) => self.begin(arrived, now),
             None => drop(self.behind.remove(&lane)),
@@ -164,6 +164,7 @@ mod tests {
 
     use super::*;
     use crate::domain::CommandId;
+    use crate::protocol::Method;
 
     type Began = Arc<Mutex<Vec<&'static str>>>;
 
@@ -195,7 +196,7 @@ mod tests {
         for name in ["a", "b"] {
             let (end, until) = oneshot::channel();
             ends.push(end);
-            let order = Order::Message(ChatId::from_u128(1), CommandId::new(name).unwrap());
+            let order = Order::Keeps(Method::MessageSend, CommandId::new(name).unwrap());
             push(&mut calls, Lane::Conversation, order, work(name, &began, until));
         }
         ends.remove(0).send(Some(500)).unwrap();

@@ -14,7 +14,7 @@ use crate::edge::limits::UNAVAILABLE_RETRY_MS;
 use crate::machine::chat::{ChatCall, Refusal, Target};
 use crate::machine::operator::OperatorCall;
 use crate::protocol::answer::{ChatOpenedFrame, ChatStateFrame, DoneFrame, MessageSentFrame};
-use crate::protocol::error::{Retry, TargetReasonFrame};
+use crate::protocol::error::TargetReasonFrame;
 use crate::protocol::params::{
     ChatCommandFrame, ChatOpenFrame, ChatSetStateFrame, ChatTransferFrame, MessageMarkFrame,
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
@@ -85,13 +85,14 @@ fn talk(by: &Caller, chat: ChatId) -> Lane {
     }
 }
 
-/// What a call has to do with the order of the messages of its lane.
-pub(super) fn order(call: &Call) -> Order {
-    match call {
-        Call::MessageSend(send) => Order::Message(send.chat.0, send.client_message_id.0.clone()),
-        Call::ChatOpen(_) | Call::ChatEnd(_) | Call::ChatTransfer(_) | Call::ChatSetState(_) => {
-            Order::Follows
-        }
+/// The lane of a call that changes a conversation, and by what its place there is known.
+pub(super) fn placed(by: &Caller, call: &Call) -> Option<(Lane, Order)> {
+    let (lane, id) = match call {
+        Call::MessageSend(send) => (talk(by, send.chat.0), &send.client_message_id),
+        Call::ChatOpen(open) => (Lane::Conversation, &open.command_id),
+        Call::ChatEnd(end) => (talk(by, end.chat.0), &end.command_id),
+        Call::ChatTransfer(transfer) => (Lane::Chat(transfer.chat.0), &transfer.command_id),
+        Call::ChatSetState(set) => (Lane::Chat(set.chat.0), &set.command_id),
         Call::SessionOpen(_)
         | Call::SessionRenew(_)
         | Call::MessageReceived(_)
@@ -103,16 +104,9 @@ pub(super) fn order(call: &Call) -> Order {
         | Call::OfferDecline(_)
         | Call::ChatList(_)
         | Call::ChatTake(_)
-        | Call::PresenceAnswer(_) => Order::Free,
-    }
-}
-
-/// The lane of a message: what is put off before it is taken keeps its place there.
-pub(super) fn lane_of_message(by: &Caller, call: &Call) -> Option<Lane> {
-    match order(call) {
-        Order::Message(chat, _) => Some(talk(by, chat)),
-        Order::Follows | Order::Free => None,
-    }
+        | Call::PresenceAnswer(_) => return None,
+    };
+    Some((lane, Order::Keeps(call.method(), id.0.clone())))
 }
 
 /// The answer of a call.
@@ -120,8 +114,10 @@ pub(super) fn answer<R: serde::Serialize>(
     id: &RequestId,
     outcome: Result<R, ErrorFrame>,
 ) -> Answer {
-    let later = outcome.as_ref().err().filter(|error| error.kind().retry() == Retry::Later);
-    let later_ms = later.map(|error| error.data.retry_after_ms.unwrap_or(UNAVAILABLE_RETRY_MS));
+    let later_ms = outcome.as_ref().err().and_then(|error| {
+        let broken = (error.kind() == ErrorKind::Internal).then_some(UNAVAILABLE_RETRY_MS);
+        error.data.retry_after_ms.or(broken)
+    });
     let written = match outcome {
         Ok(result) => write_result(id, &result),
         Err(error) => write_error(Some(id), &error),

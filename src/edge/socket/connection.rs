@@ -206,10 +206,8 @@ impl Connection {
         if let Some(too_fast) = too_fast.filter(|_| !probe) {
             let why = (ErrorKind::TooManyCalls, too_fast.retry_after_ms);
             let caller = self.session.as_ref().map(|session| &session.caller);
-            match caller.and_then(|by| carry::lane_of_message(by, &request.call)) {
-                Some(lane) => {
-                    self.put_off(&request.id, lane, carry::order(&request.call), why);
-                }
+            match caller.and_then(|by| carry::placed(by, &request.call)) {
+                Some((lane, order)) => self.put_off(&request.id, lane, order, why),
                 None => self.reject(Some(&request.id), &ErrorFrame::later(why.0, why.1)),
             }
             return self.count_too_fast();
@@ -234,7 +232,9 @@ impl Connection {
         if matches!(request.call, Call::PresenceAnswer(_)) {
             self.probes_unanswered = 0;
         }
-        let (id, order) = (request.id.clone(), carry::order(&request.call));
+        let id = request.id.clone();
+        let placed = carry::placed(&session.caller, &request.call);
+        let order = placed.map_or(Order::Free, |(_, order)| order);
         match carry::take(&session.caller, request) {
             Taken::Answer(answer) => self.say(answer.frame),
             Taken::Own(id, Call::SessionRenew(params)) => self.renew(&id, params.token.0.expose()),
@@ -263,7 +263,7 @@ impl Connection {
         self.calls.push(Arrived { ticket, work, put_off }, self.heard_at);
     }
 
-    /// There is no room for a call now; a message keeps its place.
+    /// There is no room for a call now; what keeps an order keeps its place.
     fn put_off(
         &mut self,
         id: &RequestId,

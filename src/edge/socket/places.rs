@@ -1,25 +1,29 @@
-//! The places of messages that were put off. Whoever is told "later" sends the same message again;
-//! what the same person sent into the conversation after it must not go before it meanwhile, in
-//! whatever order the repeats come.
+//! The places of calls that were put off. Whoever is told "later" sends the same call again; what
+//! the same person did in the conversation after it must not go before it meanwhile, in whatever
+//! order the repeats come.
 //!
-//! A message that was put off keeps its place until it is answered otherwise, or is not repeated
-//! for [`PLACE_KEPT_MS`]: then the client has given it up. What comes behind it is put off, too.
-//! Invariant: at most [`UNANSWERED_MAX`] places, since no client has more calls without an answer.
+//! A call that was put off keeps its place until it is answered otherwise, or is not repeated for
+//! [`PLACE_KEPT_MS`]: then the client has given it up. What comes behind it is put off, too. One
+//! that is put off for longer than [`PLACE_MAX_MS`] holds up nobody any more: it may be about a
+//! chat that cannot be read, and the others can.
+//!
+//! Invariants: at most [`UNANSWERED_MAX`] places, as many calls as a client may have open (one
+//! beyond them gets none); a repeat has the place of the first time, also while that is still under
+//! way.
 
 use std::collections::BTreeMap;
 
 use super::calls::Lane;
-use crate::domain::{ChatId, CommandId, Timestamp};
-use crate::edge::limits::{PLACE_KEPT_MS, PLACE_WAIT_MS};
+use crate::domain::{CommandId, Timestamp};
+use crate::edge::limits::{PLACE_KEPT_MS, PLACE_MAX_MS, PLACE_WAIT_MS, UNAVAILABLE_RETRY_MS};
+use crate::protocol::Method;
 use crate::protocol::limits::UNANSWERED_MAX;
 
-/// What a call has to do with the order of its lane's messages.
+/// What a call has to do with the order of its lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
-    /// A message: keeps its place when it is put off.
-    Message(ChatId, CommandId),
-    /// Comes behind the messages that were sent before it.
-    Follows,
+    /// It changes the conversation: what the client calls it.
+    Keeps(Method, CommandId),
     /// Nothing.
     Free,
 }
@@ -33,13 +37,24 @@ pub(super) struct Ticket {
     number: u64,
 }
 
+/// A call with a place: it is under way, or was put off.
 #[derive(Debug)]
 struct Place {
     lane: Lane,
-    message: (ChatId, CommandId),
+    call: (Method, CommandId),
+    /// How many times it is under way.
+    under_way: u32,
+    put_off: Option<PutOff>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct PutOff {
+    /// For the first time.
+    since: Timestamp,
+    /// For the last time.
+    last: Timestamp,
     /// When the client sends it again.
     due: Timestamp,
-    kept_until: Timestamp,
 }
 
 /// See the module.
@@ -50,49 +65,69 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// The place of a call that has come.
+    /// The place of a call that has come. Each is to be [`answered`](Self::answered).
     pub fn ticket(&mut self, lane: Lane, order: Order) -> Ticket {
-        let known = match &order {
-            Order::Message(chat, id) => self.kept.iter().find(|(_, place)| {
-                place.lane == lane && (place.message.0, &place.message.1) == (*chat, id)
-            }),
-            Order::Follows | Order::Free => None,
+        let Order::Keeps(method, id) = &order else {
+            return Ticket { lane, order, number: 0 };
         };
-        let number = known.map(|(number, _)| *number).unwrap_or_else(|| {
-            self.last += 1;
-            self.last
-        });
+        let call = (*method, id.clone());
+        let known = self.kept.iter_mut().find(|(_, p)| p.lane == lane && p.call == call);
+        let number = match known {
+            Some((number, place)) => {
+                place.under_way += 1;
+                *number
+            }
+            None => {
+                self.last += 1;
+                let place = Place { lane, call, under_way: 1, put_off: None };
+                self.kept.insert(self.last, place);
+                self.last
+            }
+        };
         Ticket { lane, order, number }
     }
 
     /// Errors when the call has to wait for one in front of it, with how long, ms.
     pub fn turn(&mut self, ticket: &Ticket, now: Timestamp) -> Result<(), u64> {
-        if ticket.order == Order::Free || self.kept.is_empty() {
+        if ticket.order == Order::Free {
             return Ok(());
         }
-        self.kept.retain(|_, place| now < place.kept_until);
-        let mut before = self.kept.range(..ticket.number).map(|(_, place)| place);
-        match before.rfind(|place| place.lane == ticket.lane) {
-            Some(place) => Err(place.due.since_ms(now) + PLACE_WAIT_MS),
+        self.forget(now);
+        let before = self.kept.range(..ticket.number).map(|(_, place)| place);
+        let mut before = before.filter(|place| place.lane == ticket.lane);
+        let holds = |put_off: &PutOff| now < put_off.since.plus_ms(PLACE_MAX_MS);
+        match before.find_map(|place| place.put_off.filter(holds)) {
+            Some(PutOff { due, .. }) if due > now => Err(due.since_ms(now) + PLACE_WAIT_MS),
+            // Its client is late; nobody is to ask more often for that.
+            Some(_) => Err(UNAVAILABLE_RETRY_MS),
             None => Ok(()),
         }
     }
 
     /// The call was answered: with "later", after so many ms, or with its end.
-    pub fn answered(&mut self, ticket: Ticket, later_ms: Option<u64>, now: Timestamp) {
-        let Order::Message(chat, id) = ticket.order else { return };
+    pub fn answered(&mut self, ticket: &Ticket, later_ms: Option<u64>, now: Timestamp) {
+        let put_off = self.kept.values().filter(|place| place.put_off.is_some()).count();
+        let Some(place) = self.kept.get_mut(&ticket.number) else { return };
+        place.under_way = place.under_way.saturating_sub(1);
         match later_ms {
-            Some(after_ms) => {
-                let known = self.kept.contains_key(&ticket.number);
-                if known || self.kept.len() < UNANSWERED_MAX {
-                    let (due, message) = (now.plus_ms(after_ms), (chat, id));
-                    let kept_until = now.plus_ms(PLACE_KEPT_MS);
-                    let place = Place { lane: ticket.lane, message, due, kept_until };
-                    self.kept.insert(ticket.number, place);
-                }
+            Some(after_ms) if place.put_off.is_some() || put_off < UNANSWERED_MAX => {
+                let since = place.put_off.map_or(now, |put_off| put_off.since);
+                place.put_off = Some(PutOff { since, last: now, due: now.plus_ms(after_ms) });
             }
-            None => drop(self.kept.remove(&ticket.number)),
+            Some(_) => {}
+            None => place.put_off = None,
         }
+        if place.under_way == 0 && place.put_off.is_none() {
+            self.kept.remove(&ticket.number);
+        }
+    }
+
+    /// Gives up the places of calls that are not repeated.
+    fn forget(&mut self, now: Timestamp) {
+        self.kept.retain(|_, place| {
+            let kept = |put_off: PutOff| now < put_off.last.plus_ms(PLACE_KEPT_MS);
+            place.under_way > 0 || place.put_off.is_some_and(kept)
+        });
     }
 }
 
@@ -101,18 +136,26 @@ mod tests {
     use super::*;
 
     const LANE: Lane = Lane::Conversation;
+    const AT: Timestamp = Timestamp(0);
 
-    fn message(n: u32) -> Order {
-        Order::Message(ChatId::from_u128(1), CommandId::new(&n.to_string()).unwrap())
+    fn call(method: Method, n: u32) -> Order {
+        Order::Keeps(method, CommandId::new(&n.to_string()).unwrap())
     }
 
-    /// Sends a message; it is carried out, and answered so, if it is its turn.
-    fn sent(places: &mut Places, n: u32, later_ms: Option<u64>, now: u64) -> bool {
-        let ticket = places.ticket(LANE, message(n));
+    fn message(n: u32) -> Order {
+        call(Method::MessageSend, n)
+    }
+
+    /// Makes a call; it is carried out, and answered so, if it is its turn.
+    fn made(places: &mut Places, order: Order, later_ms: Option<u64>, now: u64) -> bool {
+        let ticket = places.ticket(LANE, order);
         let turn = places.turn(&ticket, Timestamp(now));
-        let later_ms = turn.err().or(later_ms);
-        places.answered(ticket, later_ms, Timestamp(now));
+        places.answered(&ticket, turn.err().or(later_ms), Timestamp(now));
         turn.is_ok()
+    }
+
+    fn sent(places: &mut Places, n: u32, later_ms: Option<u64>, now: u64) -> bool {
+        made(places, message(n), later_ms, now)
     }
 
     #[test]
@@ -130,26 +173,73 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_is_given_up_holds_up_the_others_for_a_while_only() {
+    fn an_end_keeps_its_place_between_two_messages() {
         let mut places = Places::default();
-        sent(&mut places, 1, Some(500), 0);
-        assert!(!sent(&mut places, 2, None, PLACE_KEPT_MS - 1));
-        assert!(sent(&mut places, 2, None, PLACE_KEPT_MS));
+        let end = || call(Method::ChatEnd, 2);
+        assert!(sent(&mut places, 1, Some(500), 0));
+        assert!(!made(&mut places, end(), None, 0));
+        assert!(!sent(&mut places, 3, None, 0));
+        assert!(sent(&mut places, 1, None, 500));
+        assert!(!sent(&mut places, 3, None, 550), "the end was sent before it");
+        assert!(made(&mut places, end(), None, 550));
+        assert!(sent(&mut places, 3, None, 600));
+        assert!(places.kept.is_empty());
     }
 
     #[test]
-    fn other_lanes_and_what_has_no_order_go_on_and_an_end_follows_the_messages() {
+    fn a_repeat_of_what_is_still_under_way_has_its_place() {
+        let mut places = Places::default();
+        let (first, again) = (places.ticket(LANE, message(1)), places.ticket(LANE, message(1)));
+        assert_eq!(places.turn(&first, AT), Ok(()));
+        places.answered(&first, Some(500), AT);
+        assert_eq!(places.turn(&again, AT), Ok(()), "nothing but itself is in front of it");
+        places.answered(&again, None, AT);
+        assert!(places.kept.is_empty());
+        assert!(sent(&mut places, 2, None, 1));
+    }
+
+    #[test]
+    fn a_call_that_is_given_up_holds_up_the_others_for_a_while_only() {
         let mut places = Places::default();
         sent(&mut places, 1, Some(500), 0);
-        let other = places.ticket(Lane::Chat(ChatId::from_u128(2)), message(2));
-        assert_eq!(places.turn(&other, Timestamp(1)), Ok(()));
+        let waits = places.ticket(LANE, message(2));
+        assert_eq!(places.turn(&waits, Timestamp(100)), Err(400 + PLACE_WAIT_MS));
+        let late = Timestamp(PLACE_KEPT_MS - 1);
+        assert_eq!(places.turn(&waits, late), Err(UNAVAILABLE_RETRY_MS), "no faster for that");
+        assert_eq!(places.turn(&waits, Timestamp(PLACE_KEPT_MS)), Ok(()));
+    }
+
+    #[test]
+    fn a_call_that_is_put_off_again_and_again_holds_up_the_others_for_a_while_only() {
+        let mut places = Places::default();
+        let mut now = 0;
+        while now < PLACE_MAX_MS {
+            assert!(sent(&mut places, 1, Some(500), now));
+            assert!(!sent(&mut places, 2, None, now));
+            now += 500;
+        }
+        assert!(sent(&mut places, 1, Some(500), now));
+        assert!(sent(&mut places, 2, None, now));
+        assert!(sent(&mut places, 3, None, now + 1));
+    }
+
+    #[test]
+    fn a_place_does_not_grow_old_while_its_repeat_is_there() {
+        let mut places = Places::default();
+        sent(&mut places, 1, Some(500), 0);
+        let again = places.ticket(LANE, message(1));
+        assert!(!sent(&mut places, 2, None, 2 * PLACE_KEPT_MS), "1 is about to be carried out");
+        assert_eq!(places.turn(&again, Timestamp(2 * PLACE_KEPT_MS)), Ok(()));
+    }
+
+    #[test]
+    fn other_lanes_and_what_has_no_order_go_on() {
+        let mut places = Places::default();
+        sent(&mut places, 1, Some(500), 0);
+        let other = places.ticket(Lane::Status, message(2));
+        assert_eq!(places.turn(&other, AT), Ok(()));
         let read = places.ticket(LANE, Order::Free);
-        assert_eq!(places.turn(&read, Timestamp(1)), Ok(()));
-        let end = places.ticket(LANE, Order::Follows);
-        assert_eq!(places.turn(&end, Timestamp(1)), Err(499 + PLACE_WAIT_MS));
-        places.answered(end, Some(600), Timestamp(1));
-        assert!(sent(&mut places, 1, None, 500), "an end keeps no place");
-        assert!(places.kept.is_empty());
+        assert_eq!(places.turn(&read, AT), Ok(()));
     }
 
     #[test]

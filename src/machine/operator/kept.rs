@@ -7,8 +7,8 @@
 //! [`SLOT_KEPT_MAX_MS`]; then the operator has passed the chat by, which stays acceptable, and no
 //! slot is kept for it again before the cool-down is over.
 //!
-//! Invariants: never more slots are kept than are free, nor than fit of a queue; nothing is kept but by an operator who
-//! could accept.
+//! Invariants: never more slots are kept than are free, nor than fit of a queue; nothing is kept but
+//! by an operator who could accept.
 
 use crate::domain::limits::{KEPT_ON_THE_WAY_MS, RESERVATION_MS, SLOT_KEPT_MAX_MS};
 use crate::domain::operator::Standing;

@@ -53,6 +53,6 @@ impl Queue {
     }
 
     fn all_offers_out(&self) -> bool {
-        self.config.rule == Rule::ToAll && self.line.to_all().len() >= TO_ALL_OFFERS_MAX
+        self.config.rule == Rule::ToAll && !self.line.has_room_to_all()
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::event::Decision;
+use crate::domain::limits::TO_ALL_OFFERS_MAX;
 use crate::domain::{ChatId, OfferId, Reach, Timestamp, UserId};
 use crate::machine::message::ChatAt;
 
@@ -58,6 +59,8 @@ pub struct Line {
     waiting: BTreeSet<(i64, ChatId)>,
     /// Those with a `to_all` offer live or under way, but for silent ones.
     to_all: BTreeSet<ChatId>,
+    /// The silent ones.
+    silent: BTreeSet<ChatId>,
     timers: BTreeSet<(Timestamp, ChatId)>,
     timer_of: BTreeMap<ChatId, Timestamp>,
 }
@@ -99,6 +102,17 @@ impl Line {
     /// The chats with a `to_all` offer live or under way, but for silent ones.
     pub(super) fn to_all(&self) -> &BTreeSet<ChatId> {
         &self.to_all
+    }
+
+    /// Whether one more `to_all` offer may be made: as many as may be out, and when that many are
+    /// silent, one at a time. Then it is the store that does not answer, and not a chat; all that
+    /// was asked for comes true when it is back.
+    pub(super) fn has_room_to_all(&self) -> bool {
+        let asked = |chat: &ChatId| {
+            self.get(*chat).is_some_and(|entry| matches!(entry.phase, Phase::Offering { .. }))
+        };
+        self.to_all.len() < TO_ALL_OFFERS_MAX
+            && (self.silent.len() < TO_ALL_OFFERS_MAX || !self.to_all.iter().any(asked))
     }
 
     /// How many chats wait in front of one with this rank.
@@ -197,14 +211,16 @@ impl Line {
         if entry.phase == Phase::Waiting {
             self.waiting.insert((entry.rank, chat));
         }
-        if is_to_all(entry) && !entry.silent {
-            self.to_all.insert(chat);
+        if is_to_all(entry) {
+            let offers = if entry.silent { &mut self.silent } else { &mut self.to_all };
+            offers.insert(chat);
         }
     }
 
     fn unlink(&mut self, entry: &Entry) {
         self.waiting.remove(&(entry.rank, entry.at.chat));
         self.to_all.remove(&entry.at.chat);
+        self.silent.remove(&entry.at.chat);
     }
 
     pub(super) fn assert_invariants(&self) {
@@ -214,6 +230,7 @@ impl Line {
         }
         assert_eq!(fresh.waiting, self.waiting, "who waits is derived from the entries");
         assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
+        assert_eq!(fresh.silent, self.silent, "who is silent is derived from the entries");
         let timers: BTreeSet<_> = self.timer_of.iter().map(|(chat, at)| (*at, *chat)).collect();
         assert_eq!(timers, self.timers, "one timer a chat");
     }

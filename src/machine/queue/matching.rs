@@ -6,7 +6,7 @@
 //! offered to all; see `machine::operator`.
 
 use crate::domain::event::{Decision, Trigger};
-use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS, TO_ALL_OFFERS_MAX};
+use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS};
 use crate::domain::{ChatId, OfferId, Reach, Rule, Timestamp, UserId};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::Case;
@@ -54,7 +54,7 @@ impl Queue {
         let mut passed = None;
         while let Some(next) = self.line.waiting_after(passed)
             && self.pool.anybody_for(next.0)
-            && self.line.to_all().len() < TO_ALL_OFFERS_MAX
+            && self.line.has_room_to_all()
         {
             passed = Some(next);
             let chat = next.1;
@@ -184,7 +184,7 @@ impl Queue {
                 let live = out.iter().filter_map(|chat| Some((self.line.get(*chat)?.rank, *chat)));
                 let live = live.filter(|(_, chat)| !except.contains(chat));
                 let live = live.filter(|(_, chat)| self.could_serve(operator, *chat, now));
-                let room = out.len() < TO_ALL_OFFERS_MAX;
+                let room = self.line.has_room_to_all();
                 let next = room.then(|| self.best_waiting(operator, except, now)).flatten();
                 live.chain(next).min()
             }

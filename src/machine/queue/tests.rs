@@ -484,3 +484,19 @@ fn an_offer_whose_end_its_chat_does_not_confirm_keeps_no_others_waiting() {
     let late = step_at(&mut queue, ends_at.plus_ms(SILENT_AFTER_MS), QueueInput::Tick);
     assert!(offers(&late).contains_key(&last), "{late:?}");
 }
+
+#[test]
+fn a_store_that_answers_nobody_is_not_asked_for_an_offer_of_every_chat() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free)]);
+    for n in 1..=300 {
+        arrive(&mut queue, waits(n, 1_000 + n as u64));
+    }
+    let rounds = 30;
+    for round in 0..=rounds {
+        let at = now().plus_ms(round * SILENT_AFTER_MS);
+        step_at(&mut queue, at, QueueInput::Tick);
+    }
+    let asked = queue.line().entries().filter(|e| matches!(e.phase, Phase::Offering { .. }));
+    let most = TO_ALL_OFFERS_MAX * 2 + rounds as usize;
+    assert!(asked.count() <= most, "one a time when so many are silent");
+}

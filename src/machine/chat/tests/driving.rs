@@ -254,10 +254,9 @@ fn a_chat_that_slept_wakes_in_silence_and_one_that_failed_says_where_it_is() {
 
 #[test]
 fn whether_an_operator_heard_of_its_offer_is_known_by_its_word() {
-    let mut bench = Bench::opened();
-    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    let bench = Bench::opened();
     let ended = |heard: bool| {
-        let (mut driver, _) = started(&bench.log[..1], None);
+        let (mut driver, _) = started(&bench.log, None);
         driver.input(now(), ChatInput::Said(offer(1, OFFER, Reach::Directed, &[ANN])));
         marked(&mut driver);
         appended(&mut driver, Ok(()));
