@@ -10,30 +10,19 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
+
+mod support;
+
+use support::server;
 
 /// How long anything may take, s; far longer than it does.
 const LIMIT_S: u64 = 60;
 
 /// One run at a time: each keeps a core busy.
 static TURN: Mutex<()> = Mutex::new(());
-
-/// The server's program, built as these tests are.
-fn server() -> &'static Path {
-    static BUILT: OnceLock<PathBuf> = OnceLock::new();
-    BUILT.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_BIN_EXE_loadtest")).parent().unwrap();
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "switchboard", "--bin", "switchboard"]);
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        assert!(build.status().unwrap().success());
-        folder.join("switchboard")
-    })
-}
 
 fn loadtest(arguments: &[&str]) -> Output {
     let binary = server().to_str().unwrap();

@@ -1,26 +1,14 @@
 //! The store of a real server goes away under load and comes back.
 
-#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
-
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 #[path = "../../tests/support/cql.rs"]
 mod cql_server;
+mod support;
 
 use cql_server::{Server, skip};
-
-/// The server's program, built as these tests are.
-fn server() -> PathBuf {
-    let folder = Path::new(env!("CARGO_BIN_EXE_loadtest")).parent().unwrap();
-    let mut build = Command::new(env!("CARGO"));
-    build.args(["build", "--quiet", "-p", "switchboard", "--bin", "switchboard"]);
-    if folder.ends_with("release") {
-        build.arg("--release");
-    }
-    assert!(build.status().unwrap().success());
-    folder.join("switchboard")
-}
+use support::server;
 
 #[test]
 fn cql_a_store_that_hangs_under_load_is_noticed_and_costs_nothing() {
@@ -35,7 +23,7 @@ fn cql_a_store_that_hangs_under_load_is_noticed_and_costs_nothing() {
         database.address()
     );
     std::fs::write(&config, text).unwrap();
-    let applied = Command::new(&binary).args(["schema", "apply", "--config"]).arg(&config).output();
+    let applied = Command::new(binary).args(["schema", "apply", "--config"]).arg(&config).output();
     assert!(applied.unwrap().status.success());
 
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts/cql-server");
@@ -46,7 +34,7 @@ fn cql_a_store_that_hangs_under_load_is_noticed_and_costs_nothing() {
         .arg("--config")
         .arg(&config)
         .arg("--server-binary")
-        .arg(&binary)
+        .arg(binary)
         .output()
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
