@@ -1,5 +1,6 @@
 //! Faults planted by hand: each must be caught, or the simulation proves nothing.
 
+use switchboard::domain::operator::Standing;
 use switchboard::machine::chat::ChatInput;
 use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
 
@@ -22,6 +23,8 @@ pub enum Planted {
     LostAssign,
     /// Operators keep no slot for what is offered to all.
     KeepsNothing,
+    /// Operators tell queues of a slot that they refuse to hold.
+    SaysFree,
 }
 
 impl Planted {
@@ -42,6 +45,23 @@ impl Planted {
             }
             _ => false,
         }
+    }
+
+    /// The message as this fault has it told.
+    pub fn alters(self, mut what: Happening) -> Happening {
+        if self == Self::SaysFree
+            && let Happening::ToQueue(
+                _,
+                ToQueue::State(state)
+                | ToQueue::ReserveAnswer { state, .. }
+                | ToQueue::Pull { state, .. }
+                | ToQueue::Give { state, .. },
+            ) = &mut what
+            && matches!(state.standing, Standing::Full | Standing::Kept)
+        {
+            (state.standing, state.free) = (Standing::Free, 1);
+        }
+        what
     }
 }
 
@@ -98,6 +118,12 @@ fn an_arrival_that_the_queue_never_hears_of_is_caught() {
 fn a_slot_given_past_an_older_offer_to_all_is_caught() {
     let by = caught(Planted::KeepsNothing, false);
     assert!(by.contains("had no chance"), "{by}");
+}
+
+#[test]
+fn a_slot_that_is_told_of_and_refused_is_caught() {
+    let by = caught(Planted::SaysFree, false);
+    assert!(by.contains("was asked for"), "{by}");
 }
 
 #[test]

@@ -338,6 +338,10 @@ impl World {
         if self.plan.planted.is_some_and(|planted| planted.loses(&what)) {
             return;
         }
+        let what = match self.plan.planted {
+            Some(planted) => planted.alters(what),
+            None => what,
+        };
         let faulty = self.faulty();
         if faulty && self.rng.chance(20) {
             self.fault("message lost");
