@@ -15,6 +15,7 @@ mod client;
 mod cql;
 mod cql_faults;
 mod cql_figures;
+mod cql_guarded;
 #[path = "../support/cql.rs"]
 mod cql_server;
 #[path = "../support/keyspace.rs"]

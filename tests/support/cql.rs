@@ -12,7 +12,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on has failed")]
 
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::OnceLock;
 
@@ -55,9 +55,24 @@ impl Server {
 
     /// Like [`start`](Self::start), tied to another process than this one.
     pub fn start_for(parent: u32) -> Option<Self> {
+        Self::start_with(parent, &[])
+    }
+
+    /// Like [`start`](Self::start): one that speaks TLS only, asks for a login (`cassandra`, with
+    /// the same word as password) and looks at rights.
+    pub fn start_guarded() -> Option<Self> {
+        Self::start_with(std::process::id(), &["--guarded"])
+    }
+
+    fn start_with(parent: u32, more: &[&str]) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("switchboard-cql-").tempdir().unwrap();
-        let address = run_start(folder.path(), parent)?;
+        let address = run_start(folder.path(), parent, more)?;
         Some(Self { address, folder })
+    }
+
+    /// A guarded one: the certificate of the authority to trust.
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.pem")
     }
 
     /// Where it answers, as `host:port`; the same after it was started again.
@@ -92,7 +107,7 @@ impl Server {
 
     /// Starts it again on its data and its address, after it was stopped or killed.
     pub fn start_again(&self) {
-        let address = run_start(self.folder.path(), std::process::id()).unwrap();
+        let address = run_start(self.folder.path(), std::process::id(), &[]).unwrap();
         assert_eq!(address, self.address);
     }
 }
@@ -104,8 +119,9 @@ impl Drop for Server {
     }
 }
 
-fn run_start(folder: &Path, parent: u32) -> Option<String> {
-    let output = script("start", folder, &["--parent", &parent.to_string()]);
+fn run_start(folder: &Path, parent: u32, more: &[&str]) -> Option<String> {
+    let parent = parent.to_string();
+    let output = script("start", folder, &[&["--parent", &parent], more].concat());
     match output.status.code() {
         Some(0) => Some(String::from_utf8(output.stdout).unwrap().trim().to_owned()),
         Some(NO_JAVA) => None,

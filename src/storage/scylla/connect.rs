@@ -54,7 +54,8 @@ pub enum OpenError {
     },
     /// The login may not do what is needed.
     #[error(
-        "the database forbids it: {what}; grant {user} SELECT and MODIFY on the keyspace {keyspace}"
+        "the database forbids it: {what}; grant {user} SELECT and MODIFY on the keyspace {keyspace}, \
+         for `switchboard schema apply` CREATE and ALTER as well"
     )]
     Forbidden {
         /// Which keyspace.

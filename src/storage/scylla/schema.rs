@@ -109,11 +109,14 @@ async fn noted(
 
 async fn run(session: &Session, options: &ScyllaOptions, text: &str) -> Result<(), OpenError> {
     let done = session.query_unpaged(text, ()).await;
-    done.map(drop).map_err(|error| OpenError::Unusable {
-        keyspace: options.keyspace.clone(),
-        what: format!(
-            "a change of the schema failed, run `switchboard schema apply` again: {error}"
-        ),
+    done.map(drop).map_err(|error| match connect::unusable(&error, options) {
+        OpenError::Unusable { keyspace, what } => {
+            let what = format!(
+                "a change of the schema failed, run `switchboard schema apply` again: {what}"
+            );
+            OpenError::Unusable { keyspace, what }
+        }
+        forbidden => forbidden,
     })
 }
 
