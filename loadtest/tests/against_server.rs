@@ -4,7 +4,7 @@
 //! How long a chat waits beside somebody free is measured by `replay` and told, but not judged
 //! here: a machine that builds something else at the same time is slow for reasons of its own.
 
-#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
+#![allow(clippy::unwrap_used, reason = "the helpers of these tests are outside of `#[test]`")]
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;

@@ -1,6 +1,6 @@
 //! The binary, as people call it; on a trace made up here, and on a real one where one is named.
 
-#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
+#![allow(clippy::unwrap_used, reason = "the helpers of these tests are outside of `#[test]`")]
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

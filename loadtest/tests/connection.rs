@@ -1,7 +1,7 @@
 //! The client's socket against a peer that answers by hand: what is unanswered when a connection
 //! breaks goes out again on the next, under its own id; a close code that says so ends it.
 
-#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
+#![allow(clippy::unwrap_used, reason = "the helpers of these tests are outside of `#[test]`")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! The ideal router's run, told to the ledger: nothing is found, and no chat ever stands beside a
 //! free operator. A router that forgets one customer for a while is found out.
 
-#![allow(clippy::unwrap_used)] // the helpers of these tests are outside of `#[test]`
+#![allow(clippy::unwrap_used, reason = "the helpers of these tests are outside of `#[test]`")]
 
 use loadtest::day::Hours;
 use loadtest::dialog::{Dialogs, Speaker};

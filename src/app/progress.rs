@@ -46,8 +46,7 @@ impl Bar {
 
 impl Report for Bar {
     fn at(&mut self, stage: Stage, done: u64, of: u64) {
-        // For people only; nothing decides by it.
-        #[allow(clippy::disallowed_methods)]
+        #[allow(clippy::disallowed_methods, reason = "for people only: nothing decides by it")]
         let now = Instant::now();
         if self.current.as_ref().is_none_or(|current| current.stage != stage) {
             if self.terminal && self.current.is_some() {

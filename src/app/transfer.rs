@@ -93,8 +93,7 @@ fn create(file: &Path) -> std::io::Result<File> {
 fn occasion() -> Result<Occasion, String> {
     let mut id = [0; 16];
     SystemEntropy.fill(&mut id).map_err(|error| error.to_string())?;
-    // Said in the file's first line; nothing decides by it.
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "said in the first line: nothing decides by it")]
     let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Occasion {
         id: uuid::Uuid::from_bytes(id),

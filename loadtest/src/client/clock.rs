@@ -29,7 +29,7 @@ impl Clock {
 }
 
 /// UTC ms since 1970, by this machine. Tokens are dated so.
-#[allow(clippy::disallowed_methods)] // a client is the outermost layer: nobody hands it the time
+#[allow(clippy::disallowed_methods, reason = "nobody hands a client the time")]
 pub fn wall_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     since.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))

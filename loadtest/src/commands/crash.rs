@@ -1,10 +1,8 @@
 //! `loadtest crash`: the server is killed under load, again and again, and nothing may be missing.
 
 use clap::Args;
-use loadtest::client::Rest;
 use loadtest::run::crash::{Outcome, crash};
-use loadtest::run::crowd::{self, Load, OPEN_MIN};
-use loadtest::run::provision::{ADMINISTRATOR, provision};
+use loadtest::run::crowd::{Load, OPEN_MIN};
 
 use super::seen::{print_seen, spread};
 use super::target::{OwnServerArguments, until_interrupted};
@@ -29,12 +27,7 @@ impl CrashArguments {
     /// Runs, prints, and says whether all held.
     pub async fn run(&self) -> anyhow::Result<bool> {
         let outcome = until_interrupted(async {
-            let (setup, password) = self.own.prepare(crowd::SETTINGS)?;
-            let process = setup.start().await?;
-            let rest = Rest::new(&setup.address());
-            let (operators, queues) = crowd::wanted();
-            let administrator = (ADMINISTRATOR, password.as_str());
-            let there = provision(&rest, administrator, &operators, &queues).await?;
+            let (setup, process, there) = self.own.start_for_a_crowd().await?;
             Ok(crash(&setup, process, there, self.rounds, self.seed).await?)
         })
         .await?;

@@ -1,10 +1,7 @@
 //! `loadtest outage`: the server's store goes away under load and comes back; nothing may be missing.
 
 use clap::Args;
-use loadtest::client::Rest;
-use loadtest::run::crowd;
 use loadtest::run::outage::{Moment, Outcome, Phase, Plan, outage};
-use loadtest::run::provision::{ADMINISTRATOR, provision};
 
 use super::seen::print_seen;
 use super::target::{OwnServerArguments, until_interrupted};
@@ -39,12 +36,7 @@ impl OutageArguments {
     pub async fn run(&self) -> anyhow::Result<bool> {
         let plan = Plan { down: self.down.clone(), up: self.up.clone(), away_s: self.away_s };
         let outcome = until_interrupted(async {
-            let (setup, password) = self.own.prepare(crowd::SETTINGS)?;
-            let process = setup.start().await?;
-            let rest = Rest::new(&setup.address());
-            let (operators, queues) = crowd::wanted();
-            let administrator = (ADMINISTRATOR, password.as_str());
-            let there = provision(&rest, administrator, &operators, &queues).await?;
+            let (setup, process, there) = self.own.start_for_a_crowd().await?;
             Ok(outage(&setup, process, there, &plan, self.seed).await?)
         })
         .await?;

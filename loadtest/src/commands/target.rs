@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context;
 use clap::Args;
 use loadtest::client::Rest;
-use loadtest::run::provision::{self, ADMINISTRATOR};
+use loadtest::run::crowd;
+use loadtest::run::provision::{self, ADMINISTRATOR, Provisioned};
 use loadtest::run::server::{Server, Setup};
 
 /// The variable that holds the password of `--admin`.
@@ -62,6 +63,17 @@ impl OwnServerArguments {
         )?;
         setup.keep_log(self.server_log.clone());
         Ok((setup, password))
+    }
+
+    /// Starts a server of our own, with what a crowd needs in it.
+    pub async fn start_for_a_crowd(&self) -> anyhow::Result<(Setup, Server, Provisioned)> {
+        let (setup, password) = self.prepare(crowd::SETTINGS)?;
+        let process = setup.start().await?;
+        let (operators, queues) = crowd::wanted();
+        let administrator = (ADMINISTRATOR, password.as_str());
+        let rest = Rest::new(&setup.address());
+        let there = provision::provision(&rest, administrator, &operators, &queues).await?;
+        Ok((setup, process, there))
     }
 }
 

@@ -98,8 +98,7 @@ impl Clock {
 }
 
 fn bound_age(mut connection: Connection) -> rusqlite::Result<(Connection, Clock)> {
-    // Bounds a read's age; no decision rests on it.
-    #[allow(clippy::disallowed_methods)]
+    #[allow(clippy::disallowed_methods, reason = "bounds a read's age: no decision rests on it")]
     let start = Instant::now();
     let begun_us = Arc::new(AtomicU64::new(0));
     let begun = Arc::clone(&begun_us);

@@ -149,8 +149,7 @@ impl Writer {
 
     /// Writes and commits a batch and answers everybody in it, whatever happens.
     fn commit(&mut self, writes: Vec<Write>) -> rusqlite::Result<()> {
-        // Measures only; nothing decides by it.
-        #[allow(clippy::disallowed_methods)]
+        #[allow(clippy::disallowed_methods, reason = "measures only: nothing decides by it")]
         let begun = Instant::now();
         let size = writes.len();
         let mut batch = Batch::default();

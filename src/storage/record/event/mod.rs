@@ -24,8 +24,7 @@ macro_rules! mirror {
     ($record:ident = $domain:ident { $($variant:ident),* $(,)? }) => {
         #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
         #[serde(rename_all = "snake_case")]
-        // The names are the domain's.
-        #[allow(clippy::enum_variant_names)]
+        #[allow(clippy::enum_variant_names, reason = "the names are the domain's")]
         pub(super) enum $record { $($variant),* }
 
         impl From<$domain> for $record {
