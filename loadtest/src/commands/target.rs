@@ -72,7 +72,8 @@ impl OwnServerArguments {
         let (operators, queues) = crowd::wanted();
         let administrator = (ADMINISTRATOR, password.as_str());
         let rest = Rest::new(&setup.address());
-        let there = provision::provision(&rest, administrator, &operators, &queues).await?;
+        let there = provision::provision(&rest, administrator, &operators, &queues).await;
+        let there = there.context("what the run needs was not made; its store has to be empty")?;
         Ok((setup, process, there))
     }
 }

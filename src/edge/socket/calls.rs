@@ -162,6 +162,7 @@ mod tests {
 
     use tokio::sync::oneshot;
 
+    use super::super::places::Change;
     use super::*;
     use crate::domain::CommandId;
     use crate::protocol::Method;
@@ -196,7 +197,8 @@ mod tests {
         for name in ["a", "b"] {
             let (end, until) = oneshot::channel();
             ends.push(end);
-            let order = Order::Keeps(Method::MessageSend, CommandId::new(name).unwrap());
+            let id = CommandId::new(name).unwrap();
+            let order = Order::Keeps(Change { chat: None, method: Method::MessageSend, id });
             push(&mut calls, Lane::Conversation, order, work(name, &began, until));
         }
         ends.remove(0).send(Some(500)).unwrap();

@@ -6,7 +6,7 @@ use super::caller::Caller;
 use super::calls::{Answer, Lane, Work};
 use super::history;
 use super::list;
-use super::places::Order;
+use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
 use crate::actors::CallError;
 use crate::domain::{ChatId, MessageText, Party};
@@ -87,12 +87,12 @@ fn talk(by: &Caller, chat: ChatId) -> Lane {
 
 /// The lane of a call that changes a conversation, and by what its place there is known.
 pub(super) fn placed(by: &Caller, call: &Call) -> Option<(Lane, Order)> {
-    let (lane, id) = match call {
-        Call::MessageSend(send) => (talk(by, send.chat.0), &send.client_message_id),
-        Call::ChatOpen(open) => (Lane::Conversation, &open.command_id),
-        Call::ChatEnd(end) => (talk(by, end.chat.0), &end.command_id),
-        Call::ChatTransfer(transfer) => (Lane::Chat(transfer.chat.0), &transfer.command_id),
-        Call::ChatSetState(set) => (Lane::Chat(set.chat.0), &set.command_id),
+    let (chat, id) = match call {
+        Call::MessageSend(send) => (Some(send.chat.0), &send.client_message_id),
+        Call::ChatOpen(open) => (None, &open.command_id),
+        Call::ChatEnd(end) => (Some(end.chat.0), &end.command_id),
+        Call::ChatTransfer(transfer) => (Some(transfer.chat.0), &transfer.command_id),
+        Call::ChatSetState(set) => (Some(set.chat.0), &set.command_id),
         Call::SessionOpen(_)
         | Call::SessionRenew(_)
         | Call::MessageReceived(_)
@@ -106,7 +106,8 @@ pub(super) fn placed(by: &Caller, call: &Call) -> Option<(Lane, Order)> {
         | Call::ChatTake(_)
         | Call::PresenceAnswer(_) => return None,
     };
-    Some((lane, Order::Keeps(call.method(), id.0.clone())))
+    let lane = chat.map_or(Lane::Conversation, |chat| talk(by, chat));
+    Some((lane, Order::Keeps(Change { chat, method: call.method(), id: id.0.clone() })))
 }
 
 /// The answer of a call.

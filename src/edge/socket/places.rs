@@ -4,8 +4,8 @@
 //!
 //! A call that was put off keeps its place until it is answered otherwise, or is not repeated for
 //! [`PLACE_KEPT_MS`]: then the client has given it up. What comes behind it is put off, too. One
-//! that is put off for longer than [`PLACE_MAX_MS`] holds up nobody any more: it may be about a
-//! chat that cannot be read, and the others can.
+//! that is put off for longer than [`PLACE_MAX_MS`] holds up only what is about the same chat: that
+//! chat may be one that cannot be read, and others can.
 //!
 //! Invariants: at most [`UNANSWERED_MAX`] places, as many calls as a client may have open (one
 //! beyond them gets none); a repeat has the place of the first time, also while that is still under
@@ -14,7 +14,7 @@
 use std::collections::BTreeMap;
 
 use super::calls::Lane;
-use crate::domain::{CommandId, Timestamp};
+use crate::domain::{ChatId, CommandId, Timestamp};
 use crate::edge::limits::{PLACE_KEPT_MS, PLACE_MAX_MS, PLACE_WAIT_MS, UNAVAILABLE_RETRY_MS};
 use crate::protocol::Method;
 use crate::protocol::limits::UNANSWERED_MAX;
@@ -22,10 +22,19 @@ use crate::protocol::limits::UNANSWERED_MAX;
 /// What a call has to do with the order of its lane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Order {
-    /// It changes the conversation: what the client calls it.
-    Keeps(Method, CommandId),
+    /// It changes the conversation.
+    Keeps(Change),
     /// Nothing.
     Free,
+}
+
+/// What a client calls a change.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Change {
+    /// The chat that it names; none for one that is to be opened.
+    pub chat: Option<ChatId>,
+    pub method: Method,
+    pub id: CommandId,
 }
 
 /// A call's place among those of its lane.
@@ -41,7 +50,7 @@ pub(super) struct Ticket {
 #[derive(Debug)]
 struct Place {
     lane: Lane,
-    call: (Method, CommandId),
+    change: Change,
     /// How many times it is under way.
     under_way: u32,
     put_off: Option<PutOff>,
@@ -67,11 +76,10 @@ pub(super) struct Places {
 impl Places {
     /// The place of a call that has come. Each is to be [`answered`](Self::answered).
     pub fn ticket(&mut self, lane: Lane, order: Order) -> Ticket {
-        let Order::Keeps(method, id) = &order else {
+        let Order::Keeps(change) = &order else {
             return Ticket { lane, order, number: 0 };
         };
-        let call = (*method, id.clone());
-        let known = self.kept.iter_mut().find(|(_, p)| p.lane == lane && p.call == call);
+        let known = self.kept.iter_mut().find(|(_, p)| p.lane == lane && p.change == *change);
         let number = match known {
             Some((number, place)) => {
                 place.under_way += 1;
@@ -79,7 +87,8 @@ impl Places {
             }
             None => {
                 self.last += 1;
-                let place = Place { lane, call, under_way: 1, put_off: None };
+                let change = change.clone();
+                let place = Place { lane, change, under_way: 1, put_off: None };
                 self.kept.insert(self.last, place);
                 self.last
             }
@@ -89,14 +98,15 @@ impl Places {
 
     /// Errors when the call has to wait for one in front of it, with how long, ms.
     pub fn turn(&mut self, ticket: &Ticket, now: Timestamp) -> Result<(), u64> {
-        if ticket.order == Order::Free {
-            return Ok(());
-        }
+        let Order::Keeps(change) = &ticket.order else { return Ok(()) };
         self.forget(now);
         let before = self.kept.range(..ticket.number).map(|(_, place)| place);
         let mut before = before.filter(|place| place.lane == ticket.lane);
-        let holds = |put_off: &PutOff| now < put_off.since.plus_ms(PLACE_MAX_MS);
-        match before.find_map(|place| place.put_off.filter(holds)) {
+        let held_by = |place: &Place| {
+            let same = place.change.chat == change.chat;
+            place.put_off.filter(|it| same || now < it.since.plus_ms(PLACE_MAX_MS))
+        };
+        match before.find_map(held_by) {
             Some(PutOff { due, .. }) if due > now => Err(due.since_ms(now) + PLACE_WAIT_MS),
             // Its client is late; nobody is to ask more often for that.
             Some(_) => Err(UNAVAILABLE_RETRY_MS),
@@ -138,12 +148,13 @@ mod tests {
     const LANE: Lane = Lane::Conversation;
     const AT: Timestamp = Timestamp(0);
 
-    fn call(method: Method, n: u32) -> Order {
-        Order::Keeps(method, CommandId::new(&n.to_string()).unwrap())
+    fn call(chat: u128, method: Method, n: u32) -> Order {
+        let (chat, id) = (Some(ChatId::from_u128(chat)), CommandId::new(&n.to_string()).unwrap());
+        Order::Keeps(Change { chat, method, id })
     }
 
     fn message(n: u32) -> Order {
-        call(Method::MessageSend, n)
+        call(1, Method::MessageSend, n)
     }
 
     /// Makes a call; it is carried out, and answered so, if it is its turn.
@@ -175,7 +186,7 @@ mod tests {
     #[test]
     fn an_end_keeps_its_place_between_two_messages() {
         let mut places = Places::default();
-        let end = || call(Method::ChatEnd, 2);
+        let end = || call(1, Method::ChatEnd, 2);
         assert!(sent(&mut places, 1, Some(500), 0));
         assert!(!made(&mut places, end(), None, 0));
         assert!(!sent(&mut places, 3, None, 0));
@@ -210,17 +221,35 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_is_put_off_again_and_again_holds_up_the_others_for_a_while_only() {
+    fn a_call_that_is_put_off_again_and_again_holds_up_other_chats_for_a_while_only() {
         let mut places = Places::default();
+        let elsewhere = |n| call(2, Method::MessageSend, n);
         let mut now = 0;
         while now < PLACE_MAX_MS {
             assert!(sent(&mut places, 1, Some(500), now));
-            assert!(!sent(&mut places, 2, None, now));
+            assert!(!made(&mut places, elsewhere(2), None, now));
             now += 500;
         }
         assert!(sent(&mut places, 1, Some(500), now));
+        assert!(made(&mut places, elsewhere(2), None, now));
+        assert!(made(&mut places, elsewhere(3), None, now + 1));
+    }
+
+    #[test]
+    fn however_long_a_call_is_put_off_what_came_later_in_its_chat_stays_behind_it() {
+        let mut places = Places::default();
+        let mut now = 0;
+        while now < 10 * PLACE_MAX_MS {
+            assert!(sent(&mut places, 1, Some(500), now));
+            assert!(!sent(&mut places, 2, None, now));
+            assert!(!made(&mut places, call(1, Method::ChatEnd, 3), None, now));
+            now += 500;
+        }
+        assert!(!sent(&mut places, 2, None, now));
+        assert!(sent(&mut places, 1, None, now));
         assert!(sent(&mut places, 2, None, now));
-        assert!(sent(&mut places, 3, None, now + 1));
+        assert!(made(&mut places, call(1, Method::ChatEnd, 3), None, now));
+        assert!(places.kept.is_empty());
     }
 
     #[test]
