@@ -52,6 +52,8 @@ enum Part {
 /// A history that is being read.
 #[derive(Debug, Default)]
 struct Loading {
+    /// Whose the chat was when this began.
+    part: Part,
     pages: VecDeque<Vec<ChatEventFrame>>,
     held: Vec<ChatEventFrame>,
 }
@@ -80,11 +82,11 @@ impl Chats {
     /// under way already.
     pub fn load(&mut self, chat: ChatId) -> Option<Call> {
         let known = self.0.entry(chat).or_default();
-        known.part = Part::GoesOn;
+        let part = std::mem::replace(&mut known.part, Part::GoesOn);
         if known.loading.is_some() {
             return None;
         }
-        known.loading = Some(Loading::default());
+        known.loading = Some(Loading { part, ..Loading::default() });
         Some(history(chat, None, known.cursor))
     }
 
@@ -157,15 +159,32 @@ impl Chats {
         Loaded { events, next }
     }
 
-    /// The history cannot be read: the chat is another's. Returns what came meanwhile, which may
-    /// say that it is this person's again; nothing when that was tried already.
-    pub fn refused(&mut self, chat: ChatId) -> Vec<ChatEventFrame> {
+    /// The history cannot be read. Returns what came meanwhile.
+    pub fn not_loaded(&mut self, chat: ChatId) -> VecDeque<ChatEventFrame> {
         let Some(known) = self.0.get_mut(&chat) else {
-            return Vec::new();
+            return VecDeque::new();
+        };
+        let loading = known.loading.take().unwrap_or_default();
+        known.part = loading.part;
+        loading.held.into()
+    }
+
+    /// Whether an event is the next one of a chat that goes on: it was sent while the chat was this
+    /// person's, whatever was refused since.
+    pub fn follows(&self, event: &ChatEventFrame) -> bool {
+        let known = self.0.get(&event.chat.0).filter(|known| known.part == Part::GoesOn);
+        let last = known.and_then(|known| known.cursor?.seq(event.chat.0).ok());
+        last.is_some_and(|last| last + 1 == event.seq)
+    }
+
+    /// The chat is another's, as its history was refused. Whether what came meanwhile may still say
+    /// that it is this person's again; not when that was tried already.
+    pub fn refused(&mut self, chat: ChatId) -> bool {
+        let Some(known) = self.0.get_mut(&chat) else {
+            return false;
         };
         known.part = Part::Left;
-        let loading = known.loading.take().unwrap_or_default();
-        if std::mem::replace(&mut known.tried_again, true) { Vec::new() } else { loading.held }
+        !std::mem::replace(&mut known.tried_again, true)
     }
 
     /// The connection is lost: loading begins anew afterwards.

@@ -281,10 +281,14 @@ impl Engine {
     fn loaded(&mut self, chat: ChatId, outcome: Result<Box<RawValue>, ErrorFrame>) {
         let page = outcome.ok().and_then(|raw| answer::<ChatHistoryPageFrame>(&raw));
         let Some(page) = page else {
-            let meanwhile = self.chats.refused(chat);
+            let mut meanwhile = self.chats.not_loaded(chat);
+            while let Some(next) = meanwhile.pop_front_if(|event| self.chats.follows(event)) {
+                self.event(next);
+            }
+            let may_be_back = self.chats.refused(chat);
             self.told.push_back(Happening::Gone(chat));
-            for event in meanwhile {
-                self.event(event);
+            if may_be_back {
+                meanwhile.into_iter().for_each(|event| self.event(event));
             }
             return;
         };

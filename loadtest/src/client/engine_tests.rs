@@ -258,11 +258,67 @@ fn a_chat_that_comes_back_while_its_history_is_refused_is_loaded_again() {
     let load = sent(&mut engine);
     notify(&mut engine, "chat.event", assigned(4, ME));
     notify(&mut engine, "chat.event", message(5));
-    let no = ErrorFrame::of(ErrorKind::NotFound);
-    let no = write_error(Some(&RequestId::Number(load[0].0)), &no).unwrap();
-    engine.frame(&no, 0).unwrap();
+    not_found(&mut engine, load[0].0);
     let again = sent(&mut engine);
     assert_eq!((again.len(), &again[0].2["after"]), (1, &cursor(3)));
     result(&mut engine, again[0].0, page(4..=5));
     assert_eq!(seqs(&told(&mut engine)), [4, 5]);
+}
+
+/// An engine whose chat, known up to position 1, cannot be reached after a reconnect; the load of
+/// what is behind it is under way, under this id.
+fn unreachable() -> (Engine, u64) {
+    let mut engine = open();
+    notify(&mut engine, "chat.event", assigned(1, ME));
+    let load = sent(&mut engine);
+    let first = json!({"chat": CHAT.to_string(), "events": [assigned(1, ME)],
+        "after": cursor(1), "more": false});
+    result(&mut engine, load[0].0, first);
+    told(&mut engine);
+    engine.lost();
+    engine.connected(token());
+    sent(&mut engine);
+    let mut answer = session(json!([]), json!([]));
+    answer["unreachable"] = json!([CHAT.to_string()]);
+    result(&mut engine, 0, answer);
+    let load = sent(&mut engine);
+    (engine, load[0].0)
+}
+
+fn not_found(engine: &mut Engine, id: u64) {
+    let no = ErrorFrame::of(ErrorKind::NotFound);
+    engine.frame(&write_error(Some(&RequestId::Number(id)), &no).unwrap(), 0).unwrap();
+}
+
+#[test]
+fn what_came_before_the_chat_was_given_away_is_told_though_its_history_is_refused() {
+    let (mut engine, load) = unreachable();
+    for event in [message(2), message(3), placed(4)] {
+        notify(&mut engine, "chat.event", event);
+    }
+    not_found(&mut engine, load);
+    assert_eq!(seqs(&told(&mut engine)), [2, 3, 4]);
+    assert!(sent(&mut engine).is_empty(), "it is another's");
+}
+
+#[test]
+fn a_chat_that_was_given_away_and_comes_back_meanwhile_is_loaded_from_where_it_was_left() {
+    let (mut engine, load) = unreachable();
+    for event in [message(2), placed(3), assigned(4, ME)] {
+        notify(&mut engine, "chat.event", event);
+    }
+    not_found(&mut engine, load);
+    assert_eq!(seqs(&told(&mut engine)), [2, 3]);
+    let again = sent(&mut engine);
+    assert_eq!((again.len(), &again[0].2["after"]), (1, &cursor(3)));
+    result(&mut engine, again[0].0, page(4..=5));
+    assert_eq!(seqs(&told(&mut engine)), [4, 5]);
+}
+
+#[test]
+fn what_came_behind_a_gap_of_a_refused_history_is_not_told() {
+    let (mut engine, load) = unreachable();
+    notify(&mut engine, "chat.event", message(3));
+    not_found(&mut engine, load);
+    assert!(seqs(&told(&mut engine)).is_empty());
 }

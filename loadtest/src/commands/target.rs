@@ -72,8 +72,7 @@ impl OwnServerArguments {
         let (operators, queues) = crowd::wanted();
         let administrator = (ADMINISTRATOR, password.as_str());
         let rest = Rest::new(&setup.address());
-        let there = provision::provision(&rest, administrator, &operators, &queues).await;
-        let there = there.context("what the run needs was not made; its store has to be empty")?;
+        let there = provision::provision(&rest, administrator, &operators, &queues).await?;
         Ok((setup, process, there))
     }
 }

@@ -28,6 +28,17 @@ pub enum RunError {
     /// The server refuses what the run needs.
     #[error(transparent)]
     Rest(#[from] crate::client::RestError),
+    /// The server does not know the administrator.
+    #[error(
+        "cannot log in as {login}: {source}; users keep their passwords, so a server that the run \
+         starts needs an empty store"
+    )]
+    LogIn {
+        /// As whom.
+        login: String,
+        /// What the server says.
+        source: crate::client::RestError,
+    },
     /// An answer without what belongs in it.
     #[error("the server's answer to {0} cannot be used")]
     Answer(&'static str),

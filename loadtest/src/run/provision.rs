@@ -105,7 +105,9 @@ pub async fn provision(
     operators: &[WantedOperator],
     queues: &[WantedQueue],
 ) -> Result<Provisioned, RunError> {
-    let tokens = rest.log_in(administrator.0, administrator.1).await?;
+    let (login, password) = administrator;
+    let tokens = rest.log_in(login, password).await;
+    let tokens = tokens.map_err(|source| RunError::LogIn { login: login.to_owned(), source })?;
     let maker = Maker {
         rest,
         bearer: &tokens.access_token.0,
