@@ -78,10 +78,6 @@ pub const UNAVAILABLE_RETRY_MS: u64 = 500;
 /// again, ms: a client repeats it far sooner, or has given it up.
 pub const PLACE_KEPT_MS: u64 = 10_000;
 
-/// How long a call that is put off again and again holds up later ones about other chats, ms: what
-/// is longer is no moment, and may concern that one chat only.
-pub const PLACE_MAX_MS: u64 = 60_000;
-
 /// How much later than the call in front of it a client repeats one that waits for it, ms.
 pub const PLACE_WAIT_MS: u64 = 50;
 

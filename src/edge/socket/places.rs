@@ -3,9 +3,10 @@
 //! order the repeats come.
 //!
 //! A call that was put off keeps its place until it is answered otherwise, or is not repeated for
-//! [`PLACE_KEPT_MS`]: then the client has given it up. What comes behind it is put off, too. One
-//! that is put off for longer than [`PLACE_MAX_MS`] holds up only what is about the same chat: that
-//! chat may be one that cannot be read, and others can.
+//! [`PLACE_KEPT_MS`]: then the client has given it up. What comes behind it is put off, too, however
+//! long the client insists: an outage may be long, and what a customer says to a chat that has ended
+//! goes into the one that continues it, so no later call is known to be about something else. An
+//! operator's lanes are single chats, so one that cannot be read does not hold up the others.
 //!
 //! Invariants: at most [`UNANSWERED_MAX`] places, as many calls as a client may have open (one
 //! beyond them gets none); a repeat has the place of the first time, also while that is still under
@@ -15,7 +16,7 @@ use std::collections::BTreeMap;
 
 use super::calls::Lane;
 use crate::domain::{ChatId, CommandId, Timestamp};
-use crate::edge::limits::{PLACE_KEPT_MS, PLACE_MAX_MS, PLACE_WAIT_MS, UNAVAILABLE_RETRY_MS};
+use crate::edge::limits::{PLACE_KEPT_MS, PLACE_WAIT_MS, UNAVAILABLE_RETRY_MS};
 use crate::protocol::Method;
 use crate::protocol::limits::UNANSWERED_MAX;
 
@@ -58,8 +59,6 @@ struct Place {
 
 #[derive(Debug, Clone, Copy)]
 struct PutOff {
-    /// For the first time.
-    since: Timestamp,
     /// For the last time.
     last: Timestamp,
     /// When the client sends it again.
@@ -98,15 +97,13 @@ impl Places {
 
     /// Errors when the call has to wait for one in front of it, with how long, ms.
     pub fn turn(&mut self, ticket: &Ticket, now: Timestamp) -> Result<(), u64> {
-        let Order::Keeps(change) = &ticket.order else { return Ok(()) };
+        if ticket.order == Order::Free {
+            return Ok(());
+        }
         self.forget(now);
         let before = self.kept.range(..ticket.number).map(|(_, place)| place);
         let mut before = before.filter(|place| place.lane == ticket.lane);
-        let held_by = |place: &Place| {
-            let same = place.change.chat == change.chat;
-            place.put_off.filter(|it| same || now < it.since.plus_ms(PLACE_MAX_MS))
-        };
-        match before.find_map(held_by) {
+        match before.find_map(|place| place.put_off) {
             Some(PutOff { due, .. }) if due > now => Err(due.since_ms(now) + PLACE_WAIT_MS),
             // Its client is late; nobody is to ask more often for that.
             Some(_) => Err(UNAVAILABLE_RETRY_MS),
@@ -121,8 +118,7 @@ impl Places {
         place.under_way = place.under_way.saturating_sub(1);
         match later_ms {
             Some(after_ms) if place.put_off.is_some() || put_off < UNANSWERED_MAX => {
-                let since = place.put_off.map_or(now, |put_off| put_off.since);
-                place.put_off = Some(PutOff { since, last: now, due: now.plus_ms(after_ms) });
+                place.put_off = Some(PutOff { last: now, due: now.plus_ms(after_ms) });
             }
             Some(_) => {}
             None => place.put_off = None,
@@ -221,35 +217,32 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_is_put_off_again_and_again_holds_up_other_chats_for_a_while_only() {
+    fn however_long_a_call_is_put_off_what_came_later_stays_behind_it() {
         let mut places = Places::default();
-        let elsewhere = |n| call(2, Method::MessageSend, n);
+        let end = || call(1, Method::ChatEnd, 3);
+        // To the chat that continues the first one, as the client knows by then.
+        let continued = || call(2, Method::MessageSend, 4);
         let mut now = 0;
-        while now < PLACE_MAX_MS {
+        while now < 100 * PLACE_KEPT_MS {
             assert!(sent(&mut places, 1, Some(500), now));
-            assert!(!made(&mut places, elsewhere(2), None, now));
+            assert!(!sent(&mut places, 2, None, now));
+            assert!(!made(&mut places, end(), None, now));
+            assert!(!made(&mut places, continued(), None, now));
             now += 500;
         }
-        assert!(sent(&mut places, 1, Some(500), now));
-        assert!(made(&mut places, elsewhere(2), None, now));
-        assert!(made(&mut places, elsewhere(3), None, now + 1));
+        assert!(!made(&mut places, continued(), None, now));
+        assert!(sent(&mut places, 1, None, now));
+        assert!(sent(&mut places, 2, None, now));
+        assert!(made(&mut places, end(), None, now));
+        assert!(made(&mut places, continued(), None, now));
+        assert!(places.kept.is_empty());
     }
 
     #[test]
-    fn however_long_a_call_is_put_off_what_came_later_in_its_chat_stays_behind_it() {
+    fn the_same_id_in_two_chats_is_two_calls() {
         let mut places = Places::default();
-        let mut now = 0;
-        while now < 10 * PLACE_MAX_MS {
-            assert!(sent(&mut places, 1, Some(500), now));
-            assert!(!sent(&mut places, 2, None, now));
-            assert!(!made(&mut places, call(1, Method::ChatEnd, 3), None, now));
-            now += 500;
-        }
-        assert!(!sent(&mut places, 2, None, now));
-        assert!(sent(&mut places, 1, None, now));
-        assert!(sent(&mut places, 2, None, now));
-        assert!(made(&mut places, call(1, Method::ChatEnd, 3), None, now));
-        assert!(places.kept.is_empty());
+        assert!(sent(&mut places, 1, Some(500), 0));
+        assert!(!made(&mut places, call(2, Method::MessageSend, 1), None, 0));
     }
 
     #[test]
