@@ -4,7 +4,8 @@
 /// Longest command id, bytes. A UUID has 36; twice that leaves room for a client's own prefix.
 pub const COMMAND_ID_MAX_BYTES: usize = 64;
 
-/// Longest message, Unicode scalar values that are not white space (features.md G6).
+/// Longest message, visible characters: extended grapheme clusters that are not white space
+/// (features.md G6).
 pub const TEXT_MAX_VISIBLE: usize = 2_000;
 
 /// Longest message in all, bytes of UTF-8: keeps a frame well below the socket's 64 KiB even when

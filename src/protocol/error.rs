@@ -100,7 +100,7 @@ kinds! {
     IdReused = 1023, "id_reused", Never, "Mend the client: a new id for every new call, the same id only for the same call.";
     /// The text has more characters or bytes than the limit.
     TextTooLong = 1024, "text_too_long", Never, "Show `count` and `limit`; let the person shorten it.";
-    /// The text has nothing but white space.
+    /// The text has nothing that anybody could see.
     TextEmpty = 1025, "text_empty", Never, "Do not send it.";
     /// The chat is in a state that does not allow this.
     WrongState = 1026, "wrong_state", Never, "Show the chat as `state` says and drop the call.";
@@ -235,7 +235,7 @@ pub struct ErrorDataFrame {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TextUnitFrame {
-    /// Unicode scalar values that are not white space.
+    /// Extended grapheme clusters of which something shows.
     VisibleCharacters,
     /// Bytes of UTF-8.
     Bytes,

@@ -56,7 +56,8 @@ pub struct MessageSendFrame {
     pub chat: Wire<ChatId>,
     /// The client's id of this message; a repeat with the same id takes effect once.
     pub client_message_id: Wire<CommandId>,
-    /// 1 to 2,000 Unicode scalar values that are not white space, 16 KiB in all.
+    /// 1 to 2,000 visible characters (extended grapheme clusters of which something shows), 16 KiB
+    /// in all.
     pub text: TextFrame,
 }
 

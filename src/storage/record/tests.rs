@@ -266,6 +266,16 @@ fn a_record_out_of_its_place_is_damaged() {
 }
 
 #[test]
+fn a_text_that_would_be_refused_today_can_still_be_read() {
+    let chat = ChatId::from_u128(1);
+    let text = MessageText::kept("\u{200b}").unwrap();
+    let event = ChatEvent::Message { from: Party::System, id: CommandId::new("m").unwrap(), text };
+    let recorded = Recorded { seq: 3, at: Timestamp(1), event };
+    let sealed = encode_event(chat, &recorded).unwrap();
+    assert_eq!(decode_event(chat, 3, &sealed).unwrap(), recorded);
+}
+
+#[test]
 fn a_newer_record_is_refused_as_newer_and_an_unknown_field_as_damaged() {
     let (chat, slot) = (ChatId::from_u128(1), Slot::Event(ChatId::from_u128(1), 1));
     let body =

@@ -40,7 +40,7 @@ impl EventRecord {
             Self::Message { from, id, text } => ChatEvent::Message {
                 from: from.into(),
                 id: command_of(&id)?,
-                text: MessageText::new(&text).map_err(|error| error.to_string())?,
+                text: MessageText::kept(&text).map_err(|error| error.to_string())?,
             },
             Self::Placed { placement, queue, cause } => {
                 ChatEvent::Placed { placement, queue: QueueId(queue), cause: cause.into_domain()? }
