@@ -1,6 +1,6 @@
 //! `switchboard store`: copies of a whole store, out of it and into it.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -11,6 +11,7 @@ use super::server::Plan;
 use crate::access::Entropy;
 use crate::config::Settings;
 use crate::storage::export::{self, Occasion, Patience, Section, Summary};
+use crate::storage::files;
 
 /// Bytes that are read and written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -25,7 +26,7 @@ pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String
     let opened = store.open().await.map_err(|error| error.to_string())?;
     let part = part(file);
     let blame = |error: std::io::Error| format!("{}: {error}", part.display());
-    let to = create(&part).map_err(blame)?;
+    let to = files::make_anew(&part).map_err(blame)?;
     let occasion = occasion()?;
     let mut written = BufWriter::with_capacity(BUFFER_BYTES, &to);
     let mut bar = Bar::new();
@@ -79,15 +80,6 @@ fn part(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".part");
     name.into()
-}
-
-/// Nobody else may read it: it has all messages, password hashes and the keys of tokens.
-fn create(file: &Path) -> std::io::Result<File> {
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(file)
 }
 
 fn occasion() -> Result<Occasion, String> {

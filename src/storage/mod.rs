@@ -9,6 +9,7 @@
 //! [`scylla`], the distributed one.
 
 pub mod export;
+pub(crate) mod files;
 mod inventory;
 pub mod memory;
 pub mod record;

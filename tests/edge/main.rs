@@ -24,6 +24,7 @@ mod cql_trouble;
 mod harness;
 mod limits;
 mod live;
+mod private;
 mod process;
 mod resume;
 mod rights;

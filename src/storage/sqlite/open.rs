@@ -4,7 +4,7 @@
 //! bounded: the end of the log is verified, never all of it. What lies deeper is verified when it
 //! is read, by its checksum.
 
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -12,6 +12,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 
 use crate::domain::ChatId;
+use crate::storage::files;
 use crate::storage::record::{self, RecordError};
 
 use super::limits::{BUSY_MAX, RECORDS_CHECKED, STATEMENTS_KEPT};
@@ -115,6 +116,12 @@ pub(super) struct Opened {
 pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
     let lock = lock(&options.folder)?;
     let file = options.folder.join(DATABASE_FILE);
+    if options.vfs.is_none() {
+        // SQLite would let others read it; what it makes besides has the permissions of this one.
+        let made = files::open_or_make(&file);
+        made.map_err(|source| OpenError::Folder { folder: options.folder.clone(), source })?;
+        say_who_may_read(&options.folder);
+    }
     let blame = |error: rusqlite::Error| match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             OpenError::Damaged { file: file.clone(), what: error.to_string() }
@@ -142,14 +149,8 @@ fn begin_life(connection: &mut Connection) -> rusqlite::Result<u64> {
 
 fn lock(folder: &Path) -> Result<File, OpenError> {
     let refuse = |source| OpenError::Folder { folder: folder.to_owned(), source };
-    std::fs::create_dir_all(folder).map_err(refuse)?;
-    let mut file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .read(true)
-        .write(true)
-        .open(folder.join(LOCK_FILE))
-        .map_err(refuse)?;
+    files::make_folder(folder).map_err(refuse)?;
+    let mut file = files::open_or_make(&folder.join(LOCK_FILE)).map_err(refuse)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -166,6 +167,20 @@ fn lock(folder: &Path) -> Result<File, OpenError> {
     file.rewind().map_err(refuse)?;
     writeln!(file, "{}", std::process::id()).map_err(refuse)?;
     Ok(file)
+}
+
+/// Says so when others may read the data. It stays as it is: they may have been given the right
+/// on purpose, as by a volume with a group.
+fn say_who_may_read(folder: &Path) {
+    let open = files::open_to_others(folder);
+    if !open.is_empty() {
+        tracing::warn!(
+            folder = %folder.display(),
+            ?open,
+            "others than their owner may use these: the data has messages, password hashes and \
+             keys; unless that is wanted, take the right away with `chmod -R go-rwx` on the folder"
+        );
+    }
 }
 
 /// Makes the names of the files durable, and the name of a folder that was just made.
