@@ -111,7 +111,7 @@ mod tests {
             store_error(&StoreError::Damaged { reason: secret() }),
         ];
         for error in errors {
-            assert!(!error.error.message.contains("sda1"), "{error:?}");
+            assert!(!error.error.detail.contains("sda1"), "{error:?}");
         }
     }
 

@@ -20,6 +20,10 @@ pub const REFUSED_WAIT: Duration = Duration::from_millis(50);
 /// seconds for its turn, a call of the router five.
 pub const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 
+/// How long the body of a REST request may take. What is left of [`REQUEST_LIMIT`] is for the
+/// answer.
+pub const BODY_LIMIT: Duration = Duration::from_secs(15);
+
 /// Connections that may speak HTTP beside the sockets that are admitted.
 pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
 

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
+use axum::extract::rejection::RawPathParamsRejection;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, RawPathParams, Request};
@@ -39,11 +40,16 @@ pub fn public(edge: &Arc<Edge>) -> Router {
     let mut router = Router::new();
     for route in Route::ALL {
         let (edge, route) = (Arc::clone(edge), *route);
-        let serve =
-            move |Extension(peer): Extension<Peer>, ids: RawPathParams, request: Request| {
-                let ids = ids.iter().map(|(name, id)| (name.to_owned(), id.to_owned())).collect();
-                rest::serve(Arc::clone(&edge), route, ids, peer.0, request)
-            };
+        let serve = move |Extension(peer): Extension<Peer>,
+                          ids: Result<RawPathParams, RawPathParamsRejection>,
+                          request: Request| {
+            let edge = Arc::clone(&edge);
+            async move {
+                let Ok(ids) = ids else { return bad_path() };
+                let ids = ids.iter().map(|(name, id)| (name.to_owned(), id.to_owned()));
+                rest::serve(edge, route, ids.collect(), peer.0, request).await
+            }
+        };
         router = router.route(route.path(), on(filter(route.verb()), serve));
     }
     let edge = Arc::clone(edge);
@@ -105,6 +111,8 @@ pub fn operations(
         .route("/readyz", get(readiness))
         .route("/debug/tree", get(shown))
         .route("/metrics", get(metrics))
+        .fallback(|| async { refused(RestErrorKind::NotFound) })
+        .method_not_allowed_fallback(|| async { refused(RestErrorKind::MethodNotAllowed) })
 }
 
 fn filter(verb: Verb) -> MethodFilter {
@@ -114,6 +122,12 @@ fn filter(verb: Verb) -> MethodFilter {
         Verb::Put => MethodFilter::PUT,
         Verb::Delete => MethodFilter::DELETE,
     }
+}
+
+/// A path whose escapes are no UTF-8 names nothing that there could be.
+fn bad_path() -> Response {
+    let what = "the path is no UTF-8 text";
+    rest::error_response(&ErrorResponse::new(RestErrorKind::InvalidRequest, what).at("path"))
 }
 
 fn refused(kind: RestErrorKind) -> Response {

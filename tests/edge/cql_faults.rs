@@ -98,7 +98,7 @@ pub async fn an_outage(process: &Process, client: &mut Client, chat: &Value, n: 
     refused_for_now(client.call("message.send", text(chat, n)).await);
     let (status, body) = log_in(process).await;
     assert_eq!(status, 503, "{body}");
-    assert!(body["error"]["retry_after_ms"].is_u64(), "{body}");
+    assert!(body["retry_after_ms"].is_u64(), "{body}");
 }
 
 /// The store is back: so is the router, and what was refused is done once.

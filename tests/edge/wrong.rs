@@ -5,7 +5,7 @@ use switchboard::storage::memory::MemoryStore;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::Client;
-use crate::harness::{World, id, request, settings, until};
+use crate::harness::{PATIENCE, World, id, request, settings, until};
 
 async fn opened(world: &World) -> (Client, Value) {
     let mut customer = world.customer("Shop").await;
@@ -179,7 +179,7 @@ async fn tokens_that_expired_or_were_revoked_are_out_at_once() {
     let error = world.socket().await.open(token, json!([])).await.unwrap_err();
     assert!(error["message"].as_str().unwrap().contains("revoked"));
     let (status, body) = world.ask("GET", "/api/v1/queues", token, None).await;
-    assert_eq!((status, &body["error"]["name"]), (401, &json!("unauthorized")));
+    assert_eq!((status, &body["name"]), (401, &json!("unauthorized")));
 }
 
 #[tokio::test]
@@ -201,6 +201,65 @@ async fn a_session_is_renewed_by_the_same_person_only() {
     })
     .await;
     assert_eq!(visitor.until_closed().await, 4001);
+}
+
+/// The one form of every refusal over HTTP: its name.
+fn problem(text: &str, status: u16) -> String {
+    let read: Value = serde_json::from_str(text).unwrap_or_else(|error| panic!("{error}: {text}"));
+    let member = |name: &str| read[name].as_str().unwrap_or_else(|| panic!("no {name}: {text}"));
+    assert_eq!(read["status"], status, "{text}");
+    assert!(!member("detail").is_empty() && !member("title").is_empty(), "{text}");
+    assert_eq!(member("type"), format!("/openapi.json#{}", member("name")));
+    member("name").to_owned()
+}
+
+/// What the server answers to these bytes, up to its end: head and body.
+async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> (String, String) {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    stream.write_all(bytes).await.unwrap();
+    let mut text = String::new();
+    let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut text)).await;
+    read.expect("the server ends the connection").unwrap();
+    let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+    (head.to_ascii_lowercase(), body.to_owned())
+}
+
+#[tokio::test]
+async fn every_refusal_over_http_has_one_form() {
+    let world = World::start().await;
+    let handshake = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: close, upgrade\r\n\
+                     upgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let post = "POST /api/v1/sessions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                content-type: application/json\r\n";
+    let get = "HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+    let cases = [
+        (format!("GET /api/v1/queues/%ff {get}"), 400, "invalid_request"),
+        (format!("GET /nothing {get}"), 404, "not_found"),
+        (format!("DELETE /ws {get}"), 405, "method_not_allowed"),
+        (format!("GET /ws {get}"), 400, "bad_handshake"),
+        (format!("{handshake}sec-websocket-version: 8\r\n\r\n"), 400, "bad_handshake"),
+        (format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\n"), 400, "broken_body"),
+        (format!("{post}content-length: 99999999\r\n\r\n"), 413, "too_large"),
+    ];
+    for (request, status, name) in cases {
+        let (head, body) = answer_to(world.server.address, request.as_bytes()).await;
+        assert!(head.starts_with(&format!("http/1.1 {status} ")), "{request}: {head}");
+        assert!(head.contains("content-type: application/problem+json"), "{request}: {head}");
+        assert_eq!(problem(&body, status), name, "{request}");
+    }
+    let (_, text) = world.operations("/nothing").await;
+    assert_eq!(problem(&text, 404), "not_found");
+}
+
+#[tokio::test]
+async fn a_body_that_does_not_come_is_told_so() {
+    let world = World::start().await;
+    let head = b"POST /api/v1/sessions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
+                 content-type: application/json\r\ncontent-length: 10\r\n\r\n{";
+    let (head, body) = answer_to(world.server.address, head).await;
+    assert!(head.starts_with("http/1.1 408 "), "{head}");
+    assert_eq!(problem(&body, 408), "request_timeout");
 }
 
 #[tokio::test]
@@ -225,6 +284,8 @@ async fn rest_says_what_is_wrong() {
         ("GET", "/api/v1/nothing".to_owned(), None, 404),
         ("GET", format!("/api/v1/queues/{nothing}"), None, 404),
         ("GET", "/api/v1/queues/nothing".to_owned(), None, 404),
+        ("GET", "/api/v1/queues/%ff".to_owned(), None, 400),
+        ("GET", "/ws".to_owned(), None, 400),
         ("GET", format!("/api/v1/chats/{nothing}"), None, 404),
         ("GET", "/api/v1/queues?limit=0".to_owned(), None, 400),
         ("GET", "/api/v1/queues?first=0".to_owned(), None, 400),
@@ -234,8 +295,7 @@ async fn rest_says_what_is_wrong() {
     for (verb, path, body, status) in cases {
         let (got, text) = request(world.server.address, verb, &path, &admin, body).await;
         assert_eq!(got, status, "{verb} {path}: {text}");
-        let error: Value = serde_json::from_str(&text).unwrap();
-        assert!(!error["error"]["message"].as_str().unwrap().is_empty());
+        problem(&text, status);
     }
     let queue = json!({"name": "x", "active": true, "rule": "to_all", "members": [], "offer_timeout_ms": 1_000});
     let path = format!("/api/v1/queues/{nothing}");

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use switchboard::access::Operation;
 use switchboard::domain::Rule;
 use switchboard::protocol::rest::body::*;
-use switchboard::protocol::rest::openapi::COMMON_ERRORS;
+use switchboard::protocol::rest::openapi::{COMMON_ERRORS, SOCKET_ERRORS};
 use switchboard::protocol::rest::{ErrorResponse, RestErrorKind, Route, openapi};
 
 use crate::documents::{references_lead_somewhere, up_to_date};
@@ -60,7 +60,7 @@ fn what_is_open_to_nobody_known_asks_for_no_token() {
 #[test]
 fn every_rest_error_is_somebodys() {
     let of_routes = Route::ALL.iter().flat_map(|route| route.errors());
-    let known: BTreeSet<_> = of_routes.chain(COMMON_ERRORS).collect();
+    let known: BTreeSet<_> = of_routes.chain(COMMON_ERRORS).chain(SOCKET_ERRORS).collect();
     assert_eq!(known, RestErrorKind::ALL.iter().collect());
 }
 
@@ -128,7 +128,7 @@ fn a_wrong_body_names_the_field() {
     for (change, field) in cases {
         let error = wrong(change);
         assert_eq!(error.kind(), RestErrorKind::InvalidRequest);
-        assert_eq!(error.error.field.as_deref(), Some(field), "{}", error.error.message);
+        assert_eq!(error.error.field.as_deref(), Some(field), "{}", error.error.detail);
     }
     for body in ["", "[]", "5", "{", "{} x", "\u{0}"] {
         assert!(read_body::<VisitorTokenRequest>(body.as_bytes()).is_err(), "{body}");

@@ -219,7 +219,7 @@ fn refused(path: &str, status: u16, body: &[u8]) -> RestError {
         path: path.to_owned(),
         status,
         retry_after_ms: said.as_ref().and_then(|said| said.error.retry_after_ms),
-        message: said.map_or_else(String::new, |said| said.error.message),
+        message: said.map_or_else(String::new, |said| said.error.detail),
     }
 }
 

@@ -1,20 +1,24 @@
 //! A request as the handlers see it: read within bounds, and permitted.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use axum::body::{Body, Bytes};
+use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Answer;
 use crate::access::{Operation, Principal, Right, Subject, permit};
 use crate::catalog::Written;
 use crate::domain::UserId;
+use crate::edge::limits::BODY_LIMIT;
 use crate::edge::{Edge, access_error, forbidden};
 use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
 use crate::protocol::rest::openapi::PAGE_MAX;
@@ -29,7 +33,7 @@ pub(super) struct Asked {
     operation: Operation,
     ids: Vec<(String, String)>,
     query: String,
-    body: Bytes,
+    body: Vec<u8>,
 }
 
 impl Asked {
@@ -176,7 +180,7 @@ fn principal(
     known.map(Some).map_err(|invalid| access_error(&invalid.into()))
 }
 
-async fn body(edge: &Edge, route: Route, request: Request<Body>) -> Result<Bytes, ErrorResponse> {
+async fn body(edge: &Edge, route: Route, request: Request<Body>) -> Result<Vec<u8>, ErrorResponse> {
     let takes = match route.verb() {
         Verb::Post | Verb::Put => true,
         Verb::Get | Verb::Delete => false,
@@ -189,12 +193,30 @@ async fn body(edge: &Edge, route: Route, request: Request<Body>) -> Result<Bytes
     if takes && !kind.is_some_and(json) {
         return Err(ErrorResponse::of(RestErrorKind::UnsupportedMediaType));
     }
-    let most = edge.options.request_bytes;
-    let read = axum::body::to_bytes(request.into_body(), most).await;
-    read.map_err(|_| {
-        let what = format!("the body has more than {most} bytes, or did not come whole");
+    let read = timeout(BODY_LIMIT, whole(request.into_body(), edge.options.request_bytes)).await;
+    read.unwrap_or_else(|_| Err(ErrorResponse::of(RestErrorKind::RequestTimeout)))
+}
+
+/// A body of at most `most` bytes.
+async fn whole(mut body: Body, most: usize) -> Result<Vec<u8>, ErrorResponse> {
+    let too_large = || {
+        let what = format!("the body has more than {most} bytes");
         ErrorResponse::new(RestErrorKind::TooLarge, what)
-    })
+    };
+    // What is announced as too large is not read first.
+    if body.size_hint().lower() > most as u64 {
+        return Err(too_large());
+    }
+    let mut whole = Vec::new();
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame = frame.map_err(|_| ErrorResponse::of(RestErrorKind::BrokenBody))?;
+        let data = frame.data_ref().map_or(&[][..], Bytes::as_ref);
+        if data.len() > most - whole.len() {
+            return Err(too_large());
+        }
+        whole.extend_from_slice(data);
+    }
+    Ok(whole)
 }
 
 fn number(name: &str, value: &str) -> Result<u64, ErrorResponse> {

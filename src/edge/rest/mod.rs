@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::time::timeout;
@@ -26,7 +26,7 @@ use super::Edge;
 use super::limits::{REQUEST_LIMIT, UNAVAILABLE_RETRY_MS};
 use super::state::Alive;
 use crate::access::Operation;
-use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb, openapi};
+use crate::protocol::rest::{ErrorResponse, PROBLEM_TYPE, RestErrorKind, Route, Verb, openapi};
 
 use asked::Asked;
 
@@ -67,7 +67,7 @@ pub(super) async fn serve(
     match answer.unwrap_or_else(|_| Err(late())) {
         Ok(body) => {
             let status = StatusCode::from_u16(route.status()).unwrap_or(StatusCode::OK);
-            respond(status, body)
+            respond(status, body, "application/json")
         }
         Err(error) => error_response(&error),
     }
@@ -126,7 +126,11 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
 pub(super) fn error_response(error: &ErrorResponse) -> Response {
     let status = StatusCode::from_u16(error.kind().status());
     let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let mut response = respond(status, serde_json::to_vec(error).ok());
+    let mut response = respond(status, serde_json::to_vec(error).ok(), PROBLEM_TYPE);
+    if error.kind() == RestErrorKind::BadHandshake {
+        // RFC 6455, 4.4: who spoke another version is told ours.
+        response.headers_mut().insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
     if let Some(wait_ms) = error.error.retry_after_ms {
         let seconds = HeaderValue::from(wait_ms.div_ceil(1_000));
         response.headers_mut().insert(RETRY_AFTER, seconds);
@@ -134,12 +138,11 @@ pub(super) fn error_response(error: &ErrorResponse) -> Response {
     response
 }
 
-fn respond(status: StatusCode, body: Option<Vec<u8>>) -> Response {
+fn respond(status: StatusCode, body: Option<Vec<u8>>, media_type: &'static str) -> Response {
     let mut response = Response::new(body.map_or_else(Body::empty, Body::from));
     *response.status_mut() = status;
     if status != StatusCode::NO_CONTENT {
-        let json = HeaderValue::from_static("application/json");
-        response.headers_mut().insert(CONTENT_TYPE, json);
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     // Answers carry tokens and what only the asker may see.
     response

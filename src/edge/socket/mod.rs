@@ -28,7 +28,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::http::header::{HOST, ORIGIN};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 
 use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
 use super::rest::error_response;
@@ -51,7 +51,10 @@ pub(super) fn upgrade(
     }
     let upgrade = match upgrade {
         Ok(upgrade) => upgrade,
-        Err(rejection) => return rejection.into_response(),
+        Err(rejection) => {
+            let what = ErrorResponse::new(RestErrorKind::BadHandshake, rejection.to_string());
+            return error_response(&what);
+        }
     };
     if edge.is_closing() {
         let stopping = ErrorResponse::new(RestErrorKind::Unavailable, "the server is stopping");

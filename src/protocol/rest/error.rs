@@ -1,4 +1,5 @@
-//! Every way in which a REST request can fail. One list, as for the socket.
+//! Every way in which a request over HTTP can fail. One list, as for the socket, in one form: a
+//! problem of RFC 9457 with a few members of our own.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,7 +23,7 @@ macro_rules! kinds {
                 match self { $(Self::$kind => $status),* }
             }
 
-            /// The word in `error.name`.
+            /// The word in `name`.
             pub fn name(self) -> &'static str {
                 match self { $(Self::$kind => $name),* }
             }
@@ -38,6 +39,10 @@ macro_rules! kinds {
 kinds! {
     /// The body is no JSON, has a wrong type, or a member that is not known: `field` names it.
     InvalidRequest = 400, "invalid_request";
+    /// The body ended before it was whole, or its chunks are broken.
+    BrokenBody = 400, "broken_body";
+    /// The request does not open a socket: a header of the handshake is missing or wrong.
+    BadHandshake = 400, "bad_handshake";
     /// There is no token, or it does not count. Refresh it or log in.
     Unauthorized = 401, "unauthorized";
     /// The login or the password is wrong.
@@ -48,6 +53,8 @@ kinds! {
     NotFound = 404, "not_found";
     /// The path does not take this method.
     MethodNotAllowed = 405, "method_not_allowed";
+    /// The body did not come in time.
+    RequestTimeout = 408, "request_timeout";
     /// Somebody else changed it since it was read. Read it again and decide anew; `found` is the present version.
     VersionConflict = 409, "version_conflict";
     /// The login is another user's.
@@ -78,20 +85,31 @@ kinds! {
     Unavailable = 503, "unavailable";
 }
 
+/// The media type of every answer that is no success.
+pub const PROBLEM_TYPE: &str = "application/problem+json";
+
 /// The body of every answer that is no success.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
 pub struct ErrorResponse {
-    /// What went wrong.
-    pub error: Box<ErrorBody>,
+    /// What went wrong. Boxed, since it stands in every `Result` of the edge.
+    pub error: Box<ProblemBody>,
 }
 
-/// What went wrong.
+/// A problem as RFC 9457 has it. `type` to `detail` are that text's own members, the others ours.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ErrorBody {
+pub struct ProblemBody {
+    /// Names the kind, as a place in the document of this interface.
+    #[serde(rename = "type")]
+    pub kind_url: String,
+    /// The kind in words; the same for every problem of that kind.
+    pub title: String,
+    /// The status of the answer.
+    pub status: u16,
+    /// For people, in English; at most 512 bytes.
+    pub detail: String,
     /// For programs.
     pub name: RestErrorKind,
-    /// For people, in English; at most 512 bytes.
-    pub message: String,
     /// What is wrong, as a path.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field: Option<String>,
@@ -104,18 +122,21 @@ pub struct ErrorBody {
 }
 
 impl ErrorResponse {
-    /// An error with its kind's meaning as the message.
+    /// An error with its kind's meaning as the detail.
     pub fn of(kind: RestErrorKind) -> Self {
         Self::new(kind, kind.meaning())
     }
 
-    /// An error with a message of its own, cut to 512 bytes.
-    pub fn new(kind: RestErrorKind, message: impl Into<String>) -> Self {
-        let mut message = message.into();
-        message.truncate(message.floor_char_boundary(ERROR_MESSAGE_MAX_BYTES));
-        let error = Box::new(ErrorBody {
+    /// An error with a detail of its own, cut to 512 bytes.
+    pub fn new(kind: RestErrorKind, detail: impl Into<String>) -> Self {
+        let mut detail = detail.into();
+        detail.truncate(detail.floor_char_boundary(ERROR_MESSAGE_MAX_BYTES));
+        let error = Box::new(ProblemBody {
+            kind_url: format!("/openapi.json#{}", kind.name()),
+            title: kind.name().replace('_', " "),
+            status: kind.status(),
+            detail,
             name: kind,
-            message,
             field: None,
             found: None,
             retry_after_ms: None,

@@ -12,6 +12,6 @@ pub mod error;
 pub mod openapi;
 pub mod routes;
 
-pub use error::{ErrorResponse, RestErrorKind};
+pub use error::{ErrorResponse, PROBLEM_TYPE, RestErrorKind};
 pub use openapi::openapi;
 pub use routes::{Route, Verb};

@@ -4,18 +4,29 @@ use schemars::SchemaGenerator;
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
-use super::error::{ErrorResponse, RestErrorKind};
+use super::error::{ErrorResponse, PROBLEM_TYPE, RestErrorKind};
 use super::routes::Route;
 
 /// The errors that every route can meet.
 pub const COMMON_ERRORS: &[RestErrorKind] = &[
     RestErrorKind::InvalidRequest,
+    RestErrorKind::BrokenBody,
     RestErrorKind::Unauthorized,
     RestErrorKind::Forbidden,
     RestErrorKind::MethodNotAllowed,
+    RestErrorKind::RequestTimeout,
     RestErrorKind::TooLarge,
     RestErrorKind::UnsupportedMediaType,
     RestErrorKind::Internal,
+    RestErrorKind::Overloaded,
+    RestErrorKind::Unavailable,
+];
+
+/// The errors that opening a socket can meet.
+pub const SOCKET_ERRORS: &[RestErrorKind] = &[
+    RestErrorKind::BadHandshake,
+    RestErrorKind::Forbidden,
+    RestErrorKind::MethodNotAllowed,
     RestErrorKind::Overloaded,
     RestErrorKind::Unavailable,
 ];
@@ -31,6 +42,7 @@ pub fn openapi(callers: impl Fn(&str) -> Vec<String>) -> Value {
         let verb = route.verb().name().to_lowercase();
         item[verb] = describe(*route, callers(route.operation()), &mut generator);
     }
+    paths.insert("/ws".to_owned(), json!({"get": socket()}));
     let error = generator.subschema_for::<ErrorResponse>();
     json!({
         "openapi": "3.1.0",
@@ -44,8 +56,8 @@ pub fn openapi(callers: impl Fn(&str) -> Vec<String>) -> Value {
             "schemas": generator.take_definitions(true),
             "responses": {
                 "Error": {
-                    "description": "What went wrong; `error.name` is for programs.",
-                    "content": {"application/json": {"schema": error}},
+                    "description": "What went wrong (RFC 9457); `name` is for programs.",
+                    "content": {PROBLEM_TYPE: {"schema": error}},
                 },
             },
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
@@ -64,11 +76,8 @@ fn describe(route: Route, callers: Vec<String>, generator: &mut SchemaGenerator)
     if let Some(schema) = route.response(generator) {
         success["content"] = json!({"application/json": {"schema": schema}});
     }
-    let mut responses = Map::from_iter([(route.status().to_string(), success)]);
-    for kind in COMMON_ERRORS.iter().chain(route.errors()) {
-        let response = json!({"$ref": "#/components/responses/Error"});
-        responses.insert(kind.status().to_string(), response);
-    }
+    let errors = COMMON_ERRORS.iter().chain(route.errors());
+    let responses = responses((route.status(), success), errors);
     let mut described = json!({
         "operationId": route.id(),
         "summary": route.summary(),
@@ -84,6 +93,30 @@ fn describe(route: Route, callers: Vec<String>, generator: &mut SchemaGenerator)
         described["requestBody"] = json!({"required": true, "content": content});
     }
     described
+}
+
+/// The upgrade to a socket. What is said on it stands in a document of its own.
+fn socket() -> Value {
+    let success = json!({"description": "The socket is open; see GET /protocol.json."});
+    json!({
+        "operationId": "OpenSocket",
+        "summary": "Opens a socket.",
+        "responses": responses((101, success), SOCKET_ERRORS.iter()),
+        "security": [],
+        "x-errors": SOCKET_ERRORS.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
+    })
+}
+
+fn responses<'a>(
+    (status, success): (u16, Value),
+    errors: impl Iterator<Item = &'a RestErrorKind>,
+) -> Map<String, Value> {
+    let mut responses = Map::from_iter([(status.to_string(), success)]);
+    for kind in errors {
+        let response = json!({"$ref": "#/components/responses/Error"});
+        responses.insert(kind.status().to_string(), response);
+    }
+    responses
 }
 
 fn parameters(route: Route) -> Vec<Value> {
