@@ -69,6 +69,9 @@ enum StoreCommand {
     Export(Copy),
     /// Fills an empty store from such a file; interrupted, run it again and it goes on.
     Import(Copy),
+    /// Tells the store that it was set back or copied by other means than these commands: clients
+    /// load their chats anew. Run it before the first start on it.
+    Restored(Which),
     /// Checks whether such a file is whole; needs no store.
     Check {
         /// The file.
@@ -81,6 +84,13 @@ enum StoreCommand {
 struct Copy {
     /// The file. It has everything, secrets too: keep it as you keep the store.
     file: PathBuf,
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+struct Which {
     /// The configuration that says which store.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -147,9 +157,9 @@ pub fn run() -> Result<(), Failure> {
 }
 
 fn run_store(command: StoreCommand) -> Result<(), Failure> {
-    let settings = |copy: &Copy| {
-        let mut settings = read_settings(copy.config.as_deref(), environment())?;
-        if let Some(data) = &copy.data {
+    let settings = |which: &Which| {
+        let mut settings = read_settings(which.config.as_deref(), environment())?;
+        if let Some(data) = &which.data {
             settings.set("server", "data", data, "--data").map_err(failure)?;
         }
         start_logs(&settings.log)?;
@@ -158,11 +168,12 @@ fn run_store(command: StoreCommand) -> Result<(), Failure> {
     let runtime = tokio::runtime::Runtime::new().map_err(failure)?;
     let done = match command {
         StoreCommand::Export(copy) => {
-            runtime.block_on(transfer::export(settings(&copy)?, &copy.file))
+            runtime.block_on(transfer::export(settings(&copy.which)?, &copy.file))
         }
         StoreCommand::Import(copy) => {
-            runtime.block_on(transfer::import(settings(&copy)?, &copy.file))
+            runtime.block_on(transfer::import(settings(&copy.which)?, &copy.file))
         }
+        StoreCommand::Restored(which) => runtime.block_on(transfer::restored(settings(&which)?)),
         StoreCommand::Check { file } => transfer::check(&file),
     };
     done.map_err(Failure)

@@ -12,14 +12,17 @@ use super::entropy::SystemEntropy;
 use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
 use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
 use super::{availability, follow, metrics};
-use crate::access::{Access, AccessError, HashCost, PasswordError, Passwords};
+use crate::access::{
+    Access, AccessError, Entropy as _, HashCost, NoEntropy, PasswordError, Passwords,
+};
 use crate::actors::{self, Options, Router};
 use crate::catalog::Catalog;
 use crate::config::seed::SeedingError;
 use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
+use crate::domain::Incarnation;
 use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, limits};
 use crate::storage::export::{ExportError, is_half_imported};
-use crate::storage::{Documents, StoreError, StoreFailure};
+use crate::storage::{Documents, StoreError, StoreFailure, incarnation};
 
 /// What to start.
 #[derive(Clone)]
@@ -73,6 +76,9 @@ pub enum StartError {
     /// The store holds a part of an import.
     #[error(transparent)]
     HalfImported(ExportError),
+    /// Nothing random can be had.
+    #[error(transparent)]
+    NoEntropy(#[from] NoEntropy),
     /// Tokens or sessions.
     #[error(transparent)]
     Access(#[from] AccessError),
@@ -162,6 +168,7 @@ impl Server {
             return Err(StartError::HalfImported(ExportError::HalfImported));
         }
         let (catalog, access) = gate(&opened, &plan).await?;
+        let incarnation = begin_incarnation(&opened).await?;
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
         for address in [address, operations_address] {
             check_listen(address, &catalog.snapshot().demo_logins())?;
@@ -172,7 +179,7 @@ impl Server {
         let options = Options { outbox_max, ..plan.router };
         let router = Router::start(opened.store.clone(), roster, options).await?;
         running.send_replace(Some(router.clone()));
-        let edge = Edge::new(router.clone(), catalog, access, edge_options(settings));
+        let edge = Edge::new(router.clone(), catalog, access, incarnation, edge_options(settings));
 
         let (failing, failed) = watch::channel(None);
         let watching = watch_over(opened.failure(), router.clone(), ready.clone(), failing.clone());
@@ -265,6 +272,22 @@ async fn gate(
     let kept = Arc::clone(&catalog);
     let access = Access::load(kept, documents, entropy, passwords, lives).await?;
     Ok((catalog, Arc::new(access)))
+}
+
+/// The store's incarnation; a new one, if it has none.
+async fn begin_incarnation(opened: &OpenedStore) -> Result<Incarnation, StartError> {
+    let fresh = fresh_incarnation()?;
+    let begun = incarnation::begin(&*opened.store.documents, fresh).await?;
+    if begun == fresh {
+        tracing::info!(incarnation = %begun, "the store is new, or a copy: clients load their chats anew");
+    }
+    Ok(begun)
+}
+
+fn fresh_incarnation() -> Result<Incarnation, StartError> {
+    let mut bytes = [0; 16];
+    SystemEntropy.fill(&mut bytes)?;
+    Ok(Incarnation(uuid::Uuid::from_bytes(bytes)))
 }
 
 async fn plant(

@@ -11,7 +11,7 @@ use super::server::Plan;
 use crate::access::Entropy;
 use crate::config::Settings;
 use crate::storage::export::{self, Occasion, Patience, Section, Summary};
-use crate::storage::files;
+use crate::storage::{files, incarnation};
 
 /// Bytes that are read and written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -58,6 +58,17 @@ pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String
     let summary = summary.map_err(|error| format!("{}: {error}", file.display()))?;
     drop(bar);
     println!("the store has {}, as in {}", told(&summary), file.display());
+    Ok(())
+}
+
+/// Ends the store's incarnation, since it was set back or copied by other means.
+pub(super) async fn restored(settings: Settings) -> Result<(), String> {
+    let opened = Plan::of(settings).store.at_once().open().await;
+    let opened = opened.map_err(|error| error.to_string())?;
+    let ended = incarnation::end(&*opened.store.documents).await;
+    opened.close().await;
+    ended.map_err(|error| format!("{error}; run this again"))?;
+    println!("the next start begins a new incarnation: clients load their chats anew");
     Ok(())
 }
 

@@ -67,6 +67,12 @@ id! {
     OfferId
 }
 
+id! {
+    /// One history of a store. A store that was restored or copied goes on as another one: what it
+    /// holds under a position need not be what stood there before.
+    Incarnation
+}
+
 impl OfferId {
     /// The `n`th offer of one life of one maker. Lives are numbered so that ids never repeat.
     pub const fn of(life: u64, n: u64) -> Self {

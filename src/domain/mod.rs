@@ -13,7 +13,9 @@ pub mod time;
 
 pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Reach, Seq};
 pub use event::{ChatEvent, Recorded};
-pub use id::{ChannelId, ChatId, CommandId, CustomerId, OfferId, Party, QueueId, UserId};
+pub use id::{
+    ChannelId, ChatId, CommandId, CustomerId, Incarnation, OfferId, Party, QueueId, UserId,
+};
 pub use operator::Status;
 pub use queue::{Queue, RoutingSettings, Rule};
 pub use text::MessageText;

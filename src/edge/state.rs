@@ -9,7 +9,8 @@ use super::admission::Admission;
 use crate::access::Access;
 use crate::actors::Router;
 use crate::catalog::Catalog;
-use crate::domain::Timestamp;
+use crate::domain::{ChatId, Incarnation, Seq, Timestamp};
+use crate::protocol::{Cursor, Wire};
 
 /// What an installation may choose of the edge.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct Edge {
     pub catalog: Arc<Catalog>,
     /// Who may come in.
     pub access: Arc<Access>,
+    /// Of the store: what its cursors belong to.
+    pub incarnation: Incarnation,
     /// What was chosen.
     pub options: EdgeOptions,
     pub(super) admission: Admission,
@@ -69,6 +72,7 @@ impl Edge {
         router: Router,
         catalog: Arc<Catalog>,
         access: Arc<Access>,
+        incarnation: Incarnation,
         options: EdgeOptions,
     ) -> Arc<Self> {
         let (alive, gone) = mpsc::channel(1);
@@ -76,6 +80,7 @@ impl Edge {
             router,
             catalog,
             access,
+            incarnation,
             admission: Admission::new(options.connections, options.connections_per_address),
             in_flight: Arc::new(Semaphore::new(options.calls_in_flight)),
             options,
@@ -88,6 +93,11 @@ impl Edge {
     /// The present.
     pub fn now(&self) -> Timestamp {
         self.router.now()
+    }
+
+    /// The cursor behind an event of a chat.
+    pub(super) fn cursor(&self, chat: ChatId, seq: Seq) -> Wire<Cursor> {
+        Wire(Cursor::new(self.incarnation, chat, seq))
     }
 
     /// Tokens may have been revoked: every socket asks again.

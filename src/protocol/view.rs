@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::event::{AssignedHowFrame, ChatEventFrame, EventFrame, PartyFrame, PlacedCauseFrame};
 use super::value::Wire;
 use crate::domain::event::{AssignedHow, PlacedCause};
-use crate::domain::{ChatEvent, ChatId, Party, Recorded, UserId};
+use crate::domain::{ChatEvent, ChatId, Incarnation, Party, Recorded, UserId};
 
 /// Who looks at a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +27,8 @@ pub trait Names {
 pub struct View<'a> {
     /// The chat.
     pub chat: ChatId,
+    /// The store's incarnation, for the cursors.
+    pub incarnation: Incarnation,
     /// Who looks.
     pub audience: Audience,
     /// The names to show.
@@ -42,7 +44,7 @@ impl View<'_> {
         };
         Some(ChatEventFrame {
             chat: Wire(self.chat),
-            cursor: Wire(Cursor::new(self.chat, recorded.seq)),
+            cursor: Wire(Cursor::new(self.incarnation, self.chat, recorded.seq)),
             seq: recorded.seq,
             at: recorded.at.into(),
             what,

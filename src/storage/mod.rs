@@ -4,12 +4,13 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; `inventory`, the port for copies; [`memory`], the shortest
+//! Reading order: the ports below; `inventory`, the port for copies; [`incarnation`]; [`memory`], the shortest
 //! adapter and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store;
 //! [`scylla`], the distributed one.
 
 pub mod export;
 pub(crate) mod files;
+pub mod incarnation;
 mod inventory;
 pub mod memory;
 pub mod record;

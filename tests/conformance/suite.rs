@@ -56,6 +56,7 @@ conformance!(
     the_inventory_lists_each_thing_once,
     the_last_process_is_known,
     documents_are_restored_with_their_versions,
+    an_incarnation_stays_until_it_is_ended,
 );
 
 async fn all_open(subject: &Subject) -> Vec<OpenChat> {

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
 
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{ChatId, Party};
-use switchboard::storage::{Conversation, Cursor, Document, Page, Store, StoreError, Watermark};
+use switchboard::domain::{ChatId, Incarnation, Party};
+use switchboard::storage::{
+    Conversation, Cursor, Document, Page, Store, StoreError, Watermark, incarnation,
+};
 
+use crate::export::{contents, exported};
 use crate::samples::{channel, chat, command, customer, messages, user};
 use crate::subject::Subject;
 
@@ -148,4 +151,18 @@ pub async fn documents_are_restored_with_their_versions(subject: Subject) {
     let documents = &subject.store.documents;
     assert_eq!(documents.get("queue", "a").await.unwrap(), Some(document(7, b"seven")));
     assert_eq!(documents.put("queue", "a", 7, b"eight".to_vec()).await, Ok(8));
+}
+
+pub async fn an_incarnation_stays_until_it_is_ended(subject: Subject) {
+    let [first, second] = [1, 2].map(Incarnation::from_u128);
+    assert_eq!(incarnation::begin(&*subject.store.documents, first).await, Ok(first));
+    let subject = subject.restart().await;
+    assert_eq!(incarnation::begin(&*subject.store.documents, second).await, Ok(first));
+    let (stream, _) = exported(&subject.store, 1).await;
+    assert_eq!(contents(&stream).len(), 0, "a copy begins its own");
+    for _ in 0..2 {
+        incarnation::end(&*subject.store.documents).await.unwrap();
+    }
+    let subject = subject.restart().await;
+    assert_eq!(incarnation::begin(&*subject.store.documents, second).await, Ok(second));
 }

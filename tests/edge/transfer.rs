@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::client::Client;
@@ -48,6 +48,7 @@ async fn a_store_goes_into_a_file_and_a_new_one_serves_from_it() {
     let chat = customer.call("chat.open", open.clone()).await.unwrap()["chat"].clone();
     let text = json!({"chat": chat, "client_message_id": "m1", "text": "are you there?"});
     customer.call("message.send", text).await.unwrap();
+    let resume = resume(&chat, &customer.event("message").await["cursor"]);
 
     let in_use = refused(&mut store("export", &file, &old));
     assert!(in_use.contains("stop that one first") && !file.exists(), "{in_use}");
@@ -70,11 +71,49 @@ async fn a_store_goes_into_a_file_and_a_new_one_serves_from_it() {
     said(&mut store("import", &file, &new));
     let process = start(&new);
     let mut customer = Client::connect(process.address).await;
-    customer.open(&visitor, json!([])).await.unwrap();
+    let opened = customer.open(&visitor, resume.clone()).await.unwrap();
+    assert_eq!(
+        opened["chats"][0]["reload"], true,
+        "positions of another history count for nothing"
+    );
+    let former = json!({"chat": chat, "after": resume[0]["cursor"]});
+    let refused = customer.call("chat.history", former).await.unwrap_err();
+    assert_eq!(refused["data"]["name"], "cursor_invalid");
     let same = customer.call("chat.open", open).await.unwrap()["chat"].clone();
     assert_eq!(same, chat, "the same token, command and chat");
     let history = customer.call("chat.history", json!({"chat": chat})).await.unwrap();
     assert!(history.to_string().contains("are you there?"), "{history}");
+}
+
+fn resume(chat: &Value, cursor: &Value) -> Value {
+    json!([{"chat": chat, "cursor": cursor}])
+}
+
+#[tokio::test]
+async fn a_store_that_was_set_back_is_told_and_clients_load_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let mut process = start(&data);
+    let (_, visitor) = tokens(process.address, "anna").await;
+    let mut customer = Client::connect(process.address).await;
+    customer.open(&visitor, json!([])).await.unwrap();
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = customer.call("chat.open", open).await.unwrap()["chat"].clone();
+    let text = json!({"chat": chat, "client_message_id": "m1", "text": "a"});
+    customer.call("message.send", text).await.unwrap();
+    let resume = resume(&chat, &customer.event("message").await["cursor"]);
+    for (told, loads_anew) in [(false, false), (true, true)] {
+        signal(&process.child, "-TERM");
+        let ended = tokio::task::spawn_blocking(move || process.child.wait());
+        assert!(ended.await.unwrap().unwrap().success());
+        if told {
+            said(command().args(["store", "restored", "--data"]).arg(&data));
+        }
+        process = start(&data);
+        let mut customer = Client::connect(process.address).await;
+        let opened = customer.open(&visitor, resume.clone()).await.unwrap();
+        assert_eq!(opened["chats"][0]["reload"], loads_anew);
+    }
 }
 
 #[test]

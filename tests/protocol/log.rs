@@ -13,7 +13,7 @@ use switchboard::domain::{
 use switchboard::protocol::event::ChatEventFrame;
 use switchboard::protocol::{Audience, Names, View};
 
-use crate::samples::{ANNA, AT, BORIS, CHANNEL, CHAT, CUSTOMER, OFFER, QUEUE};
+use crate::samples::{ANNA, AT, BORIS, CHANNEL, CHAT, CUSTOMER, OFFER, QUEUE, STORE};
 
 struct Named;
 
@@ -136,7 +136,7 @@ fn offered() -> ChatEvent {
 
 /// What an audience sees of [`log`].
 pub fn events(audience: Audience) -> Vec<(&'static str, ChatEventFrame)> {
-    let view = View { chat: CHAT, audience, names: &Named };
+    let view = View { chat: CHAT, incarnation: STORE, audience, names: &Named };
     let seen = (1..).zip(log()).filter_map(|(seq, (name, event))| {
         let at = Timestamp(AT + seq);
         Some((name, view.frame(&Recorded { seq, at, event })?))

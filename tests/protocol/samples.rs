@@ -3,7 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use switchboard::domain::{
-    ChannelId, ChatId, ChatState, CustomerId, MessageText, OfferId, QueueId, Reach, UserId,
+    ChannelId, ChatId, ChatState, CustomerId, Incarnation, MessageText, OfferId, QueueId, Reach,
+    UserId,
 };
 use switchboard::protocol::answer::*;
 use switchboard::protocol::call::Method;
@@ -22,13 +23,15 @@ pub const UNREACHABLE: ChatId = ChatId::from_u128(0x0193_4a00_0000_7000_8000_000
 pub const QUEUE: QueueId = QueueId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0a01);
 pub const CHANNEL: ChannelId = ChannelId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0b01);
 pub const ANNA: UserId = UserId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0d01);
+/// The incarnation of the store.
+pub const STORE: Incarnation = Incarnation::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0901);
 pub const BORIS: UserId = UserId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0d02);
 pub const CUSTOMER: CustomerId = CustomerId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0e01);
 pub const OFFER: OfferId = OfferId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0f01);
 pub const AT: u64 = 1_700_000_000_000;
 
 fn cursor(seq: u64) -> Wire<Cursor> {
-    Wire(Cursor::new(CHAT, seq))
+    Wire(Cursor::new(STORE, CHAT, seq))
 }
 
 fn to_value(frame: impl Serialize) -> Value {
@@ -38,7 +41,7 @@ fn to_value(frame: impl Serialize) -> Value {
 /// The params of a call of each method; some have several.
 pub fn calls() -> Vec<(Method, &'static str, Value)> {
     let chat = CHAT.to_string();
-    let cursor = Cursor::new(CHAT, 41).text().into_owned();
+    let cursor = Cursor::new(STORE, CHAT, 41).text().into_owned();
     let command_id = "c-1";
     let answer = json!({"command_id": command_id, "chat": chat, "offer": OFFER.to_string()});
     let chat_command = json!({"command_id": command_id, "chat": chat});

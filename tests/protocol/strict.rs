@@ -133,7 +133,7 @@ fn wrong_params_name_the_field() {
 #[test]
 fn a_page_has_one_end() {
     let chat = samples::CHAT.to_string();
-    let cursor = Cursor::new(samples::CHAT, 41).text().into_owned();
+    let cursor = Cursor::new(samples::STORE, samples::CHAT, 41).text().into_owned();
     let params = json!({"chat": chat, "before": cursor, "after": cursor});
     let error = refused(&call("chat.history", params)).error;
     assert_eq!(error.kind(), ErrorKind::InvalidParams);

@@ -27,6 +27,8 @@ pub struct Chats(BTreeMap<ChatId, Known>);
 struct Known {
     /// Behind the last event that the person was told; none before the first.
     cursor: Option<Cursor>,
+    /// The position of that event.
+    told: Seq,
     /// The last event that was loaded: until there, an event that comes was told already.
     loaded: Seq,
     /// The last event that came by itself.
@@ -173,8 +175,8 @@ impl Chats {
     /// person's, whatever was refused since.
     pub fn follows(&self, event: &ChatEventFrame) -> bool {
         let known = self.0.get(&event.chat.0).filter(|known| known.part == Part::GoesOn);
-        let last = known.and_then(|known| known.cursor?.seq(event.chat.0).ok());
-        last.is_some_and(|last| last + 1 == event.seq)
+        let known = known.filter(|known| known.cursor.is_some());
+        known.is_some_and(|known| known.told + 1 == event.seq)
     }
 
     /// The chat is another's, as its history was refused. Whether what came meanwhile may still say
@@ -220,7 +222,7 @@ impl Known {
         if first_time && event.seq <= self.loaded {
             return None;
         }
-        self.cursor = Some(event.cursor.0);
+        (self.cursor, self.told) = (Some(event.cursor.0), event.seq);
         Some(event)
     }
 
@@ -231,7 +233,7 @@ impl Known {
         self.tried_again = false;
         let mut events: Vec<_> = loading.pages.into_iter().flatten().collect();
         if let Some(last) = events.last() {
-            self.cursor = Some(last.cursor.0);
+            (self.cursor, self.told) = (Some(last.cursor.0), last.seq);
             self.loaded = last.seq;
         }
         let held = loading.held.into_iter();
@@ -252,18 +254,19 @@ pub fn history(chat: ChatId, before: Option<Cursor>, after: Option<Cursor>) -> C
 
 #[cfg(test)]
 mod tests {
-    use switchboard::domain::ChannelId;
+    use switchboard::domain::{ChannelId, Incarnation};
     use switchboard::protocol::event::EventFrame;
     use switchboard::protocol::value::TimeFrame;
 
     use super::*;
 
+    const STORE: Incarnation = Incarnation::from_u128(7);
     const CHAT: ChatId = ChatId::from_u128(7);
 
     fn event(seq: Seq) -> ChatEventFrame {
         ChatEventFrame {
             chat: Wire(CHAT),
-            cursor: Wire(Cursor::new(CHAT, seq)),
+            cursor: Wire(Cursor::new(STORE, CHAT, seq)),
             seq,
             at: TimeFrame(seq),
             what: EventFrame::Opened {
@@ -280,8 +283,8 @@ mod tests {
         ChatHistoryPageFrame {
             chat: Wire(CHAT),
             events: seqs.iter().copied().map(event).collect(),
-            before: before.map(|seq| Wire(Cursor::new(CHAT, seq))),
-            after: Wire(Cursor::new(CHAT, last)),
+            before: before.map(|seq| Wire(Cursor::new(STORE, CHAT, seq))),
+            after: Wire(Cursor::new(STORE, CHAT, last)),
             more,
         }
     }
@@ -320,11 +323,11 @@ mod tests {
         chats.page(page(&[1, 2], None, false));
         chats.lost();
         let resume = chats.resume();
-        assert_eq!(resume[0].0.cursor.0, Cursor::new(CHAT, 2));
+        assert_eq!(resume[0].0.cursor.0, Cursor::new(STORE, CHAT, 2));
         let Some(Call::ChatHistory(call)) = chats.load(CHAT) else {
             panic!("wanted a history");
         };
-        assert_eq!(call.after, Some(Wire(Cursor::new(CHAT, 2))));
+        assert_eq!(call.after, Some(Wire(Cursor::new(STORE, CHAT, 2))));
         assert!(chats.page(page(&[3], Some(3), true)).next.is_some());
         let loaded = chats.page(page(&[4, 5], Some(4), false));
         assert_eq!(seqs(&loaded.events), [3, 4, 5]);

@@ -1,5 +1,5 @@
 use serde_json::json;
-use switchboard::domain::{CommandId, Seq, UserId};
+use switchboard::domain::{CommandId, Incarnation, Seq, UserId};
 use switchboard::protocol::params::{MessageSendFrame, OfferAnswerFrame};
 use switchboard::protocol::value::TextFrame;
 use switchboard::protocol::{Cursor, ErrorKind, write_error};
@@ -46,7 +46,7 @@ fn session(chats: serde_json::Value, gone: serde_json::Value) -> serde_json::Val
 }
 
 fn cursor(seq: Seq) -> serde_json::Value {
-    serde_json::to_value(Wire(Cursor::new(CHAT, seq))).unwrap()
+    serde_json::to_value(Wire(Cursor::new(Incarnation::from_u128(7), CHAT, seq))).unwrap()
 }
 
 fn message(seq: Seq) -> serde_json::Value {

@@ -255,8 +255,9 @@ mod tests {
 
     fn event(chat: ChatId, seq: Seq, mut what: serde_json::Value) -> ChatEventFrame {
         what["chat"] = json!(chat.to_string());
+        let of = switchboard::domain::Incarnation::from_u128(7);
         what["cursor"] =
-            json!(switchboard::protocol::Wire(switchboard::protocol::Cursor::new(chat, seq)));
+            json!(switchboard::protocol::Wire(switchboard::protocol::Cursor::new(of, chat, seq)));
         what["seq"] = json!(seq);
         what["at"] = json!(1_000 * seq);
         serde_json::from_value(what).unwrap()

@@ -1,4 +1,5 @@
 use serde_json::json;
+use switchboard::domain::Incarnation;
 use switchboard::protocol::envelope::{FromServer, read_from_server};
 use switchboard::protocol::{Cursor, Notification};
 
@@ -16,7 +17,8 @@ fn operator() -> Terminal {
 
 fn event(seq: Seq, mut what: serde_json::Value) -> Happening {
     what["chat"] = json!(CHAT.to_string());
-    what["cursor"] = serde_json::to_value(Wire(Cursor::new(CHAT, seq))).unwrap();
+    what["cursor"] =
+        serde_json::to_value(Wire(Cursor::new(Incarnation::from_u128(7), CHAT, seq))).unwrap();
     what["seq"] = json!(seq);
     what["at"] = json!(1_000);
     match told("chat.event", what) {
@@ -53,7 +55,8 @@ fn a_customers_first_words_open_the_chat_and_follow() {
     let mut first = terminal.typed("hello");
     assert_eq!(methods(&first), ["chat.open"]);
     assert!(terminal.typed("anybody there?").calls.is_empty(), "it is being opened");
-    let cursor = serde_json::to_value(Wire(Cursor::new(CHAT, 2))).unwrap();
+    let cursor =
+        serde_json::to_value(Wire(Cursor::new(Incarnation::from_u128(7), CHAT, 2))).unwrap();
     let opened = json!({"chat": CHAT.to_string(), "cursor": cursor});
     let then = terminal.happened(answered(first.calls.remove(0), opened));
     assert_eq!(methods(&then), ["message.send", "message.send"]);

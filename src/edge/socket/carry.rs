@@ -20,7 +20,7 @@ use crate::protocol::params::{
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
 };
 use crate::protocol::{
-    Audience, Call, Cursor, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
+    Audience, Call, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
     write_result,
 };
 
@@ -141,7 +141,7 @@ async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, Err
     let (chat, _) = router.open(customer, channel, command, priority).await.map_err(refused)?;
     by.remember_own(chat);
     let view = router.look(chat).await.map_err(refused)?;
-    Ok(ChatOpenedFrame { chat: Wire(chat), cursor: Wire(Cursor::new(chat, view.tail)) })
+    Ok(ChatOpenedFrame { chat: Wire(chat), cursor: by.edge.cursor(chat, view.tail) })
 }
 
 async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame, ErrorFrame> {

@@ -46,7 +46,7 @@ pub(super) async fn page(
     let limit = params.limit.unwrap_or(HISTORY_LIMIT_DEFAULT) as usize;
     let page = Page { events: Vec::new(), limit, bytes: 0 };
     let seq = |cursor: Option<Wire<Cursor>>| {
-        let seq = cursor.map(|cursor| cursor.0.seq(chat)).transpose();
+        let seq = cursor.map(|cursor| cursor.0.seq(by.edge.incarnation, chat)).transpose();
         seq.map_err(|foreign| ErrorFrame::new(ErrorKind::CursorInvalid, foreign.to_string()))
     };
     match (seq(params.before)?, seq(params.after)?) {
@@ -88,8 +88,8 @@ async fn backward(
         }
     }
     page.events.reverse();
-    let before = (first > 1).then(|| Wire(Cursor::new(chat, first - 1)));
-    Ok(finished(chat, page, before, end, tail))
+    let before = (first > 1).then(|| by.edge.cursor(chat, first - 1));
+    Ok(finished(by, chat, page, before, end, tail))
 }
 
 /// The page that begins at position `from`.
@@ -116,11 +116,12 @@ async fn forward(
             last = recorded.seq;
         }
     }
-    let before = (from > 1).then(|| Wire(Cursor::new(chat, from - 1)));
-    Ok(finished(chat, page, before, last, tail))
+    let before = (from > 1).then(|| by.edge.cursor(chat, from - 1));
+    Ok(finished(by, chat, page, before, last, tail))
 }
 
 fn finished(
+    by: &Caller,
     chat: ChatId,
     page: Page,
     before: Option<Wire<Cursor>>,
@@ -131,7 +132,7 @@ fn finished(
         chat: Wire(chat),
         events: page.events.into_iter().map(|(frame, _)| frame).collect(),
         before,
-        after: Wire(Cursor::new(chat, last)),
+        after: by.edge.cursor(chat, last),
         more: last < tail,
     }
 }
@@ -145,5 +146,6 @@ pub(super) fn frame_of(
 ) -> Option<ChatEventFrame> {
     let (snapshot, audience) = (by.edge.catalog.snapshot(), by.audience());
     let names = CatalogNames { snapshot: &snapshot, channel, audience };
-    View { chat, audience, names: &names }.frame(recorded)
+    let incarnation = by.edge.incarnation;
+    View { chat, incarnation, audience, names: &names }.frame(recorded)
 }

@@ -6,10 +6,11 @@ use super::refusals::refused;
 use crate::access::Right;
 use crate::actors::{CallError, ChatView, WaitingChat};
 use crate::domain::{ChatId, Party, QueueId, UserId};
+use crate::edge::Edge;
 use crate::protocol::answer::{ChatBriefFrame, ChatListedFrame};
 use crate::protocol::limits::CHAT_LIST_MAX;
 use crate::protocol::params::{ChatListFrame, ListScope};
-use crate::protocol::{Cursor, ErrorFrame, Method, Wire};
+use crate::protocol::{ErrorFrame, Method, Wire};
 
 /// Carries it out.
 pub(super) async fn chats(
@@ -35,7 +36,7 @@ pub(super) async fn chats(
             {
                 total -= 1;
             }
-            Looked::Found(view) => chats.extend(brief(&view, Party::User(user))),
+            Looked::Found(view) => chats.extend(brief(&by.edge, &view, Party::User(user))),
             Looked::Unknown => {}
             Looked::Unreachable => unreachable.push(Wire(chat)),
         }
@@ -62,7 +63,7 @@ async fn line(by: &Caller, user: UserId) -> Result<Vec<ChatId>, ErrorFrame> {
     Ok(waiting.into_iter().map(|waiting| waiting.chat).collect())
 }
 
-fn brief(view: &ChatView, party: Party) -> Option<ChatBriefFrame> {
+fn brief(edge: &Edge, view: &ChatView, party: Party) -> Option<ChatBriefFrame> {
     let opened = view.opened.as_ref()?;
     Some(ChatBriefFrame {
         id: Wire(view.chat),
@@ -72,7 +73,7 @@ fn brief(view: &ChatView, party: Party) -> Option<ChatBriefFrame> {
         customer: Wire(opened.customer),
         owner: view.place.as_ref().and_then(|place| place.owner()).map(Wire),
         since: view.since.into(),
-        cursor: Wire(Cursor::new(view.chat, view.tail)),
+        cursor: edge.cursor(view.chat, view.tail),
         unread: view.unread.get(&party).copied().unwrap_or_default(),
     })
 }

@@ -66,7 +66,8 @@ pub(super) async fn frames(
             };
             let (snapshot, audience) = (by.edge.catalog.snapshot(), by.audience());
             let names = CatalogNames { snapshot: &snapshot, channel, audience };
-            let party = View { chat, audience, names: &names }.party(party);
+            let incarnation = by.edge.incarnation;
+            let party = View { chat, incarnation, audience, names: &names }.party(party);
             let (delivered, read) = (mark.delivered, mark.read);
             let marked = WatermarkFrame { chat: Wire(chat), party, delivered, read };
             Ok(written(&Notification::ChatWatermark(marked)).into_iter().collect())

@@ -26,7 +26,7 @@ use crate::protocol::answer::{
 use crate::protocol::limits::OPENED_OFFERS_MAX;
 use crate::protocol::notify::OfferFrame;
 use crate::protocol::params::SessionOpenFrame;
-use crate::protocol::{Cursor, ErrorFrame, ErrorKind, Wire};
+use crate::protocol::{ErrorFrame, ErrorKind, Wire};
 
 /// A registered connection; it is forgotten when dropped, whatever way the socket ends.
 pub(super) struct Joined {
@@ -162,7 +162,7 @@ async fn wanted(
     }
     for known in &params.resume {
         let chat = known.0.chat.0;
-        wanted.insert(chat, Some(known.0.cursor.0.seq(chat).ok()));
+        wanted.insert(chat, Some(known.0.cursor.0.seq(edge.incarnation, chat).ok()));
     }
     Ok(wanted)
 }
@@ -231,7 +231,7 @@ impl Found {
         let party = caller.party().unwrap_or(Party::System);
         self.chats.push(SessionChatFrame {
             id: Wire(chat),
-            cursor: Wire(Cursor::new(chat, view.tail)),
+            cursor: caller.edge.cursor(chat, view.tail),
             unread: view.unread.get(&party).copied().unwrap_or_default(),
             reload,
         });

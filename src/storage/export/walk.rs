@@ -4,7 +4,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::domain::ChatId;
-use crate::storage::{Cursor, Page, Store, StoreError};
+use crate::storage::{Cursor, Page, Store, StoreError, incarnation};
 
 use super::limits::{CALLS_IN_FLIGHT, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
 use super::line::{Line, LogLine};
@@ -97,7 +97,8 @@ async fn count_chats(source: Source<'_>, report: &mut dyn Report) -> Result<u64,
 
 async fn documents(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     for kind in source.read(async |store| store.inventory.document_kinds().await).await? {
-        if kind == IMPORT_KIND {
+        // A copy begins an incarnation of its own.
+        if kind == IMPORT_KIND || kind == incarnation::KIND {
             continue;
         }
         let mut after: Option<String> = None;

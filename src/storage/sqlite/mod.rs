@@ -17,6 +17,7 @@
 //! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`.
 
 mod claims;
+mod copies;
 pub mod counters;
 mod inventory;
 mod limits;
@@ -44,6 +45,7 @@ use readers::Readers;
 use recent::Recent;
 use writer::{RowWrite, Waiting, Write, Writer};
 
+pub use copies::mark_as_copy;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
 
 /// How hard SQLite tries to make a commit durable.

@@ -1,0 +1,73 @@
+//! Which incarnation of its store a process runs on.
+//!
+//! Owns the one document that says so. A store that was copied, imported or set back holds another
+//! history than the one that clients remember positions of; so a copy carries none, and whoever
+//! starts on a store without one begins a new one.
+//! Invariants: an incarnation never goes into an export, nor into a copy that is marked as one.
+
+use uuid::Uuid;
+
+use crate::domain::Incarnation;
+
+use super::{Documents, StoreError};
+
+/// The kind of the document.
+pub(crate) const KIND: &str = "incarnation";
+
+/// The id of the document.
+pub(crate) const ID: &str = "1";
+
+/// The store's incarnation; `fresh` from now on, if it has none. Durable when it answers.
+pub async fn begin(
+    documents: &dyn Documents,
+    fresh: Incarnation,
+) -> Result<Incarnation, StoreError> {
+    let found = documents.get(KIND, ID).await?;
+    let known = found.as_ref().and_then(|found| Uuid::from_slice(&found.body).ok());
+    if let Some(known) = known {
+        return Ok(Incarnation(known));
+    }
+    // One that cannot be read is none.
+    let version = found.map_or(0, |found| found.version);
+    documents.put(KIND, ID, version, fresh.0.as_bytes().to_vec()).await?;
+    Ok(fresh)
+}
+
+/// Ends the store's incarnation: the next start begins a new one. May be repeated.
+pub async fn end(documents: &dyn Documents) -> Result<(), StoreError> {
+    let Some(found) = documents.get(KIND, ID).await? else {
+        return Ok(());
+    };
+    match documents.delete(KIND, ID, found.version).await {
+        // An earlier try did it, and was not told.
+        Err(StoreError::VersionConflict { found: 0, .. }) => Ok(()),
+        ended => ended,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::memory::MemoryStore;
+
+    #[tokio::test]
+    async fn one_stays_until_it_is_ended() {
+        let store = MemoryStore::new().store();
+        let [first, second] = [1, 2].map(Incarnation::from_u128);
+        end(&*store.documents).await.unwrap();
+        assert_eq!(begin(&*store.documents, first).await, Ok(first));
+        assert_eq!(begin(&*store.documents, second).await, Ok(first));
+        end(&*store.documents).await.unwrap();
+        end(&*store.documents).await.unwrap();
+        assert_eq!(begin(&*store.documents, second).await, Ok(second));
+    }
+
+    #[tokio::test]
+    async fn one_that_cannot_be_read_is_none() {
+        let store = MemoryStore::new().store();
+        store.documents.put(KIND, ID, 0, b"short".to_vec()).await.unwrap();
+        let fresh = Incarnation::from_u128(1);
+        assert_eq!(begin(&*store.documents, fresh).await, Ok(fresh));
+        assert_eq!(begin(&*store.documents, Incarnation::from_u128(2)).await, Ok(fresh));
+    }
+}
