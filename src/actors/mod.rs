@@ -40,4 +40,4 @@ pub use hub::{Connection, Outgoing};
 pub use lifecycle::{Options, StartError};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Router};
-pub use view::{ChatView, OperatorView, Routed, WaitingChat};
+pub use view::{ChatView, LinePage, LinePosition, OperatorView, Routed, WaitingChat};

@@ -16,7 +16,7 @@ use super::operator::OperatorMessage;
 use super::roster::Roster;
 use super::shared::Shared;
 use super::timer::Timer;
-use super::view::WaitingChat;
+use super::view::{LinePage, LinePosition, WaitingChat};
 
 pub(super) enum QueueMessage {
     Begin,
@@ -28,8 +28,9 @@ pub(super) enum QueueMessage {
     Settings,
     Explain(ChatId, Reply<Option<Explanation>>, OwnedSemaphorePermit),
     Line {
+        after: Option<LinePosition>,
         limit: usize,
-        reply: Reply<Vec<WaitingChat>>,
+        reply: Reply<LinePage>,
         permit: OwnedSemaphorePermit,
     },
     Tick,
@@ -99,8 +100,8 @@ impl Actor for QueueShell {
                 let _ = reply.send(state.machine.explain(chat, now));
                 return Ok(());
             }
-            QueueMessage::Line { limit, reply, permit: _permit } => {
-                let _ = reply.send(state.line(limit));
+            QueueMessage::Line { after, limit, reply, permit: _permit } => {
+                let _ = reply.send(state.line(after, limit));
                 return Ok(());
             }
             QueueMessage::Tick => {
@@ -133,10 +134,10 @@ impl Actor for QueueShell {
 }
 
 impl QueueState {
-    /// The line in the order of rank: those who wait, then those being offered.
-    fn line(&self, limit: usize) -> Vec<WaitingChat> {
+    /// The first `limit` of the line behind a position, those being offered included.
+    fn line(&self, after: Option<LinePosition>, limit: usize) -> LinePage {
         let entries = self.machine.line().entries();
-        let mut line: Vec<WaitingChat> = entries
+        let mut chats: Vec<WaitingChat> = entries
             .map(|entry| WaitingChat {
                 chat: entry.at.chat,
                 since: entry.at.since,
@@ -144,8 +145,14 @@ impl QueueState {
                 offered: entry.phase != Phase::Waiting,
             })
             .collect();
-        line.sort_unstable_by_key(|waiting| (waiting.rank, waiting.chat));
-        line.truncate(limit);
-        line
+        let total = chats.len();
+        chats.retain(|waiting| after.is_none_or(|after| waiting.position() > after));
+        if limit < chats.len() {
+            // Only what is shown is sorted: a line may have a hundred thousand chats.
+            chats.select_nth_unstable_by_key(limit, WaitingChat::position);
+            chats.truncate(limit);
+        }
+        chats.sort_unstable_by_key(WaitingChat::position);
+        LinePage { chats, total }
     }
 }

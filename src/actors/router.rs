@@ -26,7 +26,7 @@ use super::limits::{AGAIN_AFTER, ROUTED_MAX, ROUTED_PAGE};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::shared::Shared;
-use super::view::{ChatView, OperatorView, Routed, WaitingChat};
+use super::view::{ChatView, LinePage, LinePosition, OperatorView, Routed};
 
 /// Why a call has no good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -212,13 +212,18 @@ impl Router {
 
     // ---- queues and operators ----
 
-    /// The first `limit` chats of a queue's line. Errors with `UnknownQueue`.
-    pub async fn line(&self, queue: QueueId, limit: usize) -> Result<Vec<WaitingChat>, CallError> {
+    /// The first `limit` chats of a queue's line behind `after`. Errors with `UnknownQueue`.
+    pub async fn line(
+        &self,
+        queue: QueueId,
+        after: Option<LinePosition>,
+        limit: usize,
+    ) -> Result<LinePage, CallError> {
         if !self.shared.roster.look(|roster| roster.queues.contains_key(&queue)) {
             return Err(CallError::UnknownQueue);
         }
         self.ask_until(|reply| {
-            let line = |permit| QueueMessage::Line { limit, reply, permit };
+            let line = |permit| QueueMessage::Line { after, limit, reply, permit };
             self.shared.call_queue(queue, line)
         })
         .await

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::event::{AssignedHow, Decision};
+use crate::domain::event::{AssignedHow, Decision, PlacedCause};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
     ChannelId, ChatEvent, ChatId, ChatState, CustomerId, OfferId, Party, Place, Priority, QueueId,
@@ -180,6 +180,25 @@ impl OperatorView {
     }
 }
 
+/// A place in the order of lines: smaller ranks first, ties by the chat's id. It stays what it is
+/// when other chats come and go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinePosition {
+    /// The chat's rank.
+    pub rank: i64,
+    /// The chat.
+    pub chat: ChatId,
+}
+
+/// A part of a queue's line.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LinePage {
+    /// In the order of the line.
+    pub chats: Vec<WaitingChat>,
+    /// How many chats the whole line has.
+    pub total: usize,
+}
+
 /// A chat in a queue's line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WaitingChat {
@@ -193,9 +212,25 @@ pub struct WaitingChat {
     pub offered: bool,
 }
 
+impl WaitingChat {
+    /// Its place in the order.
+    pub fn position(&self) -> LinePosition {
+        LinePosition { rank: self.rank, chat: self.chat }
+    }
+}
+
 /// A step by which a chat went where it went.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Routed {
+    /// It went into a queue's line, from its opening or from an owner.
+    Placed {
+        /// When.
+        at: Timestamp,
+        /// Which queue.
+        queue: QueueId,
+        /// Why.
+        cause: PlacedCause,
+    },
     /// It was offered.
     Offered {
         /// When.
@@ -220,6 +255,9 @@ impl Routed {
     pub(super) fn of(recorded: &Recorded) -> Option<Self> {
         let at = recorded.at;
         match &recorded.event {
+            ChatEvent::Placed { queue, cause, .. } => {
+                Some(Self::Placed { at, queue: *queue, cause: cause.clone() })
+            }
             ChatEvent::Offered { to, decision, .. } => {
                 Some(Self::Offered { at, to: to.clone(), decision: decision.clone() })
             }
@@ -228,7 +266,6 @@ impl Routed {
             }
             ChatEvent::Opened { .. }
             | ChatEvent::Message { .. }
-            | ChatEvent::Placed { .. }
             | ChatEvent::OfferWidened { .. }
             | ChatEvent::Declined { .. }
             | ChatEvent::OfferNarrowed { .. }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cursor::Cursor;
 use super::event::ChatEventFrame;
+use super::line_cursor::LineCursor;
 use super::notify::OfferFrame;
 use super::params::StatusWord;
 use super::value::{TimeFrame, Wire};
@@ -63,11 +64,13 @@ impl From<&Status> for StatusFrame {
     }
 }
 
-/// One open chat of the session.
+/// One chat of the session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionChatFrame {
     /// The chat.
     pub id: Wire<ChatId>,
+    /// Its state: `completed` and `missed` have ended.
+    pub state: Wire<ChatState>,
     /// Where its log ends. Missed events up to here follow as `chat.event`, unless `reload`.
     pub cursor: Wire<Cursor>,
     /// How many messages of others are behind the session's read mark.
@@ -87,7 +90,8 @@ pub struct SessionOpenedFrame {
     pub status: Option<StatusFrame>,
     /// The live offers of an operator, at most 100; further ones follow as `offer.presented`.
     pub offers: Vec<OfferFrame>,
-    /// The open chats.
+    /// The person's open chats; a customer's latest also when it has ended; and those of `resume`
+    /// that the person may still read.
     pub chats: Vec<SessionChatFrame>,
     /// Chats of `resume` that are no longer the session's: drop them.
     pub gone: Vec<Wire<ChatId>>,
@@ -181,8 +185,11 @@ pub struct ChatBriefFrame {
 pub struct ChatListedFrame {
     /// At most 150 chats.
     pub chats: Vec<ChatBriefFrame>,
-    /// How many there are in all.
+    /// How many there are in all, on whatever page.
     pub total: u64,
+    /// For the page behind this one; absent when the list ends here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<Wire<LineCursor>>,
     /// Chats of the list that cannot be read at the moment, absent when there are none: they are
     /// counted, and not among the others. Ask again a little later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -12,8 +12,8 @@ use super::error::{ErrorFrame, ErrorKind, TextUnitFrame};
 use super::limits::{HISTORY_LIMIT_MAX, RESUME_MAX, TEXT_ESCAPED_MAX_BYTES};
 use super::params::{
     ChatCommandFrame, ChatHistoryFrame, ChatListFrame, ChatOpenFrame, ChatSetStateFrame,
-    ChatTransferFrame, MessageMarkFrame, MessageSendFrame, OfferAnswerFrame, OfferShownFrame,
-    PresenceAnswerFrame, SessionOpenFrame, SessionRenewFrame, SetStatusFrame,
+    ChatTransferFrame, ListScope, MessageMarkFrame, MessageSendFrame, OfferAnswerFrame,
+    OfferShownFrame, PresenceAnswerFrame, SessionOpenFrame, SessionRenewFrame, SetStatusFrame,
 };
 use super::strict::read_object;
 
@@ -159,6 +159,9 @@ fn check(call: &Call) -> Result<(), ErrorFrame> {
         }
         Call::MessageSend(send) => check_escaped(send),
         Call::ChatHistory(history) => check_history(history),
+        Call::ChatList(list) if list.after.is_some() && list.scope != ListScope::Line => {
+            Err(bad_param("after", "only the line has pages"))
+        }
         Call::OperatorSetStatus(set) => match set.meant() {
             Ok(_) => Ok(()),
             Err(bad) => Err(bad_param("reason", &bad.to_string())),

@@ -17,6 +17,7 @@ pub mod envelope;
 pub mod error;
 pub mod event;
 pub mod limits;
+pub mod line_cursor;
 pub mod notify;
 pub mod params;
 pub mod rest;
@@ -31,6 +32,7 @@ pub use envelope::{
     Rejected, Request, RequestId, read_request, write_error, write_notification, write_result,
 };
 pub use error::{ErrorFrame, ErrorKind};
+pub use line_cursor::LineCursor;
 pub use notify::Notification;
 pub use value::Wire;
 pub use view::{Audience, Names, View};

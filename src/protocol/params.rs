@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::cursor::Cursor;
+use super::line_cursor::LineCursor;
 use super::value::{Object, TextFrame, Token, Wire};
 use crate::domain::operator::{AwayReason, BadAwayReason, Status};
 use crate::domain::{ChannelId, ChatId, CommandId, OfferId, QueueId, Seq, UserId};
@@ -87,10 +88,10 @@ pub struct ChatCommandFrame {
 pub struct ChatHistoryFrame {
     /// The chat.
     pub chat: Wire<ChatId>,
-    /// The page that ends in front of this; not together with `after`.
+    /// The page that ends in front of this cursor's event; not together with `after`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<Wire<Cursor>>,
-    /// The page that begins behind this; not together with `before`.
+    /// The page that begins behind this cursor's event; not together with `before`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<Wire<Cursor>>,
     /// Most events in the page, 1 to 100; 50 when absent. A page may have fewer, to fit a frame.
@@ -196,6 +197,9 @@ pub enum ListScope {
 pub struct ChatListFrame {
     /// Which.
     pub scope: ListScope,
+    /// The page behind this; with `line` only, the other lists are short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Wire<LineCursor>>,
 }
 
 /// Where a chat goes: `{"operator": id}` or `{"queue": id}`.

@@ -76,7 +76,7 @@ impl View<'_> {
                 continues: continues.map(Wire),
             }),
             ChatEvent::Placed { cause, .. } => {
-                Some(EventFrame::Placed { cause: placed_cause(cause), queue: None, by: None })
+                Some(EventFrame::Placed { cause: cause.into(), queue: None, by: None })
             }
             ChatEvent::Assigned { operator, .. } => {
                 Some(EventFrame::Assigned { operator: self.user(*operator), how: None, by: None })
@@ -112,7 +112,7 @@ impl View<'_> {
                 text: text.into(),
             },
             ChatEvent::Placed { queue, cause, .. } => EventFrame::Placed {
-                cause: placed_cause(cause),
+                cause: cause.into(),
                 queue: Some(Wire(*queue)),
                 by: match cause {
                     PlacedCause::Opened => None,
@@ -179,10 +179,12 @@ impl View<'_> {
     }
 }
 
-fn placed_cause(cause: &PlacedCause) -> PlacedCauseFrame {
-    match cause {
-        PlacedCause::Opened => PlacedCauseFrame::Opened,
-        PlacedCause::Transferred { .. } => PlacedCauseFrame::Transferred,
-        PlacedCause::OwnerGone { .. } => PlacedCauseFrame::OwnerGone,
+impl From<&PlacedCause> for PlacedCauseFrame {
+    fn from(cause: &PlacedCause) -> Self {
+        match cause {
+            PlacedCause::Opened => Self::Opened,
+            PlacedCause::Transferred { .. } => Self::Transferred,
+            PlacedCause::OwnerGone { .. } => Self::OwnerGone,
+        }
     }
 }

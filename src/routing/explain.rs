@@ -13,7 +13,7 @@ use super::pool::{Case, Pool};
 pub enum WhyWaits {
     /// Members take from this queue by hand.
     Manual,
-    /// The queue has no members.
+    /// The queue has no members, whatever its rule.
     NoMembers,
     /// An operator is being asked to hold a slot for it, or it is being told to offer itself.
     BeingOffered {
@@ -102,13 +102,16 @@ pub fn candidates(pool: &Pool, case: Case<'_>) -> (Vec<Candidate>, BTreeMap<Stan
 
 /// Why a chat that nobody is being asked for waits.
 pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
+    let mut standings = pool.standings(case).peekable();
+    if standings.peek().is_none() {
+        return WhyWaits::NoMembers;
+    }
     if rule == Rule::Manual {
         return WhyWaits::Manual;
     }
-    let (mut any, mut choosing, mut kept, mut full) = (false, false, false, false);
+    let (mut choosing, mut kept, mut full) = (false, false, false);
     let (mut refused, mut first) = (false, None);
-    for (_, standing, until) in pool.standings(case) {
-        any = true;
+    for (_, standing, until) in standings {
         match (standing, until) {
             (Standing::Free, _) => return WhyWaits::ThisMoment,
             (Standing::Kept, _) => kept = true,
@@ -131,9 +134,7 @@ pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
             ) => {}
         }
     }
-    if !any {
-        WhyWaits::NoMembers
-    } else if choosing {
+    if choosing {
         WhyWaits::ThisMoment
     } else if kept {
         WhyWaits::RoomKept

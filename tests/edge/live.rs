@@ -122,6 +122,15 @@ async fn who_is_deactivated_is_out_and_the_chats_are_back_in_line() {
     let placed =
         customer.wait_where("back in line", |n| n["params"]["cause"] == "owner_gone").await;
     assert_eq!(placed["chat"], chat);
+    let why = format!("/api/v1/chats/{}/explanation", chat.as_str().unwrap());
+    let admin = world.log_in("admin").await;
+    let (_, why) = world.ask("GET", &why, &admin, None).await;
+    let steps: Vec<&Value> = why["routed"].as_array().unwrap().iter().collect();
+    let left = steps.iter().find(|step| step["step"] == "placed").unwrap();
+    assert_eq!(left["cause"], "owner_gone", "{why}");
+    assert_eq!(left["owner"], id("user", "anna"));
+    let first = steps.last().unwrap();
+    assert_eq!((&first["step"], &first["cause"]), (&json!("placed"), &json!("opened")), "{why}");
     assert_eq!(world.tokens("anna", "demo-anna-01").await.0, 401);
     let mut boris = world.ready("boris").await;
     assert_eq!(boris.wait("offer.presented").await["chat"], chat);

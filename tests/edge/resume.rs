@@ -98,6 +98,33 @@ async fn a_gap_too_large_or_a_cursor_that_cannot_be_is_loaded_anew() {
 }
 
 #[tokio::test]
+async fn a_page_asked_for_by_the_cursor_of_an_event_does_not_give_that_event_again() {
+    let world = World::start().await;
+    let (_, mut customer, _anna, chat) = accepted(&world).await;
+    for n in 0..6 {
+        customer.call("message.send", message(&chat, n)).await.unwrap();
+    }
+    let all = customer.call("chat.history", json!({"chat": chat})).await.unwrap();
+    let all = all["events"].as_array().unwrap().clone();
+    let seqs =
+        |events: &[Value]| events.iter().map(|event| event["seq"].clone()).collect::<Vec<_>>();
+    for (at, event) in all.iter().enumerate() {
+        let before = json!({"chat": chat, "before": event["cursor"]});
+        let page = customer.call("chat.history", before).await.unwrap();
+        assert_eq!(seqs(page["events"].as_array().unwrap()), seqs(&all[..at]), "before {event}");
+        let after = json!({"chat": chat, "after": event["cursor"]});
+        let page = customer.call("chat.history", after).await.unwrap();
+        assert_eq!(seqs(page["events"].as_array().unwrap()), seqs(&all[at + 1..]), "after {event}");
+        // The pages on both sides, by the cursors of the page itself.
+        if at > 0 {
+            let front = json!({"chat": chat, "before": page["before"]});
+            let front = customer.call("chat.history", front).await.unwrap();
+            assert_eq!(seqs(front["events"].as_array().unwrap()), seqs(&all[..=at]));
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_operator_who_comes_back_has_status_offers_chats_and_the_end_of_those_that_ended() {
     let world = World::start().await;
     let (_, mut customer, mut anna, chat) = accepted(&world).await;
@@ -152,4 +179,37 @@ async fn two_tabs_of_one_operator_act_as_one() {
     drop(left);
     right.call("message.send", message(&chat, 3)).await.unwrap();
     assert_eq!(customer.event("message").await["text"], "text 3");
+}
+
+#[tokio::test]
+async fn the_whole_line_is_listed_page_by_page_while_chats_come_and_go() {
+    let world = World::start().await;
+    let (admin, mut customers) = (world.log_in("admin").await, Vec::new());
+    let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
+    for _ in 0..160 {
+        let (_, issued) = world.ask("POST", &path, &admin, Some(json!({}))).await;
+        let mut customer = world.socket().await;
+        customer.open(issued["token"].as_str().unwrap(), json!([])).await.unwrap();
+        let open = json!({"command_id": "o", "channel": id("channel", "Shop")});
+        let chat = customer.call("chat.open", open).await.unwrap()["chat"].clone();
+        customers.push((chat, customer));
+    }
+    let mut anna = world.user("anna").await;
+    let first = anna.call("chat.list", json!({"scope": "line"})).await.unwrap();
+    assert_eq!(first["chats"].as_array().unwrap().len(), 150);
+    assert_eq!(first["total"], 160);
+    // The oldest goes: nothing moves onto a page that was read already.
+    let (chat, oldest) = &mut customers[0];
+    oldest.call("chat.end", json!({"command_id": "e", "chat": chat})).await.unwrap();
+    let next = json!({"scope": "line", "after": first["next"]});
+    let second = anna.call("chat.list", next).await.unwrap();
+    assert!(second.get("next").is_none(), "{second}");
+    let pages = [first, second];
+    let listed: Vec<&Value> =
+        pages.iter().flat_map(|page| page["chats"].as_array().unwrap()).collect();
+    let listed: Vec<&Value> = listed.iter().map(|chat| &chat["id"]).collect();
+    let opened: Vec<&Value> = customers.iter().map(|(chat, _)| chat).collect();
+    assert_eq!(listed, opened);
+    let wrong = json!({"scope": "mine", "after": pages[0]["next"]});
+    assert_eq!(anna.refused("chat.list", wrong).await, "invalid_params");
 }

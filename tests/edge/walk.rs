@@ -58,7 +58,9 @@ async fn a_chat_is_opened_offered_accepted_answered_transferred_ended_and_goes_o
     let mut boris = world.ready("boris").await;
     let moved = anna.call("chat.transfer", to_boris("t2")).await.unwrap();
     assert_eq!(moved["state"], "in_progress");
-    boris.event("assigned").await;
+    let given = anna.wait_where("it is given away", |n| n["params"]["how"] == "transferred").await;
+    let got = boris.wait_where("the chat", |n| n["params"]["chat"] == chat).await;
+    assert_eq!(got, given, "no offer was made, and the former owner sees who has it");
     let late = json!({"chat": chat, "client_message_id": "m2", "text": "One more thing"});
     assert_eq!(anna.refused("message.send", late).await, "not_yours");
     assert_eq!(anna.refused("chat.history", json!({"chat": chat})).await, "not_found");

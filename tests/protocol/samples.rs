@@ -13,7 +13,7 @@ use switchboard::protocol::event::PartyFrame;
 use switchboard::protocol::notify::*;
 use switchboard::protocol::params::StatusWord;
 use switchboard::protocol::value::{TimeFrame, WireText};
-use switchboard::protocol::{Audience, Cursor, Notification, Wire};
+use switchboard::protocol::{Audience, Cursor, LineCursor, Notification, Wire};
 
 use crate::log::events;
 
@@ -29,6 +29,10 @@ pub const BORIS: UserId = UserId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000
 pub const CUSTOMER: CustomerId = CustomerId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0e01);
 pub const OFFER: OfferId = OfferId::from_u128(0x0193_4a00_0000_7000_8000_0000_0000_0f01);
 pub const AT: u64 = 1_700_000_000_000;
+
+fn line_cursor() -> Wire<LineCursor> {
+    Wire(LineCursor { rank: 1_700_000_000_000, chat: CHAT })
+}
 
 fn cursor(seq: u64) -> Wire<Cursor> {
     Wire(Cursor::new(STORE, CHAT, seq))
@@ -77,6 +81,7 @@ pub fn calls() -> Vec<(Method, &'static str, Value)> {
         (Method::OfferDecline, "", answer),
         (Method::ChatList, "mine", json!({"scope": "mine"})),
         (Method::ChatList, "line", json!({"scope": "line"})),
+        (Method::ChatList, "page", json!({"scope": "line", "after": line_cursor().0.text()})),
         (Method::ChatList, "closed", json!({"scope": "closed"})),
         (
             Method::ChatTransfer,
@@ -110,7 +115,13 @@ pub fn offer() -> OfferFrame {
 }
 
 pub fn session_chat() -> SessionChatFrame {
-    SessionChatFrame { id: Wire(CHAT), cursor: cursor(41), unread: 2, reload: false }
+    SessionChatFrame {
+        id: Wire(CHAT),
+        state: Wire(ChatState::InProgress),
+        cursor: cursor(41),
+        unread: 2,
+        reload: false,
+    }
 }
 
 pub fn brief() -> ChatBriefFrame {
@@ -182,6 +193,7 @@ pub fn answers() -> Vec<(Method, &'static str, Value)> {
             to_value(ChatListedFrame {
                 chats: vec![brief()],
                 total: 2,
+                next: Some(line_cursor()),
                 unreachable: vec![Wire(UNREACHABLE)],
             }),
         ),

@@ -81,7 +81,7 @@ async fn nobody_starts_actors_by_guessing_ids() {
         assert_eq!(refused(ann.take(chat).await), Refusal::UnknownChat);
         let unknown = router.operator(UserId::from_u128(1_000 + n)).await;
         assert_eq!(unknown.unwrap_err(), CallError::UnknownOperator);
-        let unknown = router.line(QueueId::from_u128(1_000 + n), 1).await;
+        let unknown = router.line(QueueId::from_u128(1_000 + n), None, 1).await;
         assert_eq!(unknown.unwrap_err(), CallError::UnknownQueue);
     }
     assert_eq!((router.count("chat"), router.count("operator")), (0, operators));

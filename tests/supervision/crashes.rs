@@ -103,7 +103,7 @@ async fn a_chat_that_crashed_while_its_customer_hung_up_comes_into_the_line_by_i
         assert!(caller.await.is_err());
         hold.add_permits(1);
         until("it is in the line", || async {
-            (router.line(PUSH, 10).await.ok()?.len() == 1).then_some(())
+            (router.line(PUSH, None, 10).await.ok()?.chats.len() == 1).then_some(())
         })
         .await;
     }

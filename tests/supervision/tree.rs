@@ -69,7 +69,7 @@ async fn a_supervisor_that_fails_ends_the_process() {
         let waited = tokio::time::timeout(LIMIT, ended.wait_for(|ended| *ended)).await;
         assert!(waited.is_ok_and(|ended| ended.is_ok()), "{name} fails and nobody is told");
         router.stop().await;
-        let refused = router.line(PUSH, 1).await;
+        let refused = router.line(PUSH, None, 1).await;
         assert_eq!(refused.unwrap_err(), CallError::Unavailable, "it has stopped");
     }
 }

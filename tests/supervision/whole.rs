@@ -1,6 +1,7 @@
 //! What people do in a chat's life, over both stores.
 
 use switchboard::actors::{Routed, Router};
+use switchboard::domain::event::PlacedCause;
 use switchboard::domain::{Party, Priority, Rule};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::machine::operator::Gone;
@@ -105,7 +106,7 @@ async fn nobody_is_asked_for_a_manual_queue_and_a_member_takes(store: Store) {
     let desks = [Desk::ready(&router, ANN).await, Desk::ready(&router, BEN).await];
     let chat = open(&router, 1).await;
     until("it is in the line", || async {
-        (router.line(MANUAL, 9).await.ok()?.len() == 1).then_some(())
+        (router.line(MANUAL, None, 9).await.ok()?.chats.len() == 1).then_some(())
     })
     .await;
     assert_eq!(offer_of(&router, chat).await, None);
@@ -147,13 +148,26 @@ async fn every_stage_is_explained(store: Store) {
     ann.until_presented(chat).await;
     let (now, routed) = router.explain(chat).await.unwrap();
     assert!(now.is_some(), "it is offered, and still the queue's");
-    assert!(matches!(&routed[..], [Routed::Offered { to, .. }] if *to == [ANN]), "{routed:?}");
+    assert!(
+        matches!(&routed[..], [Routed::Offered { to, .. }, Routed::Placed { .. }] if *to == [ANN]),
+        "{routed:?}"
+    );
     accepted(&router, &[ann], chat).await;
     let (now, routed) = router.explain(chat).await.unwrap();
     assert_eq!(now, None);
-    let [Routed::Assigned { operator: ANN, .. }, Routed::Offered { .. }] = &routed[..] else {
+    let [Routed::Assigned { operator: ANN, .. }, Routed::Offered { .. }, Routed::Placed { .. }] =
+        &routed[..]
+    else {
         panic!("{routed:?}");
     };
+    transfer(&router, as_user(ANN), chat, Target::Queue(MANUAL)).await.unwrap();
+    let (_, routed) = router.explain(chat).await.unwrap();
+    let [Routed::Placed { queue: MANUAL, cause: PlacedCause::Transferred { by, .. }, .. }, ..] =
+        &routed[..]
+    else {
+        panic!("{routed:?}");
+    };
+    assert_eq!(*by, Party::User(ANN));
 }
 
 async fn the_line_is_in_order_and_served_in_order(store: Store) {
@@ -173,7 +187,7 @@ async fn the_line_is_in_order_and_served_in_order(store: Store) {
         ann.until_presented(*chat).await;
     }
     until("two are offered", || async {
-        let line = router.line(PUSH, 9).await.ok()?;
+        let line = router.line(PUSH, None, 9).await.ok()?.chats;
         let offered: Vec<bool> = line.iter().map(|waiting| waiting.offered).collect();
         (offered == [true, true, false, false, false, false]).then_some(())
     })
@@ -183,7 +197,7 @@ async fn the_line_is_in_order_and_served_in_order(store: Store) {
 /// The chats are in the line in this order, or come to be.
 pub async fn until_line(router: &Router, expected: &[switchboard::domain::ChatId]) {
     until("the line is as it should be", || async {
-        let line = router.line(PUSH, 100).await.ok()?;
+        let line = router.line(PUSH, None, 100).await.ok()?.chats;
         let chats: Vec<_> = line.iter().map(|waiting| waiting.chat).collect();
         (chats == expected).then_some(())
     })

@@ -420,7 +420,7 @@ pub async fn until_quiet(router: &Router, desks: &[Desk]) {
     until("no chat is open", || async { (router.open_chats() == (0, 0)).then_some(()) }).await;
     for queue in [PUSH, ALL, MANUAL] {
         until("the line is empty", || async {
-            router.line(queue, 10).await.ok()?.is_empty().then_some(())
+            router.line(queue, None, 10).await.ok()?.chats.is_empty().then_some(())
         })
         .await;
     }

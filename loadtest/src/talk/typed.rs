@@ -141,5 +141,5 @@ impl Terminal {
 }
 
 fn list(scope: ListScope) -> Reaction {
-    Reaction::call(Call::ChatList(ChatListFrame { scope }))
+    Reaction::call(Call::ChatList(ChatListFrame { scope, after: None }))
 }

@@ -4,8 +4,8 @@ use super::Answer;
 use super::asked::{Asked, json, not_found};
 use crate::access::{Right, Who};
 use crate::actors::{CallError, ChatView, Routed};
-use crate::domain::ChatId;
-use crate::domain::event::AssignedHow;
+use crate::domain::event::{AssignedHow, PlacedCause};
+use crate::domain::{ChatId, Party};
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;
 use crate::protocol::Wire;
@@ -47,6 +47,18 @@ pub(super) async fn explain(asked: &Asked) -> Answer {
 
 fn routed_body(routed: Routed) -> RoutedBody {
     match routed {
+        Routed::Placed { at, queue, cause } => {
+            let (by, owner) = match &cause {
+                PlacedCause::Opened => (None, None),
+                PlacedCause::Transferred { by: Party::User(by), .. } => (Some(Wire(*by)), None),
+                PlacedCause::Transferred { by: Party::Customer(_) | Party::System, .. } => {
+                    (None, None)
+                }
+                PlacedCause::OwnerGone { operator } => (None, Some(Wire(*operator))),
+            };
+            let (at, queue, cause) = (at.into(), Wire(queue), (&cause).into());
+            RoutedBody::Placed { at, queue, cause, by, owner }
+        }
         Routed::Offered { at, to, decision } => RoutedBody::Offered {
             at: at.into(),
             to: to.into_iter().map(Wire).collect(),

@@ -1,4 +1,5 @@
-//! Pages of a chat's history.
+//! Pages of a chat's history. A cursor names one event, and no page that is asked for by it has
+//! that event again: `before` is what stands in front of it, `after` what stands behind.
 
 use super::caller::Caller;
 use super::refusals::refused;
@@ -51,7 +52,7 @@ pub(super) async fn page(
     };
     match (seq(params.before)?, seq(params.after)?) {
         (before, None) => {
-            let end = before.unwrap_or(view.tail).min(view.tail);
+            let end = before.map_or(view.tail, |seq| seq.saturating_sub(1)).min(view.tail);
             backward(by, router, (chat, channel), end, view.tail, page).await
         }
         (_, Some(after)) => {
@@ -88,7 +89,7 @@ async fn backward(
         }
     }
     page.events.reverse();
-    let before = (first > 1).then(|| by.edge.cursor(chat, first - 1));
+    let before = (first > 1).then(|| by.edge.cursor(chat, first));
     Ok(finished(by, chat, page, before, end, tail))
 }
 
@@ -116,7 +117,7 @@ async fn forward(
             last = recorded.seq;
         }
     }
-    let before = (from > 1).then(|| by.edge.cursor(chat, from - 1));
+    let before = (from > 1).then(|| by.edge.cursor(chat, from));
     Ok(finished(by, chat, page, before, last, tail))
 }
 

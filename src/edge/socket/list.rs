@@ -1,16 +1,19 @@
 //! `chat.list`.
 
+use std::collections::BTreeSet;
+
 use super::caller::Caller;
 use super::looks::{Looked, looks};
 use super::refusals::refused;
 use crate::access::Right;
-use crate::actors::{CallError, ChatView, WaitingChat};
+use crate::actors::{CallError, ChatView, LinePosition, WaitingChat};
+use crate::domain::limits::OPERATOR_CAPACITY_MAX;
 use crate::domain::{ChatId, Party, QueueId, UserId};
 use crate::edge::Edge;
 use crate::protocol::answer::{ChatBriefFrame, ChatListedFrame};
 use crate::protocol::limits::CHAT_LIST_MAX;
 use crate::protocol::params::{ChatListFrame, ListScope};
-use crate::protocol::{ErrorFrame, Method, Wire};
+use crate::protocol::{ErrorFrame, LineCursor, Method, Wire};
 
 /// Carries it out.
 pub(super) async fn chats(
@@ -18,17 +21,16 @@ pub(super) async fn chats(
     params: ChatListFrame,
 ) -> Result<ChatListedFrame, ErrorFrame> {
     let (user, router) = (by.user()?, &by.edge.router);
-    let ids: Vec<ChatId> = match params.scope {
-        ListScope::Mine => router.operator(user).await.map_err(refused)?.active,
+    let Listed { ids, mut total, next } = match params.scope {
+        ListScope::Mine => whole(router.operator(user).await.map_err(refused)?.active),
         ListScope::Closed => {
             let view = router.operator(user).await.map_err(refused)?;
-            view.record.last_closed.into_iter().collect()
+            whole(view.record.last_closed.into_iter().collect())
         }
-        ListScope::Line => line(by, user).await?,
+        ListScope::Line => line(by, user, params.after).await?,
     };
-    let mut total = ids.len() as u64;
     let (mut chats, mut unreachable) = (Vec::new(), Vec::new());
-    for (chat, looked) in looks(router, ids.into_iter().take(CHAT_LIST_MAX)).await {
+    for (chat, looked) in looks(router, ids).await {
         match looked {
             // It may have gone from hand to hand before its end, unknown to the operator.
             Looked::Found(view)
@@ -41,26 +43,56 @@ pub(super) async fn chats(
             Looked::Unreachable => unreachable.push(Wire(chat)),
         }
     }
-    Ok(ChatListedFrame { chats, total, unreachable })
+    Ok(ChatListedFrame { chats, total, next, unreachable })
 }
 
-/// The chats that wait in the caller's queues, in the order of the line.
-async fn line(by: &Caller, user: UserId) -> Result<Vec<ChatId>, ErrorFrame> {
+/// The chats of a page, before any of them was looked at.
+struct Listed {
+    ids: Vec<ChatId>,
+    /// How many the whole list has.
+    total: u64,
+    next: Option<Wire<LineCursor>>,
+}
+
+/// A list of one page: an operator's own chats are bounded by what it may hold.
+fn whole(ids: Vec<ChatId>) -> Listed {
+    const { assert!(OPERATOR_CAPACITY_MAX as usize <= CHAT_LIST_MAX) };
+    Listed { total: ids.len() as u64, ids, next: None }
+}
+
+/// A page of the chats that wait in the caller's queues, in the order of the line.
+async fn line(
+    by: &Caller,
+    user: UserId,
+    after: Option<Wire<LineCursor>>,
+) -> Result<Listed, ErrorFrame> {
     let all = by.right(Method::ChatList)? == Right::Yes;
     let snapshot = by.edge.catalog.snapshot();
     let served = snapshot.queues().filter(|queue| all || queue.members.contains(&user));
     let queues: Vec<QueueId> = served.map(|queue| queue.id).collect();
-    let mut waiting: Vec<WaitingChat> = Vec::new();
+    let after = after.map(|Wire(LineCursor { rank, chat })| LinePosition { rank, chat });
+    let (mut waiting, mut total) = (Vec::new(), 0);
     for queue in queues {
-        match by.edge.router.line(queue, usize::MAX).await {
-            Ok(line) => waiting.extend(line),
+        // One more than a page has, to know whether it is the last.
+        match by.edge.router.line(queue, after, CHAT_LIST_MAX + 1).await {
+            Ok(line) => {
+                total += line.total as u64;
+                waiting.extend(line.chats);
+            }
             // It is being added, or was removed, at this moment.
             Err(CallError::UnknownQueue) => {}
             Err(error) => return Err(refused(error)),
         }
     }
-    waiting.sort_unstable_by_key(|waiting| (waiting.rank, waiting.chat));
-    Ok(waiting.into_iter().map(|waiting| waiting.chat).collect())
+    waiting.sort_unstable_by_key(WaitingChat::position);
+    // A chat that moves from queue to queue meanwhile may stand in both.
+    let mut seen = BTreeSet::new();
+    waiting.retain(|waiting| seen.insert(waiting.chat));
+    let more = waiting.len() > CHAT_LIST_MAX;
+    waiting.truncate(CHAT_LIST_MAX);
+    let last = waiting.last().filter(|_| more).map(WaitingChat::position);
+    let next = last.map(|LinePosition { rank, chat }| Wire(LineCursor { rank, chat }));
+    Ok(Listed { ids: waiting.into_iter().map(|waiting| waiting.chat).collect(), total, next })
 }
 
 fn brief(edge: &Edge, view: &ChatView, party: Party) -> Option<ChatBriefFrame> {

@@ -210,7 +210,8 @@ impl Found {
         };
         // A session sees what is its own, also where its right goes further.
         let view = view.filter(|view| caller.may_read(view, Right::Own));
-        let Some((view, opened)) = view.as_ref().and_then(|v| Some((v, v.opened.as_ref()?))) else {
+        let shown = view.as_ref().and_then(|v| Some((v, v.opened.as_ref()?, v.state?)));
+        let Some((view, opened, state)) = shown else {
             self.gone.extend(known.map(|_| Wire(chat)));
             return;
         };
@@ -231,6 +232,7 @@ impl Found {
         let party = caller.party().unwrap_or(Party::System);
         self.chats.push(SessionChatFrame {
             id: Wire(chat),
+            state: Wire(state),
             cursor: caller.edge.cursor(chat, view.tail),
             unread: view.unread.get(&party).copied().unwrap_or_default(),
             reload,

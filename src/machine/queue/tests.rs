@@ -109,6 +109,7 @@ fn each_reason_to_wait_is_told() {
     let least = Rule::LeastLoaded;
     assert_eq!(told(Rule::Manual, &[(ANN, Free)], plain()), WhyWaits::Manual);
     assert_eq!(told(least, &[], plain()), WhyWaits::NoMembers);
+    assert_eq!(told(Rule::Manual, &[], plain()), WhyWaits::NoMembers, "nobody is there to take it");
     for standing in [Unknown, Offline, Away, Busy, NotConnected] {
         assert_eq!(told(least, &[(ANN, standing)], plain()), WhyWaits::NobodyReady, "{standing:?}");
     }

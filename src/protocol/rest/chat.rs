@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::operator::Standing;
 use crate::domain::{ChannelId, ChatId, ChatState, CustomerId, OfferId, QueueId, Rule, UserId};
-use crate::protocol::event::DecisionFrame;
+use crate::protocol::event::{DecisionFrame, PlacedCauseFrame};
 use crate::protocol::value::{TimeFrame, Wire};
 
 /// `GET /api/v1/chats/{chat}`. A customer gets id, state, channel, `since` and `continued_in`.
@@ -59,6 +59,21 @@ pub struct ExplanationResponse {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "step", rename_all = "snake_case")]
 pub enum RoutedBody {
+    /// It went into a queue's line.
+    Placed {
+        /// When.
+        at: TimeFrame,
+        /// Which queue.
+        queue: Wire<QueueId>,
+        /// Why.
+        cause: PlacedCauseFrame,
+        /// `transferred`: who gave it to the queue.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        by: Option<Wire<UserId>>,
+        /// `owner_gone`: the owner that it left.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        owner: Option<Wire<UserId>>,
+    },
     /// It was offered.
     Offered {
         /// When.
