@@ -2,6 +2,7 @@
 //!
 //! Owns the vocabulary and every limit. Refuses to know how anything is stored, sent or decided.
 
+pub mod audit;
 pub mod chat;
 pub mod event;
 pub mod id;

@@ -4,6 +4,7 @@
 //! Deterministic: no clock, no randomness, no threads. Faults happen when a test orders them with
 //! [`MemoryStore::fail_next`], to the next write of a port.
 
+mod audit;
 mod inventory;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
 
+use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
 
@@ -39,6 +41,8 @@ pub enum FaultAt {
     Documents,
     /// The next number of a process.
     Processes,
+    /// The next write to the audit trail.
+    Audit,
 }
 
 /// What goes wrong. Ports other than the log have no unknown outcome of their own and answer
@@ -68,6 +72,7 @@ struct State {
     watermarks: HashMap<ChatId, BTreeMap<Party, Watermark>>,
     documents: BTreeMap<(String, String), Document>,
     processes: u64,
+    audit: BTreeMap<AuditId, AuditEntry>,
     faults: BTreeMap<FaultAt, VecDeque<Fault>>,
     late: Vec<(Claim, Vec<Recorded>)>,
 }

@@ -4,10 +4,11 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; `inventory`, the port for copies; [`incarnation`]; [`memory`], the shortest
-//! adapter and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store;
-//! [`scylla`], the distributed one.
+//! Reading order: the ports below; `audit`, the trail of who did what; `inventory`, the port for
+//! copies; [`incarnation`]; [`memory`], the shortest adapter and the model of the others; [`record`],
+//! the bytes; [`sqlite`], the embedded store; [`scylla`], the distributed one.
 
+mod audit;
 pub mod export;
 pub(crate) mod files;
 pub mod incarnation;
@@ -28,6 +29,7 @@ use crate::domain::{
     Seq, Timestamp, UserId,
 };
 
+pub use audit::AuditTrail;
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 
 /// One store, as its ports. Which adapter stands behind them only the outermost layer knows.
@@ -47,6 +49,8 @@ pub struct Store {
     pub documents: Arc<dyn Documents>,
     /// The numbering of processes.
     pub processes: Arc<dyn Processes>,
+    /// Who did what.
+    pub audit: Arc<dyn AuditTrail>,
     /// What it holds altogether.
     pub inventory: Arc<dyn Inventory>,
 }
@@ -62,6 +66,7 @@ impl Store {
             + Watermarks
             + Documents
             + Processes
+            + AuditTrail
             + Inventory,
     {
         Self {
@@ -72,6 +77,7 @@ impl Store {
             watermarks: Arc::clone(&adapter) as _,
             documents: Arc::clone(&adapter) as _,
             processes: Arc::clone(&adapter) as _,
+            audit: Arc::clone(&adapter) as _,
             inventory: adapter,
         }
     }

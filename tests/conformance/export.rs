@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
+use switchboard::domain::audit::{AuditId, AuditOutcome};
 use switchboard::domain::operator::{AwayReason, OperatorRecord};
 use switchboard::domain::{Party, Seq, Status, Timestamp};
 use switchboard::storage::export::{
@@ -13,6 +14,7 @@ use switchboard::storage::{ClaimOpen, Moving, Store, Watermark};
 
 use crate::samples::{channel, chat, command, customer, message, messages, open_chat, user};
 use crate::subject::{Kind, Subject, block_on, block_on_of};
+use crate::suite_audit::{about, entry};
 
 /// More events than a line of a stream has, twice.
 const LONG: Seq = 600;
@@ -69,6 +71,11 @@ pub async fn fill(store: &Store, chats: u128) {
     for _ in 0..5 {
         store.processes.begin().await.unwrap();
     }
+    for n in 0..600 {
+        store.audit.record(entry(n * 1_000_000, n)).await.unwrap();
+    }
+    store.audit.record(about(5, 600, 1, 1)).await.unwrap();
+    store.audit.conclude(entry(0, 0).id, AuditOutcome::Counted(5)).await.unwrap();
 }
 
 pub fn occasion(id: u128) -> Occasion {
@@ -114,6 +121,9 @@ pub async fn is_as_filled(store: &Store, chats: u128) {
     let document = store.documents.get("queue", "a/b \"c\"").await.unwrap().unwrap();
     assert_eq!((document.version, &document.body[..]), (3, &b"three"[..]));
     assert!(store.inventory.last_process().await.unwrap() >= 5);
+    let trail = store.audit.newest(AuditId::END, AuditId::FIRST, 1_000).await.unwrap();
+    assert_eq!((trail.len(), &trail[0]), (601, &entry(599 * 1_000_000, 599)));
+    assert_eq!(trail[600].outcome, Some(AuditOutcome::Counted(5)));
     assert!(!is_half_imported(&*store.documents).await.unwrap());
 }
 
@@ -245,7 +255,9 @@ fn an_export_that_says_wrong_things_is_refused() {
             lines.iter().position(|line| line.starts_with(&format!("{{\"{what}\""))).unwrap()
         };
         assert!(found(&|_| {}).await.is_ok());
-        for what in ["document", "operator", "conversation", "log", "watermarks", "open_chat"] {
+        for what in
+            ["document", "operator", "conversation", "log", "watermarks", "open_chat", "audit"]
+        {
             let gone = found(&|lines| drop(lines.remove(find(lines, what)))).await;
             assert!(matches!(gone, Err(ExportError::Damaged { .. })), "{what}: {gone:?}");
         }
@@ -298,7 +310,23 @@ async fn put_one(store: &Store, section: Section) {
             store.watermarks.raise(chat(1), marks).await.unwrap();
         }
         Section::OpenChats => store.open_chats.put(open_chat(1, 1)).await.unwrap(),
+        Section::Audit => store.audit.record(entry(1, 1)).await.unwrap(),
     }
+}
+
+#[test]
+fn an_export_from_before_there_was_a_trail_is_read() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        source.store.documents.put("queue", "a", 0, b"one".to_vec()).await.unwrap();
+        let (stream, written) = exported(&source.store, 1).await;
+        let former = with_json(&stream, |lines| {
+            assert!(lines[0].contains("\"format\":2"), "{}", lines[0]);
+            lines[0] = lines[0].replace("\"format\":2", "\"format\":1");
+        });
+        let target = Subject::new(Kind::Sqlite).await.unwrap();
+        assert_eq!(imported(&target.store, &former).await.unwrap(), written);
+    });
 }
 
 #[test]

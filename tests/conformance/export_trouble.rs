@@ -102,6 +102,7 @@ fn an_import_goes_on_after_a_fault_of_any_port() {
         FaultAt::Watermarks,
         FaultAt::Documents,
         FaultAt::Processes,
+        FaultAt::Audit,
     ];
     let faults = [Fault::Refuse, Fault::UnknownAfterWrite, Fault::UnknownWithoutWrite];
     for (place, fault) in places.iter().flat_map(|place| faults.map(|fault| (*place, fault))) {

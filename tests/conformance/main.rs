@@ -40,6 +40,7 @@ mod power_loss_vfs;
 mod rng;
 mod subject;
 mod suite;
+mod suite_audit;
 mod suite_inventory;
 mod suite_log;
 mod trouble;

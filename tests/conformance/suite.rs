@@ -9,6 +9,7 @@ use switchboard::storage::{ClaimOpen, Moving, OpenChat, StoreError, Watermark};
 
 use crate::samples::{channel, chat, command, customer, open_chat, user};
 use crate::subject::{Kind, Subject, block_on_of as block_on};
+use crate::suite_audit::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
 
@@ -57,6 +58,10 @@ conformance!(
     the_last_process_is_known,
     documents_are_restored_with_their_versions,
     an_incarnation_stays_until_it_is_ended,
+    acts_are_recorded_and_concluded,
+    pages_of_the_trail_do_not_shift,
+    old_entries_go_by_whole_hours,
+    an_erased_customer_is_in_no_entry,
 );
 
 async fn all_open(subject: &Subject) -> Vec<OpenChat> {

@@ -105,6 +105,7 @@ impl Breaking {
             watermarks: Arc::clone(self) as _,
             documents: Arc::clone(&self.inner.documents),
             processes: Arc::clone(&self.inner.processes),
+            audit: Arc::clone(&self.inner.audit),
             inventory: Arc::clone(&self.inner.inventory),
         }
     }

@@ -5,6 +5,7 @@ use std::io::BufRead;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::{ChatId, Recorded, Seq, UserId};
 use crate::storage::{ClaimOpen, Conversation, Store, StoreError};
 
@@ -60,6 +61,7 @@ async fn holds(store: &Store) -> Result<Option<String>, StoreError> {
         (any!(chats), Section::Chats),
         (any!(watched), Section::Watermarks),
         (!store.open_chats.scan(None, 1).await?.is_empty(), Section::OpenChats),
+        (!store.audit.newest(AuditId::END, AuditId::FIRST, 1).await?.is_empty(), Section::Audit),
     ];
     let found = found.into_iter().find(|(any, _)| *any);
     Ok(found.map(|(_, section)| section.name().to_owned()))
@@ -73,6 +75,7 @@ enum Step {
     Log { chat: ChatId, first: Seq, last: bool, events: Vec<Recorded> },
     Watermarks(ChatId, std::collections::BTreeMap<crate::domain::Party, crate::storage::Watermark>),
     OpenChat(crate::storage::OpenChat),
+    Audit(AuditEntry),
 }
 
 /// Stores all lines up to the last one, and answers what they were.
@@ -183,6 +186,11 @@ fn step(
             count(Section::OpenChats, &item::open_chat(&row)?)?;
             Ok(Step::OpenChat(row))
         }
+        Line::Audit { id, record, outcome } => {
+            let entry = item::read_audit(&id, records, &record, outcome.as_deref())?;
+            count(Section::Audit, &item::audit(&entry)?)?;
+            Ok(Step::Audit(entry))
+        }
         Line::Export(_) | Line::End(_) => Err(Refused::Line("it is out of its place".to_owned())),
     }
 }
@@ -216,6 +224,7 @@ async fn store_one(store: &Store, step: &Step) -> Result<(), ExportError> {
         }
         Step::Watermarks(chat, marks) => Ok(store.watermarks.raise(*chat, marks.clone()).await?),
         Step::OpenChat(row) => Ok(store.open_chats.put(row.clone()).await?),
+        Step::Audit(entry) => Ok(store.audit.record(entry.clone()).await?),
     }
 }
 

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
 use crate::storage::record::{self, Slot};
@@ -143,6 +144,29 @@ pub(super) fn read_open_chat(
     let row = sealed(Slot::OpenChat(chat), records, body);
     let moving = moving.map(|body| sealed(Slot::Moving(chat), records, body));
     record::decode_open_chat(chat, &row, moving.as_deref()).map_err(|error| error.to_string())
+}
+
+pub(super) fn audit(entry: &AuditEntry) -> Result<Line, ExportError> {
+    let sealed = record::encode_audit(entry).map_err(StoreError::from)?;
+    let outcome = entry.outcome.map(|outcome| {
+        let sealed = record::encode_audit_outcome(entry.id, outcome).map_err(StoreError::from)?;
+        body(Slot::AuditOutcome(entry.id), &sealed)
+    });
+    let record = body(Slot::Audit(entry.id), &sealed)?;
+    Ok(Line::Audit { id: entry.id.to_string(), record, outcome: outcome.transpose()? })
+}
+
+pub(super) fn read_audit(
+    id: &str,
+    records: u16,
+    body: &RawValue,
+    outcome: Option<&RawValue>,
+) -> Result<AuditEntry, Refusal> {
+    let id =
+        AuditId::parse(id).ok_or_else(|| "an entry of the audit trail has no id".to_owned())?;
+    let entry = sealed(Slot::Audit(id), records, body);
+    let outcome = outcome.map(|body| sealed(Slot::AuditOutcome(id), records, body));
+    record::decode_audit(id, &entry, outcome.as_deref()).map_err(|error| error.to_string())
 }
 
 const CUSTOMER: &str = "customer:";

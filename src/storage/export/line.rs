@@ -12,7 +12,8 @@ use super::limits::LINE_MAX_BYTES;
 use super::tally::Summary;
 
 /// The format that this release writes, and the newest that it reads.
-pub(super) const FORMAT: u32 = 1;
+/// The second one added the audit trail.
+pub(super) const FORMAT: u32 = 2;
 
 /// Hexadecimal digits of the checksum at the front of a line, and the space after them.
 const CHECKSUM_DIGITS: usize = 8;
@@ -28,6 +29,7 @@ pub(super) enum Line {
     Log(LogLine),
     Watermarks { chat: Uuid, marks: Vec<(String, u64, u64)> },
     OpenChat { chat: Uuid, record: Box<RawValue>, moving: Option<Box<RawValue>> },
+    Audit { id: String, record: Box<RawValue>, outcome: Option<Box<RawValue>> },
     End(Summary),
 }
 

@@ -21,17 +21,20 @@ pub enum Section {
     Watermarks,
     /// The index of open chats.
     OpenChats,
+    /// The audit trail.
+    Audit,
 }
 
 impl Section {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Documents,
         Self::Operators,
         Self::Conversations,
         Self::Chats,
         Self::Watermarks,
         Self::OpenChats,
+        Self::Audit,
     ];
 
     /// What people call it.
@@ -43,6 +46,7 @@ impl Section {
             Self::Chats => "chats",
             Self::Watermarks => "chats with watermarks",
             Self::OpenChats => "open chats",
+            Self::Audit => "entries of the audit trail",
         }
     }
 }

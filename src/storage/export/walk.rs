@@ -4,6 +4,7 @@
 use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::domain::ChatId;
+use crate::domain::audit::AuditId;
 use crate::storage::{Cursor, Page, Store, StoreError, incarnation};
 
 use super::limits::{CALLS_IN_FLIGHT, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
@@ -76,6 +77,7 @@ pub(super) async fn walk(
     logs(source, &mut visit).await?;
     watermarks(source, &mut visit).await?;
     open_chats(source, &mut visit).await?;
+    audit(source, &mut visit).await?;
     visit.summary.process = source.read(async |store| store.inventory.last_process().await).await?;
     Ok(visit.summary)
 }
@@ -231,5 +233,21 @@ async fn open_chats(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Exp
             return Ok(());
         };
         after = Some(last.chat);
+    }
+}
+
+async fn audit(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
+    let mut before = AuditId::END;
+    loop {
+        let page =
+            source.read(async |store| store.audit.newest(before, AuditId::FIRST, PAGE_ITEMS).await);
+        let page = page.await?;
+        for entry in &page {
+            visit.take(Section::Audit, &item::audit(entry)?)?;
+        }
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        before = last.id;
     }
 }

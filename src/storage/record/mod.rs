@@ -12,6 +12,7 @@
 //! - What was written stays readable. `tests/golden/record` holds a file for every kind; a change
 //!   that alters one needs a new version here and a reader for the old.
 
+mod audit;
 mod event;
 mod party;
 #[cfg(test)]
@@ -23,10 +24,12 @@ mod tests;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChatId, Party, Recorded, Seq, UserId};
 use crate::storage::{Moving, OpenChat, StoreError};
 
+use audit::{AuditOutcomeRecord, AuditRecord};
 use event::RecordedRecord;
 use rows::{MovingRecord, OpenChatRecord, OperatorStoredRecord};
 
@@ -95,6 +98,10 @@ pub enum Slot<'a> {
     Operator(UserId),
     /// A document of a kind, with its version.
     Document(&'a str, &'a str, u64),
+    /// An entry of the audit trail.
+    Audit(AuditId),
+    /// What became of that act.
+    AuditOutcome(AuditId),
 }
 
 impl Slot<'_> {
@@ -112,6 +119,8 @@ impl Slot<'_> {
                 let crc = add(add(crc, kind.as_bytes()), name.as_bytes());
                 add(crc, &version.to_le_bytes())
             }
+            Self::Audit(id) => add(add(crc, &[6]), &id.key()),
+            Self::AuditOutcome(id) => add(add(crc, &[7]), &id.key()),
         }
     }
 }
@@ -126,6 +135,8 @@ impl std::fmt::Display for Slot<'_> {
             Self::Document(kind, id, version) => {
                 write!(f, "version {version} of the document {kind}/{id}")
             }
+            Self::Audit(id) => write!(f, "entry {id} of the audit trail"),
+            Self::AuditOutcome(id) => write!(f, "the outcome of entry {id} of the audit trail"),
         }
     }
 }
@@ -237,6 +248,30 @@ pub fn decode_operator(user: UserId, sealed: &[u8]) -> Result<OperatorRecord, Re
     let slot = Slot::Operator(user);
     let record: OperatorStoredRecord = decode(slot, sealed)?;
     record.into_domain().map_err(|error| refused(slot, error))
+}
+
+/// The stored form of an entry of the audit trail, without its outcome, which comes later.
+pub fn encode_audit(entry: &AuditEntry) -> Result<Vec<u8>, RecordError> {
+    encode(Slot::Audit(entry.id), &AuditRecord::from(entry))
+}
+
+/// Reads an entry with its outcome, if it has one yet.
+pub fn decode_audit(
+    id: AuditId,
+    sealed: &[u8],
+    outcome: Option<&[u8]>,
+) -> Result<AuditEntry, RecordError> {
+    let slot = Slot::Audit(id);
+    let record: AuditRecord = decode(slot, sealed)?;
+    let outcome =
+        outcome.map(|sealed| decode::<AuditOutcomeRecord>(Slot::AuditOutcome(id), sealed));
+    let outcome = outcome.transpose()?.map(AuditOutcome::from);
+    record.into_domain(id, outcome).map_err(|error| refused(slot, error))
+}
+
+/// The stored form of what became of an act.
+pub fn encode_audit_outcome(id: AuditId, outcome: AuditOutcome) -> Result<Vec<u8>, RecordError> {
+    encode(Slot::AuditOutcome(id), &AuditOutcomeRecord::from(outcome))
 }
 
 /// The stored key of a party: a tag, then the 16 bytes of the id, if it has one.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::*;
+use crate::domain::audit::{AuditAct, AuditActor, AuditChange, AuditSubject};
 use crate::domain::chat::{Outcome, Reach};
 use crate::domain::event::{
     AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
@@ -244,6 +245,66 @@ fn rows_are_stored_as_the_golden_files_say_and_come_back() {
         assert_eq!(decode_operator(operator, &sealed), Ok(record));
     }
     golden("operator", &bodies.join(&b'\n'));
+}
+
+#[test]
+fn the_trail_is_stored_as_the_golden_files_say_and_comes_back() {
+    let (user, channel) = (UserId::from_u128(1), ChannelId::from_u128(2));
+    let customer = Some(CustomerId::from_u128(3));
+    let subjects = [
+        None,
+        Some(AuditSubject::User(user)),
+        Some(AuditSubject::Queue(QueueId::from_u128(4))),
+        Some(AuditSubject::Channel(channel)),
+        Some(AuditSubject::Customer { channel, customer }),
+        Some(AuditSubject::Customer { channel, customer: None }),
+        Some(AuditSubject::Store),
+        Some(AuditSubject::Trail),
+    ];
+    let actors = [
+        AuditActor::System,
+        AuditActor::Unknown,
+        AuditActor::User(user),
+        AuditActor::Site(channel),
+    ];
+    let addresses = [None, Some([192, 0, 2, 1].into()), Some("2001:db8::1".parse().unwrap())];
+    let outcomes = [
+        AuditOutcome::Done,
+        AuditOutcome::Refused,
+        AuditOutcome::Counted(5),
+        AuditOutcome::Unknown,
+    ];
+    let id = AuditId::new(Timestamp(1_000), 2, 3);
+    let (mut entries, mut ends) = (Vec::new(), Vec::new());
+    for (n, act) in AuditAct::ALL.iter().enumerate() {
+        let entry = AuditEntry {
+            id,
+            actor: actors[n % actors.len()],
+            address: addresses[n % addresses.len()],
+            act: *act,
+            subject: subjects[n % subjects.len()],
+            changes: vec![AuditChange {
+                field: "role".to_owned(),
+                from: (n % 2 == 0).then(|| "operator".to_owned()),
+                to: (n % 3 == 0).then(|| "administrator".to_owned()),
+            }],
+            outcome: None,
+        };
+        let sealed = encode_audit(&entry).unwrap();
+        entries.push(unseal(Slot::Audit(id), &sealed).unwrap().to_vec());
+        assert_eq!(decode_audit(id, &sealed, None), Ok(entry.clone()));
+        for outcome in outcomes {
+            let end = encode_audit_outcome(id, outcome).unwrap();
+            let with = AuditEntry { outcome: Some(outcome), ..entry.clone() };
+            assert_eq!(decode_audit(id, &sealed, Some(&end)), Ok(with));
+        }
+    }
+    for outcome in outcomes {
+        let sealed = encode_audit_outcome(id, outcome).unwrap();
+        ends.push(unseal(Slot::AuditOutcome(id), &sealed).unwrap().to_vec());
+    }
+    golden("audit", &entries.join(&b'\n'));
+    golden("audit_outcome", &ends.join(&b'\n'));
 }
 
 #[test]

@@ -147,6 +147,27 @@ statements! {
     document_delete: Condition = "DELETE FROM %.documents \
                                   WHERE kind = ? AND shard = ? AND id = ? IF version = ?";
 
+    audit_put: Write = "INSERT INTO %.audit (hour, id, entry) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    audit_conclude: Write = "UPDATE %.audit USING TIMESTAMP ? SET outcome = ? \
+                             WHERE hour = ? AND id = ?";
+    audit_page: Read = "SELECT id, entry, outcome FROM %.audit \
+                        WHERE hour = ? AND id < ? AND id >= ? LIMIT ?";
+    audit_drop: Write = "DELETE FROM %.audit USING TIMESTAMP ? WHERE hour = ?";
+    audit_hour_put: Write = "INSERT INTO %.audit_hours (list, hour) VALUES (0, ?) \
+                             USING TIMESTAMP ?";
+    audit_hour_drop: Write = "DELETE FROM %.audit_hours USING TIMESTAMP ? \
+                              WHERE list = 0 AND hour <= ?";
+    audit_hours: Read = "SELECT hour FROM %.audit_hours \
+                         WHERE list = 0 AND hour < ? AND hour >= ? LIMIT ?";
+    audit_oldest: Read = "SELECT hour FROM %.audit_hours WHERE list = 0 AND hour < ? \
+                          ORDER BY hour ASC LIMIT 1";
+    audit_customer_put: Write = "INSERT INTO %.audit_customers (channel, customer, id) \
+                                 VALUES (?, ?, ?) USING TIMESTAMP ?";
+    audit_customer_ids: Read = "SELECT id FROM %.audit_customers \
+                                WHERE channel = ? AND customer = ? AND id > ? LIMIT ?";
+    audit_customer_drop: Write = "DELETE FROM %.audit_customers USING TIMESTAMP ? \
+                                  WHERE channel = ? AND customer = ?";
+
     counter_get: SerialRead = "SELECT value FROM %.counters WHERE name = ?";
     counter_new: Condition = "INSERT INTO %.counters (name, value) VALUES (?, ?) IF NOT EXISTS";
     counter_set: Condition = "UPDATE %.counters SET value = ? WHERE name = ? IF value = ?";

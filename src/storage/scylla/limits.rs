@@ -93,6 +93,12 @@ pub(super) const SCHEMA_CHANGE_MAX: Duration = Duration::from_secs(30);
 /// Rows of open chats read at once from one partition.
 pub(super) const SCAN_PAGE_ROWS: i32 = 1_000;
 
+/// Entries of the audit trail read at once; of some hundred bytes each.
+pub(super) const AUDIT_PAGE_ROWS: i32 = 500;
+
+/// Hours of the audit trail listed at once. 400 days have 9,600.
+pub(super) const AUDIT_HOURS_PAGE_ROWS: i32 = 1_000;
+
 /// Most letters of a keyspace's name: both servers refuse longer ones.
 pub(super) const KEYSPACE_NAME_MAX: usize = 48;
 

@@ -13,6 +13,7 @@
 //!
 //! Reading order: `chain` (what is visible), `log`, `lease`, `owner`, `cql`, the other ports.
 
+mod audit;
 mod chain;
 #[cfg(test)]
 mod chain_model;
@@ -148,6 +149,8 @@ pub struct ScyllaStore {
     partitions: Partitions,
     /// Channels of which it is written that they have chats; as many as there are.
     channels_used: DashSet<ChannelId>,
+    /// Hours of the audit trail that this life has put on their list: the present one.
+    audit_hours: DashSet<i64>,
     life: u64,
     renewing: JoinHandle<()>,
 }
@@ -177,6 +180,7 @@ impl ScyllaStore {
             claims: AtomicU64::new(1),
             partitions: Partitions::default(),
             channels_used: DashSet::new(),
+            audit_hours: DashSet::new(),
             life,
             renewing,
         })

@@ -16,8 +16,10 @@ struct Step {
 }
 
 /// All steps of this release, in their order.
-const STEPS: &[Step] =
-    &[Step { number: 1, name: "0001_first", text: include_str!("migrations/0001_first.cql") }];
+const STEPS: &[Step] = &[
+    Step { number: 1, name: "0001_first", text: include_str!("migrations/0001_first.cql") },
+    Step { number: 2, name: "0002_audit", text: include_str!("migrations/0002_audit.cql") },
+];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_steps (\
                          list smallint, step int, name text, PRIMARY KEY ((list), step)\

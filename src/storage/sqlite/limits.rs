@@ -52,3 +52,7 @@ pub(super) const EPOCH_CLAIM_BITS: u32 = 40;
 
 /// Statements kept prepared by each connection; there are about thirty.
 pub(super) const STATEMENTS_KEPT: usize = 64;
+
+/// Entries of the audit trail that are removed, or changed by the erasure of a customer, in one
+/// batch of the writer: some milliseconds.
+pub(super) const AUDIT_SLICE: usize = 500;

@@ -16,6 +16,7 @@
 //!
 //! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`.
 
+mod audit;
 mod claims;
 mod copies;
 pub mod counters;

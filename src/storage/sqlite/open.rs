@@ -29,7 +29,8 @@ pub const DATABASE_FILE: &str = "switchboard.db";
 pub const LOCK_FILE: &str = "switchboard.lock";
 
 /// Numbered from 1; what has been released is never changed, only added to.
-const MIGRATIONS: &[&str] = &[include_str!("migrations/0001_first.sql")];
+const MIGRATIONS: &[&str] =
+    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_audit.sql")];
 
 /// Why a data folder cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]

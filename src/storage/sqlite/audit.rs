@@ -1,0 +1,149 @@
+//! The audit trail: a table in the order of its ids. What is old, and what is about a customer who
+//! is erased, goes in slices, so that no batch of the writer becomes long.
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use crate::domain::audit::{AUDIT_HOUR_MS, AuditEntry, AuditId, AuditOutcome, AuditSubject};
+use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::storage::{AuditTrail, StoreError, record};
+
+use super::SqliteStore;
+use super::limits::AUDIT_SLICE;
+use super::sql::{ReadError, count};
+
+/// The key of a customer of a channel.
+fn customer_key(channel: ChannelId, customer: CustomerId) -> Vec<u8> {
+    [channel.0.as_bytes().as_slice(), customer.0.as_bytes()].concat()
+}
+
+/// The customer that an entry is about.
+fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
+    match entry.subject? {
+        AuditSubject::Customer { channel, customer } => {
+            customer.map(|customer| customer_key(channel, customer))
+        }
+        AuditSubject::User(_)
+        | AuditSubject::Queue(_)
+        | AuditSubject::Channel(_)
+        | AuditSubject::Store
+        | AuditSubject::Trail => None,
+    }
+}
+
+fn newest(
+    connection: &Connection,
+    before: AuditId,
+    from: AuditId,
+    limit: usize,
+) -> Result<Vec<AuditEntry>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT id, entry, outcome FROM audit WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT ?",
+    )?;
+    let mut rows = statement.query((before.key(), from.key(), count(limit)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = AuditId::from_key(row.get(0)?);
+        let (entry, outcome): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+        found.push(record::decode_audit(id, &entry, outcome.as_deref())?);
+    }
+    Ok(found)
+}
+
+/// Removes a slice; answers whether there is more.
+fn remove_before(connection: &Connection, end: AuditId) -> rusqlite::Result<bool> {
+    let removed = connection
+        .prepare_cached(
+            "DELETE FROM audit WHERE id IN \
+             (SELECT id FROM audit WHERE id < ? ORDER BY id LIMIT ?)",
+        )?
+        .execute((end.key(), count(AUDIT_SLICE)))?;
+    Ok(removed == AUDIT_SLICE)
+}
+
+/// Takes the customer out of a slice of entries; answers whether there may be more.
+fn forget_some(
+    connection: &Connection,
+    (channel, customer): (ChannelId, CustomerId),
+) -> Result<bool, ReadError> {
+    let mut statement = connection
+        .prepare_cached("SELECT id, entry FROM audit WHERE customer = ? ORDER BY id LIMIT ?")?;
+    let mut rows = statement.query((customer_key(channel, customer), count(AUDIT_SLICE)))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = AuditId::from_key(row.get(0)?);
+        let mut entry = record::decode_audit(id, &row.get::<_, Vec<u8>>(1)?, None)?;
+        entry.subject = Some(AuditSubject::Customer { channel, customer: None });
+        found.push((id, record::encode_audit(&entry)?));
+    }
+    let mut update =
+        connection.prepare_cached("UPDATE audit SET entry = ?, customer = NULL WHERE id = ?")?;
+    for (id, sealed) in &found {
+        update.execute((sealed, id.key()))?;
+    }
+    Ok(found.len() == AUDIT_SLICE)
+}
+
+#[async_trait]
+impl AuditTrail for SqliteStore {
+    async fn record(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        let sealed = record::encode_audit(&entry)?;
+        let outcome = entry.outcome.map(|of| record::encode_audit_outcome(entry.id, of));
+        let (outcome, customer) = (outcome.transpose()?, customer_of(&entry));
+        self.write(move |connection| {
+            connection
+                .prepare_cached(
+                    "INSERT INTO audit (id, entry, outcome, customer) VALUES (?, ?, ?, ?) \
+                     ON CONFLICT DO NOTHING",
+                )?
+                .execute((entry.id.key(), sealed, outcome, customer))?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn conclude(&self, id: AuditId, outcome: AuditOutcome) -> Result<(), StoreError> {
+        let sealed = record::encode_audit_outcome(id, outcome)?;
+        self.write(move |connection| {
+            connection
+                .prepare_cached("UPDATE audit SET outcome = ? WHERE id = ? AND outcome IS NULL")?
+                .execute((sealed, id.key()))?;
+            Ok(Ok(()))
+        })
+        .await
+    }
+
+    async fn newest(
+        &self,
+        before: AuditId,
+        from: AuditId,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.readers.read(move |connection| newest(connection, before, from, limit)).await
+    }
+
+    async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
+        let end = AuditId::first_of(Timestamp(before.0 / AUDIT_HOUR_MS * AUDIT_HOUR_MS));
+        self.write(move |connection| remove_before(connection, end).map(Ok)).await
+    }
+
+    async fn forget_customer(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<(), StoreError> {
+        let mut more = true;
+        while more {
+            let some =
+                move |connection: &Connection| match forget_some(connection, (channel, customer)) {
+                    Ok(more) => Ok(Ok(more)),
+                    Err(ReadError::Sqlite(error)) => Err(error),
+                    Err(error @ (ReadError::Record(_) | ReadError::Missing(_))) => {
+                        Ok(Err(error.into()))
+                    }
+                };
+            more = self.write(some).await?;
+        }
+        Ok(())
+    }
+}
