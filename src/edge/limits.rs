@@ -54,6 +54,15 @@ pub const PROBES_UNANSWERED_MAX: u32 = 3;
 /// closed: a thousand calls at once are answered, a client that never stops is not.
 pub const TOO_FAST: (u64, u64) = (2_000, 20);
 
+/// Frames beside whole texts that one socket may send at once, and then a second: pings, pongs, and
+/// the parts of messages. The largest message in pieces of 1 KiB at the pace of calls fits for
+/// longer than a message takes; a stream of empty parts does not.
+pub const FRAMES_BESIDE_CALLS: (u64, u64) = (1_000, 200);
+
+/// Bytes that are still read, and thrown away, after a close was sent: a large frame that was on
+/// its way, and no flood.
+pub const FAREWELL_MAX_BYTES: usize = 4 << 20;
+
 /// Messages of the outbox that are taken in one go before the socket is flushed.
 pub const TAKEN_AT_ONCE: usize = 64;
 

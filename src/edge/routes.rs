@@ -5,10 +5,8 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::rejection::RawPathParamsRejection;
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, RawPathParams, Request};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{StatusCode, header};
 use axum::response::Response;
 use axum::routing::{MethodFilter, get, on};
 use tokio::sync::watch;
@@ -53,13 +51,10 @@ pub fn public(edge: &Arc<Edge>) -> Router {
         router = router.route(route.path(), on(filter(route.verb()), serve));
     }
     let edge = Arc::clone(edge);
-    let upgrade =
-        move |Extension(peer): Extension<Peer>,
-              headers: HeaderMap,
-              upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>| {
-            let edge = Arc::clone(&edge);
-            async move { socket::upgrade(&edge, peer.0, &headers, upgrade) }
-        };
+    let upgrade = move |Extension(peer): Extension<Peer>, request: Request| {
+        let edge = Arc::clone(&edge);
+        async move { socket::upgrade(&edge, peer.0, request) }
+    };
     router
         .route("/ws", get(upgrade))
         .fallback(|| async { refused(RestErrorKind::NotFound) })

@@ -69,8 +69,12 @@ macro_rules! closes {
 closes! {
     /// The server is stopping or being restarted.
     GoingAway = 1001, "going_away", Resume;
+    /// Frames broke the rules of RFC 6455: not masked, reserved bits or codes, parts out of order.
+    BrokenFrame = 1002, "broken_frame", Stop;
     /// A frame was not text.
     NotText = 1003, "not_text", Stop;
+    /// A text was no UTF-8.
+    NotUtf8 = 1007, "not_utf8", Stop;
     /// A frame was larger than 64 KiB.
     FrameTooLarge = 1009, "frame_too_large", Stop;
     /// The server failed in a way that it should not.
@@ -85,7 +89,7 @@ closes! {
     TooSlow = 4003, "too_slow", Resume;
     /// Too many malformed frames.
     BadFrames = 4004, "bad_frames", Stop;
-    /// Too many calls a second, for too long.
+    /// Too many calls a second, for too long; or too many pings or parts of messages.
     TooManyCalls = 4005, "too_many_calls", Resume;
     /// The person has too many connections; the oldest are closed.
     TooManyConnections = 4006, "too_many_connections", Stop;
@@ -93,6 +97,41 @@ closes! {
     Unavailable = 4007, "unavailable", Resume;
     /// Several `presence.probe`s in a row, or pings, were not answered: nobody seems to be there.
     NoPresence = 4008, "no_presence", Resume;
+}
+
+/// A line of the documents: a code that a client sees, and what it does then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CloseRow {
+    /// The close code.
+    pub code: u16,
+    /// The reason that comes with it.
+    pub reason: &'static str,
+    /// What it means.
+    pub meaning: &'static str,
+    /// What the client does next.
+    pub then: AfterClose,
+}
+
+/// What a client's own library reports when a connection ends without a close. Nobody sends it.
+pub const LOST: CloseRow = CloseRow {
+    code: 1006,
+    reason: "",
+    meaning: "Never sent: the connection broke off without a close, as a network or a killed server does it. \
+              The same before the socket was open may be a refused handshake: ask `GET /ws` what is wrong.",
+    then: AfterClose::Resume,
+};
+
+/// Every line, by code.
+pub fn rows() -> Vec<CloseRow> {
+    let row = |kind: &CloseKind| CloseRow {
+        code: kind.code(),
+        reason: kind.reason(),
+        meaning: kind.meaning(),
+        then: kind.then(),
+    };
+    let mut rows: Vec<_> = CloseKind::ALL.iter().map(row).chain([LOST]).collect();
+    rows.sort_by_key(|row| row.code);
+    rows
 }
 
 #[cfg(test)]
@@ -111,7 +150,8 @@ mod tests {
         assert_eq!(codes.len(), CloseKind::ALL.len());
         assert_eq!(reasons.len(), CloseKind::ALL.len());
         assert!(reasons.iter().all(|reason| reason.len() <= REASON_MAX_BYTES));
-        let allowed = |code: &u16| matches!(code, 1001 | 1003 | 1009 | 1011 | 4000..=4999);
+        let allowed =
+            |code: &u16| matches!(code, 1001 | 1002 | 1003 | 1007 | 1009 | 1011 | 4000..=4999);
         assert!(codes.iter().all(allowed));
     }
 }

@@ -6,7 +6,7 @@ use schemars::{Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::call::Method;
-use super::close::CloseKind;
+use super::close::{self, CloseRow};
 use super::error::ErrorKind;
 use super::limits::{
     BAD_FRAMES_MAX, CHAT_LIST_MAX, FRAME_MAX_BYTES, HISTORY_LIMIT_MAX, REQUEST_ID_MAX_BYTES,
@@ -54,7 +54,7 @@ pub fn document(callers: impl Fn(Method) -> Vec<String>) -> Value {
         "methods": methods,
         "x-notifications": notifications,
         "x-common-errors": COMMON_ERRORS.iter().map(|kind| kind.name()).collect::<Vec<_>>(),
-        "x-close-codes": CloseKind::ALL.iter().map(|kind| close(*kind)).collect::<Vec<_>>(),
+        "x-close-codes": close::rows().into_iter().map(close).collect::<Vec<_>>(),
         "x-limits": limits(),
         "components": {
             "schemas": generator.take_definitions(true),
@@ -106,13 +106,9 @@ fn errors() -> Value {
     Value::Object(each.collect())
 }
 
-fn close(kind: CloseKind) -> Value {
-    json!({
-        "code": kind.code(),
-        "reason": kind.reason(),
-        "meaning": kind.meaning(),
-        "then": kind.then(),
-    })
+fn close(row: CloseRow) -> Value {
+    let CloseRow { code, reason, meaning, then } = row;
+    json!({"code": code, "reason": reason, "meaning": meaning, "then": then})
 }
 
 fn limits() -> Value {

@@ -132,3 +132,41 @@ async fn calls_that_are_wrong_are_not_free_of_the_pace() {
     }
     assert_eq!(hasty.until_closed().await, 4005);
 }
+
+#[tokio::test]
+async fn a_flood_of_pings_or_of_parts_of_messages_ends() {
+    use futures_util::SinkExt;
+    use tokio_tungstenite::tungstenite::Message;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    let world = World::start().await;
+    let text = |last| Frame::message("", OpCode::Data(Data::Text), last);
+    let part = |last| Frame::message("", OpCode::Data(Data::Continue), last);
+    let pings: Vec<_> = (0..2_000).map(|_| Message::Ping("x".into())).collect();
+    let pongs: Vec<_> = (0..2_000).map(|_| Message::Pong("x".into())).collect();
+    let parts: Vec<_> = (0..2_000).map(|_| Message::Frame(part(false))).collect();
+    for (what, flood) in [("pings", pings), ("pongs", pongs), ("parts", parts)] {
+        let mut client = world.customer("Shop").await;
+        if what == "parts" {
+            client.ws.feed(Message::Frame(text(false))).await.unwrap();
+        }
+        for message in flood {
+            // It may have closed by then.
+            let _ = client.ws.feed(message).await;
+        }
+        let _ = client.ws.flush().await;
+        assert_eq!(client.until_closed().await, 4005, "{what}");
+    }
+    // A message in some parts, with a ping in between, is nothing but a message.
+    let mut client = world.socket().await;
+    let call = br#"{"jsonrpc":"2.0","id":1,"method":"chat.list","params":{"scope":"mine"}}"#;
+    client.ws.send(Message::Frame(text(false))).await.unwrap();
+    for piece in call.chunks(5) {
+        let piece = Frame::message(piece.to_vec(), OpCode::Data(Data::Continue), false);
+        client.ws.send(Message::Frame(piece)).await.unwrap();
+        client.ws.send(Message::Ping("x".into())).await.unwrap();
+    }
+    client.ws.send(Message::Frame(part(true))).await.unwrap();
+    let answer = client.answer_where(|_| true).await;
+    assert_eq!(answer["error"]["data"]["name"], "session_required");
+}

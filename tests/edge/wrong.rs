@@ -70,6 +70,52 @@ async fn a_broken_client_is_closed_and_binary_frames_are_not_taken() {
 }
 
 #[tokio::test]
+async fn broken_frames_are_told_why() {
+    use futures_util::SinkExt;
+    use tokio_tungstenite::tungstenite::protocol::frame::Frame;
+    use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+    let world = World::start().await;
+    let data = |bytes: &[u8], code, last| Frame::message(bytes.to_vec(), OpCode::Data(code), last);
+    let mut reserved = data(b"{}", Data::Text, true);
+    reserved.header_mut().rsv1 = true;
+    let cases = [
+        ("no UTF-8", vec![data(b"\xff", Data::Text, true)], 1007),
+        (
+            "no UTF-8 in parts",
+            vec![data(b"\xc3", Data::Text, false), data(b"(", Data::Continue, true)],
+            1007,
+        ),
+        ("a reserved bit", vec![reserved], 1002),
+        ("a part of nothing", vec![data(b"x", Data::Continue, true)], 1002),
+        (
+            "a text in a text",
+            vec![data(b"x", Data::Text, false), data(b"y", Data::Text, true)],
+            1002,
+        ),
+        ("a reserved code", vec![data(b"x", Data::Reserved(3), true)], 1002),
+    ];
+    for (what, frames, code) in cases {
+        let mut client = world.socket().await;
+        for frame in frames {
+            client.ws.send(Message::Frame(frame)).await.unwrap();
+        }
+        assert_eq!(client.until_closed().await, code, "{what}");
+    }
+    let mut unmasked = world.socket().await;
+    use tokio::io::AsyncWriteExt;
+    unmasked.ws.get_mut().write_all(b"\x81\x02{}").await.unwrap();
+    assert_eq!(unmasked.until_closed().await, 1002, "not masked");
+    // Parts of the largest kind are too large together.
+    let mut large = world.socket().await;
+    for (code, last) in [(Data::Text, false), (Data::Continue, true)] {
+        let part = data(&[b'x'; 40_000], code, last);
+        large.ws.send(Message::Frame(part)).await.unwrap();
+    }
+    assert_eq!(large.until_closed().await, 1009);
+    unharmed(&world).await;
+}
+
+#[tokio::test]
 async fn a_megabyte_is_told_the_limit_and_closed() {
     let world = World::start().await;
     let mut client = world.customer("Shop").await;
@@ -230,6 +276,7 @@ async fn every_refusal_over_http_has_one_form() {
     let world = World::start().await;
     let handshake = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: close, upgrade\r\n\
                      upgrade: websocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let short_key = handshake.replace("dGhlIHNhbXBsZSBub25jZQ==", "dGhlIHNhbXBsZQ==");
     let post = "POST /api/v1/sessions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\
                 content-type: application/json\r\n";
     let get = "HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
@@ -239,6 +286,7 @@ async fn every_refusal_over_http_has_one_form() {
         (format!("DELETE /ws {get}"), 405, "method_not_allowed"),
         (format!("GET /ws {get}"), 400, "bad_handshake"),
         (format!("{handshake}sec-websocket-version: 8\r\n\r\n"), 400, "bad_handshake"),
+        (format!("{short_key}sec-websocket-version: 13\r\n\r\n"), 400, "bad_handshake"),
         (format!("{post}transfer-encoding: chunked\r\n\r\nzz\r\n"), 400, "broken_body"),
         (format!("{post}content-length: 99999999\r\n\r\n"), 413, "too_large"),
     ];

@@ -7,8 +7,9 @@ use std::fs;
 
 use serde_json::Value;
 use switchboard::access::Operation;
+use switchboard::protocol::close::{self, CloseRow};
 use switchboard::protocol::document::{COMMON_ERRORS, document};
-use switchboard::protocol::{CloseKind, ErrorKind, Method, Notification};
+use switchboard::protocol::{ErrorKind, Method, Notification};
 
 use crate::golden::{repository, updating};
 
@@ -122,10 +123,9 @@ fn errors() -> String {
 
 fn closes() -> String {
     let mut table = "| code | reason | meaning | then |\n|---|---|---|---|\n".to_owned();
-    for kind in CloseKind::ALL {
-        let (code, reason) = (kind.code(), kind.reason());
-        let (meaning, then) = (kind.meaning(), kind.then().name());
-        writeln!(table, "| {code} | `{reason}` | {meaning} | {then} |").unwrap();
+    for CloseRow { code, reason, meaning, then } in close::rows() {
+        let reason = if reason.is_empty() { String::new() } else { format!("`{reason}`") };
+        writeln!(table, "| {code} | {reason} | {meaning} | {} |", then.name()).unwrap();
     }
     table
 }

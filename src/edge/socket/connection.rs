@@ -5,13 +5,18 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::{FutureExt, SinkExt};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::calls::{Arrived, Calls, Lane, Work};
 use super::carry::{self, Taken};
+use super::frames::{Frames, TooManyFrames};
 use super::outgoing;
 use super::places::Order;
 use super::refusals::unavailable;
@@ -31,8 +36,8 @@ use crate::protocol::{
     write_error,
 };
 
-/// How the socket library names a frame above its limit.
-const TOO_LARGE: &str = "Space limit exceeded";
+/// The socket on an upgraded connection.
+pub(super) type WebSocket = WebSocketStream<Frames<TokioIo<hyper::upgrade::Upgraded>>>;
 
 /// Why a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,7 +56,7 @@ impl From<CloseKind> for End {
 
 /// What happened to a connection.
 enum Step {
-    Frame(Option<Result<Message, axum::Error>>),
+    Frame(Option<Result<Message, SocketError>>),
     Answer(String),
     Out(Option<Outgoing>),
     Signal(Signal),
@@ -114,7 +119,7 @@ impl Connection {
             timer.as_mut().reset(Instant::now() + std::time::Duration::from_millis(until));
             let outbox = self.session.as_mut().and_then(|session| session.joined.as_mut());
             let step = tokio::select! {
-                frame = self.socket.recv() => Step::Frame(frame),
+                frame = self.socket.next() => Step::Frame(frame),
                 answer = poll_fn(|context| self.calls.poll_answer(context, self.edge.now())) => {
                     Step::Answer(answer)
                 }
@@ -164,25 +169,28 @@ impl Connection {
 
     // ---- from the client ----
 
-    async fn frame(&mut self, frame: Option<Result<Message, axum::Error>>) -> Result<(), End> {
+    async fn frame(&mut self, frame: Option<Result<Message, SocketError>>) -> Result<(), End> {
         let message = match frame {
             Some(Ok(message)) => message,
-            Some(Err(error)) if error.to_string().contains(TOO_LARGE) => {
-                let what = format!("the frame is larger than {FRAME_MAX_BYTES} bytes");
-                let mut error = ErrorFrame::new(ErrorKind::FrameTooLarge, what);
-                error.data.limit = Some(FRAME_MAX_BYTES as u64);
-                self.reject(None, &error);
-                self.write().await?;
-                return Err(CloseKind::FrameTooLarge.into());
+            Some(Err(error)) => {
+                let end = end_of(&error);
+                if end == End::Close(CloseKind::FrameTooLarge) {
+                    let what = format!("the frame is larger than {FRAME_MAX_BYTES} bytes");
+                    let mut error = ErrorFrame::new(ErrorKind::FrameTooLarge, what);
+                    error.data.limit = Some(FRAME_MAX_BYTES as u64);
+                    self.reject(None, &error);
+                    self.write().await?;
+                }
+                return Err(end);
             }
-            // Bytes that are no websocket's, invalid UTF-8, or the client has gone.
-            Some(Err(_)) | None => return Err(End::Gone),
+            None => return Err(End::Gone),
         };
         self.heard_at = self.edge.now();
         match message {
-            Message::Text(text) => self.text(text.as_bytes()).await,
+            Message::Text(text) => self.text(text.as_str().as_bytes()).await,
             Message::Binary(_) => Err(CloseKind::NotText.into()),
-            Message::Ping(_) | Message::Pong(_) => Ok(()),
+            // They took from the pace of `frames`.
+            Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => Ok(()),
             Message::Close(_) => Err(End::Gone),
         }
     }
@@ -388,10 +396,10 @@ impl Connection {
 
     /// Says why, and waits a moment for the client's half of the close.
     async fn farewell(&mut self, kind: CloseKind) {
-        let frame = CloseFrame { code: kind.code(), reason: kind.reason().into() };
+        let frame = CloseFrame { code: kind.code().into(), reason: kind.reason().into() };
         let closing = timeout(CLOSE_LIMIT, async {
             if self.socket.send(Message::Close(Some(frame))).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.recv().await {}
+                self.socket.get_mut().until_closed().await;
             }
         });
         let _ = closing.await;
@@ -437,5 +445,28 @@ impl Connection {
             Ok(()) => Ok(()),
             Err(invalid) => Err(close_of(invalid).into()),
         }
+    }
+}
+
+/// What a failed read means.
+fn end_of(error: &SocketError) -> End {
+    match error {
+        SocketError::Capacity(CapacityError::MessageTooLong { .. }) => {
+            CloseKind::FrameTooLarge.into()
+        }
+        // The connection is over without a close.
+        SocketError::Protocol(
+            ProtocolError::ResetWithoutClosingHandshake
+            | ProtocolError::ReceivedAfterClosing
+            | ProtocolError::SendAfterClosing,
+        ) => End::Gone,
+        SocketError::Protocol(_) => CloseKind::BrokenFrame.into(),
+        SocketError::Utf8(_) => CloseKind::NotUtf8.into(),
+        SocketError::Io(error)
+            if error.get_ref().is_some_and(|inner| inner.is::<TooManyFrames>()) =>
+        {
+            CloseKind::TooManyCalls.into()
+        }
+        _ => End::Gone,
     }
 }

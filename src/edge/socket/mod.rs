@@ -6,13 +6,15 @@
 //! order; what is sent is within bounds, and so is what waits; nobody waits for a slow client; a
 //! session lives no longer than its token.
 //!
-//! Reading order: `connection` (the loop), `session` (opening and resuming), `carry` (every call),
+//! Reading order: `handshake`, `frames` (what is read), `connection` (the loop), `session` (opening and resuming), `carry` (every call),
 //! `caller` (whose is what), `outgoing` (what the router sends).
 
 mod caller;
 mod calls;
 mod carry;
 mod connection;
+mod frames;
+mod handshake;
 mod history;
 mod list;
 mod looks;
@@ -24,11 +26,12 @@ mod session;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::HeaderMap;
+use axum::extract::Request;
 use axum::http::header::{HOST, ORIGIN};
 use axum::response::Response;
+use hyper_util::rt::TokioIo;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
 use super::rest::error_response;
@@ -37,24 +40,17 @@ use crate::protocol::limits::FRAME_MAX_BYTES;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
 /// Turns a request into a socket, if its page may open one and there is a place.
-pub(super) fn upgrade(
-    edge: &Arc<Edge>,
-    peer: SocketAddr,
-    headers: &HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
-) -> Response {
+pub(super) fn upgrade(edge: &Arc<Edge>, peer: SocketAddr, mut request: Request) -> Response {
+    let headers = request.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if !origin_allowed(text(ORIGIN), text(HOST), &edge.options.allowed_origins) {
         let what = "pages of this origin may not open sockets; \
                     server.allowed_origins in the configuration names those that may";
         return error_response(&ErrorResponse::new(RestErrorKind::Forbidden, what));
     }
-    let upgrade = match upgrade {
-        Ok(upgrade) => upgrade,
-        Err(rejection) => {
-            let what = ErrorResponse::new(RestErrorKind::BadHandshake, rejection.to_string());
-            return error_response(&what);
-        }
+    let accept = match handshake::accept(headers) {
+        Ok(accept) => accept,
+        Err(error) => return error_response(&error),
     };
     if edge.is_closing() {
         let stopping = ErrorResponse::new(RestErrorKind::Unavailable, "the server is stopping");
@@ -68,14 +64,24 @@ pub(super) fn upgrade(
         }
     };
     let (edge, alive) = (Arc::clone(edge), edge.alive());
-    upgrade
+    let upgraded = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        // The connection is ours once the answer has gone out; it never is when the client has gone.
+        if let Ok(upgraded) = upgraded.await {
+            let bytes = frames::Frames::new(TokioIo::new(upgraded), Arc::clone(&edge));
+            let socket = WebSocketStream::from_raw_socket(bytes, Role::Server, Some(config()));
+            connection::run(edge, socket.await).await;
+        }
+        drop((place, alive));
+    });
+    handshake::switching(&accept)
+}
+
+fn config() -> WebSocketConfig {
+    WebSocketConfig::default()
         .read_buffer_size(SOCKET_BUFFER_BYTES)
         .write_buffer_size(SOCKET_BUFFER_BYTES)
         .max_write_buffer_size(SOCKET_UNSENT_MAX_BYTES)
-        .max_message_size(FRAME_MAX_BYTES)
-        .max_frame_size(FRAME_MAX_BYTES)
-        .on_upgrade(move |socket| async move {
-            connection::run(edge, socket).await;
-            drop((place, alive));
-        })
+        .max_message_size(Some(FRAME_MAX_BYTES))
+        .max_frame_size(Some(FRAME_MAX_BYTES))
 }
