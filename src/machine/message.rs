@@ -123,6 +123,8 @@ pub enum ToChat {
         operator: UserId,
         /// The client's command.
         command: CommandId,
+        /// What it asked for.
+        asked: Asked,
     },
     /// From an operator who is gone: find somebody else.
     OwnerGone {
@@ -171,6 +173,18 @@ pub enum AssignBy {
         /// A chat administrator takes from any queue.
         any: bool,
     },
+}
+
+/// What a client's command asks of a chat through its operator. The same id with something else is
+/// another call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Asked {
+    /// To accept this offer.
+    Accept(OfferId),
+    /// To decline this offer.
+    Decline(OfferId),
+    /// To take the chat out of the line.
+    Take,
 }
 
 /// To a queue.
@@ -239,6 +253,8 @@ pub enum ToOperator {
         chat: ChatId,
         /// The command.
         command: CommandId,
+        /// What it asked for.
+        asked: Asked,
         /// What became of it; none when the chat knows nothing of it.
         result: Option<Result<AssignedAt, Refusal>>,
         /// Where the chat is; none when it was never opened.

@@ -81,10 +81,12 @@ impl World {
         match answer {
             Ok(answer) => {
                 self.calls.remove(&call);
+                let since = self.call_since.get(&call).copied().unwrap_or(self.now);
                 self.checker.operator_acknowledged(
                     operator,
                     &wanted,
                     answer,
+                    since,
                     &self.store,
                     self.seed,
                 );

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::event::AssignedHow;
+use switchboard::domain::event::{AssignedHow, PlacedCause};
 use switchboard::domain::limits::PRIORITY_STEP_MS;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
@@ -51,6 +51,8 @@ pub struct Checker {
     pub under_way: BTreeMap<ChatId, u64>,
     /// Whose calls were given up.
     hung_up: Vec<ChatCall>,
+    /// By whom and under which id something was written, and when.
+    ids: BTreeMap<(ChatId, Party, CommandId), Recorded>,
 }
 
 impl Checker {
@@ -84,6 +86,10 @@ impl Checker {
     pub fn appended(&mut self, chat: ChatId, recorded: &Recorded, seed: u64) {
         let fold = self.folds.entry(chat).or_insert_with(|| Chat::new(chat));
         fold.apply(recorded);
+        if let Some((party, id)) = id_of(&recorded.event) {
+            let first = self.ids.insert((chat, party, id), recorded.clone());
+            assert!(first.is_none(), "{chat:?}: {recorded:?} repeats {first:?} (seed {seed})");
+        }
         let seen = self.seen.entry(chat).or_insert(Seen {
             is: Is::Nothing,
             tail: 0,
@@ -262,9 +268,11 @@ impl Checker {
         operator: UserId,
         wanted: &OperatorCall,
         answer: OperatorAnswer,
+        since: u64,
         store: &Store,
         seed: u64,
     ) {
+        self.id_fits(operator, wanted, since, seed);
         let chat = match wanted {
             OperatorCall::Accept { chat, .. } | OperatorCall::Take { chat, .. } => *chat,
             OperatorCall::SetStatus(_) => {
@@ -282,6 +290,33 @@ impl Checker {
             matches!(recorded.event, ChatEvent::Assigned { operator: who, .. } if who == operator)
         });
         assert!(owned, "{operator:?}: {wanted:?} acknowledged, not durable (seed {seed})");
+    }
+
+    /// An id that stood in the log for something else, when it was used again, is never answered
+    /// yes.
+    fn id_fits(&self, operator: UserId, wanted: &OperatorCall, since: u64, seed: u64) {
+        let (OperatorCall::Accept { chat, command, .. }
+        | OperatorCall::Decline { chat, command, .. }
+        | OperatorCall::Take { chat, command, .. }) = wanted
+        else {
+            return;
+        };
+        let known = self.ids.get(&(*chat, Party::User(operator), command.clone()));
+        let Some(known) = known.filter(|known| known.at.0 < since) else { return };
+        let fits = match (wanted, &known.event) {
+            (
+                OperatorCall::Accept { offer, .. },
+                ChatEvent::Assigned { how: AssignedHow::Accepted { offer: known }, .. },
+            )
+            | (OperatorCall::Decline { offer, .. }, ChatEvent::Declined { offer: known, .. }) => {
+                offer == known
+            }
+            (OperatorCall::Take { .. }, ChatEvent::Assigned { how: AssignedHow::Taken, .. }) => {
+                true
+            }
+            _ => false,
+        };
+        assert!(fits, "{operator:?}: {wanted:?} acknowledged, but {known:?} (seed {seed})");
     }
 
     /// No decision passes over a chat of smaller rank that the operator could serve.
@@ -318,6 +353,34 @@ impl Checker {
                 }
             }
         }
+    }
+}
+
+/// By whom and under which id an event was asked for.
+fn id_of(event: &ChatEvent) -> Option<(Party, CommandId)> {
+    match event {
+        ChatEvent::Message { from, id, .. } => Some((*from, id.clone())),
+        ChatEvent::Declined { operator, command, .. }
+        | ChatEvent::Assigned {
+            operator,
+            how: AssignedHow::Accepted { .. } | AssignedHow::Taken,
+            command,
+            ..
+        } => Some((Party::User(*operator), command.clone())),
+        ChatEvent::Begun { by, command }
+        | ChatEvent::TransferAsked { by, command, .. }
+        | ChatEvent::Placed { cause: PlacedCause::Transferred { by, command }, .. }
+        | ChatEvent::Ended { by, command: Some(command), .. } => Some((*by, command.clone())),
+        ChatEvent::Opened { .. }
+        | ChatEvent::Placed { .. }
+        | ChatEvent::Offered { .. }
+        | ChatEvent::OfferWidened { .. }
+        | ChatEvent::OfferNarrowed { .. }
+        | ChatEvent::OfferEnded { .. }
+        | ChatEvent::Assigned { how: AssignedHow::Transferred { .. }, .. }
+        | ChatEvent::TransferFailed { .. }
+        | ChatEvent::Ended { command: None, .. }
+        | ChatEvent::ContinuedIn { .. } => None,
     }
 }
 

@@ -57,6 +57,17 @@ impl World {
         CommandId::new(&format!("{who}-{n}")).expect("short")
     }
 
+    /// The next id of somebody's own; now and then one of the latest, for whatever comes next: a
+    /// client that counts wrongly, or two tabs that count alike.
+    fn next_id(&mut self, who: &str, n: u64) -> CommandId {
+        if self.rng.chance(60) {
+            let back = self.rng.within(1, 20);
+            self.coverage.count("odd", "id used again");
+            return self.command(who, n.saturating_sub(back).max(1));
+        }
+        self.command(who, n)
+    }
+
     // ---- customers ----
 
     pub fn customer_acts(&mut self, n: usize) {
@@ -67,7 +78,7 @@ impl World {
         }
         self.customers[n].said += 1;
         let (id, said) = (self.customers[n].id, self.customers[n].said);
-        let command = self.command("c", said);
+        let command = self.next_id("c", said);
         let Some(chat) = self.customers[n].chat else {
             self.open(n, command);
             return;
@@ -165,7 +176,7 @@ impl World {
         }
         self.humans[n].acts += 1;
         let (id, acts) = (self.humans[n].id, self.humans[n].acts);
-        let command = self.command("o", acts);
+        let command = self.next_id("o", acts);
         if self.humans[n].connections.is_empty() {
             if self.rng.chance(500) {
                 self.connect(n);

@@ -6,6 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::domain::limits::{COMMANDS_REMEMBERED, PARTIES_REMEMBERED};
 use crate::domain::{CommandId, Party, Seq, Timestamp};
+use crate::machine::message::Asked;
 
 use super::refusal::Refusal;
 
@@ -39,6 +40,15 @@ impl Fingerprint {
         let mut hasher = DefaultHasher::new();
         call.hash(&mut hasher);
         Self(hasher.finish())
+    }
+
+    /// Of what an operator's client asked for.
+    pub(super) fn asked(asked: Asked) -> Self {
+        match asked {
+            Asked::Accept(offer) => Self::of(("accept", offer)),
+            Asked::Decline(offer) => Self::of(("decline", offer)),
+            Asked::Take => Self::of("take"),
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::domain::{
     ChannelId, ChatEvent, ChatId, ChatState, CommandId, CustomerId, Offer, OfferId, Party, Place,
     Placement, Priority, QueueId, Reach, Recorded, Seq, Timestamp, UserId,
 };
-use crate::machine::message::{ChatAt, Peer};
+use crate::machine::message::{Asked, ChatAt, Peer};
 use crate::storage::OpenChat;
 
 use super::answers::{Answer, Answers, Fingerprint, Lookup};
@@ -279,7 +279,7 @@ impl Chat {
             ChatEvent::Declined { offer, operator, command } => {
                 self.refuse(*operator, recorded.at);
                 self.leave_offer(*operator, recorded);
-                let said = Fingerprint::of(("decline", offer));
+                let said = Fingerprint::asked(Asked::Decline(*offer));
                 self.done(Party::User(*operator), command, said, recorded);
             }
             ChatEvent::OfferNarrowed { operator, .. } => self.leave_offer(*operator, recorded),
@@ -374,11 +374,12 @@ impl Chat {
         self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
         match how {
             AssignedHow::Accepted { offer } => {
-                let said = Fingerprint::of(("accept", offer));
+                let said = Fingerprint::asked(Asked::Accept(offer));
                 self.done(Party::User(operator), command, said, recorded);
             }
             AssignedHow::Taken => {
-                self.done(Party::User(operator), command, Fingerprint::of("take"), recorded);
+                let said = Fingerprint::asked(Asked::Take);
+                self.done(Party::User(operator), command, said, recorded);
             }
             AssignedHow::Transferred { by, .. } => {
                 self.transfer = None;

@@ -3,7 +3,7 @@
 
 use crate::domain::event::{AssignedHow, OfferEnd, TransferFailure, WithdrawReason};
 use crate::domain::{ChatEvent, CommandId, OfferId, Party, Place, Reach, UserId};
-use crate::machine::message::{AssignBy, AssignedAt, Peer, ToChat, ToOperator};
+use crate::machine::message::{Asked, AssignBy, AssignedAt, Peer, ToChat, ToOperator};
 
 use super::answers::{Fingerprint, Lookup};
 use super::call::{ChatEffect, Context, Decided};
@@ -45,11 +45,13 @@ impl Chat {
                 self.decline(*offer, *operator, command)
             }
             ToChat::Assign { .. } => self.assign(context, said),
-            ToChat::Recall { operator, command } => {
-                let known = self.answers.recall(Party::User(*operator), command);
+            ToChat::Recall { operator, command, asked } => {
+                let said = Fingerprint::asked(*asked);
+                let known = self.answers.lookup(Party::User(*operator), command, said);
                 let recalled = ToOperator::Recalled {
                     chat: self.id,
                     command: command.clone(),
+                    asked: *asked,
                     result: assigned_at(known),
                     at: self.at(),
                 };
@@ -125,13 +127,15 @@ impl Chat {
 
     fn decline(&self, offer: OfferId, operator: UserId, command: &CommandId) -> Decided {
         let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
-        let said = Fingerprint::of(("decline", offer));
+        let asked = Asked::Decline(offer);
+        let said = Fingerprint::asked(asked);
         match self.answers.lookup(Party::User(operator), command, said) {
             Lookup::New => {}
             Lookup::Known(Err(refusal)) => {
                 let refused = ToOperator::Recalled {
                     chat: self.id,
                     command: command.clone(),
+                    asked,
                     result: Some(Err(refusal)),
                     at: self.at(),
                 };
@@ -156,8 +160,8 @@ impl Chat {
         };
         if let Some(command) = command {
             let said = match by {
-                AssignBy::Offer(offer) => Fingerprint::of(("accept", offer)),
-                AssignBy::Take { .. } => Fingerprint::of("take"),
+                AssignBy::Offer(offer) => Fingerprint::asked(Asked::Accept(*offer)),
+                AssignBy::Take { .. } => Fingerprint::asked(Asked::Take),
                 AssignBy::Transfer(_) => Fingerprint::of("transfer"),
             };
             let known = self.answers.lookup(Party::User(*operator), command, said);

@@ -9,10 +9,10 @@ use crate::domain::operator::Standing;
 use crate::domain::{ChatId, CommandId, OfferId, Status, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
-use crate::machine::message::AssignBy;
+use crate::machine::message::{Asked, AssignBy};
 
 use super::{
-    Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect, Owed, Slot,
+    Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect, Owed, Recall, Slot,
 };
 
 impl Operator {
@@ -82,7 +82,9 @@ impl Operator {
                     self.owed.owe(Owed::Assign(chat), now);
                     return None;
                 }
-                Held::Assigning { by: AssignBy::Offer(live), calls, .. } if *live == offer => {
+                Held::Assigning { by: AssignBy::Offer(live), command: asked, calls, .. }
+                    if *live == offer && asked.as_ref() == Some(&command) =>
+                {
                     return hold(calls, call);
                 }
                 Held::Withdrawing { offer: live, .. } | Held::Declining { offer: live, .. }
@@ -100,7 +102,7 @@ impl Operator {
         }
         let invited = self.invites.get(&chat).filter(|invite| invite.offer == offer).cloned();
         let Some(invite) = invited else {
-            return self.recall(now, chat, call, command);
+            return self.recall(now, chat, call, command, Asked::Accept(offer));
         };
         if invite.declining.is_some() || invite.withdrawing {
             return Some(Refusal::OfferGone);
@@ -142,7 +144,9 @@ impl Operator {
                     effects.push(OperatorEffect::Show(gone));
                     return None;
                 }
-                Held::Declining { offer: live, calls, .. } if *live == offer => {
+                Held::Declining { offer: live, command: asked, calls }
+                    if *live == offer && *asked == command =>
+                {
                     return hold(calls, call);
                 }
                 Held::Assigning { by: AssignBy::Offer(live), .. }
@@ -161,7 +165,10 @@ impl Operator {
         }
         match self.invites.get_mut(&chat).filter(|invite| invite.offer == offer) {
             Some(invite) => match &mut invite.declining {
-                Some((_, calls)) => return hold(calls, call),
+                Some((asked, calls)) if *asked == command => return hold(calls, call),
+                Some(_) => {
+                    return self.recall(now, chat, call, command, Asked::Decline(offer));
+                }
                 None if invite.withdrawing => return Some(Refusal::OfferGone),
                 None => {
                     invite.declining = Some((command, vec![call]));
@@ -173,7 +180,7 @@ impl Operator {
                     effects.push(OperatorEffect::Show(gone));
                 }
             },
-            None => return self.recall(now, chat, call, command),
+            None => return self.recall(now, chat, call, command, Asked::Decline(offer)),
         }
         None
     }
@@ -188,7 +195,9 @@ impl Operator {
         effects: &mut Vec<OperatorEffect>,
     ) -> Option<Refusal> {
         match self.slots.get_mut(&chat).map(|slot| &mut slot.held) {
-            Some(Held::Assigning { by: AssignBy::Take { .. }, calls, .. }) => {
+            Some(Held::Assigning { by: AssignBy::Take { .. }, command: asked, calls, .. })
+                if asked.as_ref() == Some(&command) =>
+            {
                 return hold(calls, call);
             }
             Some(
@@ -199,7 +208,7 @@ impl Operator {
                 | Held::Active
                 | Held::Unsure,
             ) => {
-                return self.recall(now, chat, call, command);
+                return self.recall(now, chat, call, command, Asked::Take);
             }
             None => {}
         }
@@ -208,7 +217,7 @@ impl Operator {
         }
         if self.free() == 0 {
             // A repeat of a take that succeeded finds its own chat in the way.
-            return self.recall(now, chat, call, command);
+            return self.recall(now, chat, call, command, Asked::Take);
         }
         let manual = self.account.queues.iter().filter(|(_, terms)| terms.manual);
         let queues = manual.map(|(queue, _)| *queue).collect();
@@ -219,25 +228,28 @@ impl Operator {
         None
     }
 
-    /// Asks the chat what became of a command of which this life knows nothing.
+    /// Asks the chat what became of a command of which this life knows nothing. Also when the same
+    /// is under way under another id: that id may have been used for something else before.
     pub(super) fn recall(
         &mut self,
         now: Timestamp,
         chat: ChatId,
         call: CallId,
         command: CommandId,
+        asked: Asked,
     ) -> Option<Refusal> {
         if self.recalls.len() >= CALLS_HELD_MAX {
             return Some(Refusal::Unavailable);
         }
-        self.recalls.insert((chat, call), (command, now.plus_ms(RECALL_LIMIT_MS)));
+        let until = now.plus_ms(RECALL_LIMIT_MS);
+        self.recalls.insert((chat, call), Recall { command, asked, until });
         self.owed.owe(Owed::Recall(chat, call), now);
         None
     }
 
     /// Chats that do not say what became of a command are asked no longer.
     pub(super) fn expire_recalls(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
-        let over = self.recalls.iter().filter(|(_, (_, until))| now >= *until);
+        let over = self.recalls.iter().filter(|(_, recall)| now >= recall.until);
         for (chat, call) in over.map(|(key, _)| *key).collect::<Vec<_>>() {
             self.recalls.remove(&(chat, call));
             self.owed.settle(Owed::Recall(chat, call));
@@ -255,7 +267,7 @@ impl Operator {
 }
 
 /// Lets a call wait for an answer that is under way.
-fn hold(calls: &mut Vec<CallId>, call: CallId) -> Option<Refusal> {
+pub(super) fn hold(calls: &mut Vec<CallId>, call: CallId) -> Option<Refusal> {
     if calls.len() >= CALLS_HELD_MAX {
         return Some(Refusal::Unavailable);
     }

@@ -5,7 +5,7 @@ use crate::domain::{ChatId, CommandId, OfferId, Placement, Priority, QueueId, Ti
 use crate::machine::CallId;
 use crate::machine::message::{AssignBy, Peer, ToChat, ToQueue};
 
-use super::{Operator, OperatorEffect, Owed, ask_after};
+use super::{Operator, OperatorEffect, Owed, Recall, ask_after};
 
 /// A slot held for an offer to come. Free again at its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,8 +240,8 @@ impl Operator {
                 return Some(OperatorEffect::ToQueue(held.queue, give));
             }
             Owed::Recall(chat, call) => {
-                let (command, _) = self.recalls.get(&(chat, call))?.clone();
-                (chat, ToChat::Recall { operator, command })
+                let Recall { command, asked, .. } = self.recalls.get(&(chat, call))?.clone();
+                (chat, ToChat::Recall { operator, command, asked })
             }
             Owed::Ask(chat) => (chat, ToChat::Ask { peer }),
             Owed::Assign(chat) => match &self.slots.get(&chat)?.held {

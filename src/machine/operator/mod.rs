@@ -28,6 +28,7 @@ use crate::domain::limits::{GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS}
 use crate::domain::operator::{OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
 use crate::domain::{ChatId, CommandId, OfferId, Placement, QueueId, Status, Timestamp, UserId};
+use crate::machine::message::Asked;
 use crate::machine::repeat::Repeater;
 use crate::machine::{CallId, Life};
 
@@ -52,6 +53,14 @@ enum Owed {
     Ask(ChatId),
     Give(OfferId),
     Recall(ChatId, CallId),
+}
+
+/// A call of which a chat is asked what became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Recall {
+    command: CommandId,
+    asked: Asked,
+    until: Timestamp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +99,7 @@ pub struct Operator {
     /// The placement at which a chat was lost, and when: earlier words about it are late ones.
     gone: BTreeMap<ChatId, (Placement, Timestamp)>,
     /// Commands of which chats are asked what became of them, and until when.
-    recalls: BTreeMap<(ChatId, CallId), (CommandId, Timestamp)>,
+    recalls: BTreeMap<(ChatId, CallId), Recall>,
     pull: Option<Pull>,
     wants_pull: bool,
     /// Numbers offers and pulls.
@@ -245,7 +254,7 @@ impl Operator {
         next = earliest(next, self.pull.as_ref().map(|pull| pull.until));
         next = earliest(next, self.reserved.values().map(|r| r.expires_at).min());
         next = earliest(next, self.kept_until());
-        next = earliest(next, self.recalls.values().map(|(_, until)| *until).min());
+        next = earliest(next, self.recalls.values().map(|recall| recall.until).min());
         next = earliest(next, self.leave_at());
         if self.unsaved && self.saving.is_none() {
             next = earliest(next, Some(self.save_at));

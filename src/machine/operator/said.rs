@@ -5,8 +5,11 @@ use crate::domain::operator::Standing;
 use crate::domain::{ChatId, CommandId, OfferId, Place, QueueId, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
-use crate::machine::message::{AssignBy, AssignedAt, ChatAt, Peer, ToChat, ToOperator, ToQueue};
+use crate::machine::message::{
+    Asked, AssignBy, AssignedAt, ChatAt, Peer, ToChat, ToOperator, ToQueue,
+};
 
+use super::calls::hold;
 use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed, Reservation, Slot};
 
 impl Operator {
@@ -27,11 +30,8 @@ impl Operator {
             ToOperator::AssignAnswer { command, by, result, at, chat } => {
                 self.assign_answered(now, chat, (command, by), result, at, effects);
             }
-            ToOperator::Recalled { chat, command, result, at } => {
-                let result = result.unwrap_or(Err(Refusal::OfferGone));
-                let answer = self.answer_of(result, at.as_ref());
-                self.answer_recalls(chat, &command, answer, effects);
-                self.decline_refused(chat, &command, answer, effects);
+            ToOperator::Recalled { chat, command, asked, result, at } => {
+                self.recalled(chat, &command, asked, result, at.as_ref(), effects);
                 if let Some(at) = at {
                     self.chat_at(now, at, effects);
                 }
@@ -234,6 +234,8 @@ impl Operator {
     ) -> Result<OperatorAnswer, Refusal> {
         match (result, at) {
             (Ok(assigned), _) => Ok(OperatorAnswer::Assigned(assigned)),
+            // The id says something else already: its call is answered as such, whoever owns.
+            (Err(Refusal::IdReused), _) => Err(Refusal::IdReused),
             // Another command of the same operator has won: the chat is the caller's all the same.
             (Err(_), Some(at)) if at.place.owner() == Some(self.id) => {
                 Ok(OperatorAnswer::Assigned(assigned_at(at)))
@@ -242,15 +244,76 @@ impl Operator {
         }
     }
 
+    /// The chat says what became of a command.
+    fn recalled(
+        &mut self,
+        chat: ChatId,
+        command: &CommandId,
+        asked: Asked,
+        result: Option<Result<AssignedAt, Refusal>>,
+        at: Option<&ChatAt>,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        let known = result.unwrap_or(Err(Refusal::OfferGone));
+        let answer = match asked {
+            Asked::Accept(_) | Asked::Take => self.answer_of(known, at),
+            Asked::Decline(_) => known.map(|_| OperatorAnswer::Done),
+        };
+        let of_chat = self.recalls.range((chat, CallId::MIN)..=(chat, CallId::MAX));
+        let same = of_chat.filter(|(_, of)| of.command == *command && of.asked == asked);
+        for key in same.map(|(key, _)| *key).collect::<Vec<_>>() {
+            self.recalls.remove(&key);
+            self.owed.settle(Owed::Recall(key.0, key.1));
+            let answer = match self.under_way(chat, asked) {
+                // The id is new, and what it asks for is being done under another one.
+                Some(calls) if result.is_none() => match hold(calls, key.1) {
+                    None => continue,
+                    Some(refusal) => Err(refusal),
+                },
+                Some(_) | None => answer,
+            };
+            effects.push(OperatorEffect::Answer(key.1, answer));
+        }
+        if let (Asked::Decline(_), Err(refusal)) = (asked, answer)
+            && result.is_some()
+        {
+            self.decline_refused(chat, command, refusal, effects);
+        }
+    }
+
+    /// Who waits for the same thing, if it is under way.
+    fn under_way(&mut self, chat: ChatId, asked: Asked) -> Option<&mut Vec<CallId>> {
+        let held = self.slots.get_mut(&chat).map(|slot| &mut slot.held);
+        let invite = self.invites.get_mut(&chat).and_then(|invite| {
+            let offer = invite.offer;
+            invite.declining.as_mut().map(|(_, calls)| (Asked::Decline(offer), calls))
+        });
+        let (same, calls) = match held {
+            Some(Held::Assigning { by: AssignBy::Offer(offer), calls, .. }) => {
+                (Asked::Accept(*offer), calls)
+            }
+            Some(Held::Assigning { by: AssignBy::Take { .. }, calls, .. }) => (Asked::Take, calls),
+            Some(Held::Declining { offer, calls, .. }) => (Asked::Decline(*offer), calls),
+            Some(
+                Held::Assigning { by: AssignBy::Transfer(_), .. }
+                | Held::Offered { .. }
+                | Held::Withdrawing { .. }
+                | Held::Active
+                | Held::Unsure,
+            ) => return None,
+            None => invite?,
+        };
+        (same == asked).then_some(calls)
+    }
+
     /// A decline was refused, for its id was used for something else: the offer stands.
     fn decline_refused(
         &mut self,
         chat: ChatId,
         command: &CommandId,
-        answer: Result<OperatorAnswer, Refusal>,
+        refusal: Refusal,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        let Err(refusal) = answer else { return };
         if let Some(slot) = self.slots.get_mut(&chat)
             && matches!(&slot.held, Held::Declining { command: asked, .. } if asked == command)
         {
@@ -267,22 +330,6 @@ impl Operator {
             self.quiet(chat);
             let calls = invite.declining.map(|(_, calls)| calls).unwrap_or_default();
             answer_all(calls, Err(refusal), effects);
-        }
-    }
-
-    fn answer_recalls(
-        &mut self,
-        chat: ChatId,
-        command: &CommandId,
-        answer: Result<OperatorAnswer, Refusal>,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        let of_chat = self.recalls.range((chat, CallId::MIN)..=(chat, CallId::MAX));
-        let asked = of_chat.filter(|(_, (asked, _))| asked == command);
-        for key in asked.map(|(key, _)| *key).collect::<Vec<_>>() {
-            self.recalls.remove(&key);
-            self.owed.settle(Owed::Recall(key.0, key.1));
-            effects.push(OperatorEffect::Answer(key.1, answer));
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::machine::chat::Refusal;
 use crate::machine::fixture::*;
-use crate::machine::message::{AssignBy, AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
+use crate::machine::message::{Asked, AssignBy, AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
 use crate::machine::operator::{
     Account, Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect,
     OperatorInput, Terms,
@@ -64,11 +64,43 @@ fn a_decline_whose_id_was_used_for_something_else_is_refused_and_the_offer_stand
     let effects = desk.say(ToOperator::Recalled {
         chat: chat(1),
         command: command("used"),
+        asked: Asked::Decline(offer),
         result: Some(Err(Refusal::IdReused)),
         at: Some(at(chat(1), 2, Place::Offered(live))),
     });
     assert_eq!(answers(&effects), [(6, Err(Refusal::IdReused))]);
     assert!(matches!(desk.ann.slots()[&chat(1)].held, Held::Offered { .. }));
+}
+
+#[test]
+fn an_id_used_for_something_else_is_refused_though_the_chat_is_hers_or_is_becoming_hers() {
+    let mut desk = Desk::present(2);
+    let offer = desk.offered(chat(1), true);
+    let accept = |id| OperatorCall::Accept { chat: chat(1), offer, command: command(id) };
+    let recalled = |id, result, at| ToOperator::Recalled {
+        chat: chat(1),
+        command: command(id),
+        asked: Asked::Accept(offer),
+        result,
+        at: Some(at),
+    };
+    let live = desk.live(chat(1), offer, Reach::Directed);
+    desk.step(OperatorInput::Call(1, accept("yes")));
+    // The same under other ids meanwhile: one of them is new, one stands for a message.
+    for (call, id) in [(2, "new"), (3, "message")] {
+        assert_eq!(answers(&desk.step(OperatorInput::Call(call, accept(id)))), []);
+    }
+    assert_eq!(answers(&desk.say(recalled("new", None, live.clone()))), [], "it is under way");
+    let reused = Some(Err(Refusal::IdReused));
+    let effects = desk.say(recalled("message", reused, live));
+    assert_eq!(answers(&effects), [(3, Err(Refusal::IdReused))]);
+    let effects = desk.say(ToOperator::At(at(chat(1), 3, owned())));
+    let yes = Ok(OperatorAnswer::Assigned(AssignedAt { seq: 3, at: Timestamp(1_000) }));
+    assert_eq!(answers(&effects), [(1, yes), (2, yes)]);
+    // And when the chat is hers.
+    desk.step(OperatorInput::Call(4, accept("message")));
+    let effects = desk.say(recalled("message", reused, at(chat(1), 3, owned())));
+    assert_eq!(answers(&effects), [(4, Err(Refusal::IdReused))]);
 }
 
 /// Ann at work: the machine, and the time.
@@ -484,15 +516,25 @@ fn of_two_connections_that_accept_both_get_the_same_answer_and_the_offer_leaves_
     assert!(answers(&effects).is_empty(), "nobody hears yes before the chat has said so");
     desk.step(OperatorInput::Call(12, accept("two")));
     let assigned = AssignedAt { seq: 3, at: desk.now };
+    let won = ChatAt { moved_at: desk.now, ..at(chat(1), 3, owned()) };
     let effects = desk.say(ToOperator::AssignAnswer {
         command: Some(command("one")),
         by: AssignBy::Offer(offer),
         result: Ok(assigned),
-        at: Some(at(chat(1), 3, owned())),
+        at: Some(won.clone()),
         chat: chat(1),
     });
     let yes = Ok(OperatorAnswer::Assigned(assigned));
-    assert_eq!(answers(&effects), [(11, yes), (12, yes)]);
+    assert_eq!(answers(&effects), [(11, yes)]);
+    // The chat knows nothing of the other id: it asked for what has been done.
+    let effects = desk.say(ToOperator::Recalled {
+        chat: chat(1),
+        command: command("two"),
+        asked: Asked::Accept(offer),
+        result: None,
+        at: Some(won),
+    });
+    assert_eq!(answers(&effects), [(12, yes)]);
     // One connection may go: somebody is still there.
     desk.step(OperatorInput::Disconnected(1));
     assert!(desk.ann.is_present());

@@ -1,12 +1,13 @@
 //! Answers: looked up first, remembered in bounds, the same after a fold.
 
 use crate::domain::limits::{CHAT_EVENTS_MAX, COMMANDS_REMEMBERED};
-use crate::domain::{ChatEvent, Party, Reach, Recorded, Timestamp};
+use crate::domain::{ChatEvent, OfferId, Party, Reach, Recorded, Timestamp};
 use crate::machine::chat::tests::{Bench, refusal};
 use crate::machine::chat::{
     Answer, ChatCall, ChatEffect, ChatInput, Context, Lookup, Refusal, Target,
 };
 use crate::machine::fixture::*;
+use crate::machine::message::{Asked, AssignedAt, ToChat, ToOperator};
 
 fn first_answer(bench: &mut Bench, call: ChatCall) -> Option<Result<Answer, Refusal>> {
     let decided = bench.call(call);
@@ -62,6 +63,33 @@ fn the_same_id_for_something_else_is_refused() {
     assert_eq!(refusal(&other_call), Some(Refusal::IdReused));
     // Ids are each participant's own.
     assert_eq!(bench.call(end(administrator(CYD), "m1")).events.len(), 1);
+}
+
+#[test]
+fn what_became_of_an_id_is_told_to_whoever_asked_for_the_same_and_to_nobody_else() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    bench.say(accept(ANN, OFFER, "yes", Timestamp(u64::MAX)));
+    bench.call(send(user(ANN), "m1", "hello"));
+    let mut recall = |id: &str, asked| {
+        let decided = bench.say(ToChat::Recall { operator: ANN, command: command(id), asked });
+        match decided.effects.as_slice() {
+            [ChatEffect::ToOperator(ANN, said)] => match said.as_ref() {
+                ToOperator::Recalled { result, .. } => *result,
+                said => panic!("{said:?}"),
+            },
+            effects => panic!("{effects:?}"),
+        }
+    };
+    let yes = recall("yes", Asked::Accept(OFFER));
+    assert!(matches!(yes, Some(Ok(AssignedAt { seq: 4, .. }))), "{yes:?}");
+    let reused = Some(Err(Refusal::IdReused));
+    let dead = OfferId::of(9, 9);
+    for asked in [Asked::Accept(dead), Asked::Decline(OFFER), Asked::Take] {
+        assert_eq!(recall("yes", asked), reused, "{asked:?}");
+        assert_eq!(recall("m1", asked), reused, "a message's id: {asked:?}");
+        assert_eq!(recall("new", asked), None);
+    }
 }
 
 #[test]
