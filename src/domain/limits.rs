@@ -118,12 +118,20 @@ pub const RESTART_GRACE_MS: u64 = 60_000;
 /// Most connections of one operator (tabs, devices).
 pub const OPERATOR_CONNECTIONS_MAX: usize = 16;
 
-/// How many of its latest commands a chat remembers for each participant (§4). A client has at
-/// most 64 unanswered, so four times that.
+/// How many answers to its latest commands a chat has in memory for each participant (§4). A client
+/// has at most 64 unanswered, so four times that; older ones are looked up in the log.
 pub const COMMANDS_REMEMBERED: usize = 256;
 
-/// For how many participants a chat remembers commands; the least recent is forgotten.
+/// For how many participants a chat has answers in memory; those of the least recent are looked up.
 pub const PARTIES_REMEMBERED: usize = 64;
+
+/// How large the filter over a chat's older commands is, bits an id: with what is free in its last
+/// leaf two bytes, and of 800 new ids one is looked for in vain in each leaf.
+pub const FILTER_BITS_PER_ID: usize = 14;
+
+/// How many ids the first and the largest leaf of that filter hold: the first no more than are in
+/// memory beside it, the largest two pages of the log.
+pub const FILTER_LEAF_IDS: (usize, usize) = (256, 2_048);
 
 /// How many former operators a chat tells where it is after it restarted.
 pub const FORMER_OPERATORS_MAX: usize = 32;

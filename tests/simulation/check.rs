@@ -8,7 +8,7 @@ use switchboard::domain::operator::Standing;
 use switchboard::domain::{
     ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Recorded, Timestamp, UserId,
 };
-use switchboard::machine::chat::{Answer, Chat, ChatCall};
+use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
 use switchboard::machine::message::{ToChat, ToOperator};
 use switchboard::machine::operator::{OperatorAnswer, OperatorCall};
 use switchboard::machine::queue::{Queue, QueueEffect};
@@ -27,6 +27,9 @@ enum Is {
     Owned(UserId),
     Ended,
 }
+
+/// What chats have in memory of their answers here: so little that most are looked up in the log.
+pub const RECENT: Recent = Recent { commands: 3, parties: 2 };
 
 #[derive(Debug)]
 struct Seen {
@@ -84,7 +87,7 @@ impl Checker {
 
     /// An event became durable: it continues the log, and the move is legal.
     pub fn appended(&mut self, chat: ChatId, recorded: &Recorded, seed: u64) {
-        let fold = self.folds.entry(chat).or_insert_with(|| Chat::new(chat));
+        let fold = self.folds.entry(chat).or_insert_with(|| Chat::remembering(chat, RECENT));
         fold.apply(recorded);
         if let Some((party, id)) = id_of(&recorded.event) {
             let first = self.ids.insert((chat, party, id), recorded.clone());

@@ -11,6 +11,7 @@ use switchboard::machine::index::Index;
 use switchboard::machine::operator::{Account, Operator, OperatorInput, Terms};
 use switchboard::machine::queue::{Queue, QueueInput};
 
+use crate::check::RECENT;
 use crate::planted::Planted;
 use crate::world::{Actor, ChatActor, Happening, Live, World};
 
@@ -80,6 +81,7 @@ impl World {
                 let listed = self.index.get(chat).cloned();
                 let rested = self.index.wake(chat);
                 let (driver, actions) = Driver::begin(chat, self.process, life, listed, rested);
+                let driver = driver.remembering(RECENT);
                 let mailbox = VecDeque::new();
                 self.chats.insert(chat, ChatActor { driver, life, mailbox, armed: None });
                 self.carry_out(chat, actions);

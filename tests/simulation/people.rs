@@ -18,12 +18,14 @@ pub struct Customer {
     left: Option<ChatId>,
     opening: bool,
     said: u64,
+    /// What was written into the present chat, to be sent again long after.
+    sent: Vec<(CommandId, MessageText)>,
 }
 
 impl Customer {
     pub fn new(n: usize) -> Self {
         let id = CustomerId::from_u128(0x0c00_0000 + n as u128);
-        Self { id, chat: None, left: None, opening: false, said: 0 }
+        Self { id, chat: None, left: None, opening: false, said: 0, sent: Vec::new() }
     }
 }
 
@@ -105,7 +107,15 @@ impl World {
                 let id = self.command("c", said.saturating_sub(1).max(1));
                 self.call_chat(chat, ChatCall::Send { by, id, text });
             }
+            12..20 => {
+                // A page that was asleep sends again what it never heard of.
+                if let Some((id, text)) = self.rng.pick(&self.customers[n].sent).cloned() {
+                    self.coverage.count("odd", "sent again long after");
+                    self.call_chat(chat, ChatCall::Send { by, id, text });
+                }
+            }
             _ => {
+                self.customers[n].sent.push((command.clone(), text.clone()));
                 self.call_chat(chat, ChatCall::Send { by, id: command, text });
             }
         }
@@ -125,6 +135,7 @@ impl World {
             self.call_chat(left, ChatCall::Continue { chat });
         }
         self.customers[n].opening = true;
+        self.customers[n].sent.clear();
         let priority = Priority::new(self.rng.below(3) as u8).expect("small");
         let channel = ChannelId::from_u128(1);
         let continues = left;

@@ -2,7 +2,8 @@
 
 use switchboard::domain::operator::Standing;
 use switchboard::machine::chat::ChatInput;
-use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
+use switchboard::machine::chat::Refusal;
+use switchboard::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
 
 use crate::world::{Happening, Plan};
 
@@ -25,6 +26,10 @@ pub enum Planted {
     KeepsNothing,
     /// Operators tell queues of a slot that they refuse to hold.
     SaysFree,
+    /// What the log says of an old id is not found.
+    BlindSearch,
+    /// Operators are told yes of an id that stands for something else.
+    RecallsAnything,
 }
 
 impl Planted {
@@ -49,6 +54,13 @@ impl Planted {
 
     /// The message as this fault has it told.
     pub fn alters(self, mut what: Happening) -> Happening {
+        if self == Self::RecallsAnything
+            && let Happening::ToOperator(_, ToOperator::Recalled { result, at, .. }) = &mut what
+            && *result == Some(Err(Refusal::IdReused))
+            && let Some(at) = at
+        {
+            *result = Some(Ok(AssignedAt { seq: at.version, at: at.moved_at }));
+        }
         if self == Self::SaysFree
             && let Happening::ToQueue(
                 _,
@@ -124,6 +136,18 @@ fn a_slot_given_past_an_older_offer_to_all_is_caught() {
 fn a_slot_that_is_told_of_and_refused_is_caught() {
     let by = caught(Planted::SaysFree, false);
     assert!(by.contains("was asked for"), "{by}");
+}
+
+#[test]
+fn an_old_id_that_is_not_found_in_the_log_is_caught() {
+    let by = caught(Planted::BlindSearch, true);
+    assert!(by.contains("repeats") || by.contains("another answer"), "{by}");
+}
+
+#[test]
+fn a_yes_to_an_id_that_stands_for_something_else_is_caught() {
+    let by = caught(Planted::RecallsAnything, false);
+    assert!(by.contains("acknowledged"), "{by}");
 }
 
 #[test]

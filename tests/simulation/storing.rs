@@ -4,6 +4,7 @@ use switchboard::domain::{ChatEvent, ChatId, Recorded};
 use switchboard::machine::chat::driver::{StoreAnswer, StoreCall};
 use switchboard::storage::{AppendError, Claim, StoreError};
 
+use crate::planted::Planted;
 use crate::store::{AppendFate, fate};
 use crate::world::{Happening, World};
 
@@ -49,7 +50,20 @@ impl World {
                 claim: Claim { chat, epoch: 0 },
                 tail: 0,
             })),
-            StoreCall::Read { from } => StoreAnswer::Page(Ok(self.store.read(chat, from, 7))),
+            StoreCall::Read { .. } if faulty && self.rng.chance(20) => {
+                self.fault("read refused");
+                StoreAnswer::Page(Err(refused()))
+            }
+            StoreCall::Read { from } => {
+                let mut page = self.store.read(chat, from, 7);
+                if self.chats[&chat].driver.chat().tail() >= from {
+                    self.coverage.count("odd", "id looked up in the log");
+                    if self.plan.planted == Some(Planted::BlindSearch) {
+                        blind(&mut page, chat);
+                    }
+                }
+                StoreAnswer::Page(Ok(page))
+            }
             StoreCall::PutRow(_) | StoreCall::Mark(_) if faulty && self.rng.chance(20) => {
                 self.fault("mark refused");
                 StoreAnswer::Marked(Err(refused()))
@@ -112,5 +126,12 @@ impl World {
                 Err(unknown())
             }
         }
+    }
+}
+
+/// Nothing in this page has an id.
+fn blind(page: &mut [Recorded], chat: ChatId) {
+    for recorded in page {
+        recorded.event = ChatEvent::ContinuedIn { chat };
     }
 }

@@ -1,5 +1,6 @@
 //! The answers that a chat has given, by participant and command, so that a repeat gets its first
-//! answer: [`COMMANDS_REMEMBERED`] for each of [`PARTIES_REMEMBERED`] participants.
+//! answer: the latest [`COMMANDS_REMEMBERED`] for each of [`PARTIES_REMEMBERED`] participants as
+//! they are, all others as a filter over the log, in which they stand ([`super::ids`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -8,7 +9,23 @@ use crate::domain::limits::{COMMANDS_REMEMBERED, PARTIES_REMEMBERED};
 use crate::domain::{CommandId, Party, Seq, Timestamp};
 use crate::machine::message::Asked;
 
+use super::ids::Ids;
 use super::refusal::Refusal;
+
+/// How many of the latest answers a chat has in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Recent {
+    /// For each participant.
+    pub commands: usize,
+    /// For so many participants.
+    pub parties: usize,
+}
+
+impl Default for Recent {
+    fn default() -> Self {
+        Self { commands: COMMANDS_REMEMBERED, parties: PARTIES_REMEMBERED }
+    }
+}
 
 /// The answer to a call that changed the chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -22,7 +39,7 @@ pub struct Answer {
 /// What is known of a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lookup {
-    /// Nothing: it is new, or forgotten.
+    /// Nothing: it is new, or only the log knows.
     New,
     /// It is under way; the answer will come.
     Pending,
@@ -57,17 +74,36 @@ struct Remembered {
     command: CommandId,
     fingerprint: Fingerprint,
     lookup: Lookup,
+    /// Where it stands in the log.
+    at: Seq,
 }
 
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Answers {
+    recent: Recent,
     by_party: BTreeMap<Party, VecDeque<Remembered>>,
     /// Least recent first.
     recency: VecDeque<Party>,
+    /// What is no longer among the recent ones.
+    older: Ids,
 }
 
 impl Answers {
+    /// Keeps fewer in memory, or more.
+    pub(super) fn new(recent: Recent) -> Self {
+        Self { recent, ..Self::default() }
+    }
+
+    /// Between which positions of the log the command may stand, the latest first. Nowhere when it
+    /// is known, or surely new.
+    pub(super) fn may_stand(&self, party: Party, command: &CommandId) -> Vec<(Seq, Seq)> {
+        match self.find(party, command) {
+            Some(_) => Vec::new(),
+            None => self.older.may_stand(party, command),
+        }
+    }
+
     /// What is known of the command; `IdReused` when it said something else.
     pub(super) fn lookup(&self, party: Party, command: &CommandId, said: Fingerprint) -> Lookup {
         match self.find(party, command) {
@@ -82,25 +118,30 @@ impl Answers {
         self.find(party, command).map_or(Lookup::New, |known| known.lookup)
     }
 
+    /// A command of which the event at `at` says that it was carried out, or is under way.
     pub(super) fn remember(
         &mut self,
         party: Party,
         command: &CommandId,
-        fingerprint: Fingerprint,
-        lookup: Lookup,
+        (fingerprint, lookup): (Fingerprint, Lookup),
+        at: Seq,
     ) {
         self.recency.retain(|known| *known != party);
         self.recency.push_back(party);
-        if self.recency.len() > PARTIES_REMEMBERED
-            && let Some(forgotten) = self.recency.pop_front()
+        if self.recency.len() > self.recent.parties
+            && let Some(least) = self.recency.pop_front()
         {
-            self.by_party.remove(&forgotten);
+            for known in self.by_party.remove(&least).into_iter().flatten() {
+                self.older.insert(least, &known.command, known.at);
+            }
         }
         let known = self.by_party.entry(party).or_default();
-        if known.len() == COMMANDS_REMEMBERED {
-            known.pop_front();
+        if known.len() >= self.recent.commands
+            && let Some(oldest) = known.pop_front()
+        {
+            self.older.insert(party, &oldest.command, oldest.at);
         }
-        known.push_back(Remembered { command: command.clone(), fingerprint, lookup });
+        known.push_back(Remembered { command: command.clone(), fingerprint, lookup, at });
     }
 
     /// Replaces what is known of a command that was pending.
@@ -110,8 +151,8 @@ impl Answers {
         command: &CommandId,
         answer: Result<Answer, Refusal>,
     ) {
-        let known = self.by_party.entry(party).or_default();
-        if let Some(known) = known.iter_mut().find(|known| known.command == *command) {
+        let known = self.by_party.get_mut(&party).into_iter().flatten();
+        for known in known.filter(|known| known.command == *command) {
             known.lookup = Lookup::Known(answer);
         }
     }

@@ -10,6 +10,7 @@ use crate::storage::Moving;
 
 use super::answers::Answer;
 use super::refusal::Refusal;
+use super::search::Found;
 
 /// An input of a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -135,6 +136,8 @@ pub struct Context {
     pub life: Life,
     /// The operator to whom alone it is offered has not said that it heard of it.
     pub unheard: bool,
+    /// What the log says of the input's command, when memory does not know it.
+    pub found: Option<Found>,
 }
 
 /// What a chat decided.

@@ -31,7 +31,19 @@ impl Chat {
         }
     }
 
-    /// The answer to a command, whatever it said.
+    /// What is known of a command: by memory, else by the log.
+    pub(super) fn known(
+        &self,
+        context: &Context,
+        (party, command, said): (Party, &CommandId, Fingerprint),
+    ) -> Lookup {
+        match (self.answers.lookup(party, command, said), context.found) {
+            (Lookup::New, Some(found)) => found.lookup(said),
+            (known, _) => known,
+        }
+    }
+
+    /// The answer to a command that is in memory, whatever it said.
     pub fn recall(&self, party: Party, command: &CommandId) -> Lookup {
         self.answers.recall(party, command)
     }
@@ -72,7 +84,7 @@ impl Chat {
         wanted: &ChatCall,
     ) -> Result<Decided, Refusal> {
         if let Some((party, command, said)) = identity(wanted) {
-            match self.answers.lookup(party, command, said) {
+            match self.known(context, (party, command, said)) {
                 Lookup::New => {}
                 Lookup::Known(answer) => {
                     return Ok(Decided::effect(ChatEffect::Answer(call, answer)));
@@ -350,7 +362,7 @@ impl Decided {
 }
 
 /// By whom and by which id a call is known again, and what it says.
-fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
+pub(super) fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
     match call {
         // An opened chat answers every `Open` of its customer alike.
         ChatCall::Open { .. } => None,

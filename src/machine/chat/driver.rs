@@ -1,5 +1,5 @@
-//! The order in which a chat does things: claim, read, then for each input decide, mark the row,
-//! decide again, append, apply, tell. A pure value: the actor around it carries out what it says
+//! The order in which a chat does things: claim, read, then for each input look the command up in
+//! the log if memory does not know it, decide, mark the row, decide again, append, apply, tell. A pure value: the actor around it carries out what it says
 //! and feeds it the answers, and so does the simulation.
 //!
 //! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
@@ -14,11 +14,12 @@ use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::{CallId, Life};
 use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
 
-use super::answers::{Answer, Lookup};
+use super::answers::{Answer, Lookup, Recent};
 use super::call::{ChatEffect, ChatInput, Context, Decided};
 use super::fold::Chat;
 use super::notices::{Before, Notices, Owed};
 use super::refusal::Refusal;
+use super::search::{Found, Search, Step};
 
 /// Events read at once in recovery.
 pub const READ_PAGE: usize = 1_000;
@@ -96,10 +97,28 @@ pub enum Failure {
 #[derive(Debug, Clone)]
 enum Phase {
     Claiming,
-    Reading { claim: Claim, tail: u64 },
-    Idle { claim: Claim },
-    Marking { claim: Claim, input: ChatInput },
-    Appending { claim: Claim, events: Vec<Recorded>, effects: Vec<ChatEffect> },
+    Reading {
+        claim: Claim,
+        tail: u64,
+    },
+    Idle {
+        claim: Claim,
+    },
+    /// The log is asked for the input's command.
+    Looking {
+        claim: Claim,
+        input: ChatInput,
+        search: Search,
+    },
+    Marking {
+        claim: Claim,
+        input: ChatInput,
+    },
+    Appending {
+        claim: Claim,
+        events: Vec<Recorded>,
+        effects: Vec<ChatEffect>,
+    },
     Failed,
 }
 
@@ -147,6 +166,12 @@ impl Driver {
         (driver, vec![Action::Store(StoreCall::Claim)])
     }
 
+    /// Keeps fewer answers in memory, or more; to be said at the beginning.
+    pub fn remembering(mut self, recent: Recent) -> Self {
+        self.chat = Chat::remembering(self.chat.id(), recent);
+        self
+    }
+
     /// The chat as it is durable.
     pub fn chat(&self) -> &Chat {
         &self.chat
@@ -184,7 +209,25 @@ impl Driver {
                 return actions;
             }
         }
-        let decided = self.chat.decide(&self.context(now), &input);
+        if let Some((search, from)) = self.chat.search(&input) {
+            self.phase = Phase::Looking { claim, input, search };
+            actions.push(Action::Store(StoreCall::Read { from }));
+            return actions;
+        }
+        self.decide(now, claim, input, None, &mut actions);
+        actions
+    }
+
+    fn decide(
+        &mut self,
+        now: Timestamp,
+        claim: Claim,
+        input: ChatInput,
+        found: Option<Found>,
+        actions: &mut Vec<Action>,
+    ) {
+        let context = Context { found, ..self.context(now) };
+        let decided = self.chat.decide(&context, &input);
         match decided.moving {
             Some(moving) => {
                 let call = if self.chat.opened().is_none() {
@@ -199,7 +242,32 @@ impl Driver {
                 actions.push(Action::Store(call));
                 self.phase = Phase::Marking { claim, input };
             }
-            None => self.commit(now, claim, decided, &mut actions),
+            None => self.commit(now, claim, decided, actions),
+        }
+    }
+
+    /// A page of the log in which the input's command may stand.
+    fn looked(
+        &mut self,
+        now: Timestamp,
+        claim: Claim,
+        input: ChatInput,
+        mut search: Search,
+        page: Result<Vec<Recorded>, StoreError>,
+    ) -> Vec<Action> {
+        let mut actions = Vec::new();
+        match page.map(|page| search.page(&page)) {
+            Ok(Step::Read(from)) => {
+                self.phase = Phase::Looking { claim, input, search };
+                actions.push(Action::Store(StoreCall::Read { from }));
+            }
+            Ok(Step::Over(found)) => self.decide(now, claim, input, found, &mut actions),
+            Ok(Step::Gap(at)) => return self.fail(Failure::Broken(format!("no {at} any more"))),
+            // Whoever speaks without a call says it again.
+            Err(_) => {
+                self.phase = Phase::Idle { claim };
+                self.unavailable(now, call_of(&input), &mut actions);
+            }
         }
         actions
     }
@@ -219,6 +287,9 @@ impl Driver {
             (Phase::Claiming, StoreAnswer::Claimed(Err(error)))
             | (Phase::Reading { .. }, StoreAnswer::Page(Err(error))) => {
                 self.fail(Failure::Unreadable(error))
+            }
+            (Phase::Looking { claim, input, search }, StoreAnswer::Page(page)) => {
+                self.looked(now, claim, input, search, page)
             }
             (Phase::Marking { claim, input }, StoreAnswer::Marked(result)) => {
                 self.marked(now, claim, input, result)
@@ -446,6 +517,7 @@ impl Driver {
             process: self.process,
             life: self.life,
             unheard: asked.any(|operator| self.notices.owes(Peer::Operator(*operator))),
+            found: None,
         }
     }
 

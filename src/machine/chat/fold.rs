@@ -10,11 +10,12 @@ use crate::domain::{
     ChannelId, ChatEvent, ChatId, ChatState, CommandId, CustomerId, Offer, OfferId, Party, Place,
     Placement, Priority, QueueId, Reach, Recorded, Seq, Timestamp, UserId,
 };
-use crate::machine::message::{Asked, ChatAt, Peer};
+use crate::machine::message::{ChatAt, Peer};
 use crate::storage::OpenChat;
 
-use super::answers::{Answer, Answers, Fingerprint, Lookup};
+use super::answers::{Answer, Answers, Lookup, Recent};
 use super::refusal::Refusal;
+use super::search::id_of;
 
 /// How a chat began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -109,6 +110,11 @@ impl Chat {
             answers: Answers::default(),
             former: VecDeque::new(),
         }
+    }
+
+    /// One with an empty log that keeps so many answers in memory.
+    pub fn remembering(id: ChatId, recent: Recent) -> Self {
+        Self { answers: Answers::new(recent), ..Self::new(id) }
     }
 
     /// The chat's id.
@@ -233,9 +239,14 @@ impl Chat {
         debug_assert_eq!(recorded.seq, self.tail + 1, "a log has no gaps");
         self.tail = recorded.seq;
         self.last_at = recorded.at;
+        if let Some((party, command, said)) = id_of(&recorded.event) {
+            let under_way = matches!(recorded.event, ChatEvent::TransferAsked { .. });
+            let done = Lookup::Known(Ok(Answer { seq: recorded.seq, at: recorded.at }));
+            // The outcome of a transfer is its answer.
+            let answer = if under_way { Lookup::Pending } else { done };
+            self.answers.remember(party, command, (said, answer), recorded.seq);
+        }
         match &recorded.event {
-            // Its command is looked up where conversations are claimed, not among the ids of the
-            // chat's own calls.
             ChatEvent::Opened { channel, customer, priority, continues, .. } => {
                 self.since = recorded.at;
                 self.priority = *priority;
@@ -246,8 +257,7 @@ impl Chat {
                     continues: *continues,
                 });
             }
-            ChatEvent::Message { from, id, text } => {
-                self.done(*from, id, Fingerprint::of(("send", text)), recorded);
+            ChatEvent::Message { from, .. } => {
                 self.messages.push((recorded.seq, matches!(from, Party::Customer(_))));
                 if let (Some(Place::Assigned { owner, begun }), Party::User(user)) =
                     (&mut self.place, from)
@@ -255,11 +265,10 @@ impl Chat {
                     *begun |= owner == user;
                 }
             }
-            ChatEvent::Begun { by, command } => {
+            ChatEvent::Begun { .. } => {
                 if let Some(Place::Assigned { begun, .. }) = &mut self.place {
                     *begun = true;
                 }
-                self.done(*by, command, Fingerprint::of("begin"), recorded);
             }
             ChatEvent::Placed { placement, queue, cause } => {
                 self.placed(*placement, *queue, cause, recorded);
@@ -276,11 +285,9 @@ impl Chat {
                 }
                 self.version = recorded.seq;
             }
-            ChatEvent::Declined { offer, operator, command } => {
+            ChatEvent::Declined { operator, .. } => {
                 self.refuse(*operator, recorded.at);
                 self.leave_offer(*operator, recorded);
-                let said = Fingerprint::asked(Asked::Decline(*offer));
-                self.done(Party::User(*operator), command, said, recorded);
             }
             ChatEvent::OfferNarrowed { operator, .. } => self.leave_offer(*operator, recorded),
             ChatEvent::OfferEnded { placement, offer, how } => {
@@ -290,8 +297,6 @@ impl Chat {
                 self.assigned(*placement, *operator, *how, command, recorded);
             }
             ChatEvent::TransferAsked { by, command, to, reservation, expires_at } => {
-                let said = Fingerprint::of(("transfer", super::Target::Operator(*to)));
-                self.answers.remember(*by, command, said, Lookup::Pending);
                 self.transfer = Some(Transfer {
                     by: *by,
                     command: command.clone(),
@@ -301,12 +306,9 @@ impl Chat {
                 });
             }
             ChatEvent::TransferFailed { reason, .. } => self.transfer_failed(*reason),
-            ChatEvent::Ended { placement, by, command, outcome } => {
+            ChatEvent::Ended { placement, by, outcome, .. } => {
                 self.owner_at_end = self.place.as_ref().and_then(Place::owner);
                 self.move_to(*placement, Place::Ended { outcome: *outcome, by: *by }, recorded);
-                if let Some(command) = command {
-                    self.done(*by, command, Fingerprint::of("end"), recorded);
-                }
             }
             ChatEvent::ContinuedIn { chat } => self.continued_in = Some(*chat),
         }
@@ -329,13 +331,11 @@ impl Chat {
         self.move_to(placement, Place::Waiting, recorded);
         match cause {
             PlacedCause::Opened | PlacedCause::OwnerGone { .. } => {}
-            PlacedCause::Transferred { by, command } => {
+            PlacedCause::Transferred { .. } => {
                 // Who gave a chat away does not want it back at once.
                 if let Some(owner) = former_owner {
                     self.refuse(owner, recorded.at);
                 }
-                let said = Fingerprint::of(("transfer", super::Target::Queue(queue)));
-                self.done(*by, command, said, recorded);
             }
         }
     }
@@ -373,14 +373,7 @@ impl Chat {
         self.refused_by = Arc::default();
         self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
         match how {
-            AssignedHow::Accepted { offer } => {
-                let said = Fingerprint::asked(Asked::Accept(offer));
-                self.done(Party::User(operator), command, said, recorded);
-            }
-            AssignedHow::Taken => {
-                let said = Fingerprint::asked(Asked::Take);
-                self.done(Party::User(operator), command, said, recorded);
-            }
+            AssignedHow::Accepted { .. } | AssignedHow::Taken => {}
             AssignedHow::Transferred { by, .. } => {
                 self.transfer = None;
                 let answer = Answer { seq: recorded.seq, at: recorded.at };
@@ -436,10 +429,5 @@ impl Chat {
                 refused_by.remove(&forgotten);
             }
         }
-    }
-
-    fn done(&mut self, party: Party, command: &CommandId, said: Fingerprint, recorded: &Recorded) {
-        let answer = Answer { seq: recorded.seq, at: recorded.at };
-        self.answers.remember(party, command, said, Lookup::Known(Ok(answer)));
     }
 }

@@ -42,12 +42,12 @@ impl Chat {
                 self.withdraw(*peer, *offer, *operator, *reason)
             }
             ToChat::Decline { offer, operator, command } => {
-                self.decline(*offer, *operator, command)
+                self.decline(context, *offer, *operator, command)
             }
             ToChat::Assign { .. } => self.assign(context, said),
             ToChat::Recall { operator, command, asked } => {
                 let said = Fingerprint::asked(*asked);
-                let known = self.answers.lookup(Party::User(*operator), command, said);
+                let known = self.known(context, (Party::User(*operator), command, said));
                 let recalled = ToOperator::Recalled {
                     chat: self.id,
                     command: command.clone(),
@@ -125,11 +125,17 @@ impl Chat {
         }
     }
 
-    fn decline(&self, offer: OfferId, operator: UserId, command: &CommandId) -> Decided {
+    fn decline(
+        &self,
+        context: &Context,
+        offer: OfferId,
+        operator: UserId,
+        command: &CommandId,
+    ) -> Decided {
         let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
         let asked = Asked::Decline(offer);
         let said = Fingerprint::asked(asked);
-        match self.answers.lookup(Party::User(operator), command, said) {
+        match self.known(context, (Party::User(operator), command, said)) {
             Lookup::New => {}
             Lookup::Known(Err(refusal)) => {
                 let refused = ToOperator::Recalled {
@@ -164,7 +170,7 @@ impl Chat {
                 AssignBy::Take { .. } => Fingerprint::asked(Asked::Take),
                 AssignBy::Transfer(_) => Fingerprint::of("transfer"),
             };
-            let known = self.answers.lookup(Party::User(*operator), command, said);
+            let known = self.known(context, (Party::User(*operator), command, said));
             if let Some(result) = assigned_at(known) {
                 return self.assign_answer(*operator, Some(command), by, result);
             }

@@ -13,14 +13,17 @@ mod decide;
 pub mod driver;
 mod fold;
 mod hear;
+mod ids;
 mod notices;
 mod refusal;
+mod search;
 
-pub use answers::{Answer, Lookup};
+pub use answers::{Answer, Lookup, Recent};
 pub use call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
 pub use fold::{Chat, Opened, Transfer};
 pub use notices::{Notices, Owed};
 pub use refusal::Refusal;
+pub use search::Found;
 
 #[cfg(test)]
 mod tests;

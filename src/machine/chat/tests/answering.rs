@@ -180,7 +180,7 @@ fn what_comes_after_its_time_is_too_late() {
     let decide = |now| {
         bench
             .chat
-            .decide(&Context { now, process: 1, life: 7, unheard: false }, &assign)
+            .decide(&Context { now, process: 1, life: 7, unheard: false, found: None }, &assign)
             .events
             .len()
     };

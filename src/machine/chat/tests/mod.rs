@@ -39,7 +39,7 @@ impl Bench {
     pub fn input(&mut self, input: &ChatInput) -> Decided {
         let before = self.chat.clone();
         let (now, process) = (self.now, self.process);
-        let context = Context { now, process, life: 7, unheard: self.unheard };
+        let context = Context { now, process, life: 7, unheard: self.unheard, found: None };
         let decided = self.chat.decide(&context, input);
         assert_eq!(self.chat, before, "deciding reads only: {input:?}");
         for event in &decided.events {
