@@ -70,6 +70,12 @@ impl Checker {
         self.owned.get(&operator).into_iter().flatten().copied().collect()
     }
 
+    /// The ids that stand in logs for what this operator did.
+    pub fn ids_of(&self, operator: UserId) -> Vec<(ChatId, CommandId)> {
+        let mine = self.ids.keys().filter(|(_, party, _)| *party == Party::User(operator));
+        mine.map(|(chat, _, id)| (*chat, id.clone())).collect()
+    }
+
     pub fn in_state(&self, state: ChatState) -> Vec<ChatId> {
         let folds = self.folds.iter();
         folds.filter(|(_, fold)| fold.state() == Some(state)).map(|(chat, _)| *chat).collect()

@@ -299,7 +299,20 @@ impl World {
         let by = user(id, self.rng.chance(500));
         let queues: Vec<QueueId> = self.configs.keys().copied().collect();
         let to = self.rng.pick(&queues).copied().expect("queues");
-        match self.rng.below(7) {
+        match self.rng.below(9) {
+            7..9 => {
+                // Under an id that stands in a chat for something else.
+                let used = self.checker.ids_of(id);
+                if let Some((chat, command)) = self.rng.pick(&used).cloned() {
+                    let offer = self.offer_id();
+                    let chat_administrator = true;
+                    let wanted = match self.rng.below(2) {
+                        0 => OperatorCall::Accept { chat, offer, command },
+                        _ => OperatorCall::Take { chat, command, chat_administrator },
+                    };
+                    self.call_operator(id, wanted);
+                }
+            }
             6 => {
                 let to = Target::Queue(QueueId::from_u128(0xdead));
                 self.call_chat(chat, ChatCall::TransferNowhere { by, command, to });
