@@ -60,7 +60,7 @@ async fn everything_comes_back_after_a_restart() {
     let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
     let dressed = Channel {
         language: Some("pt-BR".into()),
-        image: Some("/logo.png".into()),
+        image: Some("https://shop.example/logo.png".into()),
         reference: Some("shop 1".into()),
         ..site
     };
@@ -263,4 +263,60 @@ async fn the_words_of_rules_are_those_of_the_wire() {
         assert_eq!(switchboard::catalog::rule_word(rule), rule.text());
         assert_eq!(switchboard::catalog::rule_of_word(&rule.text()), Some(rule));
     }
+}
+
+#[tokio::test]
+async fn names_are_trimmed_and_what_hides_in_them_is_refused() {
+    use switchboard::domain::name::BadName;
+    let (_, catalog) = small().await;
+    let anna = User { name: " Anna P.\u{2003}".into(), ..user(&catalog, ANNA) };
+    catalog.put_user(anna).await.unwrap();
+    assert_eq!(user(&catalog, ANNA).name, "Anna P.");
+    let hidden = [
+        ("\u{200b}", BadName::Empty),
+        ("Anna\u{202e}", BadName::Control),
+        ("A\nB", BadName::Control),
+    ];
+    for (name, why) in hidden {
+        let anna = User { name: name.into(), ..user(&catalog, ANNA) };
+        assert_eq!(catalog.put_user(anna).await, Err(CatalogError::Name(why)), "{name:?}");
+        let sales = Queue { name: name.into(), version: 1, ..queue(SALES, &[ANNA]) };
+        assert_eq!(catalog.put_queue(sales).await, Err(CatalogError::Name(why)), "{name:?}");
+        let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
+        let site = Channel { name: name.into(), ..site };
+        assert_eq!(catalog.put_channel(site).await, Err(CatalogError::Name(why)), "{name:?}");
+    }
+}
+
+/// Documents as the release before wrote them, whose names had no such rule.
+#[tokio::test]
+async fn what_was_stored_before_the_rule_of_names_can_still_be_changed() {
+    let documents = Arc::new(MemoryDocuments::default());
+    let user_of_then = br#"{"form":1,"name":"An\u202ena","login":"anna","role":"administrator",
+        "active":true,"capacity":3,"password":null,"demo_password":false,"epoch":0}"#;
+    let queue_of_then = br#"{"form":1,"name":"\u200b","active":true,"rule":"to_all","members":[],
+        "priority":0,"offer_timeout_ms":30000,"per_operator_limit":null,"absent_owner_limit_ms":null}"#;
+    let channel_of_then = format!(
+        r#"{{"form":1,"name":"Site\n","provider":"web_chat","active":true,"queue":"{}","language":null,
+        "image":"/logo.png","sender":"operator","reference":"a\tb","site_key":0,"visitor_epoch":0}}"#,
+        SALES
+    );
+    let put = async |kind: &str, id: String, body: Vec<u8>| {
+        documents.put(kind, &id, 0, body).await.unwrap();
+    };
+    put("user", ANNA.to_string(), user_of_then.to_vec()).await;
+    put("queue", SALES.to_string(), queue_of_then.to_vec()).await;
+    put("channel", SITE.to_string(), channel_of_then.into_bytes()).await;
+    let catalog = Catalog::load(documents.clone()).await.unwrap();
+    let snapshot = catalog.snapshot();
+    let anna = User { capacity: 9, ..user(&catalog, ANNA) };
+    catalog.put_user(anna).await.unwrap();
+    let sales = Queue { offer_timeout_ms: 60_000, ..Queue::clone(snapshot.queue(SALES).unwrap()) };
+    catalog.put_queue(sales).await.unwrap();
+    let site = Channel { active: false, ..Channel::clone(snapshot.channel(SITE).unwrap()) };
+    catalog.put_channel(site).await.unwrap();
+    let now = catalog.snapshot();
+    assert_eq!(now.user(ANNA).unwrap().name, "An\u{202e}na");
+    assert_eq!(now.channel(SITE).unwrap().image.as_deref(), Some("/logo.png"));
+    assert_eq!((now.user(ANNA).unwrap().capacity, now.channel(SITE).unwrap().active), (9, false));
 }

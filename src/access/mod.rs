@@ -7,6 +7,7 @@
 //! restart; passwords, tokens and keys never show in `Debug` or errors; guessing is slow and its
 //! memory bounded; time and randomness are arguments.
 
+mod common;
 mod gate;
 pub mod limits;
 pub mod password;

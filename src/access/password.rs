@@ -7,6 +7,7 @@ use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::common::is_common;
 use super::limits::{
     HASH_LANES, HASH_MEMORY_KIB, HASH_PASSES, HASHES_AT_A_TIME, HASHES_WAITING_MAX,
     PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS, SALT_BYTES,
@@ -21,6 +22,9 @@ pub enum PasswordError {
         "a password has at least {PASSWORD_MIN_CHARS} characters and at most {PASSWORD_MAX_BYTES} bytes"
     )]
     Length,
+    /// Others have it, too, so that it is guessed first.
+    #[error("this is one of the commonest passwords, which are tried first; choose another one")]
+    Common,
     /// Too many wait for their turn. Try again in a moment.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,
@@ -136,6 +140,9 @@ pub fn check(password: &str) -> Result<(), PasswordError> {
     if short || password.len() > PASSWORD_MAX_BYTES {
         return Err(PasswordError::Length);
     }
+    if is_common(password) {
+        return Err(PasswordError::Common);
+    }
     Ok(())
 }
 
@@ -187,6 +194,8 @@ mod tests {
             let hashed = passwords.hash(bad.to_owned(), [0; 16]).await;
             assert_eq!(hashed, Err(PasswordError::Length));
         }
+        let hashed = passwords.hash("Password123".to_owned(), [0; 16]).await;
+        assert_eq!(hashed, Err(PasswordError::Common));
         assert_eq!(passwords.verify(long, None).await, Ok(false));
     }
 

@@ -1,11 +1,12 @@
 //! Who somebody is, what they hold, and why they are not let in.
 
-use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, VISITOR_NAME_MAX_BYTES, VISITOR_TOKEN_MS};
+use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, VISITOR_TOKEN_MS};
 use super::password::PasswordError;
 use super::rights::Subject;
 use super::throttle::Throttled;
 use super::token::Claims;
 use crate::catalog::{CatalogError, Role};
+use crate::domain::name::BadName;
 use crate::domain::{ChannelId, CustomerId, Priority, Timestamp, UserId};
 use crate::storage::StoreError;
 
@@ -66,8 +67,8 @@ pub enum AccessError {
         channel: ChannelId,
     },
     /// A visitor's name.
-    #[error("a visitor's name is 1 to {VISITOR_NAME_MAX_BYTES} bytes")]
-    VisitorName,
+    #[error(transparent)]
+    VisitorName(#[from] BadName),
     /// Too many customers of the channel are revoked.
     #[error("the channel has as many revoked customers as it may; entries end after 90 days")]
     TooManyRevoked,

@@ -4,6 +4,7 @@ use super::gate::Access;
 use super::limits::VISITOR_NAME_MAX_BYTES;
 use super::principal::{AccessError, Invalid, Visitor, VisitorToken, Who};
 use super::token::Claims;
+use crate::domain::name::name;
 use crate::domain::{ChannelId, CustomerId, Priority, Timestamp};
 
 impl Access {
@@ -14,11 +15,7 @@ impl Access {
         visitor: Visitor,
         now: Timestamp,
     ) -> Result<VisitorToken, AccessError> {
-        let name = visitor.name;
-        let fits = |name: &String| (1..=VISITOR_NAME_MAX_BYTES).contains(&name.len());
-        if !name.as_ref().is_none_or(fits) {
-            return Err(AccessError::VisitorName);
-        }
+        let name = visitor.name.map(|text| name(&text, VISITOR_NAME_MAX_BYTES)).transpose()?;
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel).filter(|channel| channel.active);
         let found = found.ok_or(AccessError::NoChannel { channel })?;
@@ -49,6 +46,9 @@ impl Access {
         customer: CustomerId,
         now: Timestamp,
     ) -> Result<(), AccessError> {
+        if self.catalog.snapshot().channel(channel).is_none() {
+            return Err(AccessError::NoChannel { channel });
+        }
         let room = self.revoked.revoke(channel, customer, now).await;
         self.tell();
         let room = room?;

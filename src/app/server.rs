@@ -159,7 +159,10 @@ impl Server {
         let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
         let routes = edge::operations(is_ready, router_running, render);
         let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
-        tasks.spawn(edge::listen(operations, routes, places, is_closing.clone()));
+        let hosts: Arc<[String]> = settings.server.allowed_hosts.clone().into();
+        let listening =
+            edge::listen(operations, routes, places, Arc::clone(&hosts), is_closing.clone());
+        tasks.spawn(listening);
 
         tracing::info!(%address, operations = %operations_address, "starting");
 
@@ -190,7 +193,7 @@ impl Server {
         let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
         let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
         let places = Places::new(most);
-        let listening = edge::listen(public, edge::public(&edge), places, is_closing);
+        let listening = edge::listen(public, edge::public(&edge), places, hosts, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         availability::begin(&ready);
         if let Some(health) = opened.health() {

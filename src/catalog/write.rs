@@ -13,6 +13,7 @@ use super::lint::{Finding, Severity, lint};
 use super::record::Kept;
 use super::snapshot::Snapshot;
 use super::user::{BadUser, User};
+use crate::domain::name::{BadName, name};
 use crate::domain::queue::BadQueue;
 use crate::domain::{ChannelId, Queue, QueueId, UserId};
 use crate::storage::{Document, Documents, StoreError};
@@ -33,6 +34,9 @@ pub enum CatalogError {
     /// Within the user.
     #[error(transparent)]
     User(#[from] BadUser),
+    /// A name.
+    #[error(transparent)]
+    Name(#[from] BadName),
     /// Within the channel.
     #[error(transparent)]
     Channel(#[from] BadChannel),
@@ -121,10 +125,11 @@ impl Catalog {
     /// Creates the user (version 0) or changes it (the version that was seen). The epoch is the
     /// catalog's own: it counts up when the user's sessions must end.
     pub async fn put_user(&self, mut user: User) -> Result<Written, CatalogError> {
-        user.check()?;
         let _writing = self.writing.lock().await;
         let now = self.snapshot();
         let former = now.user(user.id);
+        tidy(&mut user.name, former.map(|former| former.name.as_str()))?;
+        user.check()?;
         if former.is_none() && now.users.len() >= USERS_MAX {
             return Err(CatalogError::TooMany { limit: USERS_MAX });
         }
@@ -155,9 +160,10 @@ impl Catalog {
 
     /// Creates the queue (version 0) or changes it (the version that was seen).
     pub async fn put_queue(&self, mut queue: Queue) -> Result<Written, CatalogError> {
-        check_queue(&queue)?;
         let _writing = self.writing.lock().await;
         let now = self.snapshot();
+        tidy(&mut queue.name, now.queue(queue.id).map(|former| former.name.as_str()))?;
+        check_queue(&queue)?;
         if now.queue(queue.id).is_none() && now.queues.len() >= QUEUES_MAX {
             return Err(CatalogError::TooMany { limit: QUEUES_MAX });
         }
@@ -172,9 +178,12 @@ impl Catalog {
 
     /// Creates the channel (version 0) or changes it (the version that was seen).
     pub async fn put_channel(&self, mut channel: Channel) -> Result<Written, CatalogError> {
-        channel.check()?;
         let _writing = self.writing.lock().await;
         let now = self.snapshot();
+        let former = now.channel(channel.id);
+        tidy(&mut channel.name, former.map(|former| former.name.as_str()))?;
+        channel.check()?;
+        channel.check_change(former.map(|former| &**former))?;
         if now.channel(channel.id).is_none() && now.channels.len() >= CHANNELS_MAX {
             return Err(CatalogError::TooMany { limit: CHANNELS_MAX });
         }
@@ -303,6 +312,15 @@ async fn load_all<K: Kept>(documents: &dyn Documents) -> Result<Vec<K>, StoreErr
             all.push(K::decode(document)?);
         }
     }
+}
+
+/// A name that is written anew follows the rule of names. One that was stored before there was that
+/// rule may stay, so that all else of what has it can still be changed.
+fn tidy(text: &mut String, former: Option<&str>) -> Result<(), BadName> {
+    if former != Some(text.as_str()) {
+        *text = name(text, NAME_MAX_BYTES)?;
+    }
+    Ok(())
 }
 
 fn check_queue(queue: &Queue) -> Result<(), CatalogError> {

@@ -10,11 +10,13 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::{Access, AccessError, PasswordError, password};
+use crate::catalog::limits::NAME_MAX_BYTES;
 use crate::catalog::{
     Catalog, CatalogError, Channel, Finding, Provider, Role, Sender, Severity, Snapshot, User,
     lint, rule_of_word,
 };
 use crate::domain::limits::{OFFER_TIMEOUT_MS, OPERATOR_CAPACITY};
+use crate::domain::name::name;
 use crate::domain::{ChannelId, Priority, Queue, QueueId, UserId};
 use crate::storage::{Documents, StoreError};
 
@@ -315,6 +317,7 @@ fn make_user(seed: SeedUser, demo: bool) -> Result<(User, Option<String>), Strin
         demo_password: demo && seed.password.is_some(),
         ..User::new(id, &seed.name, &seed.login, role)
     };
+    named(&seed.name)?;
     user.check().map_err(|error| error.to_string())?;
     if let Some(text) = &seed.password {
         password::check(text).map_err(|error: PasswordError| error.to_string())?;
@@ -335,6 +338,7 @@ fn make_queue(seed: &SeedQueue) -> Result<Queue, String> {
         absent_owner_limit_ms: seed.absent_owner_limit_ms,
         ..Queue::new(QueueId(seed_id("queue", &seed.name)), &seed.name, rule)
     };
+    named(&seed.name)?;
     queue.check().map_err(|error| error.to_string())?;
     Ok(queue)
 }
@@ -354,8 +358,15 @@ fn make_channel(seed: SeedChannel) -> Result<Channel, String> {
         reference: seed.reference,
         ..Channel::new(id, &seed.name, provider, queue)
     };
+    named(&channel.name)?;
     channel.check().map_err(|error| error.to_string())?;
+    channel.check_change(None).map_err(|error| error.to_string())?;
     Ok(channel)
+}
+
+/// What the catalog will say of a name, said before anything is planted.
+fn named(text: &str) -> Result<(), String> {
+    name(text, NAME_MAX_BYTES).map(drop).map_err(|error| error.to_string())
 }
 
 fn not_among<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

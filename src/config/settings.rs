@@ -90,6 +90,9 @@ settings! {
         /// The sites whose pages may open sockets, as `https://shop.example`; a browser says where
         /// a page comes from. Empty: only pages of this server itself.
         allowed_origins: Vec<String> = Vec::new(), origins;
+        /// The names by which clients, proxies and scrapers reach this server, without ports, as
+        /// `chat.example`. Requests for other names are refused; addresses and localhost always count.
+        allowed_hosts: Vec<String> = Vec::new(), hosts;
     }
     /// Where everything is kept.
     store: StoreSettings {
@@ -319,6 +322,18 @@ fn origins<T: AsRef<[String]>>(origins: &T) -> Result<(), String> {
         if !host.is_some_and(|host| !host.is_empty() && host.chars().all(plain)) {
             let example = "\"https://shop.example\", without a path and in lower case";
             return Err(format!("`{origin}` is no origin; write it as {example}"));
+        }
+    }
+    Ok(())
+}
+
+/// A name as it stands in front of the port: no address, no capitals.
+fn hosts<T: AsRef<[String]>>(hosts: &T) -> Result<(), String> {
+    for host in hosts.as_ref() {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b);
+        if host.is_empty() || host.ends_with('.') || !host.bytes().all(plain) {
+            let example = "\"chat.example\", in lower case, without a scheme, a port or a path";
+            return Err(format!("`{host}` is no name of a host; write it as {example}"));
         }
     }
     Ok(())

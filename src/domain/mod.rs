@@ -7,6 +7,7 @@ pub mod chat;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod name;
 pub mod operator;
 pub mod queue;
 pub mod text;

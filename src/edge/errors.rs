@@ -58,6 +58,7 @@ pub fn catalog_error(error: &CatalogError) -> ErrorResponse {
             BadChannel::Reference => "reference",
         }),
         CatalogError::Queue(bad) => queue_error(bad),
+        CatalogError::Name(_) => value("name"),
         CatalogError::QueueName => value("name"),
         CatalogError::AbsentOwnerLimit => value("absent_owner_limit_ms"),
         CatalogError::Lint(_) => answer(RestErrorKind::Routing),
@@ -80,7 +81,7 @@ pub fn access_error(error: &AccessError) -> ErrorResponse {
         AccessError::Throttled(throttled) => {
             answer(RestErrorKind::Throttled).after(throttled.retry_after_ms)
         }
-        AccessError::Password(PasswordError::Length) => {
+        AccessError::Password(PasswordError::Length | PasswordError::Common) => {
             answer(RestErrorKind::InvalidValue).at("password")
         }
         AccessError::Password(PasswordError::Busy) => {
@@ -90,7 +91,7 @@ pub fn access_error(error: &AccessError) -> ErrorResponse {
             ErrorResponse::of(RestErrorKind::Internal)
         }
         AccessError::NoChannel { .. } => answer(RestErrorKind::NotFound).at("channel"),
-        AccessError::VisitorName => answer(RestErrorKind::InvalidValue).at("name"),
+        AccessError::VisitorName(_) => answer(RestErrorKind::InvalidValue).at("name"),
         AccessError::TooManyRevoked => answer(RestErrorKind::TooMany),
         AccessError::Catalog(error) => catalog_error(error),
         AccessError::Store(error) => store_error(error),

@@ -1,11 +1,15 @@
 //! Taking connections: bounded in number, in the time that a request's head may take, and in how
-//! long one that is no socket may last.
+//! long one that is no socket may last. Every request is asked by which name it came, and every
+//! answer says that its type is what it says.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -14,7 +18,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::host::check_host;
 use super::limits::{HEAD_LIMIT, HEAD_MAX_BYTES, HTTP_LIFE_MAX, REFUSED_WAIT, REQUEST_LIMIT};
+use super::rest::error_response;
 use super::routes::Peer;
 
 /// What connections may take.
@@ -41,6 +47,7 @@ pub async fn listen(
     listener: TcpListener,
     routes: Router,
     times: Places,
+    hosts: Arc<[String]>,
     mut closing: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(times.most));
@@ -57,8 +64,9 @@ pub async fn listen(
         match accepted {
             Ok((stream, peer)) => {
                 let (routes, closing) = (routes.clone(), closing.clone());
+                let hosts = Arc::clone(&hosts);
                 tokio::spawn(async move {
-                    serve(stream, peer, routes, times, closing).await;
+                    serve(stream, peer, (routes, hosts), times, closing).await;
                     drop(place);
                 });
             }
@@ -73,7 +81,7 @@ pub async fn listen(
 async fn serve(
     stream: TcpStream,
     peer: SocketAddr,
-    routes: Router,
+    (routes, hosts): (Router, Arc<[String]>),
     times: Places,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -82,7 +90,16 @@ async fn serve(
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        routes.call(request)
+        let answer = check_host(&request, &hosts).map(|()| routes.call(request));
+        async move {
+            let mut response = match answer {
+                Ok(answer) => answer.await?,
+                Err(error) => error_response(&error),
+            };
+            let nosniff = HeaderValue::from_static("nosniff");
+            response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -124,7 +141,7 @@ mod tests {
 
     use super::*;
 
-    const ASK: &[u8] = b"GET /large HTTP/1.1\r\nhost: x\r\n\r\n";
+    const ASK: &[u8] = b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
     #[tokio::test]
     async fn who_asks_and_does_not_read_gives_the_place_back() {
@@ -135,7 +152,7 @@ mod tests {
         let (_open, closing) = watch::channel(false);
         let moment = Duration::from_millis(100);
         let times = Places { most: 1, life: moment, end: moment };
-        tokio::spawn(listen(listener, routes, times, closing));
+        tokio::spawn(listen(listener, routes, times, Arc::default(), closing));
         let mut idle = TcpStream::connect(address).await.unwrap();
         idle.write_all(ASK).await.unwrap();
         idle.readable().await.unwrap();

@@ -12,6 +12,7 @@
 mod admission;
 mod bodies;
 mod errors;
+mod host;
 pub mod limits;
 mod listen;
 mod names;
@@ -28,6 +29,7 @@ pub use bodies::{
     user_response,
 };
 pub use errors::{access_error, catalog_error, close_of, forbidden, frame_of, store_error};
+pub use host::check_host;
 pub use listen::{Places, listen};
 pub use names::CatalogNames;
 pub use origin::origin_allowed;

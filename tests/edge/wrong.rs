@@ -301,6 +301,77 @@ async fn every_refusal_over_http_has_one_form() {
 }
 
 #[tokio::test]
+async fn both_listeners_ask_by_which_name_a_request_came() {
+    let mut settings = settings();
+    settings.server.allowed_hosts = vec!["chat.example".to_owned()];
+    let world = World::with(settings).await;
+    let listeners = [
+        (world.server.address, "/openapi.json"),
+        (world.server.address, "/ws"),
+        (world.server.operations_address, "/healthz"),
+        (world.server.operations_address, "/metrics"),
+    ];
+    for (address, path) in listeners {
+        let ask = async |host: &str| {
+            let request =
+                format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+            let (head, body) = answer_to(address, request.as_bytes()).await;
+            assert!(head.contains("x-content-type-options: nosniff"), "{path} by {host}: {head}");
+            (head[9..12].to_owned(), body)
+        };
+        for known in ["chat.example", "Chat.Example:8080", "localhost", "127.0.0.1:1", "[::1]"] {
+            let expected = if path == "/ws" { "400" } else { "200" };
+            assert_eq!(ask(known).await.0, expected, "{path} by {known}");
+        }
+        for foreign in ["evil.example", "chat.example.evil.example"] {
+            let (status, body) = ask(foreign).await;
+            assert_eq!(status, "421", "{path} by {foreign}");
+            assert_eq!(problem(&body, 421), "misdirected");
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_images_and_passwords_that_harm_are_refused() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let user = |name: &str, password: &str| json!({"name": name, "login": "nina", "role": "operator", "active": true, "capacity": 2, "password": password});
+    let channel = |image: &str, reference: &str| {
+        json!({"name": "Site", "provider": "web_chat", "active": true, "queue": id("queue", "Sales"),
+               "sender": "operator", "image": image, "reference": reference})
+    };
+    let (fine, picture) = ("a fine long password", "https://shop.example/a.png");
+    let tokens = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
+    let cases = [
+        ("/api/v1/users", user("Ni\u{202e}na", fine), "name"),
+        ("/api/v1/users", user("\u{200b}", fine), "name"),
+        ("/api/v1/users", user("Nina", "Password123"), "password"),
+        ("/api/v1/users", user("Nina", "aaaaaaaaaaaa"), "password"),
+        ("/api/v1/channels", channel("http://shop.example/a.png", "x"), "image"),
+        ("/api/v1/channels", channel(picture, "a\u{1b}b"), "reference"),
+        (&tokens, json!({"name": "Ve\u{2066}ra"}), "name"),
+        (&tokens, json!({"name": " "}), "name"),
+    ];
+    for (path, body, field) in cases {
+        let (status, error) = world.ask("POST", path, &admin, Some(body.clone())).await;
+        assert_eq!((status, &error["field"]), (422, &json!(field)), "{body}: {error}");
+    }
+    let made = world.ask("POST", "/api/v1/users", &admin, Some(user(" Nina ", fine))).await;
+    assert_eq!(made.0, 201, "{}", made.1);
+    assert_eq!(world.ask("POST", &tokens, &admin, Some(json!({"name": " Vera "}))).await.0, 201);
+}
+
+#[tokio::test]
+async fn visitor_tokens_of_a_channel_that_is_not_there_are_not_found() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let nothing = "0190a3a4-0000-7000-8000-000000000000";
+    let tokens = format!("/api/v1/channels/{nothing}/visitor-tokens");
+    assert_eq!(world.ask("POST", &tokens, &admin, Some(json!({}))).await.0, 404);
+    assert_eq!(world.ask("DELETE", &format!("{tokens}/{nothing}"), &admin, None).await.0, 404);
+}
+
+#[tokio::test]
 async fn a_body_that_does_not_come_is_told_so() {
     let world = World::start().await;
     let head = b"POST /api/v1/sessions HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\

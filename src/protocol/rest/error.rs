@@ -71,6 +71,8 @@ kinds! {
     TooLarge = 413, "too_large";
     /// The body is not `application/json`.
     UnsupportedMediaType = 415, "unsupported_media_type";
+    /// The request names a host that the server does not go by.
+    Misdirected = 421, "misdirected";
     /// A value is outside of its bounds: `field` or the message names it.
     InvalidValue = 422, "invalid_value";
     /// The change would bring in a routing that can never work; the message lists why.

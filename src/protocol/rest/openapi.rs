@@ -17,6 +17,7 @@ pub const COMMON_ERRORS: &[RestErrorKind] = &[
     RestErrorKind::RequestTimeout,
     RestErrorKind::TooLarge,
     RestErrorKind::UnsupportedMediaType,
+    RestErrorKind::Misdirected,
     RestErrorKind::Internal,
     RestErrorKind::Overloaded,
     RestErrorKind::Unavailable,
@@ -27,6 +28,7 @@ pub const SOCKET_ERRORS: &[RestErrorKind] = &[
     RestErrorKind::BadHandshake,
     RestErrorKind::Forbidden,
     RestErrorKind::MethodNotAllowed,
+    RestErrorKind::Misdirected,
     RestErrorKind::Overloaded,
     RestErrorKind::Unavailable,
 ];

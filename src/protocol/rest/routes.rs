@@ -136,7 +136,7 @@ routes! {
     /// Issues a visitor's token.
     IssueVisitorToken = Post "/api/v1/channels/{channel}/visitor-tokens", "visitor_tokens.issue", VisitorTokenRequest => 201 VisitorTokenResponse, [NotFound, InvalidValue];
     /// Revokes all tokens of a customer on a channel's site, and closes its sockets.
-    RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", "visitor_tokens.revoke", Nothing => 204 Nothing, [TooMany];
+    RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", "visitor_tokens.revoke", Nothing => 204 Nothing, [NotFound, TooMany];
 
     /// Lists users.
     ListUsers = Get "/api/v1/users", "users.read", Nothing => 200 PageResponse<UserResponse>, [];
