@@ -34,7 +34,9 @@ pub fn store_error(error: &StoreError) -> ErrorResponse {
         }
         StoreError::Damaged { .. } => ErrorResponse::of(RestErrorKind::Internal),
         // Version 0 means that there is none: it was deleted meanwhile, or never was.
-        StoreError::VersionConflict { found: 0, .. } => ErrorResponse::of(RestErrorKind::NotFound),
+        StoreError::VersionConflict { found: 0, .. } | StoreError::Forgotten { .. } => {
+            ErrorResponse::of(RestErrorKind::NotFound)
+        }
         StoreError::VersionConflict { found, .. } => {
             ErrorResponse::new(RestErrorKind::VersionConflict, error.to_string()).found(*found)
         }

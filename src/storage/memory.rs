@@ -7,7 +7,7 @@
 mod audit;
 mod inventory;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +43,8 @@ pub enum FaultAt {
     Processes,
     /// The next write to the audit trail.
     Audit,
+    /// The next forgetting of a log, a conversation or watermarks.
+    Forget,
 }
 
 /// What goes wrong. Ports other than the log have no unknown outcome of their own and answer
@@ -64,6 +66,7 @@ pub enum Fault {
 struct State {
     logs: HashMap<ChatId, Vec<Recorded>>,
     claims: HashMap<ChatId, u64>,
+    forgotten: HashSet<ChatId>,
     last_epoch: u64,
     open_chats: BTreeMap<ChatId, OpenChat>,
     latest: HashMap<(ChannelId, CustomerId), ChatId>,
@@ -98,6 +101,17 @@ impl State {
             return Err(AppendError::Conflict { tail, first });
         }
         Ok(())
+    }
+}
+
+impl State {
+    /// In the order of the commands' texts.
+    fn commands_of(&self, channel: ChannelId, customer: CustomerId) -> Vec<(CommandId, ChatId)> {
+        let of = |key: &(ChannelId, CustomerId, _)| (key.0, key.1) == (channel, customer);
+        let commands = self.commands.iter().filter(|(key, _)| of(key));
+        let mut commands: Vec<_> = commands.map(|(key, chat)| (key.2.clone(), *chat)).collect();
+        commands.sort_unstable();
+        commands
     }
 }
 
@@ -173,6 +187,9 @@ const ORDERED: &str = "a fault was ordered";
 impl ChatLog for MemoryStore {
     async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
         self.write(FaultAt::Claim, |state| {
+            if state.forgotten.contains(&chat) {
+                return Err(StoreError::Forgotten { chat });
+            }
             state.last_epoch += 1;
             let epoch = state.last_epoch;
             state.claims.insert(chat, epoch);
@@ -212,6 +229,19 @@ impl ChatLog for MemoryStore {
         let log = state.logs.get(&chat).map_or(&[][..], Vec::as_slice);
         let skipped = usize::try_from(from.saturating_sub(1)).unwrap_or(usize::MAX);
         Ok(log.iter().skip(skipped).take(limit).cloned().collect())
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.write(FaultAt::Forget, |state| {
+            state.forgotten.insert(chat);
+            state.claims.remove(&chat);
+            state.logs.remove(&chat);
+            Ok(())
+        })
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        Ok(self.lock().forgotten.contains(&chat))
     }
 }
 
@@ -280,6 +310,34 @@ impl Conversations for MemoryStore {
         Ok(self.lock().latest.get(&(channel, customer)).copied())
     }
 
+    async fn commands(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        Ok(self.lock().commands_of(channel, customer))
+    }
+
+    async fn forget(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        chat: ChatId,
+    ) -> Result<(), StoreError> {
+        self.write(FaultAt::Forget, |state| {
+            let of = |key: &(ChannelId, CustomerId, _)| (key.0, key.1) == (channel, customer);
+            state.commands.retain(|key, opened| !of(key) || *opened != chat);
+            if state.latest.get(&(channel, customer)) == Some(&chat) {
+                let left = state.commands_of(channel, customer);
+                match left.into_iter().map(|(_, chat)| chat).max() {
+                    Some(before) => state.latest.insert((channel, customer), before),
+                    None => state.latest.remove(&(channel, customer)),
+                };
+            }
+            Ok(())
+        })
+    }
+
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
         Ok(self.lock().latest.keys().any(|(of, _)| *of == channel))
     }
@@ -312,6 +370,9 @@ impl Watermarks for MemoryStore {
         marks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
         self.write(FaultAt::Watermarks, |state| {
+            if state.forgotten.contains(&chat) {
+                return Ok(());
+            }
             for (party, given) in marks {
                 let parties = state.watermarks.entry(chat).or_default();
                 let mark = parties.entry(party).or_default();
@@ -319,6 +380,13 @@ impl Watermarks for MemoryStore {
                 mark.delivered = mark.delivered.max(given.delivered).max(given.read);
                 mark.read = mark.read.max(given.read);
             }
+            Ok(())
+        })
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.write(FaultAt::Forget, |state| {
+            state.watermarks.remove(&chat);
             Ok(())
         })
     }

@@ -5,12 +5,13 @@
 //! (`tests/conformance`) holds every adapter to these words.
 //!
 //! Reading order: the ports below; `audit`, the trail of who did what; `inventory`, the port for
-//! copies; [`incarnation`]; [`memory`], the shortest adapter and the model of the others; [`record`],
-//! the bytes; [`sqlite`], the embedded store; [`scylla`], the distributed one.
+//! copies; [`incarnation`]; [`forget`]; [`memory`], the shortest adapter and the model of the others;
+//! [`record`], the bytes; [`sqlite`], the embedded store; [`scylla`], the distributed one.
 
 mod audit;
 pub mod export;
 pub(crate) mod files;
+pub mod forget;
 pub mod incarnation;
 mod inventory;
 pub mod memory;
@@ -116,6 +117,12 @@ pub enum StoreError {
         /// What and where.
         reason: String,
     },
+    /// The chat is forgotten, for good: it can be neither claimed nor opened any more.
+    #[error("chat {chat} is forgotten")]
+    Forgotten {
+        /// Which.
+        chat: ChatId,
+    },
     /// A document has another version than the writer saw.
     #[error("the document has version {found}, not {expected}; read it again")]
     VersionConflict {
@@ -179,7 +186,7 @@ pub enum AppendError {
 #[async_trait]
 pub trait ChatLog: Send + Sync + 'static {
     /// Takes the right to append. After it answers, no append under an earlier claim of the chat
-    /// ever becomes visible, and `tail` is final but for this claim.
+    /// ever becomes visible, and `tail` is final but for this claim. Errors with `Forgotten`.
     async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError>;
 
     /// Appends all events or none. They are durable when it answers `Ok`, on storage that loses
@@ -194,6 +201,15 @@ pub trait ChatLog: Send + Sync + 'static {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError>;
+
+    /// Forgets the chat for good. First its id is marked, durably: from then on it is not claimed,
+    /// an append under any claim is refused or shows nothing, and reads find nothing, however late
+    /// a write arrives. Then its log is removed; the id alone stays. May be repeated, and goes on
+    /// where it was interrupted. Also of a chat that has no log yet.
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError>;
+
+    /// Whether the chat was forgotten.
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError>;
 }
 
 /// One open chat, with all that a start needs to know of it.
@@ -236,7 +252,8 @@ pub trait OpenChats: Send + Sync + 'static {
     /// Marks the row; durable when it answers. No effect when there is no row.
     async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError>;
 
-    /// Removes the row, if there is one.
+    /// Removes the row, if there is one; this also forgets it. Whoever writes it anew afterwards is
+    /// an actor that has not heard of the end yet, and removes it when it has.
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError>;
 
     /// Up to `limit` rows in the order of their chats, beginning after `after`.
@@ -275,7 +292,25 @@ pub trait Conversations: Send + Sync + 'static {
         customer: CustomerId,
     ) -> Result<Option<ChatId>, StoreError>;
 
-    /// Whether any customer ever had a chat on the channel.
+    /// Every command by which the customer ever claimed a chat on the channel, with its chat, but
+    /// for those that were forgotten; in the order of the commands' texts.
+    async fn commands(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Vec<(CommandId, ChatId)>, StoreError>;
+
+    /// Forgets a chat of the customer's, for good: its commands claim anew, and when it is the
+    /// latest, the one before it is, if any. May be repeated.
+    async fn forget(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        chat: ChatId,
+    ) -> Result<(), StoreError>;
+
+    /// Whether any customer ever had a chat on the channel. May still say so when all of them are
+    /// forgotten.
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError>;
 }
 
@@ -311,6 +346,9 @@ pub trait Watermarks: Send + Sync + 'static {
         chat: ChatId,
         marks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError>;
+
+    /// Removes all of a chat whose log is forgotten; a late raise brings none back. May be repeated.
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError>;
 }
 
 /// A configuration document as stored.

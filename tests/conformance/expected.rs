@@ -20,6 +20,7 @@ const KEYS: usize = 3;
 pub type Violation = String;
 
 /// What must be stored under a key, and what may be instead since a call was not answered.
+#[derive(Clone)]
 struct Possible<V> {
     sure: V,
     maybe: Vec<V>,
@@ -74,6 +75,11 @@ pub struct Expected {
     /// Commands that were told that they claimed.
     commands: Vec<(usize, CommandId, ChatId)>,
     pub claims: Vec<Option<Claim>>,
+    /// The chat of each key; another one when it was forgotten.
+    chats: Vec<u128>,
+    forgotten: Vec<u128>,
+    /// Keys whose chat may be forgotten, or be half so.
+    doubtful: Vec<usize>,
     last_epoch: u64,
     last_process: u64,
     /// Makes every value another one.
@@ -95,6 +101,9 @@ impl Expected {
             documents: each(None),
             commands: Vec::new(),
             claims: vec![None; KEYS],
+            chats: (0..KEYS as u128).collect(),
+            forgotten: Vec::new(),
+            doubtful: Vec::new(),
             last_epoch: 0,
             last_process: 0,
             count: 0,
@@ -103,12 +112,13 @@ impl Expected {
 
     /// Reads everything back.
     pub async fn verify(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
+        self.verify_forgotten(store, tally).await?;
         self.verify_logs(store, tally).await?;
         let rows = store.open_chats.scan(None, 100).await.map_err(text)?;
         let mut rows: BTreeMap<ChatId, OpenChat> =
             rows.into_iter().map(|row| (row.chat, row)).collect();
         for (n, row) in self.open.iter_mut().enumerate() {
-            let found = rows.remove(&chat(n as u128));
+            let found = rows.remove(&chat(self.chats[n]));
             row.settle(("open", n), found, tally)?;
         }
         if !rows.is_empty() {
@@ -120,7 +130,7 @@ impl Expected {
             self.talks[n].settle(("talk", n), latest.map_err(text)?, tally)?;
             let record = store.operators.load(user(id)).await.map_err(text)?;
             self.operators[n].settle(("operator", n), record, tally)?;
-            let marks = store.watermarks.load(chat(id)).await.map_err(text)?;
+            let marks = store.watermarks.load(chat(self.chats[n])).await.map_err(text)?;
             let mark = marks.get(&Party::System).copied().unwrap_or_default();
             self.marks[n].settle(("mark", n), mark, tally)?;
             let document = store.documents.get("kind", &n.to_string()).await.map_err(text)?;
@@ -137,12 +147,50 @@ impl Expected {
         self.process(process).map(drop)
     }
 
+    /// The chat of a key.
+    pub fn chat(&self, n: usize) -> u128 {
+        self.chats[n]
+    }
+
+    /// What was forgotten stays so; what may be half so is forgotten again, as a start does.
+    async fn verify_forgotten(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
+        // The power may go in here too: then it stays in doubt.
+        while let Some(n) = self.doubtful.last().copied() {
+            let id = self.chats[n];
+            let read = store.log.read(chat(id), 1, 10_000).await.map_err(text)?;
+            self.logs[n].clone().settle(("log to forget", n), read, tally)?;
+            forget(store, id).await.map_err(text)?;
+            self.forget(n);
+            self.doubtful.pop();
+        }
+        for id in &self.forgotten {
+            let read = store.log.read(chat(*id), 1, 10_000).await.map_err(text)?;
+            let marks = store.watermarks.load(chat(*id)).await.map_err(text)?;
+            let claimed = store.log.claim(chat(*id)).await;
+            let is = matches!(claimed, Err(StoreError::Forgotten { .. }));
+            if !read.is_empty() || !marks.is_empty() || !is {
+                return Err(format!("chat {id} came back: {read:?}, {marks:?}, {claimed:?}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn forget(&mut self, n: usize) {
+        self.forgotten.push(self.chats[n]);
+        self.chats[n] += KEYS as u128;
+        self.claims[n] = None;
+        self.logs[n] = Possible::new(Vec::new());
+        self.open[n] = Possible::new(None);
+        self.marks[n] = Possible::new(Watermark::default());
+    }
+
     async fn verify_logs(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
         for n in 0..KEYS {
-            let read = store.log.read(chat(n as u128), 1, 10_000).await.map_err(text)?;
+            let id = self.chats[n];
+            let read = store.log.read(chat(id), 1, 10_000).await.map_err(text)?;
             let tail = read.len() as u64;
             self.logs[n].settle(("log", n), read, tally)?;
-            let claimed = store.log.claim(chat(n as u128)).await.map_err(text)?;
+            let claimed = store.log.claim(chat(id)).await.map_err(text)?;
             if claimed.tail != tail || claimed.claim.epoch <= self.last_epoch {
                 return Err(format!("claimed {claimed:?} of {tail} after {}", self.last_epoch));
             }
@@ -173,6 +221,10 @@ impl Expected {
     pub fn call(&mut self, rng: &mut Rng) -> (usize, usize, Call) {
         self.count += 1;
         let (port, n) = (rng.below(9), rng.below(KEYS));
+        if rng.one_in(16) {
+            return (port.max(3), n, Call::Forget);
+        }
+        let id = self.chats[n];
         let call = match port {
             // Half of the calls: the hot path.
             0..=3 => {
@@ -190,7 +242,7 @@ impl Expected {
                     Call::Open(Some(OpenChat { moving: Some(Moving { to }), ..row.clone() }))
                 }
                 (Some(_), 1) => Call::Open(None),
-                (Some(_) | None, _) => Call::Open(Some(open_chat(n as u128, self.count))),
+                (Some(_) | None, _) => Call::Open(Some(open_chat(id, self.count))),
             },
             5 => {
                 let id = command(&format!("c-{}", self.count));
@@ -227,6 +279,14 @@ impl Expected {
             }
             Call::Operator(record) => self.operators[n].done(done, record),
             Call::Mark(mark) => self.marks[n].done(done, mark),
+            Call::Forget => match done {
+                Done::Yes => self.forget(n),
+                Done::Maybe => {
+                    self.logs[n].done(done, Vec::new());
+                    self.doubtful.push(n);
+                }
+                Done::No => {}
+            },
             Call::Document(version, body) => {
                 let (id, version) = (n.to_string(), version + 1);
                 self.documents[n].done(done, body.map(|body| Document { id, version, body }));
@@ -243,6 +303,8 @@ pub enum Call {
     Talk(CommandId, ChatId, Option<ChatId>),
     Operator(OperatorRecord),
     Mark(Watermark),
+    /// Of the key's chat, all that this holds.
+    Forget,
     /// The version that is there, and what replaces it; none to delete it.
     Document(u64, Option<Vec<u8>>),
 }
@@ -251,13 +313,21 @@ pub enum Call {
 pub async fn run(
     store: Store,
     n: usize,
+    of: u128,
     claim: Option<Claim>,
     call: Call,
 ) -> Result<Done, Violation> {
     let id = n as u128;
     let outcome = match call {
         Call::Append(events) => {
-            let claim = claim.ok_or("nobody claimed the chat")?;
+            let claim = match claim {
+                Some(claim) => claim,
+                // A chat that took the place of a forgotten one.
+                None => match store.log.claim(chat(of)).await {
+                    Ok(claimed) => claimed.claim,
+                    Err(_) => return Ok(Done::No),
+                },
+            };
             return match store.log.append(claim, events).await {
                 Ok(()) => Ok(Done::Yes),
                 Err(AppendError::Unknown { .. }) => Ok(Done::Maybe),
@@ -268,10 +338,10 @@ pub async fn run(
             };
         }
         Call::Open(Some(row)) => match row.moving {
-            Some(moving) => store.open_chats.mark(chat(id), moving).await,
+            Some(moving) => store.open_chats.mark(chat(of), moving).await,
             None => store.open_chats.put(row).await,
         },
-        Call::Open(None) => store.open_chats.remove(chat(id)).await,
+        Call::Open(None) => store.open_chats.remove(chat(of)).await,
         Call::Talk(command, opened, after) => {
             let (talks, who) = (&store.conversations, customer(id));
             match talks.claim_open(channel(1), who, &command, opened, after).await {
@@ -282,8 +352,9 @@ pub async fn run(
         }
         Call::Operator(record) => store.operators.save(user(id), record).await,
         Call::Mark(mark) => {
-            store.watermarks.raise(chat(id), BTreeMap::from([(Party::System, mark)])).await
+            store.watermarks.raise(chat(of), BTreeMap::from([(Party::System, mark)])).await
         }
+        Call::Forget => forget(&store, of).await,
         Call::Document(version, Some(body)) => {
             store.documents.put("kind", &n.to_string(), version, body).await.map(drop)
         }
@@ -296,6 +367,12 @@ pub async fn run(
         Err(StoreError::Unavailable { .. }) => Ok(Done::Maybe),
         Err(error) => Err(error.to_string()),
     }
+}
+
+async fn forget(store: &Store, id: u128) -> Result<(), StoreError> {
+    store.log.forget(chat(id)).await?;
+    store.watermarks.forget(chat(id)).await?;
+    store.open_chats.remove(chat(id)).await
 }
 
 fn text(error: StoreError) -> Violation {
@@ -316,4 +393,5 @@ pub struct Tally {
     pub came_to_nothing: AtomicUsize,
     pub folds: AtomicUsize,
     pub checkpoints: AtomicUsize,
+    pub forgotten: AtomicUsize,
 }

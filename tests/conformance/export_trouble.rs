@@ -52,6 +52,14 @@ impl ChatLog for Failing {
     ) -> Result<Vec<Recorded>, StoreError> {
         self.log.read(chat, from, limit).await
     }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.log.forget(chat).await
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        self.log.is_forgotten(chat).await
+    }
 }
 
 pub fn failing(store: &Store, appends: usize, lies_about: Option<ChatId>) -> Store {
@@ -171,6 +179,14 @@ impl ChatLog for Flaky {
         let read = self.log.read(chat, from, limit).await;
         let late = || Err(StoreError::Unavailable { reason: LATE.to_owned() });
         if self.answers() { read } else { late() }
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.log.forget(chat).await
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        self.log.is_forgotten(chat).await
     }
 }
 

@@ -72,6 +72,17 @@ enum Call {
     Marks {
         chat: u128,
     },
+    /// By every port that holds something of it.
+    Forget {
+        chat: u128,
+    },
+    ForgetTalk {
+        customer: u128,
+        chat: u128,
+    },
+    Commands {
+        customer: u128,
+    },
     Put {
         id: u8,
         expected: u64,
@@ -114,6 +125,10 @@ fn call() -> impl Strategy<Value = Call> {
             |(chat, party, delivered, read)| Call::Raise { chat, party, delivered, read }
         ),
         1 => key().prop_map(|chat| Call::Marks { chat }),
+        1 => key().prop_map(|chat| Call::Forget { chat }),
+        1 => (0..2_u128, 0..6_u128)
+            .prop_map(|(customer, chat)| Call::ForgetTalk { customer, chat }),
+        1 => (0..2_u128).prop_map(|customer| Call::Commands { customer }),
         4 => (0..3_u8, 0..3_u64, prop::collection::vec(any::<u8>(), 0..9))
             .prop_map(|(id, expected, body)| Call::Put { id, expected, body }),
         1 => (0..3_u8).prop_map(|id| Call::Get { id }),
@@ -213,6 +228,23 @@ impl Side {
                 format!("{:?}", store.watermarks.raise(chat(n), marks).await)
             }
             Call::Marks { chat: n } => format!("{:?}", store.watermarks.load(chat(n)).await),
+            Call::Forget { chat: n } => {
+                let forgotten = store.log.forget(chat(n)).await;
+                let marks = store.watermarks.forget(chat(n)).await;
+                let row = store.open_chats.remove(chat(n)).await;
+                let marked = store.log.is_forgotten(chat(n)).await;
+                self.tails.remove(&chat(n));
+                format!("{forgotten:?} {marks:?} {row:?} {marked:?}")
+            }
+            Call::ForgetTalk { customer: who, chat: n } => {
+                format!(
+                    "{:?}",
+                    store.conversations.forget(channel(1), customer(who), chat(n)).await
+                )
+            }
+            Call::Commands { customer: who } => {
+                format!("{:?}", store.conversations.commands(channel(1), customer(who)).await)
+            }
             Call::Put { id, expected, body } => {
                 let id = id.to_string();
                 format!("{:?}", store.documents.put("kind", &id, expected, body).await)

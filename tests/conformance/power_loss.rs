@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use switchboard::storage::Store;
 use switchboard::storage::sqlite::{SqliteStore, Synchronous};
 
-use crate::expected::{Done, Expected, Tally, Violation, run};
+use crate::expected::{Call, Done, Expected, Tally, Violation, run};
 use crate::rng::Rng;
 use crate::subject::{Kind, Rig, block_on};
 
@@ -49,17 +49,23 @@ async fn live(
         let mut group = BTreeMap::new();
         for _ in 0..=rng.below(CALLS) {
             let (port, n, call) = expected.call(rng);
+            // Nothing else is done with a chat that is being forgotten.
+            if let Call::Forget = call {
+                group = BTreeMap::from([((port, n), call)]);
+                break;
+            }
             group.entry((port, n)).or_insert(call);
         }
         let mut tasks = Vec::new();
         for ((_, n), call) in group {
-            let made = run(store.clone(), n, expected.claims[n], call.clone());
+            let made = run(store.clone(), n, expected.chat(n), expected.claims[n], call.clone());
             tasks.push((n, call, tokio::spawn(made)));
         }
         for (n, call, task) in tasks {
             let done = task.await.map_err(|error| error.to_string())??;
             if done == Done::Yes {
                 tally.acknowledged.fetch_add(1, Relaxed);
+                tally.forgotten.fetch_add(usize::from(matches!(call, Call::Forget)), Relaxed);
             } else if rig.disk.powered() {
                 return Err("a call failed although there was power".to_owned());
             }
@@ -168,6 +174,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
         came_to_nothing,
         folds,
         checkpoints,
+        forgotten,
     } = tally;
     let met = [
         cut_at_open,
@@ -181,6 +188,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
         came_to_nothing,
         folds,
         checkpoints,
+        forgotten,
     ];
     assert!(met.iter().all(|count| count.load(Relaxed) > 0));
 }

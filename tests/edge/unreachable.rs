@@ -55,6 +55,14 @@ impl ChatLog for OneUnreadable {
         self.readable(chat)?;
         self.inner.read(chat, from, limit).await
     }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.inner.forget(chat).await
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        self.inner.is_forgotten(chat).await
+    }
 }
 
 /// A customer's token and its chat, which the operator has accepted.

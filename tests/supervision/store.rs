@@ -201,6 +201,14 @@ impl ChatLog for Breaking {
     ) -> Result<Vec<Recorded>, StoreError> {
         self.small(self.inner.log.read(chat, from, limit)).await
     }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.small(self.inner.log.forget(chat)).await
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        self.small(self.inner.log.is_forgotten(chat)).await
+    }
 }
 
 #[async_trait]
@@ -244,6 +252,23 @@ impl Conversations for Breaking {
         self.small(self.inner.conversations.latest(channel, customer)).await
     }
 
+    async fn commands(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        self.small(self.inner.conversations.commands(channel, customer)).await
+    }
+
+    async fn forget(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        chat: ChatId,
+    ) -> Result<(), StoreError> {
+        self.small(self.inner.conversations.forget(channel, customer, chat)).await
+    }
+
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
         self.small(self.inner.conversations.any(channel)).await
     }
@@ -272,5 +297,9 @@ impl Watermarks for Breaking {
         marks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
         self.small_of(Only::Marks, self.inner.watermarks.raise(chat, marks)).await
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.small_of(Only::Marks, self.inner.watermarks.forget(chat)).await
     }
 }

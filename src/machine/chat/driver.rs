@@ -119,6 +119,8 @@ enum Phase {
         events: Vec<Recorded>,
         effects: Vec<ChatEffect>,
     },
+    /// The chat was forgotten: it knows of nothing, whoever asks.
+    Forgotten,
     Failed,
 }
 
@@ -179,7 +181,7 @@ impl Driver {
 
     /// Whether it can take an input.
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle { .. })
+        matches!(self.phase, Phase::Idle { .. } | Phase::Forgotten)
     }
 
     /// Whether nothing would be lost if it were let go: nobody waits for a word or an answer.
@@ -195,6 +197,10 @@ impl Driver {
 
     /// Takes an input; only while idle.
     pub fn input(&mut self, now: Timestamp, input: ChatInput) -> Vec<Action> {
+        if let Phase::Forgotten = self.phase {
+            let unknown = |call| Action::Answer(call, Err(Refusal::UnknownChat));
+            return call_of(&input).map(unknown).into_iter().collect();
+        }
         let Phase::Idle { claim } = self.phase else {
             return self.fail(Failure::Broken("an input came while the store was busy".into()));
         };
@@ -283,6 +289,11 @@ impl Driver {
             (Phase::Reading { claim, tail }, StoreAnswer::Page(Ok(page))) => {
                 self.phase = Phase::Reading { claim, tail };
                 self.read(now, tail, &page)
+            }
+            (Phase::Claiming, StoreAnswer::Claimed(Err(StoreError::Forgotten { .. }))) => {
+                self.phase = Phase::Forgotten;
+                self.listed = Some(None);
+                vec![Action::Row(None)]
             }
             (Phase::Claiming, StoreAnswer::Claimed(Err(error)))
             | (Phase::Reading { .. }, StoreAnswer::Page(Err(error))) => {

@@ -52,7 +52,11 @@ fn may_pass(error: &ExportError) -> bool {
         | ExportError::Append(
             AppendError::Unknown { .. } | AppendError::Unavailable { .. } | AppendError::Fenced,
         ) => true,
-        ExportError::Store(StoreError::Damaged { .. } | StoreError::VersionConflict { .. })
+        ExportError::Store(
+            StoreError::Damaged { .. }
+            | StoreError::VersionConflict { .. }
+            | StoreError::Forgotten { .. },
+        )
         | ExportError::Append(AppendError::Conflict { .. })
         | ExportError::File { .. }
         | ExportError::NoExport

@@ -37,10 +37,7 @@ fn id(key: &[u8]) -> Uuid {
 impl State {
     fn conversation(&self, channel: ChannelId, customer: CustomerId) -> Option<Conversation> {
         let latest = *self.latest.get(&(channel, customer))?;
-        let of = |key: &(ChannelId, CustomerId, _)| (key.0, key.1) == (channel, customer);
-        let commands = self.commands.iter().filter(|(key, _)| of(key));
-        let mut commands: Vec<_> = commands.map(|(key, chat)| (key.2.clone(), *chat)).collect();
-        commands.sort_unstable();
+        let commands = self.commands_of(channel, customer);
         Some(Conversation { channel, customer, latest, commands })
     }
 }

@@ -86,6 +86,9 @@ statements! {
     log_after: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
                        AND seq > ? LIMIT ?";
 
+    log_drop: Write = "DELETE FROM %.log USING TIMESTAMP ? WHERE chat = ? AND bucket = ?";
+    forgotten_put: Write = "INSERT INTO %.forgotten (chat) VALUES (?) USING TIMESTAMP ?";
+    forgotten_get: Read = "SELECT chat FROM %.forgotten WHERE chat = ?";
     log_partitions: Read = "SELECT DISTINCT chat, bucket FROM %.log";
 
     open_put: Write = "INSERT INTO %.open_chats (hour, shard, chat, record, moving) \
@@ -117,6 +120,8 @@ statements! {
                             WHERE channel = ? AND customer = ? AND command = '' IF chat = ?";
     talk_command: Condition = "INSERT INTO %.conversations (channel, customer, command, chat) \
                                VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    talk_drop: Condition = "DELETE FROM %.conversations \
+                            WHERE channel = ? AND customer = ? AND command = ? IF chat = ?";
     channel_use: Write = "INSERT INTO %.channels_used (channel) VALUES (?) USING TIMESTAMP ?";
     channel_used: Read = "SELECT channel FROM %.channels_used WHERE channel = ?";
 
@@ -127,6 +132,7 @@ statements! {
     operator_ids: Read = "SELECT operator FROM %.operators";
 
     marks_load: Read = "SELECT party, delivered, read FROM %.watermarks WHERE chat = ?";
+    marks_drop: Write = "DELETE FROM %.watermarks USING TIMESTAMP ? WHERE chat = ?";
     mark_chats: Read = "SELECT DISTINCT chat FROM %.watermarks";
     mark_delivered: Write = "UPDATE %.watermarks USING TIMESTAMP ? SET delivered = ? \
                              WHERE chat = ? AND party = ?";

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
 
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, UserId};
+use crate::domain::{ChannelId, ChatId, CustomerId, UserId};
 use crate::storage::record::{self, Slot};
 use crate::storage::{
     ChatLog, Conversation, Cursor, Document, Documents, Inventory, Page, StoreError,
@@ -42,17 +42,7 @@ impl ScyllaStore {
         channel: Uuid,
         customer: Uuid,
     ) -> Result<Option<Conversation>, StoreError> {
-        let answer = self.db.read(&self.db.statements.talk_all, (channel, customer)).await?;
-        let (mut latest, mut commands) = (None, Vec::new());
-        for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
-            let (command, chat) = row.map_err(unreadable)?;
-            if command.is_empty() {
-                latest = Some(ChatId(chat));
-            } else {
-                let command = CommandId::new(command).map_err(unreadable)?;
-                commands.push((command, ChatId(chat)));
-            }
-        }
+        let (latest, commands) = self.talks_of(channel, customer).await?;
         let (channel, customer) = (ChannelId(channel), CustomerId(customer));
         Ok(latest.map(|latest| Conversation { channel, customer, latest, commands }))
     }

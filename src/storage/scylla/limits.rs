@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// How far the removal of a forgotten chat's rows lies in the future, µs: rows of appends whose
+/// outcome is not known get their timestamps when they arrive, and are removed as well until then.
+/// Longer than any request lives, shorter than what servers take for a clock gone wrong.
+pub(super) const LATE_US: i64 = 60_000_000;
+
 /// Positions of a chat's log in one partition. At some hundred bytes an event about 2 MB, far
 /// below what makes a partition heavy, and most chats have one.
 pub(super) const BUCKET_EVENTS: u64 = 5_000;

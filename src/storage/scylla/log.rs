@@ -15,7 +15,8 @@ use super::ScyllaStore;
 use super::chain::{Append, Broken, Chain, Row, first_append};
 use super::errors::{unavailable, unreadable};
 use super::limits::{
-    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, BUCKET_EVENTS, LOG_PAGE_ROWS, TAIL_ROWS, TAIL_ROWS_FACTOR,
+    APPEND_BYTES_MAX, APPEND_EVENTS_MAX, BUCKET_EVENTS, LATE_US, LOG_PAGE_ROWS, TAIL_ROWS,
+    TAIL_ROWS_FACTOR,
 };
 use super::lines::Held;
 
@@ -57,7 +58,11 @@ impl ChatLog for ScyllaStore {
         }
         // Whatever comes of this, nobody appends under an earlier claim.
         *held = Held::Free;
-        let end = self.end_of(chat).await?;
+        let end = match tokio::join!(self.marked_forgotten(chat), self.end_of(chat)) {
+            (Ok(true), _) => return Err(StoreError::Forgotten { chat }),
+            (Ok(false), end) => end?,
+            (Err(error), _) => return Err(error),
+        };
         if end.newest >= epoch {
             let reason = format!("chat {chat} was claimed by a later owner of the keyspace");
             self.db.lease.lose(reason.clone());
@@ -119,12 +124,63 @@ impl ChatLog for ScyllaStore {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let from = from.max(1);
+        let line = self.lines.get(chat);
+        let read = self.read_rows(chat, from.max(1), limit).await;
+        // Asked after the rows: whatever is acknowledged is shown.
+        let shown = line.map_or(Seq::MAX, |line| line.shown());
+        // Whoever claimed it in this process knows whether it is forgotten. Of others a mark tells,
+        // and that is asked of those only that have something to show, or to complain of.
+        let doubtful = shown == Seq::MAX && !matches!(&read, Ok(events) if events.is_empty());
+        if doubtful && self.marked_forgotten(chat).await? {
+            return Ok(Vec::new());
+        }
+        let mut events = read?;
+        events.retain(|event| event.seq <= shown);
+        Ok(events)
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        let line = self.lines.make(chat);
+        let mut held = line.turn.lock().await;
+        let values = (chat.0, self.db.stamp()?);
+        self.db.write(&self.db.statements.forgotten_put, values).await?;
+        *held = Held::Free;
+        line.show(0);
+        // One behind the last, where a late append may begin; that which stays behind an interruption
+        // is without a gap at the front.
+        let mut last = 0;
+        while !self.rows(&self.db.statements.log_end, (chat.0, big(last), 1)).await?.is_empty() {
+            last += 1;
+        }
+        for at in (0..=last).rev() {
+            let stamp = self.db.stamp()?.saturating_add(LATE_US);
+            self.db.write(&self.db.statements.log_drop, (stamp, chat.0, big(at))).await?;
+        }
+        Ok(())
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        self.marked_forgotten(chat).await
+    }
+}
+
+impl ScyllaStore {
+    async fn marked_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        let answer = self.db.read(&self.db.statements.forgotten_get, (chat.0,)).await?;
+        Ok(answer.rows_num() > 0)
+    }
+
+    /// The events that the rows show, whatever is known of the chat.
+    async fn read_rows(
+        &self,
+        chat: ChatId,
+        from: Seq,
+        limit: usize,
+    ) -> Result<Vec<Recorded>, StoreError> {
         // No log is that long, and the next bucket has a number too.
         if limit == 0 || from > big(Seq::MAX) as u64 {
             return Ok(Vec::new());
         }
-        let line = self.lines.get(chat);
         let mut reading = Reading { chat, from, limit, events: Vec::new() };
         let (mut chain, rows) = self.beginning(chat, from).await?;
         let mut at = bucket(chain.next);
@@ -145,11 +201,7 @@ impl ChatLog for ScyllaStore {
                 _ => {}
             }
         }
-        // Asked after the rows: whatever is acknowledged is shown.
-        let shown = line.map_or(Seq::MAX, |line| line.shown());
-        let mut events = reading.events;
-        events.retain(|event| event.seq <= shown);
-        Ok(events)
+        Ok(reading.events)
     }
 }
 

@@ -72,6 +72,52 @@ impl Conversations for ScyllaStore {
         Ok(row.map(|(chat,)| ChatId(chat)))
     }
 
+    async fn commands(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        let (_, mut commands) = self.talks_of(channel.0, customer.0).await?;
+        commands.sort_unstable();
+        Ok(commands)
+    }
+
+    async fn forget(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        chat: ChatId,
+    ) -> Result<(), StoreError> {
+        let statements = &self.db.statements;
+        for _ in 0..CONDITION_TRIES {
+            let (latest, commands) = self.talks_of(channel.0, customer.0).await?;
+            // The latest first: it is always that of a command which is there.
+            if latest == Some(chat) {
+                let before = commands.iter().map(|(_, of)| *of).filter(|of| *of != chat).max();
+                let applied = match before {
+                    Some(before) => {
+                        let next = (before.0, channel.0, customer.0, chat.0);
+                        self.db.condition(&statements.talk_next, next).await?
+                    }
+                    None => {
+                        let latest = (channel.0, customer.0, "", chat.0);
+                        self.db.condition(&statements.talk_drop, latest).await?
+                    }
+                };
+                if !applied {
+                    continue;
+                }
+            }
+            for (command, _) in commands.iter().filter(|(_, of)| *of == chat) {
+                // One that is not applied is gone already.
+                let row = (channel.0, customer.0, command.as_str(), chat.0);
+                self.db.condition(&statements.talk_drop, row).await?;
+            }
+            return Ok(());
+        }
+        Err(contended())
+    }
+
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
         let answer = self.db.read(&self.db.statements.channel_used, (channel.0,)).await?;
         Ok(answer.rows_num() > 0)
@@ -95,6 +141,26 @@ impl ScyllaStore {
             *found = Some(ChatId(chat));
         }
         Ok((latest, opened))
+    }
+
+    /// The latest chat, and each command with its chat, read as the conditional writes left them.
+    pub(super) async fn talks_of(
+        &self,
+        channel: Uuid,
+        customer: Uuid,
+    ) -> Result<(Option<ChatId>, Vec<(CommandId, ChatId)>), StoreError> {
+        let answer = self.db.read(&self.db.statements.talk_all, (channel, customer)).await?;
+        let (mut latest, mut commands) = (None, Vec::new());
+        for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
+            let (command, chat) = row.map_err(unreadable)?;
+            if command.is_empty() {
+                latest = Some(ChatId(chat));
+            } else {
+                let command = CommandId::new(command).map_err(unreadable)?;
+                commands.push((command, ChatId(chat)));
+            }
+        }
+        Ok((latest, commands))
     }
 
     async fn use_channel(&self, channel: ChannelId) -> Result<(), StoreError> {
@@ -161,6 +227,12 @@ impl Watermarks for ScyllaStore {
             return Ok(());
         }
         self.db.write_all(writes).await
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        // Values are their own timestamps, and all of them are smaller: none is raised any more.
+        let values = (self.db.stamp()?, chat.0);
+        self.db.write(&self.db.statements.marks_drop, values).await
     }
 }
 

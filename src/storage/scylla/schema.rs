@@ -19,6 +19,7 @@ struct Step {
 const STEPS: &[Step] = &[
     Step { number: 1, name: "0001_first", text: include_str!("migrations/0001_first.cql") },
     Step { number: 2, name: "0002_audit", text: include_str!("migrations/0002_audit.cql") },
+    Step { number: 3, name: "0003_forgotten", text: include_str!("migrations/0003_forgotten.cql") },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_steps (\

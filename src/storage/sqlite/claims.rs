@@ -65,6 +65,12 @@ impl Claims {
         }
     }
 
+    /// Nobody may append to the chat any more.
+    pub fn forget(&mut self, chat: ChatId) {
+        self.young.remove(&chat);
+        self.old.remove(&chat);
+    }
+
     fn keep(&mut self, chat: ChatId, holder: Holder) {
         if self.young.len() >= self.kept {
             self.old = std::mem::take(&mut self.young);

@@ -4,12 +4,12 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, UserId};
+use crate::domain::{ChannelId, ChatId, CustomerId, UserId};
 use crate::storage::record::{self, Slot};
 use crate::storage::{Conversation, Cursor, Document, Inventory, Page, StoreError};
 
 use super::sql::{ReadError, count, id};
-use super::{SqliteStore, sql};
+use super::{SqliteStore, rows, sql};
 
 /// The page of the first `limit` of the keys, of which there is one more if there is a next page.
 fn page<T>(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> Vec<u8>) -> Page<T> {
@@ -54,28 +54,8 @@ fn conversations(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let (channel, customer) = (ChannelId(id(row, 0)?), CustomerId(id(row, 1)?));
-        let commands = commands(connection, channel, customer)?;
+        let commands = rows::commands(connection, rows::Conversation { channel, customer })?;
         found.push(Conversation { channel, customer, latest: ChatId(id(row, 2)?), commands });
-    }
-    Ok(found)
-}
-
-fn commands(
-    connection: &Connection,
-    channel: ChannelId,
-    customer: CustomerId,
-) -> Result<Vec<(CommandId, ChatId)>, ReadError> {
-    let mut statement = connection.prepare_cached(
-        "SELECT command, chat FROM conversation_commands \
-         WHERE channel = ? AND customer = ? ORDER BY command",
-    )?;
-    let mut rows = statement.query((channel.0.as_bytes(), customer.0.as_bytes()))?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let command = CommandId::new(&row.get::<_, String>(0)?).map_err(|error| {
-            ReadError::Missing(format!("a command of customer {customer}: {error}"))
-        })?;
-        found.push((command, ChatId(id(row, 1)?)));
     }
     Ok(found)
 }
@@ -112,7 +92,9 @@ impl Inventory for SqliteStore {
         // The tail first, the index after it, as in a read.
         let mut chats: Vec<_> = self.recent.firsts().into_iter().map(|(chat, _)| chat).collect();
         chats.retain(|chat| chat.0.as_bytes().as_slice() > after.as_slice());
-        let text = "SELECT chat FROM log_index WHERE chat > ? GROUP BY chat ORDER BY chat LIMIT ?";
+        let text = "SELECT chat FROM log_index WHERE chat > ? \
+                    AND NOT EXISTS (SELECT 1 FROM forgotten WHERE forgotten.chat = log_index.chat) \
+                    GROUP BY chat ORDER BY chat LIMIT ?";
         let ids = move |connection: &Connection| ids(connection, text, &after, limit + 1);
         chats.extend(self.readers.read(ids).await?.into_iter().map(ChatId));
         chats.sort_unstable();

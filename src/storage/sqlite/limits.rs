@@ -24,6 +24,14 @@ pub(super) const CHECKPOINT_AT_PAGES: u32 = 16_384;
 /// that it starts over even when some read is always under way: 256 MiB.
 pub(super) const CHECKPOINT_WAIT_FACTOR: u32 = 4;
 
+/// Events of a forgotten chat that are removed within one batch, roughly: the batches between them
+/// take the writes that wait.
+pub(super) const FORGET_EVENTS: usize = 1_024;
+
+/// Free pages (of 4 KiB) that are given back to the file system between two commits: a pause of
+/// some ms.
+pub(super) const GIVE_BACK_PAGES: u32 = 256;
+
 /// Threads that read. Reads are short and mostly in the page cache.
 pub(super) const READERS: usize = 4;
 

@@ -29,8 +29,11 @@ pub const DATABASE_FILE: &str = "switchboard.db";
 pub const LOCK_FILE: &str = "switchboard.lock";
 
 /// Numbered from 1; what has been released is never changed, only added to.
-const MIGRATIONS: &[&str] =
-    &[include_str!("migrations/0001_first.sql"), include_str!("migrations/0002_audit.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_audit.sql"),
+    include_str!("migrations/0003_forgotten.sql"),
+];
 
 /// Why a data folder cannot be opened. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -220,6 +223,10 @@ pub(super) fn connect(options: &SqliteOptions, access: Access) -> rusqlite::Resu
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     if access == Access::Write {
+        // Only a database without tables takes this: space that is free comes back in slices.
+        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        // What is removed is overwritten, so that nothing of it can be read from the file.
+        connection.pragma_update(None, "secure_delete", true)?;
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         let level = match options.synchronous {
             Synchronous::Full => "FULL",
@@ -277,10 +284,14 @@ fn rebuild_tail(
 ) -> Result<(Recent, Position), OpenError> {
     let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
     let folded = sql::counter(connection, "folded").map_err(blame)?;
-    let last = sql::last_position(connection).map_err(blame)?;
-    if last < folded {
-        return Err(damaged(format!("the log ends at row {last}, the index at {folded}")));
+    let found = sql::last_position(connection).map_err(blame)?;
+    // Rows of forgotten chats are gone, the last ones too. No position is given twice: what the
+    // index has names rows up to here.
+    let gaps = sql::any_forgotten(connection).map_err(blame)?;
+    if found < folded && !gaps {
+        return Err(damaged(format!("the log ends at row {found}, the index at {folded}")));
     }
+    let last = found.max(folded);
     let after = folded.min(last - RECORDS_CHECKED).max(0);
     let recent = Recent::default();
     let mut expected = after;
@@ -291,6 +302,9 @@ fn rebuild_tail(
     while let Some(row) = rows.next().map_err(blame)? {
         let (entry, sealed) = sql::log_row(row).map_err(blame)?;
         expected += 1;
+        if gaps {
+            expected = entry.position;
+        }
         if entry.position != expected {
             return Err(damaged(format!("row {expected} of the log is missing")));
         }

@@ -61,9 +61,41 @@ impl ChatLog for SqliteStore {
         let part = self.recent.part(chat, from, limit);
         self.readers.read(move |connection| read_log(connection, chat, from, limit, part)).await
     }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        loop {
+            let (answer, answered) = oneshot::channel();
+            self.submit(Write::Forget { chat, answer }).map_err(unavailable)?;
+            let gone = |_| Err(unavailable(self.reason()));
+            if !answered.await.unwrap_or_else(gone)? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
+        self.readers.read(move |connection| Ok(sql::is_forgotten(connection, chat)?)).await
+    }
 }
 
 fn read_log(
+    connection: &Connection,
+    chat: ChatId,
+    from: Seq,
+    limit: usize,
+    part: Option<Part>,
+) -> Result<Vec<Recorded>, ReadError> {
+    if sql::is_forgotten(connection, chat)? {
+        return Ok(Vec::new());
+    }
+    match read_rows(connection, chat, from, limit, part) {
+        // It may have been forgotten between two statements.
+        Err(ReadError::Missing(_)) if sql::is_forgotten(connection, chat)? => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+fn read_rows(
     connection: &Connection,
     chat: ChatId,
     from: Seq,
@@ -147,6 +179,25 @@ impl Conversations for SqliteStore {
             .await
     }
 
+    async fn commands(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        let key = rows::Conversation { channel, customer };
+        self.readers.read(move |connection| rows::commands(connection, key)).await
+    }
+
+    async fn forget(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+        chat: ChatId,
+    ) -> Result<(), StoreError> {
+        let key = rows::Conversation { channel, customer };
+        self.write(move |connection| rows::forget_conversation(connection, key, chat).map(Ok)).await
+    }
+
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
         self.readers.read(move |connection| Ok(rows::any_of(connection, channel)?)).await
     }
@@ -177,6 +228,10 @@ impl Watermarks for SqliteStore {
         marks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
         self.write(move |connection| rows::raise_watermarks(connection, chat, &marks).map(Ok)).await
+    }
+
+    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.write(move |connection| rows::forget_watermarks(connection, chat).map(Ok)).await
     }
 }
 

@@ -93,6 +93,19 @@ impl Recent {
         Some(Part { first: run.first, positions: run.part(from, limit).collect() })
     }
 
+    /// Where the events of the chat lie that it has.
+    pub fn positions(&self, chat: ChatId) -> Vec<Position> {
+        let tail = self.lock();
+        tail.runs.get(&chat).map(|run| run.positions.clone()).unwrap_or_default()
+    }
+
+    /// Drops what it has of the chat, which is forgotten.
+    pub fn remove(&self, chat: ChatId) {
+        let mut tail = self.lock();
+        let gone = tail.runs.remove(&chat).map_or(0, |run| run.positions.len());
+        tail.events -= gone;
+    }
+
     /// How many events it has.
     pub fn events(&self) -> usize {
         self.lock().events

@@ -10,7 +10,7 @@ use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, UserId};
 use crate::storage::record::{self, Slot};
 use crate::storage::{ClaimOpen, Document, OpenChat, StoreError, Watermark};
 
-use super::sql::{ReadError, clamp, count, id};
+use super::sql::{self, ReadError, clamp, count, id};
 
 /// Runs a cached statement that answers no rows.
 fn execute(
@@ -105,6 +105,57 @@ pub(super) fn claim_open(
     Ok(ClaimOpen::Claimed)
 }
 
+/// Every command by which the customer claimed a chat, with its chat, in the order of the texts.
+pub(super) fn commands(
+    connection: &Connection,
+    key: Conversation,
+) -> Result<Vec<(CommandId, ChatId)>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT command, chat FROM conversation_commands \
+         WHERE channel = ? AND customer = ? ORDER BY command",
+    )?;
+    let mut rows = statement.query((key.channel.0.as_bytes(), key.customer.0.as_bytes()))?;
+    let mut found = Vec::new();
+    while let Some(row) = rows.next()? {
+        let command = CommandId::new(&row.get::<_, String>(0)?).map_err(|error| {
+            ReadError::Missing(format!("a command of customer {}: {error}", key.customer))
+        })?;
+        found.push((command, ChatId(id(row, 1)?)));
+    }
+    Ok(found)
+}
+
+/// Removes the chat from the customer's; the one before it is the latest, if it was.
+pub(super) fn forget_conversation(
+    connection: &Connection,
+    key: Conversation,
+    chat: ChatId,
+) -> rusqlite::Result<()> {
+    let (channel, customer) = (key.channel.0.as_bytes(), key.customer.0.as_bytes());
+    let text = "DELETE FROM conversation_commands WHERE channel = ? AND customer = ? AND chat = ?";
+    execute(connection, text, (channel, customer, chat.0.as_bytes()))?;
+    if latest(connection, key)? != Some(chat) {
+        return Ok(());
+    }
+    let before = connection
+        .prepare_cached(
+            "SELECT chat FROM conversation_commands WHERE channel = ? AND customer = ? \
+             ORDER BY chat DESC LIMIT 1",
+        )?
+        .query_row((channel, customer), |row| id(row, 0))
+        .optional()?;
+    match before {
+        Some(before) => {
+            let text = "UPDATE conversations SET chat = ? WHERE channel = ? AND customer = ?";
+            execute(connection, text, (before.as_bytes(), channel, customer))
+        }
+        None => {
+            let text = "DELETE FROM conversations WHERE channel = ? AND customer = ?";
+            execute(connection, text, (channel, customer))
+        }
+    }
+}
+
 /// Whether any customer ever had a chat on the channel.
 pub(super) fn any_of(connection: &Connection, channel: ChannelId) -> rusqlite::Result<bool> {
     let text = "SELECT EXISTS (SELECT 1 FROM conversations WHERE channel = ?1)";
@@ -173,6 +224,9 @@ pub(super) fn raise_watermarks(
     let text = "INSERT INTO watermarks (chat, party, delivered, read) VALUES (?, ?, ?, ?) \
                 ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), \
                                           read = max(read, excluded.read)";
+    if sql::is_forgotten(connection, chat)? {
+        return Ok(());
+    }
     for (party, mark) in marks {
         // Nobody has read what was not delivered.
         let delivered = clamp(mark.delivered.max(mark.read));
@@ -180,6 +234,10 @@ pub(super) fn raise_watermarks(
         execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(mark.read)))?;
     }
     Ok(())
+}
+
+pub(super) fn forget_watermarks(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
+    execute(connection, "DELETE FROM watermarks WHERE chat = ?", [chat.0.as_bytes()])
 }
 
 /// A row of `id, version, body`.

@@ -51,6 +51,73 @@ pub(super) fn append(connection: &Connection, entry: Entry, record: &[u8]) -> ru
         .map(drop)
 }
 
+/// Marks the chat as forgotten.
+pub(super) fn mark_forgotten(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR IGNORE INTO forgotten (chat) VALUES (?)")?
+        .execute([chat.0.as_bytes()])
+        .map(drop)
+}
+
+/// Whether the chat is forgotten.
+pub(super) fn is_forgotten(connection: &Connection, chat: ChatId) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM forgotten WHERE chat = ?)")?
+        .query_row([chat.0.as_bytes()], |row| row.get(0))
+}
+
+/// Whether any chat is forgotten.
+pub(super) fn any_forgotten(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", (), |row| row.get(0))
+}
+
+/// Removes rows of the log.
+pub(super) fn remove_rows(
+    connection: &Connection,
+    positions: impl IntoIterator<Item = Position>,
+) -> rusqlite::Result<()> {
+    let mut remove = connection.prepare_cached("DELETE FROM log WHERE position = ?")?;
+    for position in positions {
+        remove.execute([position])?;
+    }
+    Ok(())
+}
+
+/// Removes the chat's first run that is left from the index, and its rows of the log. Answers how
+/// many events it had; none when the index has nothing of the chat any more.
+pub(super) fn remove_run(connection: &Connection, chat: ChatId) -> rusqlite::Result<Option<usize>> {
+    let found = connection
+        .prepare_cached(
+            "SELECT first, positions FROM log_index WHERE chat = ? ORDER BY first LIMIT 1",
+        )?
+        .query_row([chat.0.as_bytes()], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+        })
+        .optional()?;
+    let Some((first, bytes)) = found else { return Ok(None) };
+    // What a damaged run names besides whole positions is nothing.
+    let (positions, _) = bytes.as_chunks();
+    remove_rows(connection, positions.iter().map(|one| Position::from_le_bytes(*one)))?;
+    connection
+        .prepare_cached("DELETE FROM log_index WHERE chat = ? AND first = ?")?
+        .execute((chat.0.as_bytes(), first))?;
+    Ok(Some(positions.len()))
+}
+
+/// Gives up to `pages` free pages back to the file system, and answers how many are left. In a
+/// database that was made before this was chosen there are none to give: they are used again.
+pub(super) fn give_back(connection: &Connection, pages: u32) -> rusqlite::Result<i64> {
+    let mut vacuum = connection.prepare(&format!("PRAGMA incremental_vacuum({pages})"))?;
+    let mut rows = vacuum.query(())?;
+    // Each step frees a page.
+    while rows.next()?.is_some() {}
+    let mode: i64 = connection.query_row("PRAGMA auto_vacuum", (), |row| row.get(0))?;
+    if mode == 0 {
+        return Ok(0);
+    }
+    connection.query_row("PRAGMA freelist_count", (), |row| row.get(0))
+}
+
 /// Writes sorted runs into the index, which then reaches up to `folded`.
 pub(super) fn fold(
     connection: &Connection,

@@ -23,7 +23,9 @@ use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
 use super::claims::Claims;
 use super::counters::Counters;
-use super::limits::{BATCH_MAX, BATCH_MAX_BYTES, CHECKPOINT_WAIT_FACTOR};
+use super::limits::{
+    BATCH_MAX, BATCH_MAX_BYTES, CHECKPOINT_WAIT_FACTOR, FORGET_EVENTS, GIVE_BACK_PAGES,
+};
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
 use super::{SqliteOptions, StoreFailure, sql};
@@ -34,6 +36,8 @@ pub(super) enum Write {
     Claim { chat: ChatId, answer: oneshot::Sender<Result<Claimed, StoreError>> },
     /// An append to a chat's log.
     Append(Append, oneshot::Sender<Result<(), AppendError>>),
+    /// A slice of forgetting a chat; answers whether there is more to remove.
+    Forget { chat: ChatId, answer: oneshot::Sender<Result<bool, StoreError>> },
     /// A change of small rows.
     Rows(Box<dyn RowWrite>),
 }
@@ -72,6 +76,10 @@ pub(super) struct Writer {
     checkpoint_least: u32,
     /// Pages from which the next one is; more, when a reader held one up.
     checkpoint_at: u32,
+    /// A chat was forgotten, and the WAL still has it.
+    scrub_due: bool,
+    /// Pages may be free that are not given back.
+    give_back_due: bool,
     counters: Arc<Counters>,
     failed: watch::Sender<Option<StoreFailure>>,
     /// Held as long as the thread may write.
@@ -84,6 +92,8 @@ struct Batch {
     entries: Vec<Entry>,
     waiting: Vec<Waiting>,
     appends: u64,
+    /// Chats to be dropped from the tail.
+    forgotten: Vec<ChatId>,
 }
 
 impl Writer {
@@ -112,6 +122,8 @@ impl Writer {
             wal_pages,
             checkpoint_least: options.checkpoint_at_pages,
             checkpoint_at: options.checkpoint_at_pages,
+            scrub_due: false,
+            give_back_due: true,
             counters,
             failed,
             _lock: opened.lock,
@@ -162,6 +174,9 @@ impl Writer {
                 // Each continues its chat's log: that was checked before it was written.
                 let added = self.recent.add(batch.entries);
                 debug_assert_eq!(added, Ok(()));
+                for chat in batch.forgotten {
+                    self.recent.remove(chat);
+                }
                 for waiting in batch.waiting {
                     waiting(Ok(()));
                 }
@@ -196,6 +211,13 @@ impl Writer {
                         let _ = answer.send(committed.map_or_else(unknown, |()| claimed));
                     }));
                 }
+                Write::Forget { chat, answer } => {
+                    let more = self.forget(chat, batch)?;
+                    batch.waiting.push(Box::new(move |committed| {
+                        let unknown = |failure: &StoreFailure| Err(failure.unavailable());
+                        let _ = answer.send(committed.map_or_else(unknown, |()| Ok(more)));
+                    }));
+                }
                 Write::Append(append, answer) => {
                     let appended = self.append(append, batch)?;
                     batch.waiting.push(Box::new(move |committed| {
@@ -213,6 +235,9 @@ impl Writer {
     }
 
     fn claim(&mut self, chat: ChatId) -> rusqlite::Result<Result<Claimed, StoreError>> {
+        if sql::is_forgotten(&self.connection, chat)? {
+            return Ok(Err(StoreError::Forgotten { chat }));
+        }
         let known = self.claims.holder(chat).map(|holder| holder.tail);
         let tail = match known.or_else(|| self.recent.last(chat)) {
             Some(tail) => tail,
@@ -258,10 +283,44 @@ impl Writer {
         Ok(Ok(()))
     }
 
+    /// Marks the chat and removes what the tail has of it; then runs of the index, so many that it
+    /// is a slice. Answers whether there are more. No claim of it is known any more.
+    fn forget(&mut self, chat: ChatId, batch: &mut Batch) -> rusqlite::Result<bool> {
+        sql::mark_forgotten(&self.connection, chat)?;
+        self.claims.forget(chat);
+        let of_chat = |entry: &Entry| entry.chat == chat;
+        let gone = batch.entries.iter().filter(|entry| of_chat(entry));
+        let gone: Vec<_> = gone.map(|entry| entry.position).collect();
+        batch.entries.retain(|entry| !of_chat(entry));
+        sql::remove_rows(&self.connection, gone)?;
+        sql::remove_rows(&self.connection, self.recent.positions(chat))?;
+        batch.forgotten.push(chat);
+        let mut removed = 0;
+        while removed < FORGET_EVENTS {
+            match sql::remove_run(&self.connection, chat)? {
+                Some(events) => removed += events,
+                None => {
+                    (self.scrub_due, self.give_back_due) = (true, true);
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+
     /// What is done between commits, while nobody waits for it.
     fn tidy(&mut self) -> rusqlite::Result<()> {
         if self.recent.events() >= self.fold_at {
             self.fold()?;
+        }
+        if self.give_back_due {
+            self.give_back_due = sql::give_back(&self.connection, GIVE_BACK_PAGES)? > 0;
+        }
+        if std::mem::take(&mut self.scrub_due) {
+            // The WAL has what it had of a forgotten chat until it is cut.
+            sql::checkpoint(&self.connection, "TRUNCATE")?;
+            self.counters.checkpoint_done();
+            self.wal_pages.store(0, Relaxed);
         }
         let pages = self.wal_pages.load(Relaxed);
         if pages < self.checkpoint_least {
@@ -321,7 +380,7 @@ impl Write {
     fn size(&self) -> usize {
         match self {
             Self::Append(append, _) => append.records.iter().map(Vec::len).sum(),
-            Self::Claim { .. } | Self::Rows(_) => 0,
+            Self::Claim { .. } | Self::Forget { .. } | Self::Rows(_) => 0,
         }
     }
 
@@ -329,6 +388,9 @@ impl Write {
     fn refuse(self, failure: &StoreFailure) {
         match self {
             Self::Claim { answer, .. } => {
+                let _ = answer.send(Err(failure.unavailable()));
+            }
+            Self::Forget { answer, .. } => {
                 let _ = answer.send(Err(failure.unavailable()));
             }
             Self::Append(_, answer) => {
