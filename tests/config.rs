@@ -183,6 +183,28 @@ fn contact_points_have_ports() {
 }
 
 #[test]
+fn a_trusted_proxy_is_a_network_and_never_everybody() {
+    let read = |list: &str| {
+        let text = format!("[server]\ntrusted_proxies = {list}\n");
+        read(Some(("my.toml", &text)), none())
+    };
+    let settings = read("[\"10.1.0.0/16\", \"fd00::/8\", \"192.0.2.7\"]").unwrap();
+    let networks = settings.trusted_proxies().unwrap();
+    assert_eq!(networks.len(), 3);
+    assert!(networks[0].contains("10.1.2.3".parse().unwrap()));
+    for (list, says) in [
+        ("[\"10.0.0.0/8\", \"10.1.2.3/16\"]", "write it as \"10.1.0.0/16\""),
+        ("[\"proxy.example\"]", "`proxy.example` is no network"),
+        ("[\"10.0.0.0/40\"]", "`10.0.0.0/40` is no network"),
+        ("[\"::/0\"]", "`::/0` is everybody"),
+    ] {
+        let error = read(list).unwrap_err().to_string();
+        assert!(error.starts_with("my.toml:2: `server.trusted_proxies`"), "{error}");
+        assert!(error.contains(says), "{error}");
+    }
+}
+
+#[test]
 fn two_listeners_have_two_addresses() {
     let text = "[server]\nlisten = \"127.0.0.1:9090\"\n";
     assert!(problems(text)[0].contains("a port of its own"));

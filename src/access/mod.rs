@@ -10,6 +10,7 @@
 mod common;
 mod gate;
 pub mod limits;
+mod network;
 pub mod password;
 mod principal;
 mod revoked;
@@ -20,6 +21,7 @@ pub mod token;
 mod visitor;
 
 pub use gate::{Access, Entropy, NoEntropy};
+pub use network::{BadNetwork, Network};
 pub use password::{HashCost, PasswordError, Passwords};
 pub use principal::{
     AccessError, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,

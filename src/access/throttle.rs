@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use super::limits::{
     ACCOUNT_GUESS_EVERY_MS, ACCOUNT_GUESSES, ADDRESS_GUESS_EVERY_MS, ADDRESS_GUESSES, GUESSERS_MAX,
 };
+use super::network::Network;
 use crate::domain::Timestamp;
 
 /// Too many guesses.
@@ -25,7 +26,7 @@ pub struct Throttled {
 #[derive(Debug)]
 pub struct Guesses {
     accounts: Buckets<String>,
-    addresses: Buckets<IpAddr>,
+    addresses: Buckets<Network>,
 }
 
 impl Default for Guesses {
@@ -46,7 +47,7 @@ impl Guesses {
         address: IpAddr,
         now: Timestamp,
     ) -> Result<(), Throttled> {
-        let address = network(address);
+        let address = Network::of_client(address);
         let account = account.to_owned();
         self.accounts.ask(&account, now)?;
         self.addresses.ask(&address, now)?;
@@ -59,17 +60,6 @@ impl Guesses {
     /// else one known password would buy guesses at all others.
     pub fn right(&mut self, account: &str) {
         self.accounts.full_at.remove(account);
-    }
-}
-
-/// Who shares an address for our purpose: with IPv6 one household has 2^64 of them.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => IpAddr::V4(address),
-        IpAddr::V6(address) => {
-            let bits = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(bits.into())
-        }
     }
 }
 

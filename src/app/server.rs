@@ -18,9 +18,11 @@ use crate::access::{
 use crate::actors::{self, Options, Router};
 use crate::catalog::Catalog;
 use crate::config::seed::SeedingError;
-use crate::config::{DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen};
+use crate::config::{
+    BadConfig, DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen,
+};
 use crate::domain::Incarnation;
-use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, limits};
+use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, TrustedProxies, Ways, limits};
 use crate::storage::export::{ExportError, is_half_imported};
 use crate::storage::{Documents, StoreError, StoreFailure, incarnation};
 
@@ -52,6 +54,9 @@ impl Plan {
 /// Why a server does not start. Each says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] BadConfig),
     /// Nothing can be counted.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
@@ -147,6 +152,8 @@ impl Server {
     /// Starts everything; it serves when this answers.
     pub async fn start(plan: Plan) -> Result<Self, StartError> {
         let settings = &plan.settings;
+        let proxies = TrustedProxies::new(settings.trusted_proxies()?);
+        let ways = Arc::new(Ways { hosts: settings.server.allowed_hosts.clone(), proxies });
         // The addresses first: they fail soonest. Nobody is taken before all is ready.
         let public = bind(settings.server.listen, "--listen").await?;
         let operations = bind(settings.server.ops_listen, "--ops-listen").await?;
@@ -159,9 +166,8 @@ impl Server {
         let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
         let routes = edge::operations(is_ready, router_running, render);
         let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
-        let hosts: Arc<[String]> = settings.server.allowed_hosts.clone().into();
         let listening =
-            edge::listen(operations, routes, places, Arc::clone(&hosts), is_closing.clone());
+            edge::listen(operations, routes, places, Arc::clone(&ways), is_closing.clone());
         tasks.spawn(listening);
 
         tracing::info!(%address, operations = %operations_address, "starting");
@@ -193,7 +199,7 @@ impl Server {
         let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
         let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
         let places = Places::new(most);
-        let listening = edge::listen(public, edge::public(&edge), places, hosts, is_closing);
+        let listening = edge::listen(public, edge::public(&edge), places, ways, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         availability::begin(&ready);
         if let Some(health) = opened.health() {

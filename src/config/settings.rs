@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 
 use toml::de::DeValue;
 
+use super::read::{BadConfig, Problem};
 use super::value::{Secret, SettingValue};
-use crate::access::TokenLives;
 use crate::access::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, TOKEN_MS_MAX, VISITOR_TOKEN_MS};
+use crate::access::{Network, TokenLives};
 use crate::domain::RoutingSettings;
 use crate::domain::limits::{COOL_DOWN_MS, LAPSES_TO_AWAY, PRIORITY_STEP_MS};
 
@@ -93,6 +94,10 @@ settings! {
         /// The names by which clients, proxies and scrapers reach this server, without ports, as
         /// `chat.example`. Requests for other names are refused; addresses and localhost always count.
         allowed_hosts: Vec<String> = Vec::new(), hosts;
+        /// The proxies in front of this server, as networks: `10.1.0.0/16`, `fd00::/8`, `192.0.2.7`.
+        /// Only what these say in `X-Forwarded-For` or `Forwarded` counts as a client's address
+        /// (docs/deploy.md). Empty: nobody's; then all clients of a proxy count as one address.
+        trusted_proxies: Vec<String> = Vec::new(), proxies;
     }
     /// Where everything is kept.
     store: StoreSettings {
@@ -339,7 +344,33 @@ fn hosts<T: AsRef<[String]>>(hosts: &T) -> Result<(), String> {
     Ok(())
 }
 
+fn proxies<T: AsRef<[String]>>(networks: &T) -> Result<(), String> {
+    networks_of(networks.as_ref()).map(drop)
+}
+
+/// The networks of proxies. One of everybody would let every client choose its address.
+fn networks_of(texts: &[String]) -> Result<Vec<Network>, String> {
+    let read = |text: &String| match text.parse::<Network>() {
+        Ok(network) if network.is_everybody() => Err(format!(
+            "`{text}` is everybody, so that each client could say that it is another one; name \
+             the networks of your proxies"
+        )),
+        Ok(network) => Ok(network),
+        Err(bad) => Err(bad.to_string()),
+    };
+    texts.iter().map(read).collect()
+}
+
 impl Settings {
+    /// The networks of the proxies in front of the server. Errors only for what was not read by
+    /// [`read`](super::read), which checks them.
+    pub fn trusted_proxies(&self) -> Result<Vec<Network>, BadConfig> {
+        networks_of(&self.server.trusted_proxies).map_err(|what| {
+            let place = "server.trusted_proxies".to_owned();
+            BadConfig { problems: vec![Problem { place, what }] }
+        })
+    }
+
     /// The routing machines' share.
     pub fn routing(&self) -> RoutingSettings {
         RoutingSettings {

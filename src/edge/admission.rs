@@ -2,8 +2,9 @@
 //! that no way of ending forgets to give it back.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::access::Network;
 
 /// The places.
 #[derive(Debug, Clone)]
@@ -16,7 +17,7 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Taken {
     all: u64,
-    by_address: HashMap<IpAddr, u64>,
+    by_address: HashMap<Network, u64>,
 }
 
 /// Why there is no place.
@@ -33,7 +34,7 @@ pub enum Refused {
 /// A place, given back when dropped.
 #[derive(Debug)]
 pub struct Admitted {
-    address: IpAddr,
+    address: Network,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -43,9 +44,8 @@ impl Admission {
         Self { most, most_of_one, taken: Arc::default() }
     }
 
-    /// Takes a place.
-    pub fn admit(&self, address: IpAddr) -> Result<Admitted, Refused> {
-        let address = address.to_canonical();
+    /// Takes a place of a client's.
+    pub fn admit(&self, address: Network) -> Result<Admitted, Refused> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if taken.all >= self.most {
             return Err(Refused::Server);
@@ -86,10 +86,11 @@ mod tests {
     #[test]
     fn places_are_bounded_and_come_back() {
         let admission = Admission::new(3, 2);
-        let [a, b]: [IpAddr; 2] = [[10, 0, 0, 1].into(), [10, 0, 0, 2].into()];
-        let mapped: IpAddr = "::ffff:10.0.0.1".parse().unwrap();
+        let client = |text: &str| Network::of_client(text.parse().unwrap());
+        let (a, b) = (client("2001:db8::1"), client("10.0.0.2"));
+        let neighbour = client("2001:db8::2");
         let first = admission.admit(a).unwrap();
-        let second = admission.admit(mapped).unwrap();
+        let second = admission.admit(neighbour).unwrap();
         assert_eq!(admission.admit(a).unwrap_err(), Refused::Address);
         let third = admission.admit(b).unwrap();
         assert_eq!(admission.admit(b).unwrap_err(), Refused::Server);

@@ -9,6 +9,10 @@ pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// Largest head of a request with what is read ahead, bytes: a token and a browser's headers.
 pub const HEAD_MAX_BYTES: usize = 16 * 1_024;
 
+/// Hops of a request that are looked at for its client, from the last one backwards: no installation
+/// has more proxies in a row, and a list that goes on costs nothing.
+pub const FORWARDED_HOPS_MAX: usize = 16;
+
 /// How long a connection that is no socket may last: several requests, and the slowest reader of
 /// the largest document. Then a request that has begun has [`REQUEST_LIMIT`] to end.
 pub const HTTP_LIFE_MAX: Duration = Duration::from_secs(60);

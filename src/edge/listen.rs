@@ -3,7 +3,7 @@
 //! answer says that its type is what it says.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,10 +18,19 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{sleep, timeout};
 
+use super::client::TrustedProxies;
 use super::host::check_host;
 use super::limits::{HEAD_LIMIT, HEAD_MAX_BYTES, HTTP_LIFE_MAX, REFUSED_WAIT, REQUEST_LIMIT};
 use super::rest::error_response;
-use super::routes::Peer;
+
+/// By which ways requests come.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ways {
+    /// The names of this server, beside its addresses and `localhost`.
+    pub hosts: Vec<String>,
+    /// The proxies in front of it.
+    pub proxies: TrustedProxies,
+}
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,12 +51,12 @@ impl Places {
 }
 
 /// Serves connections until `closing` turns true. Connections that are upgraded leave here and are
-/// counted by who has them.
+/// counted by who has them. Every request is given its [`ClientAddress`](super::ClientAddress).
 pub async fn listen(
     listener: TcpListener,
     routes: Router,
     times: Places,
-    hosts: Arc<[String]>,
+    ways: Arc<Ways>,
     mut closing: watch::Receiver<bool>,
 ) {
     let places = Arc::new(Semaphore::new(times.most));
@@ -64,9 +73,9 @@ pub async fn listen(
         match accepted {
             Ok((stream, peer)) => {
                 let (routes, closing) = (routes.clone(), closing.clone());
-                let hosts = Arc::clone(&hosts);
+                let ways = Arc::clone(&ways);
                 tokio::spawn(async move {
-                    serve(stream, peer, (routes, hosts), times, closing).await;
+                    serve(stream, (peer.ip(), ways), routes, times, closing).await;
                     drop(place);
                 });
             }
@@ -80,8 +89,8 @@ pub async fn listen(
 
 async fn serve(
     stream: TcpStream,
-    peer: SocketAddr,
-    (routes, hosts): (Router, Arc<[String]>),
+    (peer, ways): (IpAddr, Arc<Ways>),
+    routes: Router,
     times: Places,
     mut closing: watch::Receiver<bool>,
 ) {
@@ -89,8 +98,9 @@ async fn serve(
     let _ = stream.set_nodelay(true);
     let routes = TowerToHyperService::new(routes);
     let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        request.extensions_mut().insert(Peer(peer));
-        let answer = check_host(&request, &hosts).map(|()| routes.call(request));
+        let client = ways.proxies.client(peer, request.headers());
+        request.extensions_mut().insert(client);
+        let answer = check_host(&request, &ways.hosts).map(|()| routes.call(request));
         async move {
             let mut response = match answer {
                 Ok(answer) => answer.await?,

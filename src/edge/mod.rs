@@ -11,6 +11,7 @@
 
 mod admission;
 mod bodies;
+mod client;
 mod errors;
 mod host;
 pub mod limits;
@@ -28,11 +29,12 @@ pub use bodies::{
     channel_from, channel_response, operator_response, queue_from, queue_response, user_from,
     user_response,
 };
+pub use client::{ClientAddress, TrustedProxies};
 pub use errors::{access_error, catalog_error, close_of, forbidden, frame_of, store_error};
 pub use host::check_host;
-pub use listen::{Places, listen};
+pub use listen::{Places, Ways, listen};
 pub use names::CatalogNames;
 pub use origin::origin_allowed;
 pub use pace::{Pace, TooFast};
-pub use routes::{Peer, Readiness, operations, public};
+pub use routes::{Readiness, operations, public};
 pub use state::{Alive, Edge, EdgeOptions, Signal};

@@ -1,6 +1,5 @@
 //! Every path of the public listener and of the operations listener.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::Router;
@@ -11,14 +10,10 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, get, on};
 use tokio::sync::watch;
 
-use super::{Edge, rest, socket};
+use super::{ClientAddress, Edge, rest, socket};
 use crate::actors::tree;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
 use crate::telemetry::Gauges;
-
-/// Whose connection a request came by.
-#[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
 
 /// Whether the process serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,22 +33,22 @@ pub fn public(edge: &Arc<Edge>) -> Router {
     let mut router = Router::new();
     for route in Route::ALL {
         let (edge, route) = (Arc::clone(edge), *route);
-        let serve = move |Extension(peer): Extension<Peer>,
+        let serve = move |Extension(client): Extension<ClientAddress>,
                           ids: Result<RawPathParams, RawPathParamsRejection>,
                           request: Request| {
             let edge = Arc::clone(&edge);
             async move {
                 let Ok(ids) = ids else { return bad_path() };
                 let ids = ids.iter().map(|(name, id)| (name.to_owned(), id.to_owned()));
-                rest::serve(edge, route, ids.collect(), peer.0, request).await
+                rest::serve(edge, route, ids.collect(), client, request).await
             }
         };
         router = router.route(route.path(), on(filter(route.verb()), serve));
     }
     let edge = Arc::clone(edge);
-    let upgrade = move |Extension(peer): Extension<Peer>, request: Request| {
+    let upgrade = move |Extension(client): Extension<ClientAddress>, request: Request| {
         let edge = Arc::clone(&edge);
-        async move { socket::upgrade(&edge, peer.0, request) }
+        async move { socket::upgrade(&edge, client, request) }
     };
     router
         .route("/ws", get(upgrade))

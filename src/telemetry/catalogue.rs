@@ -85,6 +85,12 @@ pub const METRICS: &[Metric] = &[
     ),
     metric!("switchboard_connections", Gauge, [], "Open connections of people."),
     metric!(
+        "switchboard_forwarded_refused_total",
+        Counter,
+        ["reason"],
+        "Client addresses of trusted proxies that did not count: unreadable, or two in conflict."
+    ),
+    metric!(
         "switchboard_outbox_overflows_total",
         Counter,
         [],

@@ -110,6 +110,11 @@ pub fn overloaded() {
     counter!("switchboard_calls_overloaded_total").increment(1);
 }
 
+/// What a trusted proxy said of a client's address did not count, for this reason.
+pub fn forwarded_refused(reason: &'static str) {
+    counter!("switchboard_forwarded_refused_total", "reason" => reason).increment(1);
+}
+
 /// An actor of this kind failed and is started again.
 pub fn restarted(kind: &'static str) {
     counter!("switchboard_actor_restarts_total", "kind" => kind).increment(1);

@@ -166,11 +166,25 @@ pub async fn request(
     token: &str,
     body: Option<(&str, String)>,
 ) -> (u16, String) {
+    request_with(address, (verb, path), token, body, &[]).await
+}
+
+/// The same with further headers.
+pub async fn request_with(
+    address: std::net::SocketAddr,
+    (verb, path): (&str, &str),
+    token: &str,
+    body: Option<(&str, String)>,
+    headers: &[(&str, &str)],
+) -> (u16, String) {
     let stream = TcpStream::connect(address).await.unwrap();
     let handshake = hyper::client::conn::http1::handshake(TokioIo::new(stream));
     let (mut sender, connection) = handshake.await.unwrap();
     let connection = tokio::spawn(connection);
     let mut request = Request::builder().method(verb).uri(path).header("host", address.to_string());
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
     if !token.is_empty() {
         request = request.header("authorization", format!("Bearer {token}"));
     }

@@ -26,6 +26,7 @@ mod limits;
 mod live;
 mod private;
 mod process;
+mod proxied;
 mod resume;
 mod rights;
 mod transfer;

@@ -1,7 +1,6 @@
 //! A request as the handlers see it: read within bounds, and permitted.
 
 use std::future::poll_fn;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use crate::access::{Operation, Principal, Right, Subject, permit};
 use crate::catalog::Written;
 use crate::domain::UserId;
 use crate::edge::limits::BODY_LIMIT;
-use crate::edge::{Edge, access_error, forbidden};
+use crate::edge::{ClientAddress, Edge, access_error, forbidden};
 use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
 use crate::protocol::rest::openapi::PAGE_MAX;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
@@ -27,7 +26,7 @@ use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
 /// See the module.
 pub(super) struct Asked {
     pub edge: Arc<Edge>,
-    pub peer: SocketAddr,
+    pub client: ClientAddress,
     /// Who asks; none: nobody known.
     pub principal: Option<Principal>,
     operation: Operation,
@@ -42,7 +41,7 @@ impl Asked {
         edge: Arc<Edge>,
         route: Route,
         ids: Vec<(String, String)>,
-        peer: SocketAddr,
+        client: ClientAddress,
         request: Request,
     ) -> Result<Self, ErrorResponse> {
         let operation = Operation::named(route.operation())
@@ -62,7 +61,7 @@ impl Asked {
         }
         let query = request.uri().query().unwrap_or_default().to_owned();
         let body = body(&edge, route, request).await?;
-        Ok(Self { edge, peer, principal, operation, ids, query, body })
+        Ok(Self { edge, client, principal, operation, ids, query, body })
     }
 
     /// The column of the table of rights.

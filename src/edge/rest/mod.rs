@@ -12,7 +12,6 @@ mod people;
 mod queues;
 mod sessions;
 
-use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
 
 use axum::body::Body;
@@ -22,9 +21,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::time::timeout;
 
-use super::Edge;
 use super::limits::{REQUEST_LIMIT, UNAVAILABLE_RETRY_MS};
 use super::state::Alive;
+use super::{ClientAddress, Edge};
 use crate::access::Operation;
 use crate::protocol::rest::{ErrorResponse, PROBLEM_TYPE, RestErrorKind, Route, Verb, openapi};
 
@@ -51,12 +50,12 @@ pub(super) async fn serve(
     edge: Arc<Edge>,
     route: Route,
     ids: Vec<(String, String)>,
-    peer: SocketAddr,
+    client: ClientAddress,
     request: Request,
 ) -> Response {
     let alive = edge.alive();
     let answer = async {
-        let asked = Asked::read(edge, route, ids, peer, request).await?;
+        let asked = Asked::read(edge, route, ids, client, request).await?;
         match route.verb() {
             Verb::Get => carry_out(&asked, route).await,
             Verb::Post | Verb::Put | Verb::Delete => to_the_end(asked, route, alive.clone()).await,

@@ -62,7 +62,7 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
             ErrorResponse::new(RestErrorKind::InvalidValue, what).at("current")
         })?;
         let (access, now) = (&asked.edge.access, asked.edge.now());
-        let proven = access.prove(&user.login, current.0, asked.peer.ip(), now).await;
+        let proven = access.prove(&user.login, current.0, asked.client.ip(), now).await;
         proven.map_err(|error| access_error(&error))?;
     }
     let user = with_password(asked, user, Some(request.password)).await?;

@@ -14,7 +14,7 @@ use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 pub(super) async fn log_in(asked: &Asked) -> Answer {
     let request: LogInRequest = asked.body()?;
     let (access, now) = (&asked.edge.access, asked.edge.now());
-    let tokens = access.log_in(&request.login, request.password.0, asked.peer.ip(), now).await;
+    let tokens = access.log_in(&request.login, request.password.0, asked.client.ip(), now).await;
     json(&tokens_response(tokens.map_err(|error| access_error(&error))?))
 }
 

@@ -23,7 +23,6 @@ mod places;
 mod refusals;
 mod session;
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::extract::Request;
@@ -35,12 +34,12 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
 use super::rest::error_response;
-use super::{Edge, origin_allowed};
+use super::{ClientAddress, Edge, origin_allowed};
 use crate::protocol::limits::FRAME_MAX_BYTES;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
 /// Turns a request into a socket, if its page may open one and there is a place.
-pub(super) fn upgrade(edge: &Arc<Edge>, peer: SocketAddr, mut request: Request) -> Response {
+pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Request) -> Response {
     let headers = request.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
     if !origin_allowed(text(ORIGIN), text(HOST), &edge.options.allowed_origins) {
@@ -56,7 +55,7 @@ pub(super) fn upgrade(edge: &Arc<Edge>, peer: SocketAddr, mut request: Request) 
         let stopping = ErrorResponse::new(RestErrorKind::Unavailable, "the server is stopping");
         return error_response(&stopping.after(UNAVAILABLE_RETRY_MS));
     }
-    let place = match edge.admission.admit(peer.ip()) {
+    let place = match edge.admission.admit(client.network()) {
         Ok(place) => place,
         Err(refused) => {
             let error = ErrorResponse::new(RestErrorKind::Overloaded, refused.to_string());

@@ -1,0 +1,97 @@
+//! Behind a proxy: who is who, and who cannot be somebody else.
+
+use serde_json::json;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+
+use switchboard::app::{Server, StoreChoice};
+use switchboard::storage::memory::MemoryStore;
+
+use crate::harness::{World, plan, request_with, settings};
+
+/// More wrong guesses than one address has.
+const MANY: usize = 60;
+
+/// A server whose tests are its proxy.
+async fn behind_a_proxy() -> World {
+    let mut settings = settings();
+    settings.server.trusted_proxies = vec!["127.0.0.0/8".to_owned()];
+    settings.limits.connections_per_address = 1;
+    World::with(settings).await
+}
+
+impl World {
+    /// A log-in that came with these headers: the status.
+    async fn log_in_with(&self, headers: &[(&str, &str)], login: &str, password: &str) -> u16 {
+        let body = json!({"login": login, "password": password}).to_string();
+        let ask = ("POST", "/api/v1/sessions");
+        let body = Some(("application/json", body));
+        request_with(self.server.address, ask, "", body, headers).await.0
+    }
+
+    /// A socket that came with this header, or the status of the refusal.
+    async fn socket_with(&self, name: &'static str, value: &str) -> Result<impl Sized, u16> {
+        let mut request = format!("ws://{}/ws", self.server.address).into_client_request().unwrap();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        match tokio_tungstenite::connect_async(request).await {
+            Ok((socket, _)) => Ok(socket),
+            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => {
+                Err(answer.status().as_u16())
+            }
+            Err(other) => panic!("{other}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_proxy_are_told_apart() {
+    let world = behind_a_proxy().await;
+    let guesser = [("x-forwarded-for", "198.51.100.1, 203.0.113.1")];
+    let mut last = 0;
+    for n in 0..MANY {
+        last = world.log_in_with(&guesser, &format!("nobody-{n}"), "not-the-password").await;
+    }
+    assert_eq!(last, 429, "one client has its guesses");
+    // Claiming to be somebody else is in vain, for the proxy writes behind it.
+    let forged = [("x-forwarded-for", "203.0.113.2, 203.0.113.1")];
+    assert_eq!(world.log_in_with(&forged, "boris", "demo-boris-1").await, 429);
+    let both = [("x-forwarded-for", "203.0.113.1"), ("forwarded", "for=203.0.113.1")];
+    assert_eq!(world.log_in_with(&both, "boris", "demo-boris-1").await, 429);
+    for other in [
+        ("x-forwarded-for", "203.0.113.1, 203.0.113.2"),
+        ("forwarded", "for=203.0.113.1, for=\"203.0.113.2:80\";proto=https"),
+    ] {
+        assert_eq!(world.log_in_with(&[other], "boris", "demo-boris-1").await, 201, "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn clients_of_a_proxy_have_places_of_their_own() {
+    let world = behind_a_proxy().await;
+    let first = world.socket_with("x-forwarded-for", "203.0.113.1").await;
+    let second = world.socket_with("forwarded", "for=203.0.113.2").await;
+    assert!(first.is_ok() && second.is_ok());
+    let third = world.socket_with("x-forwarded-for", "203.0.113.9, 203.0.113.1").await;
+    assert_eq!(third.err(), Some(503), "the first one has its place already");
+}
+
+#[tokio::test]
+async fn who_is_no_proxy_is_not_believed() {
+    let mut settings = settings();
+    settings.server.trusted_proxies = vec!["10.0.0.0/8".to_owned()];
+    let world = World::with(settings).await;
+    let mut last = 0;
+    for n in 0..MANY {
+        let forged = [("x-forwarded-for", &*format!("203.0.113.{n}"))];
+        last = world.log_in_with(&forged, &format!("nobody-{n}"), "not-the-password").await;
+    }
+    assert_eq!(last, 429);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_everybody_is_refused_at_the_start() {
+    let mut settings = settings();
+    settings.server.trusted_proxies = vec!["0.0.0.0/0".to_owned()];
+    let memory = StoreChoice::Given(MemoryStore::new().store());
+    let refused = Server::start(plan(settings, memory)).await.err().unwrap();
+    assert!(refused.to_string().contains("is everybody"), "{refused}");
+}
