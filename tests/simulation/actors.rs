@@ -156,6 +156,7 @@ impl World {
             self.at(at, Some(self.process), Happening::Wake(Actor::Operator(operator), life));
         }
         self.check_overtaking(operator, &screen, asked);
+        self.check_limits_in_force(operator, &effects);
         for effect in effects {
             self.operator_effect(operator, life, effect);
         }

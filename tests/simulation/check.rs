@@ -6,14 +6,15 @@ use switchboard::domain::event::{AssignedHow, PlacedCause};
 use switchboard::domain::limits::PRIORITY_STEP_MS;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Recorded, Timestamp, UserId,
+    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, QueueId, Recorded, Timestamp, UserId,
 };
 use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
 use switchboard::machine::message::{ToChat, ToOperator};
-use switchboard::machine::operator::{OperatorAnswer, OperatorCall};
+use switchboard::machine::operator::{Held, OperatorAnswer, OperatorCall, OperatorEffect, Slot};
 use switchboard::machine::queue::{Queue, QueueEffect};
 
 use crate::insisting::Insisting;
+use crate::planted::Planted;
 use crate::store::Store;
 use crate::world::{Pending, World};
 
@@ -46,6 +47,9 @@ pub struct Checker {
     pub folds: BTreeMap<ChatId, Chat>,
     owned: BTreeMap<UserId, BTreeSet<ChatId>>,
     ceilings: BTreeMap<UserId, (u32, u32)>,
+    queue_ceilings: BTreeMap<(UserId, QueueId), (u32, u32)>,
+    /// Every `Assign` that an operator has sent: by life, chat and time limit.
+    assigns: BTreeSet<(UserId, u64, ChatId, Timestamp)>,
     published: BTreeMap<ChatId, u64>,
     answers: BTreeMap<(ChatId, Party, CommandId), Answer>,
     decided: BTreeSet<OfferId>,
@@ -64,6 +68,13 @@ impl Checker {
     pub fn capacity(&mut self, operator: UserId, capacity: u32) {
         let ceiling = self.ceilings.entry(operator).or_insert((capacity, capacity));
         *ceiling = (capacity, ceiling.1.max(capacity));
+    }
+
+    /// What fits an operator of one queue, likewise; [`u32::MAX`] without a limit.
+    pub fn queue_limit(&mut self, operator: UserId, queue: QueueId, limit: Option<u32>) {
+        let limit = limit.unwrap_or(u32::MAX);
+        let ceiling = self.queue_ceilings.entry((operator, queue)).or_insert((limit, limit));
+        *ceiling = (limit, ceiling.1.max(limit));
     }
 
     pub fn owned_by(&self, operator: UserId) -> Vec<ChatId> {
@@ -424,25 +435,34 @@ pub fn excluded(
 }
 
 impl World {
-    /// Never above capacity, by the logs alone.
-    /// Nor above the limit of a queue, which nobody changes here.
-    pub fn check_queue_limits(&self) {
-        for (operator, owned) in &self.checker.owned {
-            for queue in self.configs.values() {
-                let Some(limit) = queue.per_operator_limit else { continue };
-                let fold = |chat: &&ChatId| self.checker.folds.get(*chat).and_then(Chat::at);
-                let here = owned.iter().filter(|c| fold(c).is_some_and(|at| at.queue == queue.id));
-                let here = here.count() as u32;
-                assert!(
-                    here <= limit,
-                    "{operator:?} owns {here} chats of {:?}, above its limit {limit} (seed {})",
-                    queue.id,
-                    self.seed
-                );
+    /// Nobody owns more chats of a queue than its limit allows, by the logs alone. A lowered limit
+    /// takes no chat away.
+    pub fn check_queue_limits(&mut self) {
+        let (folds, owned) = (&self.checker.folds, &self.checker.owned);
+        for ((operator, queue), (limit, ceiling)) in &mut self.checker.queue_ceilings {
+            let is_here = |chat: &ChatId| {
+                folds.get(chat).and_then(Chat::at).is_some_and(|at| at.queue == *queue)
+            };
+            let here = owned.get(operator).into_iter().flatten().filter(|c| is_here(c)).count();
+            let here = here as u32;
+            assert!(
+                here <= *ceiling,
+                "{operator:?} owns {here} chats of {queue:?}, above its limit {ceiling} (seed {})",
+                self.seed
+            );
+            let held = self.operators.get(operator).map_or(*ceiling, |live| {
+                let of = |slot: &&Slot| slot.queue.is_none_or(|known| known == *queue);
+                let slots = live.machine.slots().values().filter(of).count();
+                let reserved = live.machine.reserved().values().filter(|r| r.queue == *queue);
+                (slots + reserved.count()) as u32
+            });
+            if here.max(held) <= *limit {
+                *ceiling = *limit;
             }
         }
     }
 
+    /// Never above capacity, by the logs alone.
     pub fn check_capacities(&mut self) {
         for (operator, (capacity, ceiling)) in &mut self.checker.ceilings {
             let owned = self.checker.owned.get(operator).map_or(0, BTreeSet::len) as u32;
@@ -455,6 +475,56 @@ impl World {
             if owned.max(held) <= *capacity {
                 *ceiling = *capacity;
             }
+        }
+    }
+
+    /// By the limits in force, whatever the operator believes of them: it asks for no chat above
+    /// them, and no directed offer stays on its screens above them.
+    pub fn check_limits_in_force(&mut self, operator: UserId, effects: &[OperatorEffect]) {
+        // That one is for the capacity of the logs to catch.
+        if self.plan.planted == Some(Planted::CapacityOffByOne) {
+            return;
+        }
+        let Some(live) = self.operators.get(&operator) else { return };
+        let (life, slots) = (live.life, live.machine.slots());
+        let mut asked = Vec::new();
+        for effect in effects {
+            if let OperatorEffect::ToChat(chat, ToChat::Assign { valid_until, .. }) = effect
+                && self.checker.assigns.insert((operator, life, *chat, *valid_until))
+            {
+                asked.push(*chat);
+            }
+        }
+        let count = |queue: Option<QueueId>, held: fn(&Held) -> bool| {
+            let here = |slot: &&Slot| queue.is_none() || slot.queue == queue;
+            slots.values().filter(here).filter(|slot| held(&slot.held)).count() as u32
+        };
+        let own = |held: &Held| matches!(held, Held::Active | Held::Assigning { .. });
+        let standing = |held: &Held| {
+            matches!(held, Held::Active | Held::Assigning { .. } | Held::Offered { .. })
+        };
+        let offered = |held: &Held| matches!(held, Held::Offered { .. });
+        let capacity = (None, self.capacities[&operator]);
+        let queues = self.configs.values();
+        let limits = queues.filter_map(|q| Some((Some(q.id), q.per_operator_limit?)));
+        for (queue, limit) in limits.chain([capacity]) {
+            let concerned = |chat: &ChatId| {
+                slots.get(chat).is_some_and(|slot| queue.is_none() || slot.queue == queue)
+            };
+            assert!(
+                count(queue, own) <= limit || !asked.iter().any(concerned),
+                "{operator:?} asks for {asked:?} above the limit {limit} in force of {queue:?} at \
+                 {} (seed {})",
+                self.now,
+                self.seed
+            );
+            assert!(
+                count(queue, offered) == 0 || count(queue, standing) <= limit,
+                "{operator:?} is offered more than the limit {limit} in force of {queue:?} at {} \
+                 (seed {})",
+                self.now,
+                self.seed
+            );
         }
     }
 }

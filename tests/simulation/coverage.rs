@@ -93,7 +93,10 @@ const WANTED: &[(&str, &[&str])] = &[
     ),
     ("odd", &["id used again", "id looked up in the log", "sent again long after"]),
     ("order", &["unopposed", "beside kept"]),
-    ("change", &["capacity", "rule", "members", "priority", "deactivated", "offer timeout"]),
+    (
+        "change",
+        &["capacity", "queue limit", "rule", "members", "priority", "deactivated", "offer timeout"],
+    ),
 ];
 
 impl Coverage {

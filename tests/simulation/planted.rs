@@ -30,6 +30,8 @@ pub enum Planted {
     BlindSearch,
     /// Operators are told yes of an id that stands for something else.
     RecallsAnything,
+    /// Operators do not hear of changed limits.
+    KeepsOldLimits,
 }
 
 impl Planted {
@@ -130,6 +132,12 @@ fn an_arrival_that_the_queue_never_hears_of_is_caught() {
 fn a_slot_given_past_an_older_offer_to_all_is_caught() {
     let by = caught(Planted::KeepsNothing, false);
     assert!(by.contains("had no chance"), "{by}");
+}
+
+#[test]
+fn an_operator_that_goes_on_by_a_former_limit_is_caught() {
+    let by = caught(Planted::KeepsOldLimits, true);
+    assert!(by.contains("in force"), "{by}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use switchboard::domain::{ChatId, OfferId, Priority, QueueId, Rule, UserId};
 use switchboard::machine::operator::OperatorInput;
 use switchboard::machine::queue::QueueInput;
 
+use crate::planted::Planted;
 use crate::world::{Actor, Happening, World};
 
 impl World {
@@ -68,7 +69,7 @@ impl World {
         else {
             return;
         };
-        let what = self.rng.below(12);
+        let what = self.rng.below(14);
         let small = self.rng.below(4);
         let Some(config) = self.configs.get_mut(&queue) else {
             return;
@@ -99,6 +100,14 @@ impl World {
                 config.offer_timeout_ms = 300 + 500 * small;
                 "offer timeout"
             }
+            11..13 => {
+                let limit = (small > 0).then_some(small as u32);
+                config.per_operator_limit = limit;
+                for operator in &operators {
+                    self.checker.queue_limit(*operator, queue, limit);
+                }
+                "queue limit"
+            }
             _ => {
                 if !self.inactive.remove(&operator) {
                     self.inactive.insert(operator);
@@ -112,7 +121,11 @@ impl World {
         let config = config.clone();
         self.overtaking.configured(queue, config.offer_timeout_ms, self.now);
         self.queue_step(queue, QueueInput::Configure(config));
+        let untold = self.plan.planted == Some(Planted::KeepsOldLimits);
         for operator in operators {
+            if untold && matches!(change, "capacity" | "queue limit") {
+                continue;
+            }
             let account = self.account(operator);
             self.operator_step(operator, OperatorInput::Account(account));
         }

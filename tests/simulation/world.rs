@@ -203,6 +203,9 @@ impl World {
             queue.per_operator_limit = rng.chance(300).then(|| rng.within(1, 2) as u32);
             queue.absent_owner_limit_ms = rng.chance(700).then(|| rng.within(500, 5_000));
             self.overtaking.configured(id, queue.offer_timeout_ms, 0);
+            for operator in &operators {
+                self.checker.queue_limit(*operator, id, queue.per_operator_limit);
+            }
             self.configs.insert(id, queue);
         }
         for n in 0..rng.within(20, 32) as usize {

@@ -74,8 +74,15 @@ impl Operator {
         command: CommandId,
         effects: &mut Vec<OperatorEffect>,
     ) -> Option<Refusal> {
+        let queue = self.slots.get(&chat).and_then(|slot| slot.queue);
+        let fits = self.fits_beside_its_own(chat, queue);
         if let Some(slot) = self.slots.get_mut(&chat) {
             match &mut slot.held {
+                Held::Offered { offer: live, .. } | Held::Withdrawing { offer: live, .. }
+                    if *live == offer && !fits =>
+                {
+                    return Some(Refusal::NoSlot(Standing::Full));
+                }
                 Held::Offered { offer: live, .. } if *live == offer => {
                     slot.held = assigning(AssignBy::Offer(offer), command, call, now);
                     self.owed.settle(Owed::Ask(chat));

@@ -1,4 +1,4 @@
-//! What an operator holds, and the arithmetic of its slots.
+//! What an operator holds. How much of it fits is in [`super::fitting`].
 
 use crate::domain::event::WithdrawReason;
 use crate::domain::{ChatId, CommandId, OfferId, Placement, Priority, QueueId, Timestamp};
@@ -38,6 +38,8 @@ pub enum Held {
         offer: OfferId,
         /// When it lapses.
         expires_at: Timestamp,
+        /// Since when it is here.
+        since: Timestamp,
         /// Whether it reached a screen.
         shown: bool,
     },
@@ -116,25 +118,6 @@ impl Invite {
 }
 
 impl Operator {
-    /// Free slots.
-    pub fn free(&self) -> u32 {
-        self.account.capacity.saturating_sub(self.load())
-    }
-
-    /// How many more chats of a queue fit.
-    pub fn free_in(&self, queue: QueueId) -> u32 {
-        match self.account.per_operator_limits.get(&queue) {
-            None => self.free(),
-            Some(limit) => {
-                // A slot whose queue is not known yet may turn out to be of this one.
-                let counts = |slot: &&Slot| slot.queue.is_none_or(|known| known == queue);
-                let slots = self.slots.values().filter(counts).count();
-                let reserved = self.reserved.values().filter(|r| r.queue == queue).count();
-                self.free().min(limit.saturating_sub((slots + reserved) as u32))
-            }
-        }
-    }
-
     /// Holds a slot for an offer to come.
     pub(super) fn reserve(&mut self, offer: OfferId, reservation: Reservation) {
         debug_assert!(self.free_in(reservation.queue) > 0, "a reservation needs a free slot");

@@ -13,6 +13,7 @@
 //! the limit in force (asserted where it is added).
 
 mod calls;
+mod fitting;
 mod held;
 mod kept;
 mod placed;
@@ -333,6 +334,7 @@ impl Operator {
             self.wants_pull = true;
         }
         self.was_available = available;
+        self.give_back_above_limits(now);
         self.trim_kept();
         self.maybe_pull(now, effects);
         self.keep_for_invites(now);

@@ -132,7 +132,8 @@ impl Operator {
             }
         }
         self.quiet(chat);
-        let held = Held::Offered { offer: offer.id, expires_at: offer.expires_at, shown: false };
+        let (offer_id, expires_at) = (offer.id, offer.expires_at);
+        let held = Held::Offered { offer: offer_id, expires_at, since: now, shown: false };
         let slot = Slot { queue: Some(at.queue), placement: at.placement, held };
         self.slots.insert(chat, slot);
         self.present(at, offer, effects);
@@ -298,7 +299,7 @@ impl Operator {
                         self.present(&at, offer, effects);
                     }
                     let (offer, expires_at) = (offer.id, offer.expires_at);
-                    Held::Offered { offer, expires_at, shown: false }
+                    Held::Offered { offer, expires_at, since: now, shown: false }
                 }
                 (Some(_) | None, None) => continue,
             };

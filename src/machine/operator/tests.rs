@@ -21,6 +21,7 @@ use crate::machine::operator::{
 };
 use crate::storage::{Moving, OpenChat};
 
+mod fitting;
 mod kept;
 
 const START: Timestamp = Timestamp(1_000_000);
