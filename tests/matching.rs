@@ -294,6 +294,7 @@ impl World {
             place,
             moved_at: Timestamp(NOW),
             last_offer: None,
+            spent: false,
         }
     }
 
@@ -427,7 +428,8 @@ fn a_pull_of_a_queue_that_offers_to_all_is_quoted_waiting_and_offered_chats_alik
             if rng.chance(400) {
                 let to = Arc::new(BTreeSet::from([UserId::from_u128(0xff)]));
                 let (id, expires_at) = (OfferId::of(8, seed), Timestamp(NOW + 1_000));
-                let offer = Offer { id, reach: Reach::ToAll, to, expires_at };
+                let offer =
+                    Offer { id, reach: Reach::ToAll, to, returned: Default::default(), expires_at };
                 let at = world.at(&chat, 2, Place::Offered(offer));
                 step(&mut queue, QueueInput::Said(ToQueue::At(at)));
                 offered.insert(chat.id);

@@ -298,7 +298,7 @@ impl ChatState {
     async fn write_row(&self, row: Option<crate::storage::OpenChat>) -> Result<(), StoreSilent> {
         let open_chats = &self.shared.store.open_chats;
         let written = match row {
-            Some(row) => self.shared.in_time(open_chats.put(row)).await?,
+            Some(row) => self.shared.in_time(open_chats.put(row.kept())).await?,
             None => self.shared.in_time(open_chats.remove(self.chat)).await?,
         };
         if let Err(error) = written {

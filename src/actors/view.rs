@@ -235,7 +235,7 @@ pub enum Routed {
     Offered {
         /// When.
         at: Timestamp,
-        /// To whom.
+        /// To whom; nobody when an offer to all was made again to those who had it.
         to: Vec<UserId>,
         /// Why so.
         decision: Decision,

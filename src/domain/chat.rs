@@ -1,6 +1,6 @@
 //! Where a chat can be and what state that is.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::id::{OfferId, Party, UserId};
@@ -13,6 +13,11 @@ pub type Seq = u64;
 /// Counts a chat's changes of place; the first place is 1. Every message between actors about a
 /// chat carries the placement that it believes in.
 pub type Placement = u64;
+
+/// Which time an operator is in one and the same offer: 0 the first time, one more whenever it
+/// comes back after it dropped out. What an operator says about an offer carries it, so that a late
+/// word of an earlier time does not touch a later one.
+pub type Stay = u32;
 
 /// How much sooner something is served: 0 to [`PRIORITY_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -92,8 +97,18 @@ pub struct Offer {
     pub reach: Reach,
     /// Who may still accept it. Shared, since every one of them is told of it.
     pub to: Arc<BTreeSet<UserId>>,
+    /// The stay of those among them who dropped out before and came back.
+    pub returned: Arc<BTreeMap<UserId, Stay>>,
     /// When it lapses.
     pub expires_at: Timestamp,
+}
+
+impl Offer {
+    /// The operator's stay in the offer; none when it is not in it.
+    pub fn stay(&self, operator: UserId) -> Option<Stay> {
+        let stay = || self.returned.get(&operator).copied().unwrap_or_default();
+        self.to.contains(&operator).then(stay)
+    }
 }
 
 /// The one place in which a chat is.

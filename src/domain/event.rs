@@ -63,7 +63,8 @@ pub enum ChatEvent {
         offer: OfferId,
         /// How it reaches operators.
         reach: Reach,
-        /// To whom.
+        /// To whom. Nobody: an offer to all, made again to those who had the one that lapsed just
+        /// before; who comes in addition follows as `OfferWidened`. Never the whole list again.
         to: Vec<UserId>,
         /// When it lapses.
         expires_at: Timestamp,

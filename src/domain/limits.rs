@@ -93,6 +93,12 @@ pub const SILENT_AFTER_MS: u64 = 2_000;
 /// has been told `unavailable` by then and asks again.
 pub const RECALL_LIMIT_MS: u64 = 5_000;
 
+/// Longest time that an offer to all stands, ms. One that nobody answered is made again for twice as
+/// long as the one before, up to this: everybody who is free sees the chat all the time, and its log
+/// grows by 300 entries a day at most, not by one for every queue's `offer_timeout_ms`. As long as
+/// a queue may choose at most.
+pub const TO_ALL_STANDS_MAX_MS: u64 = OFFER_TIMEOUT_RANGE_MS.1;
+
 /// Most `to_all` offers of one queue at a time: more than a screen shows helps nobody (§3.3).
 pub const TO_ALL_OFFERS_MAX: usize = 20;
 
@@ -140,9 +146,15 @@ pub const FORMER_OPERATORS_MAX: usize = 32;
 /// that is forgotten says again where it is, which is harmless.
 pub const RESTED_REMEMBERED: usize = 65_536;
 
-/// Most events of one chat; a chat that has them takes no more messages and can only be moved and
-/// ended. Bounds memory and the time to recover.
-pub const CHAT_EVENTS_MAX: u64 = 100_000;
+/// Most messages of one chat; a chat that has them takes no more and can only be moved and ended.
+/// Bounds memory and the time to recover. What the router does with the chat has a bound of its own,
+/// so that it takes no room from people.
+pub const CHAT_MESSAGES_MAX: u64 = 100_000;
+
+/// Most entries of one chat besides its messages; a chat that has them is offered no more, and can
+/// only be moved by hand and ended. Offers to all that nobody answers are made twice in
+/// [`TO_ALL_STANDS_MAX_MS`]: so many last for a year.
+pub const CHAT_ROUTING_EVENTS_MAX: u64 = 100_000;
 
 /// Operators remembered as having refused one chat; the earliest is forgotten.
 pub const REFUSALS_REMEMBERED: usize = 1_000;

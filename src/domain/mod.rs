@@ -13,7 +13,7 @@ pub mod queue;
 pub mod text;
 pub mod time;
 
-pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Reach, Seq};
+pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Reach, Seq, Stay};
 pub use event::{ChatEvent, Recorded};
 pub use id::{
     ChannelId, ChatId, CommandId, CustomerId, Incarnation, OfferId, Party, QueueId, UserId,

@@ -44,7 +44,8 @@ pub struct Queue {
     pub offer_timeout_ms: u64,
     /// Most chats of this queue that one operator holds; no limit of its own when absent.
     pub per_operator_limit: Option<u32>,
-    /// How long an owner may be absent before chats return to the line, ms; never when absent.
+    /// How long an owner may be absent (`offline` or not connected) before chats return to the
+    /// line, ms; never when there is none.
     pub absent_owner_limit_ms: Option<u64>,
 }
 

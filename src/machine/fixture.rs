@@ -87,7 +87,7 @@ pub fn offer(placement: Placement, offer: OfferId, reach: Reach, to: &[UserId]) 
 }
 
 pub fn accept(operator: UserId, offer: OfferId, id: &str, valid_until: Timestamp) -> ToChat {
-    let by = AssignBy::Offer(offer);
+    let by = AssignBy::Offer(offer, 0);
     ToChat::Assign { operator, command: Some(command(id)), by, valid_until }
 }
 
@@ -103,6 +103,7 @@ pub fn at(chat: ChatId, placement: Placement, place: Place) -> ChatAt {
         place,
         moved_at: Timestamp(1_000),
         last_offer: None,
+        spent: false,
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::domain::event::{Decision, OfferEnd, WithdrawReason};
 use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{
-    ChatId, CommandId, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq, Timestamp,
-    UserId,
+    ChatId, CommandId, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq, Stay,
+    Timestamp, UserId,
 };
 
 use super::chat::Refusal;
@@ -48,6 +48,8 @@ pub struct ChatAt {
     pub moved_at: Timestamp,
     /// The offer that ended last without an owner, and how.
     pub last_offer: Option<(OfferId, OfferEnd)>,
+    /// It has been offered, moved and given back as often as may be: it makes no offer any more.
+    pub spent: bool,
 }
 
 /// To a chat.
@@ -85,6 +87,9 @@ pub enum ToChat {
         placement: Placement,
         /// The offer.
         offer: OfferId,
+        /// How long the queue lets offers stand, ms: one to all that was made for longer, since
+        /// nobody answered, is over after that when the queue says so.
+        stands_ms: u64,
     },
     /// From an operator, or from the queue about one: take the offer back.
     Withdraw {
@@ -94,6 +99,8 @@ pub enum ToChat {
         offer: OfferId,
         /// From whom.
         operator: UserId,
+        /// Which of its stays in the offer is meant.
+        stay: Stay,
         /// Why.
         reason: WithdrawReason,
     },
@@ -103,6 +110,8 @@ pub enum ToChat {
         offer: OfferId,
         /// Who.
         operator: UserId,
+        /// Which of its stays in the offer is meant.
+        stay: Stay,
         /// The client's command.
         command: CommandId,
     },
@@ -159,8 +168,8 @@ pub enum ToChat {
 /// The ground of an [`ToChat::Assign`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AssignBy {
-    /// An offer.
-    Offer(OfferId),
+    /// An offer, in this stay in it.
+    Offer(OfferId, Stay),
     /// A transfer's reservation.
     Transfer(OfferId),
     /// By hand, out of one of these queues, or out of any.

@@ -97,7 +97,8 @@ pub enum EventFrame {
         offer: Wire<OfferId>,
         /// How it reaches operators.
         reach: Wire<Reach>,
-        /// To whom.
+        /// To whom. Empty: an offer to all that lapsed is made again, to those who had it; who comes
+        /// in addition follows as `offer_widened`.
         to: Vec<Wire<UserId>>,
         /// When it lapses.
         expires_at: TimeFrame,

@@ -32,6 +32,8 @@ pub enum WhyWaits {
         /// How many.
         limit: u32,
     },
+    /// It has been offered as often as a chat may be: somebody has to take, move or end it.
+    OfferedTooOften,
     /// No member is known to be ready and there.
     NobodyReady,
     /// Every ready member who has not refused it holds as many chats as fit.

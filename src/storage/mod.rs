@@ -26,8 +26,8 @@ use async_trait::async_trait;
 
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
-    ChannelId, ChatId, CommandId, CustomerId, Party, Place, Placement, Priority, QueueId, Recorded,
-    Seq, Timestamp, UserId,
+    ChannelId, ChatId, CommandId, CustomerId, Party, Place, Placement, Priority, QueueId, Reach,
+    Recorded, Seq, Timestamp, UserId,
 };
 
 pub use audit::AuditTrail;
@@ -233,6 +233,19 @@ pub struct OpenChat {
     pub next_deadline: Option<Timestamp>,
     /// Set while a change of place may be under way.
     pub moving: Option<Moving>,
+}
+
+impl OpenChat {
+    /// As it is kept in a store: without the members to whom it is offered. An offer does not outlive
+    /// its process, so that nobody asks for them, and there may be a thousand.
+    pub fn kept(mut self) -> Self {
+        if let Some(Place::Offered(offer)) = &mut self.place
+            && offer.reach == Reach::ToAll
+        {
+            (offer.to, offer.returned) = Default::default();
+        }
+        self
+    }
 }
 
 /// A change of place that may be under way.

@@ -6,6 +6,7 @@ use switchboard::machine::chat::{Answer, ChatInput};
 use switchboard::machine::message::ToOperator;
 use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
 use switchboard::machine::queue::{QueueEffect, QueueInput};
+use switchboard::storage::OpenChat;
 
 use crate::overtaking::asked;
 use crate::planted::Planted;
@@ -85,7 +86,8 @@ impl World {
                 Action::Row(row) => {
                     self.index.put(chat, row.clone());
                     let at = self.row_time(chat);
-                    self.at(at, Some(self.process), Happening::RowWritten(chat, row));
+                    let kept = row.map(OpenChat::kept);
+                    self.at(at, Some(self.process), Happening::RowWritten(chat, kept));
                 }
                 Action::MarkIndex(moving) => self.index.mark(chat, moving),
                 Action::Answer(call, answer) => self.answered(call, answer),
@@ -157,6 +159,8 @@ impl World {
         }
         self.check_overtaking(operator, &screen, asked);
         self.check_limits_in_force(operator, &effects);
+        self.checker.stays.said(&effects);
+        self.look_who_is_absent(operator);
         for effect in effects {
             self.operator_effect(operator, life, effect);
         }

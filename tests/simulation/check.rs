@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::event::{AssignedHow, PlacedCause};
+use switchboard::domain::event::{AssignedHow, OfferEnd, PlacedCause};
 use switchboard::domain::limits::PRIORITY_STEP_MS;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, QueueId, Recorded, Timestamp, UserId,
+    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, QueueId, Reach, Recorded, Timestamp,
+    UserId,
 };
 use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
 use switchboard::machine::message::{ToChat, ToOperator};
@@ -15,6 +16,7 @@ use switchboard::machine::queue::{Queue, QueueEffect};
 
 use crate::insisting::Insisting;
 use crate::planted::Planted;
+use crate::stays::Stays;
 use crate::store::Store;
 use crate::world::{Pending, World};
 
@@ -24,7 +26,7 @@ enum Is {
     Nothing,
     Opened,
     Waiting,
-    Offered(OfferId, BTreeSet<UserId>),
+    Offered(OfferId, Reach, BTreeSet<UserId>),
     Owned(UserId),
     Ended,
 }
@@ -39,6 +41,10 @@ struct Seen {
     at: Timestamp,
     placement: u64,
     transfer: Option<(UserId, OfferId)>,
+    /// Who had the offer to all that lapsed just before.
+    asked_before: Option<BTreeSet<UserId>>,
+    /// How often each operator dropped out of the live offer.
+    left: BTreeMap<UserId, u32>,
 }
 
 #[derive(Default)]
@@ -54,6 +60,9 @@ pub struct Checker {
     answers: BTreeMap<(ChatId, Party, CommandId), Answer>,
     decided: BTreeSet<OfferId>,
     insisting: Insisting,
+    pub stays: Stays,
+    /// Since when nobody has been at work at an operator's, by what its machine shows.
+    pub absent_since: BTreeMap<UserId, u64>,
     /// Chats that the queue was about to offer when it was last looked at.
     pub under_way: BTreeMap<ChatId, u64>,
     /// Whose calls were given up.
@@ -102,6 +111,17 @@ impl Checker {
         std::mem::take(&mut self.hung_up)
     }
 
+    /// Whether somebody comes into an offer again who dropped out of it.
+    pub fn comes_back(&self, chat: ChatId, event: &ChatEvent) -> bool {
+        let left = self.seen.get(&chat).map(|seen| &seen.left);
+        match event {
+            ChatEvent::OfferWidened { to, .. } => {
+                left.is_some_and(|left| to.iter().any(|who| left.contains_key(who)))
+            }
+            _ => false,
+        }
+    }
+
     /// An event became durable: it continues the log, and the move is legal.
     pub fn appended(&mut self, chat: ChatId, recorded: &Recorded, seed: u64) {
         let fold = self.folds.entry(chat).or_insert_with(|| Chat::remembering(chat, RECENT));
@@ -116,6 +136,8 @@ impl Checker {
             at: Timestamp(0),
             placement: 0,
             transfer: None,
+            asked_before: None,
+            left: BTreeMap::new(),
         });
         let story = format!("{chat:?} {:?} then {recorded:?} (seed {seed})", seen.is);
         assert_eq!(recorded.seq, seen.tail + 1, "gap: {story}");
@@ -131,35 +153,55 @@ impl Checker {
             (ChatEvent::Placed { placement, .. }, Is::Opened | Is::Waiting | Is::Owned(_))
             | (ChatEvent::Placed { placement, .. }, Is::Offered(..)) => {
                 moved(*placement);
+                seen.asked_before = None;
                 Is::Waiting
             }
-            (ChatEvent::Offered { placement, offer, to, .. }, Is::Waiting) => {
+            (ChatEvent::Offered { placement, offer, reach, to, .. }, Is::Waiting) => {
                 moved(*placement);
-                Is::Offered(*offer, to.iter().copied().collect())
+                seen.left.clear();
+                let before = seen.asked_before.take();
+                let to = match to.as_slice() {
+                    [] => before.expect("an offer is made again to those who had it"),
+                    to => to.iter().copied().collect(),
+                };
+                assert!(!to.is_empty(), "offered to nobody: {story}");
+                Is::Offered(*offer, *reach, to)
             }
-            (ChatEvent::OfferWidened { offer, to }, Is::Offered(live, mut all)) => {
+            (ChatEvent::OfferWidened { offer, to }, Is::Offered(live, reach, mut all)) => {
                 assert_eq!(*offer, live, "{story}");
                 assert!(to.iter().all(|one| all.insert(*one)), "asked twice: {story}");
-                Is::Offered(live, all)
+                Is::Offered(live, reach, all)
             }
             (
                 ChatEvent::Declined { offer, operator, .. }
                 | ChatEvent::OfferNarrowed { offer, operator, .. },
-                Is::Offered(live, mut all),
+                Is::Offered(live, reach, mut all),
             ) => {
                 assert!(*offer == live && all.remove(operator), "{story}");
-                Is::Offered(live, all)
+                let left = seen.left.entry(*operator).or_default();
+                self.stays.left(chat, *operator, *left, &recorded.event, seed);
+                *left += 1;
+                Is::Offered(live, reach, all)
             }
-            (ChatEvent::OfferEnded { placement, offer, .. }, Is::Offered(live, _)) => {
+            (ChatEvent::OfferEnded { placement, offer, how }, Is::Offered(live, reach, all)) => {
                 assert_eq!(*offer, live, "{story}");
+                let taken_back = matches!(how, OfferEnd::Withdrawn(_) | OfferEnd::Declined);
+                assert!(
+                    reach == Reach::Directed || !taken_back || all.is_empty(),
+                    "an offer to all was taken from {all:?}, who never left it: {story}"
+                );
                 moved(*placement);
+                let lapsed = reach == Reach::ToAll && *how == OfferEnd::Lapsed;
+                seen.asked_before = lapsed.then_some(all);
                 Is::Waiting
             }
             (ChatEvent::Assigned { placement, operator, how, .. }, was) => {
                 moved(*placement);
                 match (how, was) {
-                    (AssignedHow::Accepted { offer }, Is::Offered(live, all)) => {
+                    (AssignedHow::Accepted { offer }, Is::Offered(live, _, all)) => {
                         assert!(*offer == live && all.contains(operator), "{story}");
+                        let stay = seen.left.get(operator).copied().unwrap_or_default();
+                        self.stays.left(chat, *operator, stay, &recorded.event, seed);
                     }
                     (AssignedHow::Taken, Is::Waiting | Is::Offered(..)) => {}
                     (AssignedHow::Transferred { reservation, .. }, _) => {

@@ -92,6 +92,7 @@ const WANTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("odd", &["id used again", "id looked up in the log", "sent again long after"]),
+    ("offer", &["member came back"]),
     ("order", &["unopposed", "beside kept"]),
     (
         "change",

@@ -110,6 +110,8 @@ impl World {
         let account = self.account(operator);
         let machine = Operator::new(operator, account, record, life, times);
         self.operators.insert(operator, Live { machine, life, armed: None });
+        // A new life counts anew.
+        self.checker.absent_since.insert(operator, self.now);
         self.operator_step(operator, OperatorInput::Tick);
         let human = self.humans.iter().find(|human| human.id == operator);
         for connection in human.map(|h| h.connections.clone()).unwrap_or_default() {

@@ -23,6 +23,7 @@ mod planted;
 mod rest;
 mod rng;
 mod scenarios;
+mod stays;
 mod store;
 mod storing;
 mod theory;

@@ -208,6 +208,12 @@ impl World {
                 let wanted = [Status::Away(reason), Status::Busy, Status::Offline];
                 let status = self.rng.pick(&wanted).cloned().expect("three");
                 self.call_operator(id, OperatorCall::SetStatus(status));
+                if self.rng.chance(400) {
+                    // Only for a moment; nobody waits for the answer.
+                    let back = OperatorCall::SetStatus(Status::Ready);
+                    let at = self.now + self.rng.within(10, 300);
+                    self.at(at, Some(self.process), Happening::OperatorCall(id, 0, back));
+                }
             }
             93..96 => self.lose_connection(n),
             96 => self.connect(n),

@@ -32,6 +32,12 @@ pub enum Planted {
     RecallsAnything,
     /// Operators do not hear of changed limits.
     KeepsOldLimits,
+    /// Nobody comes into an offer to all that is out.
+    LostWiden,
+    /// What an operator said in one stay in an offer counts for the next one, too.
+    MixesStays,
+    /// Chats never hear that their owner is absent.
+    LostOwnerGone,
 }
 
 impl Planted {
@@ -47,6 +53,9 @@ impl Planted {
                 ToQueue::At(_) | ToQueue::ReserveAnswer { .. } => false,
             },
             (Self::LostArrival, Happening::ToQueue(_, ToQueue::At(_))) => true,
+            (Self::LostWiden, Happening::ToChat(_, ChatInput::Said(said))) => {
+                matches!(said, ToChat::Widen { .. })
+            }
             (Self::LostAssign, Happening::ToChat(_, ChatInput::Said(said))) => {
                 matches!(said, ToChat::Assign { .. })
             }
@@ -138,6 +147,24 @@ fn a_slot_given_past_an_older_offer_to_all_is_caught() {
 fn an_operator_that_goes_on_by_a_former_limit_is_caught() {
     let by = caught(Planted::KeepsOldLimits, true);
     assert!(by.contains("in force"), "{by}");
+}
+
+#[test]
+fn an_offer_to_all_that_does_not_reach_who_comes_free_is_caught() {
+    let by = caught(Planted::LostWiden, false);
+    assert!(by.contains("does not see"), "{by}");
+}
+
+#[test]
+fn a_late_word_that_counts_for_a_later_stay_in_an_offer_is_caught() {
+    let by = caught(Planted::MixesStays, true);
+    assert!(by.contains("in its stay"), "{by}");
+}
+
+#[test]
+fn an_absent_owner_who_keeps_its_chats_is_caught() {
+    let by = caught(Planted::LostOwnerGone, true);
+    assert!(by.contains("who is absent"), "{by}");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use switchboard::domain::limits::{
     OFFER_BACKSTOP_MS, REPEAT_MS, SLOT_KEPT_MAX_MS, TO_ALL_OFFERS_MAX,
 };
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{Place, QueueId, Rule};
+use switchboard::domain::{Offer, Place, QueueId, Reach, Rule, Status, UserId};
 use switchboard::machine::chat::Chat;
 use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
@@ -104,6 +104,11 @@ impl World {
             Place::Offered(offer) => {
                 let over = offer.expires_at.0 + OFFER_BACKSTOP_MS + REPEAT_MS.1;
                 assert!(self.now < over, "{chat:?} is offered for ever (seed {seed})");
+                if offer.reach == Reach::ToAll
+                    && let Some(queue) = self.queues.get(&at.queue).map(|live| &live.machine)
+                {
+                    self.everybody_free_sees(fold, offer, queue);
+                }
             }
             Place::Assigned { owner, .. } => {
                 let live = self.operators.get(owner).map(|live| &live.machine);
@@ -112,6 +117,7 @@ impl World {
                     !self.settled(fold) || slot.is_some_and(|slot| slot.held == Held::Active),
                     "{chat:?} is owned by {owner:?}, who holds {slot:?} (seed {seed})"
                 );
+                self.owner_is_not_absent(fold, *owner);
                 assert!(
                     !self.settled(fold) || !self.inactive.contains(owner),
                     "{chat:?} stays with {owner:?}, who is deactivated (seed {seed})"
@@ -120,6 +126,57 @@ impl World {
             Place::Ended { .. } => {
                 assert!(self.index.get(chat).is_none(), "{chat:?} ended and is listed");
             }
+        }
+    }
+
+    /// Nobody is absent from a chat for longer than its queue allows.
+    fn owner_is_not_absent(&self, fold: &Chat, owner: UserId) {
+        let Some(at) = fold.at() else { return };
+        let limit = self.configs.get(&at.queue).and_then(|queue| queue.absent_owner_limit_ms);
+        let (Some(limit), Some(since)) = (limit, self.checker.absent_since.get(&owner)) else {
+            return;
+        };
+        let over = since.max(&at.moved_at.0) + limit + REPEAT_MS.1 + 500;
+        assert!(
+            self.now < over || !self.settled(fold),
+            "{:?} stays with {owner:?}, who is absent since {since} (seed {})",
+            at.chat,
+            self.seed
+        );
+    }
+
+    /// Whoever could accept an offer to all has it on the screen, also who came free later.
+    fn everybody_free_sees(&self, fold: &Chat, offer: &Offer, queue: &Queue) {
+        let Some(at) = fold.at() else { return };
+        if queue.config().rule != Rule::ToAll {
+            return;
+        }
+        for operator in queue.config().members.iter().filter(|who| !offer.to.contains(who)) {
+            let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
+                continue;
+            };
+            let free = matches!(live.towards(at.queue), (Standing::Free, slots, _) if slots > 0);
+            let free = free && self.now > live.idle_since().0 + 500;
+            let cooled = at.refused_by.values().all(|refused| self.now > refused.0 + 3_500);
+            assert!(
+                !free
+                    || !cooled
+                    || !self.settled(fold)
+                    || excluded(queue, *operator, &at.refused_by, self.now()),
+                "{operator:?} is free and does not see {:?}, which is offered to all (seed {})",
+                at.chat,
+                self.seed
+            );
+        }
+    }
+
+    /// Since when the operator has been `offline` or without a proven connection.
+    pub fn look_who_is_absent(&mut self, operator: UserId) {
+        let Some(live) = self.operators.get(&operator) else { return };
+        if *live.machine.status() == Status::Offline || !live.machine.is_present() {
+            self.checker.absent_since.entry(operator).or_insert(self.now);
+        } else {
+            self.checker.absent_since.remove(&operator);
         }
     }
 

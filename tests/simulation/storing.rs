@@ -13,6 +13,9 @@ impl World {
         self.store.append(claim, events)?;
         for recorded in events {
             self.coverage.event(&recorded.event);
+            if self.checker.comes_back(claim.chat, &recorded.event) {
+                self.coverage.count("offer", "member came back");
+            }
             self.checker.appended(claim.chat, recorded, self.seed);
         }
         self.check_capacities();

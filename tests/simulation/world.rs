@@ -9,7 +9,7 @@ use switchboard::domain::{
 use switchboard::machine::chat::driver::{Driver, StoreAnswer};
 use switchboard::machine::chat::{ChatCall, ChatInput};
 use switchboard::machine::index::Index;
-use switchboard::machine::message::{ToOperator, ToQueue};
+use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput};
 use switchboard::machine::queue::{Queue, QueueInput};
 use switchboard::storage::{Claim, OpenChat};
@@ -292,7 +292,8 @@ impl World {
         if self.trace {
             println!("{} {what:?}", self.now);
         }
-        match what {
+        // When it arrives, not when it is sent: until then the stay may have changed.
+        match self.without_stays(what) {
             Happening::ToChat(chat, input) => self.chat_input(chat, input),
             Happening::ToQueue(queue, said) => self.queue_step(queue, QueueInput::Said(said)),
             Happening::ToOperator(operator, said) => {
@@ -339,6 +340,12 @@ impl World {
 
     pub fn deliver(&mut self, what: Happening) {
         if self.plan.planted.is_some_and(|planted| planted.loses(&what)) {
+            return;
+        }
+        if self.plan.planted == Some(Planted::LostOwnerGone)
+            && let Happening::ToChat(_, ChatInput::Said(ToChat::OwnerGone { operator, .. })) = &what
+            && !self.inactive.contains(operator)
+        {
             return;
         }
         let what = match self.plan.planted {

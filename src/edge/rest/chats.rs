@@ -135,6 +135,7 @@ fn why_body(why: &WhyWaits) -> WhyBody {
             WhyBody::Offered { offer: Wire(*offer), expires_at: (*expires_at).into() }
         }
         WhyWaits::OffersOut { limit } => WhyBody::OffersOut { limit: *limit },
+        WhyWaits::OfferedTooOften => WhyBody::OfferedTooOften,
         WhyWaits::NobodyReady => WhyBody::NobodyReady,
         WhyWaits::AllFull => WhyBody::AllFull,
         WhyWaits::RoomKept => WhyBody::RoomKept,

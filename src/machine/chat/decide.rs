@@ -4,7 +4,7 @@
 //! repeat gets its first answer however the chat has moved since.
 
 use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure, WithdrawReason};
-use crate::domain::limits::{CHAT_EVENTS_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS};
+use crate::domain::limits::{CHAT_MESSAGES_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS};
 use crate::domain::{
     ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, UserId,
 };
@@ -171,7 +171,7 @@ impl Chat {
             Party::User(user) if place.owner() == Some(user) => {}
             Party::Customer(_) | Party::User(_) | Party::System => return Err(Refusal::NotYours),
         }
-        if self.tail >= CHAT_EVENTS_MAX {
+        if self.messages() >= CHAT_MESSAGES_MAX {
             return Err(Refusal::ChatFull);
         }
         let message = ChatEvent::Message { from: by.party, id: id.clone(), text: text.clone() };

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
-use crate::domain::limits::{FORMER_OPERATORS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED};
+use crate::domain::limits::{
+    CHAT_ROUTING_EVENTS_MAX, FORMER_OPERATORS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED,
+};
 use crate::domain::time::earliest;
 use crate::domain::{
     ChannelId, ChatEvent, ChatId, ChatState, CommandId, CustomerId, Offer, OfferId, Party, Place,
-    Placement, Priority, QueueId, Reach, Recorded, Seq, Timestamp, UserId,
+    Placement, Priority, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
 };
 use crate::machine::message::{ChatAt, Peer};
 use crate::storage::OpenChat;
@@ -64,8 +66,15 @@ pub struct Chat {
     pub(super) moved_at: Timestamp,
     /// The process that made the live offer.
     pub(super) offer_process: u64,
-    /// Who dropped out of the live offer.
-    pub(super) offer_left: BTreeSet<UserId>,
+    /// Its log had as many entries besides messages as may be when its place was touched last.
+    pub(super) spent: bool,
+    /// How many offers to all lapsed in a row since it came into its line or to its last owner.
+    pub(super) ignored: u32,
+    /// Who had the offer to all that lapsed last, and the process that made it; none when something
+    /// has happened since.
+    asked_before: Option<(u64, Arc<BTreeSet<UserId>>)>,
+    /// Who dropped out of the live offer, and how often.
+    offer_left: BTreeMap<UserId, Stay>,
     pub(super) last_offer: Option<(OfferId, OfferEnd)>,
     pub(super) refused_by: Arc<BTreeMap<UserId, Timestamp>>,
     /// Whoever owned it last; none: nobody ever did.
@@ -75,7 +84,7 @@ pub struct Chat {
     pub(super) transfer: Option<Transfer>,
     pub(super) continued_in: Option<ChatId>,
     /// The positions of the messages, and whether the customer wrote them; for counting what is
-    /// unread. At most [`CHAT_EVENTS_MAX`](crate::domain::limits::CHAT_EVENTS_MAX).
+    /// unread. At most [`CHAT_MESSAGES_MAX`](crate::domain::limits::CHAT_MESSAGES_MAX).
     messages: Vec<(Seq, bool)>,
     pub(super) answers: Answers,
     /// Those whom an earlier place concerned: told again after a crash, in which what they were
@@ -99,7 +108,10 @@ impl Chat {
             place: None,
             moved_at: Timestamp::default(),
             offer_process: 0,
-            offer_left: BTreeSet::new(),
+            spent: false,
+            ignored: 0,
+            asked_before: None,
+            offer_left: BTreeMap::new(),
             last_offer: None,
             refused_by: Arc::default(),
             last_owner: None,
@@ -192,6 +204,7 @@ impl Chat {
             place: self.place.clone()?,
             moved_at: self.moved_at,
             last_offer: self.last_offer,
+            spent: self.spent,
         })
     }
 
@@ -212,6 +225,18 @@ impl Chat {
             next_deadline: self.next_deadline(),
             moving: None,
         })
+    }
+
+    /// How many messages it has.
+    pub(super) fn messages(&self) -> u64 {
+        self.messages.len() as u64
+    }
+
+    /// Who had the offer to all that lapsed just before, if this process made it: after a restart
+    /// nobody is there yet.
+    pub(super) fn asked_before(&self, process: u64) -> Option<&BTreeSet<UserId>> {
+        let (made_by, to) = self.asked_before.as_ref()?;
+        (*made_by == process).then_some(&**to)
     }
 
     /// How many messages of the other side a participant has not read, who has read up to `read`.
@@ -274,16 +299,24 @@ impl Chat {
                 self.placed(*placement, *queue, cause, recorded);
             }
             ChatEvent::Offered { placement, offer, reach, to, expires_at, process, .. } => {
-                let to = Arc::new(to.iter().copied().collect());
-                let offer = Offer { id: *offer, reach: *reach, to, expires_at: *expires_at };
+                let before = self.asked_before.take().filter(|_| to.is_empty());
+                let to = match before {
+                    Some((_, before)) => before,
+                    None => Arc::new(to.iter().copied().collect()),
+                };
+                let (returned, expires_at) = (Arc::default(), *expires_at);
+                let offer = Offer { id: *offer, reach: *reach, to, returned, expires_at };
                 self.offer_process = *process;
                 self.move_to(*placement, Place::Offered(offer), recorded);
             }
             ChatEvent::OfferWidened { to, .. } => {
                 if let Some(Place::Offered(offer)) = &mut self.place {
                     Arc::make_mut(&mut offer.to).extend(to);
+                    let stays =
+                        to.iter().filter_map(|who| Some((*who, *self.offer_left.get(who)?)));
+                    Arc::make_mut(&mut offer.returned).extend(stays);
                 }
-                self.version = recorded.seq;
+                self.touched(recorded);
             }
             ChatEvent::Declined { operator, .. } => {
                 self.refuse(*operator, recorded.at);
@@ -327,6 +360,7 @@ impl Chat {
             self.remember_former(Peer::Queue(former));
         }
         self.queue = Some(queue);
+        self.ignored = 0;
         let former_owner = self.place.as_ref().and_then(Place::owner);
         self.move_to(placement, Place::Waiting, recorded);
         match cause {
@@ -348,6 +382,14 @@ impl Chat {
         recorded: &Recorded,
     ) {
         self.last_offer = Some((offer, how));
+        let ignored = match (how, &self.place) {
+            (OfferEnd::Lapsed, Some(Place::Offered(live))) if live.reach == Reach::ToAll => {
+                Some((self.offer_process, Arc::clone(&live.to)))
+            }
+            (OfferEnd::Lapsed | OfferEnd::Declined | OfferEnd::Withdrawn(_), _)
+            | (OfferEnd::Restart, _) => None,
+        };
+        self.ignored = self.ignored.saturating_add(u32::from(ignored.is_some()));
         // Nobody is blamed for an offer that everybody got.
         if let (OfferEnd::Lapsed, Some(Place::Offered(live))) = (how, &self.place)
             && live.reach == Reach::Directed
@@ -357,6 +399,7 @@ impl Chat {
             }
         }
         self.move_to(placement, Place::Waiting, recorded);
+        self.asked_before = ignored;
     }
 
     fn assigned(
@@ -370,6 +413,7 @@ impl Chat {
         // A transferred chat is in progress at once; the colleague has been writing already.
         let begun = matches!(how, AssignedHow::Transferred { .. });
         self.last_owner = Some(operator);
+        self.ignored = 0;
         self.refused_by = Arc::default();
         self.move_to(placement, Place::Assigned { owner: operator, begun }, recorded);
         match how {
@@ -393,10 +437,17 @@ impl Chat {
     fn leave_offer(&mut self, operator: UserId, recorded: &Recorded) {
         if let Some(Place::Offered(offer)) = &mut self.place {
             Arc::make_mut(&mut offer.to).remove(&operator);
+            Arc::make_mut(&mut offer.returned).remove(&operator);
         }
-        self.offer_left.insert(operator);
+        *self.offer_left.entry(operator).or_default() += 1;
         self.remember_former(Peer::Operator(operator));
+        self.touched(recorded);
+    }
+
+    /// Others are to hear of the place anew.
+    fn touched(&mut self, recorded: &Recorded) {
         self.version = recorded.seq;
+        self.spent = recorded.seq - self.messages() >= CHAT_ROUTING_EVENTS_MAX;
     }
 
     fn move_to(&mut self, placement: Placement, place: Place, recorded: &Recorded) {
@@ -406,8 +457,9 @@ impl Chat {
             self.remember_former(Peer::Operator(operator));
         }
         self.offer_left.clear();
+        self.asked_before = None;
         self.placement = placement;
-        self.version = recorded.seq;
+        self.touched(recorded);
         self.moved_at = recorded.at;
         self.place = Some(place);
     }

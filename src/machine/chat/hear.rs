@@ -2,7 +2,8 @@
 //! [`Chat::decide`].
 
 use crate::domain::event::{AssignedHow, OfferEnd, TransferFailure, WithdrawReason};
-use crate::domain::{ChatEvent, CommandId, OfferId, Party, Place, Reach, UserId};
+use crate::domain::limits::TO_ALL_STANDS_MAX_MS;
+use crate::domain::{ChatEvent, CommandId, Offer, OfferId, Party, Place, Reach, Stay, UserId};
 use crate::machine::message::{Asked, AssignBy, AssignedAt, Peer, ToChat, ToOperator};
 
 use super::answers::{Fingerprint, Lookup};
@@ -21,12 +22,8 @@ impl Chat {
                 let Some(live) = self.offer_at(*placement, *offer) else {
                     return self.tell_queue();
                 };
-                // Who dropped out of an offer does not come back into it, for a late accept of the
-                // first time must not find it open: there will be a fresh one.
-                if to.iter().any(|operator| self.offer_left.contains(operator)) {
-                    let reason = WithdrawReason::NotReady;
-                    return self.end_offer(OfferEnd::Withdrawn(reason), Vec::new());
-                }
+                // Who dropped out of the offer comes back into it, in a stay of its own: a late word
+                // of the first one does not find it.
                 let fresh = to.iter().copied().filter(|operator| !live.to.contains(operator));
                 let to: Vec<UserId> = fresh.collect();
                 if to.is_empty() {
@@ -34,15 +31,19 @@ impl Chat {
                 }
                 Decided::events(vec![ChatEvent::OfferWidened { offer: *offer, to }])
             }
-            ToChat::Lapse { placement, offer } => match self.offer_at(*placement, *offer) {
-                Some(live) if context.now >= live.expires_at => self.lapse(context),
-                Some(_) | None => self.tell_queue(),
-            },
-            ToChat::Withdraw { peer, offer, operator, reason } => {
-                self.withdraw(*peer, *offer, *operator, *reason)
+            ToChat::Lapse { placement, offer, stands_ms } => {
+                let live = self.offer_at(*placement, *offer);
+                let over = |live: &Offer| {
+                    let stood = context.now >= self.moved_at.plus_ms(*stands_ms);
+                    context.now >= live.expires_at || (live.reach == Reach::ToAll && stood)
+                };
+                if live.is_some_and(over) { self.lapse(context) } else { self.tell_queue() }
             }
-            ToChat::Decline { offer, operator, command } => {
-                self.decline(context, *offer, *operator, command)
+            ToChat::Withdraw { peer, offer, operator, stay, reason } => {
+                self.withdraw(*peer, *offer, (*operator, *stay), *reason)
+            }
+            ToChat::Decline { offer, operator, stay, command } => {
+                self.decline(context, *offer, (*operator, *stay), command)
             }
             ToChat::Assign { .. } => self.assign(context, said),
             ToChat::Recall { operator, command, asked } => {
@@ -88,31 +89,60 @@ impl Chat {
             return None;
         };
         let waits = self.place() == Some(&Place::Waiting);
-        if !waits || self.placement != *placement || self.queue != Some(*queue) || to.is_empty() {
+        if !waits
+            || self.spent
+            || self.placement != *placement
+            || self.queue != Some(*queue)
+            || to.is_empty()
+        {
             return None;
         }
-        let expires_at = context.now.plus_ms(*timeout_ms);
+        let stands_ms = self.stands_ms(*reach, *timeout_ms);
+        let expires_at = context.now.plus_ms(stands_ms);
+        let (to, more) = match (reach, self.asked_before(context.process)) {
+            (Reach::ToAll, Some(before)) => {
+                let more = to.iter().filter(|operator| !before.contains(operator)).copied();
+                (Vec::new(), more.collect())
+            }
+            (Reach::ToAll, None) | (Reach::Directed, _) => (to.clone(), Vec::new()),
+        };
         Some(self.moved(None, None, |placement| {
-            vec![ChatEvent::Offered {
+            let mut events = vec![ChatEvent::Offered {
                 placement,
                 offer: *offer,
                 reach: *reach,
-                to: to.clone(),
+                to,
                 expires_at,
                 process: context.process,
                 decision: decision.clone(),
-            }]
+            }];
+            if !more.is_empty() {
+                events.push(ChatEvent::OfferWidened { offer: *offer, to: more });
+            }
+            events
         }))
+    }
+
+    /// How long an offer stands: one to all twice as long as the one that nobody answered.
+    fn stands_ms(&self, reach: Reach, timeout_ms: u64) -> u64 {
+        match reach {
+            Reach::Directed => timeout_ms,
+            Reach::ToAll => {
+                let times = 1_u64.checked_shl(self.ignored).unwrap_or(u64::MAX);
+                let longest = TO_ALL_STANDS_MAX_MS.max(timeout_ms);
+                timeout_ms.saturating_mul(times).min(longest)
+            }
+        }
     }
 
     fn withdraw(
         &self,
         peer: Peer,
         offer: OfferId,
-        operator: UserId,
+        (operator, stay): (UserId, Stay),
         reason: WithdrawReason,
     ) -> Decided {
-        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
+        let Some(live) = self.offer_in(offer, operator, stay) else {
             return Decided::effect(ChatEffect::Tell(peer));
         };
         let narrowed = ChatEvent::OfferNarrowed { offer, operator, reason };
@@ -125,11 +155,16 @@ impl Chat {
         }
     }
 
+    /// The live offer, if it is this one and the operator is in this stay in it.
+    fn offer_in(&self, offer: OfferId, operator: UserId, stay: Stay) -> Option<&Offer> {
+        self.offer().filter(|live| live.id == offer && live.stay(operator) == Some(stay))
+    }
+
     fn decline(
         &self,
         context: &Context,
         offer: OfferId,
-        operator: UserId,
+        (operator, stay): (UserId, Stay),
         command: &CommandId,
     ) -> Decided {
         let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
@@ -149,7 +184,7 @@ impl Chat {
             }
             Lookup::Known(Ok(_)) | Lookup::Pending => return tell,
         }
-        let Some(live) = self.offer().filter(|o| o.id == offer && o.to.contains(&operator)) else {
+        let Some(live) = self.offer_in(offer, operator, stay) else {
             return tell;
         };
         let declined = ChatEvent::Declined { offer, operator, command: command.clone() };
@@ -166,7 +201,7 @@ impl Chat {
         };
         if let Some(command) = command {
             let said = match by {
-                AssignBy::Offer(offer) => Fingerprint::asked(Asked::Accept(*offer)),
+                AssignBy::Offer(offer, _) => Fingerprint::asked(Asked::Accept(*offer)),
                 AssignBy::Take { .. } => Fingerprint::asked(Asked::Take),
                 AssignBy::Transfer(_) => Fingerprint::of("transfer"),
             };
@@ -202,13 +237,10 @@ impl Chat {
         }
         let state = place.state();
         match (by, command) {
-            (AssignBy::Offer(offer), Some(command)) => {
-                let live = place.offer().filter(|live| live.id == *offer);
-                match live {
-                    Some(live) if live.to.contains(&operator) => {
-                        Ok((AssignedHow::Accepted { offer: *offer }, command.clone()))
-                    }
-                    Some(_) | None => Err(Refusal::OfferGone),
+            (AssignBy::Offer(offer, stay), Some(command)) => {
+                match self.offer_in(*offer, operator, *stay) {
+                    Some(_) => Ok((AssignedHow::Accepted { offer: *offer }, command.clone())),
+                    None => Err(Refusal::OfferGone),
                 }
             }
             (AssignBy::Take { placement, .. }, Some(_)) if *placement != self.placement => {
@@ -239,7 +271,7 @@ impl Chat {
                 }
                 Some(_) | None => Err(Refusal::OfferGone),
             },
-            (AssignBy::Offer(_) | AssignBy::Take { .. }, None) => Err(Refusal::OfferGone),
+            (AssignBy::Offer(..) | AssignBy::Take { .. }, None) => Err(Refusal::OfferGone),
         }
     }
 

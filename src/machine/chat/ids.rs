@@ -1,7 +1,7 @@
 //! The ids that are no longer kept in memory with their answers: whether a command may stand in
 //! the log, and between which positions. A filter: it may say "perhaps" of an id that was never
 //! used, and never says "no" of one that was. At most two bytes an id, so at most 200 KB for a log
-//! that is full ([`CHAT_EVENTS_MAX`](crate::domain::limits::CHAT_EVENTS_MAX)).
+//! that is full ([`CHAT_MESSAGES_MAX`](crate::domain::limits::CHAT_MESSAGES_MAX)).
 //!
 //! The filter is a row of leaves, each a Bloom filter of its own over ids that follow each other,
 //! and the positions of its first and last: so a "perhaps" is settled by reading a leaf's worth of
@@ -107,7 +107,7 @@ impl Ids {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::limits::CHAT_EVENTS_MAX;
+    use crate::domain::limits::CHAT_MESSAGES_MAX;
     use crate::machine::fixture::{CUSTOMER, command};
 
     const WHO: Party = Party::Customer(CUSTOMER);
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_is_new_is_seldom_looked_for_and_what_is_read_then_is_little() {
-        let filter = filled(CHAT_EVENTS_MAX);
+        let filter = filled(CHAT_MESSAGES_MAX);
         let places = |n| filter.may_stand(WHO, &command(&format!("n{n}")));
         let read: Vec<u64> =
             (0..10_000).flat_map(places).map(|(first, last)| last - first + 1).collect();
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn it_takes_two_bytes_an_id_at_most() {
-        for ids in [1_000, 5_000, 30_000, CHAT_EVENTS_MAX] {
+        for ids in [1_000, 5_000, 30_000, CHAT_MESSAGES_MAX] {
             let (bytes, kept) = (filled(ids).bytes(), 256);
             assert!(bytes as u64 <= 2 * (ids + kept), "{bytes} for {ids}");
         }

@@ -11,6 +11,7 @@ use crate::machine::CallId;
 use crate::machine::chat::Refusal;
 use crate::machine::message::{Asked, AssignBy};
 
+use super::held::DIRECTED_STAY;
 use super::{
     Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect, Owed, Recall, Slot,
 };
@@ -84,12 +85,13 @@ impl Operator {
                     return Some(Refusal::NoSlot(Standing::Full));
                 }
                 Held::Offered { offer: live, .. } if *live == offer => {
-                    slot.held = assigning(AssignBy::Offer(offer), command, call, now);
+                    let by = AssignBy::Offer(offer, DIRECTED_STAY);
+                    slot.held = assigning(by, command, call, now);
                     self.owed.settle(Owed::Ask(chat));
                     self.owed.owe(Owed::Assign(chat), now);
                     return None;
                 }
-                Held::Assigning { by: AssignBy::Offer(live), command: asked, calls, .. }
+                Held::Assigning { by: AssignBy::Offer(live, _), command: asked, calls, .. }
                     if *live == offer && asked.as_ref() == Some(&command) =>
                 {
                     return hold(calls, call);
@@ -123,7 +125,7 @@ impl Operator {
         self.keep_no_more(chat);
         let reason = Gone::Accepted;
         effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
-        let held = assigning(AssignBy::Offer(offer), command, call, now);
+        let held = assigning(AssignBy::Offer(offer, invite.stay), command, call, now);
         let slot = Slot { queue: Some(invite.queue), placement: invite.placement, held };
         self.slots.insert(chat, slot);
         self.owed.owe(Owed::Assign(chat), now);
@@ -156,7 +158,7 @@ impl Operator {
                 {
                     return hold(calls, call);
                 }
-                Held::Assigning { by: AssignBy::Offer(live), .. }
+                Held::Assigning { by: AssignBy::Offer(live, _), .. }
                 | Held::Withdrawing { offer: live, .. }
                     if *live == offer =>
                 {

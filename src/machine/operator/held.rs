@@ -1,7 +1,9 @@
 //! What an operator holds. How much of it fits is in [`super::fitting`].
 
 use crate::domain::event::WithdrawReason;
-use crate::domain::{ChatId, CommandId, OfferId, Placement, Priority, QueueId, Timestamp};
+use crate::domain::{
+    ChatId, CommandId, OfferId, Placement, Priority, QueueId, Seq, Stay, Timestamp,
+};
 use crate::machine::CallId;
 use crate::machine::message::{AssignBy, Peer, ToChat, ToQueue};
 
@@ -90,6 +92,9 @@ impl Slot {
     }
 }
 
+/// Nobody comes back into a directed offer.
+pub(super) const DIRECTED_STAY: Stay = 0;
+
 /// A live `to_all` offer: takes no slot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Invite {
@@ -97,8 +102,12 @@ pub struct Invite {
     pub queue: QueueId,
     /// The placement of the offer.
     pub placement: Placement,
+    /// The chat's version when it said so last.
+    pub version: Seq,
     /// The offer.
     pub offer: OfferId,
+    /// Which time the operator is in it.
+    pub stay: Stay,
     /// When it lapses.
     pub expires_at: Timestamp,
     /// Since when it is here.
@@ -201,7 +210,7 @@ impl Operator {
         if !self.account.active {
             return Some(Timestamp::default());
         }
-        let gone = self.presence.absent_since()?;
+        let gone = self.absent_since?;
         let limit_ms = self.account.absent_owner_limits_ms.get(&slot.queue?)?;
         Some(gone.plus_ms(*limit_ms).max(self.grace_until))
     }
@@ -239,12 +248,12 @@ impl Operator {
                 | Held::Unsure => return None,
             },
             Owed::Decline(chat) => {
-                let (offer, command) = self.declining(chat)?;
-                (chat, ToChat::Decline { offer, operator, command })
+                let (offer, stay, command) = self.declining(chat)?;
+                (chat, ToChat::Decline { offer, operator, stay, command })
             }
             Owed::Withdraw(chat) => {
-                let (offer, reason) = self.withdrawing(chat)?;
-                (chat, ToChat::Withdraw { peer, offer, operator, reason })
+                let (offer, stay, reason) = self.withdrawing(chat)?;
+                (chat, ToChat::Withdraw { peer, offer, operator, stay, reason })
             }
             Owed::OwnerGone(chat) => {
                 let slot = self.slots.get(&chat)?;
@@ -256,27 +265,27 @@ impl Operator {
         Some(OperatorEffect::ToChat(chat, said))
     }
 
-    fn declining(&self, chat: ChatId) -> Option<(OfferId, CommandId)> {
+    fn declining(&self, chat: ChatId) -> Option<(OfferId, Stay, CommandId)> {
         if let Some(Slot { held: Held::Declining { offer, command, .. }, .. }) =
             self.slots.get(&chat)
         {
-            return Some((*offer, command.clone()));
+            return Some((*offer, DIRECTED_STAY, command.clone()));
         }
         let invite = self.invites.get(&chat)?;
         let (command, _) = invite.declining.as_ref()?;
-        Some((invite.offer, command.clone()))
+        Some((invite.offer, invite.stay, command.clone()))
     }
 
-    fn withdrawing(&self, chat: ChatId) -> Option<(OfferId, WithdrawReason)> {
+    fn withdrawing(&self, chat: ChatId) -> Option<(OfferId, Stay, WithdrawReason)> {
         if let Some(offer) = self.strays.get(&chat) {
-            return Some((*offer, WithdrawReason::NotReserved));
+            return Some((*offer, DIRECTED_STAY, WithdrawReason::NotReserved));
         }
         if let Some(Slot { held: Held::Withdrawing { offer, reason }, .. }) = self.slots.get(&chat)
         {
-            return Some((*offer, *reason));
+            return Some((*offer, DIRECTED_STAY, *reason));
         }
         let invite = self.invites.get(&chat).filter(|invite| invite.withdrawing)?;
-        Some((invite.offer, self.leaving()))
+        Some((invite.offer, invite.stay, self.leaving()))
     }
 
     /// Why its offers are taken back.

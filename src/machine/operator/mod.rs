@@ -28,7 +28,9 @@ use std::collections::BTreeMap;
 use crate::domain::limits::{GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS};
 use crate::domain::operator::{OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
-use crate::domain::{ChatId, CommandId, OfferId, Placement, QueueId, Status, Timestamp, UserId};
+use crate::domain::{
+    ChatId, CommandId, OfferId, Placement, QueueId, Seq, Status, Timestamp, UserId,
+};
 use crate::machine::message::Asked;
 use crate::machine::repeat::Repeater;
 use crate::machine::{CallId, Life};
@@ -88,6 +90,8 @@ pub struct Operator {
     /// Deadlines that wait for people fire no earlier.
     grace_until: Timestamp,
     presence: Presence,
+    /// Since when nobody is at work here: `offline`, or no connection proves that somebody is there.
+    absent_since: Option<Timestamp>,
     slots: BTreeMap<ChatId, Slot>,
     reserved: BTreeMap<OfferId, Reservation>,
     invites: BTreeMap<ChatId, Invite>,
@@ -97,8 +101,9 @@ pub struct Operator {
     passed: BTreeMap<ChatId, Passed>,
     /// Offers that came without a slot held for them, to be taken back.
     strays: BTreeMap<ChatId, OfferId>,
-    /// The placement at which a chat was lost, and when: earlier words about it are late ones.
-    gone: BTreeMap<ChatId, (Placement, Timestamp)>,
+    /// The placement and version at which a chat was lost, and when: earlier words about it are
+    /// late ones.
+    gone: BTreeMap<ChatId, ((Placement, Seq), Timestamp)>,
     /// Commands of which chats are asked what became of them, and until when.
     recalls: BTreeMap<(ChatId, CallId), Recall>,
     pull: Option<Pull>,
@@ -142,6 +147,7 @@ impl Operator {
             stage: Stage::Waiting { until: live_at },
             grace_until,
             presence: Presence::new(now),
+            absent_since: Some(now),
             slots: BTreeMap::new(),
             reserved: BTreeMap::new(),
             invites: BTreeMap::new(),
@@ -307,6 +313,7 @@ impl Operator {
         if self.leave_at().is_some_and(|at| now >= at) {
             self.set_status(Status::Offline);
         }
+        self.look_who_is_absent(now);
         self.expire_reservations(now);
         self.expire_kept(now);
         self.expire_recalls(now, effects);

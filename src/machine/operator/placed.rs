@@ -23,10 +23,13 @@ impl Operator {
         at: ChatAt,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        let known = self.slots.get(&at.chat).map(|slot| slot.placement);
-        let invited = self.invites.get(&at.chat).map(|invite| invite.placement);
-        let gone = self.gone.get(&at.chat).map(|(placement, _)| *placement);
-        if known.max(invited).max(gone).is_some_and(|known| at.placement < known) {
+        // What takes a slot is in one version of its placement; a `to_all` offer may have several.
+        let known = self.slots.get(&at.chat).map(|slot| (slot.placement, 0));
+        let invite = self.invites.get(&at.chat);
+        let invited = invite.map(|invite| (invite.placement, invite.version));
+        let gone = self.gone.get(&at.chat).map(|(place, _)| *place);
+        let said = (at.placement, at.version);
+        if known.max(invited).max(gone).is_some_and(|known| said < known) {
             return;
         }
         match &at.place {
@@ -54,7 +57,7 @@ impl Operator {
         match was.map(|slot| slot.held) {
             Some(Held::Assigning { calls, by, .. }) => {
                 answer_all(calls, Ok(OperatorAnswer::Assigned(assigned_at(at))), effects);
-                if let AssignBy::Offer(offer) = by {
+                if let AssignBy::Offer(offer, _) = by {
                     let (chat, reason) = (at.chat, Gone::Accepted);
                     let gone = Notice::OfferWithdrawn { chat, offer, reason };
                     effects.push(OperatorEffect::Show(gone));
@@ -164,7 +167,11 @@ impl Operator {
             ) => self.not_mine(now, at, effects),
             None => {}
         }
-        if self.invites.get(&chat).is_some_and(|invite| invite.offer == offer.id) {
+        let stay = offer.stay(self.id).unwrap_or_default();
+        if let Some(invite) = self.invites.get_mut(&chat)
+            && (invite.offer, invite.stay) == (offer.id, stay)
+        {
+            invite.version = at.version;
             return;
         }
         self.uninvite(at, None, effects);
@@ -172,7 +179,9 @@ impl Operator {
         let invite = Invite {
             queue: at.queue,
             placement: at.placement,
+            version: at.version,
             offer: offer.id,
+            stay,
             expires_at: offer.expires_at,
             since: now,
             waits: (at.since, at.priority),
@@ -199,7 +208,7 @@ impl Operator {
         let chat = at.chat;
         self.uninvite(at, None, effects);
         self.keep_if_open(at, self.id);
-        self.gone.insert(chat, (at.placement, now));
+        self.gone.insert(chat, ((at.placement, at.version), now));
         // An `Assign` on its way may still land: only its answer frees the slot.
         if self.slots.get(&chat).is_some_and(|s| matches!(s.held, Held::Assigning { .. })) {
             return;
@@ -331,5 +340,6 @@ fn recovered_at(row: &OpenChat) -> Option<ChatAt> {
         place: row.place.clone()?,
         moved_at: row.since,
         last_offer: None,
+        spent: false,
     })
 }

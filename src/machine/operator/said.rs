@@ -289,7 +289,7 @@ impl Operator {
             invite.declining.as_mut().map(|(_, calls)| (Asked::Decline(offer), calls))
         });
         let (same, calls) = match held {
-            Some(Held::Assigning { by: AssignBy::Offer(offer), calls, .. }) => {
+            Some(Held::Assigning { by: AssignBy::Offer(offer, _), calls, .. }) => {
                 (Asked::Accept(*offer), calls)
             }
             Some(Held::Assigning { by: AssignBy::Take { .. }, calls, .. }) => (Asked::Take, calls),

@@ -60,6 +60,7 @@ fn a_decline_whose_id_was_used_for_something_else_is_refused_and_the_offer_stand
         id: offer,
         reach: Reach::Directed,
         to: Arc::new([ANN].into()),
+        returned: Default::default(),
         expires_at: desk.now.plus_ms(10_000),
     };
     let effects = desk.say(ToOperator::Recalled {
@@ -214,7 +215,11 @@ impl Desk {
 
     fn live(&self, chat: ChatId, id: OfferId, reach: Reach) -> ChatAt {
         let (to, expires_at) = (Arc::new([ANN].into()), self.now.plus_ms(TIMEOUT_MS));
-        at(chat, 2, Place::Offered(Offer { id, reach, to, expires_at }))
+        at(
+            chat,
+            2,
+            Place::Offered(Offer { id, reach, to, returned: Default::default(), expires_at }),
+        )
     }
 
     fn lapsed(&mut self, chat: ChatId, offer: OfferId) -> Vec<OperatorEffect> {
@@ -520,7 +525,7 @@ fn of_two_connections_that_accept_both_get_the_same_answer_and_the_offer_leaves_
     let won = ChatAt { moved_at: desk.now, ..at(chat(1), 3, owned()) };
     let effects = desk.say(ToOperator::AssignAnswer {
         command: Some(command("one")),
-        by: AssignBy::Offer(offer),
+        by: AssignBy::Offer(offer, 0),
         result: Ok(assigned),
         at: Some(won.clone()),
         chat: chat(1),
@@ -620,6 +625,7 @@ fn an_offer_that_is_gone_says_why() {
         id: OfferId::of(61, 1),
         reach: Reach::Directed,
         to: Arc::new([BOB].into()),
+        returned: Default::default(),
         expires_at: Timestamp(9),
     };
     let ended =
@@ -670,4 +676,87 @@ fn reason(effects: &[OperatorEffect]) -> Option<Gone> {
         OperatorEffect::Show(Notice::OfferWithdrawn { reason, .. }) => Some(*reason),
         _ => None,
     })
+}
+
+/// An offer to all at this version of its placement, with Ann in this stay of hers, or without her.
+fn to_all_at(desk: &Desk, version: u64, stay: Option<u32>) -> ChatAt {
+    let (id, expires_at) = (OfferId::of(50, 1), desk.now.plus_ms(TIMEOUT_MS));
+    let to = stay.map_or_else(|| [BOB].into(), |_| [ANN, BOB].into());
+    let returned = stay.filter(|stay| *stay > 0).map(|stay| (ANN, stay)).into_iter().collect();
+    let (to, returned) = (Arc::new(to), Arc::new(returned));
+    let live = Offer { id, reach: Reach::ToAll, to, returned, expires_at };
+    ChatAt { version, ..at(chat(1), 2, Place::Offered(live)) }
+}
+
+fn presented(effects: &[OperatorEffect]) -> usize {
+    let shown = |effect: &&OperatorEffect| {
+        matches!(effect, OperatorEffect::Show(Notice::OfferPresented { .. }))
+    };
+    effects.iter().filter(shown).count()
+}
+
+#[test]
+fn an_offer_to_all_that_she_came_back_into_is_shown_again_though_she_never_heard_that_she_was_out()
+{
+    let mut desk = Desk::present(1);
+    let first = to_all_at(&desk, 2, Some(0));
+    assert_eq!(presented(&desk.say(ToOperator::At(first.clone()))), 1);
+    desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Busy)));
+    assert!(desk.ann.invites()[&chat(1)].withdrawing);
+    desk.step(OperatorInput::Call(2, OperatorCall::SetStatus(Status::Ready)));
+    let again = to_all_at(&desk, 4, Some(1));
+    assert_eq!(presented(&desk.say(ToOperator::At(again))), 1);
+    let invite = &desk.ann.invites()[&chat(1)];
+    assert_eq!((invite.stay, invite.withdrawing), (1, false));
+    assert_eq!(presented(&desk.say(ToOperator::At(first))), 0, "a late word");
+    assert_eq!(desk.ann.invites()[&chat(1)].stay, 1);
+}
+
+#[test]
+fn a_late_word_of_an_offer_to_all_does_not_bring_it_back_to_the_screen() {
+    let mut desk = Desk::present(1);
+    let first = to_all_at(&desk, 2, Some(0));
+    desk.say(ToOperator::At(first.clone()));
+    let without = to_all_at(&desk, 3, None);
+    desk.say(ToOperator::At(without));
+    assert!(desk.ann.invites().is_empty());
+    assert_eq!(presented(&desk.say(ToOperator::At(first))), 0);
+    assert!(desk.ann.invites().is_empty());
+}
+
+#[test]
+fn an_owner_who_is_offline_with_the_page_open_gives_her_chats_back_and_one_who_is_away_keeps_them()
+{
+    for (status, given_up) in [
+        (Status::Offline, true),
+        (Status::Busy, false),
+        (Status::Away(AwayReason::new("lunch").unwrap()), false),
+    ] {
+        let mut desk = Desk::present(2);
+        desk.owns(chat(1));
+        desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(status.clone())));
+        // Short of the next probe, so that she is there all the time.
+        const { assert!(ABSENT_MS < PROBE_EVERY_MS) };
+        assert!(!owner_gone(&desk.later(ABSENT_MS - 1), chat(1)), "{status:?}");
+        assert_eq!(owner_gone(&desk.later(1), chat(1)), given_up, "{status:?}");
+        assert!(desk.ann.is_present());
+    }
+}
+
+#[test]
+fn an_absence_goes_on_when_a_lost_connection_turns_into_offline_and_ends_with_work() {
+    let mut desk = Desk::present(2);
+    desk.owns(chat(1));
+    desk.step(OperatorInput::Disconnected(1));
+    desk.later(ABSENT_MS - 1_000);
+    desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Offline)));
+    desk.connect(2);
+    assert!(!owner_gone(&desk.later(999), chat(1)));
+    assert!(owner_gone(&desk.later(1), chat(1)), "offline goes on where the connection ended");
+    let mut desk = Desk::present(2);
+    desk.owns(chat(1));
+    desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Offline)));
+    desk.later(ABSENT_MS - 1);
+    desk.step(OperatorInput::Call(2, OperatorCall::SetStatus(Status::Busy)));
+    assert!(!owner_gone(&desk.later(ABSENT_MS), chat(1)), "she is back at work");
 }

@@ -26,6 +26,7 @@ impl Queue {
                 Some(offer) => WhyWaits::Offered { offer: offer.id, expires_at: offer.expires_at },
                 None => WhyWaits::ThisMoment,
             },
+            Phase::Waiting if entry.at.spent => WhyWaits::OfferedTooOften,
             Phase::Waiting => match why(&self.pool, self.config.rule, case) {
                 WhyWaits::ThisMoment if self.all_offers_out() => {
                     WhyWaits::OffersOut { limit: TO_ALL_OFFERS_MAX as u32 }

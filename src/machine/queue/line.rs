@@ -171,7 +171,7 @@ impl Line {
         self.waiting.clear();
         for entry in self.entries.values_mut() {
             entry.rank = rank(&entry.at);
-            if entry.phase == Phase::Waiting {
+            if is_waiting(entry) {
                 self.waiting.insert((entry.rank, entry.at.chat));
             }
         }
@@ -208,7 +208,7 @@ impl Line {
 
     fn link(&mut self, entry: &Entry) {
         let chat = entry.at.chat;
-        if entry.phase == Phase::Waiting {
+        if is_waiting(entry) {
             self.waiting.insert((entry.rank, chat));
         }
         if is_to_all(entry) {
@@ -234,6 +234,11 @@ impl Line {
         let timers: BTreeSet<_> = self.timer_of.iter().map(|(chat, at)| (*at, *chat)).collect();
         assert_eq!(timers, self.timers, "one timer a chat");
     }
+}
+
+/// Nobody is being asked for it, and somebody may be.
+fn is_waiting(entry: &Entry) -> bool {
+    entry.phase == Phase::Waiting && !entry.at.spent
 }
 
 fn is_to_all(entry: &Entry) -> bool {

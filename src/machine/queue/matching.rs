@@ -18,6 +18,7 @@ use super::{Owed, Queue, QueueEffect};
 impl Queue {
     /// Gives waiting chats to free members, as far as both reach.
     pub(super) fn match_line(&mut self, now: Timestamp) {
+        self.end_long_offers(now);
         match self.config.rule {
             Rule::LeastLoaded | Rule::LongestIdle => self.push(now),
             Rule::ToAll => {
@@ -66,6 +67,47 @@ impl Queue {
             let offer = self.next_offer();
             self.offer(now, chat, (offer, Reach::ToAll, to), decision);
         }
+    }
+
+    /// An offer to all that nobody answered stands for longer than the queue's offers do, as long as
+    /// that is in nobody's way: not when all places are taken and a chat of smaller rank has none, nor
+    /// under another rule. Then its time is that of all offers, the largest rank first.
+    fn end_long_offers(&mut self, now: Timestamp) {
+        let to_all = self.config.rule == Rule::ToAll;
+        if self.line.to_all().is_empty() || (to_all && self.line.has_room_to_all()) {
+            return;
+        }
+        let out = self.line.to_all().iter().filter_map(|chat| self.line.get(*chat));
+        let mut out: Vec<(i64, ChatId)> = out.map(|entry| (entry.rank, entry.at.chat)).collect();
+        out.sort_unstable_by(|one, other| other.cmp(one));
+        if to_all {
+            let largest = out.first().copied();
+            let smaller = |next: &(i64, ChatId)| {
+                largest.is_some_and(|largest| *next < largest) && self.pool.anybody_for(next.0)
+            };
+            let smaller = self.line.waiting().take_while(smaller);
+            let wanting = smaller.filter(|(_, chat)| !self.able(*chat, now).is_empty());
+            let gives_way = out.iter().zip(wanting).take_while(|(out, wanting)| wanting < out);
+            let places = gives_way.count();
+            out.truncate(places);
+        }
+        for (_, chat) in out {
+            let stood =
+                |entry: &&Entry| entry.phase == Phase::Offered && now >= self.stood_at(entry);
+            if self.line.get(chat).filter(stood).is_some() && !self.owed.owes(Owed::Lapse(chat)) {
+                self.owed.owe(Owed::Lapse(chat), now);
+                self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+            }
+        }
+    }
+
+    /// When a live offer has stood for as long as the queue's offers do.
+    pub(super) fn stood_at(&self, entry: &Entry) -> Timestamp {
+        let stood = entry.at.moved_at.plus_ms(self.config.offer_timeout_ms);
+        entry.at.place.offer().map_or(stood, |offer| match offer.reach {
+            Reach::ToAll => stood.min(offer.expires_at),
+            Reach::Directed => offer.expires_at,
+        })
     }
 
     /// Asks the chat to offer itself.

@@ -202,7 +202,8 @@ impl Queue {
         if known.is_some_and(|e| (e.at.placement, e.at.version) >= (at.placement, at.version)) {
             return;
         }
-        if known.is_some_and(|e| e.at.placement == at.placement) && at.place == Place::Waiting {
+        let renewed = at.place == Place::Waiting && !at.spent;
+        if known.is_some_and(|e| e.at.placement == at.placement) && renewed {
             // Read from the index before, now said by the chat itself. An offer that was asked for
             // meanwhile will be made, for it names this placement: its slot stays held.
             let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
@@ -226,7 +227,8 @@ impl Queue {
         self.line.insert(Entry { at, rank, phase, silent: false });
         match offer {
             Some(offer) => {
-                self.line.set_timer(chat, offer.expires_at);
+                let stood_at = self.line.get(chat).map(|entry| self.stood_at(entry));
+                self.line.set_timer(chat, stood_at.unwrap_or(offer.expires_at));
                 self.withdraw_from_strangers(chat, now);
             }
             None => self.wait_for_cool_down(chat, now),
@@ -249,6 +251,7 @@ impl Queue {
             place,
             moved_at: row.since,
             last_offer: None,
+            spent: false,
         };
         let chat = at.chat;
         self.chat_at(at, now, effects);
@@ -362,6 +365,11 @@ impl Queue {
                 }
                 Phase::Offering { .. } => self.line.set_silent(chat),
                 Phase::Offered if self.owed.owes(Owed::Lapse(chat)) => self.line.set_silent(chat),
+                // It may be needed for another from now on, and stands else.
+                Phase::Offered if entry.at.place.offer().is_some_and(|o| now < o.expires_at) => {
+                    let over_at = entry.at.place.offer().map_or(now, |offer| offer.expires_at);
+                    self.line.set_timer(chat, over_at);
+                }
                 Phase::Offered => {
                     self.owed.keep(Owed::Lapse(chat), now);
                     self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
@@ -422,13 +430,15 @@ impl Queue {
             }
             Owed::Lapse(chat) => {
                 let (placement, offer) = self.live(chat)?;
-                Some(QueueEffect::ToChat(chat, ToChat::Lapse { placement, offer }))
+                let stands_ms = self.config.offer_timeout_ms;
+                Some(QueueEffect::ToChat(chat, ToChat::Lapse { placement, offer, stands_ms }))
             }
             Owed::Withdraw(chat, operator) => {
-                let (_, offer) = self.live(chat)?;
+                let live = self.line.get(chat)?.at.place.offer()?;
+                let (offer, stay) = (live.id, live.stay(operator)?);
                 let reason = domain::event::WithdrawReason::NotEligible;
                 let peer = Peer::Queue(queue);
-                let said = ToChat::Withdraw { peer, offer, operator, reason };
+                let said = ToChat::Withdraw { peer, offer, operator, stay, reason };
                 Some(QueueEffect::ToChat(chat, said))
             }
         }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::event::{OfferEnd, WithdrawReason};
-use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS, TO_ALL_OFFERS_MAX};
+use crate::domain::limits::{
+    OFFER_TIMEOUT_MS, RESERVATION_MS, SILENT_AFTER_MS, TO_ALL_OFFERS_MAX, TO_ALL_STANDS_MAX_MS,
+};
 use crate::domain::operator::Standing;
 use crate::domain::{
     self, ChatId, Offer, OfferId, Place, Priority, Reach, RoutingSettings, Rule, Timestamp, UserId,
@@ -89,7 +91,11 @@ fn reservations(effects: &[QueueEffect]) -> Vec<(UserId, OfferId, ChatId)> {
 fn live(chat: ChatId, offer: OfferId, reach: Reach, to: &[UserId]) -> ChatAt {
     let expires_at = now().plus_ms(TIMEOUT_MS);
     let to = Arc::new(to.iter().copied().collect());
-    at(chat, 2, Place::Offered(Offer { id: offer, reach, to, expires_at }))
+    at(
+        chat,
+        2,
+        Place::Offered(Offer { id: offer, reach, to, returned: Default::default(), expires_at }),
+    )
 }
 
 #[test]
@@ -418,7 +424,7 @@ fn a_lapsed_offer_is_said_at_its_time_and_its_operator_asked_again_after_the_coo
     let over = now().plus_ms(TIMEOUT_MS);
     assert_eq!(queue.next_deadline(), Some(over));
     let effects = step_at(&mut queue, over, QueueInput::Tick);
-    let lapse = ToChat::Lapse { placement: 2, offer: OFFER };
+    let lapse = ToChat::Lapse { placement: 2, offer: OFFER, stands_ms: OFFER_TIMEOUT_MS };
     assert_eq!(effects, [QueueEffect::ToChat(CHAT, lapse)]);
     let mut at = ChatAt { placement: 3, version: 3, ..waits(0xc1, 1_000) };
     at.refused_by = Arc::new(BTreeMap::from([(ANN, over)]));
@@ -500,4 +506,66 @@ fn a_store_that_answers_nobody_is_not_asked_for_an_offer_of_every_chat() {
     let asked = queue.line().entries().filter(|e| matches!(e.phase, Phase::Offering { .. }));
     let most = TO_ALL_OFFERS_MAX * 2 + rounds as usize;
     assert!(asked.count() <= most, "one a time when so many are silent");
+}
+
+/// Offers to all that nobody answered, made for ten minutes: as many as may be out.
+fn long_offers(queue: &mut Queue) -> Vec<ChatId> {
+    let chats = (0..TO_ALL_OFFERS_MAX as u128).map(|n| ChatId::from_u128(0x200 + n));
+    for (n, chat) in chats.clone().enumerate() {
+        let (id, expires_at) = (OfferId::of(70, n as u64), now().plus_ms(TO_ALL_STANDS_MAX_MS));
+        let (reach, to) = (Reach::ToAll, Arc::new([ANN].into()));
+        let offer = Offer { id, reach, to, returned: Default::default(), expires_at };
+        let since = Timestamp(50_000 + n as u64);
+        arrive(queue, ChatAt { since, moved_at: now(), ..at(chat, 2, Place::Offered(offer)) });
+    }
+    chats.collect()
+}
+
+fn lapses(effects: &[QueueEffect]) -> Vec<ChatId> {
+    let lapses = effects.iter().filter_map(|effect| match effect {
+        QueueEffect::ToChat(chat, ToChat::Lapse { .. }) => Some(*chat),
+        QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => None,
+    });
+    lapses.collect()
+}
+
+#[test]
+fn long_offers_to_all_give_way_to_a_smaller_rank_once_they_have_stood_as_long_as_others_do() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free)]);
+    let out = long_offers(&mut queue);
+    let later = |ms| now().plus_ms(ms);
+    let arrives = |queue: &mut Queue, n, since, ms| {
+        lapses(&step_at(queue, later(ms), said(ToQueue::At(waits(n, since)))))
+    };
+    assert!(arrives(&mut queue, 0x300, 90_000, 10).is_empty(), "a larger rank waits its turn");
+    assert!(arrives(&mut queue, 0x301, 1_000, 20).is_empty(), "nobody has had the time to answer");
+    let early = step_at(&mut queue, later(OFFER_TIMEOUT_MS - 1), QueueInput::Tick);
+    assert!(lapses(&early).is_empty());
+    let due = step_at(&mut queue, later(OFFER_TIMEOUT_MS), QueueInput::Tick);
+    assert_eq!(lapses(&due), [*out.last().unwrap()], "one, of the largest rank");
+}
+
+#[test]
+fn under_another_rule_long_offers_to_all_stand_as_long_as_others_do() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free)]);
+    let out = long_offers(&mut queue);
+    step(&mut queue, QueueInput::Configure(config(Rule::LeastLoaded, &[ANN])));
+    let due = step_at(&mut queue, now().plus_ms(OFFER_TIMEOUT_MS), QueueInput::Tick);
+    assert_eq!(lapses(&due), out);
+}
+
+#[test]
+fn a_chat_that_may_be_offered_no_more_says_so_and_is_in_nobodys_way() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    // The row in the index does not say it: the queue asks, and the chat answers.
+    let asked = arrive(&mut queue, ChatAt { version: 0, ..waits(0xc1, 1_000) });
+    assert_eq!(reservations(&asked).len(), 1);
+    let told = arrive(&mut queue, ChatAt { spent: true, ..waits(0xc1, 1_000) });
+    let released = |effect: &QueueEffect| {
+        matches!(effect, QueueEffect::ToOperator(ANN, ToOperator::Release { .. }))
+    };
+    assert!(told.iter().any(released) && reservations(&told).is_empty(), "{told:?}");
+    assert_eq!(why(&queue, CHAT), WhyWaits::OfferedTooOften);
+    let next = arrive(&mut queue, waits(0xc2, 2_000));
+    assert_eq!(reservations(&next).len(), 1, "the next in line");
 }

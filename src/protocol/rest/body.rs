@@ -300,7 +300,9 @@ pub struct QueueRequest {
     /// Most chats of this queue that one operator holds; no limit of its own when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub per_operator_limit: Option<u32>,
-    /// How long an owner may be absent before chats return to the line, ms; never when absent.
+    /// How long an owner may be absent before chats return to the line, ms; never when it is not
+    /// given. Absent is who is `offline` or not connected, not who is `away` or `busy`. Nobody counts as
+    /// absent in the first 60 s after a start of the server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub absent_owner_limit_ms: Option<u64>,
 }

@@ -78,7 +78,7 @@ pub enum RoutedBody {
     Offered {
         /// When.
         at: TimeFrame,
-        /// To whom.
+        /// To whom; nobody when an offer to all that lapsed was made again to those who had it.
         to: Vec<Wire<UserId>>,
         /// Why so.
         decision: DecisionFrame,
@@ -154,6 +154,8 @@ pub enum WhyBody {
         /// How many.
         limit: u32,
     },
+    /// It has been offered as often as a chat may be: a chat administrator takes, moves or ends it.
+    OfferedTooOften,
     /// No member is known to be ready and there.
     NobodyReady,
     /// Every ready member holds as many chats as fit.

@@ -97,6 +97,8 @@ impl From<PlaceRecord> for Place {
                 id: OfferId(id),
                 reach: reach.into(),
                 to: Arc::new(to.into_iter().map(UserId).collect()),
+                // An offer does not outlive its process, and so do the stays in it.
+                returned: Arc::default(),
                 expires_at: Timestamp(expires_at),
             }),
             PlaceRecord::Assigned { owner, begun } => {

@@ -191,6 +191,7 @@ fn open_chats() -> Vec<OpenChat> {
         id: OfferId::of(1, 2),
         reach: Reach::ToAll,
         to: Arc::new(BTreeSet::from([UserId::from_u128(3), UserId::from_u128(4)])),
+        returned: Default::default(),
         expires_at: Timestamp(9_000),
     };
     let (owner, by) = (UserId::from_u128(5), Party::Customer(CustomerId::from_u128(6)));

@@ -1,6 +1,6 @@
 //! Answers: looked up first, remembered in bounds, the same after a fold.
 
-use crate::domain::limits::{CHAT_EVENTS_MAX, COMMANDS_REMEMBERED};
+use crate::domain::limits::{CHAT_MESSAGES_MAX, COMMANDS_REMEMBERED};
 use crate::domain::{ChatEvent, OfferId, Party, Reach, Recorded, Timestamp};
 use crate::machine::chat::tests::{Bench, refusal};
 use crate::machine::chat::{
@@ -112,12 +112,12 @@ fn the_oldest_answers_are_forgotten_and_no_others() {
 fn a_full_chat_takes_no_message_and_can_still_be_ended() {
     let mut bench = Bench::opened();
     let party = Party::Customer(CUSTOMER);
-    while bench.chat.tail() < CHAT_EVENTS_MAX {
+    for n in 1..=CHAT_MESSAGES_MAX {
         let seq = bench.chat.tail() + 1;
         // One above the bound would be a decision; the log is made by hand.
         let event = ChatEvent::Message { from: party, id: command("m"), text: text("words") };
         bench.chat.apply(&Recorded { seq, at: bench.now, event });
-        if seq == CHAT_EVENTS_MAX - 1 {
+        if n == CHAT_MESSAGES_MAX - 1 {
             let one_more = bench.clone().call(send(customer(), "fits", "words"));
             assert_eq!(one_more.events.len(), 1, "the last place can be used");
         }

@@ -265,7 +265,10 @@ fn whether_an_operator_heard_of_its_offer_is_known_by_its_word() {
             driver.input(now(), ChatInput::Said(seen));
         }
         let late = now().plus_ms(TIMEOUT_MS);
-        driver.input(late, ChatInput::Said(ToChat::Lapse { placement, offer: OFFER }));
+        driver.input(
+            late,
+            ChatInput::Said(ToChat::Lapse { placement, offer: OFFER, stands_ms: TIMEOUT_MS }),
+        );
         driver.stored(late, StoreAnswer::Marked(Ok(())));
         driver.stored(late, StoreAnswer::Appended(Ok(())));
         driver.chat().at().unwrap().last_offer.unwrap().1

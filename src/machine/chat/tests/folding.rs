@@ -51,13 +51,13 @@ fn said(bench: &Bench, what: u8, who: u8, id: u8) -> ChatInput {
         9 | 10 => offer(placement, fresh, Reach::Directed, &[operator]),
         11 => offer(placement, fresh, Reach::ToAll, &PEOPLE[..2]),
         12 => ToChat::Widen { placement, offer: live, to: vec![other] },
-        13 => ToChat::Lapse { placement, offer: live },
-        14 => ToChat::Decline { offer: live, operator, command },
+        13 => ToChat::Lapse { placement, offer: live, stands_ms: TIMEOUT_MS },
+        14 => ToChat::Decline { offer: live, operator, stay: 0, command },
         15 => {
             let (peer, reason) = (Peer::Operator(operator), WithdrawReason::NotReady);
-            ToChat::Withdraw { peer, offer: live, operator, reason }
+            ToChat::Withdraw { peer, offer: live, operator, stay: 0, reason }
         }
-        16 => assign(AssignBy::Offer(live)),
+        16 => assign(AssignBy::Offer(live, 0)),
         17 => assign(AssignBy::Take { placement, queues: vec![QUEUE], any: even }),
         18 if even => ToChat::OwnerGone { operator, placement },
         _ => {

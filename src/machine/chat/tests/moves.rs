@@ -105,14 +105,14 @@ fn inputs(bench: &Bench) -> Vec<(&'static str, ChatInput)> {
             said(ToChat::ReserveRefused { reservation, standing })
         }),
         ("ann declines", {
-            said(ToChat::Decline { offer: OFFER, operator: ANN, command: command("x") })
+            said(ToChat::Decline { offer: OFFER, operator: ANN, stay: 0, command: command("x") })
         }),
         ("ann withdraws", {
             let reason = crate::domain::event::WithdrawReason::NotReady;
             let peer = Peer::Operator(ANN);
-            said(ToChat::Withdraw { peer, offer: OFFER, operator: ANN, reason })
+            said(ToChat::Withdraw { peer, offer: OFFER, operator: ANN, stay: 0, reason })
         }),
-        ("lapse", said(ToChat::Lapse { placement, offer: OFFER })),
+        ("lapse", said(ToChat::Lapse { placement, offer: OFFER, stands_ms: TIMEOUT_MS })),
         ("ann is gone", said(ToChat::OwnerGone { operator: ANN, placement })),
         ("time", ChatInput::Tick),
     ]

@@ -49,6 +49,7 @@ fn a_queues_own_limit_that_falls_takes_back_its_newest_offers_and_leaves_those_o
         id: OfferId::of(51, 1),
         reach: Reach::Directed,
         to: Arc::new([ANN].into()),
+        returned: Default::default(),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),
     });
     let (offer, expires_at) = (OfferId::of(51, 1), desk.now.plus_ms(TIMEOUT_MS));
@@ -106,7 +107,13 @@ fn an_offer_to_all_above_a_lowered_limit_stays_and_its_accept_is_refused_as_full
 fn offers_found_at_the_start_of_a_life_go_back_as_far_as_they_are_above_the_limit() {
     let live = |n: u64| {
         let (to, expires_at) = (Arc::new([ANN].into()), START.plus_ms(TIMEOUT_MS));
-        let offer = Offer { id: OfferId::of(9, n), reach: Reach::Directed, to, expires_at };
+        let offer = Offer {
+            id: OfferId::of(9, n),
+            reach: Reach::Directed,
+            to,
+            returned: Default::default(),
+            expires_at,
+        };
         row(chat(u128::from(n)), Place::Offered(offer), None)
     };
     let mut desk = Desk::absent(1, vec![live(1), live(2)]);
