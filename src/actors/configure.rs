@@ -22,11 +22,11 @@ impl Router {
             let limits = |queue: &Queue| (queue.absent_owner_limit_ms, queue.per_operator_limit);
             (former.is_some(), former.as_ref().map(limits) != Some(limits(&queue)))
         });
-        if known {
-            self.shared.to_queue(id, QueueMessage::Configured);
-        } else {
+        if !known {
             self.start_queue(id);
         }
+        // Also a new one: one that was removed may still serve its last chats, by what it knew.
+        self.shared.to_queue(id, QueueMessage::Configured);
         if all {
             affected.extend(self.shared.operators.keys());
         }

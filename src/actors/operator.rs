@@ -142,7 +142,7 @@ impl OperatorState {
     }
 
     fn account(&self) -> Account {
-        self.shared.roster.look(|roster| roster.account(self.operator))
+        self.shared.roster.account(self.operator)
     }
 
     fn step(&mut self, myself: &ActorRef<OperatorMessage>, input: OperatorInput) {

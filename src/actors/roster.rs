@@ -37,8 +37,7 @@ pub struct Roster {
 }
 
 impl Roster {
-    /// What an operator's actor has to know.
-    pub(super) fn account(&self, operator: UserId) -> Account {
+    fn account(&self, operator: UserId, limits: &Limits) -> Account {
         let known = self.operators.get(&operator);
         let settings =
             known.copied().unwrap_or(OperatorSettings { active: false, ..Default::default() });
@@ -49,35 +48,89 @@ impl Roster {
             priority: queue.priority,
             offer_timeout_ms: queue.offer_timeout_ms,
         };
-        let absent = self.queues.values();
-        let absent = absent.filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)));
-        let limits = self.queues.values();
-        let limits = limits.filter_map(|queue| Some((queue.id, queue.per_operator_limit?)));
         Account {
             capacity: settings.capacity,
             active: settings.active,
             queues: member.map(|queue| (queue.id, terms(queue))).collect(),
-            per_operator_limits: Arc::new(limits.collect()),
-            absent_owner_limits_ms: Arc::new(absent.collect()),
+            per_operator_limits: Arc::clone(&limits.per_operator),
+            absent_owner_limits_ms: Arc::clone(&limits.absent_owner_ms),
             settings: self.settings,
+        }
+    }
+}
+
+/// The limits of all queues that bind owners, made once a change and shared by all operators:
+/// with 10,000 of them and 1,000 queues a copy for each would take some hundred MB.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Limits {
+    per_operator: Arc<BTreeMap<QueueId, u32>>,
+    absent_owner_ms: Arc<BTreeMap<QueueId, u64>>,
+}
+
+impl Limits {
+    fn of(roster: &Roster) -> Self {
+        let absent = roster.queues.values();
+        let absent = absent.filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)));
+        let limits = roster.queues.values();
+        let limits = limits.filter_map(|queue| Some((queue.id, queue.per_operator_limit?)));
+        Self {
+            per_operator: Arc::new(limits.collect()),
+            absent_owner_ms: Arc::new(absent.collect()),
         }
     }
 }
 
 /// The roster, shared. Held only for the moment of a look or a change.
 #[derive(Debug, Default)]
-pub(super) struct SharedRoster(RwLock<Roster>);
+pub(super) struct SharedRoster(RwLock<(Roster, Limits)>);
 
 impl SharedRoster {
     pub(super) fn new(roster: Roster) -> Self {
-        Self(RwLock::new(roster))
+        let limits = Limits::of(&roster);
+        Self(RwLock::new((roster, limits)))
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Roster) -> T) -> T {
-        look(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+        look(&self.0.read().unwrap_or_else(PoisonError::into_inner).0)
+    }
+
+    /// What an operator's actor has to know.
+    pub(super) fn account(&self, operator: UserId) -> Account {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        held.0.account(operator, &held.1)
     }
 
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
-        change(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let answer = change(&mut held.0);
+        let limits = Limits::of(&held.0);
+        if held.1 != limits {
+            held.1 = limits;
+        }
+        answer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_operators_share_the_limits_of_the_queues_and_a_change_reaches_all() {
+        let (ann, bob) = (UserId::from_u128(1), UserId::from_u128(2));
+        let mut queue = Queue::new(QueueId::from_u128(3), "queue", Rule::LeastLoaded);
+        queue.per_operator_limit = Some(2);
+        let queues = BTreeMap::from([(queue.id, queue.clone())]);
+        let shared = SharedRoster::new(Roster { queues, ..Default::default() });
+        let both = || (shared.account(ann), shared.account(bob));
+        let (one, other) = both();
+        assert!(Arc::ptr_eq(&one.per_operator_limits, &other.per_operator_limits));
+        assert!(Arc::ptr_eq(&one.absent_owner_limits_ms, &other.absent_owner_limits_ms));
+        assert_eq!(*one.per_operator_limits, BTreeMap::from([(queue.id, 2)]));
+        queue.per_operator_limit = Some(1);
+        shared.change(|roster| roster.queues.insert(queue.id, queue.clone()));
+        let (one, other) = both();
+        assert_eq!(*one.per_operator_limits, BTreeMap::from([(queue.id, 1)]));
+        assert!(Arc::ptr_eq(&one.per_operator_limits, &other.per_operator_limits));
     }
 }

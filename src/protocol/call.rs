@@ -117,7 +117,7 @@ methods! {
     /// Says that an offer has reached the operator's screen; one that never did does not count as lapsed.
     OfferShown = "offer.shown", OfferShownFrame => DoneFrame, [];
     /// Accepts an offer. The answer means that the chat is the operator's.
-    OfferAccept = "offer.accept", OfferAnswerFrame => ChatStateFrame, [NotFound, OfferGone, Full, NotReady, Late, IdReused];
+    OfferAccept = "offer.accept", OfferAnswerFrame => ChatStateFrame, [NotFound, OfferGone, ChatEnded, Full, Late, IdReused];
     /// Declines an offer.
     OfferDecline = "offer.decline", OfferAnswerFrame => ChatStateFrame, [NotFound, OfferGone, IdReused];
     /// Lists chats.

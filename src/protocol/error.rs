@@ -112,8 +112,8 @@ kinds! {
     OfferGone = 1030, "offer_gone", Never, "Take the offer off the screen.";
     /// The operator holds as many chats as fit.
     Full = 1031, "full", AfterAdvice, "End or transfer a chat first; an offer that still stands stays on the screen.";
-    /// The operator is not `ready`, or just starting.
-    NotReady = 1032, "not_ready", AfterAdvice, "Call `operator.set_status` with `ready` first.";
+    /// The operator is `offline`: who is not at work takes no chat.
+    NotReady = 1032, "not_ready", AfterAdvice, "Call `operator.set_status` first, with any other status.";
     /// The answer reached the chat after its time.
     Late = 1033, "late", Never, "Take the offer off the screen; if it stands, it is presented again.";
     /// Who should get the chat cannot: `reason` says why. The chat stays where it is.

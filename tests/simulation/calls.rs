@@ -4,6 +4,7 @@ use switchboard::domain::{ChatId, UserId};
 use switchboard::machine::chat::{Answer, ChatCall, ChatInput, Refusal};
 use switchboard::machine::operator::{OperatorAnswer, OperatorCall};
 
+use crate::tables;
 use crate::world::{Happening, Pending, World};
 
 impl World {
@@ -62,6 +63,7 @@ impl World {
             }
             Err(refusal) => {
                 self.coverage.refusal(refusal);
+                tables::check(tables::of_chat(&wanted), refusal, self.seed);
                 // The time-out asks again when it may help.
                 if refusal != Refusal::Unavailable {
                     self.calls.remove(&call);
@@ -93,6 +95,7 @@ impl World {
             }
             Err(refusal) => {
                 self.coverage.refusal(refusal);
+                tables::check(tables::of_operator(&wanted), refusal, self.seed);
                 if refusal != Refusal::Unavailable {
                     self.calls.remove(&call);
                 }

@@ -15,6 +15,7 @@ mod check;
 mod coverage;
 #[rustfmt::skip]
 mod erlang;
+mod ignored;
 mod insisting;
 mod lives;
 mod overtaking;
@@ -26,6 +27,7 @@ mod scenarios;
 mod stays;
 mod store;
 mod storing;
+mod tables;
 mod theory;
 mod time;
 mod traffic;

@@ -1,10 +1,11 @@
 //! What must be so when the router has come to rest.
 
+use switchboard::domain::event::OfferEnd;
 use switchboard::domain::limits::{
     OFFER_BACKSTOP_MS, REPEAT_MS, SLOT_KEPT_MAX_MS, TO_ALL_OFFERS_MAX,
 };
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{Offer, Place, QueueId, Reach, Rule, Status, UserId};
+use switchboard::domain::{ChatEvent, ChatId, Offer, Place, QueueId, Reach, Rule, Status, UserId};
 use switchboard::machine::chat::Chat;
 use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
@@ -143,6 +144,23 @@ impl World {
             at.chat,
             self.seed
         );
+    }
+
+    /// An offer to all is over, in quiet times: everybody who was free had it.
+    pub fn check_who_saw(&self, chat: ChatId, event: &ChatEvent) {
+        let how = match event {
+            ChatEvent::OfferEnded { how, .. } => *how,
+            _ => return,
+        };
+        let Some(fold) = self.checker.folds.get(&chat) else { return };
+        let queue = fold.at().and_then(|at| Some(&self.queues.get(&at.queue)?.machine));
+        let offer = fold.place().and_then(Place::offer);
+        if let (OfferEnd::Lapsed, Some(offer), Some(queue)) = (how, offer, queue)
+            && offer.reach == Reach::ToAll
+            && self.quiet_for_long()
+        {
+            self.everybody_free_sees(fold, offer, queue);
+        }
     }
 
     /// Whoever could accept an offer to all has it on the screen, also who came free later.

@@ -13,6 +13,7 @@ impl World {
         self.store.append(claim, events)?;
         for recorded in events {
             self.coverage.event(&recorded.event);
+            self.check_who_saw(claim.chat, &recorded.event);
             if self.checker.comes_back(claim.chat, &recorded.event) {
                 self.coverage.count("offer", "member came back");
             }

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{
-    self, ChannelId, ChatEvent, ChatId, CommandId, CustomerId, Party, Priority, QueueId, Recorded,
-    RoutingSettings, Rule, Status, Timestamp, UserId,
+    self, ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority,
+    QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
 };
 use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, ChatCall, ChatInput};
@@ -21,6 +21,7 @@ use switchboard::machine::operator::{
     Account, Notice, Operator, OperatorCall, OperatorEffect, OperatorInput, Terms,
 };
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
+use switchboard::routing::rule::is_directed;
 
 use crate::rng::Rng;
 use crate::store::Store;
@@ -120,6 +121,38 @@ pub fn run(demand: Demand) -> Vec<Visit> {
     world.visits.into_iter().map(|visit| visit.expect("nobody is left")).collect()
 }
 
+/// One chat, offered to all, whom its operators ignore for so long; then its customer writes. The
+/// chat, and its log.
+pub fn ignored(operators: u32, ms: u64) -> (ChatId, Vec<Recorded>) {
+    let mut world = Traffic::new(Demand {
+        operators,
+        rule: Rule::ToAll,
+        between_arrivals: 1.0,
+        service: 1.0,
+        patience: None,
+        customers: 1,
+        seed: 1,
+    });
+    let end = world.now + ms;
+    while let Some(next) = world.heap.pop() {
+        if next.at > end {
+            break;
+        }
+        world.now = next.at;
+        world.happen(next.what);
+        world.settle();
+    }
+    world.now = end;
+    let (chat, guest) = world.guests.first_key_value().expect("it is still open");
+    let (chat, party) = (*chat, Party::Customer(customer(guest.n)));
+    let by = Author { party, chat_administrator: false };
+    let id = CommandId::new("still-there").expect("short");
+    let text = MessageText::new("is anybody there?").expect("short");
+    world.call(chat, ChatCall::Send { by, id, text });
+    world.settle();
+    (chat, world.store.logs.remove(&chat).expect("it is open"))
+}
+
 fn exponential(rng: &mut Rng, mean: f64) -> f64 {
     -mean * (1.0 - rng.unit()).ln()
 }
@@ -159,7 +192,7 @@ impl Traffic {
         for (n, id) in operators.into_iter().enumerate() {
             let record = OperatorRecord { status: Status::Ready, ..Default::default() };
             let life = 2 + n as u64;
-            let machine = Operator::new(id, account(), record, life, (now, now, now));
+            let machine = Operator::new(id, account(demand.rule), record, life, (now, now, now));
             world.operators.insert(id, Live { machine, life, armed: None });
             world.soon.push_back(Word::Operator(id, OperatorInput::Tick));
             world.soon.push_back(Word::Operator(id, OperatorInput::Connected(1)));
@@ -277,6 +310,7 @@ impl Traffic {
                 }
                 ChatEvent::Opened { .. } | ChatEvent::Placed { .. } | ChatEvent::Offered { .. } => {
                 }
+                _ if self.demand.rule == Rule::ToAll => {}
                 other => panic!("nothing else happens here: {other:?}"),
             }
         }
@@ -406,6 +440,11 @@ impl Traffic {
                 OperatorEffect::Probe(connection, probe) => {
                     Word::Operator(operator, OperatorInput::ProbeAnswered(connection, probe))
                 }
+                OperatorEffect::Show(Notice::OfferPresented { .. })
+                    if self.demand.rule == Rule::ToAll =>
+                {
+                    continue;
+                }
                 OperatorEffect::Show(Notice::OfferPresented { chat, offer, .. }) => {
                     self.calls += 1;
                     let command = CommandId::new("accept").expect("short");
@@ -423,9 +462,9 @@ fn customer(n: u64) -> CustomerId {
     CustomerId::from_u128(0x0c00_0000 + u128::from(n))
 }
 
-fn account() -> Account {
+fn account(rule: Rule) -> Account {
     let terms = Terms {
-        directed: true,
+        directed: is_directed(rule),
         manual: false,
         priority: Priority::default(),
         offer_timeout_ms: 30_000,

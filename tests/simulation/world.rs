@@ -246,6 +246,12 @@ impl World {
         self.plan.faults && turn < FAULTY_MS
     }
 
+    /// Whether nothing has gone wrong for longer than late and lost words take.
+    pub fn quiet_for_long(&self) -> bool {
+        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
+        !self.plan.faults || turn >= FAULTY_MS + 4_000
+    }
+
     /// Whether people hold still, so that the router can come to rest.
     pub fn resting(&self) -> bool {
         let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
@@ -347,6 +353,13 @@ impl World {
             && !self.inactive.contains(operator)
         {
             return;
+        }
+        if self.plan.planted == Some(Planted::MixesStays)
+            && let Happening::ToChat(_, ChatInput::Said(ToChat::Withdraw { .. })) = &what
+        {
+            // A late word, which counts for what is so when it arrives.
+            let late = self.now + self.rng.within(50, 1_500);
+            self.at(late, Some(self.process), what.clone());
         }
         let what = match self.plan.planted {
             Some(planted) => planted.alters(what),

@@ -290,8 +290,12 @@ async fn set_status(by: &Caller, params: SetStatusFrame) -> Result<DoneFrame, Er
         .meant()
         .map_err(|bad| ErrorFrame::field(ErrorKind::InvalidParams, "reason", bad.to_string()))?;
     let call = OperatorCall::SetStatus(status);
-    by.edge.router.call_operator(by.user()?, call).await.map_err(refused)?;
-    Ok(DoneFrame {})
+    match by.edge.router.call_operator(by.user()?, call).await {
+        Ok(_) => Ok(DoneFrame {}),
+        // Deactivated at this moment: its socket is about to be closed.
+        Err(CallError::Refused(Refusal::NoSlot(_))) => Err(ErrorFrame::of(ErrorKind::Forbidden)),
+        Err(error) => Err(refused(error)),
+    }
 }
 
 async fn shown(by: &Caller, params: OfferShownFrame) -> Result<DoneFrame, ErrorFrame> {

@@ -111,7 +111,7 @@ impl Operator {
         }
         let invited = self.invites.get(&chat).filter(|invite| invite.offer == offer).cloned();
         let Some(invite) = invited else {
-            return self.recall(now, chat, call, command, Asked::Accept(offer));
+            return self.recall(now, chat, call, (command, Asked::Accept(offer), false));
         };
         if invite.declining.is_some() || invite.withdrawing {
             return Some(Refusal::OfferGone);
@@ -176,7 +176,7 @@ impl Operator {
             Some(invite) => match &mut invite.declining {
                 Some((asked, calls)) if *asked == command => return hold(calls, call),
                 Some(_) => {
-                    return self.recall(now, chat, call, command, Asked::Decline(offer));
+                    return self.recall(now, chat, call, (command, Asked::Decline(offer), false));
                 }
                 None if invite.withdrawing => return Some(Refusal::OfferGone),
                 None => {
@@ -189,7 +189,7 @@ impl Operator {
                     effects.push(OperatorEffect::Show(gone));
                 }
             },
-            None => return self.recall(now, chat, call, command, Asked::Decline(offer)),
+            None => return self.recall(now, chat, call, (command, Asked::Decline(offer), false)),
         }
         None
     }
@@ -217,7 +217,7 @@ impl Operator {
                 | Held::Active
                 | Held::Unsure,
             ) => {
-                return self.recall(now, chat, call, command, Asked::Take);
+                return self.recall(now, chat, call, (command, Asked::Take, any));
             }
             None => {}
         }
@@ -226,7 +226,7 @@ impl Operator {
         }
         if self.free() == 0 {
             // A repeat of a take that succeeded finds its own chat in the way.
-            return self.recall(now, chat, call, command, Asked::Take);
+            return self.recall(now, chat, call, (command, Asked::Take, any));
         }
         let manual = self.account.queues.iter().filter(|(_, terms)| terms.manual);
         let queues = manual.map(|(queue, _)| *queue).collect();
@@ -244,14 +244,13 @@ impl Operator {
         now: Timestamp,
         chat: ChatId,
         call: CallId,
-        command: CommandId,
-        asked: Asked,
+        (command, asked, any): (CommandId, Asked, bool),
     ) -> Option<Refusal> {
         if self.recalls.len() >= CALLS_HELD_MAX {
             return Some(Refusal::Unavailable);
         }
         let until = now.plus_ms(RECALL_LIMIT_MS);
-        self.recalls.insert((chat, call), Recall { command, asked, until });
+        self.recalls.insert((chat, call), Recall { command, asked, any, until });
         self.owed.owe(Owed::Recall(chat, call), now);
         None
     }

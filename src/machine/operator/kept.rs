@@ -197,7 +197,10 @@ impl Operator {
     /// Ends what was kept for long enough. Whatever else was on the screen all that time, long
     /// enough for its own queue, could have been accepted as well, and is passed by with it.
     pub(super) fn expire_kept(&mut self, now: Timestamp) {
+        let passed = self.passed.len();
         self.passed.retain(|_, passed| now < passed.until);
+        // A queue may quote it again.
+        self.wants_pull |= self.passed.len() < passed;
         let over = self.kept.iter().filter(|(_, kept)| now >= kept.until);
         for (chat, kept) in over.map(|(chat, kept)| (*chat, *kept)).collect::<Vec<_>>() {
             if !kept.offered {
@@ -253,9 +256,11 @@ impl Operator {
         beyond.map(|(chat, kept)| (kept.rank, *chat)).max().map(|(_, chat)| chat)
     }
 
-    /// When the next kept slot is free for all again.
+    /// When the next kept slot is free for all again, or one may be kept for a chat that was passed
+    /// by.
     pub(super) fn kept_until(&self) -> Option<Timestamp> {
-        self.kept.values().map(|kept| kept.until).min()
+        let passed = self.passed.values().map(|passed| passed.until);
+        self.kept.values().map(|kept| kept.until).chain(passed).min()
     }
 
     fn largest_kept(&self) -> Option<(i64, ChatId)> {

@@ -63,6 +63,8 @@ enum Owed {
 struct Recall {
     command: CommandId,
     asked: Asked,
+    /// For a take: whether the caller may take from any queue.
+    any: bool,
     until: Timestamp,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, CommandId, OfferId, Place, QueueId, Timestamp};
+use crate::domain::{ChatId, CommandId, OfferId, Party, Place, QueueId, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
 use crate::machine::message::{
@@ -254,14 +254,19 @@ impl Operator {
         at: Option<&ChatAt>,
         effects: &mut Vec<OperatorEffect>,
     ) {
-        let known = result.unwrap_or(Err(Refusal::OfferGone));
-        let answer = match asked {
-            Asked::Accept(_) | Asked::Take => self.answer_of(known, at),
-            Asked::Decline(_) => known.map(|_| OperatorAnswer::Done),
+        let answer = |any| match (asked, result) {
+            (Asked::Take, None) => self.answer_of(Err(self.not_taken(chat, any, at)), at),
+            (Asked::Accept(_), None) => self.answer_of(Err(Refusal::OfferGone), at),
+            (Asked::Decline(_), None) => Err(Refusal::OfferGone),
+            (Asked::Accept(_) | Asked::Take, Some(known)) => self.answer_of(known, at),
+            (Asked::Decline(_), Some(known)) => known.map(|_| OperatorAnswer::Done),
         };
+        // By whether the caller may take from any queue.
+        let (strictly, freely) = (answer(false), answer(true));
         let of_chat = self.recalls.range((chat, CallId::MIN)..=(chat, CallId::MAX));
         let same = of_chat.filter(|(_, of)| of.command == *command && of.asked == asked);
-        for key in same.map(|(key, _)| *key).collect::<Vec<_>>() {
+        for (key, any) in same.map(|(key, of)| (*key, of.any)).collect::<Vec<_>>() {
+            let answer = if any { freely } else { strictly };
             self.recalls.remove(&key);
             self.owed.settle(Owed::Recall(key.0, key.1));
             let answer = match self.under_way(chat, asked) {
@@ -274,10 +279,32 @@ impl Operator {
             };
             effects.push(OperatorEffect::Answer(key.1, answer));
         }
-        if let (Asked::Decline(_), Err(refusal)) = (asked, answer)
+        if let (Asked::Decline(_), Err(refusal)) = (asked, strictly)
             && result.is_some()
         {
             self.decline_refused(chat, command, refusal, effects);
+        }
+    }
+
+    /// Why a take was not carried out of which the chat knows nothing: the chat is not there to be
+    /// taken, or there is no slot for it here.
+    fn not_taken(&self, chat: ChatId, any: bool, at: Option<&ChatAt>) -> Refusal {
+        let Some(at) = at else { return Refusal::UnknownChat };
+        let manual = self.account.queues.get(&at.queue).is_some_and(|terms| terms.manual);
+        let state = at.place.state();
+        match &at.place {
+            Place::Ended { by, .. } => {
+                let visitor_left = matches!(by, Party::Customer(_));
+                Refusal::Ended { visitor_left, continued_in: None }
+            }
+            Place::Assigned { .. } => Refusal::WrongState { state },
+            Place::Waiting | Place::Offered(_) if !any && !manual => Refusal::UnknownChat,
+            Place::Waiting | Place::Offered(_) if !self.slots.contains_key(&chat) => {
+                Refusal::NoSlot(Standing::Full)
+            }
+            // It is on the way from this very operator, or to it.
+            Place::Waiting => Refusal::Unavailable,
+            Place::Offered(_) => Refusal::WrongState { state },
         }
     }
 

@@ -1,6 +1,7 @@
 //! A limit that falls while offers are out.
 
 use super::*;
+use crate::machine::message::Asked;
 
 fn with_queue_limit(capacity: u32, limit: u32) -> Account {
     let mut account = account(capacity);
@@ -121,4 +122,35 @@ fn offers_found_at_the_start_of_a_life_go_back_as_far_as_they_are_above_the_limi
     assert!(matches!(of(&desk, 1), Held::Offered { .. }));
     assert!(matches!(of(&desk, 2), Held::Withdrawing { .. }));
     desk.later(100);
+}
+
+fn takes(desk: &mut Desk, n: u128, chat_administrator: bool, at: Option<ChatAt>) -> Refusal {
+    let take = OperatorCall::Take { chat: chat(n), command: command("t"), chat_administrator };
+    let asked = desk.step(OperatorInput::Call(9, take));
+    let recall = |effect: &OperatorEffect| matches!(effect, OperatorEffect::ToChat(of, ToChat::Recall { .. }) if *of == chat(n));
+    assert!(asked.iter().any(recall), "it may have been carried out before: {asked:?}");
+    let (command, asked, result) = (command("t"), Asked::Take, None);
+    let effects = desk.say(ToOperator::Recalled { chat: chat(n), command, asked, result, at });
+    match answers(&effects)[..] {
+        [(9, Err(refusal))] => refusal,
+        _ => panic!("{effects:?}"),
+    }
+}
+
+#[test]
+fn a_take_without_a_slot_is_refused_as_full_or_for_what_the_chat_is() {
+    let mut desk = Desk::present(1);
+    desk.owns(chat(1));
+    let waits = || Some(at(chat(2), 1, Place::Waiting));
+    assert_eq!(takes(&mut desk, 2, true, waits()), Refusal::NoSlot(Standing::Full));
+    assert_eq!(takes(&mut desk, 2, false, waits()), Refusal::UnknownChat, "not hers to know of");
+    let of_bob = Place::Assigned { owner: BOB, begun: true };
+    let state = crate::domain::ChatState::InProgress;
+    let wrong = Refusal::WrongState { state };
+    assert_eq!(takes(&mut desk, 3, true, Some(at(chat(3), 4, of_bob))), wrong);
+    assert_eq!(takes(&mut desk, 4, true, None), Refusal::UnknownChat);
+    let mut manual = account(1);
+    manual.queues.insert(QUEUE, Terms { directed: false, manual: true, ..manual.queues[&QUEUE] });
+    desk.step(OperatorInput::Account(manual));
+    assert_eq!(takes(&mut desk, 2, false, waits()), Refusal::NoSlot(Standing::Full));
 }

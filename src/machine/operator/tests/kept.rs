@@ -187,3 +187,21 @@ fn an_offer_to_all_that_was_passed_by_does_not_come_first_again_without_a_cool_d
     assert!(desk.ann.kept().is_empty(), "its time is over");
     assert_eq!(asked(&mut desk, 2, 5_000), Ok(()));
 }
+
+#[test]
+fn a_chat_that_was_passed_by_is_looked_at_again_when_its_time_has_come_and_not_by_chance() {
+    let mut desk = Desk::present(1);
+    desk.step(OperatorInput::Account(with_to_all(1)));
+    let at = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(at));
+    desk.later(4_000);
+    let until = desk.ann.passed()[&chat(1)].until;
+    while desk.now < until {
+        let next = desk.ann.next_deadline(desk.now).unwrap();
+        assert!(next <= until, "nothing wakes her at {until}, but at {next}");
+        desk.now = next;
+        let effects = desk.step(OperatorInput::Tick);
+        desk.answer_probes(&effects);
+    }
+    assert!(desk.ann.kept().contains_key(&chat(1)), "a slot is kept again");
+}
