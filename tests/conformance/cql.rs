@@ -477,6 +477,37 @@ fn cql_a_start_names_the_step_that_is_missing() {
         let newer = "INSERT INTO schema_steps (list, step, name) VALUES (0, 99, '0099_later')";
         raw.query_unpaged(newer, ()).await.unwrap();
         assert!(matches!(refusal().await, OpenError::NewerStep { .. }));
+        // One that an older release can live beside does not stop it.
+        let additive = "INSERT INTO schema_additive_steps (list, step) VALUES (0, 99)";
+        raw.query_unpaged(additive, ()).await.unwrap();
+        ScyllaStore::open(&keyspace.options).await.unwrap().close().await;
+        // A keyspace of the first release has no such table.
+        raw.query_unpaged("DROP TABLE schema_additive_steps", ()).await.unwrap();
+        assert!(matches!(refusal().await, OpenError::NewerStep { .. }));
+    });
+}
+
+#[test]
+fn cql_a_list_asks_only_the_shards_that_are_there() {
+    with_rig(async |rig| {
+        rig.store.close().await;
+        let proxy = Proxy::before(rig.keyspace.options.contact_points[0].clone()).await;
+        let mut options = rig.keyspace.options.clone();
+        options.contact_points = vec![proxy.address.to_string()];
+        let store = ScyllaStore::open(&options).await.unwrap();
+        let serial = |text: &str| text.contains(".documents WHERE kind = ? AND shard");
+        assert_eq!(store.list("user", None, 9).await.unwrap(), []);
+        assert_eq!(proxy.executed(serial), 0, "there are no documents at all");
+        for n in 0..3 {
+            Documents::put(&store, "user", &n.to_string(), 0, vec![n]).await.unwrap();
+        }
+        let before = proxy.executed(serial);
+        assert_eq!(store.list("user", None, 9).await.unwrap().len(), 3);
+        let asked = proxy.executed(serial) - before;
+        assert!((1..=3).contains(&asked), "{asked} of 16 shards");
+        assert_eq!(store.list("other", None, 9).await.unwrap(), []);
+        assert_eq!(proxy.executed(serial) - before, asked);
+        store.close().await;
     });
 }
 

@@ -2,10 +2,10 @@
 //! moves it back.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use switchboard::storage::scylla::{ConsistencyOf, OpenError, ScyllaOptions, ScyllaStore, Wait};
-use switchboard::storage::{ChatLog, OpenChats};
+use switchboard::storage::{ChatLog, OpenChats, StoreHealth};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::cql::{raw, with_rig};
@@ -167,6 +167,56 @@ fn cql_timestamps_begin_behind_those_of_the_owner_before() {
         rig.raw.query_unpaged(late, (ahead - HOUR_US / 2, hour, shard, id)).await.unwrap();
         assert_eq!(next.scan(None, 9).await.unwrap(), [open_chat(1, 6)]);
         next.close().await;
+    });
+}
+
+#[test]
+fn cql_a_keyspace_that_was_written_days_ahead_is_refused_and_can_be_brought_out() {
+    with_rig(async |rig| {
+        OpenChats::put(&*rig.store, open_chat(1, 5)).await.unwrap();
+        rig.store.close().await;
+        let ahead = |days: u64| async move {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+            (now + Duration::from_secs(days * 24 * 3_600)).as_micros() as i64
+        };
+        let set = "UPDATE lease SET stamp = ? WHERE name = 'owner' IF EXISTS";
+        rig.raw.query_unpaged(set, (ahead(5).await,)).await.unwrap();
+        let refused = refusal(&rig.keyspace.options).await;
+        assert!(matches!(refused, OpenError::WrittenAhead { ahead_h: 120, .. }), "{refused:?}");
+        assert!(!refused.may_pass());
+        let text = refused.to_string();
+        assert!(text.contains("120 h ahead") && text.contains("store export"), "{text}");
+        // A person's command brings the chats out.
+        let mut options = rig.keyspace.options.clone();
+        options.wait = Wait::ForTheDead;
+        let store = ScyllaStore::open(&options).await.unwrap();
+        assert_eq!(store.scan(None, 9).await.unwrap(), [open_chat(1, 5)]);
+        store.close().await;
+    });
+}
+
+#[test]
+fn cql_a_store_that_takes_no_writes_is_away_though_its_lease_is_renewed() {
+    RUNTIME.block_on(async {
+        let Some(mut keyspace) = Keyspace::new().await else { return };
+        keyspace.options.lease = SHORT_LEASE;
+        let proxy = Proxy::before(keyspace.options.contact_points[0].clone()).await;
+        let mut options = keyspace.options.clone();
+        options.contact_points = vec![proxy.address.to_string()];
+        let store = ScyllaStore::open(&options).await.unwrap();
+        let mut health = store.health();
+        assert_eq!(*health.borrow(), StoreHealth::Answers);
+        proxy.trouble(|text| text.contains(".log "), Trouble::Refused(Says::Overloaded));
+        // Nobody writes anything: it finds out by itself, both ways.
+        let away = health.wait_for(|health| matches!(health, StoreHealth::Away { .. }));
+        timeout(PATIENCE, away).await.unwrap().unwrap();
+        let renewals = proxy.executed(renews_the_lease);
+        until("renewed", async || proxy.executed(renews_the_lease) > renewals + 1).await;
+        assert_ne!(*health.borrow(), StoreHealth::Answers, "a renewal says nothing of the logs");
+        proxy.heal();
+        let back = health.wait_for(|health| *health == StoreHealth::Answers);
+        timeout(PATIENCE, back).await.unwrap().unwrap();
+        store.close().await;
     });
 }
 

@@ -87,6 +87,30 @@ pub enum OpenError {
         /// Of whom this process would.
         mine: String,
     },
+    /// The last owner wrote far in the future, as its clock was wrong.
+    #[error(
+        "the keyspace {keyspace} was written by a clock {ahead_h} h ahead of this machine's, and \
+         whatever is written now must be later still, until the database refuses it: check this \
+         machine's clock; if it is right, move to a new keyspace with `switchboard store export` \
+         and `store import`, see \"A clock that was wrong\" in docs/scylladb.md"
+    )]
+    WrittenAhead {
+        /// Which keyspace.
+        keyspace: String,
+        /// By how much, hours.
+        ahead_h: u64,
+    },
+    /// This machine and the database disagree about the time.
+    #[error(
+        "this machine's clock is {apart_h} h {direction} the database's, and it dates what is \
+         written: set the wrong one, and start again"
+    )]
+    ClocksApart {
+        /// By how much, hours.
+        apart_h: u64,
+        /// `ahead of` or `behind`.
+        direction: &'static str,
+    },
     /// There is no such keyspace.
     #[error("there is no keyspace {keyspace}; make it with `switchboard schema apply`")]
     NoKeyspace {
@@ -132,6 +156,8 @@ impl OpenError {
             | Self::Forbidden { .. }
             | Self::Owned { .. }
             | Self::OtherHome { .. }
+            | Self::WrittenAhead { .. }
+            | Self::ClocksApart { .. }
             | Self::NoKeyspace { .. }
             | Self::MissingStep { .. }
             | Self::NewerStep { .. } => false,

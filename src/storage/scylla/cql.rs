@@ -186,6 +186,10 @@ statements! {
                              home = ? WHERE name = 'owner' IF life = ? AND beat = ?";
     lease_renew: Renew = "UPDATE %.lease SET beat = ?, stamp = ? \
                           WHERE name = 'owner' IF life = ? AND beat <= ?";
+    time: Read = "SELECT toTimestamp(now()) FROM system.local";
+    // Of a row that never was: a write like those of the logs, which leaves nothing to be seen.
+    log_probe: Append = "DELETE FROM %.log WHERE chat = 00000000-0000-0000-0000-000000000000 \
+                         AND bucket = 0 AND seq = 0 AND epoch = 0";
     lease_release: Condition = "UPDATE %.lease SET beat = ?, stamp = ?, holder = '' \
                                 WHERE name = 'owner' IF life = ?";
 }
@@ -375,6 +379,7 @@ impl Db {
         let _permit = self.permit().await.map_err(unavailable)?;
         self.owned()?;
         self.session.execute_unpaged(statement, values).await.map_err(unavailable)?;
+        self.lease.wrote();
         self.owned()
     }
 
@@ -394,6 +399,7 @@ impl Db {
         let _permit = self.permit().await.map_err(unavailable)?;
         self.owned()?;
         self.session.batch(&batch, all).await.map_err(unavailable)?;
+        self.lease.wrote();
         self.owned()
     }
 
@@ -411,6 +417,7 @@ impl Db {
         let begun = now();
         let written = self.session.execute_unpaged(statement, values).await;
         written.map_err(|error| append_error(&error))?;
+        self.lease.wrote();
         crate::telemetry::store_batch(1, 1, now() - begun);
         if !self.lease.holds() {
             return Err(AppendError::Unknown { reason: NOT_OWNER.to_owned() });

@@ -9,7 +9,7 @@ use crate::storage::{Document, Documents, StoreError};
 
 use super::ScyllaStore;
 use super::errors::{unavailable, unreadable};
-use super::limits::{CONDITION_TRIES, SHARDS};
+use super::limits::{CONDITION_TRIES, KINDS_PAGE_ROWS};
 use super::open_chats::shard;
 
 pub(super) fn big(version: u64) -> i64 {
@@ -87,7 +87,11 @@ impl Documents for ScyllaStore {
             return Ok(Vec::new());
         }
         let statements = &self.db.statements;
-        let shards = (0..SHARDS).map(async |shard| {
+        // Most kinds have few documents, or none yet: only partitions that are there are asked. A
+        // write that nobody was told of may begin one later; whoever lists did not miss a promise.
+        let partitions = self.document_partitions().await?;
+        let shards = partitions.into_iter().filter(|(of, _)| of == kind);
+        let shards = shards.map(async |(_, shard)| {
             let answer = match after {
                 None => self.db.read(&statements.document_first, (kind, shard, page)).await?,
                 Some(after) => {
@@ -105,6 +109,22 @@ impl Documents for ScyllaStore {
 }
 
 impl ScyllaStore {
+    /// The partitions that have documents: kinds and shards.
+    pub(super) async fn document_partitions(&self) -> Result<Vec<(String, i16)>, StoreError> {
+        let (mut partitions, mut at) = (Vec::new(), None);
+        loop {
+            let statement = &self.db.statements.document_kinds;
+            let (answer, next) = self.db.read_page(statement, KINDS_PAGE_ROWS, at.as_ref()).await?;
+            for row in answer.rows::<(String, i16)>().map_err(unreadable)? {
+                partitions.push(row.map_err(unreadable)?);
+            }
+            at = next;
+            if at.is_none() {
+                return Ok(partitions);
+            }
+        }
+    }
+
     /// Errors when the document has another version than `expected`, as it was not applied for.
     /// It may have it again by now: then the write is to be tried again.
     async fn conflict(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {

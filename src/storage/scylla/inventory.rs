@@ -17,7 +17,7 @@ use crate::storage::{
 use super::ScyllaStore;
 use super::documents::big;
 use super::errors::unreadable;
-use super::limits::{KINDS_PAGE_ROWS, SCAN_AT_ONCE};
+use super::limits::SCAN_AT_ONCE;
 use super::open_chats::shard;
 use super::rows::PROCESS;
 
@@ -95,18 +95,9 @@ impl Inventory for ScyllaStore {
     }
 
     async fn document_kinds(&self) -> Result<Vec<String>, StoreError> {
-        let (mut kinds, mut at) = (BTreeSet::new(), None);
-        loop {
-            let statement = &self.db.statements.document_kinds;
-            let (answer, next) = self.db.read_page(statement, KINDS_PAGE_ROWS, at.as_ref()).await?;
-            for row in answer.rows::<(String, i16)>().map_err(unreadable)? {
-                kinds.insert(row.map_err(unreadable)?.0);
-            }
-            at = next;
-            if at.is_none() {
-                return Ok(kinds.into_iter().collect());
-            }
-        }
+        let partitions = self.document_partitions().await?;
+        let kinds: BTreeSet<String> = partitions.into_iter().map(|(kind, _)| kind).collect();
+        Ok(kinds.into_iter().collect())
     }
 
     async fn last_process(&self) -> Result<u64, StoreError> {

@@ -32,12 +32,12 @@ pub(super) fn now() -> Instant {
 
 /// The wall time, µs. Begins the timestamps of a life, so that they are those of any other client.
 #[allow(clippy::disallowed_methods, reason = "timestamps of a shared database are of its time")]
-fn wall_us() -> i64 {
+pub(super) fn wall_us() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn micros(duration: Duration) -> i64 {
+pub(super) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
@@ -62,8 +62,21 @@ pub(super) struct Lease {
     stamps: Mutex<Stamps>,
     /// µs since `began` at which the last grant was asked for.
     heard_us: AtomicU64,
+    /// µs since `began` of the last plain write that the database took.
+    wrote_us: AtomicU64,
+    /// Whether plain writes count as refused, so that each that goes well need not ask for it.
+    refused: AtomicBool,
     failed: watch::Sender<Option<StoreFailure>>,
+    silence: Mutex<Silence>,
     health: watch::Sender<StoreHealth>,
+}
+
+/// Why the database counts as away, if it does. A renewal is a conditional write to one row: it may
+/// go well while the logs cannot be written, and the other way round.
+#[derive(Debug, Default)]
+struct Silence {
+    renewals: Option<String>,
+    writes: Option<String>,
 }
 
 /// What a renewal asks for, from the time before it asked.
@@ -85,6 +98,9 @@ impl Lease {
             over: AtomicBool::new(false),
             stamps: Mutex::new(stamps),
             heard_us: AtomicU64::new(0),
+            wrote_us: AtomicU64::new(0),
+            refused: AtomicBool::new(false),
+            silence: Mutex::default(),
             failed: watch::channel(None).0,
             health: watch::channel(StoreHealth::Answers).0,
         }
@@ -116,23 +132,56 @@ impl Lease {
         self.until_us.fetch_max(until_us, SeqCst);
         let heard = wanted.from.saturating_duration_since(self.began);
         self.heard_us.fetch_max(u64::try_from(heard.as_micros()).unwrap_or(u64::MAX), SeqCst);
-        self.tell(StoreHealth::Answers);
+        self.tell(|silence| silence.renewals = None);
     }
 
     /// How long the database may stay silent from now on until it counts as away; zero when it
     /// does.
     pub fn patience(&self) -> Duration {
-        let heard = Duration::from_micros(self.heard_us.load(SeqCst));
-        (heard + self.length / AWAY_PER_LEASE).saturating_sub(now() - self.began)
+        self.left_since(&self.heard_us)
     }
 
     /// The database does not answer, as it says last.
     pub fn away(&self, reason: String) {
-        self.tell(StoreHealth::Away { reason });
+        self.tell(|silence| silence.renewals = Some(reason));
+    }
+
+    /// It took a plain write.
+    pub fn wrote(&self) {
+        let us = u64::try_from((now() - self.began).as_micros()).unwrap_or(u64::MAX);
+        self.wrote_us.fetch_max(us, SeqCst);
+        if self.refused.swap(false, SeqCst) {
+            self.tell(|silence| silence.writes = None);
+        }
+    }
+
+    /// It did not take a plain write. When none went well for as long as the database has patience
+    /// for, it counts as away.
+    pub fn not_written(&self, reason: String) {
+        if self.left_since(&self.wrote_us).is_zero() && !self.refused.swap(true, SeqCst) {
+            self.tell(|silence| silence.writes = Some(reason));
+        }
+    }
+
+    /// Whether it took a plain write within this time.
+    pub fn wrote_within(&self, time: Duration) -> bool {
+        let wrote = Duration::from_micros(self.wrote_us.load(SeqCst));
+        wrote + time > now() - self.began
+    }
+
+    fn left_since(&self, us: &AtomicU64) -> Duration {
+        let at = Duration::from_micros(us.load(SeqCst));
+        (at + self.length / AWAY_PER_LEASE).saturating_sub(now() - self.began)
     }
 
     /// Only turns are told: the reason for which it turned stays.
-    fn tell(&self, health: StoreHealth) {
+    fn tell(&self, change: impl FnOnce(&mut Silence)) {
+        let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        change(&mut silence);
+        let health = match silence.renewals.as_ref().or(silence.writes.as_ref()) {
+            Some(reason) => StoreHealth::Away { reason: reason.clone() },
+            None => StoreHealth::Answers,
+        };
         self.health.send_if_modified(|told| {
             let turned = std::mem::discriminant(told) != std::mem::discriminant(&health);
             if turned {
@@ -142,7 +191,7 @@ impl Lease {
         });
     }
 
-    /// Whether the database answers, as the renewals see it.
+    /// Whether the database answers, as the renewals and the plain writes see it.
     pub fn health(&self) -> watch::Receiver<StoreHealth> {
         self.health.subscribe()
     }
@@ -266,6 +315,28 @@ mod tests {
         let at_once = Lease::new(Duration::ZERO);
         at_once.granted(at_once.want());
         assert_eq!(at_once.patience(), Duration::ZERO);
+    }
+
+    #[test]
+    fn a_database_that_renews_and_takes_no_writes_is_away_until_it_does() {
+        let lease = Lease::new(HOUR);
+        let health = lease.health();
+        lease.granted(lease.want());
+        lease.wrote();
+        lease.not_written("once".into());
+        assert_eq!(*health.borrow(), StoreHealth::Answers, "others went well a moment ago");
+        let short = Lease::new(Duration::ZERO);
+        let health = short.health();
+        short.not_written("full".into());
+        assert_eq!(*health.borrow(), StoreHealth::Away { reason: "full".into() });
+        short.granted(short.want());
+        assert_eq!(*health.borrow(), StoreHealth::Away { reason: "full".into() }, "still");
+        short.wrote();
+        assert_eq!(*health.borrow(), StoreHealth::Answers);
+        // Each for itself.
+        short.away("hung".into());
+        short.wrote();
+        assert_eq!(*health.borrow(), StoreHealth::Away { reason: "hung".into() });
     }
 
     #[test]

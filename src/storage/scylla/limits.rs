@@ -89,6 +89,14 @@ pub(super) const MARGIN_PER_LEASE: u32 = 10;
 /// How many looks at the lease a successor takes while it waits, per lease.
 pub(super) const LOOKS_PER_LEASE: u32 = 10;
 
+/// How far the last owner's timestamps may be ahead of this machine's clock. ScyllaDB refuses what
+/// is dated three days ahead, and each owner begins behind the one before.
+pub(super) const WRITTEN_AHEAD_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// How far this machine's clock and the database's may be apart. Clocks that are kept by a time
+/// server differ by less than a second; an hour is a wrong zone or a wrong day.
+pub(super) const CLOCKS_APART_MAX: Duration = Duration::from_secs(30 * 60);
+
 /// How long closing the store may take to let go of the lease; else it runs out by itself.
 pub(super) const RELEASE_MAX: Duration = Duration::from_secs(3);
 

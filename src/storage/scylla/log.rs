@@ -189,8 +189,9 @@ impl ScyllaStore {
             reading.take(&mut chain, row)?;
         }
         while !reading.is_full() {
-            let rows = self.rows_after(chat, at, behind).await?;
-            let whole = rows.len() < LOG_PAGE_ROWS as usize;
+            let page = reading.page_rows();
+            let rows = self.rows_after(chat, at, behind, page).await?;
+            let whole = rows.len() < page as usize;
             for row in rows {
                 behind = row.seq;
                 reading.take(&mut chain, row)?;
@@ -230,6 +231,13 @@ struct Reading {
 impl Reading {
     fn is_full(&self) -> bool {
         self.events.len() >= self.limit
+    }
+
+    /// How many rows to read next: a row has an event at least, and few are not appends.
+    fn page_rows(&self) -> i32 {
+        let missing = self.limit.saturating_sub(self.events.len());
+        let rows = i32::try_from(missing).unwrap_or(i32::MAX).saturating_add(TAIL_ROWS);
+        rows.min(LOG_PAGE_ROWS)
     }
 
     fn take(&mut self, chain: &mut Chain, row: Row) -> Result<(), StoreError> {
@@ -333,8 +341,14 @@ impl ScyllaStore {
         }
     }
 
-    async fn rows_after(&self, chat: ChatId, at: u64, behind: Seq) -> Result<Vec<Row>, StoreError> {
-        let values = (chat.0, big(at), big(behind), LOG_PAGE_ROWS);
+    async fn rows_after(
+        &self,
+        chat: ChatId,
+        at: u64,
+        behind: Seq,
+        page: i32,
+    ) -> Result<Vec<Row>, StoreError> {
+        let values = (chat.0, big(at), big(behind), page);
         self.rows(&self.db.statements.log_after, values).await
     }
 

@@ -153,6 +153,7 @@ pub struct ScyllaStore {
     audit_hours: DashSet<i64>,
     life: u64,
     renewing: JoinHandle<()>,
+    probing: JoinHandle<()>,
 }
 
 impl ScyllaStore {
@@ -166,6 +167,7 @@ impl ScyllaStore {
         let statements = connect::prepare(&session, &profiles, options).await?;
         let lease = Lease::new(options.lease);
         let db = Arc::new(Db::new(session, statements, profiles, lease, options));
+        owner::check_clock(&db, options).await?;
         let life = owner::acquire(&db, options).await?;
         // The schema may have gone on while this process waited for its turn.
         if let Err(error) = schema::check(&db.session, options).await {
@@ -173,6 +175,7 @@ impl ScyllaStore {
             return Err(error);
         }
         let renewing = tokio::spawn(owner::renew(Arc::clone(&db), options.lease, life));
+        let probing = tokio::spawn(owner::probe(Arc::clone(&db), options.lease));
         Ok(Self {
             db,
             lines: Lines::new(),
@@ -183,6 +186,7 @@ impl ScyllaStore {
             audit_hours: DashSet::new(),
             life,
             renewing,
+            probing,
         })
     }
 
@@ -197,8 +201,8 @@ impl ScyllaStore {
         self.db.lease.failure()
     }
 
-    /// Whether the database answers: turns when it has not renewed the lease for half of its
-    /// length, and when it does again.
+    /// Whether the database answers: turns when it has not renewed the lease, or has not taken a
+    /// write, for half of the lease's length, and when it does again.
     pub fn health(&self) -> watch::Receiver<StoreHealth> {
         self.db.lease.health()
     }
@@ -218,6 +222,7 @@ impl ScyllaStore {
     /// does not answer, the lease runs out by itself.
     pub async fn close(&self) {
         self.renewing.abort();
+        self.probing.abort();
         owner::release(&self.db, self.life).await;
     }
 }
@@ -225,6 +230,7 @@ impl ScyllaStore {
 impl Drop for ScyllaStore {
     fn drop(&mut self) {
         self.renewing.abort();
+        self.probing.abort();
         self.db.lease.end();
     }
 }

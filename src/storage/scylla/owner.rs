@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use scylla::value::CqlTimestamp;
 use tokio::time::{sleep, timeout};
 
 use crate::storage::StoreError;
@@ -12,8 +13,11 @@ use super::ScyllaOptions;
 use super::connect::{self, OpenError};
 use super::cql::Db;
 use super::errors::unreadable;
-use super::lease::now;
-use super::limits::{LOOKS_PER_LEASE, MARGIN_PER_LEASE, RELEASE_MAX, RENEWALS_PER_LEASE};
+use super::lease::{micros, now, wall_us};
+use super::limits::{
+    CLOCKS_APART_MAX, LOOKS_PER_LEASE, MARGIN_PER_LEASE, RELEASE_MAX, RENEWALS_PER_LEASE,
+    WRITTEN_AHEAD_MAX,
+};
 
 /// For whom a process that wants the keyspace waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -117,6 +121,48 @@ pub(super) async fn acquire(db: &Db, options: &ScyllaOptions) -> Result<u64, Ope
     }
 }
 
+/// Errors when the last owner's timestamps are too far ahead to be continued. A command of a person
+/// goes on: it is how the chats are brought out.
+fn check_ahead(stamp: i64, options: &ScyllaOptions) -> Result<(), OpenError> {
+    let ahead_us = stamp.saturating_sub(wall_us());
+    if ahead_us <= micros(WRITTEN_AHEAD_MAX) {
+        return Ok(());
+    }
+    let ahead_h = hours(ahead_us.unsigned_abs());
+    let keyspace = options.keyspace.clone();
+    let refused = OpenError::WrittenAhead { keyspace, ahead_h };
+    match options.wait {
+        Wait::ForAll => Err(refused),
+        Wait::ForTheDead => {
+            tracing::warn!("{refused}");
+            Ok(())
+        }
+    }
+}
+
+/// Errors when this machine and the database disagree about the time: what this process wrote would
+/// be dated by its own clock, and every later owner had to follow.
+pub(super) async fn check_clock(db: &Db, options: &ScyllaOptions) -> Result<(), OpenError> {
+    let unusable = |error: StoreError| OpenError::Unusable {
+        keyspace: options.keyspace.clone(),
+        what: error.to_string(),
+    };
+    let asked = wall_us();
+    let answer = db.read(&db.statements.time, ()).await.map_err(unusable)?;
+    let (theirs,) = answer.single_row::<(CqlTimestamp,)>().map_err(unreadable).map_err(unusable)?;
+    let apart_us = asked.saturating_sub(theirs.0.saturating_mul(1_000));
+    if apart_us.unsigned_abs() <= micros(CLOCKS_APART_MAX).unsigned_abs() {
+        return Ok(());
+    }
+    let direction = if apart_us > 0 { "ahead of" } else { "behind" };
+    Err(OpenError::ClocksApart { apart_h: hours(apart_us.unsigned_abs()), direction })
+}
+
+/// Hours, rounded up.
+fn hours(us: u64) -> u64 {
+    us.div_ceil(3_600_000_000)
+}
+
 /// The owner, if it has renewed its lease between two looks.
 fn renewed<'a>(before: &Option<Owner>, after: &'a Option<Owner>) -> Option<&'a Owner> {
     let (before, after) = (before.as_ref()?, after.as_ref()?);
@@ -136,6 +182,7 @@ async fn take(
     };
     let life = seen.map_or(1, |owner| owner.life + 1);
     if let Some(owner) = seen {
+        check_ahead(owner.stamp, options)?;
         db.lease.begin_behind(owner.stamp);
     }
     let (wanted, holder) = (db.lease.want(), options.holder.as_str());
@@ -193,6 +240,28 @@ pub(super) async fn renew(db: Arc<Db>, lease: Duration, life: u64) {
             }
             Ok(Err(error)) => not_renewed(&db, &error),
             Err(error) => not_renewed(&db, &error),
+        }
+    }
+}
+
+/// Writes what leaves nothing behind whenever nothing else was written for a while, until the lease
+/// is over: so that the process knows whether the logs can be written before somebody needs it, and
+/// hears of it when they can be again, though nobody asks meanwhile.
+pub(super) async fn probe(db: Arc<Db>, lease: Duration) {
+    let every = lease / RENEWALS_PER_LEASE;
+    // Its patience counts from here, however long this process waited for its turn.
+    db.lease.wrote();
+    while !db.lease.is_over() {
+        sleep(every).await;
+        // Without the lease nothing is written, and the renewals say why.
+        if db.lease.wrote_within(every) || !db.lease.holds() {
+            continue;
+        }
+        if let Err(error) = db.write(&db.statements.log_probe, ()).await {
+            tracing::debug!(%error, "a write to try the logs did not go well");
+            if db.lease.holds() {
+                db.lease.not_written(error.to_string());
+            }
         }
     }
 }
