@@ -2,7 +2,7 @@
 //! moves it back.
 
 use std::sync::Arc;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use switchboard::storage::scylla::{ConsistencyOf, OpenError, ScyllaOptions, ScyllaStore, Wait};
 use switchboard::storage::{ChatLog, OpenChats, StoreHealth};
@@ -175,12 +175,14 @@ fn cql_a_keyspace_that_was_written_days_ahead_is_refused_and_can_be_brought_out(
     with_rig(async |rig| {
         OpenChats::put(&*rig.store, open_chat(1, 5)).await.unwrap();
         rig.store.close().await;
-        let ahead = |days: u64| async move {
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-            (now + Duration::from_secs(days * 24 * 3_600)).as_micros() as i64
-        };
+        const DAY_US: i64 = 24 * 3_600_000_000;
+        const MINUTE_US: i64 = 60_000_000;
+        let answer = rig.raw.query_unpaged("SELECT stamp FROM lease WHERE name = 'owner'", ());
+        let answer = answer.await.unwrap().into_rows_result().unwrap();
+        // Hours are rounded up, and the stamp is a lease ahead already.
+        let ahead = answer.first_row::<(i64,)>().unwrap().0 + 5 * DAY_US - MINUTE_US;
         let set = "UPDATE lease SET stamp = ? WHERE name = 'owner' IF EXISTS";
-        rig.raw.query_unpaged(set, (ahead(5).await,)).await.unwrap();
+        rig.raw.query_unpaged(set, (ahead,)).await.unwrap();
         let refused = refusal(&rig.keyspace.options).await;
         assert!(matches!(refused, OpenError::WrittenAhead { ahead_h: 120, .. }), "{refused:?}");
         assert!(!refused.may_pass());
