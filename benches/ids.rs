@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use switchboard::domain::limits::CHAT_EVENTS_MAX;
+use switchboard::domain::limits::CHAT_MESSAGES_MAX;
 use switchboard::domain::{
     ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority, Recorded,
     Timestamp,
@@ -100,7 +100,7 @@ fn look_up(what: &str, driver: &Driver, log: &[Recorded], ids: impl Iterator<Ite
 }
 
 fn main() {
-    let log = log(CHAT_EVENTS_MAX - 1);
+    let log = log(CHAT_MESSAGES_MAX - 1);
     let everything = Recent { commands: usize::MAX, parties: usize::MAX };
     println!("{} events, all of them messages", log.len());
     println!("memory: {} KB", memory(&log, Recent::default()) / 1_024);
