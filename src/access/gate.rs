@@ -3,12 +3,12 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use super::limits::{KEY_BYTES, SALT_BYTES};
+use super::limits::{KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
 use super::password::Passwords;
-use super::principal::{AccessError, Invalid, Principal, TokenLives, Tokens, Who};
+use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
 use super::revoked::Revoked;
 use super::session::{Session, Sessions, Turned};
 use super::throttle::Guesses;
@@ -42,7 +42,7 @@ pub struct Access {
     guesses: Mutex<Guesses>,
     sessions: Sessions,
     pub(super) revoked: Revoked,
-    changed: watch::Sender<u64>,
+    changed: broadcast::Sender<Holder>,
 }
 
 impl Access {
@@ -63,13 +63,13 @@ impl Access {
             passwords,
             lives,
             guesses: Mutex::default(),
-            changed: watch::Sender::new(0),
+            changed: broadcast::Sender::new(REVOCATIONS_BEHIND_MAX),
         })
     }
 
-    /// Wakes whenever tokens may have been revoked here. Whoever keeps a socket open watches this
-    /// and [`Catalog::changes`], and asks [`still`](Self::still).
-    pub fn revocations(&self) -> watch::Receiver<u64> {
+    /// Tells whose tokens may have been revoked here. Whoever keeps a socket open watches this and
+    /// [`Catalog::changes`], and asks [`still`](Self::still).
+    pub fn revocations(&self) -> broadcast::Receiver<Holder> {
         self.changed.subscribe()
     }
 
@@ -124,12 +124,12 @@ impl Access {
         match self.sessions.turn(id, n, now, until).await {
             Ok(Turned::Next(session)) => self.tokens(id, session, now),
             Ok(Turned::Reused) => {
-                self.tell();
+                self.tell(Holder::User(UserId(user)));
                 Err(Invalid::Revoked.into())
             }
             Ok(Turned::Gone) => Err(Invalid::Revoked.into()),
             Err(error) => {
-                self.tell();
+                self.tell(Holder::User(UserId(user)));
                 Err(error.into())
             }
         }
@@ -138,11 +138,11 @@ impl Access {
     /// Ends the session of an access token, durably. Its sockets are told by
     /// [`revocations`](Self::revocations).
     pub async fn log_out(&self, principal: &Principal) -> Result<(), AccessError> {
-        let Claims::Access { session, .. } = principal.claims else {
+        let Claims::Access { user, session, .. } = principal.claims else {
             return Err(Invalid::Token.into());
         };
         let ended = self.sessions.end(session).await;
-        self.tell();
+        self.tell(Holder::User(UserId(user)));
         Ok(ended?)
     }
 
@@ -242,8 +242,9 @@ impl Access {
         self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn tell(&self) {
-        self.changed.send_modify(|revision| *revision += 1);
+    pub(super) fn tell(&self, holder: Holder) {
+        // Nobody may be watching.
+        let _ = self.changed.send(holder);
     }
 }
 

@@ -72,3 +72,7 @@ pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
 
 /// Documents read at a time when sessions are loaded.
 pub const LOAD_PAGE: usize = 256;
+
+/// Revocations that whoever watches them may be behind. One that is further behind is told so, and
+/// asks for everybody.
+pub const REVOCATIONS_BEHIND_MAX: usize = 1_024;

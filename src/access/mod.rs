@@ -24,6 +24,6 @@ pub use gate::{Access, Entropy, NoEntropy};
 pub use network::{BadNetwork, Network};
 pub use password::{HashCost, PasswordError, Passwords};
 pub use principal::{
-    AccessError, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,
+    AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,
 };
 pub use rights::{Forbidden, Operation, Right, Subject, permit};

@@ -115,6 +115,26 @@ pub enum Who {
     },
 }
 
+/// Whose tokens something was revoked of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Holder {
+    /// A user.
+    User(UserId),
+    /// A customer on a channel.
+    Customer(ChannelId, CustomerId),
+}
+
+impl Who {
+    /// The holder; none for a site, which opens no session.
+    pub fn holder(&self) -> Option<Holder> {
+        match self {
+            Self::User { id, .. } => Some(Holder::User(*id)),
+            Self::Customer { id, channel, .. } => Some(Holder::Customer(*channel, *id)),
+            Self::Site { .. } => None,
+        }
+    }
+}
+
 /// Somebody whose token counted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Principal {

@@ -2,7 +2,7 @@
 
 use super::gate::Access;
 use super::limits::VISITOR_NAME_MAX_BYTES;
-use super::principal::{AccessError, Invalid, Visitor, VisitorToken, Who};
+use super::principal::{AccessError, Holder, Invalid, Visitor, VisitorToken, Who};
 use super::token::Claims;
 use crate::domain::name::name;
 use crate::domain::{ChannelId, CustomerId, Priority, Timestamp};
@@ -50,7 +50,7 @@ impl Access {
             return Err(AccessError::NoChannel { channel });
         }
         let room = self.revoked.revoke(channel, customer, now).await;
-        self.tell();
+        self.tell(Holder::Customer(channel, customer));
         let room = room?;
         if room { Ok(()) } else { Err(AccessError::TooManyRevoked) }
     }

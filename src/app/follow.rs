@@ -4,10 +4,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::sync::broadcast::error::RecvError;
+
 use super::limits::PRUNE_EVERY;
-use crate::access::Access;
+use crate::access::{Access, Holder};
 use crate::actors::{OperatorSettings, Roster, Router};
-use crate::catalog::{Snapshot, User};
+use crate::catalog::{Channel, Snapshot, User};
 use crate::domain::{ChannelId, QueueId, RoutingSettings, UserId};
 use crate::edge::Edge;
 
@@ -53,15 +55,30 @@ pub(super) async fn follow(edge: Arc<Edge>, mut seen: Arc<Snapshot>) {
                 }
                 let now = Arc::clone(&changes.borrow_and_update());
                 apply(&edge.router, &seen, &now);
+                ask_sockets(&edge, &seen, &now);
                 seen = now;
             }
-            revoked = revocations.changed() => {
-                if revoked.is_err() {
-                    return;
-                }
-            }
+            revoked = revocations.recv() => match revoked {
+                Ok(holder) => drop(edge.rights_changed(holder)),
+                Err(RecvError::Lagged(_)) => drop(edge.all_rights_changed()),
+                Err(RecvError::Closed) => return,
+            },
         }
-        edge.rights_changed();
+    }
+}
+
+/// Has the sockets ask of users and channels that differ in what their tokens stand on.
+fn ask_sockets(edge: &Edge, before: &Snapshot, now: &Snapshot) {
+    for user in before.users() {
+        if !now.user(user.id).is_some_and(|same| Arc::ptr_eq(same, user)) {
+            edge.rights_changed(Holder::User(user.id));
+        }
+    }
+    for channel in before.channels() {
+        let stands = |now: &Arc<Channel>| now.visitor_epoch == channel.visitor_epoch;
+        if !now.channel(channel.id).is_some_and(stands) {
+            edge.channel_changed(channel.id);
+        }
     }
 }
 

@@ -1,8 +1,13 @@
-//! How many sockets there are, in all and of one address. A socket holds its place by a guard, so
-//! that no way of ending forgets to give it back.
+//! How many connections or sockets there are, in all and of one address. Each holds its place by a
+//! guard, so that no way of ending forgets to give it back.
+//!
+//! Who has said nothing yet may have to give its place to somebody who comes later: the oldest
+//! silent one leaves first, so that places which are only kept keep nobody out.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
 
 use crate::access::Network;
 
@@ -16,8 +21,13 @@ pub struct Admission {
 
 #[derive(Debug, Default)]
 struct Taken {
-    all: u64,
+    next: u64,
+    /// Whose place each is, by age.
+    places: BTreeMap<u64, Network>,
     by_address: HashMap<Network, u64>,
+    /// Those that have said nothing, by age and by address.
+    silent: BTreeMap<u64, Arc<Notify>>,
+    silent_of: BTreeSet<(Network, u64)>,
 }
 
 /// Why there is no place.
@@ -34,7 +44,8 @@ pub enum Refused {
 /// A place, given back when dropped.
 #[derive(Debug)]
 pub struct Admitted {
-    address: Network,
+    number: u64,
+    leave: Arc<Notify>,
     taken: Arc<Mutex<Taken>>,
 }
 
@@ -44,62 +55,171 @@ impl Admission {
         Self { most, most_of_one, taken: Arc::default() }
     }
 
-    /// Takes a place of a client's.
+    /// Takes a place. The oldest silent one gives way, of the same address if that has too many.
     pub fn admit(&self, address: Network) -> Result<Admitted, Refused> {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        if taken.all >= self.most {
-            return Err(Refused::Server);
+        self.take(address, Some(self.most_of_one))
+    }
+
+    /// Takes a place for a connection that carries many people's requests: only all places
+    /// together bound it.
+    pub fn admit_shared(&self, address: Network) -> Result<Admitted, Refused> {
+        self.take(address, None)
+    }
+
+    fn take(&self, address: Network, most_of_one: Option<u64>) -> Result<Admitted, Refused> {
+        let mut taken = lock(&self.taken);
+        let own = taken.by_address.get(&address).copied().unwrap_or_default();
+        if most_of_one.is_some_and(|most| own >= most) {
+            let oldest = taken.silent_of.range((address, 0)..=(address, u64::MAX)).next().copied();
+            taken.turn_out(oldest.ok_or(Refused::Address)?.1);
         }
-        let own = taken.by_address.entry(address).or_default();
-        if *own >= self.most_of_one {
-            return Err(Refused::Address);
+        if taken.places.len() as u64 >= self.most {
+            let oldest = taken.silent.keys().next().copied();
+            taken.turn_out(oldest.ok_or(Refused::Server)?);
         }
-        *own += 1;
-        taken.all += 1;
-        Ok(Admitted { address, taken: Arc::clone(&self.taken) })
+        Ok(taken.enter(address, &self.taken))
     }
 
     /// How many places are taken.
     pub fn taken(&self) -> u64 {
-        let taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all
+        lock(&self.taken).places.len() as u64
     }
 }
 
-impl Drop for Admitted {
-    fn drop(&mut self) {
-        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
-        taken.all = taken.all.saturating_sub(1);
-        if let Some(own) = taken.by_address.get_mut(&self.address) {
-            *own = own.saturating_sub(1);
+impl Taken {
+    fn enter(&mut self, address: Network, taken: &Arc<Mutex<Self>>) -> Admitted {
+        let (number, leave) = (self.next, Arc::new(Notify::new()));
+        self.next += 1;
+        self.places.insert(number, address);
+        *self.by_address.entry(address).or_default() += 1;
+        self.silent.insert(number, Arc::clone(&leave));
+        self.silent_of.insert((address, number));
+        Admitted { number, leave, taken: Arc::clone(taken) }
+    }
+
+    /// It is no longer silent, and stays.
+    fn keep(&mut self, number: u64) {
+        self.silent.remove(&number);
+        if let Some(address) = self.places.get(&number) {
+            self.silent_of.remove(&(*address, number));
+        }
+    }
+
+    /// It has to go; its place is free at once.
+    fn turn_out(&mut self, number: u64) {
+        if let Some(leave) = self.silent.get(&number) {
+            leave.notify_one();
+        }
+        self.give_back(number);
+    }
+
+    fn give_back(&mut self, number: u64) {
+        self.keep(number);
+        let Some(address) = self.places.remove(&number) else { return };
+        if let Some(own) = self.by_address.get_mut(&address) {
+            *own -= 1;
             if *own == 0 {
-                taken.by_address.remove(&self.address);
+                self.by_address.remove(&address);
             }
         }
     }
 }
 
+impl Admitted {
+    /// It has said what it came for: from now on it never has to give way.
+    pub fn heard(&self) {
+        lock(&self.taken).keep(self.number);
+    }
+
+    /// Ends when it has to give way.
+    pub async fn has_to_leave(&self) {
+        self.leave.notified().await;
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        lock(&self.taken).give_back(self.number);
+    }
+}
+
+fn lock(taken: &Mutex<Taken>) -> MutexGuard<'_, Taken> {
+    taken.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
+
+    fn address(last: u8) -> Network {
+        Network::of_client([10, 0, 0, last].into())
+    }
+
+    /// A place of somebody who has said something.
+    fn heard(admission: &Admission, last: u8) -> Result<Admitted, Refused> {
+        admission.admit(address(last)).inspect(Admitted::heard)
+    }
 
     #[test]
     fn places_are_bounded_and_come_back() {
         let admission = Admission::new(3, 2);
-        let client = |text: &str| Network::of_client(text.parse().unwrap());
-        let (a, b) = (client("2001:db8::1"), client("10.0.0.2"));
-        let neighbour = client("2001:db8::2");
-        let first = admission.admit(a).unwrap();
-        let second = admission.admit(neighbour).unwrap();
-        assert_eq!(admission.admit(a).unwrap_err(), Refused::Address);
-        let third = admission.admit(b).unwrap();
-        assert_eq!(admission.admit(b).unwrap_err(), Refused::Server);
+        let mapped = Network::of_client("::ffff:10.0.0.1".parse().unwrap());
+        let first = heard(&admission, 1).unwrap();
+        let second = admission.admit(mapped).unwrap();
+        second.heard();
+        assert_eq!(admission.admit(address(1)).unwrap_err(), Refused::Address);
+        let third = heard(&admission, 2).unwrap();
+        assert_eq!(admission.admit(address(2)).unwrap_err(), Refused::Server);
         drop(first);
-        let again = admission.admit(a).unwrap();
+        let again = heard(&admission, 1).unwrap();
         assert_eq!(admission.taken(), 3);
         drop((second, third, again));
-        assert_eq!(admission.taken(), 0);
-        let map = admission.taken.lock().unwrap();
-        assert!(map.by_address.is_empty(), "addresses are not remembered");
+        let taken = admission.taken.lock().unwrap();
+        assert!(taken.places.is_empty() && taken.by_address.is_empty(), "nothing is remembered");
+        assert!(taken.silent.is_empty() && taken.silent_of.is_empty());
+    }
+
+    #[test]
+    fn the_oldest_silent_one_gives_way_and_who_has_spoken_never_does() {
+        let admission = Admission::new(3, 3);
+        let spoke = heard(&admission, 1).unwrap();
+        let oldest = admission.admit(address(2)).unwrap();
+        let younger = admission.admit(address(3)).unwrap();
+        let new = admission.admit(address(4)).unwrap();
+        assert!(oldest.has_to_leave().now_or_never().is_some());
+        for stays in [&spoke, &younger, &new] {
+            assert!(stays.has_to_leave().now_or_never().is_none());
+        }
+        // It gave its place back already, and does so once.
+        drop(oldest);
+        assert_eq!(admission.taken(), 3);
+        younger.heard();
+        new.heard();
+        assert_eq!(admission.admit(address(5)).unwrap_err(), Refused::Server);
+    }
+
+    #[test]
+    fn an_address_that_has_too_many_turns_out_its_own() {
+        let admission = Admission::new(10, 2);
+        let other = admission.admit(address(1)).unwrap();
+        let first = admission.admit(address(2)).unwrap();
+        let second = admission.admit(address(2)).unwrap();
+        let third = admission.admit(address(2)).unwrap();
+        assert!(first.has_to_leave().now_or_never().is_some());
+        assert!(other.has_to_leave().now_or_never().is_none());
+        second.heard();
+        third.heard();
+        assert_eq!(admission.admit(address(2)).unwrap_err(), Refused::Address);
+    }
+
+    #[test]
+    fn who_carries_many_is_bounded_by_all_places_only() {
+        let admission = Admission::new(3, 1);
+        let proxied: Vec<_> = (0..3).map(|_| admission.admit_shared(address(1)).unwrap()).collect();
+        proxied.iter().for_each(Admitted::heard);
+        assert_eq!(admission.admit_shared(address(1)).unwrap_err(), Refused::Server);
+        assert_eq!(admission.admit(address(2)).unwrap_err(), Refused::Server);
     }
 }

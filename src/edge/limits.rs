@@ -76,6 +76,10 @@ pub const MISSED_PER_CHAT_MAX: u64 = 500;
 /// Most missed events of all chats that one resume brings.
 pub const MISSED_IN_ALL_MAX: u64 = 2_000;
 
+/// Chats of a resume that are not the person's at present and are looked at all the same: they ended
+/// or went elsewhere meanwhile. Each costs a read of the store whether or not there is such a chat.
+pub const RESUMED_OTHERS_MAX: usize = 16;
+
 /// Events read from a log at a time.
 pub const READ_PAGE: usize = 100;
 

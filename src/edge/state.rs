@@ -6,10 +6,11 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::admission::Admission;
-use crate::access::Access;
+use super::holders::Holders;
+use crate::access::{Access, Holder};
 use crate::actors::Router;
 use crate::catalog::Catalog;
-use crate::domain::{ChatId, Incarnation, Seq, Timestamp};
+use crate::domain::{ChannelId, ChatId, Incarnation, Seq, Timestamp};
 use crate::protocol::{Cursor, Wire};
 
 /// What an installation may choose of the edge.
@@ -31,15 +32,6 @@ pub struct EdgeOptions {
     pub allowed_origins: Vec<String>,
 }
 
-/// What every socket listens to beside its client.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Signal {
-    /// Counts up when tokens may have been revoked.
-    pub revision: u64,
-    /// The process is stopping.
-    pub closing: bool,
-}
-
 /// See the module.
 pub struct Edge {
     /// The router.
@@ -54,7 +46,8 @@ pub struct Edge {
     pub options: EdgeOptions,
     pub(super) admission: Admission,
     pub(super) in_flight: Arc<Semaphore>,
-    signal: watch::Sender<Signal>,
+    pub(super) holders: Holders,
+    closing: watch::Sender<bool>,
     /// Held by every connection; see [`Edge::all_gone`].
     alive: std::sync::Mutex<Option<mpsc::Sender<Infallible>>>,
     gone: tokio::sync::Mutex<mpsc::Receiver<Infallible>>,
@@ -84,7 +77,8 @@ impl Edge {
             admission: Admission::new(options.connections, options.connections_per_address),
             in_flight: Arc::new(Semaphore::new(options.calls_in_flight)),
             options,
-            signal: watch::Sender::default(),
+            holders: Holders::default(),
+            closing: watch::Sender::default(),
             alive: std::sync::Mutex::new(Some(alive)),
             gone: tokio::sync::Mutex::new(gone),
         })
@@ -100,26 +94,36 @@ impl Edge {
         Wire(Cursor::new(self.incarnation, chat, seq))
     }
 
-    /// Tokens may have been revoked: every socket asks again.
-    pub fn rights_changed(&self) {
-        self.signal.send_modify(|signal| signal.revision += 1);
+    /// Tokens of somebody may have been revoked: its sockets ask again. Answers how many.
+    pub fn rights_changed(&self, holder: Holder) -> usize {
+        self.holders.ask(holder)
+    }
+
+    /// The same for all customers of a channel.
+    pub fn channel_changed(&self, channel: ChannelId) -> usize {
+        self.holders.ask_channel(channel)
+    }
+
+    /// The same for everybody, where nobody knows any more whose.
+    pub fn all_rights_changed(&self) -> usize {
+        self.holders.ask_all()
     }
 
     /// The process is stopping: nobody is let in any more, sockets are closed.
     pub fn close(&self) {
-        self.signal.send_modify(|signal| signal.closing = true);
+        self.closing.send_replace(true);
         let mut alive = self.alive.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         *alive = None;
     }
 
     /// Whether the process is stopping.
     pub fn is_closing(&self) -> bool {
-        self.signal.borrow().closing
+        *self.closing.borrow()
     }
 
-    /// What sockets listen to.
-    pub fn signals(&self) -> watch::Receiver<Signal> {
-        self.signal.subscribe()
+    /// Turns true when the process is stopping.
+    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
     }
 
     /// How many sockets there are.

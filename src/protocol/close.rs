@@ -79,7 +79,7 @@ closes! {
     FrameTooLarge = 1009, "frame_too_large", Stop;
     /// The server failed in a way that it should not.
     Internal = 1011, "internal", Resume;
-    /// No `session.open` came within 10 s.
+    /// No `session.open` came within 10 s, or others waited for the place.
     SessionNotOpened = 4000, "session_not_opened", Resume;
     /// The token came to its end and was not renewed.
     TokenExpired = 4001, "token_expired", Renew;

@@ -81,13 +81,48 @@ async fn sockets_have_their_places() {
     let mut settings = settings();
     settings.limits.connections_per_address = 2;
     let world = World::with(settings).await;
-    let (first, _second) = (world.socket().await, world.socket().await);
+    let (first, _second) = (world.customer("Shop").await, world.customer("Shop").await);
     let url = format!("ws://{}/ws", world.server.address);
     let refused = tokio_tungstenite::connect_async(&url).await.err().unwrap();
     assert!(refused.to_string().contains("503"), "{refused}");
     drop(first);
     until("a place is free again", async || tokio_tungstenite::connect_async(&url).await.is_ok())
         .await;
+}
+
+#[tokio::test]
+async fn a_socket_without_a_session_gives_its_place_to_who_comes_later() {
+    let mut settings = settings();
+    settings.limits.connections_per_address = 3;
+    let world = World::with(settings).await;
+    let mut there = world.customer("Shop").await;
+    let (token, _) = world.visitor("Shop", None).await;
+    let mut oldest = world.socket().await;
+    let _younger = world.socket().await;
+    let mut new = world.socket().await;
+    assert_eq!(oldest.until_closed().await, 4000);
+    new.open(&token, json!([])).await.unwrap();
+    // Two have sessions: whoever comes takes the one place that is left from whoever has it.
+    for _ in 0..5 {
+        world.socket().await;
+    }
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    there.call("chat.open", open).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_session_that_names_many_chats_has_a_few_looked_at() {
+    let world = World::start().await;
+    let (token, _) = world.visitor("Shop", None).await;
+    let chat = |n: u64| format!("0190a3a4-0000-7000-8000-{n:012x}");
+    let resume: Vec<_> =
+        (0..128).map(|n| json!({"chat": chat(n), "cursor": "AgAAAAAAAAAAAAAAAA"})).collect();
+    let opened = world.socket().await.open(&token, json!(resume)).await.unwrap();
+    assert_eq!(opened["gone"].as_array().unwrap().len(), 16, "{opened}");
+    let rest: Vec<_> = (0..112).map(|n| json!(chat(n))).collect();
+    let mut unread: Vec<_> = opened["unreachable"].as_array().unwrap().clone();
+    unread.sort_by_key(|chat| chat.to_string());
+    assert_eq!(unread, rest, "the oldest are left to chat.history");
 }
 
 #[tokio::test]

@@ -186,3 +186,31 @@ async fn a_former_owner_reads_nothing_that_was_written_after_it_gave_the_chat_aw
     let listed = closed["chats"].as_array().unwrap().iter().map(|chat| &chat["id"]);
     assert_eq!(listed.collect::<Vec<_>>(), [ended]);
 }
+
+#[tokio::test]
+async fn a_revocation_asks_only_the_sockets_that_it_concerns() {
+    use switchboard::access::Holder;
+    use switchboard::domain::{ChannelId, UserId};
+    let world = World::start().await;
+    let (mut anna, mut boris) = (world.user("anna").await, world.user("boris").await);
+    let mut visitor = world.customer("Shop").await;
+    let edge = world.server.edge();
+    let uuid = |kind, name| id(kind, name).parse().unwrap();
+    assert_eq!(edge.rights_changed(Holder::User(UserId(uuid("user", "anna")))), 1);
+    assert_eq!(edge.channel_changed(ChannelId(uuid("channel", "Shop"))), 1);
+    assert_eq!(edge.channel_changed(ChannelId(uuid("channel", "Employees"))), 0);
+    assert_eq!(edge.all_rights_changed(), 3);
+    // Who was asked in vain goes on; who was deactivated does not.
+    let admin = world.log_in("admin").await;
+    let path = format!("/api/v1/users/{}", id("user", "anna"));
+    let mut user = world.ask("GET", &path, &admin, None).await.1;
+    let members = ["id", "has_password", "demo_password"];
+    user.as_object_mut().unwrap().retain(|name, _| !members.contains(&name.as_str()));
+    user["active"] = json!(false);
+    let (status, answer) = world.ask("PUT", &path, &admin, Some(user)).await;
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(anna.until_closed().await, 4002);
+    boris.call("chat.list", json!({"scope": "mine"})).await.unwrap();
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    visitor.call("chat.open", open).await.unwrap();
+}

@@ -23,11 +23,11 @@ use super::refusals::unavailable;
 use super::session::{self, Missed, Session};
 use crate::actors::Outgoing;
 use crate::domain::Timestamp;
+use crate::edge::admission::Admitted;
 use crate::edge::limits::{
     CLOSE_LIMIT, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX, READ_PAGE,
     SESSION_ANSWER_LIMIT, SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
 };
-use crate::edge::state::Signal;
 use crate::edge::{Edge, Pace, close_of};
 use crate::protocol::answer::SessionRenewedFrame;
 use crate::protocol::limits::{BAD_FRAMES_MAX, FRAME_MAX_BYTES, SESSION_OPEN_LIMIT_MS};
@@ -59,7 +59,9 @@ enum Step {
     Frame(Option<Result<Message, SocketError>>),
     Answer(String),
     Out(Option<Outgoing>),
-    Signal(Signal),
+    Asked,
+    Closing,
+    Leave,
     Time,
 }
 
@@ -68,7 +70,8 @@ struct Connection {
     socket: WebSocket,
     session: Option<Session>,
     calls: Calls,
-    signals: watch::Receiver<Signal>,
+    closing: watch::Receiver<bool>,
+    place: Admitted,
     /// To be written at the end of the step.
     unsent: Vec<Message>,
     pace: Pace,
@@ -81,13 +84,11 @@ struct Connection {
 }
 
 /// Serves a socket until it ends.
-pub(super) async fn run(edge: Arc<Edge>, socket: WebSocket) {
+pub(super) async fn run(edge: Arc<Edge>, socket: WebSocket, place: Admitted) {
     let now = edge.now();
-    let mut signals = edge.signals();
-    // What was signalled before this moment counts, too.
-    signals.mark_changed();
     let mut connection = Connection {
-        signals,
+        closing: edge.closing(),
+        place,
         pace: Pace::new(edge.options.calls_per_second, edge.options.call_burst),
         too_fast: Pace::new(TOO_FAST.1, TOO_FAST.0),
         edge,
@@ -117,7 +118,9 @@ impl Connection {
             let wait = self.edge.now();
             let until = self.next_deadline().since_ms(wait);
             timer.as_mut().reset(Instant::now() + std::time::Duration::from_millis(until));
-            let outbox = self.session.as_mut().and_then(|session| session.joined.as_mut());
+            let session = self.session.as_mut();
+            let (outbox, held) = session
+                .map_or((None, None), |session| (session.joined.as_mut(), Some(&session.held)));
             let step = tokio::select! {
                 frame = self.socket.next() => Step::Frame(frame),
                 answer = poll_fn(|context| self.calls.poll_answer(context, self.edge.now())) => {
@@ -129,10 +132,15 @@ impl Connection {
                         None => std::future::pending().await,
                     }
                 } => Step::Out(out),
-                changed = self.signals.changed() => match changed {
-                    Ok(()) => Step::Signal(*self.signals.borrow_and_update()),
-                    Err(_) => Step::Signal(Signal { closing: true, ..Signal::default() }),
-                },
+                () = async {
+                    match held {
+                        Some(held) => held.is_asked().await,
+                        None => std::future::pending().await,
+                    }
+                } => Step::Asked,
+                () = self.place.has_to_leave() => Step::Leave,
+                // Whoever could say so is gone: that says it, too.
+                _ = self.closing.wait_for(|closing| *closing) => Step::Closing,
                 () = &mut timer => Step::Time,
             };
             if let Err(end) = self.take(step).await {
@@ -150,7 +158,10 @@ impl Connection {
             Step::Frame(frame) => self.frame(frame).await?,
             Step::Answer(answer) => self.say(answer),
             Step::Out(out) => self.out(out).await?,
-            Step::Signal(signal) => self.signalled(signal)?,
+            Step::Asked => self.still()?,
+            // Only before the session is open.
+            Step::Leave => return Err(CloseKind::SessionNotOpened.into()),
+            Step::Closing => return Err(CloseKind::GoingAway.into()),
             Step::Time => self.on_time()?,
         }
         let now = self.edge.now();
@@ -304,6 +315,9 @@ impl Connection {
                     );
                 }
                 self.session = Some(opened.session);
+                self.place.heard();
+                // It may have been revoked while the session was being opened.
+                self.still()?;
             }
             Err(error) => self.reject(Some(&id), &error),
         }
@@ -436,10 +450,8 @@ impl Connection {
         Ok(())
     }
 
-    fn signalled(&mut self, signal: Signal) -> Result<(), End> {
-        if signal.closing {
-            return Err(CloseKind::GoingAway.into());
-        }
+    /// Whether the session's token still counts.
+    fn still(&self) -> Result<(), End> {
         let Some(session) = &self.session else { return Ok(()) };
         match self.edge.access.still(&session.principal, self.edge.now()) {
             Ok(()) => Ok(()),

@@ -3,7 +3,7 @@
 //! The connection is registered first, then the logs are read: what happens meanwhile waits in the
 //! outbox, and what was read already is dropped there by its position (design §4).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -15,8 +15,9 @@ use super::refusals::{refused, unavailable};
 use crate::access::{Operation, Principal, Right, Who};
 use crate::actors::{CallError, OperatorView, Outgoing, Router};
 use crate::domain::{ChannelId, ChatId, Party, Reach, Seq, UserId};
+use crate::edge::holders::Held;
 use crate::edge::limits::{
-    MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT,
+    MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT, RESUMED_OTHERS_MAX,
 };
 use crate::edge::{Edge, frame_of};
 use crate::machine::operator::ConnectionId;
@@ -53,6 +54,8 @@ impl Drop for Joined {
 /// An open session.
 pub(super) struct Session {
     pub principal: Principal,
+    /// So that a revocation finds it.
+    pub held: Held,
     pub caller: Arc<Caller>,
     /// None for who takes part in no chat.
     pub joined: Option<Joined>,
@@ -84,6 +87,11 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
     let subject = principal.subject();
     let permitted = crate::access::permit(Operation::SessionOpen, subject, false);
     permitted.map_err(|no| ErrorFrame::new(ErrorKind::Forbidden, no.to_string()))?;
+    let Some(holder) = principal.who.holder() else {
+        return Err(ErrorFrame::of(ErrorKind::Forbidden));
+    };
+    // What is revoked from now on is heard; what was before is seen once the session is open.
+    let held = edge.holders.hold(holder);
     let serves = Operation::ChatHistory.right(subject) != Right::No;
     let party = party_of(&principal.who).filter(|_| serves);
     let joined = party.map(|party| Joined::new(&edge.router, party));
@@ -97,7 +105,8 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
     let mut offers = operator.as_ref().map(|view| live_offers(edge, view)).unwrap_or_default();
     let further = offers.split_off(offers.len().min(OPENED_OFFERS_MAX));
     let mut found = Found::default();
-    let wanted = wanted(edge, &principal.who, operator.as_ref(), &params).await?;
+    let (wanted, beyond) = wanted(edge, &principal.who, operator.as_ref(), &params).await?;
+    found.unreachable.extend(beyond.into_iter().map(Wire));
     for (chat, looked) in looks(&edge.router, wanted.keys().copied()).await {
         found.take(&caller, chat, wanted.get(&chat).copied().flatten(), looked);
     }
@@ -110,7 +119,7 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
         unreachable: found.unreachable,
         expires_at: principal.until.unwrap_or_else(|| edge.now()).into(),
     };
-    let session = Session { principal, caller, joined, seen: found.seen };
+    let session = Session { principal, held, caller, joined, seen: found.seen };
     Ok(Opened { session, answer, missed: found.missed, offers: further })
 }
 
@@ -146,12 +155,15 @@ fn live_offers(edge: &Edge, view: &OperatorView) -> Vec<OfferFrame> {
 
 /// The chats that the answer speaks of: those that are the person's, and those that the client
 /// knows, with the position that it has. A cursor that cannot be meant stands for "nothing".
+///
+/// Also those that are not looked at: anybody may name any id, and only a look into the store says
+/// what it is. So of those that are not the person's at present only the newest ones are looked at.
 async fn wanted(
     edge: &Edge,
     who: &Who,
     operator: Option<&OperatorView>,
     params: &SessionOpenFrame,
-) -> Result<BTreeMap<ChatId, Option<Option<Seq>>>, ErrorFrame> {
+) -> Result<(BTreeMap<ChatId, Option<Option<Seq>>>, Vec<ChatId>), ErrorFrame> {
     let mut wanted = BTreeMap::new();
     for chat in operator.iter().flat_map(|view| &view.active) {
         wanted.insert(*chat, None);
@@ -160,11 +172,25 @@ async fn wanted(
         let latest = edge.router.latest(*channel, *id).await.map_err(refused)?;
         wanted.extend(latest.map(|chat| (chat, None)));
     }
+    let mut others: Vec<ChatId> = params.resume.iter().map(|known| known.0.chat.0).collect();
+    let offered = operator.iter().flat_map(|view| &view.offers).map(|offer| offer.chat);
+    let own: BTreeSet<ChatId> = wanted.keys().copied().chain(offered).collect();
+    let beyond = beyond(&mut others, &own);
     for known in &params.resume {
         let chat = known.0.chat.0;
-        wanted.insert(chat, Some(known.0.cursor.0.seq(edge.incarnation, chat).ok()));
+        if !beyond.contains(&chat) {
+            wanted.insert(chat, Some(known.0.cursor.0.seq(edge.incarnation, chat).ok()));
+        }
     }
-    Ok(wanted)
+    Ok((wanted, beyond))
+}
+
+/// Those among `named` that are too many. Ids rise with time, so that the newest ones stay.
+fn beyond(named: &mut Vec<ChatId>, own: &BTreeSet<ChatId>) -> Vec<ChatId> {
+    named.retain(|chat| !own.contains(chat));
+    named.sort_unstable_by(|a, b| b.cmp(a));
+    named.dedup();
+    named.split_off(named.len().min(RESUMED_OTHERS_MAX))
 }
 
 fn me(edge: &Edge, who: &Who) -> MeFrame {
@@ -265,5 +291,21 @@ fn same_person(a: &Who, b: &Who) -> bool {
             a == b && c == d
         }
         (Who::User { .. } | Who::Customer { .. } | Who::Site { .. }, _) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_what_is_not_ones_own_the_newest_are_looked_at() {
+        let chat = ChatId::from_u128;
+        let most = RESUMED_OTHERS_MAX as u128;
+        let mut named: Vec<_> = (0..most + 3).chain(1..3).map(chat).collect();
+        let own = BTreeSet::from([chat(1)]);
+        assert_eq!(beyond(&mut named, &own), [chat(2), chat(0)]);
+        assert_eq!(named.len(), RESUMED_OTHERS_MAX);
+        assert!(beyond(&mut vec![chat(7); 200], &own).is_empty(), "one is one");
     }
 }
