@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use support::{CountedEntropy, Fault, MemoryDocuments};
 use switchboard::access::{
-    Access, AccessError, HashCost, Holder, Invalid, Passwords, Subject, TokenLives, Visitor, Who,
+    Access, AccessError, Attempt, HashCost, Holder, Invalid, Judged, Passwords, Subject,
+    TokenLives, Tokens, Visitor, Who,
 };
 use switchboard::catalog::{Catalog, Channel, Provider, Role, User};
 use switchboard::domain::{
@@ -20,6 +21,7 @@ const ANNA: UserId = UserId::from_u128(2);
 const QUEUE: QueueId = QueueId::from_u128(3);
 const SITE: ChannelId = ChannelId::from_u128(4);
 const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
+const AWAY: IpAddr = IpAddr::V4(Ipv4Addr::new(198, 51, 100, 7));
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const PASSWORD: &str = "a long enough one";
 
@@ -87,10 +89,29 @@ async fn world() -> World {
     world
 }
 
+/// Somebody says who they are, from home.
+fn attempt<'a>(login: &'a str, password: &str) -> Attempt<'a> {
+    Attempt { login, password: password.to_owned(), device_mark: None, address: HOME }
+}
+
 impl World {
-    async fn log_in(&self) -> switchboard::access::Tokens {
-        let access = &self.access;
-        access.log_in("anna", PASSWORD.into(), HOME, NOW).await.unwrap()
+    async fn log_in(&self) -> Tokens {
+        self.access.log_in(attempt("anna", PASSWORD), NOW).await.outcome.unwrap()
+    }
+
+    async fn log_in_from(&self, address: IpAddr) -> Tokens {
+        let attempt = Attempt { address, ..attempt("anna", PASSWORD) };
+        self.judge(attempt).await.outcome.unwrap()
+    }
+
+    async fn judge(&self, attempt: Attempt<'_>) -> Judged<Tokens> {
+        self.access.log_in(attempt, NOW).await
+    }
+
+    /// Guesses at the login from the address until no further guess is taken.
+    async fn guess_on(&self, login: &str, address: IpAddr) {
+        let wrong = || Attempt { address, ..attempt(login, "wrong wrong wrong") };
+        while self.judge(wrong()).await.outcome == Err(AccessError::Credentials) {}
     }
 
     async fn change_anna(&self, change: impl FnOnce(&mut User)) {
@@ -117,8 +138,7 @@ async fn a_log_in_gives_tokens_that_say_who() {
 async fn nobody_learns_whether_login_or_password_was_wrong() {
     let world = world().await;
     let try_one = async |login: &str, password: &str| {
-        let access = &world.access;
-        access.log_in(login, password.into(), HOME, NOW).await.unwrap_err()
+        world.judge(attempt(login, password)).await.outcome.unwrap_err()
     };
     assert_eq!(try_one("anna", "a long enough two").await, AccessError::Credentials);
     assert_eq!(try_one("anka", PASSWORD).await, AccessError::Credentials);
@@ -131,20 +151,139 @@ async fn nobody_learns_whether_login_or_password_was_wrong() {
 async fn guesses_are_throttled_however_the_login_is_written() {
     let world = world().await;
     let guess = async |login: &str| {
-        let access = &world.access;
-        access.log_in(login, "wrong wrong wrong".into(), HOME, NOW).await.unwrap_err()
+        world.judge(attempt(login, "wrong wrong wrong")).await.outcome.unwrap_err()
     };
-    for n in 0..10 {
+    for n in 0..5 {
         let login = if n % 2 == 0 { "anna" } else { "ANNA" };
         assert_eq!(guess(login).await, AccessError::Credentials);
     }
     let AccessError::Throttled(throttled) = guess("Anna").await else {
-        panic!("the eleventh guess was taken");
+        panic!("the sixth guess was taken");
     };
     assert_eq!(throttled.retry_after_ms, 60_000);
     let later = NOW.plus_ms(60_000);
+    world.access.log_in(attempt("anna", PASSWORD), later).await.outcome.unwrap();
+}
+
+#[tokio::test]
+async fn nobody_locks_out_somebody_else() {
+    let world = world().await;
+    for n in 0..100 {
+        world.guess_on("anna", IpAddr::V4(Ipv4Addr::new(203, 0, 113, n))).await;
+    }
+    world.guess_on("anna", AWAY).await;
+    let from = |address| Attempt { address, ..attempt("anna", PASSWORD) };
+    assert!(world.judge(from(HOME)).await.outcome.is_ok(), "who knows the password gets in");
+    let away = world.judge(from(AWAY)).await.outcome;
+    assert!(matches!(away, Err(AccessError::Throttled(_))), "who guesses waits");
+    // The present password is asked for by the same rule.
+    let prove = async |address| world.access.prove(from(address), NOW).await.outcome.is_ok();
+    assert!(prove(HOME).await && !prove(AWAY).await);
+}
+
+#[tokio::test]
+async fn right_guesses_cost_nothing() {
+    let world = world().await;
+    for _ in 0..200 {
+        world.log_in().await;
+    }
     let access = &world.access;
-    access.log_in("anna", PASSWORD.into(), HOME, later).await.unwrap();
+    for _ in 0..200 {
+        access.prove(attempt("anna", PASSWORD), NOW).await.outcome.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_device_that_logged_in_before_gets_in_where_its_network_guesses() {
+    let world = world().await;
+    let mark = world.log_in().await.device_mark.unwrap();
+    world.guess_on("anna", HOME).await;
+    let by = |mark: &str, at| {
+        let (access, mark) = (&world.access, mark.to_owned());
+        async move {
+            let attempt = Attempt { device_mark: Some(&mark), ..attempt("anna", PASSWORD) };
+            access.log_in(attempt, at).await.outcome
+        }
+    };
+    let next = by(&mark, NOW).await.unwrap().device_mark.unwrap();
+    let throttled = |outcome| matches!(outcome, Err(AccessError::Throttled(_)));
+    let changed = format!("{}x", &mark[..mark.len() - 1]);
+    let refresh = world.log_in_from(AWAY).await.refresh;
+    for other in ["", "sb1", &changed, &refresh] {
+        assert!(throttled(by(other, NOW).await), "{other}");
+    }
+    // Its own guesses are as few.
+    for n in 0..6 {
+        let wrong = attempt("anna", "wrong wrong wrong");
+        let wrong = Attempt { device_mark: Some(&mark), ..wrong };
+        let outcome = world.judge(wrong).await.outcome;
+        assert_eq!(throttled(outcome), n == 5, "{n}");
+    }
+    assert!(throttled(by(&next, NOW).await), "the next mark is of the same device");
+    // A device of somebody else is none of Anna's.
+    world.change_anna(|anna| anna.login = "anka".to_owned()).await;
+    world.guess_on("anka", HOME).await;
+    let anka = Attempt { device_mark: Some(&mark), ..attempt("anka", PASSWORD) };
+    assert!(throttled(world.judge(anka).await.outcome));
+}
+
+#[tokio::test]
+async fn a_device_mark_ends_with_its_time_and_with_the_password() {
+    let world = world().await;
+    let mark = world.log_in().await.device_mark.unwrap();
+    let at = async |now: Timestamp| {
+        for _ in 0..6 {
+            let _ = world.access.log_in(attempt("anna", "wrong wrong wrong"), now).await;
+        }
+        let attempt = Attempt { device_mark: Some(&mark), ..attempt("anna", PASSWORD) };
+        world.access.log_in(attempt, now).await.outcome.is_ok()
+    };
+    let ninety_days_ms = 90 * 24 * 3_600_000;
+    assert!(at(NOW.plus_ms(ninety_days_ms - 1)).await);
+    assert!(!at(NOW.plus_ms(ninety_days_ms)).await);
+    let hash = world.access.new_password(PASSWORD.into()).await.unwrap();
+    world.change_anna(|anna| anna.password = Some(hash)).await;
+    assert!(!at(NOW).await, "a new password, though the same");
+}
+
+#[tokio::test]
+async fn a_device_mark_gives_no_right_and_logs_nobody_in() {
+    let world = world().await;
+    let mark = world.log_in().await.device_mark.unwrap();
+    assert_eq!(world.access.authenticate(&mark, NOW), Err(Invalid::Token));
+    let refreshed = world.access.refresh(&mark, NOW).await;
+    assert_eq!(refreshed, Err(AccessError::Invalid(Invalid::Token)));
+    let wrong = Attempt { device_mark: Some(&mark), ..attempt("anna", "wrong wrong wrong") };
+    assert_eq!(world.judge(wrong).await.outcome, Err(AccessError::Credentials));
+    // A refresh gives none: only who knows the password has one.
+    let tokens = world.log_in().await;
+    let next = world.access.refresh(&tokens.refresh, NOW).await.unwrap();
+    assert_eq!(next.device_mark, None);
+}
+
+#[tokio::test]
+async fn where_a_login_is_guessed_at_from_everywhere_unknown_networks_wait() {
+    let world = world().await;
+    world.log_in().await;
+    for login in ["anna", "nobody"] {
+        for n in 0..101 {
+            let address = IpAddr::V4(Ipv4Addr::new(203, 0, 113, n));
+            let wrong = Attempt { address, ..attempt(login, "wrong wrong wrong") };
+            let judged = world.judge(wrong).await;
+            assert_eq!((judged.outcome, judged.delay_ms), (Err(AccessError::Credentials), 0));
+        }
+        // Right or wrong, there or not.
+        for password in ["wrong wrong wrong", PASSWORD] {
+            let next = Attempt { address: AWAY, ..attempt(login, password) };
+            let Judged { outcome, delay_ms } = world.judge(next).await;
+            assert_eq!(delay_ms, 2_000, "{login}");
+            assert_eq!(outcome.is_ok(), login == "anna" && password == PASSWORD);
+        }
+    }
+    let judged = world.judge(attempt("anna", PASSWORD)).await;
+    assert!(judged.outcome.is_ok() && judged.delay_ms == 0, "home is known");
+    let away = Attempt { address: AWAY, ..attempt("anna", PASSWORD) };
+    assert_eq!(world.judge(away).await.delay_ms, 0, "and so is whoever got in");
 }
 
 #[tokio::test]
@@ -265,7 +404,7 @@ async fn one_user_has_so_many_sessions() {
     for n in 1..=32 {
         let access = &world.access;
         let at = NOW.plus_ms(n);
-        access.log_in("anna", PASSWORD.into(), HOME, at).await.unwrap();
+        access.log_in(attempt("anna", PASSWORD), at).await.outcome.unwrap();
     }
     assert_eq!(world.documents.count("session"), 32);
     assert!(world.access.authenticate(&first.access, NOW).is_err());

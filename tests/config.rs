@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::{CountedEntropy, Fault, MemoryDocuments};
-use switchboard::access::{Access, HashCost, Passwords, TokenLives};
+use switchboard::access::{Access, Attempt, HashCost, Passwords, TokenLives};
 use switchboard::catalog::{Catalog, CatalogError, Finding, Role, User};
 use switchboard::config::seed::seed_id;
 use switchboard::config::settings::StoreKind;
@@ -256,8 +256,14 @@ async fn the_demonstration_fills_an_empty_store_once() {
     assert_eq!(rules, [Rule::ToAll, Rule::LongestIdle, Rule::Manual].into());
     let operators = snapshot.users().filter(|user| user.role == Role::Operator);
     assert_eq!(operators.count(), 4);
-    let tokens = access.log_in("anna", "demo-anna-01".into(), [127, 0, 0, 1].into(), Timestamp(5));
-    tokens.await.unwrap();
+    let attempt = Attempt {
+        login: "anna",
+        password: "demo-anna-01".into(),
+        device_mark: None,
+        address: [127, 0, 0, 1].into(),
+    };
+    let tokens = access.log_in(attempt, Timestamp(5));
+    tokens.await.outcome.unwrap();
 
     let mut anna = User::clone(snapshot.user_by_login("anna").unwrap());
     anna.name = "Anna the second".into();

@@ -6,12 +6,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use super::limits::{KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
-use super::password::Passwords;
+use super::limits::{DEVICE_MARK_MS, KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
+use super::network::Network;
+use super::password::{Lane, Passwords};
 use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
 use super::revoked::Revoked;
 use super::session::{Session, Sessions, Turned};
-use super::throttle::Guesses;
+use super::throttle::{Guess, Guesses};
 use super::token::{Claims, TokenKey};
 use crate::catalog::limits::LOGIN_MAX_BYTES;
 use crate::catalog::{Catalog, PasswordHash, User};
@@ -31,6 +32,34 @@ pub trait Entropy: Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the system gives no randomness")]
 pub struct NoEntropy;
+
+/// Somebody says who they are.
+pub struct Attempt<'a> {
+    /// The login, in whatever case.
+    pub login: &'a str,
+    /// The password.
+    pub password: String,
+    /// The mark that an earlier log-in gave to the device. One that does not count is as none.
+    pub device_mark: Option<&'a str>,
+    /// The client's address, for throttling.
+    pub address: IpAddr,
+}
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub struct Judged<T> {
+    /// What is answered.
+    pub outcome: Result<T, AccessError>,
+    /// How long to keep the answer back, ms, whatever it is.
+    pub delay_ms: u64,
+}
+
+/// Who proved who they are.
+struct Proven {
+    user: Arc<User>,
+    /// The device whose mark counted.
+    device: Option<Uuid>,
+}
 
 /// The gate. Asking is quick and never waits; changing waits for the store.
 pub struct Access {
@@ -73,40 +102,95 @@ impl Access {
         self.changed.subscribe()
     }
 
-    /// Begins a session. `address` is that of the client, for throttling.
-    pub async fn log_in(
-        &self,
-        login: &str,
-        password: String,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<Tokens, AccessError> {
-        let user = self.prove(login, password, address, now).await?;
-        let id = uuid::Builder::from_random_bytes(self.random()?).into_uuid();
-        let until = now.plus_ms(self.lives.refresh_ms);
-        let sessions = &self.sessions;
-        let session = sessions.begin(id, user.id, user.epoch, now, until).await?;
-        self.tokens(id, session, now)
+    /// Begins a session, and marks the device for its next log-in.
+    pub async fn log_in(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Tokens> {
+        let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
+        let outcome = match outcome {
+            Ok(proven) => self.begin(&proven, now).await,
+            Err(error) => Err(error),
+        };
+        Judged { outcome, delay_ms }
     }
 
     /// The user whose login and password these are. Counts as a guess.
-    pub async fn prove(
-        &self,
-        login: &str,
-        password: String,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<Arc<User>, AccessError> {
-        let mut login = login.to_lowercase();
+    pub async fn prove(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Arc<User>> {
+        let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
+        Judged { outcome: outcome.map(|proven| proven.user), delay_ms }
+    }
+
+    async fn judge(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Proven> {
+        let mut login = attempt.login.to_lowercase();
         login.truncate(login.floor_char_boundary(LOGIN_MAX_BYTES + 1));
-        self.guesses().take(&login, address, now)?;
         let user = self.catalog.snapshot().user_by_login(&login).cloned();
         let user = user.filter(|user| user.active);
+        let device = attempt.device_mark.zip(user.as_ref());
+        let device = device.and_then(|(mark, user)| self.marked(mark, user, now));
+        let network = Network::of_client(attempt.address);
+        let guess = Guess { login, network, device, user: user.as_ref().map(|user| user.id) };
+        let taken = match self.guesses().take(&guess, now) {
+            Ok(taken) => taken,
+            Err(throttled) => return Judged { outcome: Err(throttled.into()), delay_ms: 0 },
+        };
+        let lane = if taken.known { Lane::Known } else { Lane::Stranger };
         let kept = user.as_ref().and_then(|user| user.password.clone());
-        let right = self.passwords.verify(password, kept).await?;
-        let user = user.filter(|_| right).ok_or(AccessError::Credentials)?;
-        self.guesses().right(&login);
-        Ok(user)
+        let right = self.passwords.verify(attempt.password, kept, lane).await;
+        let outcome = match (right, user) {
+            (Ok(true), Some(user)) => {
+                self.guesses().right(&guess, now);
+                Ok(Proven { user, device })
+            }
+            (Ok(_), _) => {
+                self.wrong(&guess, now);
+                Err(AccessError::Credentials)
+            }
+            (Err(error), _) => {
+                self.guesses().give_back(&guess, now);
+                Err(error.into())
+            }
+        };
+        Judged { outcome, delay_ms: taken.delay_ms }
+    }
+
+    /// An unknown login is not named: people type passwords there.
+    fn wrong(&self, guess: &Guess, now: Timestamp) {
+        if !self.guesses().wrong(guess, now) {
+            return;
+        }
+        let user = guess.user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
+        let network = guess.network;
+        tracing::warn!(%user, %network, "more than 100 wrong guesses at a login in an hour");
+    }
+
+    async fn begin(&self, proven: &Proven, now: Timestamp) -> Result<Tokens, AccessError> {
+        let user = &proven.user;
+        let id = uuid::Builder::from_random_bytes(self.random()?).into_uuid();
+        let until = now.plus_ms(self.lives.refresh_ms);
+        let session = self.sessions.begin(id, user.id, user.epoch, now, until).await?;
+        let device = match proven.device {
+            Some(device) => device,
+            None => uuid::Builder::from_random_bytes(self.random()?).into_uuid(),
+        };
+        let mark = self.sign(&Claims::Device {
+            device,
+            login: user.login.clone(),
+            epoch: user.epoch,
+            until: now.plus_ms(DEVICE_MARK_MS).0,
+        })?;
+        Ok(Tokens { device_mark: Some(mark), ..self.tokens(id, session, now)? })
+    }
+
+    /// The device of a mark that was given to this user under the present epoch.
+    fn marked(&self, mark: &str, user: &User, now: Timestamp) -> Option<Uuid> {
+        match self.key.open(mark).ok()? {
+            Claims::Device { device, login, epoch, until } => {
+                let counts = login == user.login && epoch == user.epoch && now.0 < until;
+                counts.then_some(device)
+            }
+            Claims::Access { .. }
+            | Claims::Refresh { .. }
+            | Claims::Visitor { .. }
+            | Claims::Site { .. } => None,
+        }
     }
 
     /// The next tokens of a session. A refresh token works once; its second use ends the session,
@@ -199,7 +283,7 @@ impl Access {
                 }
                 Ok((Who::Site { channel }, None))
             }
-            Claims::Refresh { .. } => Err(Invalid::Token),
+            Claims::Refresh { .. } | Claims::Device { .. } => Err(Invalid::Token),
         }
     }
 
@@ -225,7 +309,8 @@ impl Access {
             n: session.n,
             until: session.until.0,
         })?;
-        Ok(Tokens { user, access, access_until, refresh, refresh_until: session.until })
+        let refresh_until = session.until;
+        Ok(Tokens { user, access, access_until, refresh, refresh_until, device_mark: None })
     }
 
     pub(super) fn sign(&self, claims: &Claims) -> Result<String, AccessError> {

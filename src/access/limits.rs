@@ -20,7 +20,7 @@ pub const HASH_LANES: u32 = 1;
 pub const HASHES_AT_A_TIME: usize = 2;
 
 /// Password hashes that may wait for their turn; further ones are refused at once. About two
-/// seconds of work.
+/// seconds of work. Who is known has as many places again, so that strangers take none of them.
 pub const HASHES_WAITING_MAX: usize = 64;
 
 /// Shortest password, characters.
@@ -29,20 +29,38 @@ pub const PASSWORD_MIN_CHARS: usize = 10;
 /// Longest password, bytes: nobody types more, and every byte is hashed.
 pub const PASSWORD_MAX_BYTES: usize = 256;
 
-/// Guesses that an account takes at once.
-pub const ACCOUNT_GUESSES: u32 = 10;
+/// Guesses at one login that a network has at once, and a device: who mistypes needs no more.
+pub const GUESSES: u32 = 5;
 
-/// After how long an account that was guessed at takes one more guess, ms: 1,440 a day.
-pub const ACCOUNT_GUESS_EVERY_MS: u64 = 60_000;
+/// After how long it has one more of them, ms: 1,440 a day.
+pub const GUESS_EVERY_MS: u64 = 60_000;
 
-/// Guesses that one address has at once: a whole office may sit behind it.
-pub const ADDRESS_GUESSES: u32 = 50;
+/// Guesses at all logins that a network has at once: a whole office may sit behind it.
+pub const NETWORK_GUESSES: u32 = 50;
 
-/// After how long an address that guessed has one more guess, ms.
-pub const ADDRESS_GUESS_EVERY_MS: u64 = 10_000;
+/// After how long it has one more of them, ms.
+pub const NETWORK_GUESS_EVERY_MS: u64 = 10_000;
 
-/// Accounts, and addresses, whose guesses are remembered. When there are more, whoever has most
-/// guesses left is forgotten.
+/// Waits are told in steps of so many ms: the exact one would tell what others do.
+pub const WAIT_STEP_MS: u64 = 10_000;
+
+/// Wrong guesses at one login in an hour, above which it is guessed at from everywhere: twenty
+/// people who forgot their password do not make as many.
+pub const WRONG_IN_AN_HOUR_MAX: u32 = 100;
+
+/// How much later answers come then to whoever never knew the password, ms: a person waits, and
+/// who guesses from many networks needs as many more of them.
+pub const UNSEEN_DELAY_MS: u64 = 2_000;
+
+/// Networks from which one user's right password came that are remembered: office, home, phone,
+/// and these again as their addresses change.
+pub const SEEN_NETWORKS_MAX: usize = 16;
+
+/// How long the mark of a device counts, ms; each log-in gives a new one.
+pub const DEVICE_MARK_MS: u64 = 90 * 24 * 3_600_000;
+
+/// Buckets, and logins with wrong guesses, that are remembered, some 100 bytes each. Hashing takes
+/// fewer guesses in the minute that one of them lasts, so that none is forgotten before its time.
 pub const GUESSERS_MAX: usize = 10_000;
 
 /// How long an access token lives by default, ms. Whoever steals one has it no longer.

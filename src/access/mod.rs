@@ -4,11 +4,13 @@
 //! how a token travels, and what a chat is: whether something is somebody's own is told by the
 //! caller.
 //! Invariants: what the table does not grant is refused; a session that ended stays ended over a
-//! restart; passwords, tokens and keys never show in `Debug` or errors; guessing is slow and its
-//! memory bounded; time and randomness are arguments.
+//! restart; passwords, tokens and keys never show in `Debug` or errors; guessing is slow, its
+//! memory bounded, and nobody locks out somebody else by it; time and randomness are arguments.
 
+mod buckets;
 mod common;
 mod gate;
+mod hour;
 pub mod limits;
 mod network;
 pub mod password;
@@ -20,7 +22,7 @@ pub mod throttle;
 pub mod token;
 mod visitor;
 
-pub use gate::{Access, Entropy, NoEntropy};
+pub use gate::{Access, Attempt, Entropy, Judged, NoEntropy};
 pub use network::{BadNetwork, Network};
 pub use password::{HashCost, PasswordError, Passwords};
 pub use principal::{

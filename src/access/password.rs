@@ -53,12 +53,23 @@ impl Default for HashCost {
     }
 }
 
+/// Who waits for a hash. Each has places of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lane {
+    /// Who has proven something: a session, a device, a network from where the password came.
+    Known,
+    /// Anybody.
+    Stranger,
+}
+
 /// Hashes and verifies, bounded.
 #[derive(Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
-    /// One permit a hash that works or waits.
-    admitted: Arc<Semaphore>,
+    /// One permit a stranger's hash that works or waits.
+    strangers: Arc<Semaphore>,
+    /// One permit a hash of somebody known.
+    known: Arc<Semaphore>,
     /// One permit a hash that works.
     working: Arc<Semaphore>,
     /// Verified when there is no such user, so that the answer takes as long.
@@ -73,7 +84,8 @@ impl Passwords {
         let nobody = hash(&argon2, "nobody has this password", &[0; SALT_BYTES])?;
         Ok(Self {
             argon2,
-            admitted: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
+            strangers: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
+            known: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
             working: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
             nobody,
         })
@@ -86,7 +98,7 @@ impl Passwords {
         salt: [u8; SALT_BYTES],
     ) -> Result<PasswordHash, PasswordError> {
         check(&password)?;
-        let turn = self.turn().await?;
+        let turn = self.turn(Lane::Known).await?;
         let argon2 = self.argon2.clone();
         work(turn, move || hash(&argon2, &password, &salt)).await?
     }
@@ -96,11 +108,12 @@ impl Passwords {
         &self,
         password: String,
         kept: Option<PasswordHash>,
+        lane: Lane,
     ) -> Result<bool, PasswordError> {
         if password.len() > PASSWORD_MAX_BYTES {
             return Ok(false);
         }
-        let turn = self.turn().await?;
+        let turn = self.turn(lane).await?;
         let known = kept.is_some();
         let kept = kept.unwrap_or_else(|| self.nobody.clone());
         let argon2 = self.argon2.clone();
@@ -108,8 +121,15 @@ impl Passwords {
         Ok(known && same)
     }
 
-    async fn turn(&self) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), PasswordError> {
-        let admitted = Arc::clone(&self.admitted).try_acquire_owned();
+    async fn turn(
+        &self,
+        lane: Lane,
+    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), PasswordError> {
+        let places = match lane {
+            Lane::Known => &self.known,
+            Lane::Stranger => &self.strangers,
+        };
+        let admitted = Arc::clone(places).try_acquire_owned();
         let admitted = admitted.map_err(|_| PasswordError::Busy)?;
         let working = Arc::clone(&self.working).acquire_owned().await;
         let working = working.map_err(|_| PasswordError::Busy)?;
@@ -180,7 +200,7 @@ mod tests {
         let kept = passwords.hash("correct horse".into(), [7; 16]).await;
         let kept = kept.unwrap();
         assert!(kept.expose().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
-        let try_one = |text: &str, kept| passwords.verify(text.to_owned(), kept);
+        let try_one = |text: &str, kept| passwords.verify(text.to_owned(), kept, Lane::Stranger);
         assert_eq!(try_one("correct horse", Some(kept.clone())).await, Ok(true));
         assert_eq!(try_one("correct horsf", Some(kept)).await, Ok(false));
         assert_eq!(try_one("nobody has this password", None).await, Ok(false));
@@ -196,19 +216,20 @@ mod tests {
         }
         let hashed = passwords.hash("Password123".to_owned(), [0; 16]).await;
         assert_eq!(hashed, Err(PasswordError::Common));
-        assert_eq!(passwords.verify(long, None).await, Ok(false));
+        assert_eq!(passwords.verify(long, None, Lane::Stranger).await, Ok(false));
     }
 
     #[tokio::test]
-    async fn only_so_many_wait() {
+    async fn only_so_many_wait_and_strangers_are_in_the_way_of_strangers_only() {
         let passwords = passwords();
         let all = (HASHES_AT_A_TIME + HASHES_WAITING_MAX) as u32;
-        let held = Arc::clone(&passwords.admitted).acquire_many_owned(all).await;
-        let refused = passwords.verify("whatever".into(), None).await;
-        assert_eq!(refused, Err(PasswordError::Busy));
+        let held = Arc::clone(&passwords.strangers).acquire_many_owned(all).await;
+        let ask = |lane| passwords.verify("whatever".into(), None, lane);
+        assert_eq!(ask(Lane::Stranger).await, Err(PasswordError::Busy));
+        assert_eq!(ask(Lane::Known).await, Ok(false));
         drop(held);
-        assert_eq!(passwords.verify("whatever".into(), None).await, Ok(false));
-        assert_eq!(passwords.admitted.available_permits(), all as usize);
+        assert_eq!(ask(Lane::Stranger).await, Ok(false));
+        assert_eq!(passwords.strangers.available_permits(), all as usize);
     }
 
     #[test]

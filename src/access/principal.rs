@@ -169,6 +169,8 @@ pub struct Tokens {
     pub refresh: String,
     /// When that ends.
     pub refresh_until: Timestamp,
+    /// After a log-in: to be sent with the next one from this device, also after a log-out.
+    pub device_mark: Option<String>,
 }
 
 impl std::fmt::Debug for Tokens {

@@ -1,112 +1,136 @@
-//! Slows guessing at passwords, per account and per address. A plain machine: time comes in.
+//! Slows guessing at passwords so that nobody can be locked out by it. A plain machine: time comes
+//! in.
 //!
-//! Each account and each address has a bucket of guesses that fills again at a fixed pace. A guess
-//! is taken out before the password is looked at, so that a thousand at once gain nothing, and
-//! given back to the account when it was right. Memory is bounded.
+//! A guess is taken out of the buckets of whoever makes it: of its network at this login, and of
+//! its network at all logins; or, when it carries the mark of a device that logged in before, of
+//! that device. So a guess costs nobody else anything, and n networks guess at most n times as fast
+//! as one. It is taken before the password is looked at, so that a thousand at once gain nothing,
+//! and given back when it was right. Where a login is guessed at from everywhere, answers to
+//! networks that never knew its password come later.
 
 use std::collections::HashMap;
-use std::hash::Hash;
-use std::net::IpAddr;
 
+use uuid::Uuid;
+
+use super::buckets::Buckets;
+use super::hour::LastHour;
 use super::limits::{
-    ACCOUNT_GUESS_EVERY_MS, ACCOUNT_GUESSES, ADDRESS_GUESS_EVERY_MS, ADDRESS_GUESSES, GUESSERS_MAX,
+    GUESS_EVERY_MS, GUESSERS_MAX, GUESSES, NETWORK_GUESS_EVERY_MS, NETWORK_GUESSES,
+    SEEN_NETWORKS_MAX, UNSEEN_DELAY_MS, WAIT_STEP_MS, WRONG_IN_AN_HOUR_MAX,
 };
 use super::network::Network;
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, UserId};
 
 /// Too many guesses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("too many attempts; try again in {retry_after_ms} ms")]
+#[error("too many attempts; try again in {} s", .retry_after_ms / 1_000)]
 pub struct Throttled {
-    /// When the next guess is taken, ms from now.
+    /// When the next guess is taken, ms from now, rounded up.
     pub retry_after_ms: u64,
+}
+
+/// A guess at a password.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Guess {
+    /// The login as it was given, in lower case.
+    pub login: String,
+    /// Where it comes from.
+    pub network: Network,
+    /// The device whose mark it carries, if that mark counts for this login.
+    pub device: Option<Uuid>,
+    /// Whose login it is, if anybody's.
+    pub user: Option<UserId>,
+}
+
+/// A guess that may be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Taken {
+    /// Whether the device or the network has known this login's password before.
+    pub known: bool,
+    /// How long its answer is kept back, ms, whatever it is.
+    pub delay_ms: u64,
 }
 
 /// The guesses of everybody.
 #[derive(Debug)]
 pub struct Guesses {
-    accounts: Buckets<String>,
-    addresses: Buckets<Network>,
+    at_login: Buckets<(String, Network)>,
+    of_network: Buckets<Network>,
+    of_device: Buckets<Uuid>,
+    wrong: LastHour,
+    /// Where each user's right password came from, with the last time.
+    seen: HashMap<UserId, Vec<(Network, Timestamp)>>,
 }
 
 impl Default for Guesses {
     fn default() -> Self {
         Self {
-            accounts: Buckets::new(ACCOUNT_GUESSES, ACCOUNT_GUESS_EVERY_MS, GUESSERS_MAX),
-            addresses: Buckets::new(ADDRESS_GUESSES, ADDRESS_GUESS_EVERY_MS, GUESSERS_MAX),
+            at_login: Buckets::new(GUESSES, GUESS_EVERY_MS, GUESSERS_MAX),
+            of_network: Buckets::new(NETWORK_GUESSES, NETWORK_GUESS_EVERY_MS, GUESSERS_MAX),
+            of_device: Buckets::new(GUESSES, GUESS_EVERY_MS, GUESSERS_MAX),
+            wrong: LastHour::new(GUESSERS_MAX),
+            seen: HashMap::new(),
         }
     }
 }
 
 impl Guesses {
-    /// Takes a guess at `account` from `address`. Errors when either has none left; then neither
-    /// loses one.
-    pub fn take(
-        &mut self,
-        account: &str,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<(), Throttled> {
-        let address = Network::of_client(address);
-        let account = account.to_owned();
-        self.accounts.ask(&account, now)?;
-        self.addresses.ask(&address, now)?;
-        self.accounts.take(account, now);
-        self.addresses.take(address, now);
-        Ok(())
+    /// Takes the guess. Errors when there is none left; then nothing is taken.
+    pub fn take(&mut self, guess: &Guess, now: Timestamp) -> Result<Taken, Throttled> {
+        let here = (guess.login.clone(), guess.network);
+        let wait_ms = match guess.device {
+            Some(device) => self.of_device.wait_ms(&device, now),
+            None => {
+                let of_network = self.of_network.wait_ms(&guess.network, now);
+                self.at_login.wait_ms(&here, now).max(of_network)
+            }
+        };
+        if wait_ms > 0 {
+            return Err(Throttled { retry_after_ms: wait_ms.next_multiple_of(WAIT_STEP_MS) });
+        }
+        match guess.device {
+            Some(device) => self.of_device.take(&device, now),
+            None => {
+                self.at_login.take(&here, now);
+                self.of_network.take(&guess.network, now);
+            }
+        }
+        let seen = guess.user.and_then(|user| self.seen.get(&user));
+        let seen = seen.is_some_and(|seen| seen.iter().any(|(known, _)| *known == guess.network));
+        let known = seen || guess.device.is_some();
+        let guessed_at = self.wrong.of(&guess.login, now) > WRONG_IN_AN_HOUR_MAX;
+        let delay_ms = if guessed_at && !known { UNSEEN_DELAY_MS } else { 0 };
+        Ok(Taken { known, delay_ms })
     }
 
-    /// The guess was right: the account has all its guesses again. The address keeps its loss,
-    /// else one known password would buy guesses at all others.
-    pub fn right(&mut self, account: &str) {
-        self.accounts.full_at.remove(account);
-    }
-}
-
-/// Buckets that fill at one pace. A bucket is the one moment at which it is full again.
-#[derive(Debug)]
-struct Buckets<K> {
-    size: u64,
-    every_ms: u64,
-    most: usize,
-    full_at: HashMap<K, Timestamp>,
-}
-
-impl<K: Hash + Eq + Clone> Buckets<K> {
-    fn new(size: u32, every_ms: u64, most: usize) -> Self {
-        Self { size: u64::from(size), every_ms, most, full_at: HashMap::new() }
-    }
-
-    fn ask(&self, key: &K, now: Timestamp) -> Result<(), Throttled> {
-        let full_at = self.full_at.get(key).copied().unwrap_or(now);
-        let missing_ms = full_at.since_ms(now);
-        let most_ms = (self.size - 1) * self.every_ms;
-        match missing_ms.saturating_sub(most_ms) {
-            0 => Ok(()),
-            retry_after_ms => Err(Throttled { retry_after_ms }),
+    /// Nothing was learned from the guess: it costs nothing.
+    pub fn give_back(&mut self, guess: &Guess, now: Timestamp) {
+        match guess.device {
+            Some(device) => self.of_device.give_back(&device, now),
+            None => {
+                self.at_login.give_back(&(guess.login.clone(), guess.network), now);
+                self.of_network.give_back(&guess.network, now);
+            }
         }
     }
 
-    fn take(&mut self, key: K, now: Timestamp) {
-        if !self.full_at.contains_key(&key) {
-            self.make_room(now);
+    /// The guess was the password. It costs nothing, and the network is known from now on; other
+    /// guesses of the network stay taken.
+    pub fn right(&mut self, guess: &Guess, now: Timestamp) {
+        self.give_back(guess, now);
+        let Some(user) = guess.user else { return };
+        let seen = self.seen.entry(user).or_default();
+        seen.retain(|(known, _)| *known != guess.network);
+        if seen.len() >= SEEN_NETWORKS_MAX {
+            // They stand in the order of their last times.
+            seen.remove(0);
         }
-        let full_at = self.full_at.entry(key).or_insert(now);
-        *full_at = (*full_at).max(now).plus_ms(self.every_ms);
+        seen.push((guess.network, now));
     }
 
-    fn make_room(&mut self, now: Timestamp) {
-        if self.full_at.len() < self.most {
-            return;
-        }
-        self.full_at.retain(|_, full_at| *full_at > now);
-        if self.full_at.len() < self.most {
-            return;
-        }
-        let fullest = self.full_at.iter().min_by_key(|(_, full_at)| **full_at);
-        if let Some(key) = fullest.map(|(key, _)| key.clone()) {
-            self.full_at.remove(&key);
-        }
+    /// The guess was wrong. Answers whether with this one the login is guessed at from everywhere.
+    pub fn wrong(&mut self, guess: &Guess, now: Timestamp) -> bool {
+        self.wrong.count(&guess.login, now) == WRONG_IN_AN_HOUR_MAX + 1
     }
 }
 
@@ -114,71 +138,162 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
 mod tests {
     use super::*;
 
-    const HERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1));
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const ANNA: UserId = UserId::from_u128(1);
 
-    fn address(n: u32) -> IpAddr {
-        IpAddr::V4((0x0a00_0000 + n).into())
+    fn network(n: u32) -> Network {
+        Network::of_client(std::net::IpAddr::V4((0x0a00_0000 + n).into()))
+    }
+
+    fn guess(login: &str, n: u32) -> Guess {
+        let user = (login == "anna").then_some(ANNA);
+        Guess { login: login.to_owned(), network: network(n), device: None, user }
+    }
+
+    fn wrong(guesses: &mut Guesses, guess: &Guess, now: Timestamp) -> Result<Taken, Throttled> {
+        let taken = guesses.take(guess, now);
+        if taken.is_ok() {
+            guesses.wrong(guess, now);
+        }
+        taken
+    }
+
+    fn is_taken(guesses: &mut Guesses, guess: &Guess) -> bool {
+        guesses.take(guess, NOW).is_ok()
     }
 
     #[test]
-    fn an_account_takes_ten_guesses_and_then_one_a_minute_from_wherever_they_come() {
+    fn a_network_has_five_guesses_at_a_login_and_then_one_a_minute() {
         let mut guesses = Guesses::default();
-        let now = Timestamp(1_000_000);
-        for n in 0..ACCOUNT_GUESSES {
-            guesses.take("anna", address(n), now).unwrap();
+        let (here, now) = (guess("anna", 1), NOW);
+        for _ in 0..GUESSES {
+            wrong(&mut guesses, &here, now).unwrap();
         }
         let late = Err(Throttled { retry_after_ms: 60_000 });
-        assert_eq!(guesses.take("anna", address(99), now), late);
-        assert!(guesses.take("boris", HERE, now).is_ok());
-        let soon = now.plus_ms(59_999);
-        let nearly = Err(Throttled { retry_after_ms: 1 });
-        assert_eq!(guesses.take("anna", address(99), soon), nearly);
+        assert_eq!(guesses.take(&here, now), late);
         let then = now.plus_ms(60_000);
-        assert!(guesses.take("anna", address(99), then).is_ok());
-        assert!(guesses.take("anna", address(99), then).is_err());
+        assert!(guesses.take(&here, then).is_ok());
+        assert!(guesses.take(&here, then).is_err());
     }
 
     #[test]
-    fn a_right_guess_clears_the_account_and_not_the_address() {
+    fn who_did_not_guess_is_let_in_whatever_others_did() {
         let mut guesses = Guesses::default();
-        let now = Timestamp(5);
-        for _ in 0..ADDRESS_GUESSES {
-            guesses.take("anna", HERE, now).unwrap();
-            guesses.right("anna");
-        }
-        assert_eq!(
-            guesses.take("boris", HERE, now),
-            Err(Throttled { retry_after_ms: ADDRESS_GUESS_EVERY_MS })
-        );
-        // Refused guesses at boris cost boris nothing.
-        assert!(guesses.take("boris", address(1), now).is_ok());
-    }
-
-    #[test]
-    fn one_ipv6_network_is_one_address() {
-        let mut guesses = Guesses::default();
-        for n in 0..u128::from(ADDRESS_GUESSES) {
-            let address = IpAddr::V6((0x2001_0db8_u128 << 96 | n).into());
-            guesses.take(&n.to_string(), address, Timestamp(5)).unwrap();
-        }
-        let next = IpAddr::V6((0x2001_0db8_u128 << 96 | 0xffff).into());
-        assert!(guesses.take("x", next, Timestamp(5)).is_err());
-    }
-
-    #[test]
-    fn memory_is_bounded_and_who_guesses_most_is_remembered() {
-        let mut buckets = Buckets::new(3, 1_000, 4);
-        let now = Timestamp(10);
-        for _ in 0..3 {
-            buckets.take("busy".to_owned(), now);
-        }
         for n in 0..100 {
-            buckets.take(n.to_string(), now);
-            assert!(buckets.full_at.len() <= 4);
+            while wrong(&mut guesses, &guess("anna", n), NOW).is_ok() {}
         }
-        assert!(buckets.ask(&"busy".to_owned(), now).is_err());
-        // What is full again is forgotten first.
-        buckets.take("later".to_owned(), now.plus_ms(10_000));
-        assert_eq!(buckets.full_at.len(), 1);
+        assert!(is_taken(&mut guesses, &guess("anna", 100)));
+        // A network that is at its end with one login is not at its end with another one.
+        assert!(is_taken(&mut guesses, &guess("boris", 1)));
+    }
+
+    #[test]
+    fn n_networks_guess_at_most_n_times_as_fast() {
+        for networks in [1, 7] {
+            let (mut guesses, mut taken) = (Guesses::default(), 0);
+            for second in 0..3_600 {
+                for n in 0..networks {
+                    let now = NOW.plus_ms(second * 1_000);
+                    taken += u32::from(wrong(&mut guesses, &guess("anna", n), now).is_ok());
+                }
+            }
+            assert_eq!(taken, networks * (GUESSES + 59), "{networks}");
+        }
+    }
+
+    #[test]
+    fn a_network_has_so_many_guesses_at_all_logins_together() {
+        let mut guesses = Guesses::default();
+        for n in 0..NETWORK_GUESSES {
+            wrong(&mut guesses, &guess(&n.to_string(), 1), NOW).unwrap();
+        }
+        let late = Err(Throttled { retry_after_ms: NETWORK_GUESS_EVERY_MS });
+        assert_eq!(guesses.take(&guess("anna", 1), NOW), late);
+        assert!(is_taken(&mut guesses, &guess("anna", 2)));
+    }
+
+    #[test]
+    fn a_right_guess_costs_nothing_and_buys_nothing() {
+        let mut guesses = Guesses::default();
+        for _ in 0..1_000 {
+            let right = guess("anna", 1);
+            guesses.take(&right, NOW).unwrap();
+            guesses.right(&right, NOW);
+        }
+        for _ in 0..GUESSES {
+            wrong(&mut guesses, &guess("anna", 1), NOW).unwrap();
+        }
+        assert!(!is_taken(&mut guesses, &guess("anna", 1)), "wrong ones stay taken");
+        // As many at once as there are: right ones cannot be known to be right yet.
+        for _ in 0..GUESSES {
+            guesses.take(&guess("boris", 1), NOW).unwrap();
+        }
+        assert!(!is_taken(&mut guesses, &guess("boris", 1)));
+    }
+
+    #[test]
+    fn a_device_has_a_bucket_of_its_own() {
+        let mut guesses = Guesses::default();
+        for n in 0..NETWORK_GUESSES {
+            let _ = wrong(&mut guesses, &guess("anna", 1), NOW);
+            let _ = wrong(&mut guesses, &guess(&n.to_string(), 1), NOW);
+        }
+        assert!(!is_taken(&mut guesses, &guess("anna", 1)));
+        let device = |n| Guess { device: Some(Uuid::from_u128(n)), ..guess("anna", 1) };
+        for _ in 0..GUESSES {
+            assert!(is_taken(&mut guesses, &device(1)));
+        }
+        assert!(!is_taken(&mut guesses, &device(1)));
+        assert!(is_taken(&mut guesses, &device(2)));
+    }
+
+    #[test]
+    fn waits_are_told_in_steps_of_ten_seconds() {
+        let mut guesses = Guesses::default();
+        while wrong(&mut guesses, &guess("anna", 1), NOW).is_ok() {}
+        for (after_ms, told_ms) in
+            [(1, 60_000), (9_999, 60_000), (10_000, 50_000), (59_999, 10_000)]
+        {
+            let late = guesses.take(&guess("anna", 1), NOW.plus_ms(after_ms));
+            assert_eq!(late, Err(Throttled { retry_after_ms: told_ms }));
+        }
+    }
+
+    #[test]
+    fn a_login_guessed_at_from_everywhere_answers_unknown_networks_later() {
+        let mut guesses = Guesses::default();
+        let home = guess("anna", 1_000);
+        guesses.take(&home, NOW).unwrap();
+        guesses.right(&home, NOW);
+        for login in ["anna", "nobody"] {
+            for n in 0..WRONG_IN_AN_HOUR_MAX {
+                let taken = wrong(&mut guesses, &guess(login, n), NOW).unwrap();
+                assert_eq!(taken.delay_ms, 0, "{login} {n}");
+            }
+            let last = guess(login, 200);
+            guesses.take(&last, NOW).unwrap();
+            assert!(guesses.wrong(&last, NOW), "it is told once");
+            let slow = Ok(Taken { known: false, delay_ms: UNSEEN_DELAY_MS });
+            assert_eq!(guesses.take(&guess(login, 201), NOW), slow, "{login}");
+            assert!(!guesses.wrong(&guess(login, 201), NOW));
+        }
+        let fast = Ok(Taken { known: true, delay_ms: 0 });
+        assert_eq!(guesses.take(&home, NOW), fast);
+        let device = Guess { device: Some(Uuid::from_u128(1)), ..guess("anna", 300) };
+        assert_eq!(guesses.take(&device, NOW), fast);
+        let later = guesses.take(&guess("anna", 201), NOW.plus_ms(3_600_000)).unwrap();
+        assert_eq!(later.delay_ms, 0, "after an hour it is over");
+    }
+
+    #[test]
+    fn so_many_networks_of_a_user_are_known() {
+        let mut guesses = Guesses::default();
+        for n in 0..100 {
+            guesses.right(&guess("anna", n), NOW);
+            guesses.right(&guess("anna", 0), NOW);
+        }
+        assert_eq!(guesses.seen[&ANNA].len(), SEEN_NETWORKS_MAX);
+        assert!(guesses.take(&guess("anna", 0), NOW).unwrap().known, "the latest ones");
+        assert!(!guesses.take(&guess("anna", 1), NOW).unwrap().known);
     }
 }

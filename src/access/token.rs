@@ -40,6 +40,17 @@ pub enum Claims {
         /// When it ends.
         until: u64,
     },
+    /// That a device logged in before. It gives no right and logs nobody in.
+    Device {
+        /// The device: whoever first got this mark.
+        device: Uuid,
+        /// With this login.
+        login: String,
+        /// Under this epoch of the user.
+        epoch: u64,
+        /// When it ends.
+        until: u64,
+    },
     /// A customer on a channel.
     Visitor {
         /// The channel.

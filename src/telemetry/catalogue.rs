@@ -91,6 +91,12 @@ pub const METRICS: &[Metric] = &[
         "Client addresses of trusted proxies that did not count: unreadable, or two in conflict."
     ),
     metric!(
+        "switchboard_log_ins_delayed_total",
+        Counter,
+        [],
+        "Answers about passwords kept back, as their login is guessed at from many networks."
+    ),
+    metric!(
         "switchboard_outbox_overflows_total",
         Counter,
         [],

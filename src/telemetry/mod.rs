@@ -115,6 +115,11 @@ pub fn forwarded_refused(reason: &'static str) {
     counter!("switchboard_forwarded_refused_total", "reason" => reason).increment(1);
 }
 
+/// An answer about a password was kept back, for its login is guessed at from everywhere.
+pub fn log_in_delayed() {
+    counter!("switchboard_log_ins_delayed_total").increment(1);
+}
+
 /// An actor of this kind failed and is started again.
 pub fn restarted(kind: &'static str) {
     counter!("switchboard_actor_restarts_total", "kind" => kind).increment(1);

@@ -149,13 +149,35 @@ async fn a_socket_without_a_session_does_not_stay() {
 #[tokio::test]
 async fn guesses_at_passwords_are_slowed() {
     let world = World::start().await;
-    let mut last = 0;
-    for _ in 0..11 {
-        last = world.tokens("clara", "not-her-password").await.0;
+    let (_, first) = world.tokens("clara", "demo-clara-1").await;
+    let mut statuses = Vec::new();
+    for _ in 0..6 {
+        statuses.push(world.tokens("clara", "not-her-password").await.0);
     }
-    assert_eq!(last, 429);
-    assert_eq!(world.tokens("clara", "demo-clara-1").await.0, 429, "however right");
+    assert_eq!(statuses, [401, 401, 401, 401, 401, 429]);
+    let (status, refused) = world.tokens("clara", "demo-clara-1").await;
+    assert_eq!(status, 429, "from where the guesses come, however right");
+    let wait_ms = refused["retry_after_ms"].as_u64().unwrap();
+    assert!(wait_ms > 0 && wait_ms.is_multiple_of(10_000), "{refused}");
     assert_eq!(world.tokens("boris", "demo-boris-1").await.0, 201);
+    // Her device has logged in before.
+    let marked = json!({
+        "login": "clara",
+        "password": "demo-clara-1",
+        "device_mark": first["device_mark"],
+    });
+    let (status, next) = world.ask("POST", "/api/v1/sessions", "", Some(marked.clone())).await;
+    assert_eq!(status, 201, "{next}");
+    assert!(next["device_mark"].is_string());
+    // One's own password is changed by the same rule.
+    let path = format!("/api/v1/users/{}/password", id("user", "clara"));
+    let token = next["access_token"].as_str().unwrap();
+    let mut change = json!({"current": "demo-clara-1", "password": "quite another one"});
+    assert_eq!(world.ask("PUT", &path, token, Some(change.clone())).await.0, 429);
+    change["device_mark"] = first["device_mark"].clone();
+    assert_eq!(world.ask("PUT", &path, token, Some(change)).await.0, 204);
+    // The mark is of the former password.
+    assert_eq!(world.ask("POST", "/api/v1/sessions", "", Some(marked)).await.0, 429);
 }
 
 #[tokio::test]

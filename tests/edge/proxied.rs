@@ -28,6 +28,13 @@ impl World {
         request_with(self.server.address, ask, "", body, headers).await.0
     }
 
+    /// A counter without labels.
+    async fn counted(&self, name: &str) -> f64 {
+        let (_, text) = self.operations("/metrics").await;
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.expect(name).parse().unwrap()
+    }
+
     /// A socket that came with this header, or the status of the refusal.
     async fn socket_with(&self, name: &'static str, value: &str) -> Result<impl Sized, u16> {
         let mut request = format!("ws://{}/ws", self.server.address).into_client_request().unwrap();
@@ -62,6 +69,29 @@ async fn clients_of_a_proxy_are_told_apart() {
     ] {
         assert_eq!(world.log_in_with(&[other], "boris", "demo-boris-1").await, 201, "{other:?}");
     }
+}
+
+#[tokio::test]
+async fn whoever_knows_the_password_gets_in_while_many_addresses_guess() {
+    let world = behind_a_proxy().await;
+    for n in 0..20 {
+        let guesser = [("x-forwarded-for", &*format!("203.0.113.{n}"))];
+        for expected in [401, 401, 401, 401, 401, 429] {
+            let status = world.log_in_with(&guesser, "anna", "not-the-password").await;
+            assert_eq!(status, expected, "{guesser:?}");
+        }
+        assert_eq!(world.log_in_with(&guesser, "anna", "demo-anna-01").await, 429);
+    }
+    let from = |address: &'static str| [("x-forwarded-for", address)];
+    assert_eq!(world.log_in_with(&from("198.51.100.1"), "anna", "demo-anna-01").await, 201);
+    // With the next one there are more than a hundred in the hour.
+    let delayed = async || world.counted("switchboard_log_ins_delayed_total").await;
+    assert_eq!(world.log_in_with(&from("198.51.100.2"), "anna", "not-the-password").await, 401);
+    let before = delayed().await;
+    assert_eq!(world.log_in_with(&from("198.51.100.1"), "anna", "demo-anna-01").await, 201);
+    assert_eq!(delayed().await, before, "its network is known");
+    assert_eq!(world.log_in_with(&from("198.51.100.3"), "anna", "demo-anna-01").await, 201);
+    assert_eq!(delayed().await, before + 1.0);
 }
 
 #[tokio::test]

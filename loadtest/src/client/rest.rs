@@ -81,7 +81,11 @@ impl Rest {
 
     /// Logs in.
     pub async fn log_in(&self, login: &str, password: &str) -> Result<TokensResponse, RestError> {
-        let body = LogInRequest { login: login.to_owned(), password: Secret(password.to_owned()) };
+        let body = LogInRequest {
+            login: login.to_owned(),
+            password: Secret(password.to_owned()),
+            device_mark: None,
+        };
         self.call(Method::POST, "/api/v1/sessions", None, Some(&body)).await
     }
 

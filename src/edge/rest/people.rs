@@ -2,7 +2,8 @@
 
 use super::Answer;
 use super::asked::{Asked, is_new, json, new_id, not_found, written};
-use crate::access::Right;
+use super::sessions::in_time;
+use crate::access::{Attempt, Right};
 use crate::catalog::User;
 use crate::domain::UserId;
 use crate::edge::{access_error, catalog_error, operator_response, user_from, user_response};
@@ -61,9 +62,13 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
             let what = "your own password is changed with the present one";
             ErrorResponse::new(RestErrorKind::InvalidValue, what).at("current")
         })?;
-        let (access, now) = (&asked.edge.access, asked.edge.now());
-        let proven = access.prove(&user.login, current.0, asked.client.ip(), now).await;
-        proven.map_err(|error| access_error(&error))?;
+        let attempt = Attempt {
+            login: &user.login,
+            password: current.0,
+            device_mark: request.device_mark.as_ref().map(|mark| mark.0.as_str()),
+            address: asked.client.ip(),
+        };
+        in_time(asked.edge.access.prove(attempt, asked.edge.now()).await).await?;
     }
     let user = with_password(asked, user, Some(request.password)).await?;
     let put = asked.edge.catalog.put_user(user).await;

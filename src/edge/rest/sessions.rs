@@ -1,8 +1,12 @@
 //! Logging in and out, and the tokens of visitors.
 
+use std::time::Duration;
+
+use tokio::time::sleep;
+
 use super::Answer;
 use super::asked::{Asked, json};
-use crate::access::{Right, Tokens, Visitor, Who};
+use crate::access::{Attempt, Judged, Right, Tokens, Visitor, Who};
 use crate::domain::{ChannelId, CustomerId, Priority};
 use crate::edge::access_error;
 use crate::protocol::Wire;
@@ -10,12 +14,27 @@ use crate::protocol::rest::body::{
     LogInRequest, RefreshRequest, Secret, TokensResponse, VisitorTokenRequest, VisitorTokenResponse,
 };
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+use crate::telemetry;
 
 pub(super) async fn log_in(asked: &Asked) -> Answer {
     let request: LogInRequest = asked.body()?;
-    let (access, now) = (&asked.edge.access, asked.edge.now());
-    let tokens = access.log_in(&request.login, request.password.0, asked.client.ip(), now).await;
-    json(&tokens_response(tokens.map_err(|error| access_error(&error))?))
+    let attempt = Attempt {
+        login: &request.login,
+        password: request.password.0,
+        device_mark: request.device_mark.as_ref().map(|mark| mark.0.as_str()),
+        address: asked.client.ip(),
+    };
+    let judged = asked.edge.access.log_in(attempt, asked.edge.now()).await;
+    json(&tokens_response(in_time(judged).await?))
+}
+
+/// The outcome, when its time has come.
+pub(super) async fn in_time<T>(judged: Judged<T>) -> Result<T, ErrorResponse> {
+    if judged.delay_ms > 0 {
+        telemetry::log_in_delayed();
+        sleep(Duration::from_millis(judged.delay_ms)).await;
+    }
+    judged.outcome.map_err(|error| access_error(&error))
 }
 
 pub(super) async fn refresh(asked: &Asked) -> Answer {
@@ -41,6 +60,7 @@ fn tokens_response(tokens: Tokens) -> TokensResponse {
         access_until: tokens.access_until.into(),
         refresh_token: Secret(tokens.refresh),
         refresh_until: tokens.refresh_until.into(),
+        device_mark: tokens.device_mark.map(Secret),
     }
 }
 

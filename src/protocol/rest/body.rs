@@ -43,6 +43,9 @@ pub struct LogInRequest {
     pub login: String,
     /// The password.
     pub password: Secret,
+    /// The `device_mark` that an earlier log-in with this login gave to this device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_mark: Option<Secret>,
 }
 
 /// `POST /api/v1/sessions/refresh`.
@@ -66,6 +69,10 @@ pub struct TokensResponse {
     pub refresh_token: Secret,
     /// When that ends.
     pub refresh_until: TimeFrame,
+    /// After a log-in: keep it on the device, also after a log-out, and send it with the next
+    /// log-in. It gives no right; it keeps guesses of others from delaying this device. 90 days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_mark: Option<Secret>,
 }
 
 /// `POST /api/v1/channels/{channel}/visitor-tokens`.
@@ -170,6 +177,9 @@ pub struct PasswordRequest {
     pub current: Option<Secret>,
     /// The new one, 10 characters or more.
     pub password: Secret,
+    /// With one's own: the `device_mark` of the log-in, as for a log-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_mark: Option<Secret>,
 }
 
 /// `PUT /api/v1/operators/{operator}`.
