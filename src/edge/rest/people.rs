@@ -70,21 +70,33 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
         };
         in_time(asked.edge.access.prove(attempt, asked.edge.now()).await).await?;
     }
-    let user = with_password(asked, user, Some(request.password)).await?;
+    let user = hashed(asked, user, request.password).await?;
     let put = asked.edge.catalog.put_user(user).await;
     put.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }
 
+/// With the password that somebody else gives it. One's own is set in one way only, which asks for
+/// the present one: else whoever has a session for a moment has the account for good.
 async fn with_password(
     asked: &Asked,
-    mut user: User,
+    user: User,
     password: Option<Secret>,
 ) -> Result<User, ErrorResponse> {
-    if let Some(password) = password {
-        let hashed = asked.edge.access.new_password(password.0).await;
-        user.password = Some(hashed.map_err(|error| access_error(&error))?);
+    match password {
+        None => Ok(user),
+        Some(_) if asked.user() == Some(user.id) => {
+            let what = "your own password is changed with the present one, by \
+                        PUT /api/v1/users/{user}/password";
+            Err(ErrorResponse::new(RestErrorKind::InvalidValue, what).at("password"))
+        }
+        Some(password) => hashed(asked, user, password).await,
     }
+}
+
+async fn hashed(asked: &Asked, mut user: User, password: Secret) -> Result<User, ErrorResponse> {
+    let hash = asked.edge.access.new_password(password.0).await;
+    user.password = Some(hash.map_err(|error| access_error(&error))?);
     Ok(user)
 }
 
