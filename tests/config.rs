@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use support::{CountedEntropy, Fault, MemoryDocuments};
-use switchboard::access::{Access, Attempt, HashCost, Passwords, TokenLives};
+use switchboard::access::published::PUBLISHED;
+use switchboard::access::{
+    Access, AccessError, Attempt, HashCost, PasswordError, Passwords, TokenLives,
+};
 use switchboard::catalog::{Catalog, CatalogError, Finding, Role, User};
 use switchboard::config::seed::seed_id;
 use switchboard::config::settings::StoreKind;
@@ -337,6 +340,39 @@ async fn demo_passwords_bind_the_server_to_loopback_until_they_are_gone() {
     anna.active = true;
     let refused = catalog.put_user(anna).await.unwrap_err();
     assert_eq!(refused, CatalogError::DemoPassword);
+}
+
+#[test]
+fn every_password_of_the_demonstration_is_known_as_published() {
+    let (_, text) = committed("config/demo.toml");
+    let seed: toml::Table = text.parse().unwrap();
+    let users = seed["user"].as_array().unwrap().iter();
+    let users: Vec<_> = users
+        .map(|user| (user["login"].as_str().unwrap(), user["password"].as_str().unwrap()))
+        .collect();
+    assert_eq!(users, PUBLISHED);
+}
+
+#[test]
+fn a_seed_with_a_published_password_says_so() {
+    let user = "[[user]]\nlogin = \"root\"\nname = \"R\"\nrole = \"administrator\"\n\
+                password = \"demo-admin-1\"\n";
+    let refused = Seed::parse("my.toml", user).unwrap_err().to_string();
+    assert!(refused.contains("`root`: this password is published"), "{refused}");
+    assert!(Seed::parse("my.toml", &format!("demo = true\n{user}")).is_ok());
+}
+
+#[tokio::test]
+async fn a_marked_password_is_not_made_another_one_by_setting_it_again() {
+    let documents = Arc::new(MemoryDocuments::default());
+    let (catalog, access) = empty(documents).await;
+    let mut user = User::new(UserId::from_u128(5), "Root", "root", Role::Administrator);
+    user.password = Some(access.demo_password("in the source of somebody".into()).await.unwrap());
+    user.demo_password = true;
+    catalog.put_user(user.clone()).await.unwrap();
+    let again = access.new_password_of(&user, "in the source of somebody".into()).await;
+    assert_eq!(again, Err(AccessError::Password(PasswordError::Published)));
+    assert!(access.new_password_of(&user, "in nobody's source".into()).await.is_ok());
 }
 
 #[test]

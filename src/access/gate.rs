@@ -8,8 +8,9 @@ use uuid::Uuid;
 
 use super::limits::{DEVICE_MARK_MS, KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
 use super::network::Network;
-use super::password::{Lane, Passwords};
+use super::password::{Lane, PasswordError, Passwords};
 use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
+use super::published::is_published;
 use super::revoked::Revoked;
 use super::session::{Session, Sessions, Turned};
 use super::throttle::{Guess, Guesses};
@@ -65,7 +66,7 @@ struct Proven {
 pub struct Access {
     pub(super) catalog: Arc<Catalog>,
     entropy: Arc<dyn Entropy>,
-    passwords: Passwords,
+    pub(super) passwords: Passwords,
     pub(super) lives: TokenLives,
     key: TokenKey,
     guesses: Mutex<Guesses>,
@@ -242,8 +243,32 @@ impl Access {
         self.check(&principal.claims, now).map(drop)
     }
 
-    /// The hash of a new password, to be put into a user.
+    /// The hash of a new password, to be put into a user. A published one is refused.
     pub async fn new_password(&self, password: String) -> Result<PasswordHash, AccessError> {
+        if is_published(&password) {
+            return Err(PasswordError::Published.into());
+        }
+        self.demo_password(password).await
+    }
+
+    /// The hash of a new password of this user. Where its present one is a published one, that is
+    /// refused too: another seed than ours may have brought it.
+    pub async fn new_password_of(
+        &self,
+        user: &User,
+        password: String,
+    ) -> Result<PasswordHash, AccessError> {
+        if user.demo_password {
+            let kept = user.password.clone();
+            if self.passwords.verify(password.clone(), kept, Lane::Known).await? {
+                return Err(PasswordError::Published.into());
+            }
+        }
+        self.new_password(password).await
+    }
+
+    /// The hash of a password that may be a published one, to be put into a user that is marked so.
+    pub async fn demo_password(&self, password: String) -> Result<PasswordHash, AccessError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt).map_err(making)?;
         Ok(self.passwords.hash(password, salt).await?)

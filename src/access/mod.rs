@@ -15,6 +15,7 @@ pub mod limits;
 mod network;
 pub mod password;
 mod principal;
+pub mod published;
 mod revoked;
 pub mod rights;
 mod session;

@@ -25,6 +25,9 @@ pub enum PasswordError {
     /// Others have it, too, so that it is guessed first.
     #[error("this is one of the commonest passwords, which are tried first; choose another one")]
     Common,
+    /// It stands in the source.
+    #[error("this password is published with the source of Switchboard; choose another one")]
+    Published,
     /// Too many wait for their turn. Try again in a moment.
     #[error("too many log-ins at once; try again in a moment")]
     Busy,

@@ -179,6 +179,10 @@ impl Server {
         let (catalog, access) = gate(&opened, &plan).await?;
         let incarnation = begin_incarnation(&opened).await?;
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
+        // Nobody else than this machine could use them otherwise.
+        if ![address, operations_address].iter().all(|a| a.ip().to_canonical().is_loopback()) {
+            access.mark_published().await?;
+        }
         for address in [address, operations_address] {
             check_listen(address, &catalog.snapshot().demo_logins())?;
         }

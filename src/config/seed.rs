@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use crate::access::published::is_published;
 use crate::access::{Access, AccessError, PasswordError, password};
 use crate::catalog::limits::NAME_MAX_BYTES;
 use crate::catalog::{
@@ -262,7 +263,12 @@ impl Seed {
             if found.user(user.id).is_none() {
                 let mut user = user.clone();
                 if let Some(password) = password {
-                    user.password = Some(access.new_password(password.clone()).await?);
+                    // Only a user with the mark may have a published password.
+                    let hash = match user.demo_password {
+                        true => access.demo_password(password.clone()).await?,
+                        false => access.new_password(password.clone()).await?,
+                    };
+                    user.password = Some(hash);
                 }
                 catalog.put_user(user).await?;
             }
@@ -321,6 +327,9 @@ fn make_user(seed: SeedUser, demo: bool) -> Result<(User, Option<String>), Strin
     user.check().map_err(|error| error.to_string())?;
     if let Some(text) = &seed.password {
         password::check(text).map_err(|error: PasswordError| error.to_string())?;
+        if !user.demo_password && is_published(text) {
+            return Err(PasswordError::Published.to_string());
+        }
     }
     Ok((user, seed.password))
 }

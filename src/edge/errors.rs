@@ -83,9 +83,9 @@ pub fn access_error(error: &AccessError) -> ErrorResponse {
         AccessError::Throttled(throttled) => {
             answer(RestErrorKind::Throttled).after(throttled.retry_after_ms)
         }
-        AccessError::Password(PasswordError::Length | PasswordError::Common) => {
-            answer(RestErrorKind::InvalidValue).at("password")
-        }
+        AccessError::Password(
+            PasswordError::Length | PasswordError::Common | PasswordError::Published,
+        ) => answer(RestErrorKind::InvalidValue).at("password"),
         AccessError::Password(PasswordError::Busy) => {
             answer(RestErrorKind::Overloaded).after(HASH_RETRY_MS)
         }

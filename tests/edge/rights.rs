@@ -5,7 +5,7 @@ use switchboard::access::{Operation, Right, Subject};
 use switchboard::protocol::Method;
 use switchboard::protocol::rest::{Route, Verb};
 
-use crate::harness::{World, id};
+use crate::harness::{World, id, plan, settings};
 
 /// A token of everybody.
 async fn token_of(world: &World, subject: Subject) -> String {
@@ -213,4 +213,94 @@ async fn a_revocation_asks_only_the_sockets_that_it_concerns() {
     boris.call("chat.list", json!({"scope": "mine"})).await.unwrap();
     let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
     visitor.call("chat.open", open).await.unwrap();
+}
+
+#[tokio::test]
+async fn ones_own_password_is_set_in_one_way_which_asks_for_the_present_one() {
+    let world = World::start().await;
+    let token = world.log_in("admin").await;
+    let path = format!("/api/v1/users/{}", id("user", "admin"));
+    let (_, shown) = world.ask("GET", &path, &token, None).await;
+    let mut body = json!({"password": "a password of a thief"});
+    for name in ["version", "name", "login", "role", "active", "capacity"] {
+        body[name] = shown[name].clone();
+    }
+    let (status, refused) = world.ask("PUT", &path, &token, Some(body.clone())).await;
+    assert_eq!((status, &refused["field"]), (422, &json!("password")), "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("with the present one"), "{refused}");
+    let set = format!("{path}/password");
+    let without = json!({"password": "a password of a thief"});
+    assert_eq!(world.ask("PUT", &set, &token, Some(without)).await.0, 422);
+    let wrong = json!({"password": "a password of a thief", "current": "guessed it is"});
+    assert_eq!(world.ask("PUT", &set, &token, Some(wrong)).await.0, 401);
+    assert_eq!(world.tokens("admin", "demo-admin-1").await.0, 201, "nothing was changed");
+    // All else of oneself, and everybody else's password, is changed as before.
+    body.as_object_mut().unwrap().remove("password");
+    body["name"] = json!("Ada");
+    assert_eq!(world.ask("PUT", &path, &token, Some(body)).await.0, 200);
+    let anna = format!("/api/v1/users/{}/password", id("user", "anna"));
+    let new = json!({"password": "a new one for anna"});
+    assert_eq!(world.ask("PUT", &anna, &token, Some(new)).await.0, 204);
+}
+
+#[tokio::test]
+async fn a_published_password_is_refused_by_whatever_way_it_comes() {
+    let world = World::start().await;
+    let token = world.log_in("admin").await;
+    let anna = format!("/api/v1/users/{}", id("user", "anna"));
+    let (_, shown) = world.ask("GET", &anna, &token, None).await;
+    assert_eq!(shown["demo_password"], true);
+    // Her own one again, and one of somebody else.
+    for password in ["demo-anna-01", "demo-boris-1"] {
+        let set = json!({"password": password});
+        let path = format!("{anna}/password");
+        let (status, refused) = world.ask("PUT", &path, &token, Some(set)).await;
+        assert_eq!((status, &refused["field"]), (422, &json!("password")), "{refused}");
+        let mut body = json!({"password": password});
+        for name in ["version", "name", "login", "role", "active", "capacity"] {
+            body[name] = shown[name].clone();
+        }
+        assert_eq!(world.ask("PUT", &anna, &token, Some(body)).await.0, 422);
+        let mut new = json!({"name": "Eve", "login": "eve", "role": "operator", "active": true});
+        new["capacity"] = json!(1);
+        new["password"] = json!(password);
+        assert_eq!(world.ask("POST", "/api/v1/users", &token, Some(new)).await.0, 422);
+    }
+    let own = json!({"current": "demo-admin-1", "password": "demo-admin-1"});
+    let path = format!("/api/v1/users/{}/password", id("user", "admin"));
+    assert_eq!(world.ask("PUT", &path, &token, Some(own)).await.0, 422);
+    let (_, shown) = world.ask("GET", &anna, &token, None).await;
+    assert_eq!(shown["demo_password"], true, "the mark stays");
+}
+
+/// A store from before published passwords were refused, or one that was imported: the mark is
+/// gone, the password is there.
+#[tokio::test]
+async fn a_published_password_without_its_mark_is_found_before_the_public_can_come() {
+    use switchboard::app::{Server, StoreChoice};
+    use switchboard::storage::memory::MemoryStore;
+    let store = MemoryStore::new().store();
+    let mut settings = settings();
+    let start = |settings| Server::start(plan(settings, StoreChoice::Given(store.clone())));
+    start(settings.clone()).await.unwrap().stop().await;
+    let users = store.documents.list("user", None, 10).await.unwrap();
+    assert_eq!(users.len(), 6);
+    for user in users {
+        let mut record: Value = serde_json::from_slice(&user.body).unwrap();
+        record["demo_password"] = json!(false);
+        // Who is inactive is found too, else it would come back with its password later.
+        record["active"] = json!(record["login"] != "boris");
+        let body = serde_json::to_vec(&record).unwrap();
+        store.documents.put("user", &user.id, user.version, body).await.unwrap();
+    }
+    settings.server.listen = "0.0.0.0:0".parse().unwrap();
+    let refused = start(settings.clone()).await.err().expect("a refusal").to_string();
+    assert!(refused.contains("admin") && refused.contains("dmitri"), "{refused}");
+    settings.server.listen = "127.0.0.1:0".parse().unwrap();
+    let world = World { server: start(settings).await.unwrap() };
+    let token = world.log_in("admin").await;
+    let (_, page) = world.ask("GET", "/api/v1/users", &token, None).await;
+    for user in page["items"].as_array().unwrap() {
+        assert_eq!(user["demo_password"], true, "{user}");
+    }
 }

@@ -95,7 +95,7 @@ async fn with_password(
 }
 
 async fn hashed(asked: &Asked, mut user: User, password: Secret) -> Result<User, ErrorResponse> {
-    let hash = asked.edge.access.new_password(password.0).await;
+    let hash = asked.edge.access.new_password_of(&user, password.0).await;
     user.password = Some(hash.map_err(|error| access_error(&error))?);
     Ok(user)
 }
