@@ -199,14 +199,3 @@ async fn a_queue_removed_while_it_is_about_to_start_again_is_started_no_more() {
     until("it runs anew", || async { (router.count("queue") == 4).then_some(()) }).await;
     until_line(&router, &line).await;
 }
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_queue_that_is_removed_and_added_again_with_chats_in_line_serves_them_by_its_new_self() {
-    let (router, line) = with_a_line(2).await;
-    router.set_queue(queue(PUSH, Rule::Manual, &[]));
-    router.remove_queue(PUSH);
-    router.set_queue(queue(PUSH, Rule::LongestIdle, &[ANN]));
-    let ann = Desk::ready(&router, ANN).await;
-    ann.until_presented(line[0]).await;
-    ann.until_presented(line[1]).await;
-}
