@@ -8,7 +8,7 @@ use super::health;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
 use super::store::StoreChoice;
-use super::transfer;
+use super::{transfer, whole};
 use crate::config::{Seeded, Settings, read};
 use crate::storage::scylla;
 
@@ -72,11 +72,17 @@ enum StoreCommand {
     /// Tells the store that it was set back or copied by other means than these commands: clients
     /// load their chats anew. Run it before the first start on it.
     Restored(Which),
-    /// Checks whether such a file is whole; needs no store.
+    /// Checks a whole store: every page, every record, and the index against the log. Or whether a
+    /// copy is whole; that needs no store.
     Check {
-        /// The file.
-        file: PathBuf,
+        /// An export, or a copy by `store backup`.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        of: Which,
     },
+    /// Makes a whole store out of a damaged one: what can be read and what follows from it. Says
+    /// what is lost, and keeps the damaged one beside it.
+    Repair(Which),
 }
 
 /// Which store, and which file.
@@ -174,7 +180,9 @@ fn run_store(command: StoreCommand) -> Result<(), Failure> {
             runtime.block_on(transfer::import(settings(&copy.which)?, &copy.file))
         }
         StoreCommand::Restored(which) => runtime.block_on(transfer::restored(settings(&which)?)),
-        StoreCommand::Check { file } => transfer::check(&file),
+        StoreCommand::Check { file: Some(file), .. } => transfer::check(&file),
+        StoreCommand::Check { file: None, of } => runtime.block_on(whole::check(settings(&of)?)),
+        StoreCommand::Repair(of) => runtime.block_on(whole::repair(settings(&of)?)),
     };
     done.map_err(Failure)
 }

@@ -21,5 +21,8 @@ pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is removed from the store, a page at a time.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// Chats that are listed at once when the index of open chats is made anew.
+pub const RELIST_PAGE: usize = 1_000;
+
 /// How often the recorder of metrics tidies up: histograms that nobody reads grow until then.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);

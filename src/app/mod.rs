@@ -15,9 +15,11 @@ mod limits;
 mod logs;
 mod metrics;
 mod progress;
+mod relist;
 mod server;
 mod store;
 mod transfer;
+mod whole;
 
 pub use command::{Failure, run};
 pub use entropy::SystemEntropy;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use super::relist::relist;
 use crate::config::Settings;
 use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
@@ -67,8 +68,12 @@ impl StoreChoice {
         match self {
             Self::Sqlite(folder) => {
                 let sqlite = Arc::new(SqliteStore::open(&SqliteOptions::new(folder))?);
-                let failure = Some(sqlite.failure());
-                Ok(OpenedStore { store: sqlite.store(), failure, scylla: None })
+                let (store, failure) = (sqlite.store(), Some(sqlite.failure()));
+                relist(&sqlite, &store).await.map_err(|error| sqlite::OpenError::Refused {
+                    file: folder.join(sqlite::DATABASE_FILE),
+                    what: format!("the index of open chats was not made anew: {error}"),
+                })?;
+                Ok(OpenedStore { store, failure, scylla: None })
             }
             Self::Scylla(options) => {
                 let scylla = Arc::new(ScyllaStore::open(options).await?);

@@ -8,6 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::SystemEntropy;
 use super::progress::Bar;
 use super::server::Plan;
+use super::whole;
 use crate::access::Entropy;
 use crate::config::Settings;
 use crate::storage::export::{self, Occasion, Patience, Section, Summary};
@@ -74,6 +75,9 @@ pub(super) async fn restored(settings: Settings) -> Result<(), String> {
 
 /// Checks a file without a store.
 pub(super) fn check(file: &Path) -> Result<(), String> {
+    if whole::is_database(file) {
+        return whole::check_copy(file);
+    }
     let mut bar = Bar::new();
     let checked = export::check(open(file)?, &mut bar);
     let (header, summary) = checked.map_err(|error| format!("{}: {error}", file.display()))?;
@@ -107,5 +111,11 @@ fn occasion() -> Result<Occasion, String> {
 
 fn told(summary: &Summary) -> String {
     let counts = Section::ALL.map(|of| format!("{} {}", summary.count(of), of.name()));
-    format!("{}, {} events", counts.join(", "), summary.events)
+    let mut told = format!("{}, {} events", counts.join(", "), summary.events);
+    if !summary.damaged.is_empty() {
+        let chats: Vec<_> = summary.damaged.iter().map(ToString::to_string).collect();
+        told += "; these chats are damaged, what is left of them is in the export only: ";
+        told += &chats.join(", ");
+    }
+    told
 }

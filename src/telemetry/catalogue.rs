@@ -131,6 +131,12 @@ pub const METRICS: &[Metric] = &[
         [],
         "Whether the store answers; while it does not, calls are refused as unavailable."
     ),
+    metric!(
+        "switchboard_store_damaged_chats",
+        Gauge,
+        [],
+        "Chats of which something could not be read since the start; the others are served."
+    ),
     metric!("switchboard_ready", Gauge, [], "Whether the process takes chats."),
 ];
 

@@ -142,6 +142,11 @@ pub fn store_refused() {
     counter!("switchboard_store_refused_total").increment(1);
 }
 
+/// So many chats have damage, as far as the store has met it.
+pub fn store_damaged_chats(chats: usize) {
+    gauge!("switchboard_store_damaged_chats").set(chats as f64);
+}
+
 /// Whether the store answers, from now on.
 pub fn store_available(available: bool) {
     gauge!("switchboard_store_available").set(f64::from(u8::from(available)));

@@ -1,14 +1,15 @@
-//! Damaged, newer and foreign files, folders in use: each a clear error that says what to do, and
-//! the files stay as they are.
+//! Damaged, newer and foreign files, folders in use. What is derived is made anew, what is one
+//! chat's stays that chat's; all else is a clear error that says what to do, and the files stay as
+//! they are.
 
 use rusqlite::Connection;
 use switchboard::storage::StoreError;
 use switchboard::storage::record::{self, Slot};
 use switchboard::storage::sqlite::{
-    DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore,
+    DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore, Unlisted,
 };
 
-use crate::samples::{chat, messages, user};
+use crate::samples::{chat, messages, open_chat, user};
 use crate::subject::{Kind, Rig, block_on};
 
 /// Writes a chat of `n` events, one append each, and closes.
@@ -33,16 +34,25 @@ fn refusal(rig: &Rig) -> OpenError {
 }
 
 #[test]
-fn a_damaged_record_at_the_end_is_refused_at_the_start() {
+fn a_damaged_record_at_the_end_is_its_chats_trouble_alone() {
     let rig = Rig::new(Kind::SqliteOnOurDisk);
     write_chat(&rig, 1, 20);
+    write_chat(&rig, 2, 5);
     assert!(rig.disk.damage(DATABASE_FILE, b"text of 17\""));
-    let error = refusal(&rig);
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
-    let text = error.to_string();
-    assert!(text.contains("event 17 of chat 00000000-"), "{text}");
-    assert!(text.contains("checksum") && text.contains("backup"), "{text}");
-    assert!(!text.contains("text of"), "what people wrote stays out of errors: {text}");
+    let sqlite = rig.open().unwrap();
+    assert_eq!(sqlite.damaged_chats(), [chat(1)]);
+    let store = sqlite.store();
+    block_on(async {
+        let error = store.log.read(chat(1), 1, 20).await.unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("event 17 of chat 00000000-") && text.contains("checksum"), "{text}");
+        assert!(!text.contains("text of"), "what people wrote stays out of errors: {text}");
+        assert_eq!(store.log.read(chat(1), 1, 16).await.unwrap(), messages(1..=16));
+        assert_eq!(store.log.claim(chat(1)).await.unwrap().tail, 20);
+        let claimed = store.log.claim(chat(2)).await.unwrap();
+        store.log.append(claimed.claim, messages([6])).await.unwrap();
+        assert_eq!(store.log.read(chat(2), 1, 20).await.unwrap(), messages(1..=6));
+    });
 }
 
 #[test]
@@ -105,47 +115,155 @@ fn damaged_small_rows_are_refused_one_by_one() {
 }
 
 #[test]
-fn a_missing_row_of_the_log_is_damage() {
+fn a_damaged_row_of_an_open_chat_is_named() {
     let rig = Rig::new(Kind::Sqlite);
-    write_chat(&rig, 1, 20);
-    edit(&rig, "DELETE FROM log WHERE position = 12");
-    let error = refusal(&rig);
-    assert!(error.to_string().contains("row 12 of the log is missing"), "{error}");
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=3 {
+            store.open_chats.put(open_chat(n, 5)).await.unwrap();
+        }
+    });
+    drop(store);
+    edit(
+        &rig,
+        "UPDATE open_chats SET record = zeroblob(9) \
+         WHERE chat = x'00000000000000000000000000000002'",
+    );
+    let sqlite = rig.open().unwrap();
+    assert_eq!(*sqlite.unlisted(), Unlisted::These(vec![chat(2)]));
+    block_on(sqlite.store().open_chats.put(open_chat(2, 5))).unwrap();
+    drop(sqlite);
+    assert_eq!(*rig.open().unwrap().unlisted(), Unlisted::These(Vec::new()));
+}
+
+/// How many damaged databases were kept.
+fn kept(rig: &Rig) -> usize {
+    let files = std::fs::read_dir(rig.folder.path()).unwrap();
+    let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+    names.filter(|name| name.contains(".damaged-") && !name.contains("journal")).count()
 }
 
 #[test]
-fn an_index_that_does_not_fit_the_log_is_damage() {
+fn a_lost_row_of_the_log_is_the_trouble_of_the_chat_that_misses_it() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    write_chat(&rig, 2, 3);
+    edit(&rig, "DELETE FROM log WHERE position = 12");
+    for _ in 0..2 {
+        let store = rig.open().unwrap().store();
+        block_on(async {
+            let error = store.log.read(chat(1), 1, 20).await.unwrap_err();
+            assert!(error.to_string().contains("event 12 of chat"), "{error}");
+            assert_eq!(store.log.read(chat(1), 1, 11).await.unwrap(), messages(1..=11));
+            assert_eq!(store.log.read(chat(1), 13, 99).await.unwrap(), messages(13..=20));
+            assert_eq!(store.log.claim(chat(1)).await.unwrap().tail, 20);
+            assert_eq!(store.log.read(chat(2), 1, 99).await.unwrap(), messages(1..=3));
+        });
+    }
+    assert_eq!(kept(&rig), 1, "rebuilt once");
+    let problems = SqliteStore::check(&rig.options).unwrap().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("event 12 of chat") && problems[0].contains("lost"));
+}
+
+#[test]
+fn an_index_that_does_not_fit_the_log_is_made_anew() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 20);
     edit(&rig, "DELETE FROM log_index WHERE first = 8");
-    let error = refusal(&rig);
-    assert!(error.to_string().contains("does not continue its log"), "{error}");
+    assert!(!SqliteStore::check(&rig.options).unwrap().problems.is_empty());
+    let store = rig.open().unwrap().store();
+    assert_eq!(block_on(store.log.read(chat(1), 1, 99)).unwrap(), messages(1..=20));
+    drop(store);
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+    // Rows that the index was made from, and that nobody knows any more.
     edit(&rig, "UPDATE counters SET value = 99 WHERE name = 'folded'");
     let error = refusal(&rig);
-    assert!(error.to_string().contains("the log ends at row 20"), "{error}");
+    assert!(error.to_string().contains("79 events of chats that nothing names"), "{error}");
+    assert!(error.to_string().contains("switchboard store repair"), "{error}");
+    let mended = SqliteStore::repair(&rig.options).unwrap();
+    assert_eq!((mended.lost.len(), mended.damaged.len()), (1, 0), "{mended:?}");
+    let store = rig.open().unwrap().store();
+    assert_eq!(block_on(store.log.read(chat(1), 1, 99)).unwrap(), messages(1..=20));
 }
 
 #[test]
-fn a_gap_in_the_index_is_damage_when_it_is_read() {
+fn a_gap_in_the_index_is_met_when_it_is_read_and_made_good_at_the_next_start() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 20);
     edit(&rig, "DELETE FROM log_index WHERE first = 1");
     let store = rig.open().unwrap().store();
     let error = block_on(store.log.read(chat(1), 1, 20)).unwrap_err();
     assert!(error.to_string().contains("event 1 of chat"), "{error}");
+    drop(store);
+    let store = rig.open().unwrap().store();
+    assert_eq!(block_on(store.log.read(chat(1), 1, 20)).unwrap(), messages(1..=20));
+    drop(store);
+    drop(rig.open().unwrap());
+    assert_eq!(kept(&rig), 1, "rebuilt once");
+}
+
+#[test]
+fn what_was_forgotten_is_no_loss_when_the_rest_is_rebuilt() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    write_chat(&rig, 2, 20);
+    write_chat(&rig, 3, 20);
+    let store = rig.open().unwrap().store();
+    block_on(store.log.forget(chat(2))).unwrap();
+    drop(store);
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+    edit(
+        &rig,
+        "DELETE FROM log_index WHERE first = 1 AND chat = x'00000000000000000000000000000003'",
+    );
+    edit(
+        &rig,
+        "DELETE FROM log_index WHERE first > 1 AND chat = x'00000000000000000000000000000001'",
+    );
+    let mended = SqliteStore::repair(&rig.options).unwrap();
+    assert_eq!((mended.lost.len(), mended.damaged.len()), (0, 0), "{mended:?}");
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in [1, 3] {
+            assert_eq!(store.log.read(chat(n), 1, 99).await.unwrap(), messages(1..=20));
+        }
+        let forgotten = store.log.claim(chat(2)).await.unwrap_err();
+        assert_eq!(forgotten, StoreError::Forgotten { chat: chat(2) });
+    });
+    drop(store);
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+}
+
+#[test]
+fn a_machine_that_damages_everything_does_not_fill_its_disk() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    for _ in 0..3 {
+        edit(&rig, "DELETE FROM log WHERE position = 5");
+        drop(rig.open().unwrap());
+    }
+    edit(&rig, "DELETE FROM log WHERE position = 5");
+    let error = refusal(&rig);
+    assert!(error.to_string().contains("look at the disk"), "{error}");
+    assert_eq!(kept(&rig), 3);
 }
 
 #[test]
 fn a_newer_schema_is_refused_and_left_as_it_is() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 1);
+    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    let known =
+        database.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
+    drop(database);
     edit(&rig, "PRAGMA user_version = 99");
     for _ in 0..2 {
         let error = refusal(&rig);
         assert!(matches!(error, OpenError::Newer { found: 99, .. }), "{error}");
         assert!(error.to_string().contains("run the release that wrote it"), "{error}");
     }
-    edit(&rig, "PRAGMA user_version = 1");
+    edit(&rig, &format!("PRAGMA user_version = {known}"));
     write_chat(&rig, 1, 1);
 }
 

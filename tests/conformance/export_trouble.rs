@@ -1,5 +1,6 @@
 //! Copies while a store has trouble: interrupted, refused for now, lied to.
 
+use std::collections::BTreeSet;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -7,13 +8,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchboard::domain::{ChatId, Recorded, Seq};
-use switchboard::storage::export::{ExportError, Patience, export, import, is_half_imported};
+use switchboard::storage::export::{
+    ExportError, Patience, Section, export, import, is_half_imported,
+};
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
 use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreError};
 
 use crate::export::{contents, exported, fill, imported, is_as_filled, occasion};
-use crate::samples::chat;
-use crate::subject::{Kind, Subject, block_on};
+use crate::samples::{chat, messages, open_chat};
+use crate::subject::{Kind, Rig, Subject, block_on};
 
 /// Tries again at once, for longer than any test takes.
 pub const UNTIL_DONE: Patience =
@@ -237,5 +240,41 @@ fn a_store_that_lies_is_found_out() {
         let found = imported(&failing(&target.store, usize::MAX, Some(chat(5))), &stream).await;
         assert!(matches!(found, Err(ExportError::Differs { .. })), "{found:?}");
         assert!(is_half_imported(&*target.store.documents).await.unwrap());
+    });
+}
+
+#[test]
+fn a_damaged_chat_is_named_in_the_export_and_the_rest_goes_on() {
+    let rig = Rig::new(Kind::SqliteOnOurDisk);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=3 {
+            let claim = store.log.claim(chat(n)).await.unwrap().claim;
+            let events = 1..=if n == 2 { 600 } else { 30 };
+            store.log.append(claim, messages(events)).await.unwrap();
+            store.open_chats.put(open_chat(n, 5)).await.unwrap();
+        }
+    });
+    drop(store);
+    assert!(rig.disk.damage("switchboard.db", b"text of 555\""));
+    let store = rig.open().unwrap().store();
+    let (stream, summary) = block_on(exported(&store, 1));
+    assert_eq!(summary.damaged, BTreeSet::from([chat(2).0]));
+    assert_eq!(summary.count(Section::Chats), 2);
+    let text = String::from_utf8(stream.clone()).unwrap();
+    let named: Vec<_> = text.lines().filter(|line| line.contains("{\"damaged\"")).collect();
+    let said = named.join("\n");
+    assert!(said.contains("event 555 of chat") && said.contains("text of 554"), "{said}");
+    assert!(said.contains("text of 556") && said.contains("text of 600"), "all that is left");
+    assert_eq!(said.matches("text of ").count(), 599);
+
+    let memory = MemoryStore::new().store();
+    let brought = block_on(imported(&memory, &stream)).unwrap();
+    assert_eq!(brought.damaged, summary.damaged);
+    block_on(async {
+        assert_eq!(memory.log.read(chat(3), 1, 99).await.unwrap(), messages(1..=30));
+        assert_eq!(memory.log.read(chat(2), 1, 99).await.unwrap(), []);
+        let rows = memory.open_chats.scan(None, 10).await.unwrap();
+        assert_eq!(rows.iter().map(|row| row.chat).collect::<Vec<_>>(), [1, 3].map(chat));
     });
 }

@@ -8,7 +8,7 @@
 //!   (`cql_lease`), claims within a process (`cql_claims`). All have `cql` in their names.
 //! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
-//! - `damage`: damaged, newer and foreign files, folders in use.
+//! - `damage`: damaged, newer and foreign files, folders in use; `damage_pages`: 64 bytes of any page.
 //! - `export`: copies of whole stores between every two kinds, and of damaged exports none;
 //!   `export_trouble` and `cql_export`: copies while a store fails, is interrupted, or lies.
 //! - `trouble`: full disks, failed syncs, full queues; groups and checkpoints; the model's faults.
@@ -30,6 +30,7 @@ mod cql_export;
 mod cql_lease;
 mod cql_owner;
 mod damage;
+mod damage_pages;
 mod disk;
 mod expected;
 mod export;

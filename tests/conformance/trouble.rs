@@ -151,6 +151,33 @@ fn a_failed_sync_is_never_tried_again() {
 }
 
 #[test]
+fn a_foreign_lock_is_waited_for_refused_and_outlived() {
+    let mut rig = Rig::new(Kind::Sqlite);
+    rig.options.lock_wait = std::time::Duration::from_millis(20);
+    let sqlite = rig.open().unwrap();
+    let store = sqlite.store();
+    let file = rig.folder.path().join("switchboard.db");
+    block_on(async {
+        let claim = store.log.claim(chat(1)).await.unwrap().claim;
+        store.log.append(claim, messages(1..=20)).await.unwrap();
+        let foreign = rusqlite::Connection::open(file).unwrap();
+        for round in 0..3 {
+            let next = 21 + round;
+            foreign.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let refused = store.log.append(claim, messages([next])).await.unwrap_err();
+            assert!(matches!(refused, AppendError::Unavailable { .. }), "{refused}");
+            assert!(refused.to_string().contains("another process"), "{refused}");
+            let refused = store.processes.begin().await.unwrap_err();
+            assert!(matches!(refused, StoreError::Unavailable { .. }), "{refused}");
+            assert_eq!(store.log.read(chat(1), 1, 99).await.unwrap(), messages(1..next));
+            foreign.execute_batch("COMMIT").unwrap();
+            store.log.append(claim, messages([next])).await.unwrap();
+        }
+    });
+    assert_eq!(*sqlite.failure().borrow(), None);
+}
+
+#[test]
 fn what_waits_is_committed_as_one() {
     let rig = Rig::new(Kind::SqliteOnOurDisk);
     let sqlite = rig.open().unwrap();

@@ -21,6 +21,7 @@ mod cql_server;
 #[path = "../support/keyspace.rs"]
 mod cql_support;
 mod cql_trouble;
+mod damaged;
 mod harness;
 mod limits;
 mod live;

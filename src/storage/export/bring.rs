@@ -113,6 +113,11 @@ pub(super) async fn bring<R: BufRead>(
             bytes = 0;
             report.at(Stage::Bringing, lines.bytes, length);
         }
+        // What is left of a damaged chat is for people: a log with holes goes into no store.
+        if let Line::Damaged(line) = line {
+            summary.damaged.insert(line.chat);
+            continue;
+        }
         let step = step(line, records, &mut log, &mut summary);
         batch.push(step.map_err(|refused| match refused {
             Refused::Line(what) => lines.damaged(&what),
@@ -191,7 +196,9 @@ fn step(
             count(Section::Audit, &item::audit(&entry)?)?;
             Ok(Step::Audit(entry))
         }
-        Line::Export(_) | Line::End(_) => Err(Refused::Line("it is out of its place".to_owned())),
+        Line::Export(_) | Line::Damaged(_) | Line::End(_) => {
+            Err(Refused::Line("it is out of its place".to_owned()))
+        }
     }
 }
 

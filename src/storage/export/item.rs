@@ -16,7 +16,7 @@ use crate::storage::record::{self, Slot};
 use crate::storage::{Conversation, Document, OpenChat, StoreError, Watermark};
 
 use super::ExportError;
-use super::line::{ConversationLine, DocumentLine, Line, LogLine};
+use super::line::{ConversationLine, DamagedLine, DocumentLine, Line, LogLine};
 
 /// Why a line cannot be taken; without what it says.
 pub(super) type Refusal = String;
@@ -96,6 +96,21 @@ pub(super) fn log(
     });
     let records = records.collect::<Result<_, ExportError>>()?;
     Ok(LogLine { chat: chat.0, first, last, records })
+}
+
+/// What can be read of a chat that is damaged.
+pub(super) fn damaged(
+    chat: ChatId,
+    why: &str,
+    events: &[Recorded],
+) -> Result<DamagedLine, ExportError> {
+    let records = events.iter().map(|event| {
+        let slot = Slot::Event(chat, event.seq);
+        let sealed = record::encode_event(chat, event).map_err(StoreError::from)?;
+        Ok((event.seq, body(slot, &sealed)?))
+    });
+    let records = records.collect::<Result<_, ExportError>>()?;
+    Ok(DamagedLine { chat: chat.0, why: why.to_owned(), records })
 }
 
 pub(super) fn read_log(line: &LogLine, records: u16) -> Result<Vec<Recorded>, Refusal> {

@@ -12,6 +12,10 @@ pub(super) const CALLS_IN_FLIGHT: usize = 64;
 /// Events of one line of a stream, and of one read; a chat with more takes several lines.
 pub(super) const LINE_EVENTS: usize = 256;
 
+/// Events of a damaged chat that are tried one after the other, in vain, before it counts as having
+/// no more: as many as a repair takes for lost at once.
+pub(super) const DAMAGED_IN_VAIN: u32 = 100_000;
+
 /// Longest line that is read, bytes: `LINE_EVENTS` of the longest messages, each byte escaped, or
 /// a customer with some ten thousand chats.
 pub(super) const LINE_MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -12,7 +12,7 @@ use super::limits::LINE_MAX_BYTES;
 use super::tally::Summary;
 
 /// The format that this release writes, and the newest that it reads.
-/// The second one added the audit trail.
+/// The second one added the audit trail, and names chats that are damaged.
 pub(super) const FORMAT: u32 = 2;
 
 /// Hexadecimal digits of the checksum at the front of a line, and the space after them.
@@ -27,6 +27,7 @@ pub(super) enum Line {
     Operator { operator: Uuid, record: Box<RawValue> },
     Conversation(ConversationLine),
     Log(LogLine),
+    Damaged(DamagedLine),
     Watermarks { chat: Uuid, marks: Vec<(String, u64, u64)> },
     OpenChat { chat: Uuid, record: Box<RawValue>, moving: Option<Box<RawValue>> },
     Audit { id: String, record: Box<RawValue>, outcome: Option<Box<RawValue>> },
@@ -76,6 +77,16 @@ pub(super) struct LogLine {
     pub first: u64,
     pub last: bool,
     pub records: Vec<Box<RawValue>>,
+}
+
+/// A chat that cannot be copied, and those of its events that can be read; it may have several lines.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DamagedLine {
+    pub chat: Uuid,
+    pub why: String,
+    /// Position and record.
+    pub records: Vec<(u64, Box<RawValue>)>,
 }
 
 /// Writes lines, each behind the checksum of all JSON so far.

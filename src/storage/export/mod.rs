@@ -184,6 +184,16 @@ pub async fn export(
     Ok(summary)
 }
 
+/// Reads all of a store, as an export does, and writes nothing. No router may run on it meanwhile.
+pub async fn read(
+    store: &Store,
+    patience: Patience,
+    report: &mut dyn Report,
+) -> Result<Summary, ExportError> {
+    let source = walk::Source { store, patience };
+    walk::walk(source, Stage::ReadingBack, report, &mut |_| Ok(())).await
+}
+
 /// Reads an export to its end and holds it against its checksums. It does not look into records.
 pub fn check(
     mut from: impl BufRead + Seek,

@@ -1,9 +1,10 @@
 //! Counts and checksums over what a store holds, whatever order it is read in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// What a store holds, by sections. Their order is that of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -109,6 +110,9 @@ pub struct Summary {
     pub events: u64,
     /// The number that the last process got. A store that it was copied into may have a higher one.
     pub process: u64,
+    /// Chats that could not be copied whole.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub damaged: BTreeSet<Uuid>,
 }
 
 impl Summary {

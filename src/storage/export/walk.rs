@@ -3,12 +3,12 @@
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use crate::domain::ChatId;
 use crate::domain::audit::AuditId;
+use crate::domain::{ChatId, Recorded};
 use crate::storage::{Cursor, Page, Store, StoreError, incarnation};
 
-use super::limits::{CALLS_IN_FLIGHT, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
-use super::line::{Line, LogLine};
+use super::limits::{CALLS_IN_FLIGHT, DAMAGED_IN_VAIN, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
+use super::line::{DamagedLine, Line, LogLine};
 use super::tally::{Section, Summary};
 use super::{ExportError, IMPORT_KIND, Patience, Report, Stage, item};
 
@@ -44,6 +44,12 @@ impl Visit<'_> {
     fn take(&mut self, section: Section, line: &Line) -> Result<(), ExportError> {
         self.summary.tally(section).add(item::hash(line)?);
         (self.line)(line)
+    }
+
+    /// A line of a chat that cannot be copied.
+    fn damaged(&mut self, line: DamagedLine) -> Result<(), ExportError> {
+        self.summary.damaged.insert(line.chat);
+        (self.line)(&Line::Damaged(line))
     }
 
     fn take_log(&mut self, line: LogLine) -> Result<(), ExportError> {
@@ -163,13 +169,13 @@ async fn logs(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportErr
     loop {
         let page = source.read(async |store| store.inventory.chats(at.as_ref(), PAGE_ITEMS).await);
         let page = page.await?;
-        let read = async |chat| {
-            let events = source.read(async |store| store.log.read(chat, 1, LINE_EVENTS + 1).await);
-            Ok::<_, ExportError>((chat, events.await?))
-        };
+        let read = async |chat| Ok::<_, ExportError>((chat, looked_at(source, chat).await?));
         let mut found = stream::iter(page.items).map(read).buffered(CALLS_IN_FLIGHT);
         while let Some((chat, events)) = found.try_next().await? {
-            one_log(source, visit, chat, events).await?;
+            match events {
+                Ok(events) => one_log(source, visit, chat, events).await?,
+                Err(why) => damaged_log(source, visit, chat, &why).await?,
+            }
         }
         at = page.next;
         if at.is_none() {
@@ -178,13 +184,72 @@ async fn logs(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportErr
     }
 }
 
+/// What came of a read that may meet damage: the reason, if it did.
+async fn readable<T>(
+    read: impl Future<Output = Result<T, ExportError>>,
+) -> Result<Result<T, String>, ExportError> {
+    match read.await {
+        Err(ExportError::Store(StoreError::Damaged { reason })) => Ok(Err(reason)),
+        done => Ok(Ok(done?)),
+    }
+}
+
+/// The first events of a chat, all of which can be read; or why not. So no chat is begun that
+/// cannot be ended.
+async fn looked_at(
+    source: Source<'_>,
+    chat: ChatId,
+) -> Result<Result<Vec<Recorded>, String>, ExportError> {
+    let mut first = 1;
+    let mut begin = None;
+    loop {
+        let read = source.read(async |store| store.log.read(chat, first, LINE_EVENTS + 1).await);
+        let events = match readable(read).await? {
+            Ok(events) => events,
+            Err(why) => return Ok(Err(why)),
+        };
+        let more = events.len() > LINE_EVENTS;
+        let begin = begin.get_or_insert(events);
+        if !more {
+            return Ok(Ok(std::mem::take(begin)));
+        }
+        first += LINE_EVENTS as u64;
+    }
+}
+
+/// The lines of a chat that is damaged: all of it that can be read.
+async fn damaged_log(
+    source: Source<'_>,
+    visit: &mut Visit<'_>,
+    chat: ChatId,
+    why: &str,
+) -> Result<(), ExportError> {
+    let (mut seq, mut in_vain, mut events) = (1, 0, Vec::new());
+    while in_vain < DAMAGED_IN_VAIN {
+        let one = source.read(async |store| store.log.read(chat, seq, 1).await);
+        match readable(one).await? {
+            Ok(found) if found.is_empty() => break,
+            Ok(found) => {
+                events.extend(found);
+                in_vain = 0;
+            }
+            Err(_) => in_vain += 1,
+        }
+        if events.len() == LINE_EVENTS {
+            visit.damaged(item::damaged(chat, why, &std::mem::take(&mut events))?)?;
+        }
+        seq += 1;
+    }
+    visit.damaged(item::damaged(chat, why, &events)?)
+}
+
 /// The lines of one chat, whose first events are read already: one more than a line has, so that
 /// the last line is known as the last.
 async fn one_log(
     source: Source<'_>,
     visit: &mut Visit<'_>,
     chat: ChatId,
-    mut events: Vec<crate::domain::Recorded>,
+    mut events: Vec<Recorded>,
 ) -> Result<(), ExportError> {
     let mut first = 1;
     while events.len() > LINE_EVENTS {
@@ -207,12 +272,17 @@ async fn watermarks(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Exp
             source.read(async |store| store.inventory.watched(at.as_ref(), PAGE_ITEMS).await);
         let page = page.await?;
         let load = async |chat| {
-            let marks = source.read(async |store| store.watermarks.load(chat).await).await?;
-            Ok::<_, ExportError>((chat, marks))
+            let marks = source.read(async |store| store.watermarks.load(chat).await);
+            Ok::<_, ExportError>((chat, readable(marks).await?))
         };
         let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
         while let Some((chat, marks)) = found.try_next().await? {
-            visit.take(Section::Watermarks, &item::watermarks(chat, &marks))?;
+            match marks {
+                Ok(marks) => {
+                    visit.take(Section::Watermarks, &item::watermarks(chat, &marks))?;
+                }
+                Err(why) => visit.damaged(item::damaged(chat, &why, &[])?)?,
+            }
         }
         at = page.next;
         if at.is_none() {
@@ -226,7 +296,11 @@ async fn open_chats(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Exp
     loop {
         let rows =
             source.read(async |store| store.open_chats.scan(after, PAGE_ITEMS).await).await?;
+        // Without its log an open chat is none.
         for row in &rows {
+            if visit.summary.damaged.contains(&row.chat.0) {
+                continue;
+            }
             visit.take(Section::OpenChats, &item::open_chat(row)?)?;
         }
         let Some(last) = rows.last() else {

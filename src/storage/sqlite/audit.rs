@@ -138,9 +138,9 @@ impl AuditTrail for SqliteStore {
                 move |connection: &Connection| match forget_some(connection, (channel, customer)) {
                     Ok(more) => Ok(Ok(more)),
                     Err(ReadError::Sqlite(error)) => Err(error),
-                    Err(error @ (ReadError::Record(_) | ReadError::Missing(_))) => {
-                        Ok(Err(error.into()))
-                    }
+                    Err(
+                        error @ (ReadError::Record(_) | ReadError::Missing(_) | ReadError::Lost(_)),
+                    ) => Ok(Err(error.into())),
                 };
             more = self.write(some).await?;
         }

@@ -47,6 +47,10 @@ pub(super) const READ_STEPS_BETWEEN_CHECKS: i32 = 20_000;
 /// How long a checkpoint waits for readers: longer than any of them lasts.
 pub(super) const BUSY_MAX: Duration = Duration::from_secs(6);
 
+/// How long a batch waits for the lock of another process: less than a call may take, so that who
+/// waits is told.
+pub(super) const LOCK_WAIT: Duration = Duration::from_secs(4);
+
 /// Claims kept in each of the two generations; 64 bytes each. One that is forgotten is refused as
 /// fenced, and its holder claims again.
 pub(super) const CLAIMS_KEPT: usize = 262_144;
@@ -57,6 +61,24 @@ pub(super) const RECORDS_CHECKED: i64 = 1_000;
 
 /// Bits of an epoch that count the claims of one life of the store; the rest count its lives.
 pub(super) const EPOCH_CLAIM_BITS: u32 = 40;
+
+/// Chats with damage that are remembered, 16 bytes each, and shown in the metric; more is a disk that
+/// is to be replaced, whatever the number.
+pub(super) const DAMAGED_REMEMBERED: usize = 65_536;
+
+/// Longest hole in the log, in rows, that a repair takes for lost rows and reads around: more than
+/// lie below one page of a tree that is two levels high, which a store of some hundred GB has.
+pub(super) const HOLE_MAX: i64 = 100_000;
+
+/// Events that a repair folds into the new index at once: 10 MiB, and few enough runs of a chat.
+pub(super) const MEND_FOLD_EVENTS: usize = 262_144;
+
+/// Damaged databases that are kept beside the one in use: they take its space as often. With more
+/// the machine is at fault, and rebuilding ever again would only fill the disk.
+pub(super) const DAMAGED_KEPT_MAX: usize = 3;
+
+/// Problems that a check names, and of each kind SQLite: whoever has more restores a backup.
+pub(super) const PROBLEMS_NAMED: usize = 100;
 
 /// Statements kept prepared by each connection; there are about thirty.
 pub(super) const STATEMENTS_KEPT: usize = 64;

@@ -11,6 +11,7 @@
 //!   and then answers all. Claims go the same way; so what a claim answers is final.
 //! - Readers stand beside it, each statement with a short snapshot of its own.
 //! - Checkpoints run between commits, not within them.
+//! - A lock that another process holds is waited for; a batch that does not get it was not begun.
 //! - After the first failed write or sync the store has failed for good ([`StoreFailure`]): those
 //!   in the batch get `Unknown`, and nothing is synced again. End the process and start anew.
 //!
@@ -20,34 +21,42 @@ mod audit;
 mod claims;
 mod copies;
 pub mod counters;
+mod damage;
 mod inventory;
 mod limits;
+mod mend;
 mod open;
 mod ports;
 mod readers;
 mod recent;
 mod rows;
+mod scrub;
 mod sql;
 mod writer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
+use crate::domain::ChatId;
 use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
-use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, WRITE_QUEUE_MAX};
+use damage::{Damage, is_damage};
+use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, LOCK_WAIT, WRITE_QUEUE_MAX};
 use readers::Readers;
 use recent::Recent;
 use writer::{RowWrite, Waiting, Write, Writer};
 
 pub use copies::mark_as_copy;
-pub use open::{DATABASE_FILE, LOCK_FILE, OpenError};
+pub use mend::Mended;
+pub use open::{DATABASE_FILE, LOCK_FILE, OpenError, Unlisted};
+pub use scrub::Scrubbed;
 
 /// How hard SQLite tries to make a commit durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,6 +81,8 @@ pub struct SqliteOptions {
     pub fold_at: usize,
     /// How many pages the WAL may have before a checkpoint follows the batch. Tests make it small.
     pub checkpoint_at_pages: u32,
+    /// How long a batch waits for the lock of another process. Tests make it short.
+    pub lock_wait: Duration,
 }
 
 impl SqliteOptions {
@@ -83,6 +94,7 @@ impl SqliteOptions {
             vfs: None,
             fold_at: FOLD_AT_EVENTS,
             checkpoint_at_pages: CHECKPOINT_AT_PAGES,
+            lock_wait: LOCK_WAIT,
         }
     }
 }
@@ -101,9 +113,7 @@ impl From<&rusqlite::Error> for StoreFailure {
     fn from(error: &rusqlite::Error) -> Self {
         let advice = match error.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => "; free some space, then start again",
-            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                "; keep a copy of the data folder, then restore the latest backup"
-            }
+            _ if is_damage(error) => "; start again: what can be rebuilt is rebuilt then",
             _ => "; check the disk, then start again",
         };
         Self { reason: format!("{error}{advice}") }
@@ -119,6 +129,8 @@ pub struct SqliteStore {
     writer: Option<JoinHandle<()>>,
     failed: watch::Receiver<Option<StoreFailure>>,
     counters: Arc<Counters>,
+    damage: Arc<Damage>,
+    unlisted: Unlisted,
 }
 
 impl SqliteStore {
@@ -132,7 +144,9 @@ impl SqliteStore {
         let counters = Arc::new(Counters::default());
         let (queue, waiting) = sync_channel(WRITE_QUEUE_MAX);
         let (failing, failed) = watch::channel(None);
-        let readers = Readers::start(options, Arc::clone(&counters)).map_err(refused)?;
+        let (damage, unlisted) = (Arc::clone(&opened.damage), opened.unlisted.clone());
+        let readers = Readers::start(options, Arc::clone(&counters), Arc::clone(&damage));
+        let readers = readers.map_err(refused)?;
         let writer = Writer::new(
             opened,
             Arc::clone(&recent),
@@ -146,7 +160,54 @@ impl SqliteStore {
             .name("store-write".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| refused(error.to_string()))?;
-        Ok(Self { readers, recent, queue: Some(queue), writer: Some(writer), failed, counters })
+        Ok(Self {
+            readers,
+            recent,
+            queue: Some(queue),
+            writer: Some(writer),
+            failed,
+            counters,
+            damage,
+            unlisted,
+        })
+    }
+
+    /// Rebuilds the database of a folder from all of it that can be read, and answers what cannot.
+    /// The damaged one is kept beside it. Blocks, for about as long as it takes to copy it twice.
+    pub fn repair(options: &SqliteOptions) -> Result<Mended, OpenError> {
+        open::repair(options)
+    }
+
+    /// Looks at everything in a folder that nobody uses, and changes nothing. Blocks for as long as
+    /// it takes to read all of it, and the log twice.
+    pub fn check(options: &SqliteOptions) -> Result<Scrubbed, OpenError> {
+        scrub::folder(options)
+    }
+
+    /// The same for a copy, which is a database by itself.
+    pub fn check_copy(file: &Path) -> Result<Scrubbed, OpenError> {
+        scrub::file(file)
+    }
+
+    /// The open chats whose rows are damaged, so that [`scan`](crate::storage::OpenChats::scan)
+    /// fails or leaves them out, until whoever knows what a log means has written them anew and
+    /// said so ([`all_listed`](Self::all_listed)).
+    pub fn unlisted(&self) -> &Unlisted {
+        &self.unlisted
+    }
+
+    /// The rows of all [`unlisted`](Self::unlisted) chats are written.
+    pub async fn all_listed(&self) -> Result<(), StoreError> {
+        let forget = |connection: &Connection| {
+            let text = "DELETE FROM counters WHERE name = ?";
+            connection.execute(text, [sql::OPEN_CHATS_LOST]).map(|_| Ok(()))
+        };
+        self.write(forget).await
+    }
+
+    /// Chats of which something could not be read since the store was opened.
+    pub fn damaged_chats(&self) -> Vec<ChatId> {
+        self.damage.chats()
     }
 
     /// Its ports.

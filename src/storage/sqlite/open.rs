@@ -1,23 +1,28 @@
 //! Opening a data folder: the lock, the checks, the migrations, the tail.
 //!
-//! Owns the refusals: a folder in use, a foreign or damaged file, a newer schema. Their cost is
-//! bounded: the end of the log is verified, never all of it. What lies deeper is verified when it
-//! is read, by its checksum.
+//! Owns the refusals: a folder in use, a foreign file, a newer schema, damage of what is nobody's in
+//! particular. Their cost is bounded: the end of the log is verified, never all of it. What lies
+//! deeper is verified when it is read, by its checksum. Damage that can be made good, or is one
+//! chat's, stops no start: the database is rebuilt first ([`mend`]).
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::domain::ChatId;
 use crate::storage::files;
 use crate::storage::record::{self, RecordError};
 
+use super::damage::{Damage, is_damage};
 use super::limits::{BUSY_MAX, RECORDS_CHECKED, STATEMENTS_KEPT};
+use super::mend::{self, Loss, MendError, Mended};
 use super::recent::{Position, Recent};
-use super::{SqliteOptions, Synchronous, sql};
+use super::sql::ReadError;
+use super::{SqliteOptions, Synchronous, rows, sql};
 
 /// Marks a database as ours, in its header: "SWBD".
 const APPLICATION_ID: i32 = 0x5357_4244;
@@ -85,7 +90,10 @@ pub enum OpenError {
         file: PathBuf,
     },
     /// It is not what was written.
-    #[error("{file} is damaged: {what}; keep a copy of the folder, then restore the latest backup")]
+    #[error(
+        "{file} is damaged: {what}; keep a copy of the folder, then restore the latest backup, or let \
+         `switchboard store repair` keep what can be read and say what cannot"
+    )]
     Damaged {
         /// Which file.
         file: PathBuf,
@@ -114,33 +122,145 @@ pub(super) struct Opened {
     pub last_position: Position,
     /// How often the store was opened, this time included.
     pub life: u64,
+    /// What is known to be damaged.
+    pub damage: Arc<Damage>,
+    /// Open chats without a row that can be read.
+    pub unlisted: Unlisted,
+}
+
+/// Open chats whose rows have to be made anew from their logs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unlisted {
+    /// These; none, as a rule.
+    These(Vec<ChatId>),
+    /// Perhaps any.
+    Any,
 }
 
 /// Opens the folder and makes it if need be.
 pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
     let lock = lock(&options.folder)?;
-    let file = options.folder.join(DATABASE_FILE);
     if options.vfs.is_none() {
-        // SQLite would let others read it; what it makes besides has the permissions of this one.
-        let made = files::open_or_make(&file);
+        let made = files::open_or_make(&options.folder.join(DATABASE_FILE));
         made.map_err(|source| OpenError::Folder { folder: options.folder.clone(), source })?;
         say_who_may_read(&options.folder);
     }
-    let blame = |error: rusqlite::Error| match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-            OpenError::Damaged { file: file.clone(), what: error.to_string() }
+    let damage = Arc::new(Damage::new(&options.folder));
+    if damage.is_suspect() {
+        // A page is damaged, though perhaps none that a start looks at.
+        match rebuild(options, &damage) {
+            Ok(()) => {}
+            Err(error @ OpenError::NewerRecord { .. }) => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "the database was not rebuilt; it is used as it is")
+            }
         }
-        _ => OpenError::Refused { file: file.clone(), what: error.to_string() },
-    };
+    }
+    match attempt(options, &damage) {
+        Err(OpenError::Damaged { what, .. }) => {
+            tracing::error!(what, "the database is damaged; what can be rebuilt is rebuilt");
+            rebuild(options, &damage)?;
+            attempt(options, &damage)
+        }
+        opened => opened,
+    }
+    .map(|Attempt { connection, recent, last_position, life, unlisted }| Opened {
+        lock,
+        connection,
+        recent,
+        last_position,
+        life,
+        damage,
+        unlisted,
+    })
+}
+
+/// Rebuilds the database if nothing is lost with it but what is named chats'.
+fn rebuild(options: &SqliteOptions, damage: &Damage) -> Result<(), OpenError> {
+    let mended = mend_folder(options, Loss::OfChats)?;
+    for (chat, events) in &mended.damaged {
+        damage.note_chat(*chat, &format!("chat {chat} has lost {events} events"));
+    }
+    tracing::warn!(
+        kept = %mended.kept.display(),
+        damaged_chats = mended.damaged.len(),
+        lost = ?mended.dispensed,
+        "the database was rebuilt; the damaged one is kept"
+    );
+    Ok(())
+}
+
+/// Rebuilds the database of a folder that this process holds.
+fn mend_folder(options: &SqliteOptions, loss: Loss) -> Result<Mended, OpenError> {
+    let file = options.folder.join(DATABASE_FILE);
+    let mended = mend::mend(options, loss).map_err(|error| match error {
+        MendError::Newer(what) => OpenError::NewerRecord { file: file.clone(), what },
+        MendError::Needed(what) => OpenError::Damaged { file: file.clone(), what },
+        MendError::Sqlite(error) => blame(&file)(error),
+    })?;
+    let refuse = |source| OpenError::Folder { folder: options.folder.clone(), source };
+    Damage::new(&options.folder).mended().map_err(refuse)?;
+    Ok(mended)
+}
+
+/// Rebuilds the database of a folder and answers what was lost, whatever that is.
+pub(super) fn repair(options: &SqliteOptions) -> Result<Mended, OpenError> {
+    let _lock = lock(&options.folder)?;
+    let file = options.folder.join(DATABASE_FILE);
+    let mut connection = connect(options, Access::Write).map_err(blame(&file))?;
+    migrate(&mut connection, &file, blame(&file))?;
+    drop(connection);
+    mend_folder(options, Loss::Accepted)
+}
+
+/// What is wrong with a file, by what SQLite says.
+pub(super) fn blame(file: &Path) -> impl Fn(rusqlite::Error) -> OpenError + Copy {
+    move |error| {
+        let (file, what) = (file.to_owned(), error.to_string());
+        match is_damage(&error) {
+            true => OpenError::Damaged { file, what },
+            false => OpenError::Refused { file, what },
+        }
+    }
+}
+
+/// An open database, or why it is none.
+struct Attempt {
+    connection: Connection,
+    recent: Recent,
+    last_position: Position,
+    life: u64,
+    unlisted: Unlisted,
+}
+
+fn attempt(options: &SqliteOptions, damage: &Damage) -> Result<Attempt, OpenError> {
+    let file = options.folder.join(DATABASE_FILE);
+    let blame = blame(&file);
     let mut connection = connect(options, Access::Write).map_err(blame)?;
     migrate(&mut connection, &file, blame)?;
     // After a kill the WAL may hold a commit that was written but not synced. This syncs it, so
     // that nothing is answered that a loss of power could still take back.
     sql::checkpoint(&connection, "TRUNCATE").map_err(blame)?;
     sync_folder(&options.folder)?;
-    let (recent, last_position) = rebuild_tail(&connection, &file, blame)?;
+    let (recent, last_position) = rebuild_tail(&connection, &file, damage, blame)?;
+    let unlisted = unlisted(&connection, &file, blame)?;
     let life = begin_life(&mut connection).map_err(blame)?;
-    Ok(Opened { lock, connection, recent, last_position, life })
+    Ok(Attempt { connection, recent, last_position, life, unlisted })
+}
+
+/// The open chats whose rows cannot be read.
+fn unlisted(
+    connection: &Connection,
+    file: &Path,
+    blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
+) -> Result<Unlisted, OpenError> {
+    if sql::counter_if_there(connection, sql::OPEN_CHATS_LOST).map_err(blame)?.is_some() {
+        return Ok(Unlisted::Any);
+    }
+    rows::damaged_open_chats(connection).map(Unlisted::These).map_err(|error| match error {
+        ReadError::Sqlite(error) => blame(error),
+        error => OpenError::NewerRecord { file: file.to_owned(), what: error.to_string() },
+    })
 }
 
 /// Counts this opening, durably, so that no epoch of an earlier life is given again.
@@ -151,7 +271,7 @@ fn begin_life(connection: &mut Connection) -> rusqlite::Result<u64> {
     Ok(life)
 }
 
-fn lock(folder: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(folder: &Path) -> Result<File, OpenError> {
     let refuse = |source| OpenError::Folder { folder: folder.to_owned(), source };
     files::make_folder(folder).map_err(refuse)?;
     let mut file = files::open_or_make(&folder.join(LOCK_FILE)).map_err(refuse)?;
@@ -207,7 +327,30 @@ pub(super) enum Access {
 
 /// A connection to the database of the folder.
 pub(super) fn connect(options: &SqliteOptions, access: Access) -> rusqlite::Result<Connection> {
-    let file = options.folder.join(DATABASE_FILE);
+    let connection = connect_to(options, DATABASE_FILE, access)?;
+    if access == Access::Write {
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        let level = match options.synchronous {
+            Synchronous::Full => "FULL",
+            Synchronous::Off => "OFF",
+        };
+        connection.pragma_update(None, "synchronous", level)?;
+    }
+    Ok(connection)
+}
+
+/// A connection to a database in the folder.
+pub(super) fn connect_to(
+    options: &SqliteOptions,
+    name: &str,
+    access: Access,
+) -> rusqlite::Result<Connection> {
+    let file = options.folder.join(name);
+    if access == Access::Write && options.vfs.is_none() {
+        // SQLite would let others read it; what it makes besides has the permissions of this one.
+        let made = files::open_or_make(&file);
+        made.map_err(|_| rusqlite::Error::InvalidPath(file.clone()))?;
+    }
     let mode = match access {
         Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
         Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
@@ -227,21 +370,16 @@ pub(super) fn connect(options: &SqliteOptions, access: Access) -> rusqlite::Resu
         connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         // What is removed is overwritten, so that nothing of it can be read from the file.
         connection.pragma_update(None, "secure_delete", true)?;
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-        let level = match options.synchronous {
-            Synchronous::Full => "FULL",
-            Synchronous::Off => "OFF",
-        };
-        connection.pragma_update(None, "synchronous", level)?;
     }
     Ok(connection)
 }
 
-fn migrate(
-    connection: &mut Connection,
+/// Errors unless it is a database of ours that this release knows; answers its schema.
+pub(super) fn check_schema(
+    connection: &Connection,
     file: &Path,
     blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
-) -> Result<(), OpenError> {
+) -> Result<i64, OpenError> {
     let number = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let found = number("user_version").map_err(blame)?;
     let owner = number("application_id").map_err(blame)?;
@@ -258,9 +396,27 @@ fn migrate(
     if !(0..=known).contains(&found) {
         return Err(OpenError::Newer { file: file.to_owned(), found, known });
     }
+    Ok(found)
+}
+
+fn migrate(
+    connection: &mut Connection,
+    file: &Path,
+    blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
+) -> Result<(), OpenError> {
+    let found = check_schema(connection, file, blame)?;
+    apply_from(connection, found).map_err(blame)
+}
+
+/// Brings an empty database to our schema.
+pub(super) fn create_schema(connection: &mut Connection) -> rusqlite::Result<()> {
+    apply_from(connection, 0)
+}
+
+fn apply_from(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
     for (number, script) in (1..).zip(MIGRATIONS) {
         if number > found {
-            run_migration(connection, number, script).map_err(blame)?;
+            run_migration(connection, number, script)?;
         }
     }
     Ok(())
@@ -275,11 +431,12 @@ fn run_migration(connection: &mut Connection, number: i64, script: &str) -> rusq
     transaction.commit()
 }
 
-/// Reads what was not folded yet and the last records before it, verifies every checksum and
-/// that nothing is missing between them.
+/// Reads what was not folded yet and the last records before it, and verifies that nothing is
+/// missing between them. A record whose checksum does not fit is its chat's damage.
 fn rebuild_tail(
     connection: &Connection,
     file: &Path,
+    damage: &Damage,
     blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
 ) -> Result<(Recent, Position), OpenError> {
     let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
@@ -308,21 +465,26 @@ fn rebuild_tail(
         if entry.position != expected {
             return Err(damaged(format!("row {expected} of the log is missing")));
         }
-        let checked = record::decode_event(entry.chat, entry.seq, &sealed);
-        checked.map_err(|error| match error {
-            RecordError::Newer { .. } => {
-                OpenError::NewerRecord { file: file.to_owned(), what: error.to_string() }
+        match record::decode_event(entry.chat, entry.seq, &sealed) {
+            Ok(_) => {}
+            Err(error @ RecordError::Newer { .. }) => {
+                let (file, what) = (file.to_owned(), error.to_string());
+                return Err(OpenError::NewerRecord { file, what });
             }
-            RecordError::Damaged { .. } | RecordError::Unwritable { .. } => {
-                damaged(error.to_string())
+            Err(error @ (RecordError::Damaged { .. } | RecordError::Unwritable { .. })) => {
+                damage.note_chat(entry.chat, &error);
             }
-        })?;
+        }
         if entry.position > folded {
             recent.add([entry]).map_err(|entry| damaged(gap(entry.chat, entry.seq)))?;
         }
     }
     for (chat, first) in recent.firsts() {
-        if sql::indexed_tail(connection, chat).map_err(blame)? + 1 != first {
+        let tail = sql::indexed_tail(connection, chat).map_err(|error| match error {
+            ReadError::Sqlite(error) => blame(error),
+            error => damaged(error.to_string()),
+        })?;
+        if tail + 1 != first {
             return Err(damaged(gap(chat, first)));
         }
     }

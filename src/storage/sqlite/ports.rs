@@ -1,6 +1,7 @@
 //! The ports over the writer and the readers.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use rusqlite::Connection;
@@ -13,7 +14,7 @@ use crate::storage::{
     OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
 };
 
-use super::recent::Part;
+use super::recent::{Entry, Part};
 use super::sql::ReadError;
 use super::writer::{Append, Write};
 use super::{SqliteStore, rows, sql, unavailable};
@@ -59,7 +60,12 @@ impl ChatLog for SqliteStore {
         // The tail first, the index after it: a fold in between leaves events in both, never in
         // neither.
         let part = self.recent.part(chat, from, limit);
-        self.readers.read(move |connection| read_log(connection, chat, from, limit, part)).await
+        let read = move |connection: &Connection| read_log(connection, chat, from, limit, part);
+        let read = self.readers.read(read).await;
+        if let Err(StoreError::Damaged { reason }) = &read {
+            self.damage.note_chat(chat, reason);
+        }
+        read
     }
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
@@ -115,8 +121,13 @@ fn read_rows(
         if seq != expected {
             return Err(missing(format!("event {expected} of chat {chat}")));
         }
-        let sealed = sql::at(connection, position)?;
-        let sealed = sealed.ok_or_else(|| missing(format!("row {position} of the log")))?;
+        if position == sql::LOST {
+            return Err(ReadError::Lost(format!("event {seq} of chat {chat} was lost by damage")));
+        }
+        let sealed = sql::at(connection, Entry { chat, seq, position })?;
+        let what =
+            || missing(format!("row {position} of the log, with event {seq} of chat {chat},"));
+        let sealed = sealed.ok_or_else(what)?;
         events.push(record::decode_event(chat, seq, &sealed)?);
     }
     Ok(events)
@@ -144,7 +155,11 @@ impl OpenChats for SqliteStore {
     }
 
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
-        self.readers.read(move |connection| rows::scan_open_chats(connection, after, limit)).await
+        let damage = Arc::clone(&self.damage);
+        let scan = move |connection: &Connection| {
+            rows::scan_open_chats(connection, after, limit, |chat| !damage.has(chat))
+        };
+        self.readers.read(scan).await
     }
 }
 

@@ -16,6 +16,7 @@ use crate::storage::StoreError;
 
 use super::SqliteOptions;
 use super::counters::Counters;
+use super::damage::{Damage, is_damage};
 use super::limits::{READ_MAX, READ_QUEUE_MAX, READ_STEPS_BETWEEN_CHECKS, READERS};
 use super::open::{Access, connect};
 use super::sql::ReadError;
@@ -27,15 +28,20 @@ pub(super) struct Readers {
     queue: Option<SyncSender<Job>>,
     threads: Vec<JoinHandle<()>>,
     counters: Arc<Counters>,
+    damage: Arc<Damage>,
 }
 
 impl Readers {
     /// Opens the connections and starts the threads. Errors with what the system says.
-    pub fn start(options: &SqliteOptions, counters: Arc<Counters>) -> Result<Self, String> {
+    pub fn start(
+        options: &SqliteOptions,
+        counters: Arc<Counters>,
+        damage: Arc<Damage>,
+    ) -> Result<Self, String> {
         let (sender, receiver) = sync_channel(READ_QUEUE_MAX);
         let receiver = Arc::new(Mutex::new(receiver));
         let mut readers =
-            Self { queue: Some(sender), threads: Vec::with_capacity(READERS), counters };
+            Self { queue: Some(sender), threads: Vec::with_capacity(READERS), counters, damage };
         for n in 0..READERS {
             let (connection, clock) = connect(options, Access::Read)
                 .and_then(bound_age)
@@ -56,8 +62,15 @@ impl Readers {
         work: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let damage = Arc::clone(&self.damage);
         let job: Job = Box::new(move |connection| {
-            let _ = answer.send(work(connection).map_err(StoreError::from));
+            let done = work(connection);
+            match &done {
+                Err(ReadError::Sqlite(error)) => damage.note(error),
+                Err(error @ ReadError::Missing(_)) => damage.note_page(error),
+                Ok(_) | Err(ReadError::Record(_) | ReadError::Lost(_)) => {}
+            }
+            let _ = answer.send(done.map_err(StoreError::from));
         });
         let unavailable = |reason: &str| StoreError::Unavailable { reason: reason.to_owned() };
         let queue = self.queue.as_ref().ok_or_else(|| unavailable("it is closed"))?;
@@ -126,11 +139,9 @@ impl From<ReadError> for StoreError {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Record(error) => error.into(),
-            ReadError::Missing(reason) => Self::Damaged { reason },
+            ReadError::Missing(reason) | ReadError::Lost(reason) => Self::Damaged { reason },
             ReadError::Sqlite(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
-                    Self::Damaged { reason: error.to_string() }
-                }
+                _ if is_damage(&error) => Self::Damaged { reason: error.to_string() },
                 Some(ErrorCode::OperationInterrupted) => Self::Unavailable {
                     reason: format!("the read took longer than {} s", READ_MAX.as_secs()),
                 },

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, UserId};
-use crate::storage::record::{self, Slot};
+use crate::storage::record::{self, RecordError, Slot};
 use crate::storage::{ClaimOpen, Document, OpenChat, StoreError, Watermark};
 
 use super::sql::{self, ReadError, clamp, count, id};
@@ -45,22 +45,47 @@ pub(super) fn remove_open_chat(connection: &Connection, chat: ChatId) -> rusqlit
     execute(connection, "DELETE FROM open_chats WHERE chat = ?", [chat.0.as_bytes()])
 }
 
+/// The rows of chats that can be served: one that is damaged would only hold up its queue and its
+/// owner.
 pub(super) fn scan_open_chats(
     connection: &Connection,
     after: Option<ChatId>,
     limit: usize,
+    can_be_served: impl Fn(ChatId) -> bool,
 ) -> Result<Vec<OpenChat>, ReadError> {
     // Every id comes after the empty key.
     let after = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
     let mut statement = connection.prepare_cached(
-        "SELECT chat, record, moving FROM open_chats WHERE chat > ? ORDER BY chat LIMIT ?",
+        "SELECT chat, record, moving FROM open_chats WHERE chat > ? ORDER BY chat",
     )?;
-    let mut rows = statement.query((after, count(limit)))?;
+    let mut rows = statement.query([after])?;
+    let mut found = Vec::new();
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        let chat = ChatId(id(row, 0)?);
+        if !can_be_served(chat) {
+            continue;
+        }
+        let (sealed, mark): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
+        found.push(record::decode_open_chat(chat, &sealed, mark.as_deref())?);
+    }
+    Ok(found)
+}
+
+/// The open chats whose rows are not what was written. Errors with what a newer release wrote.
+pub(super) fn damaged_open_chats(connection: &Connection) -> Result<Vec<ChatId>, ReadError> {
+    let mut statement = connection.prepare("SELECT chat, record, moving FROM open_chats")?;
+    let mut rows = statement.query(())?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let chat = ChatId(id(row, 0)?);
         let (sealed, mark): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
-        found.push(record::decode_open_chat(chat, &sealed, mark.as_deref())?);
+        match record::decode_open_chat(chat, &sealed, mark.as_deref()) {
+            Ok(_) => {}
+            Err(error @ RecordError::Newer { .. }) => return Err(error.into()),
+            Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => found.push(chat),
+        }
     }
     Ok(found)
 }

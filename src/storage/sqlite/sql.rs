@@ -7,6 +7,12 @@ use crate::domain::{ChatId, Seq};
 
 use super::recent::{Entry, Position, Run};
 
+/// The position of an event that was there and is lost. No row has it.
+pub(super) const LOST: Position = 0;
+
+/// The counter that says that rows of open chats are missing, until they are made anew.
+pub(super) const OPEN_CHATS_LOST: &str = "open_chats_lost";
+
 /// A read that did not find what it was after, by SQLite's fault or the record's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
@@ -14,8 +20,12 @@ pub(super) enum ReadError {
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     Record(#[from] crate::storage::record::RecordError),
+    /// What ought to be there, by the store's own account.
     #[error("{0}")]
     Missing(String),
+    /// What was lost by damage earlier, as a repair wrote down.
+    #[error("{0}")]
+    Lost(String),
 }
 
 /// The id in column `n`; 16 bytes.
@@ -34,13 +44,26 @@ pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Positio
     connection.query_row("SELECT ifnull(max(position), 0) FROM log", (), |row| row.get(0))
 }
 
-/// The last event of the chat that the index has; 0 when it has none.
-pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> rusqlite::Result<Seq> {
-    connection
-        .prepare_cached("SELECT last FROM log_index WHERE chat = ? ORDER BY first DESC LIMIT 1")?
-        .query_row([chat.0.as_bytes()], |row| row.get(0))
-        .optional()
-        .map(Option::unwrap_or_default)
+/// The last event of the chat that the index has; 0 when it has none. Errors unless the run agrees
+/// with itself and with the log: whoever appends behind a wrong tail would hide what is there.
+pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> Result<Seq, ReadError> {
+    let text =
+        "SELECT first, last, positions FROM log_index WHERE chat = ? ORDER BY first DESC LIMIT 1";
+    let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
+    let mut statement = connection.prepare_cached(text)?;
+    let found: Option<(Seq, Seq, Vec<u8>)> =
+        statement.query_row([chat.0.as_bytes()], read).optional()?;
+    let Some((first, last, positions)) = found else { return Ok(0) };
+    let (positions, rest) = positions.as_chunks();
+    let counted = first.checked_add(positions.len() as u64) == last.checked_add(1);
+    let position = positions.last().map(|last| Position::from_le_bytes(*last));
+    match position.filter(|_| counted && rest.is_empty()) {
+        Some(LOST) => Ok(last),
+        Some(position) if at(connection, Entry { chat, seq: last, position })?.is_some() => {
+            Ok(last)
+        }
+        Some(_) | None => Err(ReadError::Missing(format!("the index of chat {chat} is damaged"))),
+    }
 }
 
 /// Appends one record to the log.
@@ -132,10 +155,7 @@ pub(super) fn fold(
         let positions: Vec<u8> = positions.collect();
         insert.execute((chat.0.as_bytes(), run.first, run.last(), positions))?;
     }
-    connection
-        .prepare_cached("UPDATE counters SET value = ? WHERE name = 'folded'")?
-        .execute([folded])
-        .map(drop)
+    set_counter(connection, "folded", folded)
 }
 
 /// Where the index has the events of one chat, from `from` to before `end`, in order, at most
@@ -171,11 +191,11 @@ pub(super) fn indexed(
     Ok(found)
 }
 
-/// The record in a row of the log.
-pub(super) fn at(connection: &Connection, position: Position) -> rusqlite::Result<Option<Vec<u8>>> {
+/// The record of an event that is said to be in a row of the log; none if another one is.
+pub(super) fn at(connection: &Connection, entry: Entry) -> rusqlite::Result<Option<Vec<u8>>> {
     connection
-        .prepare_cached("SELECT record FROM log WHERE position = ?")?
-        .query_row([position], |row| row.get(0))
+        .prepare_cached("SELECT record FROM log WHERE position = ? AND chat = ? AND seq = ?")?
+        .query_row((entry.position, entry.chat.0.as_bytes(), clamp(entry.seq)), |row| row.get(0))
         .optional()
 }
 
@@ -184,6 +204,53 @@ pub(super) fn counter(connection: &Connection, name: &str) -> rusqlite::Result<i
     connection
         .prepare_cached("SELECT value FROM counters WHERE name = ?")?
         .query_row([name], |row| row.get(0))
+}
+
+/// The value of a counter that may not be there.
+pub(super) fn counter_if_there(
+    connection: &Connection,
+    name: &str,
+) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT value FROM counters WHERE name = ?")?
+        .query_row([name], |row| row.get(0))
+        .optional()
+}
+
+/// Sets a counter, also one that was not there.
+pub(super) fn set_counter(connection: &Connection, name: &str, value: i64) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT INTO counters (name, value) VALUES (?, ?) \
+             ON CONFLICT DO UPDATE SET value = excluded.value",
+        )?
+        .execute((name, value))
+        .map(drop)
+}
+
+/// Writes down which chat a customer opened by which command, as its log says; the latest that is
+/// written counts as the customer's latest.
+pub(super) fn opened(
+    connection: &Connection,
+    channel: &[u8; 16],
+    customer: &[u8; 16],
+    command: &str,
+    chat: ChatId,
+) -> rusqlite::Result<()> {
+    let chat = chat.0.as_bytes();
+    connection
+        .prepare_cached(
+            "INSERT INTO conversations (channel, customer, chat) VALUES (?, ?, ?) \
+             ON CONFLICT DO UPDATE SET chat = excluded.chat",
+        )?
+        .execute((channel, customer, chat))?;
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO conversation_commands (channel, customer, command, chat) \
+             VALUES (?, ?, ?, ?)",
+        )?
+        .execute((channel, customer, command, chat))
+        .map(drop)
 }
 
 /// Raises a counter by one and answers its new value; within the caller's transaction. Two

@@ -4,18 +4,20 @@
 //! - An answer leaves after the commit that it depends on is durable, also the answer of a claim
 //!   or of a refusal: what they report may stand in the same batch.
 //! - An append is checked before it enters the batch, so a bad one fails alone.
+//! - A batch whose transaction did not begin has written nothing, and is refused.
 //! - After SQLite or the disk failed once, nothing is written, synced or checkpointed again: the
 //!   kernel may have dropped the pages that it could not write, and a second fsync would answer
 //!   that all is well. Those in the batch do not know their outcome, those behind it were not
 //!   touched, and whoever watches [`StoreFailure`] ends the process.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::mpsc::Receiver;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use rusqlite::{Connection, ErrorCode};
+use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::{ChatId, Seq};
@@ -23,11 +25,13 @@ use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
 use super::claims::Claims;
 use super::counters::Counters;
+use super::damage::{Damage, is_busy, is_damage};
 use super::limits::{
-    BATCH_MAX, BATCH_MAX_BYTES, CHECKPOINT_WAIT_FACTOR, FORGET_EVENTS, GIVE_BACK_PAGES,
+    BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX, CHECKPOINT_WAIT_FACTOR, FORGET_EVENTS, GIVE_BACK_PAGES,
 };
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
+use super::sql::ReadError;
 use super::{SqliteOptions, StoreFailure, sql};
 
 /// What waits for the writer.
@@ -81,10 +85,15 @@ pub(super) struct Writer {
     /// Pages may be free that are not given back.
     give_back_due: bool,
     counters: Arc<Counters>,
+    damage: Arc<Damage>,
+    lock_wait: Duration,
     failed: watch::Sender<Option<StoreFailure>>,
     /// Held as long as the thread may write.
     _lock: File,
 }
+
+/// The last events of chats, or why nobody knows.
+type Tails = HashMap<ChatId, Result<Seq, StoreError>>;
 
 /// One batch under way.
 #[derive(Default)]
@@ -107,6 +116,7 @@ impl Writer {
     ) -> rusqlite::Result<Self> {
         let wal_pages = Arc::new(AtomicU32::new(0));
         let pages = Arc::clone(&wal_pages);
+        opened.connection.busy_timeout(options.lock_wait)?;
         // Takes the place of SQLite's own checkpoints, which would run before the answers.
         opened.connection.wal_hook(Some(move |_: &mut rusqlite::hooks::Wal, in_wal: i32| {
             pages.store(in_wal.unsigned_abs(), Relaxed);
@@ -125,6 +135,8 @@ impl Writer {
             scrub_due: false,
             give_back_due: true,
             counters,
+            damage: opened.damage,
+            lock_wait: options.lock_wait,
             failed,
             _lock: opened.lock,
         })
@@ -165,8 +177,16 @@ impl Writer {
         let begun = Instant::now();
         let size = writes.len();
         let mut batch = Batch::default();
+        let indexed = self.indexed(&writes);
+        if !self.began()? {
+            let reason = "another process holds a lock of the database".to_owned();
+            tracing::warn!(reason, "writes are refused as unavailable");
+            let locked = StoreFailure { reason };
+            writes.into_iter().for_each(|write| write.refuse(&locked));
+            return Ok(());
+        }
         let mut writes = writes.into_iter();
-        let outcome = self.write(&mut writes, &mut batch);
+        let outcome = indexed.and_then(|indexed| self.write(&mut writes, &indexed, &mut batch));
         match &outcome {
             Ok(()) => {
                 let events = batch.entries.len() as u64;
@@ -194,18 +214,18 @@ impl Writer {
         outcome
     }
 
-    /// Runs the writes in one transaction. Whichever fails drops its sender, and its caller takes
+    /// Runs the writes in the transaction, and ends it. Whichever fails drops its sender, and its caller takes
     /// that as an unknown outcome; those after it stay in `writes`.
     fn write(
         &mut self,
         writes: &mut impl Iterator<Item = Write>,
+        indexed: &Tails,
         batch: &mut Batch,
     ) -> rusqlite::Result<()> {
-        self.statement("BEGIN IMMEDIATE")?;
         for write in writes {
             match write {
                 Write::Claim { chat, answer } => {
-                    let claimed = self.claim(chat)?;
+                    let claimed = self.claim(chat, indexed)?;
                     batch.waiting.push(Box::new(move |committed| {
                         let unknown = |failure: &StoreFailure| Err(failure.unavailable());
                         let _ = answer.send(committed.map_or_else(unknown, |()| claimed));
@@ -234,26 +254,53 @@ impl Writer {
         self.statement("COMMIT")
     }
 
-    fn claim(&mut self, chat: ChatId) -> rusqlite::Result<Result<Claimed, StoreError>> {
+    /// What the index says of the claimed chats of which neither the claims nor the tail tell. Asked
+    /// before the transaction: SQLite commits none in which it has met a damaged page, and one such
+    /// page is the trouble of the chats on it, not of all.
+    fn indexed(&mut self, writes: &[Write]) -> rusqlite::Result<Tails> {
+        let mut tails = Tails::new();
+        for write in writes {
+            let Write::Claim { chat, .. } = write else { continue };
+            if self.claims.holder(*chat).is_some() || self.recent.last(*chat).is_some() {
+                continue;
+            }
+            let tail = match sql::indexed_tail(&self.connection, *chat) {
+                Ok(tail) => Ok(tail),
+                Err(ReadError::Sqlite(error)) if !is_damage(&error) => return Err(error),
+                Err(error) => {
+                    self.damage.note_page(&error);
+                    let reason = format!("the index of chat {chat}: {error}");
+                    Err(StoreError::Damaged { reason })
+                }
+            };
+            tails.insert(*chat, tail);
+        }
+        Ok(tails)
+    }
+
+    fn claim(
+        &mut self,
+        chat: ChatId,
+        indexed: &Tails,
+    ) -> rusqlite::Result<Result<Claimed, StoreError>> {
         if sql::is_forgotten(&self.connection, chat)? {
             return Ok(Err(StoreError::Forgotten { chat }));
         }
         let known = self.claims.holder(chat).map(|holder| holder.tail);
         let tail = match known.or_else(|| self.recent.last(chat)) {
             Some(tail) => tail,
-            None => match sql::indexed_tail(&self.connection, chat) {
-                Ok(tail) => tail,
-                // One damaged page is one chat's trouble, not the store's.
-                Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
-                    let reason = format!("the index of chat {chat}: {error}");
-                    return Ok(Err(StoreError::Damaged { reason }));
+            // One whose claim was forgotten within this batch claims again.
+            None => match indexed.get(&chat) {
+                Some(Ok(tail)) => *tail,
+                Some(Err(error)) => return Ok(Err(error.clone())),
+                None => {
+                    let reason = "too many chats are claimed at once".to_owned();
+                    return Ok(Err(StoreError::Unavailable { reason }));
                 }
-                Err(error) => return Err(error),
             },
         };
         let epoch = self.claims.take(chat, tail);
-        let claim = Claim { chat, epoch };
-        Ok(Ok(Claimed { claim, tail }))
+        Ok(Ok(Claimed { claim: Claim { chat, epoch }, tail }))
     }
 
     fn append(
@@ -331,8 +378,17 @@ impl Writer {
         }
         let patience = self.checkpoint_least.saturating_mul(CHECKPOINT_WAIT_FACTOR);
         let mode = if pages < patience { "PASSIVE" } else { "RESTART" };
-        sql::checkpoint(&self.connection, mode)?;
-        self.counters.checkpoint_done();
+        self.connection.busy_timeout(BUSY_MAX)?;
+        let done = sql::checkpoint(&self.connection, mode);
+        self.connection.busy_timeout(self.lock_wait)?;
+        match done {
+            // Another process has it; the WAL keeps everything meanwhile.
+            Err(error) if is_busy(&error) => {}
+            done => {
+                done?;
+                self.counters.checkpoint_done();
+            }
+        }
         // If a reader keeps the WAL from starting over, the next one waits until it is worth its
         // fsync. Else the WAL is short after the next commit.
         self.checkpoint_at = pages + self.checkpoint_least / 4;
@@ -342,12 +398,23 @@ impl Writer {
     /// Moves the tail into the index. The readers find it in either until it is committed.
     fn fold(&mut self) -> rusqlite::Result<()> {
         let (events, runs) = (self.recent.events(), self.recent.sorted());
-        self.statement("BEGIN IMMEDIATE")?;
+        if !self.began()? {
+            return Ok(());
+        }
         sql::fold(&self.connection, &runs, self.last_position)?;
         self.statement("COMMIT")?;
         self.recent.clear();
         self.counters.fold_done(events as u64);
         Ok(())
+    }
+
+    /// Begins a transaction; false when another process holds the lock for too long. Nothing has
+    /// happened then, unlike after a write or a sync that failed.
+    fn began(&self) -> rusqlite::Result<bool> {
+        match self.statement("BEGIN IMMEDIATE") {
+            Err(error) if is_busy(&error) => Ok(false),
+            begun => begun.map(|()| true),
+        }
     }
 
     fn statement(&self, text: &str) -> rusqlite::Result<()> {
@@ -357,6 +424,7 @@ impl Writer {
     /// Says for good that the store has failed. The first reason stays.
     fn report(&self, error: &rusqlite::Error) -> StoreFailure {
         let failure = StoreFailure::from(error);
+        self.damage.note(error);
         self.failed.send_if_modified(|failed| {
             let first = failed.is_none();
             failed.get_or_insert_with(|| failure.clone());

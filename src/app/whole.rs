@@ -1,0 +1,87 @@
+//! `switchboard store check` and `repair`: whether a store is whole, and making it so.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use super::progress::Bar;
+use super::server::Plan;
+use super::store::StoreChoice;
+use crate::config::Settings;
+use crate::storage::export::{self, Patience};
+use crate::storage::sqlite::{OpenError, Scrubbed, SqliteOptions, SqliteStore};
+
+/// The first bytes of every SQLite database.
+const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
+
+/// Looks at everything in the store.
+pub(super) async fn check(settings: Settings) -> Result<(), String> {
+    match Plan::of(settings).store.at_once() {
+        StoreChoice::Sqlite(folder) => {
+            let checked = SqliteStore::check(&SqliteOptions::new(&folder));
+            say(&folder, checked)
+        }
+        // What the ports answer is all that there is to look at from here.
+        store @ (StoreChoice::Scylla(_) | StoreChoice::Given(_)) => {
+            let opened = store.open().await.map_err(|error| error.to_string())?;
+            let mut bar = Bar::new();
+            let read = export::read(&opened.store, Patience::USUAL, &mut bar).await;
+            opened.close().await;
+            drop(bar);
+            let read = read.map_err(|error| error.to_string())?;
+            println!("the store can be read: {} events", read.events);
+            Ok(())
+        }
+    }
+}
+
+/// Whether the file is a database rather than an export.
+pub(super) fn is_database(file: &Path) -> bool {
+    let mut front = [0; SQLITE_MAGIC.len()];
+    let read = File::open(file).and_then(|mut file| file.read_exact(&mut front));
+    read.is_ok() && front == SQLITE_MAGIC
+}
+
+/// Looks at everything in a copy of an embedded store.
+pub(super) fn check_copy(file: &Path) -> Result<(), String> {
+    say(file, SqliteStore::check_copy(file))
+}
+
+fn say(what: &Path, checked: Result<Scrubbed, OpenError>) -> Result<(), String> {
+    let found = checked.map_err(|error| error.to_string())?;
+    let what = what.display();
+    if found.problems.is_empty() {
+        println!("{what} is whole: {} chats, {} events", found.chats, found.events);
+        return Ok(());
+    }
+    for problem in &found.problems {
+        println!("{problem}");
+    }
+    let all = found.problems.len() as u64 + found.more;
+    Err(format!(
+        "{what} has {all} problems; `switchboard store repair` makes anew what follows from the \
+         rest, and names the chats that are damaged"
+    ))
+}
+
+/// Makes a whole store out of a damaged one.
+pub(super) async fn repair(settings: Settings) -> Result<(), String> {
+    let store = Plan::of(settings).store;
+    let StoreChoice::Sqlite(folder) = &store else {
+        let what =
+            "the database repairs itself (`nodetool repair`); this is for the embedded store";
+        return Err(what.to_owned());
+    };
+    let mended = SqliteStore::repair(&SqliteOptions::new(folder));
+    let mended = mended.map_err(|error| error.to_string())?;
+    // Rows of open chats are made anew by whoever opens it.
+    store.open().await.map_err(|error| error.to_string())?.close().await;
+    for (chat, events) in &mended.damaged {
+        println!("chat {chat} is damaged: {events} of its events are lost");
+    }
+    for lost in mended.dispensed.iter().chain(&mended.lost) {
+        println!("lost: {lost}");
+    }
+    println!("{} was rebuilt; the former database is {}", folder.display(), mended.kept.display());
+    Ok(())
+}

@@ -1,0 +1,249 @@
+//! A whole database out of a damaged one.
+//!
+//! Owns what follows from damage: what is derived is made anew from the log, what is one chat's is
+//! that chat's loss, and what is nobody's in particular is lost only if somebody says so. The
+//! damaged database is kept beside the new one. A new file is filled, then put in the place of the
+//! old one's content in one transaction, so that power may be lost at any moment.
+//!
+//! Invariants: every row of the log that can be read is in the new log, and no chat's log ends
+//! earlier than it is known to have ended: positions that were lost answer damage.
+
+mod log;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+use rusqlite::backup::Backup;
+use rusqlite::config::DbConfig;
+
+use crate::domain::ChatId;
+
+use super::copies::mark_as_copy;
+use super::limits::DAMAGED_KEPT_MAX;
+use super::open::{Access, DATABASE_FILE, connect, connect_to, create_schema};
+use super::sql::ReadError;
+use super::{SqliteOptions, sql};
+
+use log::LogCopy;
+use tables::Table;
+
+/// The file that the new database is made in.
+const NEW_FILE: &str = "switchboard.db.new";
+
+/// Tables that cannot be made from anything else, and without which nobody may go on.
+const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
+
+/// Tables of which the log knows all that matters.
+const FROM_THE_LOG: &[&str] = &["conversations", "conversation_commands", "open_chats"];
+
+/// Tables without whose rows everybody goes on: an operator whose record is lost has no status, and
+/// chooses one. That rows are lost is said.
+const DISPENSABLE: &[&str] = &["operators", "audit"];
+
+/// Tables whose rows are one chat's each.
+const OF_CHATS: &[&str] = &["watermarks", "open_chats"];
+
+/// What may be lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Loss {
+    /// Nothing but what is a named chat's: nobody was asked.
+    OfChats,
+    /// Whatever cannot be read: somebody has asked for the repair, and is told.
+    Accepted,
+}
+
+/// What a repair has found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Mended {
+    /// Chats of which something is lost, with the number of events that are.
+    pub damaged: BTreeMap<ChatId, u64>,
+    /// What is lost that nobody needs to go on, in words.
+    pub dispensed: Vec<String>,
+    /// What is lost besides, in words; empty when nothing is.
+    pub lost: Vec<String>,
+    /// The damaged database.
+    pub kept: PathBuf,
+}
+
+/// Why a database was not rebuilt.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MendError {
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    #[error("{0}")]
+    Newer(String),
+    #[error("{0}")]
+    Needed(String),
+}
+
+impl From<ReadError> for MendError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Sqlite(error) => Self::Sqlite(error),
+            error => Self::Needed(error.to_string()),
+        }
+    }
+}
+
+/// Rebuilds the database of a folder that this process holds.
+pub(super) fn mend(options: &SqliteOptions, loss: Loss) -> Result<Mended, MendError> {
+    let old = connect(options, Access::Write)?;
+    let new = emptied(options)?;
+    let mut mended = fill(&old, &new, loss)?;
+    if !mended.lost.is_empty() {
+        // Clients may know what is lost.
+        mark_as_copy(&new)?;
+    }
+    mended.kept = keep(options, &old)?;
+    drop(old);
+    put_back(options, &new)?;
+    drop(new);
+    discard(options)?;
+    Ok(mended)
+}
+
+/// A database of our schema, without rows. Nothing is lost with it, so nothing is synced.
+fn emptied(options: &SqliteOptions) -> Result<Connection, MendError> {
+    let mut new = connect_to(options, NEW_FILE, Access::Write)?;
+    reset(&new)?;
+    new.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
+    new.pragma_update(None, "synchronous", "OFF")?;
+    create_schema(&mut new)?;
+    new.execute("DELETE FROM counters", ())?;
+    Ok(new)
+}
+
+fn reset(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
+    connection.execute_batch("VACUUM")?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
+    Ok(())
+}
+
+fn fill(old: &Connection, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
+    let tables = Table::all(new)?;
+    let mut mended = Mended::default();
+    new.execute_batch("BEGIN")?;
+    let mut broken = Vec::new();
+    for table in &tables {
+        if !table.copy(old, new)? {
+            broken.push(table);
+        }
+    }
+    for table in &broken {
+        let name = table.name.as_str();
+        if DEMANDED.contains(&name) {
+            let what =
+                format!("the table {name} cannot be read, and nothing else tells what was in it");
+            return Err(MendError::Needed(what));
+        }
+        if DISPENSABLE.contains(&name) {
+            mended.dispensed.push(format!("rows of the table {name}"));
+        } else if !FROM_THE_LOG.contains(&name) && !OF_CHATS.contains(&name) {
+            mended.lost.push(format!("rows of the table {name}"));
+        }
+    }
+    new.execute_batch("COMMIT")?;
+    let has = |names: &[&str]| broken.iter().any(|table| names.contains(&table.name.as_str()));
+    let conversations = has(&FROM_THE_LOG[..2]);
+    let found = LogCopy::new(old, new, conversations).run()?;
+    mended.damaged = found.damaged;
+    new.execute_batch("BEGIN")?;
+    for table in &broken {
+        let name = table.name.as_str();
+        // What can be read is the truth, and the log knew only what was opened.
+        if FROM_THE_LOG.contains(&name) {
+            table.copy(old, new)?;
+        }
+        if OF_CHATS.contains(&name) {
+            rows_of_chats(table, old, new, &mut mended)?;
+        }
+    }
+    if has(&["open_chats"]) {
+        sql::set_counter(new, sql::OPEN_CHATS_LOST, 1)?;
+    }
+    new.execute_batch("COMMIT")?;
+    if found.end_unknown {
+        mended
+            .lost
+            .push("perhaps the last events, since the end of the log cannot be read".to_owned());
+    }
+    if found.unknown_rows > 0 {
+        let rows = found.unknown_rows;
+        mended.lost.push(format!("{rows} events of chats that nothing names"));
+    }
+    match loss {
+        Loss::OfChats if !mended.lost.is_empty() => Err(MendError::Needed(mended.lost.join("; "))),
+        Loss::OfChats | Loss::Accepted => Ok(mended),
+    }
+}
+
+/// Looks for every chat's rows in a table that cannot be read in one go.
+fn rows_of_chats(
+    table: &Table,
+    old: &Connection,
+    new: &Connection,
+    mended: &mut Mended,
+) -> Result<(), MendError> {
+    let mut statement = new.prepare("SELECT DISTINCT chat FROM log_index")?;
+    let mut chats = statement.query(())?;
+    while let Some(row) = chats.next()? {
+        let chat = sql::id(row, 0)?;
+        let whole = table.copy_of(chat.as_bytes(), old, new)?;
+        // An open chat's row is made anew from its log.
+        if !whole && table.name == "watermarks" {
+            mended.damaged.entry(ChatId(chat)).or_default();
+        }
+    }
+    Ok(())
+}
+
+/// Copies the damaged database, page by page as it is, and answers where to.
+fn keep(options: &SqliteOptions, old: &Connection) -> Result<PathBuf, MendError> {
+    let name = |n: usize| format!("{DATABASE_FILE}.damaged-{n}");
+    let free = (1..=DAMAGED_KEPT_MAX).find(|n| !options.folder.join(name(*n)).exists());
+    let Some(free) = free else {
+        let what = format!(
+            "it was rebuilt {DAMAGED_KEPT_MAX} times already: look at the disk and the memory of \
+             this machine, then move the files {DATABASE_FILE}.damaged-* away"
+        );
+        return Err(MendError::Needed(what));
+    };
+    let mut kept = connect_to(options, &name(free), Access::Write)?;
+    kept.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
+    copy(old, &mut kept)?;
+    Ok(options.folder.join(name(free)))
+}
+
+/// Makes the new content that of the database: in one transaction, durable when it answers.
+fn put_back(options: &SqliteOptions, new: &Connection) -> Result<(), MendError> {
+    let mut to = connect(options, Access::Write)?;
+    copy(new, &mut to)?;
+    sql::checkpoint(&to, "TRUNCATE")?;
+    Ok(())
+}
+
+fn copy(from: &Connection, to: &mut Connection) -> Result<(), MendError> {
+    let copying = Backup::new(from, to)?;
+    match copying.step(-1)? {
+        rusqlite::backup::StepResult::Done => Ok(()),
+        _ => Err(MendError::Needed("another process holds a lock of the database".to_owned())),
+    }
+}
+
+fn discard(options: &SqliteOptions) -> Result<(), MendError> {
+    if options.vfs.is_some() {
+        return Ok(reset(&connect_to(options, NEW_FILE, Access::Write)?)?);
+    }
+    for suffix in ["", "-wal", "-shm", "-journal"] {
+        remove(&options.folder.join(format!("{NEW_FILE}{suffix}")));
+    }
+    Ok(())
+}
+
+/// What cannot be removed is made anew by the next repair.
+fn remove(file: &Path) {
+    let _ = std::fs::remove_file(file);
+}

@@ -1,0 +1,129 @@
+//! The small tables: what of them can be read, from both ends and around the damage between.
+
+use rusqlite::{Connection, ErrorCode, params_from_iter, types::Value};
+
+use super::super::damage::is_damage;
+
+/// A table as it is copied.
+pub(super) struct Table {
+    pub name: String,
+    columns: String,
+    places: String,
+    /// In which order it is stored.
+    order: Vec<String>,
+    width: usize,
+}
+
+impl Table {
+    /// All tables of a schema but those of the log, which have a copy of their own.
+    pub fn all(of: &Connection) -> rusqlite::Result<Vec<Self>> {
+        let mut statement = of.prepare(
+            "SELECT name FROM sqlite_schema WHERE type = 'table' \
+             AND name NOT IN ('log', 'log_index') AND name NOT LIKE 'sqlite_%' ORDER BY name",
+        )?;
+        let names: Vec<String> =
+            statement.query_map((), |row| row.get(0))?.collect::<rusqlite::Result<_>>()?;
+        names.into_iter().map(|name| Self::of(of, name)).collect()
+    }
+
+    fn of(connection: &Connection, name: String) -> rusqlite::Result<Self> {
+        let mut statement = connection.prepare("SELECT name, pk FROM pragma_table_info(?)")?;
+        let columns: Vec<(String, i64)> = statement
+            .query_map([&name], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<rusqlite::Result<_>>()?;
+        let mut key: Vec<_> = columns.iter().filter(|(_, at)| *at > 0).collect();
+        key.sort_by_key(|(_, at)| *at);
+        let has_rowid = connection.prepare(&format!("SELECT rowid FROM {name} LIMIT 0")).is_ok();
+        let order = match has_rowid {
+            true => vec!["rowid".to_owned()],
+            false => key.into_iter().map(|(column, _)| column.clone()).collect(),
+        };
+        let names: Vec<_> = columns.iter().map(|(column, _)| column.as_str()).collect();
+        let places = vec!["?"; names.len()].join(", ");
+        Ok(Self { columns: names.join(", "), width: names.len(), places, order, name })
+    }
+
+    /// Copies what can be read; answers whether that is all of it.
+    pub fn copy(&self, from: &Connection, to: &Connection) -> rusqlite::Result<bool> {
+        let ordered = |way: &str| {
+            let order: Vec<_> = self.order.iter().map(|column| format!("{column} {way}")).collect();
+            format!(
+                "SELECT {} FROM {} NOT INDEXED ORDER BY {}",
+                self.columns,
+                self.name,
+                order.join(", ")
+            )
+        };
+        let whole = self.take(from, to, &ordered("ASC"), &[])?;
+        if whole {
+            return self.is_sound(from);
+        }
+        self.take(from, to, &ordered("DESC"), &[])?;
+        Ok(false)
+    }
+
+    /// Copies the rows of these chats, for a table that has them; answers those whose rows cannot
+    /// be read.
+    pub fn copy_of(
+        &self,
+        chat: &[u8; 16],
+        from: &Connection,
+        to: &Connection,
+    ) -> rusqlite::Result<bool> {
+        let text = format!("SELECT {} FROM {} WHERE chat = ?", self.columns, self.name);
+        self.take(from, to, &text, &[Value::Blob(chat.to_vec())])
+    }
+
+    /// Copies rows until one cannot be read; answers whether none was.
+    fn take(
+        &self,
+        from: &Connection,
+        to: &Connection,
+        query: &str,
+        parameters: &[Value],
+    ) -> rusqlite::Result<bool> {
+        let text = format!(
+            "INSERT OR REPLACE INTO {} ({}) VALUES ({})",
+            self.name, self.columns, self.places
+        );
+        let mut insert = to.prepare_cached(&text)?;
+        let mut statement = match from.prepare_cached(query) {
+            Err(error) if is_damage(&error) => return Ok(false),
+            prepared => prepared?,
+        };
+        let mut rows = statement.query(params_from_iter(parameters))?;
+        let mut whole = true;
+        loop {
+            let row = match rows.next() {
+                Err(error) if is_damage(&error) => return Ok(false),
+                row => row?,
+            };
+            let Some(row) = row else { return Ok(whole) };
+            let values = (0..self.width).map(|n| row.get::<_, Value>(n));
+            match values.collect::<rusqlite::Result<Vec<_>>>() {
+                Err(_) => whole = false,
+                Ok(values) => match insert.execute(params_from_iter(values)) {
+                    // No row of ours: what stands there was something else.
+                    Err(error)
+                        if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
+                    {
+                        whole = false;
+                    }
+                    inserted => {
+                        inserted?;
+                    }
+                },
+            }
+        }
+    }
+
+    /// Whether SQLite finds the table's pages in order, though they could all be read.
+    fn is_sound(&self, from: &Connection) -> rusqlite::Result<bool> {
+        let text = format!("PRAGMA quick_check({})", self.name);
+        match from.query_row(&text, (), |row| row.get::<_, String>(0)) {
+            Ok(found) => Ok(found == "ok"),
+            Err(error) if is_damage(&error) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
