@@ -2,8 +2,9 @@
 
 CARGO ?= cargo
 SEEDS ?= 10000
+POWER_SEEDS ?= 1000
 
-.PHONY: run check test simulation bench image-steps doc clean
+.PHONY: run check test soak bench image-steps doc clean
 
 ## A server with the demonstration's users, queues and channels; data in ./data.
 run:
@@ -23,9 +24,10 @@ check:
 test:
 	CARGO="$(CARGO)" bash scripts/test
 
-## The simulation over many seeds; a failure prints its seed.
-simulation:
+## What `make test` runs, over many more seeds; a failure prints its seed.
+soak:
 	SWITCHBOARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --test simulation the_invariants -- --nocapture
+	SWITCHBOARD_POWER_SEEDS=$(POWER_SEEDS) $(CARGO) test --test conformance nothing_acknowledged -- --nocapture
 
 ## Benchmarks: ratios against a bare file, measured side by side.
 bench:

@@ -6,7 +6,7 @@
 //! - `cql`: what only the distributed store can meet: writes that arrive after their claim is dead,
 //!   answers that do not, owners that are gone (`cql_owner`), the row that says who owns
 //!   (`cql_lease`), claims within a process (`cql_claims`). All have `cql` in their names.
-//! - `power_loss`: 1,000 seeds of lost power; nothing acknowledged is missing, nothing is there
+//! - `power_loss`: seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
 //! - `damage`: damaged, newer and foreign files, folders in use; `damage_pages`: 64 bytes of any page.
 //! - `export`: copies of whole stores between every two kinds, and of damaged exports none;

@@ -19,8 +19,9 @@ use crate::expected::{Call, Done, Expected, Tally, Violation, run};
 use crate::rng::Rng;
 use crate::subject::{Kind, Rig, block_on};
 
-/// Seeds of the run that must find nothing.
-const SEEDS: u64 = 1_000;
+/// Seeds of the run that must find nothing, unless `SWITCHBOARD_POWER_SEEDS` says another number:
+/// `make soak` runs more.
+const SEEDS: u64 = 250;
 
 /// Seeds of the run without syncs, which must find losses.
 const SEEDS_WITHOUT_SYNC: u64 = 100;
@@ -158,8 +159,10 @@ fn run_seeds(seeds: u64, synchronous: Synchronous, tally: &Tally) -> Vec<(u64, V
 #[test]
 fn nothing_acknowledged_is_lost_with_the_power() {
     let tally = Tally::default();
-    let broken = run_seeds(SEEDS, Synchronous::Full, &tally);
-    println!("{SEEDS} seeds: {tally:?}");
+    let wanted = std::env::var("SWITCHBOARD_POWER_SEEDS").ok();
+    let seeds = wanted.map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let broken = run_seeds(seeds, Synchronous::Full, &tally);
+    println!("{seeds} seeds: {tally:?}");
     assert!(broken.is_empty(), "{} seeds broke, first: {:?}", broken.len(), broken.first());
     // A run that never met these would prove little.
     let Tally {

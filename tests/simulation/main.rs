@@ -39,8 +39,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use coverage::Coverage;
 use world::{Plan, World};
 
-/// Seeds of one run of the test suite; `make simulation` runs ten thousand.
-const SEEDS: u64 = 1_000;
+/// Seeds of one run of the test suite; `make soak` runs ten thousand.
+const SEEDS: u64 = 500;
 /// Steps of one seed, at least.
 const STEPS: u64 = 6_000;
 
