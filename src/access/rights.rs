@@ -157,6 +157,8 @@ operations! {
     VisitorTokensIssue = "visitor_tokens.issue", own "the site key's channel", [No Own No No No Yes];
     /// Revokes the tokens that a customer has for a channel.
     VisitorTokensRevoke = "visitor_tokens.revoke", own "the site key's channel", [No Own No No No Yes];
+    /// Erases a customer: its chats, and all that is known of it.
+    CustomersErase = "customers.erase", own "the site key's channel", [No Own No No No Yes];
     /// Reads users.
     UsersRead = "users.read", own "itself",             [No No No Own Own Yes];
     /// Creates users.

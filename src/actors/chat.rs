@@ -41,6 +41,8 @@ pub(super) enum ChatMessage {
     },
     Tick,
     FlushMarks,
+    /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
+    LetGo(Reply<bool>, OwnedSemaphorePermit),
     /// Go to sleep if there is nothing to do.
     Rest,
     /// For tests of supervision: panic, here and now.
@@ -154,6 +156,16 @@ impl ChatState {
                 self.mark(myself, party, up_to, read, reply).await;
             }
             ChatMessage::FlushMarks => self.flush_marks(myself).await,
+            ChatMessage::LetGo(reply, _permit) => {
+                let actions = self.driver.let_go();
+                let gone = actions.is_some();
+                if gone {
+                    // Whoever waits for a mark asks again, and hears that there is no such chat.
+                    self.marks = None;
+                }
+                self.carry_out(actions.unwrap_or_default()).await?;
+                let _ = reply.send(gone);
+            }
             ChatMessage::Rest => {
                 self.rest.disarm();
                 if self.rest_at() <= self.shared.now() && self.may_rest() {

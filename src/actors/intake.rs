@@ -83,7 +83,7 @@ impl Router {
                     CallError::Refused(Refusal::UnknownChat),
                     Party::Customer(customer),
                     Some(ended),
-                ) => drop(self.ensure_open(chat, ended, customer).await?),
+                ) => chat = self.ensure_open(chat, ended, customer).await?,
                 (refused, _, _) => return Err(refused),
             }
         }
@@ -112,8 +112,15 @@ impl Router {
         customer: CustomerId,
     ) -> Result<ChatId, CallError> {
         let arrival = self.arrival_after(ended, customer).await?;
-        self.open_claimed(&arrival, chat, &CommandId::after(ended), Some(ended)).await?;
-        Ok(chat)
+        let command = CommandId::after(ended);
+        match self.open_claimed(&arrival, chat, &command, Some(ended)).await {
+            Ok(_) => Ok(chat),
+            Err(CallError::Refused(Refusal::UnknownChat)) if self.is_forgotten(chat).await? => {
+                let (next, _) = self.arrive(&arrival, &command, Some(ended)).await?;
+                Ok(next)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     async fn arrival_after(
@@ -149,7 +156,16 @@ impl Router {
                 // opened it is no matter; it may have been another tab.
                 ClaimOpen::Existing(chat) => (chat, after == Some(chat)),
             };
-            let answer = self.open_claimed(arrival, chat, command, after).await?;
+            let answer = match self.open_claimed(arrival, chat, command, after).await {
+                // It is being forgotten: nothing of it stands in the way of another.
+                Err(CallError::Refused(Refusal::UnknownChat))
+                    if self.is_forgotten(chat).await? =>
+                {
+                    self.within(conversations.forget(channel, customer, chat)).await?;
+                    continue;
+                }
+                answer => answer?,
+            };
             if mine || !self.look(chat).await?.state.is_some_and(|state| state.is_final()) {
                 return Ok((chat, answer));
             }

@@ -36,6 +36,9 @@ pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 /// comes sooner.
 pub const AGAIN_AFTER: Duration = Duration::from_millis(20);
 
+/// Chats that are forgotten in one piece: so many are written down at once as being forgotten.
+pub const FORGET_SLICE: usize = 64;
+
 /// Rows read at once at the start: some hundred KiB.
 pub const SCAN_PAGE: usize = 1_000;
 

@@ -15,6 +15,7 @@ mod chat;
 mod clock;
 mod configure;
 pub mod directory;
+mod forget;
 mod hub;
 mod intake;
 mod lifecycle;

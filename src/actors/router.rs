@@ -338,7 +338,7 @@ impl Router {
     }
 
     /// Asks, and asks again when the life that was asked ends without an answer.
-    async fn ask_until<T>(
+    pub(super) async fn ask_until<T>(
         &self,
         ask: impl Fn(Reply<T>) -> Result<(), Overloaded>,
     ) -> Result<T, CallError> {

@@ -54,6 +54,8 @@ pub(super) struct Shared {
     pub(super) restarts: AtomicU64,
     /// What is counted of the operators that have had a life; as many as are configured.
     pub(super) statuses: DashMap<UserId, StatusSeen>,
+    /// Held by whoever forgets chats.
+    pub(super) forgetting: tokio::sync::Mutex<()>,
     /// Appends that nobody was told of yet.
     pub(super) untold: Untold,
     /// The process is ending in good order: what ends now is neither a failure nor started again.
@@ -88,6 +90,7 @@ impl Shared {
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
+            forgetting: tokio::sync::Mutex::default(),
             untold: Untold::new(),
             stopping: AtomicBool::new(false),
         })

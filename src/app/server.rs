@@ -24,7 +24,7 @@ use crate::config::{
 use crate::domain::Incarnation;
 use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, TrustedProxies, Ways, limits};
 use crate::storage::export::{ExportError, is_half_imported};
-use crate::storage::{Documents, StoreError, StoreFailure, incarnation};
+use crate::storage::{Documents, StoreError, StoreFailure, forget, incarnation};
 
 /// What to start.
 #[derive(Clone)]
@@ -177,6 +177,8 @@ impl Server {
             return Err(StartError::HalfImported(ExportError::HalfImported));
         }
         let (catalog, access) = gate(&opened, &plan).await?;
+        // What a former process was forgetting is gone before anybody is served.
+        forget::resume(&opened.store).await?;
         let incarnation = begin_incarnation(&opened).await?;
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
         // Nobody else than this machine could use them otherwise.

@@ -102,6 +102,11 @@ impl CommandId {
         Self(format!("after-{ended}").into())
     }
 
+    /// The command by which the chat of a customer who is erased is ended.
+    pub fn erases(chat: ChatId) -> Self {
+        Self(format!("erase-{chat}").into())
+    }
+
     /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0

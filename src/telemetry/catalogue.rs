@@ -49,6 +49,12 @@ pub const METRICS: &[Metric] = &[
     metric!("switchboard_chats_opened_total", Counter, [], "Chats that were opened."),
     metric!("switchboard_chats_ended_total", Counter, ["outcome"], "Chats that ended."),
     metric!(
+        "switchboard_chats_forgotten_total",
+        Counter,
+        [],
+        "Chats that were forgotten for good."
+    ),
+    metric!(
         "switchboard_chats_moving",
         Gauge,
         [],

@@ -55,6 +55,11 @@ pub fn assigned(queue: QueueId, wait_ms: u64) {
 }
 
 /// An offer ended after this time.
+pub fn chats_forgotten(chats: u64) {
+    counter!("switchboard_chats_forgotten_total").increment(chats);
+}
+
+/// See the catalogue.
 pub fn offer_ended(queue: QueueId, outcome: OfferOutcome, stood_ms: u64) {
     let (queue, outcome) = (queue.to_string(), outcome.label());
     counter!("switchboard_offers_total", "queue" => queue.clone(), "outcome" => outcome)

@@ -22,6 +22,7 @@ mod cql_server;
 mod cql_support;
 mod cql_trouble;
 mod damaged;
+mod erase;
 mod harness;
 mod limits;
 mod live;

@@ -90,7 +90,7 @@ async fn permitted(asked: &Asked) -> Result<ChatView, ErrorResponse> {
     if own || asked.right() == Right::Yes { Ok(view) } else { Err(not_found()) }
 }
 
-fn call_error(error: &CallError) -> ErrorResponse {
+pub(super) fn call_error(error: &CallError) -> ErrorResponse {
     match error {
         CallError::Refused(Refusal::UnknownChat) => not_found(),
         CallError::Overloaded(_) => {

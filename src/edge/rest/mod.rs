@@ -95,6 +95,7 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::LogOut => sessions::log_out(asked).await,
         Route::IssueVisitorToken => sessions::issue_visitor_token(asked),
         Route::RevokeVisitorTokens => sessions::revoke_visitor_tokens(asked).await,
+        Route::EraseCustomer => sessions::erase_customer(asked).await,
         Route::ListUsers => people::list_users(asked),
         Route::CreateUser => people::create_user(asked).await,
         Route::ReadUser => people::read_user(asked),

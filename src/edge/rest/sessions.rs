@@ -6,6 +6,7 @@ use tokio::time::sleep;
 
 use super::Answer;
 use super::asked::{Asked, json};
+use super::chats::call_error;
 use crate::access::{Attempt, Judged, Right, Tokens, Visitor, Who};
 use crate::domain::{ChannelId, CustomerId, Priority};
 use crate::edge::access_error;
@@ -79,6 +80,19 @@ pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
         customer: Wire(token.customer),
         until: token.until.into(),
     })
+}
+
+/// The chats end while the sockets are there to hear of it; the tokens go before the chats are
+/// forgotten, so that no new one comes in between.
+pub(super) async fn erase_customer(asked: &Asked) -> Answer {
+    let channel = own_channel(asked)?;
+    let customer = CustomerId(asked.id("customer")?);
+    let router = &asked.edge.router;
+    router.end_chats_of(channel, customer).await.map_err(|error| call_error(&error))?;
+    let revoked = asked.edge.access.revoke_customer(channel, customer, asked.edge.now()).await;
+    revoked.map_err(|error| access_error(&error))?;
+    router.erase(channel, customer).await.map_err(|error| call_error(&error))?;
+    Ok(None)
 }
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {

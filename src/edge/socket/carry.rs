@@ -144,15 +144,30 @@ async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, Err
     Ok(ChatOpenedFrame { chat: Wire(chat), cursor: by.edge.cursor(chat, view.tail) })
 }
 
+/// Where a customer goes on who writes to a chat that was forgotten; none when it was not.
+async fn instead(by: &Caller, chat: ChatId) -> Result<Option<ChatId>, ErrorFrame> {
+    let Ok((customer, channel, priority)) = by.customer() else { return Ok(None) };
+    let router = &by.edge.router;
+    let instead = router.instead_of_forgotten(chat, channel, customer, priority).await;
+    instead.map_err(refused)
+}
+
 async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame, ErrorFrame> {
     let text: MessageText = params.text.check()?;
     let chat = params.chat.0;
-    by.check_own(chat).await?;
     let author = by.author(Method::MessageSend)?;
-    let sent = by.edge.router.send(author, chat, &params.client_message_id.0, &text).await;
-    let (went, answer) = match sent {
-        Ok(sent) => sent,
-        Err(error) => return Err(by.hide(Method::MessageSend, chat, error).await),
+    let send = async |chat| {
+        by.check_own(chat).await?;
+        match by.edge.router.send(author, chat, &params.client_message_id.0, &text).await {
+            Ok(sent) => Ok(sent),
+            Err(error) => Err(by.hide(Method::MessageSend, chat, error).await),
+        }
+    };
+    let (went, answer) = match send(chat).await {
+        Err(refusal) if refusal.kind() == ErrorKind::NotFound => {
+            send(instead(by, chat).await?.ok_or(refusal)?).await?
+        }
+        sent => sent?,
     };
     Ok(MessageSentFrame { chat: Wire(went), seq: answer.seq, at: answer.at.into() })
 }

@@ -195,6 +195,19 @@ impl Driver {
         earliest(own, self.notices.next())
     }
 
+    /// Drops all that is known of the chat, since it is to be forgotten. None: it is open, or
+    /// somebody has not heard of its end yet.
+    pub fn let_go(&mut self) -> Option<Vec<Action>> {
+        let open = self.chat.place().is_some_and(|place| !place.state().is_final());
+        if open || !self.can_rest() {
+            return None;
+        }
+        self.chat = Chat::new(self.chat.id());
+        self.phase = Phase::Forgotten;
+        self.listed = Some(None);
+        Some(vec![Action::Row(None)])
+    }
+
     /// Takes an input; only while idle.
     pub fn input(&mut self, now: Timestamp, input: ChatInput) -> Vec<Action> {
         if let Phase::Forgotten = self.phase {

@@ -138,6 +138,9 @@ routes! {
     /// Revokes all tokens of a customer on a channel's site, and closes its sockets.
     RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", "visitor_tokens.revoke", Nothing => 204 Nothing, [NotFound, TooMany];
 
+    /// Erases a customer for good: ends its open chats, revokes its tokens, forgets every chat. A repeat is harmless.
+    EraseCustomer = Delete "/api/v1/channels/{channel}/customers/{customer}", "customers.erase", Nothing => 204 Nothing, [NotFound, TooMany];
+
     /// Lists users.
     ListUsers = Get "/api/v1/users", "users.read", Nothing => 200 PageResponse<UserResponse>, [];
     /// Creates a user.
@@ -201,6 +204,7 @@ impl Route {
             | Self::LogOut
             | Self::IssueVisitorToken
             | Self::RevokeVisitorTokens
+            | Self::EraseCustomer
             | Self::CreateUser
             | Self::ReadUser
             | Self::ChangeUser

@@ -1,0 +1,117 @@
+//! Forgetting what there is of a customer: chats that are open are ended first, those concerned are
+//! told, the actors let go of what they hold, and then the store forgets.
+//!
+//! Invariant: a chat that was forgotten is never opened again. What its customer still sends to it
+//! goes on in the customer's present chat, or in a new one.
+
+use tokio::time::{Instant, sleep};
+
+use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Priority};
+use crate::machine::chat::{Author, ChatCall, Refusal};
+use crate::storage::forget::{self, Trace};
+use crate::telemetry;
+
+use super::chat::ChatMessage;
+use super::limits::{AGAIN_AFTER, FORGET_SLICE};
+use super::router::{CallError, Router};
+
+/// Who ends the chats of an erased customer.
+const BY: Author = Author { party: Party::System, chat_administrator: true };
+
+impl Router {
+    /// Ends the open chats of a customer, so that whoever is concerned hears of it.
+    pub async fn end_chats_of(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<(), CallError> {
+        for chat in self.chats_of(channel, customer).await? {
+            self.end_to_erase(chat).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets every chat of a customer and all that is known of it, for good. Chats that are still
+    /// open are ended first. May be repeated, and goes on where it was interrupted. Revoke the
+    /// customer's tokens before: a chat that is opened meanwhile may stay.
+    pub async fn erase(&self, channel: ChannelId, customer: CustomerId) -> Result<(), CallError> {
+        let mut chats = self.chats_of(channel, customer).await?;
+        chats.sort_unstable();
+        for slice in chats.chunks(FORGET_SLICE) {
+            for chat in slice {
+                self.end_to_erase(*chat).await?;
+                self.let_go(*chat).await?;
+            }
+            let traces: Vec<Trace> =
+                slice.iter().map(|chat| Trace::new(*chat, channel, customer)).collect();
+            // One at a time: what is being forgotten is written down in one place.
+            let _alone = self.shared.forgetting.lock().await;
+            forget::forget(&self.shared.store, &traces).await?;
+            telemetry::chats_forgotten(slice.len() as u64);
+        }
+        self.shared.store.audit.forget_customer(channel, customer).await?;
+        Ok(())
+    }
+
+    /// Where a customer goes on who writes to a chat that was forgotten: in the present chat, or in
+    /// a new one. None: the chat is not forgotten. The same chat again for a repeat.
+    pub async fn instead_of_forgotten(
+        &self,
+        forgotten: ChatId,
+        channel: ChannelId,
+        customer: CustomerId,
+        priority: Priority,
+    ) -> Result<Option<ChatId>, CallError> {
+        if !self.is_forgotten(forgotten).await? {
+            return Ok(None);
+        }
+        let command = CommandId::after(forgotten);
+        let (chat, _) = self.open(customer, channel, &command, priority).await?;
+        Ok(Some(chat))
+    }
+
+    /// Whether the chat was forgotten.
+    pub(super) async fn is_forgotten(&self, chat: ChatId) -> Result<bool, CallError> {
+        self.within(self.store().log.is_forgotten(chat)).await
+    }
+
+    async fn chats_of(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<Vec<ChatId>, CallError> {
+        let commands = self.within(self.store().conversations.commands(channel, customer)).await?;
+        let mut chats: Vec<ChatId> = commands.into_iter().map(|(_, chat)| chat).collect();
+        chats.sort_unstable();
+        chats.dedup();
+        Ok(chats)
+    }
+
+    async fn end_to_erase(&self, chat: ChatId) -> Result<(), CallError> {
+        let end = ChatCall::End { by: BY, command: CommandId::erases(chat) };
+        match self.call_chat(chat, end).await {
+            // It had ended, or was claimed and never opened, or is forgotten already.
+            Ok(_) | Err(CallError::Refused(Refusal::Ended { .. } | Refusal::UnknownChat)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Has the chat's actor, if there is one, let go of what it knows, once everybody concerned has
+    /// heard of the end.
+    async fn let_go(&self, chat: ChatId) -> Result<(), CallError> {
+        let until = Instant::now() + self.options.call_limit;
+        while self.shared.chats.contains(chat) {
+            let gone = self.ask_until(|reply| {
+                self.shared.call_chat(chat, |permit| ChatMessage::LetGo(reply, permit))
+            });
+            if gone.await? {
+                break;
+            }
+            if Instant::now() >= until {
+                return Err(CallError::Unavailable);
+            }
+            sleep(AGAIN_AFTER).await;
+        }
+        Ok(())
+    }
+}

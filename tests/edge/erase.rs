@@ -1,0 +1,172 @@
+//! Erasing a customer, as everybody concerned meets it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use switchboard::app::{Server, StoreChoice};
+use switchboard::storage::memory::MemoryStore;
+
+use crate::client::Client;
+use crate::cql_support::Keyspace;
+use crate::harness::{World, id, plan, settings, until};
+
+/// What nobody else writes.
+const SECRET: &str = "sesame-0815-open";
+
+fn finds(folder: &Path, text: &str) -> bool {
+    let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+    let holds = |file| {
+        let bytes = std::fs::read(file).unwrap();
+        bytes.windows(text.len()).any(|window| window == text.as_bytes())
+    };
+    files.into_iter().any(holds)
+}
+
+async fn erase(world: &World, customer: &str) {
+    let admin = world.log_in("admin").await;
+    let path = format!("/api/v1/channels/{}/customers/{customer}", id("channel", "Shop"));
+    let (status, body) = world.ask("DELETE", &path, &admin, None).await;
+    assert_eq!(status, 204, "{body}");
+}
+
+fn open(command: &str) -> Value {
+    json!({"command_id": command, "channel": id("channel", "Shop")})
+}
+
+fn message(chat: &Value, n: &str, text: &str) -> Value {
+    json!({"chat": chat, "client_message_id": n, "text": text})
+}
+
+async fn opened(world: &World, token: &str) -> Client {
+    let mut client = world.socket().await;
+    client.open(token, json!([])).await.unwrap();
+    client
+}
+
+/// One chat that has ended, and one that the operator has, of one customer; then the erasure.
+/// Answers the customer and both chats.
+async fn erased(world: &World) -> (String, [Value; 2]) {
+    let mut anna = world.ready("anna").await;
+    let (token, who) = world.visitor("Shop", None).await;
+    let mut customer = opened(world, &token).await;
+    let first = customer.call("chat.open", open("c1")).await.unwrap()["chat"].clone();
+    customer.call("message.send", message(&first, "m1", SECRET)).await.unwrap();
+    let end = json!({"command_id": "e1", "chat": first});
+    customer.call("chat.end", end).await.unwrap();
+    let second = customer.call("chat.open", open("c2")).await.unwrap()["chat"].clone();
+    let theirs =
+        |got: &Value| got["method"] == "offer.presented" && got["params"]["chat"] == second;
+    let offer = anna.wait_where("an offer", theirs).await["offer"].clone();
+    let accept = json!({"command_id": "a1", "chat": second, "offer": offer});
+    anna.call("offer.accept", accept).await.unwrap();
+    anna.call("message.send", message(&second, "m2", SECRET)).await.unwrap();
+    erase(world, &who).await;
+    let theirs = |got: &Value| got["params"]["kind"] == "ended" && got["params"]["chat"] == second;
+    let ended = anna.wait_where("the end", theirs).await;
+    assert_eq!(ended["by"]["kind"], "system");
+    assert_eq!(customer.until_closed().await, 4002, "its tokens are revoked");
+    for chat in [&first, &second] {
+        let asked = json!({"chat": chat});
+        assert_eq!(anna.refused("chat.history", asked).await, "not_found");
+        let admin = world.log_in("admin").await;
+        let path = format!("/api/v1/chats/{}", chat.as_str().unwrap());
+        assert_eq!(world.ask("GET", &path, &admin, None).await.0, 404);
+    }
+    assert_eq!(anna.refused("message.send", message(&second, "m3", "still?")).await, "not_found");
+    (who, [first, second])
+}
+
+/// A customer of the same id comes back, with what its client still remembers.
+async fn comes_back(world: &World, who: &str, chats: &[Value; 2]) {
+    let [first, second] = chats;
+    let (token, again) = world.visitor("Shop", Some(who)).await;
+    assert_eq!(again, who);
+    let mut customer = world.socket().await;
+    let resume = json!([{"chat": second, "cursor": "AgAAAAAAAAABAAAAAA"}]);
+    let session = customer.open(&token, resume).await.unwrap();
+    assert_eq!((&session["chats"], &session["gone"]), (&json!([]), &json!([second])));
+    // The same command opens another chat, not the one of that time.
+    let fresh = customer.call("chat.open", open("c2")).await.unwrap()["chat"].clone();
+    assert!(!chats.contains(&fresh));
+    for (chat, n) in [(first, "m4"), (second, "m5"), (first, "m4")] {
+        let went = customer.call("message.send", message(chat, n, "hello again")).await.unwrap();
+        assert_eq!(went["chat"], fresh, "to the present chat");
+    }
+    let history = customer.call("chat.history", json!({"chat": fresh})).await.unwrap();
+    let texts = history["events"].as_array().unwrap().iter();
+    assert_eq!(texts.filter(|event| event["kind"] == "message").count(), 2, "a repeat is one");
+}
+
+#[tokio::test]
+async fn an_erased_customer_is_known_nowhere_and_comes_back_as_somebody_new() {
+    let world = World::start().await;
+    let (who, chats) = erased(&world).await;
+    erase(&world, &who).await;
+    comes_back(&world, &who, &chats).await;
+    let (_, metrics) = world.operations("/metrics").await;
+    assert!(metrics.contains("switchboard_chats_forgotten_total"), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_message_to_a_forgotten_chat_opens_another_where_there_is_none() {
+    let world = World::start().await;
+    let (who, [first, _]) = erased(&world).await;
+    let (token, _) = world.visitor("Shop", Some(&who)).await;
+    let mut customer = opened(&world, &token).await;
+    let sent = message(&first, "m9", "anybody?");
+    let went = customer.call("message.send", sent.clone()).await.unwrap()["chat"].clone();
+    assert_ne!(went, first);
+    assert_eq!(customer.call("message.send", sent).await.unwrap()["chat"], went, "the same again");
+    let other = json!("0190a3a4-0000-7000-8000-000000000000");
+    assert_eq!(customer.refused("message.send", message(&other, "m10", "x")).await, "not_found");
+}
+
+#[tokio::test]
+async fn nothing_of_an_erased_customer_is_left_in_the_embedded_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = StoreChoice::Sqlite(folder.path().to_owned());
+    let world = World { server: Server::start(plan(settings(), store.clone())).await.unwrap() };
+    let (who, chats) = erased(&world).await;
+    // Whatever came after the commit is done when something else was written.
+    world.log_in("anna").await;
+    assert!(!finds(folder.path(), SECRET));
+    comes_back(&world, &who, &chats).await;
+    world.server.stop().await;
+    assert!(!finds(folder.path(), SECRET));
+    let world = World { server: Server::start(plan(settings(), store)).await.unwrap() };
+    let mut anna = world.user("anna").await;
+    for chat in &chats {
+        assert_eq!(anna.refused("chat.history", json!({"chat": chat})).await, "not_found");
+    }
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_erased_customer_is_known_nowhere_in_the_distributed_store() {
+    let Some(keyspace) = Keyspace::new().await else { return };
+    let store = StoreChoice::Scylla(Box::new(keyspace.options.clone()));
+    let world = World { server: Server::start(plan(settings(), store)).await.unwrap() };
+    let (who, chats) = erased(&world).await;
+    comes_back(&world, &who, &chats).await;
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_site_erases_its_own_customers_only() {
+    let store = StoreChoice::Given(MemoryStore::new().store());
+    let world = World { server: Server::start(plan(settings(), store)).await.unwrap() };
+    let admin = world.log_in("admin").await;
+    let channel = format!("/api/v1/channels/{}", id("channel", "Shop"));
+    let (_, found) = world.ask("GET", &channel, &admin, None).await;
+    let body = Some(json!({"version": found["version"]}));
+    let (_, key) = world.ask("POST", &format!("{channel}/site-key"), &admin, body).await;
+    let key = key["site_key"].as_str().unwrap().to_owned();
+    let (token, who) = world.visitor("Shop", None).await;
+    let mut customer = opened(&world, &token).await;
+    customer.call("chat.open", open("c1")).await.unwrap();
+    let of = |name| format!("/api/v1/channels/{}/customers/{who}", id("channel", name));
+    assert_eq!(world.ask("DELETE", &of("Employees"), &key, None).await.0, 403);
+    until("the chat is there", async || customer.call("chat.open", open("c1")).await.is_ok()).await;
+    assert_eq!(world.ask("DELETE", &of("Shop"), &key, None).await.0, 204);
+    assert_eq!(customer.until_closed().await, 4002);
+}
