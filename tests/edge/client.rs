@@ -8,7 +8,8 @@ use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::harness::PATIENCE;
@@ -34,6 +35,18 @@ impl Client {
         let (ws, _) = connect_async(format!("ws://{address}/ws")).await.unwrap();
         let (inbox, answers) = Default::default();
         Self { ws, inbox, answers, calls: 0, probes: 0, closed: None }
+    }
+
+    /// A client of a proxy that says so in this header; or the error of the refusal.
+    pub async fn connect_with(
+        address: SocketAddr,
+        (name, value): (&'static str, &str),
+    ) -> Result<Self, tungstenite::Error> {
+        let mut request = format!("ws://{address}/ws").into_client_request().unwrap();
+        request.headers_mut().insert(name, value.parse().unwrap());
+        let (ws, _) = connect_async(request).await?;
+        let (inbox, answers) = Default::default();
+        Ok(Self { ws, inbox, answers, calls: 0, probes: 0, closed: None })
     }
 
     /// A client whose system keeps little of what it does not read.

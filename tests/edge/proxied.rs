@@ -1,11 +1,11 @@
 //! Behind a proxy: who is who, and who cannot be somebody else.
 
 use serde_json::json;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::memory::MemoryStore;
 
+use crate::client::Client;
 use crate::harness::{World, plan, request_with, settings};
 
 /// More wrong guesses than one address has.
@@ -33,19 +33,6 @@ impl World {
         let (_, text) = self.operations("/metrics").await;
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.expect(name).parse().unwrap()
-    }
-
-    /// A socket that came with this header, or the status of the refusal.
-    async fn socket_with(&self, name: &'static str, value: &str) -> Result<impl Sized, u16> {
-        let mut request = format!("ws://{}/ws", self.server.address).into_client_request().unwrap();
-        request.headers_mut().insert(name, value.parse().unwrap());
-        match tokio_tungstenite::connect_async(request).await {
-            Ok((socket, _)) => Ok(socket),
-            Err(tokio_tungstenite::tungstenite::Error::Http(answer)) => {
-                Err(answer.status().as_u16())
-            }
-            Err(other) => panic!("{other}"),
-        }
     }
 }
 
@@ -97,11 +84,17 @@ async fn whoever_knows_the_password_gets_in_while_many_addresses_guess() {
 #[tokio::test]
 async fn clients_of_a_proxy_have_places_of_their_own() {
     let world = behind_a_proxy().await;
-    let first = world.socket_with("x-forwarded-for", "203.0.113.1").await;
-    let second = world.socket_with("forwarded", "for=203.0.113.2").await;
-    assert!(first.is_ok() && second.is_ok());
-    let third = world.socket_with("x-forwarded-for", "203.0.113.9, 203.0.113.1").await;
-    assert_eq!(third.err(), Some(503), "the first one has its place already");
+    let mut served = Vec::new();
+    // Who has a session does not give way to who comes later.
+    for by in [("x-forwarded-for", "203.0.113.1"), ("forwarded", "for=203.0.113.2")] {
+        let mut client = Client::connect_with(world.server.address, by).await.unwrap();
+        let (token, _) = world.visitor("Shop", None).await;
+        client.open(&token, json!([])).await.unwrap();
+        served.push(client);
+    }
+    let again = ("x-forwarded-for", "203.0.113.9, 203.0.113.1");
+    let refused = Client::connect_with(world.server.address, again).await.err().unwrap();
+    assert!(refused.to_string().contains("503"), "the first one has its place already: {refused}");
 }
 
 #[tokio::test]
