@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Priority};
 use crate::machine::chat::{Author, ChatCall, Refusal};
-use crate::storage::forget::{self, Trace};
+use crate::storage::{Trace, forget_chats};
 use crate::telemetry;
 
 use super::chat::ChatMessage;
@@ -46,7 +46,7 @@ impl Router {
                 slice.iter().map(|chat| Trace::new(*chat, channel, customer)).collect();
             // One at a time: what is being forgotten is written down in one place.
             let _alone = self.shared.forgetting.lock().await;
-            forget::forget(&self.shared.store, &traces).await?;
+            forget_chats(&self.shared.store, &traces).await?;
             telemetry::chats_forgotten(slice.len() as u64);
         }
         self.shared.store.audit.forget_customer(channel, customer).await?;

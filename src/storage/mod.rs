@@ -31,6 +31,7 @@ use crate::domain::{
 };
 
 pub use audit::AuditTrail;
+pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 
 /// One store, as its ports. Which adapter stands behind them only the outermost layer knows.
