@@ -6,7 +6,15 @@ use std::time::Duration;
 pub const SOCKETS_LIMIT: Duration = Duration::from_secs(5);
 
 /// Most connections of the operations listener: a few scrapers and people.
-pub const OPERATIONS_CONNECTIONS_MAX: usize = 64;
+pub const OPERATIONS_CONNECTIONS_MAX: u64 = 64;
+
+/// Files that are no connections of clients: the store and its readers, the operations listener,
+/// connections to a distributed store, the system's own.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 256;
+
+/// Of few files, what stays for HTTP, and what stays for all that is no connection: one part each of
+/// so many.
+pub const FILES_SHARE: u64 = 4;
 
 /// How long a start waits before it looks again for a store that is not there.
 pub const STORE_LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@
 mod availability;
 mod command;
 mod entropy;
+mod files;
 mod follow;
 mod health;
 mod limits;

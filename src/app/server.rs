@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use super::entropy::SystemEntropy;
+use super::files::{self, TooFewFiles};
 use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
 use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
 use super::{availability, follow, metrics};
@@ -57,6 +58,9 @@ pub enum StartError {
     /// A setting.
     #[error(transparent)]
     Config(#[from] BadConfig),
+    /// More sockets than files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// Nothing can be counted.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(String),
@@ -154,6 +158,7 @@ impl Server {
         let settings = &plan.settings;
         let proxies = TrustedProxies::new(settings.trusted_proxies()?);
         let ways = Arc::new(Ways { hosts: settings.server.allowed_hosts.clone(), proxies });
+        let fitting = files::fit(settings.limits.connections, files::raise())?;
         // The addresses first: they fail soonest. Nobody is taken before all is ready.
         let public = bind(settings.server.listen, "--listen").await?;
         let operations = bind(settings.server.ops_listen, "--ops-listen").await?;
@@ -165,7 +170,7 @@ impl Server {
         let mut tasks = JoinSet::new();
         let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
         let routes = edge::operations(is_ready, router_running, render);
-        let places = Places::new(OPERATIONS_CONNECTIONS_MAX);
+        let places = Places::new(OPERATIONS_CONNECTIONS_MAX, OPERATIONS_CONNECTIONS_MAX);
         let listening =
             edge::listen(operations, routes, places, Arc::clone(&ways), is_closing.clone());
         tasks.spawn(listening);
@@ -194,7 +199,13 @@ impl Server {
         let options = Options { outbox_max, ..plan.router };
         let router = Router::start(opened.store.clone(), roster, options).await?;
         running.send_replace(Some(router.clone()));
-        let edge = Edge::new(router.clone(), catalog, access, incarnation, edge_options(settings));
+        let edge = Edge::new(
+            router.clone(),
+            catalog,
+            access,
+            incarnation,
+            edge_options(settings, fitting.sockets),
+        );
 
         let (failing, failed) = watch::channel(None);
         let watching = watch_over(opened.failure(), router.clone(), ready.clone(), failing.clone());
@@ -202,9 +213,11 @@ impl Server {
         let following = follow::follow(Arc::clone(&edge), snapshot);
         tasks.spawn(vital("follows the configuration", failing.clone(), following));
         tasks.spawn(follow::prune(Arc::clone(&edge.access), router));
-        let most = usize::try_from(settings.limits.connections).unwrap_or(usize::MAX);
-        let most = most.saturating_add(limits::HTTP_CONNECTIONS_MAX).min(MOST_PLACES);
-        let places = Places::new(most);
+        let of_one = settings.limits.connections_per_address;
+        let places = Places::new(
+            fitting.sockets.saturating_add(fitting.http),
+            of_one.saturating_add(limits::HTTP_CONNECTIONS_OF_ONE_MAX.min(fitting.http)),
+        );
         let listening = edge::listen(public, edge::public(&edge), places, ways, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         availability::begin(&ready);
@@ -267,9 +280,6 @@ fn is_serving(ready: &Readiness) -> bool {
     }
 }
 
-/// Most places that tokio's semaphore has.
-const MOST_PLACES: usize = tokio::sync::Semaphore::MAX_PERMITS;
-
 async fn bind(address: SocketAddr, option: &'static str) -> Result<TcpListener, StartError> {
     let bound = TcpListener::bind(address).await;
     bound.map_err(|source| StartError::Listen { address, option, source })
@@ -324,11 +334,11 @@ async fn plant(
     Ok(Some(seed.plant(catalog, access, &*opened.store.documents).await?))
 }
 
-fn edge_options(settings: &Settings) -> EdgeOptions {
+fn edge_options(settings: &Settings, connections: u64) -> EdgeOptions {
     let (limits, server) = (&settings.limits, &settings.server);
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     EdgeOptions {
-        connections: limits.connections,
+        connections,
         connections_per_address: limits.connections_per_address,
         calls_per_second: limits.calls_per_second,
         call_burst: limits.call_burst,

@@ -29,7 +29,10 @@ pub const REQUEST_LIMIT: Duration = Duration::from_secs(20);
 pub const BODY_LIMIT: Duration = Duration::from_secs(15);
 
 /// Connections that may speak HTTP beside the sockets that are admitted.
-pub const HTTP_CONNECTIONS_MAX: usize = 1_024;
+pub const HTTP_CONNECTIONS_MAX: u64 = 1_024;
+
+/// Of one address, beside its sockets: the pages of a whole office that load at once.
+pub const HTTP_CONNECTIONS_OF_ONE_MAX: u64 = 256;
 
 /// How long one write to a socket may take before the client counts as too slow. A phone in a
 /// tunnel resumes.

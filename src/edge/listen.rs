@@ -1,27 +1,56 @@
-//! Taking connections: bounded in number, in the time that a request's head may take, and in how
-//! long one that is no socket may last. Every request is asked by which name it came, and every
-//! answer says that its type is what it says.
+//! Taking connections: bounded in number, in all and of one address, in the time that a request's
+//! head may take, and in how long one that is no socket may last. Every request is asked by which
+//! name it came, and every answer says that its type is what it says.
+//!
+//! A connection that has not sent the head of a request is silent: when there is no place for a new
+//! one, the oldest silent one is closed.
 
 use std::convert::Infallible;
-use std::net::IpAddr;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::http::HeaderValue;
 use axum::http::header::X_CONTENT_TYPE_OPTIONS;
+use axum::response::Response;
 use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::client::TrustedProxies;
+use super::admission::{Admission, Admitted, Refused};
+use super::client::{ClientAddress, TrustedProxies};
 use super::host::check_host;
-use super::limits::{HEAD_LIMIT, HEAD_MAX_BYTES, HTTP_LIFE_MAX, REFUSED_WAIT, REQUEST_LIMIT};
+use super::limits::{
+    HEAD_LIMIT, HEAD_MAX_BYTES, HTTP_LIFE_MAX, REFUSED_WAIT, REQUEST_LIMIT, UNAVAILABLE_RETRY_MS,
+};
 use super::rest::error_response;
+use crate::access::Network;
+use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+
+/// What connections may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Places {
+    /// Connections at a time, those that became sockets included.
+    pub most: u64,
+    /// Of one address; a trusted proxy may have all of them.
+    pub most_of_one: u64,
+    /// How long one that is no socket may last.
+    pub life: Duration,
+    /// How long it then has for a request that has begun.
+    pub end: Duration,
+}
+
+impl Places {
+    /// So many connections, so many of one address, each with the usual times.
+    pub fn new(most: u64, most_of_one: u64) -> Self {
+        Self { most, most_of_one, life: HTTP_LIFE_MAX, end: REQUEST_LIMIT }
+    }
+}
 
 /// By which ways requests come.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -32,53 +61,46 @@ pub struct Ways {
     pub proxies: TrustedProxies,
 }
 
-/// What connections may take.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
-    /// Connections at a time.
-    pub most: usize,
-    /// How long one that is no socket may last.
-    pub life: Duration,
-    /// How long it then has for a request that has begun.
-    pub end: Duration,
+/// What the connections of a listener share.
+struct Shared {
+    places: Places,
+    ways: Arc<Ways>,
+    routes: TowerToHyperService<Router>,
+    connections: Admission,
+    /// Requests under way of those who come by a proxy, by their own addresses.
+    by_proxies: Admission,
 }
 
-impl Places {
-    /// So many connections, each with the usual times.
-    pub fn new(most: usize) -> Self {
-        Self { most, life: HTTP_LIFE_MAX, end: REQUEST_LIMIT }
-    }
-}
-
-/// Serves connections until `closing` turns true. Connections that are upgraded leave here and are
-/// counted by who has them. Every request is given its [`ClientAddress`](super::ClientAddress).
+/// Serves connections until `closing` turns true. Every request is given its
+/// [`ClientAddress`](super::ClientAddress), and the place of its connection, which one that becomes
+/// a socket takes along.
 pub async fn listen(
     listener: TcpListener,
     routes: Router,
-    times: Places,
+    places: Places,
     ways: Arc<Ways>,
     mut closing: watch::Receiver<bool>,
 ) {
-    let places = Arc::new(Semaphore::new(times.most));
+    let shared = Arc::new(Shared {
+        places,
+        ways,
+        routes: TowerToHyperService::new(routes),
+        connections: Admission::new(places.most, places.most_of_one),
+        by_proxies: Admission::new(places.most, places.most_of_one),
+    });
     loop {
-        let place = tokio::select! {
-            place = Arc::clone(&places).acquire_owned() => place,
-            () = closed(&mut closing) => return,
-        };
-        let Ok(place) = place else { return };
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             () = closed(&mut closing) => return,
         };
         match accepted {
-            Ok((stream, peer)) => {
-                let (routes, closing) = (routes.clone(), closing.clone());
-                let ways = Arc::clone(&ways);
-                tokio::spawn(async move {
-                    serve(stream, (peer.ip(), ways), routes, times, closing).await;
-                    drop(place);
-                });
-            }
+            Ok((stream, peer)) => match shared.admit(peer) {
+                Ok(place) => {
+                    let (shared, closing) = (Arc::clone(&shared), closing.clone());
+                    tokio::spawn(serve(shared, stream, peer, place, closing));
+                }
+                Err(refused) => tracing::debug!(%refused, %peer, "a connection was not taken"),
+            },
             Err(error) => {
                 tracing::warn!(%error, "a connection was not taken");
                 sleep(REFUSED_WAIT).await;
@@ -87,30 +109,75 @@ pub async fn listen(
     }
 }
 
-async fn serve(
-    stream: TcpStream,
-    (peer, ways): (IpAddr, Arc<Ways>),
-    routes: Router,
-    times: Places,
-    mut closing: watch::Receiver<bool>,
-) {
-    // Frames are small and people wait for them.
-    let _ = stream.set_nodelay(true);
-    let routes = TowerToHyperService::new(routes);
-    let service = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
-        let client = ways.proxies.client(peer, request.headers());
+impl Shared {
+    fn admit(&self, peer: SocketAddr) -> Result<Admitted, Refused> {
+        let network = Network::of_client(peer.ip());
+        if self.ways.proxies.is_trusted(peer.ip()) {
+            self.connections.admit_shared(network)
+        } else {
+            self.connections.admit(network)
+        }
+    }
+
+    /// Answers a request of a connection that has this place.
+    fn answer(
+        self: &Arc<Self>,
+        peer: SocketAddr,
+        place: &Arc<Admitted>,
+        mut request: hyper::Request<hyper::body::Incoming>,
+    ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
+        place.heard();
+        let client = self.ways.proxies.client(peer.ip(), request.headers());
         request.extensions_mut().insert(client);
-        let answer = check_host(&request, &ways.hosts).map(|()| routes.call(request));
+        request.extensions_mut().insert(Arc::clone(place));
+        let turn = self.turn(peer, client);
+        let known = check_host(&request, &self.ways.hosts);
+        let shared = Arc::clone(self);
         async move {
-            let mut response = match answer {
-                Ok(answer) => answer.await?,
+            let mut response = match known.and(turn) {
+                Ok(turn) => {
+                    let response = shared.routes.call(request).await?;
+                    drop(turn);
+                    response
+                }
                 Err(error) => error_response(&error),
             };
             let nosniff = HeaderValue::from_static("nosniff");
             response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, nosniff);
-            Ok::<_, Infallible>(response)
+            Ok(response)
         }
-    });
+    }
+
+    /// A turn for a request by a proxy, whose connection says nothing about its client.
+    fn turn(
+        &self,
+        peer: SocketAddr,
+        client: ClientAddress,
+    ) -> Result<Option<Admitted>, ErrorResponse> {
+        if !self.ways.proxies.is_trusted(peer.ip()) {
+            return Ok(None);
+        }
+        let turn = self.by_proxies.admit(client.network()).map_err(|refused| {
+            let error = ErrorResponse::new(RestErrorKind::Overloaded, refused.to_string());
+            error.after(UNAVAILABLE_RETRY_MS)
+        })?;
+        turn.heard();
+        Ok(Some(turn))
+    }
+}
+
+async fn serve(
+    shared: Arc<Shared>,
+    stream: TcpStream,
+    peer: SocketAddr,
+    place: Admitted,
+    mut closing: watch::Receiver<bool>,
+) {
+    // Frames are small and people wait for them.
+    let _ = stream.set_nodelay(true);
+    let (times, place) = (shared.places, Arc::new(place));
+    let of_requests = Arc::clone(&place);
+    let service = service_fn(move |request| shared.answer(peer, &of_requests, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_LIMIT)
@@ -123,6 +190,7 @@ async fn serve(
         () = closed(&mut closing) => Err(()),
         // Else whoever asks and does not read keeps a place for ever. Sockets have left by then.
         () = sleep(times.life) => Err(()),
+        () = place.has_to_leave() => return,
     };
     let served = match served {
         Ok(served) => Ok(served),
@@ -153,24 +221,85 @@ mod tests {
 
     const ASK: &[u8] = b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-    #[tokio::test]
-    async fn who_asks_and_does_not_read_gives_the_place_back() {
+    /// A server with such places, of which `/large` is more than the system takes for who does not
+    /// read.
+    async fn server(places: Places, proxies: TrustedProxies) -> (SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        // More than the system takes for who does not read.
-        let routes = Router::new().route("/large", get(|| async { vec![b'x'; 32 << 20] }));
-        let (_open, closing) = watch::channel(false);
+        let routes = Router::new()
+            .route("/large", get(|| async { vec![b'x'; 32 << 20] }))
+            .route("/never", get(|| std::future::pending::<String>()))
+            .route("/small", get(|| async { "small" }));
+        let (open, closing) = watch::channel(false);
+        let ways = Arc::new(Ways { proxies, ..Ways::default() });
+        tokio::spawn(listen(listener, routes, places, ways, closing));
+        (address, open)
+    }
+
+    /// The first line of the answer to a request for a path, with a header; none: it was not taken.
+    async fn ask(address: SocketAddr, path: &str, header: &str) -> Option<String> {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{header}\r\n");
+        stream.write_all(request.as_bytes()).await.ok()?;
+        let mut status = [0; 12];
+        let read = timeout(Duration::from_secs(20), stream.read_exact(&mut status)).await;
+        read.expect("an answer or an end").ok()?;
+        Some(String::from_utf8_lossy(&status).into_owned())
+    }
+
+    #[tokio::test]
+    async fn who_asks_and_does_not_read_gives_the_place_back() {
         let moment = Duration::from_millis(100);
-        let times = Places { most: 1, life: moment, end: moment };
-        tokio::spawn(listen(listener, routes, times, Arc::default(), closing));
+        let places = Places { most: 1, most_of_one: 1, life: moment, end: moment };
+        let (address, _open) = server(places, TrustedProxies::default()).await;
         let mut idle = TcpStream::connect(address).await.unwrap();
         idle.write_all(ASK).await.unwrap();
         idle.readable().await.unwrap();
-        let mut next = TcpStream::connect(address).await.unwrap();
-        next.write_all(ASK).await.unwrap();
-        let mut status = [0; 12];
-        let read = timeout(Duration::from_secs(20), next.read_exact(&mut status)).await;
-        assert!(read.is_ok_and(|read| read.is_ok()), "the place is not given back");
-        assert_eq!(&status, b"HTTP/1.1 200");
+        let again = async {
+            while ask(address, "/small", "").await.is_none() {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), again).await.expect("the place is given back");
+    }
+
+    #[tokio::test]
+    async fn the_oldest_silent_connection_gives_way() {
+        let (address, _open) = server(Places::new(3, 3), TrustedProxies::default()).await;
+        let mut busy = TcpStream::connect(address).await.unwrap();
+        busy.write_all(ASK).await.unwrap();
+        busy.readable().await.unwrap();
+        let mut oldest = TcpStream::connect(address).await.unwrap();
+        let younger = TcpStream::connect(address).await.unwrap();
+        assert_eq!(ask(address, "/small", "").await.as_deref(), Some("HTTP/1.1 200"));
+        let mut nothing = [0; 1];
+        let ended = timeout(Duration::from_secs(20), oldest.read(&mut nothing)).await;
+        assert_eq!(ended.expect("it is closed").unwrap_or_default(), 0);
+        let mut read = [0; 12];
+        busy.read_exact(&mut read).await.expect("who has asked keeps the place");
+        drop(younger);
+    }
+
+    #[tokio::test]
+    async fn requests_by_a_proxy_are_bounded_by_their_clients() {
+        let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
+        let (address, _open) = server(Places::new(10, 2), proxies).await;
+        let by = |client: &str| format!("x-forwarded-for: {client}\r\n");
+        let mut held = Vec::new();
+        for _ in 0..2 {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request =
+                format!("GET /never HTTP/1.1\r\nhost: localhost\r\n{}\r\n", by("192.0.2.1"));
+            stream.write_all(request.as_bytes()).await.unwrap();
+            held.push(stream);
+        }
+        let refused = async {
+            while ask(address, "/small", &by("192.0.2.1")).await.as_deref() != Some("HTTP/1.1 503")
+            {
+                tokio::task::yield_now().await;
+            }
+        };
+        timeout(Duration::from_secs(20), refused).await.expect("the client has its places");
+        assert_eq!(ask(address, "/small", &by("192.0.2.2")).await.as_deref(), Some("HTTP/1.1 200"));
     }
 }

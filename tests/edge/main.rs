@@ -24,6 +24,7 @@ mod cql_trouble;
 mod damaged;
 mod erase;
 mod harness;
+mod idle;
 mod limits;
 mod live;
 mod private;

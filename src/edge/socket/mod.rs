@@ -32,6 +32,7 @@ use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use super::admission::Admitted;
 use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
 use super::rest::error_response;
 use super::{ClientAddress, Edge, origin_allowed};
@@ -63,6 +64,8 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
         }
     };
     let (edge, alive) = (Arc::clone(edge), edge.alive());
+    // The connection's own place goes along: it stays one of all that there are.
+    let connections = request.extensions_mut().remove::<Arc<Admitted>>();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
         // The connection is ours once the answer has gone out; it never is when the client has gone.
@@ -71,7 +74,7 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
             let socket = WebSocketStream::from_raw_socket(bytes, Role::Server, Some(config()));
             connection::run(edge, socket.await, place).await;
         }
-        drop(alive);
+        drop((connections, alive));
     });
     handshake::switching(&accept)
 }
