@@ -160,7 +160,8 @@ fn an_accepted_chat_is_loaded_and_its_events_follow() {
 #[test]
 fn it_resumes_where_it_was_and_loads_what_is_gone() {
     let mut engine = open();
-    let listed = json!([{"id": CHAT.to_string(), "cursor": cursor(2), "unread": 0}]);
+    let listed =
+        json!([{"id": CHAT.to_string(), "state": "in_progress", "cursor": cursor(2), "unread": 0}]);
     engine.lost();
     engine.connected(token());
     sent(&mut engine);
@@ -194,7 +195,8 @@ fn it_resumes_where_it_was_and_loads_what_is_gone() {
 #[test]
 fn what_cannot_be_reached_is_loaded_from_where_it_was_as_soon_as_it_answers() {
     let mut engine = open();
-    let listed = json!([{"id": CHAT.to_string(), "cursor": cursor(2), "unread": 0}]);
+    let listed =
+        json!([{"id": CHAT.to_string(), "state": "in_progress", "cursor": cursor(2), "unread": 0}]);
     engine.lost();
     engine.connected(token());
     sent(&mut engine);
