@@ -228,7 +228,7 @@ mod tests {
         let address = listener.local_addr().unwrap();
         let routes = Router::new()
             .route("/large", get(|| async { vec![b'x'; 32 << 20] }))
-            .route("/never", get(|| std::future::pending::<String>()))
+            .route("/never", get(std::future::pending::<String>))
             .route("/small", get(|| async { "small" }));
         let (open, closing) = watch::channel(false);
         let ways = Arc::new(Ways { proxies, ..Ways::default() });
