@@ -8,15 +8,16 @@ use std::time::Instant;
 
 use switchboard::domain::limits::CHAT_MESSAGES_MAX;
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority, Recorded,
-    Timestamp,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Party, Person,
+    Priority, Recorded, Timestamp,
 };
 use switchboard::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, Chat, ChatCall, ChatInput, Recent};
 use switchboard::storage::{Claim, Claimed};
 
 const CHAT: ChatId = ChatId::from_u128(1);
-const CUSTOMER: CustomerId = CustomerId::from_u128(2);
+const CUSTOMER: Customer =
+    Customer { channel: ChannelId::from_u128(3), id: CustomerId::from_u128(2) };
 const LOOKED_UP: u64 = 2_000;
 
 fn id(n: u64) -> CommandId {
@@ -28,10 +29,9 @@ fn text() -> MessageText {
 }
 
 fn log(events: u64) -> Vec<Recorded> {
-    let from = Party::Customer(CUSTOMER);
+    let from = Party::Customer(CUSTOMER.id);
     let message = |n| ChatEvent::Message { from, id: id(n), text: text() };
     let opened = ChatEvent::Opened {
-        channel: ChannelId::from_u128(3),
         customer: CUSTOMER,
         command: id(0),
         priority: Priority::default(),
@@ -72,7 +72,7 @@ fn memory(log: &[Recorded], recent: Recent) -> u64 {
 
 /// Sends that message; answers how many pages of the log were read for it.
 fn ask(driver: &mut Driver, log: &[Recorded], n: u64) -> u64 {
-    let by = Author { party: Party::Customer(CUSTOMER), chat_administrator: false };
+    let by = Author { person: Person::Customer(CUSTOMER), chat_administrator: false };
     let send = ChatCall::Send { by, id: id(n), text: text() };
     let (now, mut pages) = (Timestamp(1_000_000), 0);
     let mut actions = driver.input(now, ChatInput::Call(1, send));

@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use switchboard::domain::event::{Decision, PlacedCause, Trigger};
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, OfferId, Place, Priority, QueueId, Reach,
-    Recorded, Rule, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, OfferId, Place, Priority,
+    QueueId, Reach, Recorded, Rule, Timestamp, UserId,
 };
 use switchboard::machine::chat::Chat;
 use switchboard::machine::message::{ChatAt, ToOperator};
@@ -83,8 +83,7 @@ fn offered(members: u128) -> Chat {
     };
     let mut events = vec![
         ChatEvent::Opened {
-            channel: ChannelId::from_u128(4),
-            customer: CustomerId::from_u128(5),
+            customer: Customer { channel: ChannelId::from_u128(4), id: CustomerId::from_u128(5) },
             command: command.clone(),
             priority: Priority::default(),
             continues: None,

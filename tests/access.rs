@@ -13,7 +13,7 @@ use switchboard::access::{
 };
 use switchboard::catalog::{Catalog, Channel, Provider, Role, User};
 use switchboard::domain::{
-    ChannelId, CustomerId, Priority, Queue, QueueId, Rule, Timestamp, UserId,
+    ChannelId, Customer, CustomerId, Priority, Queue, QueueId, Rule, Timestamp, UserId,
 };
 
 const ROOT: UserId = UserId::from_u128(1);
@@ -433,8 +433,7 @@ async fn a_visitors_token_carries_what_the_site_said() {
     assert_eq!(
         principal.who,
         Who::Customer {
-            id: CustomerId::from_u128(55),
-            channel: SITE,
+            customer: Customer { channel: SITE, id: CustomerId::from_u128(55) },
             priority: Priority::new(4).unwrap(),
             name: Some("Ольга".into()),
         }
@@ -443,6 +442,10 @@ async fn a_visitors_token_carries_what_the_site_said() {
     assert_eq!(world.access.still(&principal, end), Err(Invalid::Expired));
     let unknown = world.access.visitor_token(ChannelId::from_u128(9), Visitor::default(), NOW);
     assert!(matches!(unknown, Err(AccessError::NoChannel { .. })));
+}
+
+fn of_site(id: CustomerId) -> Customer {
+    Customer { channel: SITE, id }
 }
 
 #[tokio::test]
@@ -455,7 +458,7 @@ async fn a_customers_tokens_are_revoked_and_new_ones_count() {
     let old = issue(&world, None);
     let other = issue(&world, None);
     assert_ne!(old.customer, other.customer);
-    world.access.revoke_customer(SITE, old.customer, NOW).await.unwrap();
+    world.access.revoke_customer(of_site(old.customer), NOW).await.unwrap();
     let again = start(world.documents).await;
     let refused = again.access.authenticate(&old.token, NOW);
     assert_eq!(refused, Err(Invalid::Revoked));
@@ -469,9 +472,9 @@ async fn a_revocation_whose_outcome_is_unknown_can_be_repeated() {
     let world = world().await;
     let visitor = world.access.visitor_token(SITE, Visitor::default(), NOW).unwrap();
     world.documents.fail_next_write(Fault::After);
-    assert!(world.access.revoke_customer(SITE, visitor.customer, NOW).await.is_err());
+    assert!(world.access.revoke_customer(of_site(visitor.customer), NOW).await.is_err());
     assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
-    world.access.revoke_customer(SITE, visitor.customer, NOW.plus_ms(5)).await.unwrap();
+    world.access.revoke_customer(of_site(visitor.customer), NOW.plus_ms(5)).await.unwrap();
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::throttle::Throttled;
 use super::token::Claims;
 use crate::catalog::{CatalogError, Role};
 use crate::domain::name::BadName;
-use crate::domain::{ChannelId, CustomerId, Priority, Timestamp, UserId};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority, Timestamp, UserId};
 use crate::storage::StoreError;
 
 /// How long tokens live, ms.
@@ -96,13 +96,10 @@ pub enum Who {
         /// What it is.
         role: Role,
     },
-    /// A customer on a channel. A chat is its own only if both the customer and the channel are
-    /// the chat's: the sites of other channels choose their customers' ids themselves.
+    /// A customer.
     Customer {
         /// Which.
-        id: CustomerId,
-        /// By which channel.
-        channel: ChannelId,
+        customer: Customer,
         /// The priority of its chats.
         priority: Priority,
         /// The name that the site gave.
@@ -120,8 +117,8 @@ pub enum Who {
 pub enum Holder {
     /// A user.
     User(UserId),
-    /// A customer on a channel.
-    Customer(ChannelId, CustomerId),
+    /// A customer.
+    Customer(Customer),
 }
 
 impl Who {
@@ -129,7 +126,7 @@ impl Who {
     pub fn holder(&self) -> Option<Holder> {
         match self {
             Self::User { id, .. } => Some(Holder::User(*id)),
-            Self::Customer { id, channel, .. } => Some(Holder::Customer(*channel, *id)),
+            Self::Customer { customer, .. } => Some(Holder::Customer(*customer)),
             Self::Site { .. } => None,
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 
 use super::limits::{LOAD_PAGE, REVOKED_CUSTOMERS_MAX, TOKEN_MS_MAX};
-use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::{Document, Documents, StoreError};
 
 /// The kind of the documents. The id is channel and customer, the body the time as decimal digits.
@@ -53,37 +53,32 @@ impl Revoked {
         Ok(Self { documents, at: RwLock::new(entries), writing: Mutex::new(()) })
     }
 
-    /// When the customer's tokens for the channel were revoked last.
-    pub fn at(&self, channel: ChannelId, customer: CustomerId) -> Option<Timestamp> {
-        self.entry(channel, customer).map(|entry| entry.at)
+    /// When the customer's tokens were revoked last.
+    pub fn at(&self, customer: Customer) -> Option<Timestamp> {
+        self.entry(customer).map(|entry| entry.at)
     }
 
-    /// Revokes all tokens of the channel issued to the customer up to now. Answers `false` when the
+    /// Revokes all tokens issued to the customer up to now. Answers `false` when the
     /// channel has too many entries. When the store fails, what it holds is shown: the write may
     /// have taken effect, and the next one has to know its version.
-    pub async fn revoke(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-        now: Timestamp,
-    ) -> Result<bool, StoreError> {
+    pub async fn revoke(&self, customer: Customer, now: Timestamp) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
-        let known = self.entry(channel, customer);
-        if known.is_none() && self.of_channel(channel) >= REVOKED_CUSTOMERS_MAX {
+        let known = self.entry(customer);
+        if known.is_none() && self.of_channel(customer.channel) >= REVOKED_CUSTOMERS_MAX {
             return Ok(false);
         }
         let version = known.map_or(0, |entry| entry.version);
-        let id = document_id(channel, customer);
+        let id = document_id(customer);
         let body = now.0.to_string().into_bytes();
         match self.documents.put(KIND, &id, version, body).await {
             Ok(version) => {
-                self.show(channel, customer, Entry { at: now, version });
+                self.show(customer, Entry { at: now, version });
                 Ok(true)
             }
             Err(error) => {
                 let found = self.documents.get(KIND, &id).await.ok().flatten();
                 if let Some(entry) = found.as_ref().and_then(decode) {
-                    self.show(channel, customer, entry);
+                    self.show(customer, entry);
                 }
                 Err(error)
             }
@@ -93,16 +88,17 @@ impl Revoked {
     /// Drops up to a page of entries that no living token can match.
     pub async fn prune(&self, now: Timestamp) -> Result<(), StoreError> {
         let _writing = self.writing.lock().await;
-        let old: Vec<(ChannelId, CustomerId, u64)> = {
+        let old: Vec<(Customer, u64)> = {
             let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
             let all = entries.iter().flat_map(|(channel, of)| of.iter().map(move |e| (channel, e)));
             let old = all.filter(|(_, (_, entry))| entry.at.plus_ms(TOKEN_MS_MAX) < now);
-            old.map(|(channel, (id, entry))| (*channel, *id, entry.version))
+            let customer = |channel, id| Customer { channel, id };
+            old.map(|(channel, (id, entry))| (customer(*channel, *id), entry.version))
                 .take(LOAD_PAGE)
                 .collect()
         };
-        for (channel, customer, version) in old {
-            let id = document_id(channel, customer);
+        for (customer, version) in old {
+            let id = document_id(customer);
             match self.documents.delete(KIND, &id, version).await {
                 // A deletion whose outcome nobody knew took effect after all.
                 Ok(()) | Err(StoreError::VersionConflict { found: 0, .. }) => {}
@@ -110,26 +106,26 @@ impl Revoked {
                 Err(StoreError::VersionConflict { .. }) => {
                     let found = self.documents.get(KIND, &id).await?;
                     if let Some(entry) = found.as_ref().and_then(decode) {
-                        self.show(channel, customer, entry);
+                        self.show(customer, entry);
                     }
                     continue;
                 }
                 Err(error) => return Err(error),
             }
             let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(of_channel) = entries.get_mut(&channel) {
-                of_channel.remove(&customer);
+            if let Some(of_channel) = entries.get_mut(&customer.channel) {
+                of_channel.remove(&customer.id);
                 if of_channel.is_empty() {
-                    entries.remove(&channel);
+                    entries.remove(&customer.channel);
                 }
             }
         }
         Ok(())
     }
 
-    fn entry(&self, channel: ChannelId, customer: CustomerId) -> Option<Entry> {
+    fn entry(&self, customer: Customer) -> Option<Entry> {
         let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
-        entries.get(&channel).and_then(|of_channel| of_channel.get(&customer)).copied()
+        entries.get(&customer.channel).and_then(|of_channel| of_channel.get(&customer.id)).copied()
     }
 
     fn of_channel(&self, channel: ChannelId) -> usize {
@@ -137,14 +133,14 @@ impl Revoked {
         entries.get(&channel).map_or(0, HashMap::len)
     }
 
-    fn show(&self, channel: ChannelId, customer: CustomerId, entry: Entry) {
+    fn show(&self, customer: Customer, entry: Entry) {
         let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
-        entries.entry(channel).or_default().insert(customer, entry);
+        entries.entry(customer.channel).or_default().insert(customer.id, entry);
     }
 }
 
-fn document_id(channel: ChannelId, customer: CustomerId) -> String {
-    format!("{channel}{BETWEEN}{customer}")
+fn document_id(customer: Customer) -> String {
+    format!("{}{BETWEEN}{}", customer.channel, customer.id)
 }
 
 fn decode(document: &Document) -> Option<Entry> {

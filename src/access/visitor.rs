@@ -5,7 +5,7 @@ use super::limits::VISITOR_NAME_MAX_BYTES;
 use super::principal::{AccessError, Holder, Invalid, Visitor, VisitorToken, Who};
 use super::token::Claims;
 use crate::domain::name::name;
-use crate::domain::{ChannelId, CustomerId, Priority, Timestamp};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority, Timestamp};
 
 impl Access {
     /// A visitor's token for a channel.
@@ -24,7 +24,7 @@ impl Access {
             None => CustomerId(uuid::Builder::from_random_bytes(self.random()?).into_uuid()),
         };
         // A token issued in the millisecond of a revocation comes after it.
-        let revoked = self.revoked.at(channel, customer).map(|at| at.plus_ms(1));
+        let revoked = self.revoked.at(Customer { channel, id: customer }).map(|at| at.plus_ms(1));
         let from = revoked.unwrap_or(now).max(now);
         let until = now.plus_ms(self.lives.visitor_ms);
         let token = self.sign(&Claims::Visitor {
@@ -39,18 +39,18 @@ impl Access {
         Ok(VisitorToken { token, customer, until })
     }
 
-    /// Revokes all tokens that a customer has for a channel, durably.
+    /// Revokes all tokens that a customer has, durably.
     pub async fn revoke_customer(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         now: Timestamp,
     ) -> Result<(), AccessError> {
+        let channel = customer.channel;
         if self.catalog.snapshot().channel(channel).is_none() {
             return Err(AccessError::NoChannel { channel });
         }
-        let room = self.revoked.revoke(channel, customer, now).await;
-        self.tell(Holder::Customer(channel, customer));
+        let room = self.revoked.revoke(customer, now).await;
+        self.tell(Holder::Customer(customer));
         let room = room?;
         if room { Ok(()) } else { Err(AccessError::TooManyRevoked) }
     }
@@ -79,16 +79,16 @@ impl Access {
         else {
             return Err(Invalid::Token);
         };
-        let (channel, id) = (ChannelId(*channel), CustomerId(*customer));
+        let channel = ChannelId(*channel);
+        let customer = Customer { channel, id: CustomerId(*customer) };
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel).ok_or(Invalid::Revoked)?;
-        let revoked = self.revoked.at(channel, id).is_some_and(|at| *from <= at.0);
+        let revoked = self.revoked.at(customer).is_some_and(|at| *from <= at.0);
         if found.visitor_epoch != *epoch || revoked {
             return Err(Invalid::Revoked);
         }
         Ok(Who::Customer {
-            id,
-            channel,
+            customer,
             priority: Priority::new(*priority).map_err(|_| Invalid::Token)?,
             name: name.clone(),
         })

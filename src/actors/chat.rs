@@ -1,15 +1,15 @@
 //! The shell of a chat: feeds the driver, carries out what it says, arms its timer. It awaits the
 //! store within one message, so that its mailbox is the buffer; and goes to sleep when idle.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::domain::{ChatId, Party, Place, Seq, Timestamp};
+use crate::domain::{ChatId, Person, Seq, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
-use crate::machine::chat::{Answer, Chat, ChatCall, ChatInput, Refusal};
+use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal};
 use crate::machine::message::ToChat;
 use crate::machine::{CallId, Life};
 
@@ -33,7 +33,7 @@ pub(super) enum ChatMessage {
     Said(ToChat),
     Look(Reply<ChatView>, OwnedSemaphorePermit),
     Mark {
-        party: Party,
+        person: Person,
         up_to: Seq,
         read: bool,
         reply: Marked,
@@ -152,8 +152,8 @@ impl ChatState {
                 let view = ChatView::of(self.driver.chat(), self.marks.as_ref());
                 let _ = reply.send(view);
             }
-            ChatMessage::Mark { party, up_to, read, reply, permit: _permit } => {
-                self.mark(myself, party, up_to, read, reply).await;
+            ChatMessage::Mark { person, up_to, read, reply, permit: _permit } => {
+                self.mark(myself, person, up_to, read, reply).await;
             }
             ChatMessage::FlushMarks => self.flush_marks(myself).await,
             ChatMessage::LetGo(reply, _permit) => {
@@ -228,12 +228,12 @@ impl ChatState {
                     // Not at the claim: nothing of the log is known then, and what the chat does
                     // first of all concerns those to whom it was offered.
                     if let StoreCall::Append(..) = &call {
-                        before = Some((concerned(chat), chat.at()));
+                        before = Some((chat.seen_by(), chat.at()));
                     }
                     if let Some(row) = row_changed.take() {
                         self.write_row(row).await?;
                     }
-                    untold::begins(&self.shared.untold, self.chat, &call, || concerned(chat));
+                    untold::begins(&self.shared.untold, self.chat, &call, || chat.seen_by());
                     let answer = self.shared.in_time(self.call_store(call)).await?;
                     self.found.read(&answer);
                     todo.extend(self.driver.stored(self.shared.now(), answer));
@@ -260,7 +260,7 @@ impl ChatState {
                     let (seen_by, at) = before.take().unwrap_or_default();
                     observe::recorded(at.as_ref(), &events);
                     self.deliveries.recorded(&events);
-                    let mut to = concerned(self.driver.chat());
+                    let mut to = self.driver.chat().seen_by();
                     to.extend(&seen_by);
                     self.found.tell(&self.shared.hub, self.chat, &to);
                     let (chat, events) = (self.chat, Arc::from(events));
@@ -278,7 +278,7 @@ impl ChatState {
 
     /// All that is in the log has been told.
     fn told(&mut self) {
-        self.found.tell(&self.shared.hub, self.chat, &concerned(self.driver.chat()));
+        self.found.tell(&self.shared.hub, self.chat, &self.driver.chat().seen_by());
         self.shared.untold.remove(&self.chat);
     }
 
@@ -318,12 +318,4 @@ impl ChatState {
         }
         Ok(())
     }
-}
-
-/// Who sees the chat at present: its customer, its owner, those to whom it is offered.
-pub(super) fn concerned(chat: &Chat) -> BTreeSet<Party> {
-    let operators = chat.place().map(Place::operators).unwrap_or_default();
-    let mut parties: BTreeSet<Party> = operators.into_iter().map(Party::User).collect();
-    parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));
-    parties
 }

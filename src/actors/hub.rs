@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
-use crate::domain::{ChatId, Party, Recorded, Status};
+use crate::domain::{ChatId, Party, Person, Recorded, Status};
 use crate::machine::operator::{ConnectionId, Notice};
 use crate::storage::Watermark;
 use crate::telemetry;
@@ -65,7 +65,7 @@ pub struct Connection {
 #[derive(Debug)]
 pub(super) struct Hub {
     outbox_max: usize,
-    connections: DashMap<Party, Vec<(ConnectionId, mpsc::Sender<Outgoing>)>>,
+    connections: DashMap<Person, Vec<(ConnectionId, mpsc::Sender<Outgoing>)>>,
     numbers: AtomicU64,
     overflows: AtomicU64,
 }
@@ -76,10 +76,10 @@ impl Hub {
         Self { outbox_max: outbox_max.max(1), connections, numbers, overflows }
     }
 
-    pub(super) fn connect(&self, party: Party) -> Connection {
+    pub(super) fn connect(&self, person: Person) -> Connection {
         let id = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
         let (sender, outbox) = mpsc::channel(self.outbox_max);
-        let mut all = self.connections.entry(party).or_default();
+        let mut all = self.connections.entry(person).or_default();
         if all.len() >= CONNECTIONS_OF_ONE_MAX {
             // Dropping its sender ends its outbox, whether or not the word still fits.
             let (_, oldest) = all.remove(0);
@@ -89,32 +89,32 @@ impl Hub {
         Connection { id, outbox }
     }
 
-    pub(super) fn disconnect(&self, party: Party, connection: ConnectionId) {
-        let gone = |_: &Party, all: &mut Vec<(ConnectionId, mpsc::Sender<Outgoing>)>| {
+    pub(super) fn disconnect(&self, person: Person, connection: ConnectionId) {
+        let gone = |_: &Person, all: &mut Vec<(ConnectionId, mpsc::Sender<Outgoing>)>| {
             all.retain(|(id, _)| *id != connection);
             all.is_empty()
         };
-        if let Some(mut all) = self.connections.get_mut(&party) {
-            gone(&party, &mut all);
+        if let Some(mut all) = self.connections.get_mut(&person) {
+            gone(&person, &mut all);
         }
-        self.connections.remove_if_mut(&party, gone);
+        self.connections.remove_if_mut(&person, gone);
     }
 
     /// The connections of somebody.
-    pub(super) fn of(&self, party: Party) -> Vec<ConnectionId> {
-        let all = self.connections.get(&party);
+    pub(super) fn of(&self, person: Person) -> Vec<ConnectionId> {
+        let all = self.connections.get(&person);
         all.map(|all| all.iter().map(|(id, _)| *id).collect()).unwrap_or_default()
     }
 
     /// Sends to everybody named, on all of their connections.
-    pub(super) fn send(&self, to: &BTreeSet<Party>, outgoing: &Outgoing) {
-        for party in to {
-            self.send_where(*party, outgoing, |_| true);
+    pub(super) fn send(&self, to: &BTreeSet<Person>, outgoing: &Outgoing) {
+        for person in to {
+            self.send_where(*person, outgoing, |_| true);
         }
     }
 
-    pub(super) fn send_one(&self, party: Party, connection: ConnectionId, outgoing: &Outgoing) {
-        self.send_where(party, outgoing, |id| id == connection);
+    pub(super) fn send_one(&self, person: Person, connection: ConnectionId, outgoing: &Outgoing) {
+        self.send_where(person, outgoing, |id| id == connection);
     }
 
     pub(super) fn len(&self) -> usize {
@@ -126,8 +126,8 @@ impl Hub {
         self.overflows.load(Ordering::Relaxed)
     }
 
-    fn send_where(&self, party: Party, what: &Outgoing, to: impl Fn(ConnectionId) -> bool) {
-        let Some(mut all) = self.connections.get_mut(&party) else { return };
+    fn send_where(&self, person: Person, what: &Outgoing, to: impl Fn(ConnectionId) -> bool) {
+        let Some(mut all) = self.connections.get_mut(&person) else { return };
         all.retain(|(id, sender)| {
             if !to(*id) {
                 return true;

@@ -1,4 +1,4 @@
-//! How a customer comes into a chat: at most one open chat a customer and channel, whoever asks,
+//! How a customer comes into a chat: at most one open chat a customer, whoever asks,
 //! however often, from however many tabs (design §5, "Claim of a conversation").
 //!
 //! The claim comes first, then the chat; whoever meets a claimed chat with an empty log opens it.
@@ -10,9 +10,7 @@
 
 use tokio::time::Instant;
 
-use crate::domain::{
-    ChannelId, ChatId, CommandId, CustomerId, MessageText, Party, Priority, QueueId,
-};
+use crate::domain::{ChatId, CommandId, Customer, MessageText, Person, Priority, QueueId};
 use crate::machine::chat::{Answer, Author, ChatCall, Refusal};
 use crate::storage::ClaimOpen;
 use crate::telemetry;
@@ -23,24 +21,22 @@ use super::router::{CallError, Router};
 /// Who comes, by which way.
 #[derive(Debug, Clone)]
 struct Arrival {
-    customer: CustomerId,
-    channel: ChannelId,
+    customer: Customer,
     queue: QueueId,
     priority: Priority,
 }
 
 impl Router {
-    /// The customer's open chat on the channel; opened if there is none. Repeats of a command get
+    /// The customer's open chat; opened if there is none. Repeats of a command get
     /// the chat of its first time, even when that has ended.
     pub async fn open(
         &self,
-        customer: CustomerId,
-        channel: ChannelId,
+        customer: Customer,
         command: &CommandId,
         priority: Priority,
     ) -> Result<(ChatId, Answer), CallError> {
-        let queue = self.queue_of(channel)?;
-        let arrival = Arrival { customer, channel, queue, priority };
+        let queue = self.queue_of(customer.channel)?;
+        let arrival = Arrival { customer, queue, priority };
         self.arrive(&arrival, command, None).await
     }
 
@@ -66,10 +62,10 @@ impl Router {
                 }
                 Err(error) => error,
             };
-            match (refused, by.party, ended) {
+            match (refused, by.person, ended) {
                 (
                     CallError::Refused(Refusal::Ended { continued_in, .. }),
-                    Party::Customer(customer),
+                    Person::Customer(customer),
                     _,
                 ) => {
                     let next = match continued_in {
@@ -81,7 +77,7 @@ impl Router {
                 // A continuation that has been named and not opened.
                 (
                     CallError::Refused(Refusal::UnknownChat),
-                    Party::Customer(customer),
+                    Person::Customer(customer),
                     Some(ended),
                 ) => chat = self.ensure_open(chat, ended, customer).await?,
                 (refused, _, _) => return Err(refused),
@@ -92,7 +88,7 @@ impl Router {
     }
 
     /// The chat in which a customer goes on after the end of another.
-    async fn go_on(&self, ended: ChatId, customer: CustomerId) -> Result<ChatId, CallError> {
+    async fn go_on(&self, ended: ChatId, customer: Customer) -> Result<ChatId, CallError> {
         let arrival = self.arrival_after(ended, customer).await?;
         let (next, _) = self.arrive(&arrival, &CommandId::after(ended), Some(ended)).await?;
         match self.call_chat(ended, ChatCall::Continue { chat: next }).await {
@@ -109,7 +105,7 @@ impl Router {
         &self,
         chat: ChatId,
         ended: ChatId,
-        customer: CustomerId,
+        customer: Customer,
     ) -> Result<ChatId, CallError> {
         let arrival = self.arrival_after(ended, customer).await?;
         let command = CommandId::after(ended);
@@ -123,18 +119,14 @@ impl Router {
         }
     }
 
-    async fn arrival_after(
-        &self,
-        ended: ChatId,
-        customer: CustomerId,
-    ) -> Result<Arrival, CallError> {
+    async fn arrival_after(&self, ended: ChatId, customer: Customer) -> Result<Arrival, CallError> {
         let view = self.look(ended).await?;
         let opened = view.opened.ok_or(CallError::Refused(Refusal::UnknownChat))?;
         if opened.customer != customer {
             return Err(CallError::Refused(Refusal::NotYours));
         }
-        let queue = self.queue_of(opened.channel)?;
-        Ok(Arrival { customer, channel: opened.channel, queue, priority: view.priority })
+        let queue = self.queue_of(customer.channel)?;
+        Ok(Arrival { customer, queue, priority: view.priority })
     }
 
     async fn arrive(
@@ -146,9 +138,8 @@ impl Router {
         let fresh = Self::new_chat();
         let mut after = after;
         for _ in 0..CLAIM_TRIES {
-            let (channel, customer) = (arrival.channel, arrival.customer);
             let conversations = &self.store().conversations;
-            let claim = conversations.claim_open(channel, customer, command, fresh, after);
+            let claim = conversations.claim_open(arrival.customer, command, fresh, after);
             let claimed = self.within(claim).await?;
             let (chat, mine) = match claimed {
                 ClaimOpen::Claimed => (fresh, true),
@@ -183,7 +174,6 @@ impl Router {
         continues: Option<ChatId>,
     ) -> Result<Answer, CallError> {
         let wanted = ChatCall::Open {
-            channel: arrival.channel,
             customer: arrival.customer,
             command: command.clone(),
             queue: arrival.queue,

@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use ractor::ActorRef;
 
-use crate::domain::{Party, Place, Seq};
+use crate::domain::{Party, Person, Place, Seq};
 use crate::machine::chat::{Chat, Refusal};
 
-use super::chat::{ChatMessage, ChatState, Reply, concerned};
+use super::chat::{ChatMessage, ChatState, Reply};
 use super::hub::Outgoing;
 use super::marks::{Batch, Marks, Raised};
 
@@ -31,15 +31,15 @@ impl ChatState {
     pub(super) async fn mark(
         &mut self,
         myself: &ActorRef<ChatMessage>,
-        party: Party,
+        person: Person,
         up_to: Seq,
         read: bool,
         reply: Marked,
     ) {
-        if !takes_part(self.driver.chat(), party) {
+        let Some(party) = taking_part(self.driver.chat(), person) else {
             let _ = reply.send(Err(Refusal::NotYours));
             return;
-        }
+        };
         self.read_marks().await;
         let (tail, now) = (self.driver.chat().tail(), self.shared.now());
         let Some(marks) = &mut self.marks else {
@@ -68,7 +68,7 @@ impl ChatState {
         match &written {
             Ok(()) => {
                 marks.written(&raised);
-                let to = concerned(self.driver.chat());
+                let to = self.driver.chat().seen_by();
                 for (party, mark) in raised {
                     let chat = self.chat;
                     self.shared.hub.send(&to, &Outgoing::Marked { chat, party, mark });
@@ -93,10 +93,10 @@ fn flush_after(myself: &ActorRef<ChatMessage>, wait_ms: Option<u64>) {
 }
 
 /// Who converses in the chat: whoever it is only offered to has nothing to confirm.
-fn takes_part(chat: &Chat, party: Party) -> bool {
-    match party {
-        Party::Customer(customer) => chat.opened().is_some_and(|o| o.customer == customer),
-        Party::User(user) => chat.place().and_then(Place::owner) == Some(user),
+fn taking_part(chat: &Chat, person: Person) -> Option<Party> {
+    chat.party(person).filter(|party| match party {
+        Party::Customer(_) => true,
+        Party::User(user) => chat.place().and_then(Place::owner) == Some(*user),
         Party::System => false,
-    }
+    })
 }

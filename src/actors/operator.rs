@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{Party, Timestamp, UserId};
+use crate::domain::{Person, Timestamp, UserId};
 use crate::machine::chat::Refusal;
 use crate::machine::message::ToOperator;
 use crate::machine::operator::{
@@ -135,7 +135,7 @@ impl OperatorState {
         };
         let times: (Timestamp, Timestamp, Timestamp) = (now, live_at, self.shared.grace_until);
         self.machine = Some(Operator::new(self.operator, account, record, self.life, times));
-        let connections = self.shared.hub.of(Party::User(self.operator));
+        let connections = self.shared.hub.of(Person::User(self.operator));
         let mut inputs = vec![OperatorInput::Tick];
         inputs.extend(connections.into_iter().map(OperatorInput::Connected));
         Ok(inputs)
@@ -169,13 +169,13 @@ impl OperatorState {
                         inputs.push(OperatorInput::Recovered(rows));
                     }
                     OperatorEffect::Probe(connection, probe) => {
-                        let party = Party::User(self.operator);
-                        self.shared.hub.send_one(party, connection, &Outgoing::Probe(probe));
+                        let person = Person::User(self.operator);
+                        self.shared.hub.send_one(person, connection, &Outgoing::Probe(probe));
                     }
                     OperatorEffect::Show(notice) => {
                         let seen = StatusSeen::of(machine);
                         self.shared.statuses.insert(self.operator, seen);
-                        let to = [Party::User(self.operator)].into();
+                        let to = [Person::User(self.operator)].into();
                         self.shared.hub.send(&to, &shown(machine, notice));
                     }
                 }

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::domain::{
-    ChannelId, ChatId, CustomerId, Party, QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatId, Customer, Person, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
@@ -128,13 +128,9 @@ impl Router {
         Ok(view)
     }
 
-    /// The customer's latest chat on the channel.
-    pub async fn latest(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Option<ChatId>, CallError> {
-        self.within(self.shared.store.conversations.latest(channel, customer)).await
+    /// The customer's latest chat.
+    pub async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, CallError> {
+        self.within(self.shared.store.conversations.latest(customer)).await
     }
 
     /// Whether the channel ever had a chat.
@@ -162,13 +158,13 @@ impl Router {
     pub async fn mark(
         &self,
         chat: ChatId,
-        party: Party,
+        person: Person,
         up_to: Seq,
         read: bool,
     ) -> Result<(), CallError> {
         self.must_exist(chat).await?;
         let marked = self.ask_until(|reply| {
-            let mark = |permit| ChatMessage::Mark { party, up_to, read, reply, permit };
+            let mark = |permit| ChatMessage::Mark { person, up_to, read, reply, permit };
             self.shared.call_chat(chat, mark)
         });
         marked.await?.map_err(CallError::from)
@@ -277,20 +273,20 @@ impl Router {
 
     // ---- connections ----
 
-    /// Registers a connection: from now on it is sent what concerns the party. Read what came
+    /// Registers a connection: from now on it is sent what concerns the person. Read what came
     /// before after this, and drop doubles by position.
-    pub fn connect(&self, party: Party) -> Connection {
-        let connection = self.shared.hub.connect(party);
-        if let Party::User(operator) = party {
+    pub fn connect(&self, person: Person) -> Connection {
+        let connection = self.shared.hub.connect(person);
+        if let Person::User(operator) = person {
             self.shared.to_operator(operator, OperatorMessage::Connected(connection.id));
         }
         connection
     }
 
     /// The connection has ended.
-    pub fn disconnect(&self, party: Party, connection: ConnectionId) {
-        self.shared.hub.disconnect(party, connection);
-        if let Party::User(operator) = party {
+    pub fn disconnect(&self, person: Person, connection: ConnectionId) {
+        self.shared.hub.disconnect(person, connection);
+        if let Person::User(operator) = person {
             let gone = OperatorMessage::Disconnected(connection);
             self.shared.operators.send_if_there(operator, gone);
         }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use dashmap::DashMap;
 
-use crate::domain::{ChatId, Party, Recorded, Seq};
+use crate::domain::{ChatId, Person, Recorded, Seq};
 use crate::machine::chat::driver::{StoreAnswer, StoreCall};
 
 use super::hub::{Hub, Outgoing};
@@ -19,7 +19,7 @@ use super::hub::{Hub, Outgoing};
 #[derive(Debug, Clone)]
 pub(super) struct Since {
     after: Seq,
-    seen_by: BTreeSet<Party>,
+    seen_by: BTreeSet<Person>,
 }
 
 /// What the chats' appends under way leave behind; one entry for each chat that has one.
@@ -37,7 +37,7 @@ pub(super) fn begins(
     untold: &Untold,
     chat: ChatId,
     call: &StoreCall,
-    seen_by: impl FnOnce() -> BTreeSet<Party>,
+    seen_by: impl FnOnce() -> BTreeSet<Person>,
 ) {
     let StoreCall::Append(_, events) = call else { return };
     let Some(first) = events.first() else { return };
@@ -60,7 +60,7 @@ impl Found {
     }
 
     /// Tells it, once, before anything that comes later.
-    pub(super) fn tell(&mut self, hub: &Hub, chat: ChatId, concerned: &BTreeSet<Party>) {
+    pub(super) fn tell(&mut self, hub: &Hub, chat: ChatId, concerned: &BTreeSet<Person>) {
         let Some(mut since) = self.since.take() else { return };
         if self.events.is_empty() {
             return;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::event::{AssignedHow, Decision, PlacedCause};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, ChatState, CustomerId, OfferId, Party, Place, Priority, QueueId,
+    ChatEvent, ChatId, ChatState, Customer, OfferId, Party, Person, Place, Priority, QueueId,
     Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::Chat;
@@ -48,10 +48,8 @@ pub struct ChatView {
 /// How a chat began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OpenedView {
-    /// By which channel.
-    pub channel: ChannelId,
-    /// Whose it is.
-    pub customer: CustomerId,
+    /// Whose it is, by which channel.
+    pub customer: Customer,
     /// When.
     pub at: Timestamp,
     /// The chat that it follows.
@@ -61,15 +59,12 @@ pub struct OpenedView {
 impl ChatView {
     pub(super) fn of<W>(chat: &Chat, marks: Option<&Marks<W>>) -> Self {
         let at = chat.at();
-        let mut parties: Vec<Party> = Vec::new();
-        parties.extend(chat.opened().map(|opened| Party::Customer(opened.customer)));
-        let operators = chat.place().map(Place::operators).unwrap_or_default();
-        parties.extend(operators.into_iter().map(Party::User));
+        let people = chat.seen_by();
+        let parties: Vec<Party> = people.iter().filter_map(|one| chat.party(*one)).collect();
         let mark = |party: &Party| marks.map(|marks| marks.of(*party)).unwrap_or_default();
         Self {
             chat: chat.id(),
             opened: chat.opened().map(|opened| OpenedView {
-                channel: opened.channel,
                 customer: opened.customer,
                 at: opened.at,
                 continues: opened.continues,
@@ -91,20 +86,29 @@ impl ChatView {
     /// Whether a user without further rights may read it: who takes part in it, or owned it when
     /// it ended. Who gave it away sees nothing of what came after (features.md F2).
     pub fn may_be_read_by(&self, user: UserId) -> bool {
-        self.concerns(Party::User(user)) || self.owner_at_end == Some(user)
+        self.concerns(Person::User(user)) || self.owner_at_end == Some(user)
     }
 
     /// Whether somebody takes part in it at present.
-    pub fn concerns(&self, party: Party) -> bool {
-        match party {
-            Party::Customer(customer) => {
+    pub fn concerns(&self, person: Person) -> bool {
+        match person {
+            Person::Customer(customer) => {
                 self.opened.as_ref().is_some_and(|opened| opened.customer == customer)
             }
-            Party::User(user) => {
+            Person::User(user) => {
                 self.place.as_ref().is_some_and(|place| place.operators().contains(&user))
             }
-            Party::System => false,
         }
+    }
+
+    /// How many messages of others somebody who takes part in it has not read.
+    pub fn unread_by(&self, person: Person) -> u64 {
+        let party = match person {
+            Person::Customer(_) if !self.concerns(person) => return 0,
+            Person::Customer(customer) => Party::Customer(customer.id),
+            Person::User(user) => Party::User(user),
+        };
+        self.unread.get(&party).copied().unwrap_or_default()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::chat::{Outcome, Placement, Priority, Reach, Seq};
-use super::id::{ChannelId, ChatId, CommandId, CustomerId, OfferId, Party, QueueId, UserId};
+use super::id::{ChatId, CommandId, Customer, OfferId, Party, QueueId, UserId};
 use super::operator::Standing;
 use super::queue::Rule;
 use super::text::MessageText;
@@ -26,10 +26,8 @@ pub struct Recorded {
 pub enum ChatEvent {
     /// The customer opened it. Always the first, followed by `Placed` in the same append.
     Opened {
-        /// By which channel.
-        channel: ChannelId,
-        /// Who.
-        customer: CustomerId,
+        /// Who, by which channel.
+        customer: Customer,
         /// The customer's command.
         command: CommandId,
         /// How much sooner it is served.

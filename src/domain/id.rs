@@ -59,7 +59,8 @@ id! {
     UserId
 }
 id! {
-    /// A person who writes in from outside.
+    /// A person who writes in from outside, by the id that a channel's site chose. Only within a channel
+    /// does it name somebody: see [`Customer`].
     CustomerId
 }
 id! {
@@ -133,10 +134,30 @@ pub struct BadCommandId {
     pub bytes: usize,
 }
 
-/// Somebody who acts in a chat.
+/// A person who writes in from outside: the id means whoever the channel's site means by it, so the
+/// same id on another channel is somebody else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Customer {
+    /// By which channel.
+    pub channel: ChannelId,
+    /// Whom that channel's site calls so.
+    pub id: CustomerId,
+}
+
+/// Somebody whom the router knows, whatever the chat.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Person {
+    /// Who writes in from outside.
+    Customer(Customer),
+    /// An operator or a chat administrator.
+    User(UserId),
+}
+
+/// Somebody who acts in a chat. It means somebody within that chat only, whose channel is the
+/// customer's: the chat alone says which party a [`Person`] is in it, if any.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Party {
-    /// The customer whose chat it is.
+    /// The customer whose chat it is, as the log's first event says.
     Customer(CustomerId),
     /// An operator or a chat administrator.
     User(UserId),

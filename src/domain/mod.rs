@@ -16,7 +16,8 @@ pub mod time;
 pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Reach, Seq, Stay};
 pub use event::{ChatEvent, Recorded};
 pub use id::{
-    ChannelId, ChatId, CommandId, CustomerId, Incarnation, OfferId, Party, QueueId, UserId,
+    ChannelId, ChatId, CommandId, Customer, CustomerId, Incarnation, OfferId, Party, Person,
+    QueueId, UserId,
 };
 pub use operator::Status;
 pub use queue::{Queue, RoutingSettings, Rule};

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use crate::access::Holder;
-use crate::domain::{ChannelId, CustomerId};
+use crate::domain::{ChannelId, Customer, CustomerId};
 
 /// The sockets by the holders of their tokens.
 #[derive(Debug, Clone, Default)]
@@ -43,7 +43,7 @@ impl Holders {
 
     /// The same for all customers of a channel.
     pub fn ask_channel(&self, channel: ChannelId) -> usize {
-        let of = |customer| Holder::Customer(channel, CustomerId::from_u128(customer));
+        let of = |id| Holder::Customer(Customer { channel, id: CustomerId::from_u128(id) });
         self.ask_between(of(0), of(u128::MAX))
     }
 
@@ -91,7 +91,8 @@ mod tests {
     }
 
     fn customer(channel: u128, n: u128) -> Holder {
-        Holder::Customer(ChannelId::from_u128(channel), CustomerId::from_u128(n))
+        let (channel, id) = (ChannelId::from_u128(channel), CustomerId::from_u128(n));
+        Holder::Customer(Customer { channel, id })
     }
 
     #[test]

@@ -34,7 +34,7 @@ pub use client::{ClientAddress, TrustedProxies};
 pub use errors::{access_error, catalog_error, close_of, forbidden, frame_of, store_error};
 pub use host::check_host;
 pub use listen::{Places, Ways, listen};
-pub use names::CatalogNames;
+pub use names::{CatalogNames, Viewer};
 pub use origin::origin_allowed;
 pub use pace::{Pace, TooFast};
 pub use routes::{Readiness, operations, public};

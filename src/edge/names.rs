@@ -4,28 +4,45 @@ use crate::catalog::{Sender, Snapshot};
 use crate::domain::{ChannelId, UserId};
 use crate::protocol::{Audience, Names};
 
-/// Names as the catalog has them, for one chat and one audience.
+/// Who looks at names. A customer sees chats of its own channel only, staff those of all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Viewer {
+    /// A colleague.
+    Staff,
+    /// A customer of the channel.
+    CustomerOf(ChannelId),
+}
+
+impl Viewer {
+    /// Which of the two views of a chat it gets.
+    pub fn audience(self) -> Audience {
+        match self {
+            Self::Staff => Audience::Staff,
+            Self::CustomerOf(_) => Audience::Customer,
+        }
+    }
+}
+
+/// Names as the catalog has them, for one viewer.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogNames<'a> {
     /// The catalog.
     pub snapshot: &'a Snapshot,
-    /// The chat's channel.
-    pub channel: ChannelId,
     /// Who looks.
-    pub audience: Audience,
+    pub viewer: Viewer,
 }
 
 impl Names for CatalogNames<'_> {
     /// Colleagues see the operator's name; customers that of the channel, if the channel says so.
     fn of(&self, user: UserId) -> Option<String> {
-        let channel = self.snapshot.channel(self.channel);
         let own = || self.snapshot.user(user).map(|user| user.name.clone());
-        match (self.audience, channel.map(|channel| channel.sender)) {
-            (Audience::Staff, _) | (Audience::Customer, Some(Sender::Operator)) => own(),
-            (Audience::Customer, Some(Sender::Channel)) => {
-                channel.map(|channel| channel.name.clone())
-            }
-            (Audience::Customer, None) => None,
+        let channel = match self.viewer {
+            Viewer::Staff => return own(),
+            Viewer::CustomerOf(channel) => self.snapshot.channel(channel)?,
+        };
+        match channel.sender {
+            Sender::Operator => own(),
+            Sender::Channel => Some(channel.name.clone()),
         }
     }
 }
@@ -45,11 +62,11 @@ mod tests {
                 Channel { sender, ..Channel::new(site, "Shop", Provider::WebChat, queue) };
             let user = User::new(anna, "Anna", "anna", Role::Operator);
             let snapshot = Snapshot::of([user], [], [channel]);
-            let names = |audience, channel| CatalogNames { snapshot: &snapshot, channel, audience };
-            assert_eq!(names(Audience::Customer, site).of(anna).as_deref(), Some(seen));
-            assert_eq!(names(Audience::Staff, site).of(anna).as_deref(), Some("Anna"));
+            let names = |viewer| CatalogNames { snapshot: &snapshot, viewer };
+            assert_eq!(names(Viewer::CustomerOf(site)).of(anna).as_deref(), Some(seen));
+            assert_eq!(names(Viewer::Staff).of(anna).as_deref(), Some("Anna"));
             let gone = ChannelId::from_u128(9);
-            assert_eq!(names(Audience::Customer, gone).of(anna), None);
+            assert_eq!(names(Viewer::CustomerOf(gone)).of(anna), None);
         }
     }
 }

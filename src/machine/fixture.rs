@@ -7,8 +7,8 @@ use crate::domain::event::Decision;
 use crate::domain::event::Trigger;
 use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{
-    ChannelId, ChatId, CommandId, CustomerId, MessageText, OfferId, Party, Place, Placement,
-    Priority, QueueId, Reach, Rule, Timestamp, UserId,
+    ChannelId, ChatId, CommandId, Customer, CustomerId, MessageText, OfferId, Person, Place,
+    Placement, Priority, QueueId, Reach, Rule, Timestamp, UserId,
 };
 use crate::machine::chat::{Author, ChatCall};
 use crate::machine::message::{AssignBy, ChatAt, ToChat};
@@ -17,7 +17,8 @@ pub const CHAT: ChatId = ChatId::from_u128(0xc1);
 pub const OTHER_CHAT: ChatId = ChatId::from_u128(0xc2);
 pub const QUEUE: QueueId = QueueId::from_u128(0xb1);
 pub const OTHER_QUEUE: QueueId = QueueId::from_u128(0xb2);
-pub const CUSTOMER: CustomerId = CustomerId::from_u128(0xcc);
+pub const CUSTOMER: Customer =
+    Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(0xcc) };
 pub const ANN: UserId = UserId::from_u128(0xa1);
 pub const BOB: UserId = UserId::from_u128(0xa2);
 pub const CYD: UserId = UserId::from_u128(0xa3);
@@ -34,20 +35,19 @@ pub fn text(text: &str) -> MessageText {
 }
 
 pub fn customer() -> Author {
-    Author { party: Party::Customer(CUSTOMER), chat_administrator: false }
+    Author { person: Person::Customer(CUSTOMER), chat_administrator: false }
 }
 
 pub fn user(id: UserId) -> Author {
-    Author { party: Party::User(id), chat_administrator: false }
+    Author { person: Person::User(id), chat_administrator: false }
 }
 
 pub fn administrator(id: UserId) -> Author {
-    Author { party: Party::User(id), chat_administrator: true }
+    Author { person: Person::User(id), chat_administrator: true }
 }
 
 pub fn open() -> ChatCall {
     ChatCall::Open {
-        channel: ChannelId::from_u128(1),
         customer: CUSTOMER,
         command: command("open"),
         queue: QUEUE,

@@ -69,8 +69,8 @@ impl View<'_> {
 
     fn for_customer(&self, event: &ChatEvent) -> Option<EventFrame> {
         match event {
-            ChatEvent::Opened { channel, continues, .. } => Some(EventFrame::Opened {
-                channel: Wire(*channel),
+            ChatEvent::Opened { customer, continues, .. } => Some(EventFrame::Opened {
+                channel: Wire(customer.channel),
                 customer: None,
                 priority: None,
                 continues: continues.map(Wire),
@@ -98,14 +98,12 @@ impl View<'_> {
 
     fn for_staff(&self, event: &ChatEvent) -> EventFrame {
         match event {
-            ChatEvent::Opened { channel, customer, priority, continues, command: _ } => {
-                EventFrame::Opened {
-                    channel: Wire(*channel),
-                    customer: Some(Wire(*customer)),
-                    priority: Some(priority.points()),
-                    continues: continues.map(Wire),
-                }
-            }
+            ChatEvent::Opened { customer, priority, continues, command: _ } => EventFrame::Opened {
+                channel: Wire(customer.channel),
+                customer: Some(Wire(customer.id)),
+                priority: Some(priority.points()),
+                continues: continues.map(Wire),
+            },
             ChatEvent::Message { from, id, text } => EventFrame::Message {
                 from: self.party(*from),
                 client_message_id: Wire(id.clone()),

@@ -9,7 +9,7 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::{ChannelId, ChatId, CustomerId};
+use crate::domain::{ChannelId, ChatId, Customer, CustomerId};
 
 use super::{Store, StoreError};
 
@@ -28,9 +28,9 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// The chat of a customer on a channel.
-    pub fn new(chat: ChatId, channel: ChannelId, customer: CustomerId) -> Self {
-        Self { chat: chat.0, channel: channel.0, customer: customer.0 }
+    /// The chat of a customer.
+    pub fn new(chat: ChatId, customer: Customer) -> Self {
+        Self { chat: chat.0, channel: customer.channel.0, customer: customer.id.0 }
     }
 }
 
@@ -78,6 +78,6 @@ async fn remove(store: &Store, trace: &Trace) -> Result<(), StoreError> {
     store.log.forget(chat).await?;
     store.watermarks.forget(chat).await?;
     store.open_chats.remove(chat).await?;
-    let (channel, customer) = (ChannelId(trace.channel), CustomerId(trace.customer));
-    store.conversations.forget(channel, customer, chat).await
+    let customer = Customer { channel: ChannelId(trace.channel), id: CustomerId(trace.customer) };
+    store.conversations.forget(customer, chat).await
 }

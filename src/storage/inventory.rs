@@ -6,7 +6,7 @@
 
 use async_trait::async_trait;
 
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, UserId};
+use crate::domain::{ChatId, CommandId, Customer, UserId};
 
 use super::{Document, StoreError};
 
@@ -36,13 +36,11 @@ pub struct Page<T> {
     pub next: Option<Cursor>,
 }
 
-/// All that is known of a customer on a channel.
+/// All that is known of a customer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// The channel.
-    pub channel: ChannelId,
     /// The customer.
-    pub customer: CustomerId,
+    pub customer: Customer,
     /// The customer's latest chat: that of one of the commands.
     pub latest: ChatId,
     /// Every command that ever claimed, with its chat, in the order of the commands' texts; as many

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 
 use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
+use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, UserId};
 
 use super::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
@@ -69,8 +69,8 @@ struct State {
     forgotten: HashSet<ChatId>,
     last_epoch: u64,
     open_chats: BTreeMap<ChatId, OpenChat>,
-    latest: HashMap<(ChannelId, CustomerId), ChatId>,
-    commands: HashMap<(ChannelId, CustomerId, CommandId), ChatId>,
+    latest: HashMap<Customer, ChatId>,
+    commands: HashMap<(Customer, CommandId), ChatId>,
     operators: HashMap<UserId, OperatorRecord>,
     watermarks: HashMap<ChatId, BTreeMap<Party, Watermark>>,
     documents: BTreeMap<(String, String), Document>,
@@ -106,10 +106,9 @@ impl State {
 
 impl State {
     /// In the order of the commands' texts.
-    fn commands_of(&self, channel: ChannelId, customer: CustomerId) -> Vec<(CommandId, ChatId)> {
-        let of = |key: &(ChannelId, CustomerId, _)| (key.0, key.1) == (channel, customer);
-        let commands = self.commands.iter().filter(|(key, _)| of(key));
-        let mut commands: Vec<_> = commands.map(|(key, chat)| (key.2.clone(), *chat)).collect();
+    fn commands_of(&self, customer: Customer) -> Vec<(CommandId, ChatId)> {
+        let commands = self.commands.iter().filter(|((of, _), _)| *of == customer);
+        let mut commands: Vec<_> = commands.map(|((_, id), chat)| (id.clone(), *chat)).collect();
         commands.sort_unstable();
         commands
     }
@@ -281,57 +280,42 @@ impl OpenChats for MemoryStore {
 impl Conversations for MemoryStore {
     async fn claim_open(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         command: &CommandId,
         chat: ChatId,
         after: Option<ChatId>,
     ) -> Result<ClaimOpen, StoreError> {
         self.write(FaultAt::Conversations, |state| {
-            let opened = (channel, customer, command.clone());
+            let opened = (customer, command.clone());
             if let Some(opened) = state.commands.get(&opened) {
                 return Ok(ClaimOpen::Existing(*opened));
             }
-            let present = state.latest.get(&(channel, customer)).copied();
+            let present = state.latest.get(&customer).copied();
             if let Some(present) = present.filter(|_| present != after) {
                 return Ok(ClaimOpen::Existing(present));
             }
-            state.latest.insert((channel, customer), chat);
+            state.latest.insert(customer, chat);
             state.commands.insert(opened, chat);
             Ok(ClaimOpen::Claimed)
         })
     }
 
-    async fn latest(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Option<ChatId>, StoreError> {
-        Ok(self.lock().latest.get(&(channel, customer)).copied())
+    async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, StoreError> {
+        Ok(self.lock().latest.get(&customer).copied())
     }
 
-    async fn commands(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
-        Ok(self.lock().commands_of(channel, customer))
+    async fn commands(&self, customer: Customer) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        Ok(self.lock().commands_of(customer))
     }
 
-    async fn forget(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-        chat: ChatId,
-    ) -> Result<(), StoreError> {
+    async fn forget(&self, customer: Customer, chat: ChatId) -> Result<(), StoreError> {
         self.write(FaultAt::Forget, |state| {
-            let of = |key: &(ChannelId, CustomerId, _)| (key.0, key.1) == (channel, customer);
-            state.commands.retain(|key, opened| !of(key) || *opened != chat);
-            if state.latest.get(&(channel, customer)) == Some(&chat) {
-                let left = state.commands_of(channel, customer);
+            state.commands.retain(|(of, _), opened| *of != customer || *opened != chat);
+            if state.latest.get(&customer) == Some(&chat) {
+                let left = state.commands_of(customer);
                 match left.into_iter().map(|(_, chat)| chat).max() {
-                    Some(before) => state.latest.insert((channel, customer), before),
-                    None => state.latest.remove(&(channel, customer)),
+                    Some(before) => state.latest.insert(customer, before),
+                    None => state.latest.remove(&customer),
                 };
             }
             Ok(())
@@ -339,7 +323,7 @@ impl Conversations for MemoryStore {
     }
 
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
-        Ok(self.lock().latest.keys().any(|(of, _)| *of == channel))
+        Ok(self.lock().latest.keys().any(|of| of.channel == channel))
     }
 }
 

@@ -26,7 +26,7 @@ use async_trait::async_trait;
 
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
-    ChannelId, ChatId, CommandId, CustomerId, Party, Place, Placement, Priority, QueueId, Reach,
+    ChannelId, ChatId, CommandId, Customer, Party, Place, Placement, Priority, QueueId, Reach,
     Recorded, Seq, Timestamp, UserId,
 };
 
@@ -283,45 +283,31 @@ pub enum ClaimOpen {
     Existing(ChatId),
 }
 
-/// Which chat a customer is in on a channel.
+/// Which chat a customer is in.
 #[async_trait]
 pub trait Conversations: Send + Sync + 'static {
-    /// A compare-and-set: makes `chat` the customer's chat on the channel if the present one is
+    /// A compare-and-set: makes `chat` the customer's chat if the present one is
     /// `after`, or if there never was one. A repeat of a command that once claimed gets the chat of
     /// that time as an existing one, whatever came after; also when it is `after` itself, and in
     /// no other way is `after` ever answered.
     async fn claim_open(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         command: &CommandId,
         chat: ChatId,
         after: Option<ChatId>,
     ) -> Result<ClaimOpen, StoreError>;
 
-    /// The customer's latest chat on the channel.
-    async fn latest(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Option<ChatId>, StoreError>;
+    /// The customer's latest chat.
+    async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, StoreError>;
 
-    /// Every command by which the customer ever claimed a chat on the channel, with its chat, but
+    /// Every command by which the customer ever claimed a chat, with its chat, but
     /// for those that were forgotten; in the order of the commands' texts.
-    async fn commands(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Vec<(CommandId, ChatId)>, StoreError>;
+    async fn commands(&self, customer: Customer) -> Result<Vec<(CommandId, ChatId)>, StoreError>;
 
     /// Forgets a chat of the customer's, for good: its commands claim anew, and when it is the
     /// latest, the one before it is, if any. May be repeated.
-    async fn forget(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-        chat: ChatId,
-    ) -> Result<(), StoreError>;
+    async fn forget(&self, customer: Customer, chat: ChatId) -> Result<(), StoreError>;
 
     /// Whether any customer ever had a chat on the channel. May still say so when all of them are
     /// forgotten.

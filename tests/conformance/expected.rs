@@ -11,7 +11,7 @@ use switchboard::storage::{
 };
 
 use crate::rng::Rng;
-use crate::samples::{channel, chat, command, customer, message, open_chat, user};
+use crate::samples::{chat, command, customer, message, open_chat, user};
 
 /// Keys of each port: few, so that they are written again and again.
 const KEYS: usize = 3;
@@ -126,7 +126,7 @@ impl Expected {
         }
         for n in 0..KEYS {
             let id = n as u128;
-            let latest = store.conversations.latest(channel(1), customer(id)).await;
+            let latest = store.conversations.latest(customer(id)).await;
             self.talks[n].settle(("talk", n), latest.map_err(text)?, tally)?;
             let record = store.operators.load(user(id)).await.map_err(text)?;
             self.operators[n].settle(("operator", n), record, tally)?;
@@ -138,7 +138,7 @@ impl Expected {
         }
         for (n, id, opened) in &self.commands {
             let (talks, who) = (&store.conversations, customer(*n as u128));
-            let answer = talks.claim_open(channel(1), who, id, chat(999), None).await;
+            let answer = talks.claim_open(who, id, chat(999), None).await;
             if answer != Ok(ClaimOpen::Existing(*opened)) {
                 return Err(format!("the command {id} got {answer:?}, not {opened:?}"));
             }
@@ -344,7 +344,7 @@ pub async fn run(
         Call::Open(None) => store.open_chats.remove(chat(of)).await,
         Call::Talk(command, opened, after) => {
             let (talks, who) = (&store.conversations, customer(id));
-            match talks.claim_open(channel(1), who, &command, opened, after).await {
+            match talks.claim_open(who, &command, opened, after).await {
                 Ok(ClaimOpen::Claimed) => Ok(()),
                 Ok(ClaimOpen::Existing(other)) => return Err(format!("{other:?} stands there")),
                 Err(error) => Err(error),

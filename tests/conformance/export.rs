@@ -12,7 +12,7 @@ use switchboard::storage::export::{
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{ClaimOpen, Moving, Store, Watermark};
 
-use crate::samples::{channel, chat, command, customer, message, messages, open_chat, user};
+use crate::samples::{chat, command, customer, customer_of, message, messages, open_chat, user};
 use crate::subject::{Kind, Subject, block_on, block_on_of};
 use crate::suite_audit::{about, entry};
 
@@ -41,7 +41,7 @@ pub async fn fill(store: &Store, chats: u128) {
     }
     for n in 0..5 {
         let marks = [
-            (Party::Customer(customer(n)), Watermark { delivered: 3, read: 2 }),
+            (Party::Customer(customer(n).id), Watermark { delivered: 3, read: 2 }),
             (Party::User(user(n)), Watermark { delivered: u64::MAX >> 1, read: 1 }),
             (Party::System, Watermark { delivered: 1, read: 0 }),
         ];
@@ -60,7 +60,7 @@ pub async fn fill(store: &Store, chats: u128) {
         for (id, number) in ids.iter().zip(n * 100..) {
             let talks = &store.conversations;
             let new = chat(number);
-            talks.claim_open(channel(n), customer(n), &command(id), new, after).await.unwrap();
+            talks.claim_open(customer_of(n, n), &command(id), new, after).await.unwrap();
             after = Some(new);
         }
     }
@@ -111,12 +111,12 @@ pub async fn is_as_filled(store: &Store, chats: u128) {
     assert_eq!(rows.iter().map(|row| row.chat).collect::<Vec<_>>(), [1, 2, 2_000_000].map(chat));
     assert_eq!(rows[0].moving, Some(Moving { to: Some(user(3)) }));
     let marks = store.watermarks.load(chat(4)).await.unwrap();
-    assert_eq!(marks[&Party::Customer(customer(4))], Watermark { delivered: 3, read: 2 });
+    assert_eq!(marks[&Party::Customer(customer(4).id)], Watermark { delivered: 3, read: 2 });
     assert_eq!(store.operators.load(user(4)).await.unwrap().lapses_in_row, 4);
     let talks = &store.conversations;
-    assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), Some(chat(103)));
+    assert_eq!(talks.latest(customer(1)).await.unwrap(), Some(chat(103)));
     let (id, after) = (command("b"), Some(chat(103)));
-    let again = talks.claim_open(channel(1), customer(1), &id, chat(9), after).await.unwrap();
+    let again = talks.claim_open(customer(1), &id, chat(9), after).await.unwrap();
     assert_eq!(again, ClaimOpen::Existing(chat(101)), "its chat for ever");
     let document = store.documents.get("queue", "a/b \"c\"").await.unwrap().unwrap();
     assert_eq!((document.version, &document.body[..]), (3, &b"three"[..]));
@@ -299,7 +299,7 @@ async fn put_one(store: &Store, section: Section) {
         }
         Section::Conversations => {
             let (id, talks) = (command("a"), &store.conversations);
-            talks.claim_open(channel(1), customer(1), &id, chat(1), None).await.unwrap();
+            talks.claim_open(customer(1), &id, chat(1), None).await.unwrap();
         }
         Section::Chats => {
             let claim = store.log.claim(chat(1)).await.unwrap().claim;

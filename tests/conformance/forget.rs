@@ -22,7 +22,7 @@ const SECRET: &str = "sesame-4711-open";
 fn secret(seq: u64) -> Recorded {
     let text = format!("{SECRET} {seq} {}", "and much more of it ".repeat(20));
     let text = switchboard::domain::MessageText::new(&text).unwrap();
-    let (from, id) = (Party::Customer(customer(1)), command(&format!("m-{seq}")));
+    let (from, id) = (Party::Customer(customer(1).id), command(&format!("m-{seq}")));
     Recorded { seq, at: Timestamp(1), event: ChatEvent::Message { from, id, text } }
 }
 

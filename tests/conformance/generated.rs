@@ -8,7 +8,7 @@ use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, Party};
 use switchboard::storage::{Claim, Moving, Store, Watermark};
 
-use crate::samples::{channel, chat, command, customer, message, open_chat, user};
+use crate::samples::{chat, command, customer, message, open_chat, user};
 use crate::subject::{Kind, Subject, block_on_of};
 
 /// Keys of each kind: few, so that calls meet.
@@ -168,7 +168,7 @@ impl Side {
     async fn run(&mut self, store: Store, call: &Call) -> String {
         let party = |n: u128| match n {
             0 => Party::System,
-            1 => Party::Customer(customer(1)),
+            1 => Party::Customer(customer(1).id),
             _ => Party::User(user(n)),
         };
         match call.clone() {
@@ -213,10 +213,10 @@ impl Side {
             Call::Open { customer: who, command: id, chat: n, after } => {
                 let (talks, id) = (&store.conversations, command(&format!("c{id}")));
                 let (who, after) = (customer(who), after.map(chat));
-                format!("{:?}", talks.claim_open(channel(1), who, &id, chat(n), after).await)
+                format!("{:?}", talks.claim_open(who, &id, chat(n), after).await)
             }
             Call::Latest { customer: who } => {
-                format!("{:?}", store.conversations.latest(channel(1), customer(who)).await)
+                format!("{:?}", store.conversations.latest(customer(who)).await)
             }
             Call::Save { user: n, lapses } => {
                 let record = OperatorRecord { lapses_in_row: lapses, ..OperatorRecord::default() };
@@ -237,13 +237,10 @@ impl Side {
                 format!("{forgotten:?} {marks:?} {row:?} {marked:?}")
             }
             Call::ForgetTalk { customer: who, chat: n } => {
-                format!(
-                    "{:?}",
-                    store.conversations.forget(channel(1), customer(who), chat(n)).await
-                )
+                format!("{:?}", store.conversations.forget(customer(who), chat(n)).await)
             }
             Call::Commands { customer: who } => {
-                format!("{:?}", store.conversations.commands(channel(1), customer(who)).await)
+                format!("{:?}", store.conversations.commands(customer(who)).await)
             }
             Call::Put { id, expected, body } => {
                 let id = id.to_string();

@@ -7,7 +7,7 @@ use switchboard::domain::operator::{AwayReason, OperatorRecord};
 use switchboard::domain::{Party, Place, Status, Timestamp};
 use switchboard::storage::{ClaimOpen, Moving, OpenChat, StoreError, Watermark};
 
-use crate::samples::{channel, chat, command, customer, open_chat, user};
+use crate::samples::{channel, chat, command, customer, customer_of, open_chat, user};
 use crate::subject::{Kind, Subject, block_on_of as block_on};
 use crate::suite_audit::*;
 use crate::suite_forget::*;
@@ -116,33 +116,33 @@ async fn open_chats_are_scanned_in_order(subject: Subject) {
 async fn a_conversation_is_claimed_once(subject: Subject) {
     let talks = &subject.store.conversations;
     let claim = async |id: &str, n, after: Option<u128>| {
-        let (channel, customer) = (channel(1), customer(1));
-        talks.claim_open(channel, customer, &command(id), chat(n), after.map(chat)).await.unwrap()
+        let customer = customer(1);
+        talks.claim_open(customer, &command(id), chat(n), after.map(chat)).await.unwrap()
     };
-    assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), None);
+    assert_eq!(talks.latest(customer(1)).await.unwrap(), None);
     assert!(!talks.any(channel(1)).await.unwrap());
     assert_eq!(claim("a", 1, None).await, ClaimOpen::Claimed);
     assert_eq!(claim("b", 2, None).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim("b", 2, Some(9)).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim("b", 2, Some(1)).await, ClaimOpen::Claimed);
     assert_eq!(claim("c", 3, Some(1)).await, ClaimOpen::Existing(chat(2)));
-    assert_eq!(talks.latest(channel(1), customer(1)).await.unwrap(), Some(chat(2)));
+    assert_eq!(talks.latest(customer(1)).await.unwrap(), Some(chat(2)));
     assert!(talks.any(channel(1)).await.unwrap() && !talks.any(channel(3)).await.unwrap());
-    for (channel, customer) in [(channel(2), customer(1)), (channel(1), customer(2))] {
-        assert_eq!(talks.latest(channel, customer).await.unwrap(), None);
+    for customer in [customer_of(2, 1), customer(2)] {
+        assert_eq!(talks.latest(customer).await.unwrap(), None);
         let id = command("a");
-        let claimed = talks.claim_open(channel, customer, &id, chat(7), None).await.unwrap();
+        let claimed = talks.claim_open(customer, &id, chat(7), None).await.unwrap();
         assert_eq!(claimed, ClaimOpen::Claimed, "another customer or channel");
     }
     let subject = subject.restart().await;
-    let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
+    let latest = subject.store.conversations.latest(customer(1)).await.unwrap();
     assert_eq!(latest, Some(chat(2)));
 }
 
 async fn a_repeated_command_gets_its_chat_for_ever(subject: Subject) {
     let claim = async |subject: &Subject, id: &str, n, after: Option<u128>| {
         let (talks, after) = (&subject.store.conversations, after.map(chat));
-        talks.claim_open(channel(1), customer(1), &command(id), chat(n), after).await.unwrap()
+        talks.claim_open(customer(1), &command(id), chat(n), after).await.unwrap()
     };
     assert_eq!(claim(&subject, "a", 1, None).await, ClaimOpen::Claimed);
     assert_eq!(claim(&subject, "a", 1, None).await, ClaimOpen::Existing(chat(1)));
@@ -152,7 +152,7 @@ async fn a_repeated_command_gets_its_chat_for_ever(subject: Subject) {
     assert_eq!(claim(&subject, "a", 8, Some(3)).await, ClaimOpen::Existing(chat(1)));
     assert_eq!(claim(&subject, "b", 9, Some(3)).await, ClaimOpen::Existing(chat(2)));
     assert_eq!(claim(&subject, "b", 9, Some(2)).await, ClaimOpen::Existing(chat(2)), "its own");
-    let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
+    let latest = subject.store.conversations.latest(customer(1)).await.unwrap();
     assert_eq!(latest, Some(chat(3)), "repeats change nothing");
 }
 
@@ -162,7 +162,7 @@ async fn racing_tabs_open_one_chat(subject: Subject) {
         let talks = Arc::clone(&subject.store.conversations);
         tabs.spawn(async move {
             let id = command(&format!("tab-{n}"));
-            let answer = talks.claim_open(channel(1), customer(1), &id, chat(n), None).await;
+            let answer = talks.claim_open(customer(1), &id, chat(n), None).await;
             (chat(n), answer.unwrap())
         });
     }
@@ -194,7 +194,7 @@ async fn operators_keep_their_records(subject: Subject) {
 
 async fn watermarks_only_grow(subject: Subject) {
     let mark = |delivered, read| Watermark { delivered, read };
-    let (ann, ben) = (Party::Customer(customer(1)), Party::User(user(1)));
+    let (ann, ben) = (Party::Customer(customer(1).id), Party::User(user(1)));
     let marks = &subject.store.watermarks;
     assert_eq!(marks.load(chat(1)).await.unwrap(), BTreeMap::new());
     let raise = async |who, mark| {

@@ -7,7 +7,7 @@ use switchboard::storage::forget::{self, Trace};
 use switchboard::storage::{AppendError, Claim, ClaimOpen, Store, StoreError, Watermark};
 
 use crate::export::{contents, exported};
-use crate::samples::{channel, command, customer, messages, open_chat};
+use crate::samples::{command, customer, messages, open_chat};
 use crate::subject::Subject;
 
 /// More events than a batch removes, and than a fold of the tests takes.
@@ -28,12 +28,12 @@ async fn fill(store: &Store, n: u128, events: u64, id: &str, after: Option<ChatI
     let marks = BTreeMap::from([(Party::System, Watermark { delivered: 2, read: 1 })]);
     store.watermarks.raise(chat(n), marks).await.unwrap();
     let talks = &store.conversations;
-    talks.claim_open(channel(1), customer(1), &command(id), chat(n), after).await.unwrap();
+    talks.claim_open(customer(1), &command(id), chat(n), after).await.unwrap();
     claim
 }
 
 fn trace(n: u128) -> Trace {
-    Trace::new(chat(n), channel(1), customer(1))
+    Trace::new(chat(n), customer(1))
 }
 
 async fn is_gone(store: &Store, n: u128) {
@@ -43,7 +43,7 @@ async fn is_gone(store: &Store, n: u128) {
     assert_eq!(store.watermarks.load(chat(n)).await, Ok(BTreeMap::new()));
     let rows = store.open_chats.scan(None, 1_000).await.unwrap();
     assert!(rows.iter().all(|row| row.chat != chat(n)));
-    let commands = store.conversations.commands(channel(1), customer(1)).await.unwrap();
+    let commands = store.conversations.commands(customer(1)).await.unwrap();
     assert!(commands.iter().all(|(_, of)| *of != chat(n)));
     let (stream, _) = exported(store, 1).await;
     let lines = contents(&stream);
@@ -100,27 +100,26 @@ pub async fn what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back(subj
 pub async fn a_conversation_goes_on_without_a_forgotten_chat(subject: Subject) {
     let talks = &subject.store.conversations;
     let claim = async |id: &str, n, after: Option<u128>| {
-        let (channel, customer) = (channel(1), customer(1));
-        talks.claim_open(channel, customer, &command(id), chat(n), after.map(chat)).await.unwrap()
+        talks.claim_open(customer(1), &command(id), chat(n), after.map(chat)).await.unwrap()
     };
     assert_eq!(claim("a", 1, None).await, ClaimOpen::Claimed);
     assert_eq!(claim("b", 2, Some(1)).await, ClaimOpen::Claimed);
     assert_eq!(claim("c", 3, Some(2)).await, ClaimOpen::Claimed);
-    let forget = async |n| talks.forget(channel(1), customer(1), chat(n)).await.unwrap();
-    let latest = async || talks.latest(channel(1), customer(1)).await.unwrap();
+    let forget = async |n| talks.forget(customer(1), chat(n)).await.unwrap();
+    let latest = async || talks.latest(customer(1)).await.unwrap();
     forget(1).await;
     assert_eq!(latest().await, Some(chat(3)));
     assert_eq!(claim("a", 4, None).await, ClaimOpen::Existing(chat(3)), "the present one");
     forget(3).await;
     assert_eq!(latest().await, Some(chat(2)), "the one before it");
-    let left = talks.commands(channel(1), customer(1)).await.unwrap();
+    let left = talks.commands(customer(1)).await.unwrap();
     assert_eq!(left, [(command("b"), chat(2))]);
     for _ in 0..2 {
         forget(2).await;
         assert_eq!(latest().await, None);
     }
     assert_eq!(claim("b", 5, Some(2)).await, ClaimOpen::Claimed, "a new one");
-    assert_eq!(talks.commands(channel(1), customer(2)).await.unwrap(), []);
+    assert_eq!(talks.commands(customer(2)).await.unwrap(), []);
 }
 
 pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
@@ -128,7 +127,7 @@ pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
     // After each number of steps; the ports stand for the steps of the whole.
     for (n, steps) in (1..).zip(0..=4) {
         let id = format!("c{n}");
-        let latest = subject.store.conversations.latest(channel(1), customer(1)).await.unwrap();
+        let latest = subject.store.conversations.latest(customer(1)).await.unwrap();
         fill(&subject.store, n, 12, &id, latest).await;
         let store = &subject.store;
         let written = serde_json::to_vec(&[trace(n)]).unwrap();
@@ -145,7 +144,7 @@ pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
             store.open_chats.remove(chat(n)).await.unwrap();
         }
         if steps > 3 {
-            store.conversations.forget(channel(1), customer(1), chat(n)).await.unwrap();
+            store.conversations.forget(customer(1), chat(n)).await.unwrap();
         }
         subject = subject.restart().await;
         forget::resume(&subject.store).await.unwrap();

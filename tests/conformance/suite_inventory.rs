@@ -10,7 +10,7 @@ use switchboard::storage::{
 };
 
 use crate::export::{contents, exported};
-use crate::samples::{channel, chat, command, customer, messages, user};
+use crate::samples::{chat, command, customer, customer_of, messages, user};
 use crate::subject::Subject;
 
 /// Chats with a log: more than a fold takes, so that some are in the index and some are not.
@@ -26,7 +26,7 @@ async fn fill(store: &Store) {
     store.log.append(claim.claim, messages(claim.tail + 1..=claim.tail + 1)).await.unwrap();
     store.log.claim(chat(CHATS)).await.unwrap();
     for n in [3, 1, 2, 1000] {
-        let party = Party::Customer(customer(n));
+        let party = Party::Customer(customer(n).id);
         let marks = BTreeMap::from([(party, Watermark { delivered: 2, read: 1 })]);
         store.watermarks.raise(chat(n), marks.clone()).await.unwrap();
         store
@@ -44,7 +44,7 @@ async fn fill(store: &Store) {
                 command(&format!("c{}", 9 - opened)),
             );
             let talks = &store.conversations;
-            talks.claim_open(channel(n), customer(m), &id, new, after).await.unwrap();
+            talks.claim_open(customer_of(n, m), &id, new, after).await.unwrap();
             after = Some(new);
         }
     }
@@ -83,7 +83,7 @@ type Row = (String, String, ChatId, Vec<(String, ChatId)>);
 
 fn row(of: Conversation) -> Row {
     let commands = of.commands.into_iter().map(|(id, chat)| (id.as_str().to_owned(), chat));
-    (of.channel.to_string(), of.customer.to_string(), of.latest, commands.collect())
+    (of.customer.channel.to_string(), of.customer.id.to_string(), of.latest, commands.collect())
 }
 
 pub async fn the_inventory_lists_each_thing_once(subject: Subject) {
@@ -110,8 +110,7 @@ pub async fn the_inventory_lists_each_thing_once(subject: Subject) {
         let talks = sorted(talks.await);
         assert_eq!(talks.len(), 5);
         let expected = row(Conversation {
-            channel: channel(2),
-            customer: customer(9),
+            customer: customer_of(2, 9),
             latest: chat(200 ^ 91),
             commands: vec![(command("c8"), chat(200 ^ 91)), (command("c9"), chat(200 ^ 90))],
         });

@@ -25,6 +25,7 @@ mod damaged;
 mod erase;
 mod harness;
 mod idle;
+mod identity;
 mod limits;
 mod live;
 mod private;

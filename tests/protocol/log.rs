@@ -7,8 +7,8 @@ use switchboard::domain::event::{
 };
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, CommandId, MessageText, Outcome, Party, Priority, Reach, Recorded, Rule,
-    Timestamp, UserId,
+    ChatEvent, ChatId, CommandId, Customer, MessageText, Outcome, Party, Priority, Reach, Recorded,
+    Rule, Timestamp, UserId,
 };
 use switchboard::protocol::event::ChatEventFrame;
 use switchboard::protocol::{Audience, Names, View};
@@ -38,8 +38,7 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
         (
             "opened",
             ChatEvent::Opened {
-                channel: CHANNEL,
-                customer: CUSTOMER,
+                customer: Customer { channel: CHANNEL, id: CUSTOMER },
                 command: command("c-1"),
                 priority: Priority::new(3).unwrap(),
                 continues: Some(ChatId::from_u128(9)),

@@ -6,8 +6,8 @@ use switchboard::domain::event::{AssignedHow, OfferEnd, PlacedCause};
 use switchboard::domain::limits::PRIORITY_STEP_MS;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, QueueId, Reach, Recorded, Timestamp,
-    UserId,
+    ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Person, QueueId, Reach, Recorded,
+    Timestamp, UserId,
 };
 use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
 use switchboard::machine::message::{ToChat, ToOperator};
@@ -57,7 +57,7 @@ pub struct Checker {
     /// Every `Assign` that an operator has sent: by life, chat and time limit.
     assigns: BTreeSet<(UserId, u64, ChatId, Timestamp)>,
     published: BTreeMap<ChatId, u64>,
-    answers: BTreeMap<(ChatId, Party, CommandId), Answer>,
+    answers: BTreeMap<(ChatId, Person, CommandId), Answer>,
     decided: BTreeSet<OfferId>,
     insisting: Insisting,
     pub stays: Stays,
@@ -287,7 +287,7 @@ impl Checker {
             (
                 ChatCall::Send { by, id, text },
                 Some(ChatEvent::Message { from, id: i, text: t }),
-            ) => (by.party, id, text) == (*from, i, t),
+            ) => (by.person, id, text) == (person_of(store, chat, *from), i, t),
             (ChatCall::Continue { chat }, Some(ChatEvent::ContinuedIn { chat: into })) => {
                 chat == into
             }
@@ -310,17 +310,17 @@ impl Checker {
         let key = match wanted {
             // Every `Open` of a chat has the same answer, and its ids are no messages' ids.
             ChatCall::Open { customer, .. } => {
-                CommandId::new("open").ok().map(|any| (Party::Customer(*customer), any))
+                CommandId::new("open").ok().map(|any| (Person::Customer(*customer), any))
             }
-            ChatCall::Send { by, id, .. } => Some((by.party, id.clone())),
+            ChatCall::Send { by, id, .. } => Some((by.person, id.clone())),
             ChatCall::Continue { .. } => None,
             ChatCall::End { by, command }
             | ChatCall::Begin { by, command }
             | ChatCall::Transfer { by, command, .. }
-            | ChatCall::TransferNowhere { by, command, .. } => Some((by.party, command.clone())),
+            | ChatCall::TransferNowhere { by, command, .. } => Some((by.person, command.clone())),
         };
-        if let Some((party, command)) = key {
-            let first = *self.answers.entry((chat, party, command)).or_insert(answer);
+        if let Some((person, command)) = key {
+            let first = *self.answers.entry((chat, person, command)).or_insert(answer);
             assert_eq!(first, answer, "{wanted:?} got another answer than first (seed {seed})");
         }
     }
@@ -568,5 +568,17 @@ impl World {
                 self.seed
             );
         }
+    }
+}
+
+/// Who a party of the chat is, as its first event says.
+fn person_of(store: &Store, chat: ChatId, party: Party) -> Person {
+    let first = store.logs.get(&chat).and_then(|log| log.first());
+    match (party, first.map(|first| &first.event)) {
+        (Party::User(user), _) => Person::User(user),
+        (Party::Customer(id), Some(ChatEvent::Opened { customer, .. })) if customer.id == id => {
+            Person::Customer(*customer)
+        }
+        (party, first) => panic!("{chat:?} begins with {first:?} and speaks of {party:?}"),
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::operator::AwayReason;
 use switchboard::domain::{
-    ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, OfferId, Party, Priority,
-    QueueId, Status, UserId,
+    self, ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, OfferId, Person,
+    Priority, QueueId, Status, UserId,
 };
 use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
 use switchboard::machine::operator::{OperatorCall, OperatorInput};
@@ -13,7 +13,7 @@ use switchboard::machine::operator::{OperatorCall, OperatorInput};
 use crate::world::{Happening, World};
 
 pub struct Customer {
-    pub id: CustomerId,
+    pub id: domain::Customer,
     chat: Option<ChatId>,
     left: Option<ChatId>,
     opening: bool,
@@ -24,7 +24,11 @@ pub struct Customer {
 
 impl Customer {
     pub fn new(n: usize) -> Self {
-        let id = CustomerId::from_u128(0x0c00_0000 + n as u128);
+        // Two channels' sites mean different people by the same id.
+        let id = domain::Customer {
+            channel: ChannelId::from_u128(1 + n as u128 % 2),
+            id: CustomerId::from_u128(0x0c00_0000 + n as u128 / 2),
+        };
         Self { id, chat: None, left: None, opening: false, said: 0, sent: Vec::new() }
     }
 }
@@ -42,12 +46,12 @@ impl Human {
     }
 }
 
-fn customer(id: CustomerId) -> Author {
-    Author { party: Party::Customer(id), chat_administrator: false }
+fn customer(id: domain::Customer) -> Author {
+    Author { person: Person::Customer(id), chat_administrator: false }
 }
 
 fn user(id: UserId, chat_administrator: bool) -> Author {
-    Author { party: Party::User(id), chat_administrator }
+    Author { person: Person::User(id), chat_administrator }
 }
 
 impl World {
@@ -137,12 +141,8 @@ impl World {
         self.customers[n].opening = true;
         self.customers[n].sent.clear();
         let priority = Priority::new(self.rng.below(3) as u8).expect("small");
-        let channel = ChannelId::from_u128(1);
         let continues = left;
-        self.call_chat(
-            chat,
-            ChatCall::Open { channel, customer: id, command, queue, priority, continues },
-        );
+        self.call_chat(chat, ChatCall::Open { customer: id, command, queue, priority, continues });
     }
 
     pub fn customer_heard(

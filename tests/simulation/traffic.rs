@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{
-    self, ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority,
-    QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
+    self, ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Person,
+    Priority, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
 };
 use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, ChatCall, ChatInput};
@@ -144,8 +144,8 @@ pub fn ignored(operators: u32, ms: u64) -> (ChatId, Vec<Recorded>) {
     }
     world.now = end;
     let (chat, guest) = world.guests.first_key_value().expect("it is still open");
-    let (chat, party) = (*chat, Party::Customer(customer(guest.n)));
-    let by = Author { party, chat_administrator: false };
+    let (chat, person) = (*chat, Person::Customer(customer(guest.n)));
+    let by = Author { person, chat_administrator: false };
     let id = CommandId::new("still-there").expect("short");
     let text = MessageText::new("is anybody there?").expect("short");
     world.call(chat, ChatCall::Send { by, id, text });
@@ -215,10 +215,10 @@ impl Traffic {
     fn happen(&mut self, due: Due) {
         match due {
             Due::Arrival => self.arrive(),
-            Due::Served(chat, operator) => self.end(chat, Party::User(operator)),
+            Due::Served(chat, operator) => self.end(chat, Person::User(operator)),
             Due::PatienceEnds(chat) => {
                 if let Some(guest) = self.guests.get(&chat).filter(|g| g.owner.is_none()) {
-                    let customer = Party::Customer(customer(guest.n));
+                    let customer = Person::Customer(customer(guest.n));
                     self.end(chat, customer);
                 }
             }
@@ -261,7 +261,6 @@ impl Traffic {
             self.heap.push(self.now + patience, None, Due::PatienceEnds(chat));
         }
         let open = ChatCall::Open {
-            channel: ChannelId::from_u128(1),
             customer: customer(n),
             command: CommandId::new("open").expect("short"),
             queue: QUEUE,
@@ -274,8 +273,8 @@ impl Traffic {
         self.call(chat, open);
     }
 
-    fn end(&mut self, chat: ChatId, party: Party) {
-        let by = Author { party, chat_administrator: false };
+    fn end(&mut self, chat: ChatId, person: Person) {
+        let by = Author { person, chat_administrator: false };
         self.call(chat, ChatCall::End { by, command: CommandId::new("end").expect("short") });
     }
 
@@ -458,8 +457,9 @@ impl Traffic {
     }
 }
 
-fn customer(n: u64) -> CustomerId {
-    CustomerId::from_u128(0x0c00_0000 + u128::from(n))
+fn customer(n: u64) -> Customer {
+    let id = CustomerId::from_u128(0x0c00_0000 + u128::from(n));
+    Customer { channel: ChannelId::from_u128(1), id }
 }
 
 fn account(rule: Rule) -> Account {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use switchboard::actors::directory::Directory;
 use switchboard::actors::limits::CALLS_MAX;
 use switchboard::actors::{CallError, Overloaded};
-use switchboard::domain::{ChatId, Party, Queue, QueueId, Rule, UserId};
+use switchboard::domain::{ChatId, Person, Queue, QueueId, Rule, UserId};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -76,7 +76,7 @@ async fn nobody_starts_actors_by_guessing_ids() {
         assert_eq!(unknown.unwrap_err(), CallError::Refused(Refusal::UnknownChat));
         let unknown = router.send(as_customer(1), chat, &fresh(), &message("hello")).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
-        let unknown = router.mark(chat, Party::Customer(customer(1)), 1, true).await;
+        let unknown = router.mark(chat, Person::Customer(customer(1)), 1, true).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
         assert_eq!(refused(ann.take(chat).await), Refusal::UnknownChat);
         let unknown = router.operator(UserId::from_u128(1_000 + n)).await;

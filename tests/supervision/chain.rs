@@ -97,7 +97,7 @@ async fn a_message_whose_id_once_opened_a_chat_does_not_go_on_in_that_one() {
     let router = start(MemoryStore::new().store()).await;
     // Unique per chat and person, as ids have to be: a client may count anew in each chat.
     let (by, id, text) = (as_customer(CUSTOMER), CommandId::new("4").unwrap(), message("hello"));
-    let opened = router.open(customer(CUSTOMER), CHANNEL, &id, Priority::default()).await;
+    let opened = router.open(customer(CUSTOMER), &id, Priority::default()).await;
     let first = opened.unwrap().0;
     let said = router.send(by, first, &id, &text).await.unwrap();
     end(&router, first).await;
@@ -116,12 +116,11 @@ async fn a_repeated_opening_gets_its_chat_though_another_tab_opened_it_and_it_ha
     let router = start(store.clone()).await;
     // One tab has claimed and is slow, the other meets the claim and is there first.
     let (slow, claimed) = (fresh(), ChatId::from_u128(77));
-    let claim =
-        store.conversations.claim_open(CHANNEL, customer(CUSTOMER), &slow, claimed, None).await;
+    let claim = store.conversations.claim_open(customer(CUSTOMER), &slow, claimed, None).await;
     assert_eq!(claim, Ok(ClaimOpen::Claimed));
     assert_eq!(open(&router, CUSTOMER).await, claimed);
     end(&router, claimed).await;
-    let open = || router.open(customer(CUSTOMER), CHANNEL, &slow, Priority::default());
+    let open = || router.open(customer(CUSTOMER), &slow, Priority::default());
     assert_eq!(open().await.unwrap().0, claimed);
     let next = router.send(as_customer(CUSTOMER), claimed, &fresh(), &message("more")).await;
     assert_ne!(next.unwrap().0, claimed);

@@ -4,7 +4,9 @@ use switchboard::actors::{OperatorSettings, Outgoing, Router};
 use switchboard::domain::event::{TransferFailure, WithdrawReason};
 use switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{ChannelId, ChatId, QueueId, RoutingSettings, Rule, Status, UserId};
+use switchboard::domain::{
+    ChannelId, ChatId, Customer, QueueId, RoutingSettings, Rule, Status, UserId,
+};
 use switchboard::machine::chat::{Refusal, Target};
 use switchboard::machine::operator::{Gone, OperatorCall};
 use switchboard::storage::memory::MemoryStore;
@@ -78,7 +80,8 @@ async fn a_queue_added_while_running_serves_at_once() {
     router.set_queue(queue(added, Rule::LeastLoaded, &[BEN]));
     router.set_channel(channel, Some(added));
     let ben = Desk::ready(&router, BEN).await;
-    let (chat, _) = router.open(customer(9), channel, &fresh(), Default::default()).await.unwrap();
+    let nine = Customer { channel, ..customer(9) };
+    let (chat, _) = router.open(nine, &fresh(), Default::default()).await.unwrap();
     router.set_operator(BEN, settings(5, true));
     ben.until_presented(chat).await;
     until_line(&router, &line).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::actors::{Outgoing, Router};
-use switchboard::domain::{ChatEvent, Party};
+use switchboard::domain::{ChatEvent, Person};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
@@ -96,7 +96,7 @@ async fn a_chat_that_crashed_while_its_customer_hung_up_comes_into_the_line_by_i
         let caller = tokio::spawn({
             let router = router.clone();
             // In this task itself, so that nobody goes on asking once it is gone.
-            async move { router.open(customer(1), CHANNEL, &fresh(), Default::default()).await }
+            async move { router.open(customer(1), &fresh(), Default::default()).await }
         });
         until("the chat is opened", || async { store.has_fired().then_some(()) }).await;
         caller.abort();
@@ -125,7 +125,7 @@ async fn a_busy_hour(router: Router, crash_after: usize, chats: u128, crash: imp
             for (by, text) in [(as_user(owner), "good day"), (as_customer(who), "good bye")] {
                 let id = fresh();
                 let (chat, answer) = send(&router, by, chat, &id, text).await.unwrap();
-                let (seq, from, text) = (answer.seq, by.party, text.to_owned());
+                let (seq, from, text) = (answer.seq, party(by), text.to_owned());
                 acknowledged.push(Acknowledged { chat, seq, from, id, text });
             }
             let end = ChatCall::End { by: as_user(owner), command: fresh() };
@@ -182,7 +182,7 @@ async fn who_is_connected_gets_each_event_once_though_the_outcome_of_its_append_
         // The opening is the first append, the first text the second.
         let store = Arc::new(Breaking::at_only(store, Only::Appends, 2, how));
         let router = start(store.store()).await;
-        let mut connection = router.connect(Party::Customer(customer(1)));
+        let mut connection = router.connect(Person::Customer(customer(1)));
         let chat = open(&router, 1).await;
         for text in ["one", "two"] {
             send(&router, as_customer(1), chat, &fresh(), text).await.unwrap();

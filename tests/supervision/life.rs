@@ -3,7 +3,7 @@
 //! taken, ended, gone on in another chat.
 
 use switchboard::actors::{CallError, Router};
-use switchboard::domain::{ChatEvent, ChatId, Party, UserId};
+use switchboard::domain::{ChatEvent, ChatId, Person, UserId};
 use switchboard::machine::chat::{Author, ChatCall, Refusal, Target};
 
 use crate::world::*;
@@ -64,7 +64,7 @@ impl Life {
         self.done();
         self.write(as_customer(CUSTOMER), chat, "I have a question").await;
         self.done();
-        self.mark(as_user(owner).party, chat).await;
+        self.mark(Person::User(owner), chat).await;
         self.done();
         let colleague = if owner == ANN { BEN } else { ANN };
         self.hand_over(chat, owner, colleague).await;
@@ -136,19 +136,19 @@ impl Life {
         let (at, answer) = send(&self.router, by, chat, &id, text).await.unwrap();
         let again = send(&self.router, by, chat, &id, text).await.unwrap();
         assert_eq!((at, answer), again, "a repeat has another answer");
-        let (seq, from, text) = (answer.seq, by.party, text.to_owned());
+        let (seq, from, text) = (answer.seq, party(by), text.to_owned());
         self.acknowledged.push(Acknowledged { chat: at, seq, from, id, text });
         at
     }
 
-    async fn mark(&self, party: Party, chat: ChatId) {
+    async fn mark(&self, person: Person, chat: ChatId) {
         let tail = look(&self.router, chat).await.tail;
         let marked = persist("a mark", || {
             let router = self.router.clone();
-            async move { router.mark(chat, party, tail, true).await }
+            async move { router.mark(chat, person, tail, true).await }
         });
         marked.await.unwrap();
-        let read = look(&self.router, chat).await.marks[&party].read;
+        let read = look(&self.router, chat).await.marks[&party_of(person)].read;
         assert!(read >= tail, "acknowledged up to {tail}, and kept up to {read}");
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::actors::{CallError, Router};
-use switchboard::domain::{Party, Status};
+use switchboard::domain::{Person, Status};
 use switchboard::machine::operator::OperatorCall;
 use switchboard::storage::memory::MemoryStore;
 
@@ -13,8 +13,8 @@ use crate::world::*;
 
 const CUSTOMER: u128 = 5;
 
-fn party() -> Party {
-    as_customer(CUSTOMER).party
+fn person() -> Person {
+    as_customer(CUSTOMER).person
 }
 
 #[tokio::test]
@@ -26,14 +26,17 @@ async fn an_acknowledged_mark_is_durable_and_many_share_a_write() {
     for n in 0..6 {
         send(&router, as_customer(CUSTOMER), chat, &fresh(), &format!("{n}")).await.unwrap();
     }
-    router.mark(chat, party(), 1, false).await.unwrap();
-    assert_eq!(store.watermarks.load(chat).await.unwrap()[&party()].delivered, 1);
+    router.mark(chat, person(), 1, false).await.unwrap();
+    assert_eq!(
+        store.watermarks.load(chat).await.unwrap()[&party(as_customer(CUSTOMER))].delivered,
+        1
+    );
     // Those of the next second wait for one write.
-    let marks = (2..=6).map(|up_to| router.mark(chat, party(), up_to, up_to % 2 == 0));
+    let marks = (2..=6).map(|up_to| router.mark(chat, person(), up_to, up_to % 2 == 0));
     for marked in futures_util::future::join_all(marks).await {
         marked.unwrap();
     }
-    let kept = store.watermarks.load(chat).await.unwrap()[&party()];
+    let kept = store.watermarks.load(chat).await.unwrap()[&party(as_customer(CUSTOMER))];
     assert_eq!((kept.delivered, kept.read), (6, 6));
     assert_eq!(counting.calls(), 2);
 }
@@ -48,10 +51,13 @@ async fn a_mark_whose_write_fails_is_unavailable_and_its_repeat_is_not() {
         let options = switchboard::actors::Options { call_limit, ..impatient() };
         let router = Router::start(breaking.store(), roster(2), options).await.unwrap();
         let chat = open(&router, CUSTOMER).await;
-        let first = router.mark(chat, party(), 1, true).await;
+        let first = router.mark(chat, person(), 1, true).await;
         assert_eq!(first, Err(CallError::Unavailable), "{how:?}");
-        router.mark(chat, party(), 1, true).await.unwrap();
-        assert_eq!(store.watermarks.load(chat).await.unwrap()[&party()].read, 1);
+        router.mark(chat, person(), 1, true).await.unwrap();
+        assert_eq!(
+            store.watermarks.load(chat).await.unwrap()[&party(as_customer(CUSTOMER))].read,
+            1
+        );
         assert_eq!(router.restarts(), 0, "a mark that is written again harms nobody");
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchboard::actors::{Outgoing, Router};
 use switchboard::domain::event::OfferEnd;
-use switchboard::domain::{ChatEvent, Party};
+use switchboard::domain::{ChatEvent, Party, Person};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::Moving;
 use switchboard::storage::memory::MemoryStore;
@@ -26,7 +26,7 @@ async fn a_process_that_is_killed_leaves_owners_their_chats_and_offers_anew_what
     for n in 0..20 {
         let (by, id, text) = (as_customer(1), fresh(), format!("line {n}"));
         let (chat, answer) = send(&router, by, owned, &id, &text).await.unwrap();
-        acknowledged.push(Acknowledged { chat, seq: answer.seq, from: by.party, id, text });
+        acknowledged.push(Acknowledged { chat, seq: answer.seq, from: party(by), id, text });
     }
     let offered = open(&router, 2).await;
     until("it is offered", || offer_of(&router, offered)).await;
@@ -100,13 +100,13 @@ async fn over_a_data_folder_one_process_after_the_other_serves_the_same_chat() {
         for (by, text) in [(as_customer(1), "so"), (as_user(owner), "yes")] {
             let (id, text) = (fresh(), format!("{text} {round}"));
             let (_, answer) = send(&router, by, at, &id, &text).await.unwrap();
-            let (seq, from) = (answer.seq, by.party);
+            let (seq, from) = (answer.seq, party(by));
             acknowledged.push(Acknowledged { chat: at, seq, from, id, text });
         }
         let tail = look(&router, at).await.tail;
         // Not flushed yet when the process ends: an end in good order writes it.
-        router.mark(at, Party::Customer(customer(1)), tail, true).await.unwrap();
-        router.mark(at, Party::User(ANN), tail, true).await.unwrap();
+        router.mark(at, Person::Customer(customer(1)), tail, true).await.unwrap();
+        router.mark(at, Person::User(ANN), tail, true).await.unwrap();
         if round == 3 {
             let end = ChatCall::End { by: as_customer(1), command: fresh() };
             call(&router, at, end).await.unwrap();

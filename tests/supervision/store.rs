@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
+use switchboard::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, UserId};
 use switchboard::storage::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Moving, OpenChat, OpenChats,
     OperatorRecords, Store, StoreError, Watermark, Watermarks,
@@ -234,39 +234,25 @@ impl OpenChats for Breaking {
 impl Conversations for Breaking {
     async fn claim_open(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         command: &CommandId,
         chat: ChatId,
         after: Option<ChatId>,
     ) -> Result<ClaimOpen, StoreError> {
-        let claim = self.inner.conversations.claim_open(channel, customer, command, chat, after);
+        let claim = self.inner.conversations.claim_open(customer, command, chat, after);
         self.small(claim).await
     }
 
-    async fn latest(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Option<ChatId>, StoreError> {
-        self.small(self.inner.conversations.latest(channel, customer)).await
+    async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, StoreError> {
+        self.small(self.inner.conversations.latest(customer)).await
     }
 
-    async fn commands(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
-        self.small(self.inner.conversations.commands(channel, customer)).await
+    async fn commands(&self, customer: Customer) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        self.small(self.inner.conversations.commands(customer)).await
     }
 
-    async fn forget(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-        chat: ChatId,
-    ) -> Result<(), StoreError> {
-        self.small(self.inner.conversations.forget(channel, customer, chat)).await
+    async fn forget(&self, customer: Customer, chat: ChatId) -> Result<(), StoreError> {
+        self.small(self.inner.conversations.forget(customer, chat)).await
     }
 
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {

@@ -2,7 +2,7 @@
 
 use switchboard::actors::{Routed, Router};
 use switchboard::domain::event::PlacedCause;
-use switchboard::domain::{Party, Priority, Rule};
+use switchboard::domain::{Party, Person, Priority, Rule};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::machine::operator::Gone;
 use switchboard::storage::Store;
@@ -178,7 +178,7 @@ async fn the_line_is_in_order_and_served_in_order(store: Store) {
     }
     let urgent = persist("open", || {
         let router = router.clone();
-        async move { router.open(customer(6), CHANNEL, &fresh(), Priority::new(5).unwrap()).await }
+        async move { router.open(customer(6), &fresh(), Priority::new(5).unwrap()).await }
     });
     expected.insert(0, urgent.await.unwrap().0);
     until_line(&router, &expected).await;
@@ -211,7 +211,7 @@ async fn only_who_takes_part_may_write_or_mark(store: Store) {
     assert_eq!(refused(stranger), Refusal::NotYours);
     let stranger = send(&router, as_user(ANN), chat, &fresh(), "mine?").await;
     assert_eq!(refused(stranger), Refusal::NotYours);
-    let mark = router.mark(chat, Party::User(ANN), 1, true).await;
+    let mark = router.mark(chat, Person::User(ANN), 1, true).await;
     assert_eq!(refused(mark), Refusal::NotYours);
     let id = fresh();
     send(&router, as_customer(1), chat, &id, "hello").await.unwrap();

@@ -12,8 +12,8 @@ use switchboard::actors::{
 };
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Offer, Party, Place,
-    Priority, Queue, QueueId, Recorded, RoutingSettings, Rule, Seq, Status, UserId,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Offer, Party,
+    Person, Place, Priority, Queue, QueueId, Recorded, RoutingSettings, Rule, Seq, Status, UserId,
 };
 use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
 use switchboard::machine::operator::{ConnectionId, Gone, Notice, OperatorAnswer, OperatorCall};
@@ -134,27 +134,39 @@ pub fn message(text: &str) -> MessageText {
     MessageText::new(text).unwrap()
 }
 
-pub fn customer(n: u128) -> CustomerId {
-    CustomerId::from_u128(n)
+pub fn customer(n: u128) -> Customer {
+    Customer { channel: CHANNEL, id: CustomerId::from_u128(n) }
+}
+
+/// Which party the author is in a chat of its own.
+pub fn party(by: Author) -> Party {
+    party_of(by.person)
+}
+
+pub fn party_of(person: Person) -> Party {
+    match person {
+        Person::Customer(customer) => Party::Customer(customer.id),
+        Person::User(user) => Party::User(user),
+    }
 }
 
 pub fn as_customer(n: u128) -> Author {
-    Author { party: Party::Customer(customer(n)), chat_administrator: false }
+    Author { person: Person::Customer(customer(n)), chat_administrator: false }
 }
 
 pub fn as_user(user: UserId) -> Author {
-    Author { party: Party::User(user), chat_administrator: false }
+    Author { person: Person::User(user), chat_administrator: false }
 }
 
 pub fn as_administrator() -> Author {
-    Author { party: Party::User(UserId::from_u128(0xad)), chat_administrator: true }
+    Author { person: Person::User(UserId::from_u128(0xad)), chat_administrator: true }
 }
 
 pub async fn open(router: &Router, who: u128) -> ChatId {
     let id = fresh();
     let opened = persist("open", || {
         let (router, id) = (router.clone(), id.clone());
-        async move { router.open(customer(who), CHANNEL, &id, Priority::default()).await }
+        async move { router.open(customer(who), &id, Priority::default()).await }
     });
     opened.await.unwrap().0
 }
@@ -234,7 +246,7 @@ impl Desk {
     }
 
     pub fn sit(router: &Router, id: UserId) -> Self {
-        let Connection { id: connection, mut outbox } = router.connect(Party::User(id));
+        let Connection { id: connection, mut outbox } = router.connect(Person::User(id));
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (notes, to) = (Arc::clone(&seen), router.clone());
         let client = tokio::spawn(async move {
@@ -249,7 +261,7 @@ impl Desk {
     }
 
     pub fn leave(self) {
-        self.router.disconnect(Party::User(self.id), self.connection);
+        self.router.disconnect(Person::User(self.id), self.connection);
     }
 
     pub async fn call(&self, wanted: OperatorCall) -> Result<OperatorAnswer, CallError> {

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Place, Priority,
-    QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Party, Place,
+    Priority, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use switchboard::storage::OpenChat;
 
@@ -19,13 +19,16 @@ pub fn user(n: u128) -> UserId {
     UserId::from_u128(n)
 }
 
-#[allow(dead_code, reason = "the benchmark needs no channels")]
 pub fn channel(n: u128) -> ChannelId {
     ChannelId::from_u128(n)
 }
 
-pub fn customer(n: u128) -> CustomerId {
-    CustomerId::from_u128(n)
+pub fn customer(n: u128) -> Customer {
+    customer_of(1, n)
+}
+
+pub fn customer_of(of: u128, n: u128) -> Customer {
+    Customer { channel: channel(of), id: CustomerId::from_u128(n) }
 }
 
 pub fn command(text: &str) -> CommandId {
@@ -38,7 +41,7 @@ pub fn message(seq: Seq, text: &str) -> Recorded {
         seq,
         at: Timestamp(1_700_000_000_000).plus_ms(seq),
         event: ChatEvent::Message {
-            from: Party::Customer(customer(1)),
+            from: Party::Customer(customer(1).id),
             id: command(&format!("m-{seq}")),
             text: MessageText::new(text).unwrap(),
         },

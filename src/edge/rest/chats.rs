@@ -5,7 +5,7 @@ use super::asked::{Asked, json, not_found};
 use crate::access::{Right, Who};
 use crate::actors::{CallError, ChatView, Routed};
 use crate::domain::event::{AssignedHow, PlacedCause};
-use crate::domain::{ChatId, Party};
+use crate::domain::{ChatId, Party, Person};
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;
 use crate::protocol::Wire;
@@ -22,8 +22,8 @@ pub(super) async fn read(asked: &Asked) -> Answer {
     json(&ChatResponse {
         id: Wire(view.chat),
         state: Wire(view.state.ok_or_else(not_found)?),
-        channel: Wire(opened.channel),
-        customer: staff.then_some(Wire(opened.customer)),
+        channel: Wire(opened.customer.channel),
+        customer: staff.then_some(Wire(opened.customer.id)),
         queue: view.queue.filter(|_| staff).map(Wire),
         owner: view.place.as_ref().and_then(|place| place.owner()).filter(|_| staff).map(Wire),
         priority: staff.then_some(view.priority.points()),
@@ -81,9 +81,7 @@ async fn permitted(asked: &Asked) -> Result<ChatView, ErrorResponse> {
     let chat = ChatId(asked.id("chat")?);
     let view = asked.edge.router.look(chat).await.map_err(|error| call_error(&error))?;
     let own = match asked.principal.as_ref().map(|principal| &principal.who) {
-        Some(Who::Customer { id, channel, .. }) => {
-            view.opened.as_ref().is_some_and(|o| o.customer == *id && o.channel == *channel)
-        }
+        Some(Who::Customer { customer, .. }) => view.concerns(Person::Customer(*customer)),
         Some(Who::User { id, .. }) => view.may_be_read_by(*id),
         Some(Who::Site { .. }) | None => false,
     };

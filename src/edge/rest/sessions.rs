@@ -8,7 +8,7 @@ use super::Answer;
 use super::asked::{Asked, json};
 use super::chats::call_error;
 use crate::access::{Attempt, Judged, Right, Tokens, Visitor, Who};
-use crate::domain::{ChannelId, CustomerId, Priority};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority};
 use crate::edge::access_error;
 use crate::protocol::Wire;
 use crate::protocol::rest::body::{
@@ -97,9 +97,9 @@ pub(super) async fn erase_customer(asked: &Asked) -> Answer {
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
-    let customer = CustomerId(asked.id("customer")?);
+    let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
     let (access, now) = (&asked.edge.access, asked.edge.now());
-    let revoked = access.revoke_customer(channel, customer, now).await;
+    let revoked = access.revoke_customer(customer, now).await;
     revoked.map_err(|error| access_error(&error))?;
     Ok(None)
 }

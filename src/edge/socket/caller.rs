@@ -1,14 +1,12 @@
 //! Who calls on a socket, and which chats it may know of.
 
-use std::collections::HashSet;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use super::refusals::refused;
 use crate::access::{Operation, Right, Subject, Who};
 use crate::actors::{CallError, ChatView};
-use crate::domain::{ChannelId, ChatId, CustomerId, Party, Priority, UserId};
-use crate::edge::Edge;
-use crate::edge::limits::CHATS_REMEMBERED;
+use crate::domain::{ChatId, Customer, Person, Priority, UserId};
+use crate::edge::{Edge, Viewer};
 use crate::machine::chat::{Author, Refusal};
 use crate::machine::operator::ConnectionId;
 use crate::protocol::{Audience, ErrorFrame, ErrorKind, Method};
@@ -19,8 +17,6 @@ pub(super) struct Caller {
     pub who: Who,
     pub subject: Subject,
     pub connection: Option<ConnectionId>,
-    /// Chats that were found to be the customer's, which they stay.
-    own: Mutex<HashSet<ChatId>>,
 }
 
 impl Caller {
@@ -30,18 +26,17 @@ impl Caller {
         subject: Subject,
         connection: Option<ConnectionId>,
     ) -> Self {
-        Self { edge, who, subject, connection, own: Mutex::default() }
+        Self { edge, who, subject, connection }
     }
 
     /// The same person on the same connection, as a newer token says.
     pub fn renewed(&self, who: Who, subject: Subject) -> Self {
-        let (edge, own) = (Arc::clone(&self.edge), Mutex::new(self.own().clone()));
-        Self { edge, who, subject, connection: self.connection, own }
+        Self { edge: Arc::clone(&self.edge), who, subject, connection: self.connection }
     }
 
-    /// The party that the caller is in chats; none for a site, which has no session.
-    pub fn party(&self) -> Option<Party> {
-        party_of(&self.who)
+    /// Whom chats know the caller as; none for a site, which has no session.
+    pub fn person(&self) -> Option<Person> {
+        person_of(&self.who)
     }
 
     /// The user. Errors for customers.
@@ -52,20 +47,25 @@ impl Caller {
         }
     }
 
-    /// The customer, its channel and its priority. Errors for users.
-    pub fn customer(&self) -> Result<(CustomerId, ChannelId, Priority), ErrorFrame> {
+    /// The customer and its priority. Errors for users.
+    pub fn customer(&self) -> Result<(Customer, Priority), ErrorFrame> {
         match &self.who {
-            Who::Customer { id, channel, priority, .. } => Ok((*id, *channel, *priority)),
+            Who::Customer { customer, priority, .. } => Ok((*customer, *priority)),
             Who::User { .. } | Who::Site { .. } => Err(ErrorFrame::of(ErrorKind::Forbidden)),
+        }
+    }
+
+    /// As whom it looks at chats.
+    pub fn viewer(&self) -> Viewer {
+        match &self.who {
+            Who::Customer { customer, .. } => Viewer::CustomerOf(customer.channel),
+            Who::User { .. } | Who::Site { .. } => Viewer::Staff,
         }
     }
 
     /// What it sees of a chat.
     pub fn audience(&self) -> Audience {
-        match &self.who {
-            Who::Customer { .. } => Audience::Customer,
-            Who::User { .. } | Who::Site { .. } => Audience::Staff,
-        }
+        self.viewer().audience()
     }
 
     /// Whether the table grants the method at all, and then with all or with its own only.
@@ -83,31 +83,8 @@ impl Caller {
     /// The author of a change, with the right that the table grants.
     pub fn author(&self, method: Method) -> Result<Author, ErrorFrame> {
         let right = self.right(method)?;
-        let party = self.party().ok_or_else(|| ErrorFrame::of(ErrorKind::Forbidden))?;
-        Ok(Author { party, chat_administrator: right == Right::Yes })
-    }
-
-    /// A customer's chat is its own only if customer and channel are the chat's; all others do not
-    /// exist for it. Users are judged by the router itself.
-    pub async fn check_own(&self, chat: ChatId) -> Result<(), ErrorFrame> {
-        let Who::Customer { id, channel, .. } = &self.who else { return Ok(()) };
-        if self.own().contains(&chat) {
-            return Ok(());
-        }
-        let view = self.edge.router.look(chat).await.map_err(refused)?;
-        let opened = view.opened.filter(|o| o.customer == *id && o.channel == *channel);
-        opened.ok_or_else(|| ErrorFrame::of(ErrorKind::NotFound))?;
-        self.remember_own(chat);
-        Ok(())
-    }
-
-    /// The chat is known to be the customer's.
-    pub fn remember_own(&self, chat: ChatId) {
-        let mut own = self.own();
-        if own.len() >= CHATS_REMEMBERED {
-            own.clear();
-        }
-        own.insert(chat);
+        let person = self.person().ok_or_else(|| ErrorFrame::of(ErrorKind::Forbidden))?;
+        Ok(Author { person, chat_administrator: right == Right::Yes })
     }
 
     /// Whether the caller may read the chat: see `chat.history` in the table of rights.
@@ -115,16 +92,15 @@ impl Caller {
         match (right, &self.who) {
             (Right::No, _) => false,
             (Right::Yes, _) => true,
-            (Right::Own, Who::Customer { id, channel, .. }) => {
-                let opened = view.opened.as_ref();
-                opened.is_some_and(|o| o.customer == *id && o.channel == *channel)
+            (Right::Own, Who::Customer { customer, .. }) => {
+                view.concerns(Person::Customer(*customer))
             }
             (Right::Own, Who::User { id, .. }) => view.may_be_read_by(*id),
             (Right::Own, Who::Site { .. }) => false,
         }
     }
 
-    /// A user who has nothing to do with a chat does not learn from a refusal that it exists.
+    /// Who has nothing to do with a chat does not learn from a refusal that it exists.
     pub async fn hide(&self, method: Method, chat: ChatId, error: CallError) -> ErrorFrame {
         let tells = match error {
             CallError::Refused(refusal) => match refusal {
@@ -149,6 +125,10 @@ impl Caller {
             | CallError::UnknownQueue
             | CallError::UnknownOperator => false,
         };
+        let foreign = matches!(error, CallError::Refused(Refusal::NotYours));
+        if foreign && self.audience() == Audience::Customer {
+            return ErrorFrame::of(ErrorKind::NotFound);
+        }
         let all = Operation::ChatHistory.right(self.subject) == Right::Yes;
         let every = self.right(method) == Ok(Right::Yes);
         if tells && !all && !every && !self.may_know(chat).await {
@@ -167,9 +147,10 @@ impl Caller {
     /// Whether the chat is, or lately was, in front of the caller: its own, offered to it, in a
     /// queue that it serves, or among those it closed or lost last.
     async fn may_know(&self, chat: ChatId) -> bool {
+        // The chat itself has told a customer's own from another's.
         let Who::User { id, .. } = &self.who else { return true };
         let Ok(view) = self.edge.router.look(chat).await else { return false };
-        if view.concerns(Party::User(*id)) || view.last_owner == Some(*id) {
+        if view.concerns(Person::User(*id)) || view.last_owner == Some(*id) {
             return true;
         }
         let snapshot = self.edge.catalog.snapshot();
@@ -180,17 +161,13 @@ impl Caller {
         let operator = self.edge.router.known_operator(*id).await;
         operator.is_some_and(|operator| operator.record.last_closed.contains(&chat))
     }
-
-    fn own(&self) -> std::sync::MutexGuard<'_, HashSet<ChatId>> {
-        self.own.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// The party that somebody is in chats; none for a site.
-pub(super) fn party_of(who: &Who) -> Option<Party> {
+/// Whom chats know somebody as; none for a site.
+pub(super) fn person_of(who: &Who) -> Option<Person> {
     match who {
-        Who::User { id, .. } => Some(Party::User(*id)),
-        Who::Customer { id, .. } => Some(Party::Customer(*id)),
+        Who::User { id, .. } => Some(Person::User(*id)),
+        Who::Customer { customer, .. } => Some(Person::Customer(*customer)),
         Who::Site { .. } => None,
     }
 }

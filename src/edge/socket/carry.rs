@@ -9,7 +9,7 @@ use super::list;
 use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
 use crate::actors::CallError;
-use crate::domain::{ChatId, MessageText, Party};
+use crate::domain::{ChatId, MessageText, Person};
 use crate::edge::limits::UNAVAILABLE_RETRY_MS;
 use crate::machine::chat::{ChatCall, Refusal, Target};
 use crate::machine::operator::OperatorCall;
@@ -68,7 +68,7 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         Call::ChatTake(params) => work!(Lane::Chat(params.chat.0), take_chat(&by, params)),
         Call::ChatSetState(params) => work!(Lane::Chat(params.chat.0), begin(&by, params)),
         Call::PresenceAnswer(params) => {
-            if let (Some(Party::User(user)), Some(connection)) = (by.party(), by.connection) {
+            if let (Some(Person::User(user)), Some(connection)) = (by.person(), by.connection) {
                 by.edge.router.probe_answered(user, connection, params.probe);
             }
             Taken::Answer(answer(&id, Ok(DoneFrame {})))
@@ -131,15 +131,14 @@ pub(super) fn answer<R: serde::Serialize>(
 }
 
 async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, ErrorFrame> {
-    let (customer, channel, priority) = by.customer()?;
+    let (customer, priority) = by.customer()?;
     // Other channels do not exist for a visitor.
-    if params.channel.0 != channel {
+    if params.channel.0 != customer.channel {
         return Err(ErrorFrame::of(ErrorKind::NotFound));
     }
     let router = &by.edge.router;
     let command = &params.command_id.0;
-    let (chat, _) = router.open(customer, channel, command, priority).await.map_err(refused)?;
-    by.remember_own(chat);
+    let (chat, _) = router.open(customer, command, priority).await.map_err(refused)?;
     let view = router.look(chat).await.map_err(refused)?;
     Ok(ChatOpenedFrame { chat: Wire(chat), cursor: by.edge.cursor(chat, view.tail) })
 }
@@ -178,10 +177,9 @@ async fn mark(
     params: MessageMarkFrame,
 ) -> Result<DoneFrame, ErrorFrame> {
     let chat = params.chat.0;
-    by.check_own(chat).await?;
     let author = by.author(method)?;
     let read = method == Method::MessageRead;
-    match by.edge.router.mark(chat, author.party, params.up_to, read).await {
+    match by.edge.router.mark(chat, author.person, params.up_to, read).await {
         Ok(()) => Ok(DoneFrame {}),
         Err(error) => Err(by.hide(method, chat, error).await),
     }
@@ -208,7 +206,6 @@ async fn state(by: &Caller, chat: ChatId) -> Result<ChatStateFrame, ErrorFrame> 
 
 async fn end(by: &Caller, params: ChatCommandFrame) -> Result<ChatStateFrame, ErrorFrame> {
     let chat = params.chat.0;
-    by.check_own(chat).await?;
     let author = by.author(Method::ChatEnd)?;
     let call = ChatCall::End { by: author, command: params.command_id.0 };
     change(by, Method::ChatEnd, chat, call).await

@@ -326,7 +326,7 @@ impl Connection {
 
     /// Sends what a client missed in a chat.
     async fn catch_up(&mut self, session: &Session, missed: Missed) -> Result<(), End> {
-        let Missed { chat, channel, mut from, to } = missed;
+        let Missed { chat, mut from, to } = missed;
         while from <= to {
             let limit = (to - from + 1).min(READ_PAGE as u64) as usize;
             let page = self.edge.router.history(chat, from, limit).await;
@@ -335,7 +335,7 @@ impl Connection {
             let Some(last) = page.last() else { break };
             from = last.seq + 1;
             for recorded in &page {
-                if let Some(frame) = outgoing::event(&session.caller, chat, channel, recorded) {
+                if let Some(frame) = outgoing::event(&session.caller, chat, recorded) {
                     self.say(frame);
                 }
             }

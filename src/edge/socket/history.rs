@@ -4,7 +4,7 @@
 use super::caller::Caller;
 use super::refusals::refused;
 use crate::actors::Router;
-use crate::domain::{ChannelId, ChatId, Recorded, Seq};
+use crate::domain::{ChatId, Recorded, Seq};
 use crate::edge::CatalogNames;
 use crate::edge::limits::{READ_PAGE, READ_PAGES_MAX};
 use crate::protocol::answer::ChatHistoryPageFrame;
@@ -42,8 +42,9 @@ pub(super) async fn page(
     let (router, chat) = (&by.edge.router, params.chat.0);
     let right = by.right(Method::ChatHistory)?;
     let view = router.look(chat).await.map_err(refused)?;
-    let opened = view.opened.as_ref().filter(|_| by.may_read(&view, right));
-    let channel = opened.ok_or_else(|| ErrorFrame::of(ErrorKind::NotFound))?.channel;
+    if !by.may_read(&view, right) {
+        return Err(ErrorFrame::of(ErrorKind::NotFound));
+    }
     let limit = params.limit.unwrap_or(HISTORY_LIMIT_DEFAULT) as usize;
     let page = Page { events: Vec::new(), limit, bytes: 0 };
     let seq = |cursor: Option<Wire<Cursor>>| {
@@ -53,11 +54,11 @@ pub(super) async fn page(
     match (seq(params.before)?, seq(params.after)?) {
         (before, None) => {
             let end = before.map_or(view.tail, |seq| seq.saturating_sub(1)).min(view.tail);
-            backward(by, router, (chat, channel), end, view.tail, page).await
+            backward(by, router, chat, end, view.tail, page).await
         }
         (_, Some(after)) => {
             let from = after.min(view.tail) + 1;
-            forward(by, router, (chat, channel), from, view.tail, page).await
+            forward(by, router, chat, from, view.tail, page).await
         }
     }
 }
@@ -66,7 +67,7 @@ pub(super) async fn page(
 async fn backward(
     by: &Caller,
     router: &Router,
-    (chat, channel): (ChatId, ChannelId),
+    chat: ChatId,
     end: Seq,
     tail: Seq,
     mut page: Page,
@@ -80,7 +81,7 @@ async fn backward(
         let from = first.saturating_sub(READ_PAGE as Seq).max(1);
         let events = router.history(chat, from, (first - from) as usize).await.map_err(refused)?;
         for recorded in events.iter().rev() {
-            if let Some(frame) = frame_of(by, chat, channel, recorded)
+            if let Some(frame) = frame_of(by, chat, recorded)
                 && !page.take(frame)
             {
                 break 'fill;
@@ -97,7 +98,7 @@ async fn backward(
 async fn forward(
     by: &Caller,
     router: &Router,
-    (chat, channel): (ChatId, ChannelId),
+    chat: ChatId,
     from: Seq,
     tail: Seq,
     mut page: Page,
@@ -109,7 +110,7 @@ async fn forward(
             break;
         }
         for recorded in &events {
-            if let Some(frame) = frame_of(by, chat, channel, recorded)
+            if let Some(frame) = frame_of(by, chat, recorded)
                 && !page.take(frame)
             {
                 break 'fill;
@@ -139,14 +140,9 @@ fn finished(
 }
 
 /// The entry as the caller sees it; none when it may not.
-pub(super) fn frame_of(
-    by: &Caller,
-    chat: ChatId,
-    channel: ChannelId,
-    recorded: &Recorded,
-) -> Option<ChatEventFrame> {
-    let (snapshot, audience) = (by.edge.catalog.snapshot(), by.audience());
-    let names = CatalogNames { snapshot: &snapshot, channel, audience };
+pub(super) fn frame_of(by: &Caller, chat: ChatId, recorded: &Recorded) -> Option<ChatEventFrame> {
+    let (snapshot, viewer) = (by.edge.catalog.snapshot(), by.viewer());
+    let (names, audience) = (CatalogNames { snapshot: &snapshot, viewer }, viewer.audience());
     let incarnation = by.edge.incarnation;
     View { chat, incarnation, audience, names: &names }.frame(recorded)
 }

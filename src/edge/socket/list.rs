@@ -8,7 +8,7 @@ use super::refusals::refused;
 use crate::access::Right;
 use crate::actors::{CallError, ChatView, LinePosition, WaitingChat};
 use crate::domain::limits::OPERATOR_CAPACITY_MAX;
-use crate::domain::{ChatId, Party, QueueId, UserId};
+use crate::domain::{ChatId, Person, QueueId, UserId};
 use crate::edge::Edge;
 use crate::protocol::answer::{ChatBriefFrame, ChatListedFrame};
 use crate::protocol::limits::CHAT_LIST_MAX;
@@ -38,7 +38,7 @@ pub(super) async fn chats(
             {
                 total -= 1;
             }
-            Looked::Found(view) => chats.extend(brief(&by.edge, &view, Party::User(user))),
+            Looked::Found(view) => chats.extend(brief(&by.edge, &view, Person::User(user))),
             Looked::Unknown => {}
             Looked::Unreachable => unreachable.push(Wire(chat)),
         }
@@ -95,17 +95,17 @@ async fn line(
     Ok(Listed { ids: waiting.into_iter().map(|waiting| waiting.chat).collect(), total, next })
 }
 
-fn brief(edge: &Edge, view: &ChatView, party: Party) -> Option<ChatBriefFrame> {
+fn brief(edge: &Edge, view: &ChatView, person: Person) -> Option<ChatBriefFrame> {
     let opened = view.opened.as_ref()?;
     Some(ChatBriefFrame {
         id: Wire(view.chat),
         state: Wire(view.state?),
-        channel: Wire(opened.channel),
+        channel: Wire(opened.customer.channel),
         queue: Wire(view.queue?),
-        customer: Wire(opened.customer),
+        customer: Wire(opened.customer.id),
         owner: view.place.as_ref().and_then(|place| place.owner()).map(Wire),
         since: view.since.into(),
         cursor: edge.cursor(view.chat, view.tail),
-        unread: view.unread.get(&party).copied().unwrap_or_default(),
+        unread: view.unread_by(person),
     })
 }

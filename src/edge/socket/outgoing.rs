@@ -4,13 +4,10 @@ use std::collections::HashMap;
 
 use super::caller::Caller;
 use super::history;
-use crate::access::Who;
 use crate::actors::{Outgoing, Router};
 use crate::domain::event::WithdrawReason;
 use crate::domain::limits::PROBE_LIMIT_MS;
-use crate::domain::{
-    ChannelId, ChatEvent, ChatId, OfferId, QueueId, Reach, Recorded, Seq, Timestamp,
-};
+use crate::domain::{ChatId, OfferId, QueueId, Reach, Recorded, Seq, Timestamp};
 use crate::edge::CatalogNames;
 use crate::edge::limits::CHATS_REMEMBERED;
 use crate::machine::operator::{Gone, Notice};
@@ -50,22 +47,17 @@ pub(super) async fn frames(
 ) -> Result<Vec<String>, ErrorFrame> {
     match outgoing {
         Outgoing::Events { chat, events } => {
-            let Some(channel) = channel_of(by, chat, &events).await? else {
-                return Ok(Vec::new());
-            };
             let fresh = events.iter().filter(|recorded| !seen.is_known(chat, recorded.seq));
-            let frames = fresh.filter_map(|recorded| event(by, chat, channel, recorded)).collect();
+            let frames = fresh.filter_map(|recorded| event(by, chat, recorded)).collect();
             if let Some(last) = events.last() {
                 seen.up_to(chat, last.seq);
             }
             Ok(frames)
         }
         Outgoing::Marked { chat, party, mark } => {
-            let Some(channel) = channel_of(by, chat, &[]).await? else {
-                return Ok(Vec::new());
-            };
-            let (snapshot, audience) = (by.edge.catalog.snapshot(), by.audience());
-            let names = CatalogNames { snapshot: &snapshot, channel, audience };
+            let (snapshot, viewer) = (by.edge.catalog.snapshot(), by.viewer());
+            let (names, audience) =
+                (CatalogNames { snapshot: &snapshot, viewer }, viewer.audience());
             let incarnation = by.edge.incarnation;
             let party = View { chat, incarnation, audience, names: &names }.party(party);
             let (delivered, read) = (mark.delivered, mark.read);
@@ -89,38 +81,9 @@ pub(super) async fn frames(
     }
 }
 
-/// The chat's channel as far as it matters to the caller; none when the chat is not the caller's:
-/// a customer's id may be in use on the channel of another site.
-async fn channel_of(
-    by: &Caller,
-    chat: ChatId,
-    events: &[Recorded],
-) -> Result<Option<ChannelId>, ErrorFrame> {
-    let Who::Customer { channel, .. } = by.who else {
-        // Staff see everybody's own name, whatever the channel.
-        return Ok(Some(ChannelId::from_u128(0)));
-    };
-    if let Some(Recorded { event: ChatEvent::Opened { channel: of, .. }, .. }) = events.first() {
-        if *of == channel {
-            by.remember_own(chat);
-        }
-        return Ok((*of == channel).then_some(channel));
-    }
-    match by.check_own(chat).await {
-        Ok(()) => Ok(Some(channel)),
-        Err(error) if error.kind() == crate::protocol::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 /// The frame of an event; none when the caller may not see it.
-pub(super) fn event(
-    by: &Caller,
-    chat: ChatId,
-    channel: ChannelId,
-    recorded: &Recorded,
-) -> Option<String> {
-    let frame = history::frame_of(by, chat, channel, recorded)?;
+pub(super) fn event(by: &Caller, chat: ChatId, recorded: &Recorded) -> Option<String> {
+    let frame = history::frame_of(by, chat, recorded)?;
     written(&Notification::ChatEvent(frame))
 }
 

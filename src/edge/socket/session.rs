@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::caller::{Caller, party_of};
+use super::caller::{Caller, person_of};
 use super::looks::{Looked, looks};
 use super::outgoing::{Seen, offer_frame};
 use super::refusals::{refused, unavailable};
 use crate::access::{Operation, Principal, Right, Who};
 use crate::actors::{CallError, OperatorView, Outgoing, Router};
-use crate::domain::{ChannelId, ChatId, Party, Reach, Seq, UserId};
+use crate::domain::{ChatId, Person, Reach, Seq, UserId};
 use crate::edge::holders::Held;
 use crate::edge::limits::{
     MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT, RESUMED_OTHERS_MAX,
@@ -32,22 +32,22 @@ use crate::protocol::{ErrorFrame, ErrorKind, Wire};
 /// A registered connection; it is forgotten when dropped, whatever way the socket ends.
 pub(super) struct Joined {
     router: Router,
-    party: Party,
+    person: Person,
     id: ConnectionId,
     /// What the connection is to be sent.
     pub outbox: mpsc::Receiver<Outgoing>,
 }
 
 impl Joined {
-    fn new(router: &Router, party: Party) -> Self {
-        let connection = router.connect(party);
-        Self { router: router.clone(), party, id: connection.id, outbox: connection.outbox }
+    fn new(router: &Router, person: Person) -> Self {
+        let connection = router.connect(person);
+        Self { router: router.clone(), person, id: connection.id, outbox: connection.outbox }
     }
 }
 
 impl Drop for Joined {
     fn drop(&mut self) {
-        self.router.disconnect(self.party, self.id);
+        self.router.disconnect(self.person, self.id);
     }
 }
 
@@ -75,7 +75,6 @@ pub(super) struct Opened {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Missed {
     pub chat: ChatId,
-    pub channel: ChannelId,
     pub from: Seq,
     pub to: Seq,
 }
@@ -93,14 +92,14 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
     // What is revoked from now on is heard; what was before is seen once the session is open.
     let held = edge.holders.hold(holder);
     let serves = Operation::ChatHistory.right(subject) != Right::No;
-    let party = party_of(&principal.who).filter(|_| serves);
-    let joined = party.map(|party| Joined::new(&edge.router, party));
+    let person = person_of(&principal.who).filter(|_| serves);
+    let joined = person.map(|person| Joined::new(&edge.router, person));
     let connection = joined.as_ref().map(|joined| joined.id);
     let caller =
         Arc::new(Caller::new(Arc::clone(edge), principal.who.clone(), subject, connection));
-    let operator = match party {
-        Some(Party::User(user)) => Some(operator(&edge.router, user).await?),
-        Some(Party::Customer(_) | Party::System) | None => None,
+    let operator = match person {
+        Some(Person::User(user)) => Some(operator(&edge.router, user).await?),
+        Some(Person::Customer(_)) | None => None,
     };
     let mut offers = operator.as_ref().map(|view| live_offers(edge, view)).unwrap_or_default();
     let further = offers.split_off(offers.len().min(OPENED_OFFERS_MAX));
@@ -168,8 +167,8 @@ async fn wanted(
     for chat in operator.iter().flat_map(|view| &view.active) {
         wanted.insert(*chat, None);
     }
-    if let Who::Customer { id, channel, .. } = who {
-        let latest = edge.router.latest(*channel, *id).await.map_err(refused)?;
+    if let Who::Customer { customer, .. } = who {
+        let latest = edge.router.latest(*customer).await.map_err(refused)?;
         wanted.extend(latest.map(|chat| (chat, None)));
     }
     let mut others: Vec<ChatId> = params.resume.iter().map(|known| known.0.chat.0).collect();
@@ -204,8 +203,8 @@ fn me(edge: &Edge, who: &Who) -> MeFrame {
             };
             MeFrame { role, id: id.to_string(), name }
         }
-        Who::Customer { id, name, .. } => {
-            MeFrame { role: RoleFrame::Customer, id: id.to_string(), name: name.clone() }
+        Who::Customer { customer, name, .. } => {
+            MeFrame { role: RoleFrame::Customer, id: customer.id.to_string(), name: name.clone() }
         }
         Who::Site { channel } => {
             MeFrame { role: RoleFrame::Customer, id: channel.to_string(), name: None }
@@ -236,8 +235,8 @@ impl Found {
         };
         // A session sees what is its own, also where its right goes further.
         let view = view.filter(|view| caller.may_read(view, Right::Own));
-        let shown = view.as_ref().and_then(|v| Some((v, v.opened.as_ref()?, v.state?)));
-        let Some((view, opened, state)) = shown else {
+        let shown = view.as_ref().and_then(|view| Some((view, view.state?)));
+        let Some((view, state)) = shown else {
             self.gone.extend(known.map(|_| Wire(chat)));
             return;
         };
@@ -253,19 +252,15 @@ impl Found {
         if let Some(gap) = gap.filter(|gap| *gap > 0 && !reload) {
             self.events += gap;
             let (from, to) = (view.tail - gap + 1, view.tail);
-            self.missed.push(Missed { chat, channel: opened.channel, from, to });
+            self.missed.push(Missed { chat, from, to });
         }
-        let party = caller.party().unwrap_or(Party::System);
         self.chats.push(SessionChatFrame {
             id: Wire(chat),
             state: Wire(state),
             cursor: caller.edge.cursor(chat, view.tail),
-            unread: view.unread.get(&party).copied().unwrap_or_default(),
+            unread: caller.person().map_or(0, |person| view.unread_by(person)),
             reload,
         });
-        if let Who::Customer { .. } = caller.who {
-            caller.remember_own(chat);
-        }
         self.seen.up_to(chat, view.tail);
     }
 }
@@ -287,9 +282,7 @@ pub(super) fn renew(session: &mut Session, edge: &Edge, token: &str) -> Result<(
 fn same_person(a: &Who, b: &Who) -> bool {
     match (a, b) {
         (Who::User { id: a, .. }, Who::User { id: b, .. }) => a == b,
-        (Who::Customer { id: a, channel: c, .. }, Who::Customer { id: b, channel: d, .. }) => {
-            a == b && c == d
-        }
+        (Who::Customer { customer: a, .. }, Who::Customer { customer: b, .. }) => a == b,
         (Who::User { .. } | Who::Customer { .. } | Who::Site { .. }, _) => false,
     }
 }

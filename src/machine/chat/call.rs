@@ -1,8 +1,8 @@
 //! What comes into a chat and what goes out of it.
 
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, Party, Priority, QueueId,
-    Seq, Timestamp, UserId,
+    ChatEvent, ChatId, CommandId, Customer, MessageText, Party, Person, Priority, QueueId, Seq,
+    Timestamp, UserId,
 };
 use crate::machine::message::{Peer, ToChat, ToOperator};
 use crate::machine::{CallId, Life};
@@ -29,7 +29,7 @@ pub enum ChatInput {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Author {
     /// Who.
-    pub party: Party,
+    pub person: Person,
     /// May do everything within chats.
     pub chat_administrator: bool,
 }
@@ -48,10 +48,8 @@ pub enum Target {
 pub enum ChatCall {
     /// Opens it and puts it into a line.
     Open {
-        /// By which channel.
-        channel: ChannelId,
-        /// Who.
-        customer: CustomerId,
+        /// Who, by which channel.
+        customer: Customer,
         /// The customer's command.
         command: CommandId,
         /// The channel's queue.

@@ -15,6 +15,7 @@ use crate::storage::Moving;
 use super::answers::{Answer, Fingerprint, Lookup};
 use super::call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
 use super::fold::Chat;
+use super::people::Speaker;
 use super::refusal::Refusal;
 
 impl Chat {
@@ -83,7 +84,8 @@ impl Chat {
         call: CallId,
         wanted: &ChatCall,
     ) -> Result<Decided, Refusal> {
-        if let Some((party, command, said)) = identity(wanted) {
+        if let Some((by, command, said)) = identity(wanted) {
+            let party = self.speaker(by)?.party;
             match self.known(context, (party, command, said)) {
                 Lookup::New => {}
                 Lookup::Known(answer) => {
@@ -97,7 +99,7 @@ impl Chat {
         }
         match wanted {
             ChatCall::Open { .. } => self.open(call, wanted),
-            ChatCall::Send { by, id, text } => self.send(call, by, id, text),
+            ChatCall::Send { by, id, text } => self.send(call, self.speaker(by)?, id, text),
             ChatCall::Continue { chat } => match (self.place(), self.continued_in) {
                 (None, _) => Err(Refusal::UnknownChat),
                 // It would take no message ever again.
@@ -110,9 +112,10 @@ impl Chat {
                 (Some(Place::Ended { .. }), Some(_)) => Err(self.ended()),
                 (Some(place), _) => Err(Refusal::WrongState { state: place.state() }),
             },
-            ChatCall::End { by, command } => self.end(call, by, command),
-            ChatCall::Begin { by, command } => self.begin(call, by, command),
+            ChatCall::End { by, command } => self.end(call, self.speaker(by)?, command),
+            ChatCall::Begin { by, command } => self.begin(call, self.speaker(by)?, command),
             ChatCall::Transfer { by, command, to: Target::Queue(queue) } => {
+                let by = self.speaker(by)?;
                 self.may_move(by, true)?;
                 let cause = PlacedCause::Transferred { by: by.party, command: command.clone() };
                 if self.queue == Some(*queue) && self.place() == Some(&Place::Waiting) {
@@ -123,18 +126,17 @@ impl Chat {
                 }))
             }
             ChatCall::Transfer { by, command, to: Target::Operator(to) } => {
-                self.transfer_to(context, call, by, command, *to)
+                self.transfer_to(context, call, self.speaker(by)?, command, *to)
             }
             ChatCall::TransferNowhere { by, .. } => {
-                self.may_move(by, true)?;
+                self.may_move(self.speaker(by)?, true)?;
                 Err(Refusal::UnknownTarget)
             }
         }
     }
 
     fn open(&self, call: CallId, wanted: &ChatCall) -> Result<Decided, Refusal> {
-        let ChatCall::Open { channel, customer, command, queue, priority, continues } = wanted
-        else {
+        let ChatCall::Open { customer, command, queue, priority, continues } = wanted else {
             return Err(Refusal::UnknownChat);
         };
         if let Some(opened) = &self.opened {
@@ -146,7 +148,6 @@ impl Chat {
             return Ok(Decided::effect(ChatEffect::Answer(call, Ok(answer))));
         }
         let opened = ChatEvent::Opened {
-            channel: *channel,
             customer: *customer,
             command: command.clone(),
             priority: *priority,
@@ -161,15 +162,15 @@ impl Chat {
     fn send(
         &self,
         call: CallId,
-        by: &Author,
+        by: Speaker,
         id: &CommandId,
         text: &MessageText,
     ) -> Result<Decided, Refusal> {
         let place = self.open_place()?;
         match by.party {
-            Party::Customer(_) if self.is_customer(by) => {}
+            Party::Customer(_) => {}
             Party::User(user) if place.owner() == Some(user) => {}
-            Party::Customer(_) | Party::User(_) | Party::System => return Err(Refusal::NotYours),
+            Party::User(_) | Party::System => return Err(Refusal::NotYours),
         }
         if self.messages() >= CHAT_MESSAGES_MAX {
             return Err(Refusal::ChatFull);
@@ -178,10 +179,11 @@ impl Chat {
         Ok(self.answered(call, 0, vec![message]))
     }
 
-    fn end(&self, call: CallId, by: &Author, command: &CommandId) -> Result<Decided, Refusal> {
+    fn end(&self, call: CallId, by: Speaker, command: &CommandId) -> Result<Decided, Refusal> {
         let place = self.open_place()?;
         let owner = matches!((place.owner(), by.party), (Some(o), Party::User(u)) if o == u);
-        if !owner && !self.is_customer(by) && !by.chat_administrator {
+        let customer = matches!(by.party, Party::Customer(_));
+        if !owner && !customer && !by.chat_administrator {
             return Err(Refusal::NotYours);
         }
         let outcome = if self.last_owner.is_some() { Outcome::Completed } else { Outcome::Missed };
@@ -191,7 +193,7 @@ impl Chat {
         }))
     }
 
-    fn begin(&self, call: CallId, by: &Author, command: &CommandId) -> Result<Decided, Refusal> {
+    fn begin(&self, call: CallId, by: Speaker, command: &CommandId) -> Result<Decided, Refusal> {
         self.may_move(by, false)?;
         match self.open_place()? {
             Place::Assigned { begun: false, .. } => {
@@ -206,7 +208,7 @@ impl Chat {
         &self,
         context: &Context,
         call: CallId,
-        by: &Author,
+        by: Speaker,
         command: &CommandId,
         to: UserId,
     ) -> Result<Decided, Refusal> {
@@ -248,10 +250,6 @@ impl Chat {
             .unwrap_or_default()
     }
 
-    pub(super) fn is_customer(&self, by: &Author) -> bool {
-        self.opened.as_ref().is_some_and(|opened| by.party == Party::Customer(opened.customer))
-    }
-
     pub(super) fn ended(&self) -> Refusal {
         let visitor_left = matches!(self.place, Some(Place::Ended { by: Party::Customer(_), .. }));
         Refusal::Ended { visitor_left, continued_in: self.continued_in }
@@ -266,7 +264,7 @@ impl Chat {
     }
 
     /// Only the owner or a chat administrator moves a chat (features.md F2).
-    pub(super) fn may_move(&self, by: &Author, from_line: bool) -> Result<&Place, Refusal> {
+    pub(super) fn may_move(&self, by: Speaker, from_line: bool) -> Result<&Place, Refusal> {
         let place = self.open_place()?;
         match (place.owner(), by.party) {
             (Some(owner), Party::User(user)) if owner == user => Ok(place),
@@ -362,16 +360,16 @@ impl Decided {
 }
 
 /// By whom and by which id a call is known again, and what it says.
-pub(super) fn identity(call: &ChatCall) -> Option<(Party, &CommandId, Fingerprint)> {
+pub(super) fn identity(call: &ChatCall) -> Option<(&Author, &CommandId, Fingerprint)> {
     match call {
         // An opened chat answers every `Open` of its customer alike.
         ChatCall::Open { .. } => None,
-        ChatCall::Send { by, id, text } => Some((by.party, id, Fingerprint::of(("send", text)))),
+        ChatCall::Send { by, id, text } => Some((by, id, Fingerprint::of(("send", text)))),
         ChatCall::Continue { .. } => None,
-        ChatCall::End { by, command } => Some((by.party, command, Fingerprint::of("end"))),
-        ChatCall::Begin { by, command } => Some((by.party, command, Fingerprint::of("begin"))),
+        ChatCall::End { by, command } => Some((by, command, Fingerprint::of("end"))),
+        ChatCall::Begin { by, command } => Some((by, command, Fingerprint::of("begin"))),
         ChatCall::Transfer { by, command, to } | ChatCall::TransferNowhere { by, command, to } => {
-            Some((by.party, command, Fingerprint::of(("transfer", to))))
+            Some((by, command, Fingerprint::of(("transfer", to))))
         }
     }
 }

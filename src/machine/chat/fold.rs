@@ -9,8 +9,8 @@ use crate::domain::limits::{
 };
 use crate::domain::time::earliest;
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, ChatState, CommandId, CustomerId, Offer, OfferId, Party, Place,
-    Placement, Priority, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
+    ChatEvent, ChatId, ChatState, CommandId, Customer, Offer, OfferId, Party, Place, Placement,
+    Priority, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
 };
 use crate::machine::message::{ChatAt, Peer};
 use crate::storage::OpenChat;
@@ -22,10 +22,8 @@ use super::search::id_of;
 /// How a chat began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {
-    /// By which channel.
-    pub channel: ChannelId,
-    /// Whose it is.
-    pub customer: CustomerId,
+    /// Whose it is, by which channel.
+    pub customer: Customer,
     /// When.
     pub at: Timestamp,
     /// The chat that it follows.
@@ -272,15 +270,11 @@ impl Chat {
             self.answers.remember(party, command, (said, answer), recorded.seq);
         }
         match &recorded.event {
-            ChatEvent::Opened { channel, customer, priority, continues, .. } => {
+            ChatEvent::Opened { customer, priority, continues, .. } => {
                 self.since = recorded.at;
                 self.priority = *priority;
-                self.opened = Some(Opened {
-                    channel: *channel,
-                    customer: *customer,
-                    at: recorded.at,
-                    continues: *continues,
-                });
+                self.opened =
+                    Some(Opened { customer: *customer, at: recorded.at, continues: *continues });
             }
             ChatEvent::Message { from, .. } => {
                 self.messages.push((recorded.seq, matches!(from, Party::Customer(_))));

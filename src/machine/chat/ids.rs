@@ -110,7 +110,7 @@ mod tests {
     use crate::domain::limits::CHAT_MESSAGES_MAX;
     use crate::machine::fixture::{CUSTOMER, command};
 
-    const WHO: Party = Party::Customer(CUSTOMER);
+    const WHO: Party = Party::Customer(CUSTOMER.id);
 
     fn filled(ids: u64) -> Ids {
         let mut filter = Ids::default();

@@ -15,6 +15,7 @@ mod fold;
 mod hear;
 mod ids;
 mod notices;
+mod people;
 mod refusal;
 mod search;
 

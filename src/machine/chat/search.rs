@@ -55,12 +55,41 @@ pub(super) enum Step {
 impl Chat {
     /// The search that an input needs before anything is decided on it, and where it begins.
     pub(super) fn search(&self, input: &ChatInput) -> Option<(Search, Seq)> {
-        let (party, command) = asked_by(input)?;
+        let (party, command) = self.asked_by(input)?;
         let mut places = self.answers.may_stand(party, command);
         places.reverse();
         let (next, last) = places.pop()?;
         let (command, tail) = (command.clone(), self.tail);
         Some((Search { party, command, places, next, last, tail, transfer: None }, next))
+    }
+
+    /// By whom and under which id an input asks for something.
+    fn asked_by<'a>(&self, input: &'a ChatInput) -> Option<(Party, &'a CommandId)> {
+        match input {
+            ChatInput::Call(_, call) => {
+                let (by, command, _) = identity(call)?;
+                // A stranger's call is refused whatever it names.
+                Some((self.party(by.person)?, command))
+            }
+            ChatInput::Said(
+                ToChat::Decline { operator, command, .. }
+                | ToChat::Recall { operator, command, .. }
+                | ToChat::Assign { operator, command: Some(command), .. },
+            ) => Some((Party::User(*operator), command)),
+            ChatInput::Said(
+                ToChat::Assign { command: None, .. }
+                | ToChat::Offer { .. }
+                | ToChat::Widen { .. }
+                | ToChat::Lapse { .. }
+                | ToChat::Withdraw { .. }
+                | ToChat::OwnerGone { .. }
+                | ToChat::ReserveRefused { .. }
+                | ToChat::Seen { .. }
+                | ToChat::Ask { .. },
+            )
+            | ChatInput::Started
+            | ChatInput::Tick => None,
+        }
     }
 }
 
@@ -133,31 +162,6 @@ fn outcome_of(recorded: &Recorded, asked: OfferId) -> Option<Result<Answer, Refu
         return Some(Err(Refusal::TargetUnavailable { reason: *reason }));
     }
     None
-}
-
-/// By whom and under which id an input asks for something.
-fn asked_by(input: &ChatInput) -> Option<(Party, &CommandId)> {
-    match input {
-        ChatInput::Call(_, call) => identity(call).map(|(party, command, _)| (party, command)),
-        ChatInput::Said(
-            ToChat::Decline { operator, command, .. }
-            | ToChat::Recall { operator, command, .. }
-            | ToChat::Assign { operator, command: Some(command), .. },
-        ) => Some((Party::User(*operator), command)),
-        ChatInput::Said(
-            ToChat::Assign { command: None, .. }
-            | ToChat::Offer { .. }
-            | ToChat::Widen { .. }
-            | ToChat::Lapse { .. }
-            | ToChat::Withdraw { .. }
-            | ToChat::OwnerGone { .. }
-            | ToChat::ReserveRefused { .. }
-            | ToChat::Seen { .. }
-            | ToChat::Ask { .. },
-        )
-        | ChatInput::Started
-        | ChatInput::Tick => None,
-    }
 }
 
 /// By whom and under which id an event was asked for, and what that call said.

@@ -350,7 +350,7 @@ fn a_slot_held_for_a_chat_that_has_gone_is_released() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
     let effects = arrive(&mut queue, waits(0xc1, 1_000));
     let [(ANN, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
-    let by = domain::Party::Customer(CUSTOMER);
+    let by = domain::Party::Customer(CUSTOMER.id);
     let gone = Place::Ended { outcome: domain::Outcome::Missed, by };
     arrive(&mut queue, at(CHAT, 2, gone));
     let state = state(ANN, 2, Standing::Full);

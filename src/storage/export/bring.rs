@@ -237,18 +237,18 @@ async fn store_one(store: &Store, step: &Step) -> Result<(), ExportError> {
 
 /// Claims by every command, that of the latest chat last.
 async fn store_conversation(store: &Store, of: &Conversation) -> Result<(), ExportError> {
-    let (channel, customer) = (of.channel, of.customer);
     let (last, mut before): (Vec<_>, Vec<_>) =
         of.commands.iter().partition(|(_, chat)| *chat == of.latest);
     before.extend(last);
     let mut after = None;
     for (command, chat) in before {
         let (talks, chat) = (&store.conversations, *chat);
-        match talks.claim_open(channel, customer, command, chat, after).await? {
+        match talks.claim_open(of.customer, command, chat, after).await? {
             ClaimOpen::Claimed => {}
             ClaimOpen::Existing(existing) if existing == chat => {}
             ClaimOpen::Existing(existing) => {
-                let what = format!("customer {customer} has chat {existing} instead of {chat}");
+                let what =
+                    format!("customer {} has chat {existing} instead of {chat}", of.customer.id);
                 return Err(ExportError::Differs { what });
             }
         }

@@ -11,7 +11,9 @@ use uuid::Uuid;
 
 use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
+use crate::domain::{
+    ChannelId, ChatId, CommandId, Customer, CustomerId, Party, Recorded, Seq, UserId,
+};
 use crate::storage::record::{self, Slot};
 use crate::storage::{Conversation, Document, OpenChat, StoreError, Watermark};
 
@@ -62,8 +64,8 @@ pub(super) fn read_operator(
 pub(super) fn conversation(of: &Conversation) -> Line {
     let commands = of.commands.iter().map(|(id, chat)| (id.as_str().to_owned(), chat.0));
     Line::Conversation(ConversationLine {
-        channel: of.channel.0,
-        customer: of.customer.0,
+        channel: of.customer.channel.0,
+        customer: of.customer.id.0,
         latest: of.latest.0,
         commands: commands.collect(),
     })
@@ -76,8 +78,7 @@ pub(super) fn read_conversation(line: &ConversationLine) -> Result<Conversation,
     };
     let commands = line.commands.iter().map(command).collect::<Result<Vec<_>, _>>();
     Ok(Conversation {
-        channel: ChannelId(line.channel),
-        customer: CustomerId(line.customer),
+        customer: Customer { channel: ChannelId(line.channel), id: CustomerId(line.customer) },
         latest: ChatId(line.latest),
         commands: commands?,
     })

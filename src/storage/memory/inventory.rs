@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::{ChannelId, ChatId, CustomerId, UserId};
+use crate::domain::{ChannelId, ChatId, Customer, CustomerId, UserId};
 use crate::storage::{Conversation, Cursor, Document, Inventory, Page, StoreError};
 
 use super::{FaultAt, MemoryStore, State};
@@ -35,10 +35,10 @@ fn id(key: &[u8]) -> Uuid {
 }
 
 impl State {
-    fn conversation(&self, channel: ChannelId, customer: CustomerId) -> Option<Conversation> {
-        let latest = *self.latest.get(&(channel, customer))?;
-        let commands = self.commands_of(channel, customer);
-        Some(Conversation { channel, customer, latest, commands })
+    fn conversation(&self, customer: Customer) -> Option<Conversation> {
+        let latest = *self.latest.get(&customer)?;
+        let commands = self.commands_of(customer);
+        Some(Conversation { customer, latest, commands })
     }
 }
 
@@ -62,14 +62,12 @@ impl Inventory for MemoryStore {
         limit: usize,
     ) -> Result<Page<Conversation>, StoreError> {
         let state = self.lock();
-        let keys = state
-            .latest
-            .keys()
-            .map(|(channel, customer)| [bytes(channel.0), bytes(customer.0)].concat());
+        let keys = state.latest.keys().map(|of| [bytes(of.channel.0), bytes(of.id.0)].concat());
         let Page { items, next } = page(keys, at, limit);
         let found = items.iter().filter_map(|key| {
             let (channel, customer) = key.split_at(key.len() / 2);
-            state.conversation(ChannelId(id(channel)), CustomerId(id(customer)))
+            let (channel, id) = (ChannelId(id(channel)), CustomerId(id(customer)));
+            state.conversation(Customer { channel, id })
         });
         Ok(Page { items: found.collect(), next })
     }

@@ -9,8 +9,8 @@ use crate::domain::event::{
     AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
 };
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, CustomerId, MessageText, OfferId, Priority, QueueId, Rule,
-    Timestamp,
+    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, OfferId, Priority, QueueId,
+    Rule, Timestamp,
 };
 
 fn ids<T: std::fmt::Debug>(make: impl Fn(u128) -> T) -> impl Strategy<Value = T> {
@@ -127,8 +127,9 @@ fn event() -> impl Strategy<Value = ChatEvent> {
             priority(),
             prop::option::of(ids(ChatId::from_u128)),
         )
-            .prop_map(|(channel, customer, command, priority, continues)| {
-                ChatEvent::Opened { channel, customer, command, priority, continues }
+            .prop_map(|(channel, id, command, priority, continues)| {
+                let customer = Customer { channel, id };
+                ChatEvent::Opened { customer, command, priority, continues }
             }),
         (party(), command(), text()).prop_map(|(from, id, text)| ChatEvent::Message {
             from,

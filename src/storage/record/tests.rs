@@ -15,8 +15,8 @@ use crate::domain::event::{
 };
 use crate::domain::operator::{AwayReason, Standing};
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, CustomerId, MessageText, Offer, OfferId, Place, Priority,
-    QueueId, Rule, Status, Timestamp,
+    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, Offer, OfferId, Place,
+    Priority, QueueId, Rule, Status, Timestamp,
 };
 
 pub(super) const STANDINGS: [Standing; 14] = [
@@ -97,8 +97,7 @@ fn samples() -> Vec<ChatEvent> {
         |how| ChatEvent::Assigned { placement: 3, operator, how, command: command.clone() };
     let placed = |cause| ChatEvent::Placed { placement: 1, queue: QueueId::from_u128(10), cause };
     let opened = |continues| ChatEvent::Opened {
-        channel: ChannelId::from_u128(11),
-        customer,
+        customer: Customer { channel: ChannelId::from_u128(11), id: customer },
         command: command.clone(),
         priority: Priority::new(2).unwrap(),
         continues,

@@ -8,7 +8,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use scylla::statement::prepared::PreparedStatement;
 use uuid::Uuid;
 
-use crate::domain::{ChannelId, ChatId, CustomerId, UserId};
+use crate::domain::{ChannelId, ChatId, Customer, CustomerId, UserId};
 use crate::storage::record::{self, Slot};
 use crate::storage::{
     ChatLog, Conversation, Cursor, Document, Documents, Inventory, Page, StoreError,
@@ -42,9 +42,9 @@ impl ScyllaStore {
         channel: Uuid,
         customer: Uuid,
     ) -> Result<Option<Conversation>, StoreError> {
-        let (latest, commands) = self.talks_of(channel, customer).await?;
-        let (channel, customer) = (ChannelId(channel), CustomerId(customer));
-        Ok(latest.map(|latest| Conversation { channel, customer, latest, commands }))
+        let customer = Customer { channel: ChannelId(channel), id: CustomerId(customer) };
+        let (latest, commands) = self.talks_of(customer).await?;
+        Ok(latest.map(|latest| Conversation { customer, latest, commands }))
     }
 }
 

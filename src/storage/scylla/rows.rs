@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use uuid::Uuid;
 
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, UserId};
+use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, UserId};
 use crate::storage::{
     ClaimOpen, Conversations, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
 };
@@ -24,33 +24,33 @@ fn contended() -> StoreError {
 impl Conversations for ScyllaStore {
     async fn claim_open(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         command: &CommandId,
         chat: ChatId,
         after: Option<ChatId>,
     ) -> Result<ClaimOpen, StoreError> {
         let statements = &self.db.statements;
         for _ in 0..CONDITION_TRIES {
-            let (latest, opened) = self.talk(channel, customer, command).await?;
+            let (latest, opened) = self.talk(customer, command).await?;
             if let Some(opened) = opened {
                 return Ok(ClaimOpen::Existing(opened));
             }
             if let Some(present) = latest.filter(|_| latest != after) {
                 return Ok(ClaimOpen::Existing(present));
             }
-            let by_command = (channel.0, customer.0, command.as_str(), chat.0);
+            let (channel, id) = (customer.channel.0, customer.id.0);
+            let by_command = (channel, id, command.as_str(), chat.0);
             let applied = match latest {
                 None => {
                     // Before, so that a channel with a chat is never taken for one without.
-                    self.use_channel(channel).await?;
+                    self.use_channel(customer.channel).await?;
                     let both = [&statements.talk_first, &statements.talk_command];
-                    let first = (channel.0, customer.0, chat.0);
+                    let first = (channel, id, chat.0);
                     self.db.condition_all(both, (first, by_command)).await?
                 }
                 Some(present) => {
                     let both = [&statements.talk_next, &statements.talk_command];
-                    let next = (chat.0, channel.0, customer.0, present.0);
+                    let next = (chat.0, channel, id, present.0);
                     self.db.condition_all(both, (next, by_command)).await?
                 }
             };
@@ -61,46 +61,34 @@ impl Conversations for ScyllaStore {
         Err(contended())
     }
 
-    async fn latest(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Option<ChatId>, StoreError> {
-        let values = (channel.0, customer.0);
+    async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, StoreError> {
+        let values = (customer.channel.0, customer.id.0);
         let answer = self.db.read(&self.db.statements.talk_latest, values).await?;
         let row = answer.maybe_first_row::<(Uuid,)>().map_err(unreadable)?;
         Ok(row.map(|(chat,)| ChatId(chat)))
     }
 
-    async fn commands(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
-        let (_, mut commands) = self.talks_of(channel.0, customer.0).await?;
+    async fn commands(&self, customer: Customer) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        let (_, mut commands) = self.talks_of(customer).await?;
         commands.sort_unstable();
         Ok(commands)
     }
 
-    async fn forget(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-        chat: ChatId,
-    ) -> Result<(), StoreError> {
+    async fn forget(&self, customer: Customer, chat: ChatId) -> Result<(), StoreError> {
         let statements = &self.db.statements;
+        let (channel, id) = (customer.channel.0, customer.id.0);
         for _ in 0..CONDITION_TRIES {
-            let (latest, commands) = self.talks_of(channel.0, customer.0).await?;
+            let (latest, commands) = self.talks_of(customer).await?;
             // The latest first: it is always that of a command which is there.
             if latest == Some(chat) {
                 let before = commands.iter().map(|(_, of)| *of).filter(|of| *of != chat).max();
                 let applied = match before {
                     Some(before) => {
-                        let next = (before.0, channel.0, customer.0, chat.0);
+                        let next = (before.0, channel, id, chat.0);
                         self.db.condition(&statements.talk_next, next).await?
                     }
                     None => {
-                        let latest = (channel.0, customer.0, "", chat.0);
+                        let latest = (channel, id, "", chat.0);
                         self.db.condition(&statements.talk_drop, latest).await?
                     }
                 };
@@ -110,7 +98,7 @@ impl Conversations for ScyllaStore {
             }
             for (command, _) in commands.iter().filter(|(_, of)| *of == chat) {
                 // One that is not applied is gone already.
-                let row = (channel.0, customer.0, command.as_str(), chat.0);
+                let row = (channel, id, command.as_str(), chat.0);
                 self.db.condition(&statements.talk_drop, row).await?;
             }
             return Ok(());
@@ -128,11 +116,10 @@ impl ScyllaStore {
     /// The latest chat, and the one that the command opened.
     async fn talk(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         command: &CommandId,
     ) -> Result<(Option<ChatId>, Option<ChatId>), StoreError> {
-        let values = (channel.0, customer.0, command.as_str());
+        let values = (customer.channel.0, customer.id.0, command.as_str());
         let answer = self.db.read(&self.db.statements.talk_read, values).await?;
         let (mut latest, mut opened) = (None, None);
         for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
@@ -146,10 +133,10 @@ impl ScyllaStore {
     /// The latest chat, and each command with its chat, read as the conditional writes left them.
     pub(super) async fn talks_of(
         &self,
-        channel: Uuid,
-        customer: Uuid,
+        customer: Customer,
     ) -> Result<(Option<ChatId>, Vec<(CommandId, ChatId)>), StoreError> {
-        let answer = self.db.read(&self.db.statements.talk_all, (channel, customer)).await?;
+        let of = (customer.channel.0, customer.id.0);
+        let answer = self.db.read(&self.db.statements.talk_all, of).await?;
         let (mut latest, mut commands) = (None, Vec::new());
         for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
             let (command, chat) = row.map_err(unreadable)?;

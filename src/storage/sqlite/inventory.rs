@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 
-use crate::domain::{ChannelId, ChatId, CustomerId, UserId};
+use crate::domain::{ChannelId, ChatId, Customer, CustomerId, UserId};
 use crate::storage::record::{self, Slot};
 use crate::storage::{Conversation, Cursor, Document, Inventory, Page, StoreError};
 
@@ -53,9 +53,9 @@ fn conversations(
     let mut rows = statement.query((channel, customer, count(limit)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        let (channel, customer) = (ChannelId(id(row, 0)?), CustomerId(id(row, 1)?));
-        let commands = rows::commands(connection, rows::Conversation { channel, customer })?;
-        found.push(Conversation { channel, customer, latest: ChatId(id(row, 2)?), commands });
+        let customer = Customer { channel: ChannelId(id(row, 0)?), id: CustomerId(id(row, 1)?) };
+        let commands = rows::commands(connection, customer)?;
+        found.push(Conversation { customer, latest: ChatId(id(row, 2)?), commands });
     }
     Ok(found)
 }
@@ -118,7 +118,9 @@ impl Inventory for SqliteStore {
         let after = after(at);
         let read = move |connection: &Connection| conversations(connection, &after, limit + 1);
         let found = self.readers.read(read).await?;
-        Ok(page(found, limit, |last| [bytes(last.channel.0), bytes(last.customer.0)].concat()))
+        Ok(page(found, limit, |last| {
+            [bytes(last.customer.channel.0), bytes(last.customer.id.0)].concat()
+        }))
     }
 
     async fn operators(

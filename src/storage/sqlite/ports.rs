@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Recorded, Seq, UserId};
+use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, UserId};
 use crate::storage::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
     OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
@@ -167,50 +167,30 @@ impl OpenChats for SqliteStore {
 impl Conversations for SqliteStore {
     async fn claim_open(
         &self,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         command: &CommandId,
         chat: ChatId,
         after: Option<ChatId>,
     ) -> Result<ClaimOpen, StoreError> {
         let command = command.clone();
         self.write(move |connection| {
-            let key = rows::Conversation { channel, customer };
-            rows::claim_open(connection, key, &command, chat, after).map(Ok)
+            rows::claim_open(connection, customer, &command, chat, after).map(Ok)
         })
         .await
     }
 
-    async fn latest(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Option<ChatId>, StoreError> {
-        self.readers
-            .read(move |connection| {
-                let key = rows::Conversation { channel, customer };
-                Ok(rows::latest(connection, key)?)
-            })
-            .await
+    async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, StoreError> {
+        self.readers.read(move |connection| Ok(rows::latest(connection, customer)?)).await
     }
 
-    async fn commands(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
-        let key = rows::Conversation { channel, customer };
-        self.readers.read(move |connection| rows::commands(connection, key)).await
+    async fn commands(&self, customer: Customer) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+        self.readers.read(move |connection| rows::commands(connection, customer)).await
     }
 
-    async fn forget(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-        chat: ChatId,
-    ) -> Result<(), StoreError> {
-        let key = rows::Conversation { channel, customer };
-        self.write(move |connection| rows::forget_conversation(connection, key, chat).map(Ok)).await
+    async fn forget(&self, customer: Customer, chat: ChatId) -> Result<(), StoreError> {
+        let forget =
+            move |connection: &_| rows::forget_conversation(connection, customer, chat).map(Ok);
+        self.write(forget).await
     }
 
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {

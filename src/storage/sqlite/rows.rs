@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use rusqlite::{Connection, OptionalExtension, Row};
 
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, UserId};
+use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, UserId};
 use crate::storage::record::{self, RecordError, Slot};
 use crate::storage::{ClaimOpen, Document, OpenChat, StoreError, Watermark};
 
@@ -90,22 +90,15 @@ pub(super) fn damaged_open_chats(connection: &Connection) -> Result<Vec<ChatId>,
     Ok(found)
 }
 
-/// A customer on a channel.
-#[derive(Clone, Copy)]
-pub(super) struct Conversation {
-    pub channel: ChannelId,
-    pub customer: CustomerId,
-}
-
 /// The compare-and-set. A repeat of a command that claimed gets its chat as an existing one.
 pub(super) fn claim_open(
     connection: &Connection,
-    key: Conversation,
+    of: Customer,
     command: &CommandId,
     chat: ChatId,
     after: Option<ChatId>,
 ) -> rusqlite::Result<ClaimOpen> {
-    let (channel, customer) = (key.channel.0.as_bytes(), key.customer.0.as_bytes());
+    let (channel, customer) = (of.channel.0.as_bytes(), of.id.0.as_bytes());
     let opened = connection
         .prepare_cached(
             "SELECT chat FROM conversation_commands \
@@ -116,7 +109,7 @@ pub(super) fn claim_open(
     if let Some(opened) = opened {
         return Ok(ClaimOpen::Existing(ChatId(opened)));
     }
-    let present = latest(connection, key)?;
+    let present = latest(connection, of)?;
     if let Some(present) = present.filter(|_| present != after) {
         return Ok(ClaimOpen::Existing(present));
     }
@@ -133,17 +126,17 @@ pub(super) fn claim_open(
 /// Every command by which the customer claimed a chat, with its chat, in the order of the texts.
 pub(super) fn commands(
     connection: &Connection,
-    key: Conversation,
+    of: Customer,
 ) -> Result<Vec<(CommandId, ChatId)>, ReadError> {
     let mut statement = connection.prepare_cached(
         "SELECT command, chat FROM conversation_commands \
          WHERE channel = ? AND customer = ? ORDER BY command",
     )?;
-    let mut rows = statement.query((key.channel.0.as_bytes(), key.customer.0.as_bytes()))?;
+    let mut rows = statement.query((of.channel.0.as_bytes(), of.id.0.as_bytes()))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let command = CommandId::new(&row.get::<_, String>(0)?).map_err(|error| {
-            ReadError::Missing(format!("a command of customer {}: {error}", key.customer))
+            ReadError::Missing(format!("a command of customer {}: {error}", of.id))
         })?;
         found.push((command, ChatId(id(row, 1)?)));
     }
@@ -153,13 +146,13 @@ pub(super) fn commands(
 /// Removes the chat from the customer's; the one before it is the latest, if it was.
 pub(super) fn forget_conversation(
     connection: &Connection,
-    key: Conversation,
+    of: Customer,
     chat: ChatId,
 ) -> rusqlite::Result<()> {
-    let (channel, customer) = (key.channel.0.as_bytes(), key.customer.0.as_bytes());
+    let (channel, customer) = (of.channel.0.as_bytes(), of.id.0.as_bytes());
     let text = "DELETE FROM conversation_commands WHERE channel = ? AND customer = ? AND chat = ?";
     execute(connection, text, (channel, customer, chat.0.as_bytes()))?;
-    if latest(connection, key)? != Some(chat) {
+    if latest(connection, of)? != Some(chat) {
         return Ok(());
     }
     let before = connection
@@ -187,13 +180,10 @@ pub(super) fn any_of(connection: &Connection, channel: ChannelId) -> rusqlite::R
     connection.prepare_cached(text)?.query_row([channel.0.as_bytes().as_slice()], |row| row.get(0))
 }
 
-pub(super) fn latest(
-    connection: &Connection,
-    key: Conversation,
-) -> rusqlite::Result<Option<ChatId>> {
+pub(super) fn latest(connection: &Connection, of: Customer) -> rusqlite::Result<Option<ChatId>> {
     connection
         .prepare_cached("SELECT chat FROM conversations WHERE channel = ? AND customer = ?")?
-        .query_row((key.channel.0.as_bytes(), key.customer.0.as_bytes()), |row| id(row, 0))
+        .query_row((of.channel.0.as_bytes(), of.id.0.as_bytes()), |row| id(row, 0))
         .optional()
         .map(|found| found.map(ChatId))
 }

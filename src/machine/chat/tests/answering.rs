@@ -99,7 +99,7 @@ fn the_oldest_answers_are_forgotten_and_no_others() {
         bench.call(send(customer(), &format!("m{n}"), "words"));
     }
     let known = |bench: &Bench, id: &str| {
-        bench.chat.recall(Party::Customer(CUSTOMER), &command(id)) != Lookup::New
+        bench.chat.recall(Party::Customer(CUSTOMER.id), &command(id)) != Lookup::New
     };
     assert!(!known(&bench, "open"), "one more than fits: the first is gone");
     assert!(known(&bench, "m0"));
@@ -111,7 +111,7 @@ fn the_oldest_answers_are_forgotten_and_no_others() {
 #[test]
 fn a_full_chat_takes_no_message_and_can_still_be_ended() {
     let mut bench = Bench::opened();
-    let party = Party::Customer(CUSTOMER);
+    let party = Party::Customer(CUSTOMER.id);
     for n in 1..=CHAT_MESSAGES_MAX {
         let seq = bench.chat.tail() + 1;
         // One above the bound would be a decision; the log is made by hand.

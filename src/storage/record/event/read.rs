@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use crate::domain::event::{AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, CustomerId, MessageText, OfferId, Priority, QueueId,
-    Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, OfferId, Priority,
+    QueueId, Recorded, Seq, Timestamp, UserId,
 };
 
 use super::{
@@ -31,8 +31,7 @@ impl EventRecord {
     fn into_domain(self) -> Result<ChatEvent, Refusal> {
         Ok(match self {
             Self::Opened { channel, customer, command, priority, continues } => ChatEvent::Opened {
-                channel: ChannelId(channel),
-                customer: CustomerId(customer),
+                customer: Customer { channel: ChannelId(channel), id: CustomerId(customer) },
                 command: command_of(&command)?,
                 priority: Priority::new(priority).map_err(|error| error.to_string())?,
                 continues: continues.map(ChatId),

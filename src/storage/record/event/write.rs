@@ -27,9 +27,9 @@ fn text_of(command: &CommandId) -> String {
 impl From<&ChatEvent> for EventRecord {
     fn from(event: &ChatEvent) -> Self {
         match event {
-            ChatEvent::Opened { channel, customer, command, priority, continues } => Self::Opened {
-                channel: channel.0,
-                customer: customer.0,
+            ChatEvent::Opened { customer, command, priority, continues } => Self::Opened {
+                channel: customer.channel.0,
+                customer: customer.id.0,
                 command: text_of(command),
                 priority: priority.points(),
                 continues: continues.map(|chat| chat.0),
