@@ -6,7 +6,7 @@
 
 use tokio::time::{Instant, sleep};
 
-use crate::domain::{ChannelId, ChatId, CommandId, CustomerId, Party, Priority};
+use crate::domain::{ChatId, CommandId, Customer, Person, Priority};
 use crate::machine::chat::{Author, ChatCall, Refusal};
 use crate::storage::{Trace, forget_chats};
 use crate::telemetry;
@@ -16,16 +16,12 @@ use super::limits::{AGAIN_AFTER, FORGET_SLICE};
 use super::router::{CallError, Router};
 
 /// Who ends the chats of an erased customer.
-const BY: Author = Author { party: Party::System, chat_administrator: true };
+const BY: Author = Author { person: Person::System, chat_administrator: true };
 
 impl Router {
     /// Ends the open chats of a customer, so that whoever is concerned hears of it.
-    pub async fn end_chats_of(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<(), CallError> {
-        for chat in self.chats_of(channel, customer).await? {
+    pub async fn end_chats_of(&self, customer: Customer) -> Result<(), CallError> {
+        for chat in self.chats_of(customer).await? {
             self.end_to_erase(chat).await?;
         }
         Ok(())
@@ -34,22 +30,21 @@ impl Router {
     /// Forgets every chat of a customer and all that is known of it, for good. Chats that are still
     /// open are ended first. May be repeated, and goes on where it was interrupted. Revoke the
     /// customer's tokens before: a chat that is opened meanwhile may stay.
-    pub async fn erase(&self, channel: ChannelId, customer: CustomerId) -> Result<(), CallError> {
-        let mut chats = self.chats_of(channel, customer).await?;
+    pub async fn erase(&self, customer: Customer) -> Result<(), CallError> {
+        let mut chats = self.chats_of(customer).await?;
         chats.sort_unstable();
         for slice in chats.chunks(FORGET_SLICE) {
             for chat in slice {
                 self.end_to_erase(*chat).await?;
                 self.let_go(*chat).await?;
             }
-            let traces: Vec<Trace> =
-                slice.iter().map(|chat| Trace::new(*chat, channel, customer)).collect();
+            let traces: Vec<Trace> = slice.iter().map(|chat| Trace::new(*chat, customer)).collect();
             // One at a time: what is being forgotten is written down in one place.
             let _alone = self.shared.forgetting.lock().await;
             forget_chats(&self.shared.store, &traces).await?;
             telemetry::chats_forgotten(slice.len() as u64);
         }
-        self.shared.store.audit.forget_customer(channel, customer).await?;
+        self.shared.store.audit.forget_customer(customer.channel, customer.id).await?;
         Ok(())
     }
 
@@ -58,15 +53,14 @@ impl Router {
     pub async fn instead_of_forgotten(
         &self,
         forgotten: ChatId,
-        channel: ChannelId,
-        customer: CustomerId,
+        customer: Customer,
         priority: Priority,
     ) -> Result<Option<ChatId>, CallError> {
         if !self.is_forgotten(forgotten).await? {
             return Ok(None);
         }
         let command = CommandId::after(forgotten);
-        let (chat, _) = self.open(customer, channel, &command, priority).await?;
+        let (chat, _) = self.open(customer, &command, priority).await?;
         Ok(Some(chat))
     }
 
@@ -75,12 +69,8 @@ impl Router {
         self.within(self.store().log.is_forgotten(chat)).await
     }
 
-    async fn chats_of(
-        &self,
-        channel: ChannelId,
-        customer: CustomerId,
-    ) -> Result<Vec<ChatId>, CallError> {
-        let commands = self.within(self.store().conversations.commands(channel, customer)).await?;
+    async fn chats_of(&self, customer: Customer) -> Result<Vec<ChatId>, CallError> {
+        let commands = self.within(self.store().conversations.commands(customer)).await?;
         let mut chats: Vec<ChatId> = commands.into_iter().map(|(_, chat)| chat).collect();
         chats.sort_unstable();
         chats.dedup();

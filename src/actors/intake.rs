@@ -152,7 +152,7 @@ impl Router {
                 Err(CallError::Refused(Refusal::UnknownChat))
                     if self.is_forgotten(chat).await? =>
                 {
-                    self.within(conversations.forget(channel, customer, chat)).await?;
+                    self.within(conversations.forget(arrival.customer, chat)).await?;
                     continue;
                 }
                 answer => answer?,

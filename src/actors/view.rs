@@ -98,6 +98,7 @@ impl ChatView {
             Person::User(user) => {
                 self.place.as_ref().is_some_and(|place| place.operators().contains(&user))
             }
+            Person::System => false,
         }
     }
 
@@ -107,6 +108,7 @@ impl ChatView {
             Person::Customer(_) if !self.concerns(person) => return 0,
             Person::Customer(customer) => Party::Customer(customer.id),
             Person::User(user) => Party::User(user),
+            Person::System => return 0,
         };
         self.unread.get(&party).copied().unwrap_or_default()
     }

@@ -151,6 +151,8 @@ pub enum Person {
     Customer(Customer),
     /// An operator or a chat administrator.
     User(UserId),
+    /// The router itself, which ends the chats of an erased customer. It has no connections.
+    System,
 }
 
 /// Somebody who acts in a chat. It means somebody within that chat only, whose channel is the

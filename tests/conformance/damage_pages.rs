@@ -13,7 +13,7 @@ use switchboard::storage::sqlite::{
 use switchboard::storage::{Store, StoreError, Watermark};
 
 use crate::rng::Rng;
-use crate::samples::{channel, chat, command, customer, message, open_chat, user};
+use crate::samples::{chat, command, customer, message, open_chat, user};
 use crate::subject::block_on;
 
 /// Damages of each table.
@@ -59,7 +59,7 @@ fn fill(folder: &Path) {
         }
         for n in 0..CHATS {
             let (talks, id) = (&store.conversations, command("c"));
-            talks.claim_open(channel(1), customer(n), &id, chat(n), None).await.unwrap();
+            talks.claim_open(customer(n), &id, chat(n), None).await.unwrap();
             store.open_chats.put(open_chat(n, 5)).await.unwrap();
             let marks =
                 BTreeMap::from([(Party::User(user(n)), Watermark { delivered: 3, read: 2 })]);
@@ -194,7 +194,7 @@ async fn write(store: &Store) -> bool {
         let marks = BTreeMap::from([(Party::System, Watermark { delivered: 3, read: 2 })]);
         let _ = store.watermarks.raise(chat(n), marks).await;
         let (talks, of, id) = (&store.conversations, customer(n), command("d"));
-        let _ = talks.claim_open(channel(1), of, &id, chat(n + 900), Some(chat(n))).await;
+        let _ = talks.claim_open(of, &id, chat(n + 900), Some(chat(n))).await;
     }
     store.processes.begin().await.is_ok()
 }

@@ -147,6 +147,7 @@ pub fn party_of(person: Person) -> Party {
     match person {
         Person::Customer(customer) => Party::Customer(customer.id),
         Person::User(user) => Party::User(user),
+        Person::System => Party::System,
     }
 }
 

@@ -86,12 +86,12 @@ pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
 /// forgotten, so that no new one comes in between.
 pub(super) async fn erase_customer(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
-    let customer = CustomerId(asked.id("customer")?);
+    let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
     let router = &asked.edge.router;
-    router.end_chats_of(channel, customer).await.map_err(|error| call_error(&error))?;
-    let revoked = asked.edge.access.revoke_customer(channel, customer, asked.edge.now()).await;
+    router.end_chats_of(customer).await.map_err(|error| call_error(&error))?;
+    let revoked = asked.edge.access.revoke_customer(customer, asked.edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
-    router.erase(channel, customer).await.map_err(|error| call_error(&error))?;
+    router.erase(customer).await.map_err(|error| call_error(&error))?;
     Ok(None)
 }
 

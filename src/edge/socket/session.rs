@@ -99,7 +99,7 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
         Arc::new(Caller::new(Arc::clone(edge), principal.who.clone(), subject, connection));
     let operator = match person {
         Some(Person::User(user)) => Some(operator(&edge.router, user).await?),
-        Some(Person::Customer(_)) | None => None,
+        Some(Person::Customer(_) | Person::System) | None => None,
     };
     let mut offers = operator.as_ref().map(|view| live_offers(edge, view)).unwrap_or_default();
     let further = offers.split_off(offers.len().min(OPENED_OFFERS_MAX));

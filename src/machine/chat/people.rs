@@ -26,6 +26,7 @@ impl Chat {
                 own.map(|opened| Party::Customer(opened.customer.id))
             }
             Person::User(user) => Some(Party::User(user)),
+            Person::System => Some(Party::System),
         }
     }
 

@@ -174,9 +174,10 @@ impl<'a> LogCopy<'a> {
                     return Ok(());
                 }
                 if self.conversations
-                    && let ChatEvent::Opened { channel, customer, command, .. } = &event.event
+                    && let ChatEvent::Opened { customer, command, .. } = &event.event
                 {
-                    let (channel, customer) = (channel.0.as_bytes(), customer.0.as_bytes());
+                    let (channel, customer) =
+                        (customer.channel.0.as_bytes(), customer.id.0.as_bytes());
                     sql::opened(self.to, channel, customer, command.as_str(), chat)?;
                 }
             }
