@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
+#[cfg(unix)]
+use super::backup;
 use super::health;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
@@ -65,6 +67,9 @@ enum SchemaCommand {
 
 #[derive(Debug, Subcommand)]
 enum StoreCommand {
+    /// Copies the embedded store into a new file, also while the router runs: the daily backup.
+    #[cfg(unix)]
+    Backup(Copy),
     /// Writes all of it to a new file: a backup, or what another store is filled from.
     Export(Copy),
     /// Fills an empty store from such a file; interrupted, run it again and it goes on.
@@ -175,6 +180,10 @@ fn run_store(command: StoreCommand) -> Result<(), Failure> {
     let done = match command {
         StoreCommand::Export(copy) => {
             runtime.block_on(transfer::export(settings(&copy.which)?, &copy.file))
+        }
+        #[cfg(unix)]
+        StoreCommand::Backup(copy) => {
+            runtime.block_on(backup::back_up(settings(&copy.which)?, &copy.file))
         }
         StoreCommand::Import(copy) => {
             runtime.block_on(transfer::import(settings(&copy.which)?, &copy.file))

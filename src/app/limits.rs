@@ -29,6 +29,15 @@ pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(30);
 /// How often what is over is removed from the store, a page at a time.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(600);
 
+/// How long a step of the talk about a backup may take, and how often it is said how far it is.
+pub const BACKUP_STEP: Duration = Duration::from_secs(1);
+
+/// How long whoever asked for a backup waits for a word: its last step syncs the whole copy.
+pub const BACKUP_SILENCE_MAX: Duration = Duration::from_secs(600);
+
+/// Longest name of a file for a backup, bytes: what systems take.
+pub const BACKUP_LINE_MAX_BYTES: u64 = 4_097;
+
 /// Chats that are listed at once when the index of open chats is made anew.
 pub const RELIST_PAGE: usize = 1_000;
 

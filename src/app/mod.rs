@@ -7,6 +7,8 @@
 //! a text that says what to do; after the store has failed nothing is promised any more.
 
 mod availability;
+#[cfg(unix)]
+mod backup;
 mod command;
 mod entropy;
 mod files;

@@ -221,6 +221,10 @@ impl Server {
         let listening = edge::listen(public, edge::public(&edge), places, ways, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         availability::begin(&ready);
+        #[cfg(unix)]
+        if let Some((folder, sqlite)) = opened.embedded() {
+            tasks.spawn(super::backup::serve(folder, sqlite));
+        }
         if let Some(health) = opened.health() {
             tasks.spawn(availability::follow(health, ready.clone()));
         }

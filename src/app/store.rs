@@ -43,6 +43,7 @@ pub struct OpenedStore {
     pub store: Store,
     failure: Option<watch::Receiver<Option<StoreFailure>>>,
     scylla: Option<Arc<ScyllaStore>>,
+    sqlite: Option<(PathBuf, Arc<SqliteStore>)>,
 }
 
 impl StoreChoice {
@@ -73,15 +74,21 @@ impl StoreChoice {
                     file: folder.join(sqlite::DATABASE_FILE),
                     what: format!("the index of open chats was not made anew: {error}"),
                 })?;
-                Ok(OpenedStore { store, failure, scylla: None })
+                let sqlite = Some((folder.clone(), sqlite));
+                Ok(OpenedStore { store, failure, scylla: None, sqlite })
             }
             Self::Scylla(options) => {
                 let scylla = Arc::new(ScyllaStore::open(options).await?);
                 let failure = Some(scylla.failure());
-                Ok(OpenedStore { store: scylla.store(), failure, scylla: Some(scylla) })
+                Ok(OpenedStore {
+                    store: scylla.store(),
+                    failure,
+                    scylla: Some(scylla),
+                    sqlite: None,
+                })
             }
             Self::Given(store) => {
-                Ok(OpenedStore { store: store.clone(), failure: None, scylla: None })
+                Ok(OpenedStore { store: store.clone(), failure: None, scylla: None, sqlite: None })
             }
         }
     }
@@ -134,6 +141,11 @@ impl OpenError {
 }
 
 impl OpenedStore {
+    /// The embedded store and its folder, if it is that one.
+    pub fn embedded(&self) -> Option<(PathBuf, Arc<SqliteStore>)> {
+        self.sqlite.clone()
+    }
+
     /// Whether the store answers. None: one that always does, or fails for good.
     pub fn health(&self) -> Option<watch::Receiver<StoreHealth>> {
         self.scylla.as_ref().map(|scylla| scylla.health())

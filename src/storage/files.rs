@@ -39,6 +39,13 @@ pub(crate) fn make_anew(file: &Path) -> io::Result<File> {
     private().create_new(true).open(file)
 }
 
+/// Takes a file that was just made, as a socket, from everybody but its owner.
+#[cfg(unix)]
+pub(crate) fn only_for_owner(file: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o600))
+}
+
 fn private() -> OpenOptions {
     let mut options = OpenOptions::new();
     options.write(true);

@@ -177,6 +177,79 @@ fn a_foreign_lock_is_waited_for_refused_and_outlived() {
     assert_eq!(*sqlite.failure().borrow(), None);
 }
 
+/// Appends to a chat until told to stop; answers how many were acknowledged.
+async fn write_on(store: Store, n: u128, stop: Arc<std::sync::atomic::AtomicBool>) -> u64 {
+    let claim = store.log.claim(chat(n)).await.unwrap().claim;
+    let mut seq = 0;
+    while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+        seq += 1;
+        let long = message(seq, &format!("{seq}{}", " ".repeat(2_000)));
+        store.log.append(claim, vec![long]).await.unwrap();
+    }
+    seq
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_is_copied_while_it_is_written_to() {
+    let rig = Rig::new(Kind::Sqlite);
+    let sqlite = rig.open().unwrap();
+    let store = sqlite.store();
+    let before = store.log.claim(chat(100)).await.unwrap().claim;
+    store.log.append(before, messages(1..=3_000)).await.unwrap();
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let writers: Vec<_> =
+        (0..4).map(|n| tokio::spawn(write_on(store.clone(), n, Arc::clone(&stop)))).collect();
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..5 {
+        let file = folder.path().join(format!("copy-{round}"));
+        let (progress, seen) = tokio::sync::watch::channel(Default::default());
+        sqlite.back_up(&file, progress).await.unwrap();
+        let said = *seen.borrow();
+        assert!(said.of > 0, "{said:?}");
+        assert_eq!(SqliteStore::check_copy(&file).unwrap().problems, [""; 0]);
+    }
+    let given_up = folder.path().join("given-up");
+    let (progress, _) = tokio::sync::watch::channel(Default::default());
+    drop(
+        tokio::time::timeout(std::time::Duration::ZERO, sqlite.back_up(&given_up, progress)).await,
+    );
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for (n, writer) in (0..).zip(writers) {
+        let acknowledged = writer.await.unwrap();
+        assert_eq!(store.log.claim(chat(n)).await.unwrap().tail, acknowledged);
+    }
+    drop((sqlite, store));
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+    let home = tempfile::tempdir().unwrap();
+    std::fs::copy(folder.path().join("copy-4"), home.path().join("switchboard.db")).unwrap();
+    let copy = Arc::new(SqliteStore::open(&SqliteOptions::new(home.path())).unwrap()).store();
+    let read = copy.log.read(chat(100), 1, 9_999).await.unwrap();
+    assert_eq!(read, messages(1..=3_000), "what was acknowledged before the copy is in it");
+}
+
+#[test]
+fn a_full_disk_under_a_copy_is_the_copys_trouble_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_mounted) = Tmpfs::mount(folder.path(), "200k") else {
+        println!("SKIPPED: a tmpfs cannot be mounted here");
+        return;
+    };
+    let rig = Rig::new(Kind::Sqlite);
+    let sqlite = rig.open().unwrap();
+    let store = sqlite.store();
+    block_on(async {
+        let claim = store.log.claim(chat(1)).await.unwrap().claim;
+        store.log.append(claim, messages(1..=3_000)).await.unwrap();
+        let file = folder.path().join("copy");
+        let (progress, _seen) = tokio::sync::watch::channel(Default::default());
+        let error = sqlite.back_up(&file, progress).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left of it");
+        store.log.append(claim, messages([3_001])).await.unwrap();
+    });
+    assert_eq!(*sqlite.failure().borrow(), None);
+}
+
 #[test]
 fn what_waits_is_committed_as_one() {
     let rig = Rig::new(Kind::SqliteOnOurDisk);

@@ -11,6 +11,7 @@ mod proxy;
 #[path = "../support/samples.rs"]
 mod samples;
 
+mod backup;
 mod client;
 mod cql;
 mod cql_faults;

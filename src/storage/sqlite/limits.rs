@@ -80,6 +80,24 @@ pub(super) const DAMAGED_KEPT_MAX: usize = 3;
 /// Problems that a check names, and of each kind SQLite: whoever has more restores a backup.
 pub(super) const PROBLEMS_NAMED: usize = 100;
 
+/// Pages that a backup copies at once: 1 MiB, for a commit waits as long.
+pub(super) const BACKUP_SLICE_PAGES: i32 = 256;
+
+/// Shortest pause between two slices of a backup: at most 200 MiB/s, which leaves the disk to commits.
+pub(super) const BACKUP_PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// A slice that takes longer is a slow one: with it a commit waits about as long again as it takes.
+pub(super) const BACKUP_SLICE_SLOW: Duration = Duration::from_millis(50);
+
+/// So many slow slices in succession, and a backup is given up: the disk has no room for it.
+pub(super) const BACKUP_SLOW_MAX: u32 = 20;
+
+/// Pages in the WAL at which a backup is given up: 768 MiB, so that it stays below 1 GiB.
+pub(super) const BACKUP_WAL_PAGES_MAX: u32 = 196_608;
+
+/// Longest backup: of some TB at the rate above.
+pub(super) const BACKUP_MAX: Duration = Duration::from_secs(4 * 3_600);
+
 /// Statements kept prepared by each connection; there are about thirty.
 pub(super) const STATEMENTS_KEPT: usize = 64;
 

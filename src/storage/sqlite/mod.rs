@@ -18,6 +18,7 @@
 //! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`.
 
 mod audit;
+mod backup;
 mod claims;
 mod copies;
 pub mod counters;
@@ -53,6 +54,7 @@ use readers::Readers;
 use recent::Recent;
 use writer::{RowWrite, Waiting, Write, Writer};
 
+pub use backup::{BackupError, Progress};
 pub use copies::mark_as_copy;
 pub use mend::Mended;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError, Unlisted};
@@ -147,18 +149,10 @@ impl SqliteStore {
         let (damage, unlisted) = (Arc::clone(&opened.damage), opened.unlisted.clone());
         let readers = Readers::start(options, Arc::clone(&counters), Arc::clone(&damage));
         let readers = readers.map_err(refused)?;
-        let writer = Writer::new(
-            opened,
-            Arc::clone(&recent),
-            options,
-            waiting,
-            Arc::clone(&counters),
-            failing,
-        )
-        .map_err(|error| refused(error.to_string()))?;
+        let shared = (Arc::clone(&recent), options.clone(), Arc::clone(&counters));
         let writer = std::thread::Builder::new()
             .name("store-write".to_owned())
-            .spawn(move || writer.run())
+            .spawn(move || Writer::run_with(opened, shared, waiting, failing))
             .map_err(|error| refused(error.to_string()))?;
         Ok(Self {
             readers,

@@ -12,22 +12,27 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use rusqlite::backup::{Backup, StepResult};
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::{ChatId, Seq};
 use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
+use super::backup::{Answer, Job, Progress};
 use super::claims::Claims;
 use super::counters::Counters;
 use super::damage::{Damage, is_busy, is_damage};
 use super::limits::{
-    BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX, CHECKPOINT_WAIT_FACTOR, FORGET_EVENTS, GIVE_BACK_PAGES,
+    BACKUP_MAX, BACKUP_PAUSE_MIN, BACKUP_SLICE_PAGES, BACKUP_SLICE_SLOW, BACKUP_SLOW_MAX,
+    BACKUP_WAL_PAGES_MAX, BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX, CHECKPOINT_WAIT_FACTOR,
+    FORGET_EVENTS, GIVE_BACK_PAGES,
 };
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
@@ -44,6 +49,8 @@ pub(super) enum Write {
     Forget { chat: ChatId, answer: oneshot::Sender<Result<bool, StoreError>> },
     /// A change of small rows.
     Rows(Box<dyn RowWrite>),
+    /// A copy of the database; in no batch.
+    Backup(Box<Job>),
 }
 
 /// An append, encoded by its caller.
@@ -69,7 +76,8 @@ pub(super) type Waiting = Box<dyn FnOnce(Result<(), &StoreFailure>) + Send>;
 
 /// The writer's thread and all that it owns.
 pub(super) struct Writer {
-    connection: Connection,
+    /// Shared with a backup under way, in this thread.
+    connection: Rc<Connection>,
     queue: Receiver<Write>,
     claims: Claims,
     recent: Arc<Recent>,
@@ -84,6 +92,8 @@ pub(super) struct Writer {
     scrub_due: bool,
     /// Pages may be free that are not given back.
     give_back_due: bool,
+    /// The backup that was asked for.
+    backup: Option<Box<Job>>,
     counters: Arc<Counters>,
     damage: Arc<Damage>,
     lock_wait: Duration,
@@ -106,12 +116,25 @@ struct Batch {
 }
 
 impl Writer {
-    pub fn new(
-        mut opened: Opened,
-        recent: Arc<Recent>,
-        options: &SqliteOptions,
+    /// Writes until all senders are gone or the store has failed.
+    pub fn run_with(
+        opened: Opened,
+        shared: (Arc<Recent>, SqliteOptions, Arc<Counters>),
         queue: Receiver<Write>,
-        counters: Arc<Counters>,
+        failed: watch::Sender<Option<StoreFailure>>,
+    ) {
+        match Self::new(opened, shared, queue, failed.clone()) {
+            Ok(writer) => writer.run(),
+            Err(error) => {
+                failed.send_replace(Some(StoreFailure::from(&error)));
+            }
+        }
+    }
+
+    fn new(
+        mut opened: Opened,
+        (recent, options, counters): (Arc<Recent>, SqliteOptions, Arc<Counters>),
+        queue: Receiver<Write>,
         failed: watch::Sender<Option<StoreFailure>>,
     ) -> rusqlite::Result<Self> {
         let wal_pages = Arc::new(AtomicU32::new(0));
@@ -123,7 +146,7 @@ impl Writer {
             Ok(())
         }))?;
         Ok(Self {
-            connection: opened.connection,
+            connection: Rc::new(opened.connection),
             queue,
             claims: Claims::new(opened.life),
             recent,
@@ -134,6 +157,7 @@ impl Writer {
             checkpoint_at: options.checkpoint_at_pages,
             scrub_due: false,
             give_back_due: true,
+            backup: None,
             counters,
             damage: opened.damage,
             lock_wait: options.lock_wait,
@@ -142,11 +166,9 @@ impl Writer {
         })
     }
 
-    /// Runs until all senders are gone or the store has failed.
-    pub fn run(mut self) {
+    fn run(mut self) {
         while let Ok(first) = self.queue.recv() {
-            let batch = self.drain(first);
-            if let Err(error) = self.commit(batch).and_then(|()| self.tidy()) {
+            if let Err(error) = self.serve(first).and_then(|()| self.back_up()) {
                 self.fail(&error);
                 return;
             }
@@ -157,24 +179,114 @@ impl Writer {
         }
     }
 
-    /// What waits now, up to the bounds of a batch.
-    fn drain(&self, first: Write) -> Vec<Write> {
-        let mut bytes = first.size();
-        let mut batch = vec![first];
-        while batch.len() < BATCH_MAX && bytes < BATCH_MAX_BYTES {
-            let Ok(next) = self.queue.try_recv() else {
-                break;
-            };
-            bytes += next.size();
-            batch.push(next);
+    /// A batch from this one on.
+    fn serve(&mut self, first: Write) -> rusqlite::Result<()> {
+        let batch = self.drain(first);
+        if batch.is_empty() {
+            return Ok(());
+        }
+        self.commit(batch)?;
+        self.tidy()
+    }
+
+    /// What waits now, up to the bounds of a batch. A backup that is asked for is none of it.
+    fn drain(&mut self, first: Write) -> Vec<Write> {
+        let (mut bytes, mut batch, mut next) = (0, Vec::new(), Some(first));
+        while let Some(write) = next {
+            bytes += write.size();
+            match write {
+                Write::Backup(job) if self.backup.is_none() => self.backup = Some(job),
+                Write::Backup(job) => job.refuse("another backup is under way"),
+                write => batch.push(write),
+            }
+            let full = batch.len() >= BATCH_MAX || bytes >= BATCH_MAX_BYTES;
+            next = if full { None } else { self.queue.try_recv().ok() };
         }
         batch
     }
 
+    /// Makes the copy that was asked for. Errors only when the store has failed meanwhile.
+    fn back_up(&mut self) -> rusqlite::Result<()> {
+        let Some(job) = self.backup.take() else { return Ok(()) };
+        let Job { mut to, progress, answer } = *job;
+        let copied = self.copy(&mut to, &progress, &answer)?;
+        let _ = answer.send(copied.map(|()| to));
+        Ok(())
+    }
+
+    /// Copies slice by slice and serves what waits in between: for at least as long as the slice
+    /// took, so that half of the time is that of who writes.
+    fn copy(
+        &mut self,
+        to: &mut Connection,
+        progress: &watch::Sender<Progress>,
+        answer: &Answer,
+    ) -> rusqlite::Result<Result<(), String>> {
+        let from = Rc::clone(&self.connection);
+        let copying = match Backup::new(&from, to) {
+            Ok(copying) => copying,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let (begun, mut slow) = (now(), 0);
+        loop {
+            let slice = now();
+            let stepped = copying.step(BACKUP_SLICE_PAGES);
+            let took = slice.elapsed();
+            let pages = copying.progress();
+            let [left, of] = [pages.remaining, pages.pagecount];
+            let [left, of] = [left, of].map(|pages| u64::from(pages.max(0).unsigned_abs()));
+            progress.send_replace(Progress { done: of.saturating_sub(left), of });
+            match stepped {
+                Ok(StepResult::Done) => return Ok(Ok(())),
+                // Locked by another process: tried again.
+                Ok(_) => {}
+                Err(error) => return Ok(Err(error.to_string())),
+            }
+            slow = if took > BACKUP_SLICE_SLOW { slow + 1 } else { 0 };
+            if let Some(why) = self.too_dear(slow, begun.elapsed(), answer) {
+                return Ok(Err(why.to_owned()));
+            }
+            if !self.serve_for(took.max(BACKUP_PAUSE_MIN))? {
+                return Ok(Err("the store is being closed".to_owned()));
+            }
+        }
+    }
+
+    /// Why the backup under way is to be given up, if it is.
+    fn too_dear(&self, slow: u32, lasts: Duration, answer: &Answer) -> Option<&'static str> {
+        if answer.is_closed() {
+            Some("nobody waits for it")
+        } else if slow >= BACKUP_SLOW_MAX {
+            Some("the disk is too slow for it beside the writes; try when less is written")
+        } else if self.wal_pages.load(Relaxed) >= BACKUP_WAL_PAGES_MAX {
+            Some("the log of writes grew too long beside it; try when less is written")
+        } else {
+            (lasts > BACKUP_MAX).then_some("it took too long")
+        }
+    }
+
+    /// Serves what comes within this time; false when nothing can come any more.
+    fn serve_for(&mut self, time: Duration) -> rusqlite::Result<bool> {
+        let begun = now();
+        loop {
+            let left = time.saturating_sub(begun.elapsed());
+            match self.queue.recv_timeout(left) {
+                Ok(first) => self.serve(first)?,
+                Err(RecvTimeoutError::Timeout) => return Ok(true),
+                Err(RecvTimeoutError::Disconnected) => return Ok(false),
+            }
+            if let Some(job) = self.backup.take() {
+                job.refuse("another backup is under way");
+            }
+            if left.is_zero() {
+                return Ok(true);
+            }
+        }
+    }
+
     /// Writes and commits a batch and answers everybody in it, whatever happens.
     fn commit(&mut self, writes: Vec<Write>) -> rusqlite::Result<()> {
-        #[allow(clippy::disallowed_methods, reason = "measures only: nothing decides by it")]
-        let begun = Instant::now();
+        let begun = now();
         let size = writes.len();
         let mut batch = Batch::default();
         let indexed = self.indexed(&writes);
@@ -249,6 +361,7 @@ impl Writer {
                     let waiting = write.run(&self.connection)?;
                     batch.waiting.push(waiting);
                 }
+                Write::Backup(job) => job.refuse("a backup is in no batch"),
             }
         }
         self.statement("COMMIT")
@@ -360,14 +473,24 @@ impl Writer {
         if self.recent.events() >= self.fold_at {
             self.fold()?;
         }
+        // What another process has locked stays due.
         if self.give_back_due {
-            self.give_back_due = sql::give_back(&self.connection, GIVE_BACK_PAGES)? > 0;
+            match sql::give_back(&self.connection, GIVE_BACK_PAGES) {
+                Err(error) if is_busy(&error) => {}
+                left => self.give_back_due = left? > 0,
+            }
         }
-        if std::mem::take(&mut self.scrub_due) {
+        if self.scrub_due {
             // The WAL has what it had of a forgotten chat until it is cut.
-            sql::checkpoint(&self.connection, "TRUNCATE")?;
-            self.counters.checkpoint_done();
-            self.wal_pages.store(0, Relaxed);
+            match sql::checkpoint(&self.connection, "TRUNCATE") {
+                Err(error) if is_busy(&error) => {}
+                done => {
+                    done?;
+                    self.scrub_due = false;
+                    self.counters.checkpoint_done();
+                    self.wal_pages.store(0, Relaxed);
+                }
+            }
         }
         let pages = self.wal_pages.load(Relaxed);
         if pages < self.checkpoint_least {
@@ -443,12 +566,18 @@ impl Writer {
     }
 }
 
+/// For measures, and for how much of the time a backup may take.
+#[allow(clippy::disallowed_methods, reason = "nothing that is stored depends on it")]
+fn now() -> Instant {
+    Instant::now()
+}
+
 impl Write {
     /// Bytes that it adds to a batch, roughly.
     fn size(&self) -> usize {
         match self {
             Self::Append(append, _) => append.records.iter().map(Vec::len).sum(),
-            Self::Claim { .. } | Self::Forget { .. } | Self::Rows(_) => 0,
+            Self::Claim { .. } | Self::Forget { .. } | Self::Rows(_) | Self::Backup(_) => 0,
         }
     }
 
@@ -466,6 +595,7 @@ impl Write {
                 let _ = answer.send(Err(AppendError::Unavailable { reason }));
             }
             Self::Rows(write) => write.refuse(failure),
+            Self::Backup(job) => job.refuse(&failure.reason),
         }
     }
 }
