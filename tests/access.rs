@@ -6,7 +6,7 @@ mod support;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use support::{CountedEntropy, Fault, MemoryDocuments};
+use support::{CountedEntropy, Fault, MemoryDocuments, system, system_at, trail};
 use switchboard::access::{
     Access, AccessError, Attempt, HashCost, Holder, Invalid, Judged, Passwords, Subject,
     TokenLives, Tokens, Visitor, Who,
@@ -71,6 +71,7 @@ async fn start(documents: Arc<MemoryDocuments>) -> World {
         Arc::new(CountedEntropy::default()),
         Passwords::new(cheap).unwrap(),
         TokenLives::default(),
+        trail(),
     );
     World { documents, catalog, access: access.await.unwrap() }
 }
@@ -78,14 +79,14 @@ async fn start(documents: Arc<MemoryDocuments>) -> World {
 async fn world() -> World {
     let world = start(Arc::default()).await;
     let root = User::new(ROOT, "Root", "root", Role::Administrator);
-    world.catalog.put_user(root).await.unwrap();
+    world.catalog.put_user(root, &system()).await.unwrap();
     let mut anna = User::new(ANNA, "Anna", "anna", Role::Operator);
     anna.password = Some(world.access.new_password(PASSWORD.into()).await.unwrap());
-    world.catalog.put_user(anna).await.unwrap();
+    world.catalog.put_user(anna, &system()).await.unwrap();
     let queue = Queue { version: 0, ..Queue::new(QUEUE, "Sales", Rule::ToAll) };
-    world.catalog.put_queue(queue).await.unwrap();
+    world.catalog.put_queue(queue, &system()).await.unwrap();
     let channel = Channel::new(SITE, "Site", Provider::WebChat, QUEUE);
-    world.catalog.put_channel(channel).await.unwrap();
+    world.catalog.put_channel(channel, &system()).await.unwrap();
     world
 }
 
@@ -117,7 +118,7 @@ impl World {
     async fn change_anna(&self, change: impl FnOnce(&mut User)) {
         let mut anna = User::clone(self.catalog.snapshot().user(ANNA).unwrap());
         change(&mut anna);
-        self.catalog.put_user(anna).await.unwrap();
+        self.catalog.put_user(anna, &system()).await.unwrap();
     }
 }
 
@@ -251,13 +252,13 @@ async fn a_device_mark_gives_no_right_and_logs_nobody_in() {
     let world = world().await;
     let mark = world.log_in().await.device_mark.unwrap();
     assert_eq!(world.access.authenticate(&mark, NOW), Err(Invalid::Token));
-    let refreshed = world.access.refresh(&mark, NOW).await;
+    let refreshed = world.access.refresh(&mark, HOME, NOW).await;
     assert_eq!(refreshed, Err(AccessError::Invalid(Invalid::Token)));
     let wrong = Attempt { device_mark: Some(&mark), ..attempt("anna", "wrong wrong wrong") };
     assert_eq!(world.judge(wrong).await.outcome, Err(AccessError::Credentials));
     // A refresh gives none: only who knows the password has one.
     let tokens = world.log_in().await;
-    let next = world.access.refresh(&tokens.refresh, NOW).await.unwrap();
+    let next = world.access.refresh(&tokens.refresh, HOME, NOW).await.unwrap();
     assert_eq!(next.device_mark, None);
 }
 
@@ -300,19 +301,19 @@ async fn an_access_token_ends_by_its_time() {
 async fn a_refresh_token_works_once_and_its_second_use_ends_the_session() {
     let world = world().await;
     let first = world.log_in().await;
-    let second = world.access.refresh(&first.refresh, NOW).await.unwrap();
-    let third = world.access.refresh(&second.refresh, NOW).await.unwrap();
+    let second = world.access.refresh(&first.refresh, HOME, NOW).await.unwrap();
+    let third = world.access.refresh(&second.refresh, HOME, NOW).await.unwrap();
     assert!(world.access.authenticate(&third.access, NOW).is_ok());
     let mut told = world.access.revocations();
 
-    let reused = world.access.refresh(&first.refresh, NOW).await.unwrap_err();
+    let reused = world.access.refresh(&first.refresh, HOME, NOW).await.unwrap_err();
     assert_eq!(reused, AccessError::Invalid(Invalid::Revoked));
     assert_eq!(told.try_recv(), Ok(Holder::User(ANNA)));
     assert!(told.try_recv().is_err(), "nobody else");
     for tokens in [&first, &second, &third] {
         let access = world.access.authenticate(&tokens.access, NOW);
         assert_eq!(access, Err(Invalid::Revoked));
-        let refresh = world.access.refresh(&tokens.refresh, NOW).await;
+        let refresh = world.access.refresh(&tokens.refresh, HOME, NOW).await;
         assert_eq!(refresh, Err(AccessError::Invalid(Invalid::Revoked)));
     }
     let again = start(world.documents).await;
@@ -324,8 +325,8 @@ async fn of_two_at_once_with_one_refresh_token_at_most_one_wins() {
     let world = world().await;
     let tokens = world.log_in().await;
     let (a, b) = tokio::join!(
-        world.access.refresh(&tokens.refresh, NOW),
-        world.access.refresh(&tokens.refresh, NOW)
+        world.access.refresh(&tokens.refresh, HOME, NOW),
+        world.access.refresh(&tokens.refresh, HOME, NOW)
     );
     assert!(a.is_ok() != b.is_ok());
     assert!(world.access.authenticate(&tokens.access, NOW).is_err());
@@ -335,12 +336,12 @@ async fn of_two_at_once_with_one_refresh_token_at_most_one_wins() {
 async fn tokens_and_their_key_survive_a_restart() {
     let world = world().await;
     let tokens = world.log_in().await;
-    let visitor = world.access.visitor_token(SITE, Visitor::default(), NOW);
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await;
     let visitor = visitor.unwrap();
     let again = start(world.documents).await;
     assert!(again.access.authenticate(&tokens.access, NOW).is_ok());
     assert!(again.access.authenticate(&visitor.token, NOW).is_ok());
-    let next = again.access.refresh(&tokens.refresh, NOW).await.unwrap();
+    let next = again.access.refresh(&tokens.refresh, HOME, NOW).await.unwrap();
     assert!(again.access.authenticate(&next.access, NOW).is_ok());
 }
 
@@ -350,7 +351,7 @@ async fn a_log_out_lasts_and_leaves_other_sessions_alone() {
     let (gone, stays) = (world.log_in().await, world.log_in().await);
     let principal = world.access.authenticate(&gone.access, NOW).unwrap();
     let mut told = world.access.revocations();
-    world.access.log_out(&principal).await.unwrap();
+    world.access.log_out(&principal, HOME, NOW).await.unwrap();
     assert_eq!(told.try_recv(), Ok(Holder::User(ANNA)));
     assert!(told.try_recv().is_err(), "nobody else");
     assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
@@ -365,9 +366,9 @@ async fn a_log_out_that_the_store_refuses_is_an_error_and_still_bars_the_door() 
     let tokens = world.log_in().await;
     let principal = world.access.authenticate(&tokens.access, NOW).unwrap();
     world.documents.fail_next_write(Fault::Before);
-    assert!(world.access.log_out(&principal).await.is_err());
+    assert!(world.access.log_out(&principal, HOME, NOW).await.is_err());
     assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
-    world.access.log_out(&principal).await.unwrap();
+    world.access.log_out(&principal, HOME, NOW).await.unwrap();
     assert_eq!(world.documents.count("session"), 0);
 }
 
@@ -380,7 +381,7 @@ async fn whoever_is_deactivated_is_out_and_stays_out_when_taken_back() {
     assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
     world.change_anna(|anna| anna.active = true).await;
     assert_eq!(world.access.still(&principal, NOW), Err(Invalid::Revoked));
-    assert!(world.access.refresh(&tokens.refresh, NOW).await.is_err());
+    assert!(world.access.refresh(&tokens.refresh, HOME, NOW).await.is_err());
     let again = start(world.documents.clone()).await;
     assert_eq!(again.access.still(&principal, NOW), Err(Invalid::Revoked));
     world.log_in().await;
@@ -428,7 +429,7 @@ async fn a_visitors_token_carries_what_the_site_said() {
         priority: Priority::new(4).unwrap(),
         name: Some("Ольга".into()),
     };
-    let issued = world.access.visitor_token(SITE, visitor, NOW).unwrap();
+    let issued = world.access.visitor_token(SITE, visitor, &system()).await.unwrap();
     let principal = world.access.authenticate(&issued.token, NOW).unwrap();
     assert_eq!(
         principal.who,
@@ -440,7 +441,8 @@ async fn a_visitors_token_carries_what_the_site_said() {
     );
     let end = NOW.plus_ms(24 * 3_600_000);
     assert_eq!(world.access.still(&principal, end), Err(Invalid::Expired));
-    let unknown = world.access.visitor_token(ChannelId::from_u128(9), Visitor::default(), NOW);
+    let (nowhere, visitor) = (ChannelId::from_u128(9), Visitor::default());
+    let unknown = world.access.visitor_token(nowhere, visitor, &system()).await;
     assert!(matches!(unknown, Err(AccessError::NoChannel { .. })));
 }
 
@@ -451,39 +453,40 @@ fn of_site(id: CustomerId) -> Customer {
 #[tokio::test]
 async fn a_customers_tokens_are_revoked_and_new_ones_count() {
     let world = world().await;
-    let issue = |world: &World, customer| {
+    let issue = async |world: &World, customer| {
         let visitor = Visitor { customer, ..Visitor::default() };
-        world.access.visitor_token(SITE, visitor, NOW).unwrap()
+        world.access.visitor_token(SITE, visitor, &system()).await.unwrap()
     };
-    let old = issue(&world, None);
-    let other = issue(&world, None);
+    let old = issue(&world, None).await;
+    let other = issue(&world, None).await;
     assert_ne!(old.customer, other.customer);
-    world.access.revoke_customer(of_site(old.customer), NOW).await.unwrap();
+    world.access.revoke_customer(of_site(old.customer), &system()).await.unwrap();
     let again = start(world.documents).await;
     let refused = again.access.authenticate(&old.token, NOW);
     assert_eq!(refused, Err(Invalid::Revoked));
     assert!(again.access.authenticate(&other.token, NOW).is_ok());
-    let new = issue(&again, Some(old.customer));
+    let new = issue(&again, Some(old.customer)).await;
     assert!(again.access.authenticate(&new.token, NOW).is_ok());
 }
 
 #[tokio::test]
 async fn a_revocation_whose_outcome_is_unknown_can_be_repeated() {
     let world = world().await;
-    let visitor = world.access.visitor_token(SITE, Visitor::default(), NOW).unwrap();
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
     world.documents.fail_next_write(Fault::After);
-    assert!(world.access.revoke_customer(of_site(visitor.customer), NOW).await.is_err());
+    assert!(world.access.revoke_customer(of_site(visitor.customer), &system()).await.is_err());
     assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
-    world.access.revoke_customer(of_site(visitor.customer), NOW.plus_ms(5)).await.unwrap();
+    let later = system_at(NOW.plus_ms(5));
+    world.access.revoke_customer(of_site(visitor.customer), &later).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_site_key_counts_until_the_next_one() {
     let world = world().await;
-    let first = world.access.new_site_key(SITE, 1).await.unwrap();
+    let first = world.access.new_site_key(SITE, 1, &system()).await.unwrap();
     let principal = world.access.authenticate(&first, NOW).unwrap();
     assert_eq!(principal.who, Who::Site { channel: SITE });
-    let second = world.access.new_site_key(SITE, 2).await.unwrap();
+    let second = world.access.new_site_key(SITE, 2, &system()).await.unwrap();
     assert_eq!(world.access.authenticate(&first, NOW), Err(Invalid::Revoked));
     assert!(world.access.authenticate(&second, NOW).is_ok());
 }

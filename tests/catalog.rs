@@ -6,7 +6,7 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use support::{Fault, MemoryDocuments};
+use support::{Fault, MemoryDocuments, system};
 use switchboard::catalog::{
     BadUser, Catalog, CatalogError, Channel, Finding, Provider, Role, Usage, User, lint,
 };
@@ -31,13 +31,13 @@ async fn small() -> (Arc<MemoryDocuments>, Catalog) {
     let documents = Arc::new(MemoryDocuments::default());
     let catalog = Catalog::load(documents.clone()).await.unwrap();
     let admin = User::new(ADMIN, "Root", "root", Role::Administrator);
-    catalog.put_user(admin).await.unwrap();
+    catalog.put_user(admin, &system()).await.unwrap();
     let anna = User::new(ANNA, "Anna", "anna", Role::Operator);
-    catalog.put_user(anna).await.unwrap();
-    let warned = catalog.put_queue(queue(SALES, &[ANNA])).await.unwrap();
+    catalog.put_user(anna, &system()).await.unwrap();
+    let warned = catalog.put_queue(queue(SALES, &[ANNA]), &system()).await.unwrap();
     assert_eq!(warned.warnings, [Finding::QueueWithoutChannel { queue: SALES }]);
     let channel = Channel::new(SITE, "Site", Provider::WebChat, SALES);
-    let written = catalog.put_channel(channel).await.unwrap();
+    let written = catalog.put_channel(channel, &system()).await.unwrap();
     assert_eq!(written.warnings, []);
     (documents, catalog)
 }
@@ -56,7 +56,7 @@ async fn everything_comes_back_after_a_restart() {
         absent_owner_limit_ms: Some(60_000),
         ..queue(QueueId::from_u128(9), &[ANNA])
     };
-    catalog.put_queue(full).await.unwrap();
+    catalog.put_queue(full, &system()).await.unwrap();
     let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
     let dressed = Channel {
         language: Some("pt-BR".into()),
@@ -64,7 +64,7 @@ async fn everything_comes_back_after_a_restart() {
         reference: Some("shop 1".into()),
         ..site
     };
-    catalog.put_channel(dressed).await.unwrap();
+    catalog.put_channel(dressed, &system()).await.unwrap();
     let again = Catalog::load(documents).await.unwrap();
     let (before, after) = (catalog.snapshot(), again.snapshot());
     assert!(before.users().eq(after.users()));
@@ -80,11 +80,11 @@ async fn a_change_is_seen_at_once_and_wakes_who_waits() {
     changes.borrow_and_update();
     let mut anna = user(&catalog, ANNA);
     anna.capacity = 9;
-    catalog.put_user(anna).await.unwrap();
+    catalog.put_user(anna, &system()).await.unwrap();
     assert!(changes.has_changed().unwrap());
     assert_eq!(changes.borrow_and_update().user(ANNA).unwrap().capacity, 9);
     let refused = User { capacity: 0, ..user(&catalog, ANNA) };
-    let error = catalog.put_user(refused).await.unwrap_err();
+    let error = catalog.put_user(refused, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::User(BadUser::Capacity { got: 0 }));
     assert!(!changes.has_changed().unwrap());
 }
@@ -93,9 +93,9 @@ async fn a_change_is_seen_at_once_and_wakes_who_waits() {
 async fn a_write_names_the_version_that_it_saw() {
     let (_, catalog) = small().await;
     let seen = user(&catalog, ANNA);
-    catalog.put_user(seen.clone()).await.unwrap();
+    catalog.put_user(seen.clone(), &system()).await.unwrap();
     let conflict = StoreError::VersionConflict { expected: 1, found: 2 };
-    let error = catalog.put_user(seen).await.unwrap_err();
+    let error = catalog.put_user(seen, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::Store(conflict));
 }
 
@@ -105,9 +105,9 @@ async fn a_change_by_another_process_is_seen_at_the_conflict() {
     let other = Catalog::load(documents).await.unwrap();
     let mut anna = user(&other, ANNA);
     anna.name = "Anna P.".into();
-    other.put_user(anna).await.unwrap();
+    other.put_user(anna, &system()).await.unwrap();
     let stale = user(&catalog, ANNA);
-    catalog.put_user(stale).await.unwrap_err();
+    catalog.put_user(stale, &system()).await.unwrap_err();
     assert_eq!(user(&catalog, ANNA).name, "Anna P.");
 }
 
@@ -118,7 +118,7 @@ async fn a_failed_write_shows_what_the_store_holds() {
         let mut anna = user(&catalog, ANNA);
         anna.capacity = 9;
         documents.fail_next_write(fault);
-        catalog.put_user(anna).await.unwrap_err();
+        catalog.put_user(anna, &system()).await.unwrap_err();
         assert_eq!(user(&catalog, ANNA).capacity, shown, "{fault:?}");
     }
 }
@@ -127,14 +127,14 @@ async fn a_failed_write_shows_what_the_store_holds() {
 async fn one_login_one_user() {
     let (_, catalog) = small().await;
     let twin = User::new(UserId::from_u128(8), "Other", "anna", Role::Operator);
-    let error = catalog.put_user(twin.clone()).await.unwrap_err();
+    let error = catalog.put_user(twin.clone(), &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::LoginTaken);
     let mut anna = user(&catalog, ANNA);
     anna.login = "anna.p".into();
-    catalog.put_user(anna).await.unwrap();
-    catalog.put_user(twin).await.unwrap();
+    catalog.put_user(anna, &system()).await.unwrap();
+    catalog.put_user(twin, &system()).await.unwrap();
     let capital = User::new(UserId::from_u128(9), "X", "Anna", Role::Operator);
-    let error = catalog.put_user(capital).await.unwrap_err();
+    let error = catalog.put_user(capital, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::User(BadUser::Login));
 }
 
@@ -142,11 +142,11 @@ async fn one_login_one_user() {
 async fn the_last_administrator_stays() {
     let (_, catalog) = small().await;
     let gone = User { active: false, ..user(&catalog, ADMIN) };
-    let error = catalog.put_user(gone.clone()).await.unwrap_err();
+    let error = catalog.put_user(gone.clone(), &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::LastAdministrator);
     let second = User::new(UserId::from_u128(8), "Two", "two", Role::Administrator);
-    catalog.put_user(second).await.unwrap();
-    catalog.put_user(gone).await.unwrap();
+    catalog.put_user(second, &system()).await.unwrap();
+    catalog.put_user(gone, &system()).await.unwrap();
 }
 
 #[tokio::test]
@@ -156,7 +156,7 @@ async fn what_ends_sessions_counts_the_epoch_up_and_nothing_else_does() {
         let mut anna = user(&catalog, ANNA);
         anna.epoch = 77; // The caller has no say in it.
         change(&mut anna);
-        catalog.put_user(anna).await.unwrap();
+        catalog.put_user(anna, &system()).await.unwrap();
         user(&catalog, ANNA).epoch
     };
     assert_eq!(change(|anna| anna.name = "A".into()).await, 0);
@@ -167,7 +167,7 @@ async fn what_ends_sessions_counts_the_epoch_up_and_nothing_else_does() {
     let hash = || switchboard::catalog::PasswordHash::from_phc("x".into());
     let mut anna = user(&catalog, ANNA);
     anna.password = Some(hash());
-    catalog.put_user(anna).await.unwrap();
+    catalog.put_user(anna, &system()).await.unwrap();
     assert_eq!(user(&catalog, ANNA).epoch, 3);
 }
 
@@ -176,18 +176,18 @@ async fn the_lint_refuses_what_can_never_work() {
     let (_, catalog) = small().await;
     let lost = QueueId::from_u128(99);
     let channel = Channel::new(ChannelId::from_u128(98), "Lost", Provider::Internal, lost);
-    let error = catalog.put_channel(channel.clone()).await.unwrap_err();
+    let error = catalog.put_channel(channel.clone(), &system()).await.unwrap_err();
     let finding = Finding::ChannelWithoutQueue { channel: channel.id, queue: lost };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 
     let stopped = Queue { active: false, version: 1, ..queue(SALES, &[ANNA]) };
-    let error = catalog.put_queue(stopped).await.unwrap_err();
+    let error = catalog.put_queue(stopped, &system()).await.unwrap_err();
     let finding = Finding::ChannelToInactiveQueue { channel: SITE, queue: SALES };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 
     let stranger = UserId::from_u128(97);
     let with = Queue { version: 1, ..queue(SALES, &[ANNA, stranger, ADMIN]) };
-    let error = catalog.put_queue(with).await.unwrap_err();
+    let error = catalog.put_queue(with, &system()).await.unwrap_err();
     let findings = vec![
         Finding::UnknownMember { queue: SALES, user: stranger },
         Finding::MemberCannotServe { queue: SALES, user: ADMIN },
@@ -195,7 +195,7 @@ async fn the_lint_refuses_what_can_never_work() {
     assert_eq!(error, CatalogError::Lint(findings));
 
     let promoted = User { role: Role::Administrator, ..user(&catalog, ANNA) };
-    let error = catalog.put_user(promoted).await.unwrap_err();
+    let error = catalog.put_user(promoted, &system()).await.unwrap_err();
     assert!(matches!(error, CatalogError::Lint(_)), "{error}");
 }
 
@@ -203,7 +203,7 @@ async fn the_lint_refuses_what_can_never_work() {
 async fn a_queue_that_nobody_can_serve_is_told() {
     let (_, catalog) = small().await;
     let gone = User { active: false, ..user(&catalog, ANNA) };
-    let written = catalog.put_user(gone).await.unwrap();
+    let written = catalog.put_user(gone, &system()).await.unwrap();
     let finding = Finding::NoReachableMember { queue: SALES };
     assert_eq!(written.warnings, std::slice::from_ref(&finding));
     assert_eq!(lint(&catalog.snapshot()), BTreeSet::from([finding]));
@@ -214,10 +214,10 @@ async fn nobody_is_in_too_many_queues() {
     let (_, catalog) = small().await;
     for n in 0..63 {
         let id = QueueId::from_u128(1_000 + n);
-        catalog.put_queue(queue(id, &[ANNA])).await.unwrap();
+        catalog.put_queue(queue(id, &[ANNA]), &system()).await.unwrap();
     }
     let last = queue(QueueId::from_u128(2_000), &[ANNA]);
-    let error = catalog.put_queue(last).await.unwrap_err();
+    let error = catalog.put_queue(last, &system()).await.unwrap_err();
     let finding = Finding::TooManyQueues { user: ANNA, queues: 65 };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 }
@@ -225,16 +225,17 @@ async fn nobody_is_in_too_many_queues() {
 #[tokio::test]
 async fn only_what_is_inactive_and_unused_is_deleted() {
     let (documents, catalog) = small().await;
-    let delete = async |usage| catalog.delete_channel(SITE, 2, usage).await;
+    let delete = async |usage| catalog.delete_channel(SITE, 2, usage, &system()).await;
     assert_eq!(delete(Usage::Unused).await, Err(CatalogError::StillActive));
     let mut site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
     site.active = false;
-    catalog.put_channel(site).await.unwrap();
+    catalog.put_channel(site, &system()).await.unwrap();
     assert_eq!(delete(Usage::InUse).await, Err(CatalogError::InUse));
 
     let stopped = Queue { active: false, version: 1, ..queue(SALES, &[ANNA]) };
-    catalog.put_queue(stopped).await.unwrap();
-    let delete = async |usage, version| catalog.delete_queue(SALES, version, usage).await;
+    catalog.put_queue(stopped, &system()).await.unwrap();
+    let delete =
+        async |usage, version| catalog.delete_queue(SALES, version, usage, &system()).await;
     assert_eq!(delete(Usage::InUse, 2).await, Err(CatalogError::InUse));
     let conflict = delete(Usage::Unused, 1).await.unwrap_err();
     assert!(matches!(conflict, CatalogError::Store(_)));
@@ -270,7 +271,7 @@ async fn names_are_trimmed_and_what_hides_in_them_is_refused() {
     use switchboard::domain::name::BadName;
     let (_, catalog) = small().await;
     let anna = User { name: " Anna P.\u{2003}".into(), ..user(&catalog, ANNA) };
-    catalog.put_user(anna).await.unwrap();
+    catalog.put_user(anna, &system()).await.unwrap();
     assert_eq!(user(&catalog, ANNA).name, "Anna P.");
     let hidden = [
         ("\u{200b}", BadName::Empty),
@@ -279,12 +280,24 @@ async fn names_are_trimmed_and_what_hides_in_them_is_refused() {
     ];
     for (name, why) in hidden {
         let anna = User { name: name.into(), ..user(&catalog, ANNA) };
-        assert_eq!(catalog.put_user(anna).await, Err(CatalogError::Name(why)), "{name:?}");
+        assert_eq!(
+            catalog.put_user(anna, &system()).await,
+            Err(CatalogError::Name(why)),
+            "{name:?}"
+        );
         let sales = Queue { name: name.into(), version: 1, ..queue(SALES, &[ANNA]) };
-        assert_eq!(catalog.put_queue(sales).await, Err(CatalogError::Name(why)), "{name:?}");
+        assert_eq!(
+            catalog.put_queue(sales, &system()).await,
+            Err(CatalogError::Name(why)),
+            "{name:?}"
+        );
         let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
         let site = Channel { name: name.into(), ..site };
-        assert_eq!(catalog.put_channel(site).await, Err(CatalogError::Name(why)), "{name:?}");
+        assert_eq!(
+            catalog.put_channel(site, &system()).await,
+            Err(CatalogError::Name(why)),
+            "{name:?}"
+        );
     }
 }
 
@@ -310,11 +323,11 @@ async fn what_was_stored_before_the_rule_of_names_can_still_be_changed() {
     let catalog = Catalog::load(documents.clone()).await.unwrap();
     let snapshot = catalog.snapshot();
     let anna = User { capacity: 9, ..user(&catalog, ANNA) };
-    catalog.put_user(anna).await.unwrap();
+    catalog.put_user(anna, &system()).await.unwrap();
     let sales = Queue { offer_timeout_ms: 60_000, ..Queue::clone(snapshot.queue(SALES).unwrap()) };
-    catalog.put_queue(sales).await.unwrap();
+    catalog.put_queue(sales, &system()).await.unwrap();
     let site = Channel { active: false, ..Channel::clone(snapshot.channel(SITE).unwrap()) };
-    catalog.put_channel(site).await.unwrap();
+    catalog.put_channel(site, &system()).await.unwrap();
     let now = catalog.snapshot();
     assert_eq!(now.user(ANNA).unwrap().name, "An\u{202e}na");
     assert_eq!(now.channel(SITE).unwrap().image.as_deref(), Some("/logo.png"));

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use support::{CountedEntropy, Fault, MemoryDocuments};
+use support::{CountedEntropy, Fault, MemoryDocuments, system, trail};
 use switchboard::access::published::PUBLISHED;
 use switchboard::access::{
     Access, AccessError, Attempt, HashCost, PasswordError, Passwords, TokenLives,
@@ -233,6 +233,7 @@ async fn empty(documents: Arc<MemoryDocuments>) -> (Arc<Catalog>, Access) {
         Arc::new(CountedEntropy::default()),
         Passwords::new(cheap).unwrap(),
         TokenLives::default(),
+        trail(),
     );
     let access = access.await.unwrap();
     (catalog, access)
@@ -250,7 +251,7 @@ async fn the_demonstration_fills_an_empty_store_once() {
     let seed = demo();
     let back_office = QueueId(seed_id("queue", "Back office"));
     assert_eq!(seed.warnings(), [Finding::QueueWithoutChannel { queue: back_office }]);
-    let planted = seed.plant(&catalog, &access, &*documents).await;
+    let planted = seed.plant(&catalog, &access, &*documents, &system()).await;
     assert_eq!(planted, Ok(Seeded::Filled));
 
     let snapshot = catalog.snapshot();
@@ -270,8 +271,8 @@ async fn the_demonstration_fills_an_empty_store_once() {
 
     let mut anna = User::clone(snapshot.user_by_login("anna").unwrap());
     anna.name = "Anna the second".into();
-    catalog.put_user(anna).await.unwrap();
-    let again = seed.plant(&catalog, &access, &*documents).await;
+    catalog.put_user(anna, &system()).await.unwrap();
+    let again = seed.plant(&catalog, &access, &*documents, &system()).await;
     assert_eq!(again, Ok(Seeded::Before));
     let anna = catalog.snapshot().user_by_login("anna").unwrap().clone();
     assert_eq!(anna.name, "Anna the second");
@@ -281,15 +282,15 @@ async fn the_demonstration_fills_an_empty_store_once() {
 async fn an_interrupted_seeding_goes_on_where_it_was() {
     let whole = Arc::new(MemoryDocuments::default());
     let (catalog, access) = empty(whole.clone()).await;
-    demo().plant(&catalog, &access, &*whole).await.unwrap();
+    demo().plant(&catalog, &access, &*whole, &system()).await.unwrap();
     for writes in 0..12 {
         let documents = Arc::new(MemoryDocuments::default());
         let (catalog, access) = empty(documents.clone()).await;
         documents.fail_after(writes, Fault::After);
-        let interrupted = demo().plant(&catalog, &access, &*documents).await;
+        let interrupted = demo().plant(&catalog, &access, &*documents, &system()).await;
         assert!(interrupted.is_err(), "after {writes} writes");
         let (catalog, access) = empty(documents.clone()).await;
-        let planted = demo().plant(&catalog, &access, &*documents).await.unwrap();
+        let planted = demo().plant(&catalog, &access, &*documents, &system()).await.unwrap();
         // The last write is the mark itself.
         let expected = if writes == 11 { Seeded::Before } else { Seeded::Filled };
         assert_eq!(planted, expected, "after {writes} writes");
@@ -304,8 +305,8 @@ async fn a_store_with_other_things_is_left_alone() {
     let documents = Arc::new(MemoryDocuments::default());
     let (catalog, access) = empty(documents.clone()).await;
     let other = User::new(UserId::from_u128(5), "Root", "root", Role::Administrator);
-    catalog.put_user(other).await.unwrap();
-    let planted = demo().plant(&catalog, &access, &*documents).await;
+    catalog.put_user(other, &system()).await.unwrap();
+    let planted = demo().plant(&catalog, &access, &*documents, &system()).await;
     assert_eq!(planted, Ok(Seeded::NotEmpty));
     assert_eq!(documents.count("user"), 1);
 }
@@ -314,7 +315,7 @@ async fn a_store_with_other_things_is_left_alone() {
 async fn demo_passwords_bind_the_server_to_loopback_until_they_are_gone() {
     let documents = Arc::new(MemoryDocuments::default());
     let (catalog, access) = empty(documents.clone()).await;
-    demo().plant(&catalog, &access, &*documents).await.unwrap();
+    demo().plant(&catalog, &access, &*documents, &system()).await.unwrap();
     let everywhere = "0.0.0.0:8080".parse().unwrap();
     let refused = check_listen(everywhere, &catalog.snapshot().demo_logins());
     let text = refused.unwrap_err().to_string();
@@ -332,13 +333,13 @@ async fn demo_passwords_bind_the_server_to_loopback_until_they_are_gone() {
             }
             Role::ChatAdministrator | Role::Operator => user.active = false,
         }
-        catalog.put_user(user).await.unwrap();
+        catalog.put_user(user, &system()).await.unwrap();
     }
     check_listen(everywhere, &catalog.snapshot().demo_logins()).unwrap();
 
     let mut anna = User::clone(catalog.snapshot().user_by_login("anna").unwrap());
     anna.active = true;
-    let refused = catalog.put_user(anna).await.unwrap_err();
+    let refused = catalog.put_user(anna, &system()).await.unwrap_err();
     assert_eq!(refused, CatalogError::DemoPassword);
 }
 
@@ -369,7 +370,7 @@ async fn a_marked_password_is_not_made_another_one_by_setting_it_again() {
     let mut user = User::new(UserId::from_u128(5), "Root", "root", Role::Administrator);
     user.password = Some(access.demo_password("in the source of somebody".into()).await.unwrap());
     user.demo_password = true;
-    catalog.put_user(user.clone()).await.unwrap();
+    catalog.put_user(user.clone(), &system()).await.unwrap();
     let again = access.new_password_of(&user, "in the source of somebody".into()).await;
     assert_eq!(again, Err(AccessError::Password(PasswordError::Published)));
     assert!(access.new_password_of(&user, "in nobody's source".into()).await.is_ok());

@@ -17,9 +17,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("storage", &["domain", "telemetry"]),
     ("protocol", &["domain"]),
     // Who is who, and what is configured: they need each other's words and the documents' port.
-    ("access", &["domain", "storage", "catalog"]),
-    ("catalog", &["domain", "storage", "access"]),
-    ("config", &["domain", "storage", "access", "catalog"]),
+    ("audit", &["domain", "storage", "telemetry"]),
+    ("access", &["domain", "storage", "catalog", "audit"]),
+    ("catalog", &["domain", "storage", "access", "audit"]),
+    ("config", &["domain", "storage", "access", "catalog", "audit"]),
     (
         "actors",
         &["domain", "routing", "machine", "storage", "access", "catalog", "config", "telemetry"],
@@ -35,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "access",
             "config",
             "catalog",
+            "audit",
             "actors",
             "telemetry",
         ],

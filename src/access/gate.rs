@@ -6,17 +6,22 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+use super::act::{Act, Lost};
 use super::limits::{DEVICE_MARK_MS, KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
 use super::network::Network;
 use super::password::{Lane, PasswordError, Passwords};
+use super::permit::{Asker, Permits};
 use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
 use super::published::is_published;
 use super::revoked::Revoked;
+use super::rights::Operation;
 use super::session::{Session, Sessions, Turned};
 use super::throttle::{Guess, Guesses};
 use super::token::{Claims, TokenKey};
+use crate::audit::{Failure, Note, Trail};
 use crate::catalog::limits::LOGIN_MAX_BYTES;
 use crate::catalog::{Catalog, PasswordHash, User};
+use crate::domain::audit::{AuditAct, AuditActor, AuditSubject};
 use crate::domain::{ChannelId, Timestamp, UserId};
 use crate::storage::{Documents, StoreError};
 
@@ -73,6 +78,8 @@ pub struct Access {
     sessions: Sessions,
     pub(super) revoked: Revoked,
     changed: broadcast::Sender<Holder>,
+    pub(super) trail: Arc<Trail>,
+    pub(super) permits: Permits,
 }
 
 impl Access {
@@ -83,6 +90,7 @@ impl Access {
         entropy: Arc<dyn Entropy>,
         passwords: Passwords,
         lives: TokenLives,
+        trail: Arc<Trail>,
     ) -> Result<Self, AccessError> {
         Ok(Self {
             key: load_key(&*documents, &*entropy).await?,
@@ -94,6 +102,8 @@ impl Access {
             lives,
             guesses: Mutex::default(),
             changed: broadcast::Sender::new(REVOCATIONS_BEHIND_MAX),
+            trail,
+            permits: Permits::default(),
         })
     }
 
@@ -103,14 +113,37 @@ impl Access {
         self.changed.subscribe()
     }
 
+    /// Who is about to change something. Whoever keeps others in step with the catalog tells it.
+    pub fn permits(&self) -> &Permits {
+        &self.permits
+    }
+
+    /// The audit trail.
+    pub fn trail(&self) -> &Trail {
+        &self.trail
+    }
+
     /// Begins a session, and marks the device for its next log-in.
     pub async fn log_in(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Tokens> {
+        let address = attempt.address;
         let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
         let outcome = match outcome {
-            Ok(proven) => self.begin(&proven, now).await,
+            Ok(proven) => self.begin(&proven, address, now).await,
             Err(error) => Err(error),
         };
         Judged { outcome, delay_ms }
+    }
+
+    /// A log-in of a user whose password was right, as long as the user stays as it was then.
+    fn log_in_act(&self, user: &User, address: IpAddr, now: Timestamp) -> Act<'_> {
+        let (id, epoch) = (user.id, user.epoch);
+        let check = move || {
+            let snapshot = self.catalog.snapshot();
+            let same = snapshot.user(id).is_some_and(|user| user.active && user.epoch == epoch);
+            if same { Ok(()) } else { Err(Lost::Invalid(Invalid::Revoked)) }
+        };
+        let (actor, asker) = (AuditActor::User(id), Asker::User(id));
+        self.act_by(actor, asker, Operation::SessionsLogIn, address, now, Box::new(check))
     }
 
     /// The user whose login and password these are. Counts as a guess.
@@ -154,6 +187,7 @@ impl Access {
 
     /// An unknown login is not named: people type passwords there.
     fn wrong(&self, guess: &Guess, now: Timestamp) {
+        self.trail.failed(&Failure::LogIn(guess.user), guess.network.address(), now);
         if !self.guesses().wrong(guess, now) {
             return;
         }
@@ -162,11 +196,18 @@ impl Access {
         tracing::warn!(%user, %network, "more than 100 wrong guesses at a login in an hour");
     }
 
-    async fn begin(&self, proven: &Proven, now: Timestamp) -> Result<Tokens, AccessError> {
+    async fn begin(
+        &self,
+        proven: &Proven,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Tokens, AccessError> {
         let user = &proven.user;
         let id = uuid::Builder::from_random_bytes(self.random()?).into_uuid();
         let until = now.plus_ms(self.lives.refresh_ms);
-        let session = self.sessions.begin(id, user.id, user.epoch, now, until).await?;
+        let act = self.log_in_act(user, address, now);
+        let begun = self.sessions.begin(id, user.id, user.epoch, now, until);
+        let session = act.carry_out(of_user(AuditAct::LoggedIn, user.id), begun).await?;
         let device = match proven.device {
             Some(device) => device,
             None => uuid::Builder::from_random_bytes(self.random()?).into_uuid(),
@@ -196,7 +237,12 @@ impl Access {
 
     /// The next tokens of a session. A refresh token works once; its second use ends the session,
     /// for one of the two who have it stole it.
-    pub async fn refresh(&self, token: &str, now: Timestamp) -> Result<Tokens, AccessError> {
+    pub async fn refresh(
+        &self,
+        token: &str,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<Tokens, AccessError> {
         let claims = self.key.open(token).map_err(|_| Invalid::Token)?;
         let Claims::Refresh { user, session: id, n, until } = claims else {
             return Err(Invalid::Token.into());
@@ -204,31 +250,63 @@ impl Access {
         if until <= now.0 {
             return Err(Invalid::Expired.into());
         }
-        self.check_session(id, UserId(user))?;
+        let user = UserId(user);
+        let check = move || Ok(self.check_session(id, user).map(drop)?);
+        check()?;
+        let (actor, operation) = (AuditActor::User(user), Operation::SessionsRefresh);
+        let asker = Asker::User(user);
+        let act = self.act_by(actor, asker, operation, address, now, Box::new(check));
         let until = now.plus_ms(self.lives.refresh_ms);
-        match self.sessions.turn(id, n, now, until).await {
+        let turned = {
+            let _permit = act.permit().await?;
+            self.sessions.turn(id, n, now, until).await
+        };
+        match turned {
             Ok(Turned::Next(session)) => self.tokens(id, session, now),
             Ok(Turned::Reused) => {
-                self.tell(Holder::User(UserId(user)));
+                let note = of_user(AuditAct::RefreshReused, user);
+                self.end_session(&act, note, id, user).await?;
                 Err(Invalid::Revoked.into())
             }
             Ok(Turned::Gone) => Err(Invalid::Revoked.into()),
             Err(error) => {
-                self.tell(Holder::User(UserId(user)));
+                self.tell(Holder::User(user));
                 Err(error.into())
             }
         }
     }
 
+    /// Ends a session; nothing of what its tokens began is under way when it answers.
+    async fn end_session(
+        &self,
+        act: &Act<'_>,
+        note: Note,
+        id: Uuid,
+        user: UserId,
+    ) -> Result<(), AccessError> {
+        let ended = act.carry_out(note, self.sessions.end(id)).await;
+        self.tell(Holder::User(user));
+        ended?;
+        act.settle(0, |asker| asker == Asker::User(user)).await;
+        Ok(())
+    }
+
     /// Ends the session of an access token, durably. Its sockets are told by
     /// [`revocations`](Self::revocations).
-    pub async fn log_out(&self, principal: &Principal) -> Result<(), AccessError> {
-        let Claims::Access { user, session, .. } = principal.claims else {
+    pub async fn log_out(
+        &self,
+        principal: &Principal,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Result<(), AccessError> {
+        let Claims::Access { session, user, .. } = principal.claims else {
             return Err(Invalid::Token.into());
         };
-        let ended = self.sessions.end(session).await;
-        self.tell(Holder::User(UserId(user)));
-        Ok(ended?)
+        let (user, operation) = (UserId(user), Operation::SessionsLogOut);
+        // No check: whoever repeats it, since the store did not answer, is logged out already.
+        let (actor, asker) = (AuditActor::User(user), Asker::User(user));
+        let act = self.act_by(actor, asker, operation, address, now, Box::new(|| Ok(())));
+        self.end_session(&act, of_user(AuditAct::LoggedOut, user), session, user).await
     }
 
     /// Who holds the token. Refresh tokens are refused: they are for [`refresh`](Self::refresh).
@@ -240,7 +318,12 @@ impl Access {
 
     /// Whether somebody who was let in still is who they were.
     pub fn still(&self, principal: &Principal, now: Timestamp) -> Result<(), Invalid> {
-        self.check(&principal.claims, now).map(drop)
+        self.still_who(principal, now).map(drop)
+    }
+
+    /// As [`still`](Self::still), and who that is by now.
+    pub(super) fn still_who(&self, principal: &Principal, now: Timestamp) -> Result<Who, Invalid> {
+        Ok(self.check(&principal.claims, now)?.0)
     }
 
     /// The hash of a new password, to be put into a user. A published one is refused.
@@ -356,6 +439,10 @@ impl Access {
         // Nobody may be watching.
         let _ = self.changed.send(holder);
     }
+}
+
+fn of_user(act: AuditAct, user: UserId) -> Note {
+    Note { act, subject: Some(AuditSubject::User(user)), changes: Vec::new() }
 }
 
 fn alive(until: u64, now: Timestamp) -> Result<Timestamp, Invalid> {

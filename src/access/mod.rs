@@ -5,8 +5,11 @@
 //! caller.
 //! Invariants: what the table does not grant is refused; a session that ended stays ended over a
 //! restart; passwords, tokens and keys never show in `Debug` or errors; guessing is slow, its
-//! memory bounded, and nobody locks out somebody else by it; time and randomness are arguments.
+//! memory bounded, and nobody locks out somebody else by it; time and randomness are arguments;
+//! every change is an `Act`: it leaves an entry in the audit trail, and once a revocation is answered
+//! nothing of what it took away takes effect.
 
+mod act;
 mod buckets;
 mod common;
 mod gate;
@@ -14,6 +17,7 @@ mod hour;
 pub mod limits;
 mod network;
 pub mod password;
+mod permit;
 mod principal;
 pub mod published;
 mod revoked;
@@ -23,9 +27,11 @@ pub mod throttle;
 pub mod token;
 mod visitor;
 
+pub use act::{Act, ActError, Lost};
 pub use gate::{Access, Attempt, Entropy, Judged, NoEntropy};
 pub use network::{BadNetwork, Network};
 pub use password::{HashCost, PasswordError, Passwords};
+pub use permit::{Asker, Before, Permit, Permits};
 pub use principal::{
     AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,
 };

@@ -50,6 +50,11 @@ impl Network {
         }
     }
 
+    /// Its first address, which names it where its size is known.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// Whether the address is in it. An IPv4 address is the same in whatever form it comes.
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

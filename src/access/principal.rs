@@ -1,8 +1,9 @@
 //! Who somebody is, what they hold, and why they are not let in.
 
+use super::act::{ActError, Lost};
 use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, VISITOR_TOKEN_MS};
 use super::password::PasswordError;
-use super::rights::Subject;
+use super::rights::{Forbidden, Subject};
 use super::throttle::Throttled;
 use super::token::Claims;
 use crate::catalog::{CatalogError, Role};
@@ -72,6 +73,9 @@ pub enum AccessError {
     /// Too many customers of the channel are revoked.
     #[error("the channel has as many revoked customers as it may; entries end after 90 days")]
     TooManyRevoked,
+    /// The right to do it was taken away meanwhile.
+    #[error(transparent)]
+    Forbidden(#[from] Forbidden),
     /// The catalog does not change.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
@@ -84,6 +88,24 @@ pub enum AccessError {
         /// What is wrong.
         reason: String,
     },
+}
+
+impl From<Lost> for AccessError {
+    fn from(lost: Lost) -> Self {
+        match lost {
+            Lost::Invalid(invalid) => invalid.into(),
+            Lost::Forbidden(no) => no.into(),
+        }
+    }
+}
+
+impl From<ActError> for AccessError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Lost(lost) => lost.into(),
+            ActError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// Who somebody is.
@@ -142,14 +164,21 @@ pub struct Principal {
     pub(super) claims: Claims,
 }
 
+impl Who {
+    /// The column of the table of rights.
+    pub fn subject(&self) -> Subject {
+        match self {
+            Self::User { role, .. } => (*role).into(),
+            Self::Customer { .. } => Subject::Customer,
+            Self::Site { .. } => Subject::Site,
+        }
+    }
+}
+
 impl Principal {
     /// The column of the table of rights.
     pub fn subject(&self) -> Subject {
-        match &self.who {
-            Who::User { role, .. } => (*role).into(),
-            Who::Customer { .. } => Subject::Customer,
-            Who::Site { .. } => Subject::Site,
-        }
+        self.who.subject()
     }
 }
 

@@ -1,5 +1,6 @@
 //! Passwords that everybody knows, since they stand in the source: those of the demonstration.
 
+use super::act::Act;
 use super::gate::Access;
 use super::password::Lane;
 use super::principal::AccessError;
@@ -24,14 +25,14 @@ impl Access {
     /// Marks the users of the demonstration's logins whose password is a published one, by whatever
     /// way its hash came into the store. Others could only have one through
     /// [`new_password`](Self::new_password), which refuses it; trying every hash would take minutes.
-    pub async fn mark_published(&self) -> Result<(), AccessError> {
+    pub async fn mark_published(&self, act: &Act<'_>) -> Result<(), AccessError> {
         for (login, _) in PUBLISHED {
             let user = self.catalog.snapshot().user_by_login(login).cloned();
             let Some(user) = user.filter(|user| !user.demo_password) else { continue };
             if self.has_published(&user).await? {
                 tracing::warn!(login, "this user has a published password");
                 let marked = User { demo_password: true, ..User::clone(&user) };
-                self.catalog.put_user(marked).await?;
+                self.catalog.put_user(marked, act).await?;
             }
         }
         Ok(())

@@ -58,13 +58,18 @@ impl Revoked {
         self.entry(customer).map(|entry| entry.at)
     }
 
+    /// Whether there is room for one more of the channel, or it is there already.
+    pub fn room(&self, customer: Customer) -> bool {
+        self.entry(customer).is_some() || self.of_channel(customer.channel) < REVOKED_CUSTOMERS_MAX
+    }
+
     /// Revokes all tokens issued to the customer up to now. Answers `false` when the
     /// channel has too many entries. When the store fails, what it holds is shown: the write may
     /// have taken effect, and the next one has to know its version.
     pub async fn revoke(&self, customer: Customer, now: Timestamp) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let known = self.entry(customer);
-        if known.is_none() && self.of_channel(customer.channel) >= REVOKED_CUSTOMERS_MAX {
+        if !self.room(customer) {
             return Ok(false);
         }
         let version = known.map_or(0, |entry| entry.version);

@@ -193,6 +193,8 @@ operations! {
     ChatsRead = "chats.read", own "customer: its chats on its channel; operator: as `chat.history`", [No No Own Own Yes Yes];
     /// Reads why a chat waits, or went where it went; no texts.
     ChatsExplain = "chats.explain", own "as `chat.history`", [No No No Own Yes Yes];
+    /// Reads the audit trail, which notes that too.
+    AuditRead = "audit.read", own "",                   [No No No No No Yes];
     /// Reads the documents of the interfaces.
     DocumentsRead = "documents.read", own "",           [Yes Yes Yes Yes Yes Yes];
 }

@@ -54,7 +54,7 @@ struct SessionRecord {
 pub(super) enum Turned {
     /// The session goes on with the next number.
     Next(Session),
-    /// The token was used before: the session has been ended.
+    /// The token was used before: the session is to be ended.
     Reused,
     /// There is no such session.
     Gone,
@@ -117,7 +117,6 @@ impl Sessions {
             return Ok(Turned::Gone);
         };
         if session.n != n {
-            self.erase(id).await?;
             return Ok(Turned::Reused);
         }
         let next = Session { n: n + 1, until, ..session };

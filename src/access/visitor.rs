@@ -1,20 +1,26 @@
 //! Visitors and the servers of their sites.
 
+use super::act::Act;
 use super::gate::Access;
 use super::limits::VISITOR_NAME_MAX_BYTES;
+use super::permit::Asker;
 use super::principal::{AccessError, Holder, Invalid, Visitor, VisitorToken, Who};
 use super::token::Claims;
+use crate::audit::Note;
+use crate::domain::audit::{AuditAct, AuditSubject};
 use crate::domain::name::name;
-use crate::domain::{ChannelId, Customer, CustomerId, Priority, Timestamp};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority};
 
 impl Access {
     /// A visitor's token for a channel.
-    pub fn visitor_token(
+    pub async fn visitor_token(
         &self,
         channel: ChannelId,
         visitor: Visitor,
-        now: Timestamp,
+        act: &Act<'_>,
     ) -> Result<VisitorToken, AccessError> {
+        let _permit = act.permit().await?;
+        let now = act.at();
         let name = visitor.name.map(|text| name(&text, VISITOR_NAME_MAX_BYTES)).transpose()?;
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel).filter(|channel| channel.active);
@@ -43,15 +49,24 @@ impl Access {
     pub async fn revoke_customer(
         &self,
         customer: Customer,
-        now: Timestamp,
+        act: &Act<'_>,
     ) -> Result<(), AccessError> {
         let channel = customer.channel;
         if self.catalog.snapshot().channel(channel).is_none() {
             return Err(AccessError::NoChannel { channel });
         }
-        let room = self.revoked.revoke(customer, now).await;
+        if !self.revoked.room(customer) {
+            return Err(AccessError::TooManyRevoked);
+        }
+        let note = Note {
+            act: AuditAct::VisitorTokensRevoked,
+            subject: Some(AuditSubject::Customer { channel, customer: Some(customer.id) }),
+            changes: Vec::new(),
+        };
+        let revoked = act.carry_out(note, self.revoked.revoke(customer, act.at())).await;
         self.tell(Holder::Customer(customer));
-        let room = room?;
+        let room = revoked?;
+        act.settle(0, |asker| asker == Asker::Visitor(customer)).await;
         if room { Ok(()) } else { Err(AccessError::TooManyRevoked) }
     }
 
@@ -61,6 +76,7 @@ impl Access {
         &self,
         channel: ChannelId,
         version: u64,
+        act: &Act<'_>,
     ) -> Result<String, AccessError> {
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel);
@@ -69,7 +85,7 @@ impl Access {
         changed.version = version;
         changed.site_key += 1;
         let n = changed.site_key;
-        self.catalog.put_channel(changed).await?;
+        self.catalog.put_channel(changed, act).await?;
         self.sign(&Claims::Site { channel: channel.0, n })
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::broadcast::error::RecvError;
 
-use super::limits::PRUNE_EVERY;
+use super::limits::{AUDIT_EVERY, PRUNE_EVERY};
 use crate::access::{Access, Holder};
 use crate::actors::{OperatorSettings, Roster, Router};
 use crate::catalog::{Channel, Snapshot, User};
@@ -45,6 +45,7 @@ fn settings(user: &User) -> OperatorSettings {
 pub(super) async fn follow(edge: Arc<Edge>, mut seen: Arc<Snapshot>) {
     let mut changes = edge.catalog.changes();
     let mut revocations = edge.access.revocations();
+    edge.access.permits().followed(seen.revision);
     // What changed since `seen` was taken counts, too.
     changes.mark_changed();
     loop {
@@ -56,6 +57,7 @@ pub(super) async fn follow(edge: Arc<Edge>, mut seen: Arc<Snapshot>) {
                 let now = Arc::clone(&changes.borrow_and_update());
                 apply(&edge.router, &seen, &now);
                 ask_sockets(&edge, &seen, &now);
+                edge.access.permits().followed(now.revision);
                 seen = now;
             }
             revoked = revocations.recv() => match revoked {
@@ -111,12 +113,23 @@ fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
     }
 }
 
-/// Removes sessions and revocations that are over, now and then.
-pub(super) async fn prune(access: Arc<Access>, router: Router) {
+/// Removes sessions, revocations and entries of the audit trail that are over, now and then.
+pub(super) async fn prune(access: Arc<Access>, router: Router, audit_kept_ms: u64) {
     loop {
         tokio::time::sleep(PRUNE_EVERY).await;
         if let Err(error) = access.prune(router.now()).await {
             tracing::warn!(%error, "what is over was not removed; it is tried again");
         }
+        if let Err(error) = access.trail().remove_old(router.now(), audit_kept_ms).await {
+            tracing::warn!(%error, "the old audit trail was not removed; it is tried again");
+        }
+    }
+}
+
+/// Writes what is left over of the audit trail, every few seconds.
+pub(super) async fn audit(access: Arc<Access>, router: Router) {
+    loop {
+        tokio::time::sleep(AUDIT_EVERY).await;
+        access.trail().tend(router.now()).await;
     }
 }

@@ -26,6 +26,12 @@ pub const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
 /// How often a start that waits for its store says so in the log, after the first time.
 pub const STORE_TOLD_EVERY: Duration = Duration::from_secs(30);
 
+/// How often what is left over of the audit trail is written: failures, outcomes.
+pub const AUDIT_EVERY: Duration = Duration::from_secs(5);
+
+/// How long a process that stops waits for the last of the audit trail.
+pub const AUDIT_END_LIMIT: Duration = Duration::from_secs(5);
+
 /// How often what is over is removed from the store, a page at a time.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(600);
 

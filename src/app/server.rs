@@ -8,15 +8,17 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::entropy::SystemEntropy;
+use super::entropy::{SystemEntropy, wall_now};
 use super::files::{self, TooFewFiles};
-use super::limits::{OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
+use super::limits::{AUDIT_END_LIMIT, OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
 use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
 use super::{availability, follow, metrics};
 use crate::access::{
     Access, AccessError, Entropy as _, HashCost, NoEntropy, PasswordError, Passwords,
 };
 use crate::actors::{self, Options, Router};
+use crate::audit::Trail;
+use crate::audit::limits::days_ms;
 use crate::catalog::Catalog;
 use crate::config::seed::SeedingError;
 use crate::config::{
@@ -185,10 +187,14 @@ impl Server {
         // What a former process was forgetting is gone before anybody is served.
         forget::resume(&opened.store).await?;
         let incarnation = begin_incarnation(&opened).await?;
+        let unknown = access.trail().recover(wall_now()).await?;
+        if unknown > 0 {
+            tracing::warn!(unknown, "acts of the process before have an unknown outcome");
+        }
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
         // Nobody else than this machine could use them otherwise.
         if ![address, operations_address].iter().all(|a| a.ip().to_canonical().is_loopback()) {
-            access.mark_published().await?;
+            access.mark_published(&access.act_of_system(wall_now())).await?;
         }
         for address in [address, operations_address] {
             check_listen(address, &catalog.snapshot().demo_logins())?;
@@ -212,7 +218,9 @@ impl Server {
         tasks.spawn(watching);
         let following = follow::follow(Arc::clone(&edge), snapshot);
         tasks.spawn(vital("follows the configuration", failing.clone(), following));
-        tasks.spawn(follow::prune(Arc::clone(&edge.access), router));
+        let kept_ms = days_ms(settings.audit.kept_days);
+        tasks.spawn(follow::prune(Arc::clone(&edge.access), router.clone(), kept_ms));
+        tasks.spawn(follow::audit(Arc::clone(&edge.access), router));
         let of_one = settings.limits.connections_per_address;
         let places = Places::new(
             fitting.sockets.saturating_add(fitting.http),
@@ -272,6 +280,10 @@ impl Server {
         }
         self.edge.router.stop().await;
         self.tasks.shutdown().await;
+        let ends = self.edge.access.trail().end(self.edge.now());
+        if tokio::time::timeout(AUDIT_END_LIMIT, ends).await.is_err() {
+            tracing::warn!("the last of the audit trail was not written in time");
+        }
         self.store.close().await;
     }
 }
@@ -299,7 +311,11 @@ async fn gate(
     let passwords = Passwords::new(plan.hash_cost)?;
     let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
     let kept = Arc::clone(&catalog);
-    let access = Access::load(kept, documents, entropy, passwords, lives).await?;
+    let mut life = [0; 4];
+    entropy.fill(&mut life)?;
+    let (audit, limit) = (Arc::clone(&opened.store.audit), plan.router.store_limit);
+    let trail = Trail::new(audit, Arc::clone(&documents), u32::from_le_bytes(life), limit);
+    let access = Access::load(kept, documents, entropy, passwords, lives, Arc::new(trail)).await?;
     Ok((catalog, Arc::new(access)))
 }
 
@@ -335,7 +351,8 @@ async fn plant(
     for warning in seed.warnings() {
         tracing::warn!(%warning, "the seed");
     }
-    Ok(Some(seed.plant(catalog, access, &*opened.store.documents).await?))
+    let act = access.act_of_system(wall_now());
+    Ok(Some(seed.plant(catalog, access, &*opened.store.documents, &act).await?))
 }
 
 fn edge_options(settings: &Settings, connections: u64) -> EdgeOptions {

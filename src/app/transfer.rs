@@ -3,9 +3,8 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::SystemEntropy;
+use super::entropy::{SystemEntropy, wall_now};
 use super::progress::Bar;
 use super::server::Plan;
 use super::whole;
@@ -100,11 +99,9 @@ fn part(file: &Path) -> PathBuf {
 fn occasion() -> Result<Occasion, String> {
     let mut id = [0; 16];
     SystemEntropy.fill(&mut id).map_err(|error| error.to_string())?;
-    #[allow(clippy::disallowed_methods, reason = "said in the first line: nothing decides by it")]
-    let at = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok(Occasion {
         id: uuid::Uuid::from_bytes(id),
-        at: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
+        at: wall_now().0,
         release: env!("CARGO_PKG_VERSION").to_owned(),
     })
 }

@@ -10,6 +10,7 @@
 mod channel;
 pub mod limits;
 pub mod lint;
+mod note;
 mod record;
 mod snapshot;
 mod user;

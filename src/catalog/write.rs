@@ -10,9 +10,11 @@ use super::limits::{
     ABSENT_OWNER_LIMIT_MAX_MS, CHANNELS_MAX, LOAD_PAGE, NAME_MAX_BYTES, QUEUES_MAX, USERS_MAX,
 };
 use super::lint::{Finding, Severity, lint};
+use super::note;
 use super::record::Kept;
 use super::snapshot::Snapshot;
 use super::user::{BadUser, User};
+use crate::access::{Act, ActError, Asker, Lost};
 use crate::domain::name::{BadName, name};
 use crate::domain::queue::BadQueue;
 use crate::domain::{ChannelId, Queue, QueueId, UserId};
@@ -76,9 +78,21 @@ pub enum CatalogError {
     /// Chats refer to it.
     #[error("it has chats; it can be deactivated, not deleted")]
     InUse,
+    /// The right to change it was taken away meanwhile.
+    #[error(transparent)]
+    Lost(#[from] Lost),
     /// The writer saw another version, or the store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ActError> for CatalogError {
+    fn from(error: ActError) -> Self {
+        match error {
+            ActError::Lost(lost) => lost.into(),
+            ActError::Store(error) => error.into(),
+        }
+    }
 }
 
 /// A write that took effect.
@@ -124,8 +138,9 @@ impl Catalog {
 
     /// Creates the user (version 0) or changes it (the version that was seen). The epoch is the
     /// catalog's own: it counts up when the user's sessions must end.
-    pub async fn put_user(&self, mut user: User) -> Result<Written, CatalogError> {
-        let _writing = self.writing.lock().await;
+    pub async fn put_user(&self, mut user: User, act: &Act<'_>) -> Result<Written, CatalogError> {
+        act.ready().await?;
+        let writing = self.writing.lock().await;
         let now = self.snapshot();
         let former = now.user(user.id);
         tidy(&mut user.name, former.map(|former| former.name.as_str()))?;
@@ -152,15 +167,30 @@ impl Catalog {
             return Err(CatalogError::LastAdministrator);
         }
         let warnings = allowed(&now, &next)?;
-        let version = self.store(&user).await?;
-        user.version = version;
-        self.show(|snapshot| snapshot.put_user(user));
+        let told = user.clone();
+        let (id, former) = (user.id, former.map(|former| (**former).clone()));
+        let change = async {
+            let version = self.store(&user).await?;
+            user.version = version;
+            self.show(|snapshot| snapshot.put_user(user.clone()));
+            Ok(version)
+        };
+        let version = act.carry_out(note::user(former.as_ref(), &told), change).await?;
+        drop(writing);
+        if former.is_some_and(|former| told.ends_sessions_of(&former)) {
+            act.settle(self.snapshot().revision, |asker| asker == Asker::User(id)).await;
+        }
         Ok(Written { version, warnings })
     }
 
     /// Creates the queue (version 0) or changes it (the version that was seen).
-    pub async fn put_queue(&self, mut queue: Queue) -> Result<Written, CatalogError> {
-        let _writing = self.writing.lock().await;
+    pub async fn put_queue(
+        &self,
+        mut queue: Queue,
+        act: &Act<'_>,
+    ) -> Result<Written, CatalogError> {
+        act.ready().await?;
+        let writing = self.writing.lock().await;
         let now = self.snapshot();
         tidy(&mut queue.name, now.queue(queue.id).map(|former| former.name.as_str()))?;
         check_queue(&queue)?;
@@ -170,15 +200,30 @@ impl Catalog {
         let mut next = Snapshot::clone(&now);
         next.queues.insert(queue.id, Arc::new(queue.clone()));
         let warnings = allowed(&now, &next)?;
-        let version = self.store(&queue).await?;
-        queue.version = version;
-        self.show(|snapshot| drop(snapshot.queues.insert(queue.id, Arc::new(queue))));
+        let former = now.queue(queue.id).cloned();
+        let note = note::queue(former.as_deref(), Some(&queue));
+        let members = queue.members.clone();
+        let change = async {
+            let version = self.store(&queue).await?;
+            queue.version = version;
+            self.show(|snapshot| drop(snapshot.queues.insert(queue.id, Arc::new(queue))));
+            Ok(version)
+        };
+        let version = act.carry_out(note, change).await?;
+        drop(writing);
+        let gone = former.map(|former| former.members.difference(&members).copied().collect());
+        self.removed_from_a_queue(gone.unwrap_or_default(), act).await;
         Ok(Written { version, warnings })
     }
 
     /// Creates the channel (version 0) or changes it (the version that was seen).
-    pub async fn put_channel(&self, mut channel: Channel) -> Result<Written, CatalogError> {
-        let _writing = self.writing.lock().await;
+    pub async fn put_channel(
+        &self,
+        mut channel: Channel,
+        act: &Act<'_>,
+    ) -> Result<Written, CatalogError> {
+        act.ready().await?;
+        let writing = self.writing.lock().await;
         let now = self.snapshot();
         let former = now.channel(channel.id);
         tidy(&mut channel.name, former.map(|former| former.name.as_str()))?;
@@ -190,10 +235,31 @@ impl Catalog {
         let mut next = Snapshot::clone(&now);
         next.channels.insert(channel.id, Arc::new(channel.clone()));
         let warnings = allowed(&now, &next)?;
-        let version = self.store(&channel).await?;
-        channel.version = version;
-        self.show(|snapshot| drop(snapshot.channels.insert(channel.id, Arc::new(channel))));
+        let former = now.channel(channel.id).cloned();
+        let note = note::channel(former.as_deref(), Some(&channel));
+        let (id, key, active) = (channel.id, channel.site_key, channel.active);
+        let change = async {
+            let version = self.store(&channel).await?;
+            channel.version = version;
+            self.show(|snapshot| drop(snapshot.channels.insert(channel.id, Arc::new(channel))));
+            Ok(version)
+        };
+        let version = act.carry_out(note, change).await?;
+        drop(writing);
+        let ends = |former: &Channel| former.site_key != key || (former.active && !active);
+        if former.is_some_and(|former| ends(&former)) {
+            act.settle(self.snapshot().revision, |asker| asker == Asker::Site(id)).await;
+        }
         Ok(Written { version, warnings })
+    }
+
+    /// Waits for what those began as members who are none any more.
+    async fn removed_from_a_queue(&self, gone: BTreeSet<UserId>, act: &Act<'_>) {
+        if gone.is_empty() {
+            return;
+        }
+        let of = |asker| matches!(asker, Asker::User(user) if gone.contains(&user));
+        act.settle(self.snapshot().revision, of).await;
     }
 
     /// Deletes an inactive queue without open chats, to which no active channel leads.
@@ -202,16 +268,24 @@ impl Catalog {
         id: QueueId,
         version: u64,
         usage: Usage,
+        act: &Act<'_>,
     ) -> Result<(), CatalogError> {
-        let _writing = self.writing.lock().await;
+        act.ready().await?;
+        let writing = self.writing.lock().await;
         let now = self.snapshot();
         let queue = now.queue(id).ok_or(CatalogError::NotFound)?;
         deletable(queue.active, usage)?;
         let mut next = Snapshot::clone(&now);
         next.queues.remove(&id);
         allowed(&now, &next)?;
-        self.erase::<Queue>(&id.to_string(), version).await?;
-        self.show(|snapshot| drop(snapshot.queues.remove(&id)));
+        let change = async {
+            self.erase::<Queue>(&id.to_string(), version).await?;
+            self.show(|snapshot| drop(snapshot.queues.remove(&id)));
+            Ok(())
+        };
+        act.carry_out(note::queue(Some(queue), None), change).await?;
+        drop(writing);
+        self.removed_from_a_queue(queue.members.clone(), act).await;
         Ok(())
     }
 
@@ -221,19 +295,32 @@ impl Catalog {
         id: ChannelId,
         version: u64,
         usage: Usage,
+        act: &Act<'_>,
     ) -> Result<(), CatalogError> {
-        let _writing = self.writing.lock().await;
+        act.ready().await?;
+        let writing = self.writing.lock().await;
         let now = self.snapshot();
         let channel = now.channel(id).ok_or(CatalogError::NotFound)?;
         deletable(channel.active, usage)?;
-        self.erase::<Channel>(&id.to_string(), version).await?;
-        self.show(|snapshot| drop(snapshot.channels.remove(&id)));
+        let change = async {
+            self.erase::<Channel>(&id.to_string(), version).await?;
+            self.show(|snapshot| drop(snapshot.channels.remove(&id)));
+            Ok(())
+        };
+        act.carry_out(note::channel(Some(channel), None), change).await?;
+        drop(writing);
+        let of = |asker| match asker {
+            Asker::Site(channel) => channel == id,
+            Asker::Visitor(customer) => customer.channel == id,
+            Asker::User(_) => false,
+        };
+        act.settle(self.snapshot().revision, of).await;
         Ok(())
     }
 
     /// Writes the document. When that fails, what is stored is shown: the write may have taken
     /// effect, or another process was first.
-    async fn store<K: Kept>(&self, entity: &K) -> Result<u64, CatalogError> {
+    async fn store<K: Kept>(&self, entity: &K) -> Result<u64, StoreError> {
         let id = entity.document_id();
         let body = entity.encode()?;
         let put = self.documents.put(K::KIND, &id, entity.version(), body);
@@ -241,17 +328,17 @@ impl Catalog {
             Ok(version) => Ok(version),
             Err(error) => {
                 self.catch_up(K::KIND, &id).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }
 
-    async fn erase<K: Kept>(&self, id: &str, version: u64) -> Result<(), CatalogError> {
+    async fn erase<K: Kept>(&self, id: &str, version: u64) -> Result<(), StoreError> {
         match self.documents.delete(K::KIND, id, version).await {
             Ok(()) => Ok(()),
             Err(error) => {
                 self.catch_up(K::KIND, id).await;
-                Err(error.into())
+                Err(error)
             }
         }
     }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::access::published::is_published;
-use crate::access::{Access, AccessError, PasswordError, password};
+use crate::access::{Access, AccessError, Act, PasswordError, password};
 use crate::catalog::limits::NAME_MAX_BYTES;
 use crate::catalog::{
     Catalog, CatalogError, Channel, Finding, Provider, Role, Sender, Severity, Snapshot, User,
@@ -250,6 +250,7 @@ impl Seed {
         catalog: &Catalog,
         access: &Access,
         documents: &dyn Documents,
+        act: &Act<'_>,
     ) -> Result<Seeded, SeedingError> {
         let (kind, id) = MARK;
         if documents.get(kind, id).await?.is_some() {
@@ -270,15 +271,15 @@ impl Seed {
                     };
                     user.password = Some(hash);
                 }
-                catalog.put_user(user).await?;
+                catalog.put_user(user, act).await?;
             }
         }
         for queue in self.queues.iter().filter(|q| found.queue(q.id).is_none()) {
-            catalog.put_queue(queue.clone()).await?;
+            catalog.put_queue(queue.clone(), act).await?;
         }
         let missing = |channel: &&Channel| found.channel(channel.id).is_none();
         for channel in self.channels.iter().filter(missing) {
-            catalog.put_channel(channel.clone()).await?;
+            catalog.put_channel(channel.clone(), act).await?;
         }
         documents.put(kind, id, 0, Vec::new()).await?;
         Ok(Seeded::Filled)

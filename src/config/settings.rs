@@ -9,6 +9,7 @@ use super::read::{BadConfig, Problem};
 use super::value::{Secret, SettingValue};
 use crate::access::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, TOKEN_MS_MAX, VISITOR_TOKEN_MS};
 use crate::access::{Network, TokenLives};
+use crate::audit::limits::{KEPT_DAYS, KEPT_DAYS_MAX, KEPT_DAYS_MIN};
 use crate::domain::RoutingSettings;
 use crate::domain::limits::{COOL_DOWN_MS, LAPSES_TO_AWAY, PRIORITY_STEP_MS};
 
@@ -161,6 +162,11 @@ settings! {
         refresh_token_ms: u64 = REFRESH_TOKEN_MS, between(60_000, TOKEN_MS_MAX);
         /// Visitors' tokens, ms.
         visitor_token_ms: u64 = VISITOR_TOKEN_MS, between(10_000, TOKEN_MS_MAX);
+    }
+    /// Who changed what, who came in and who tried to (GET /api/v1/audit).
+    audit: AuditSettings {
+        /// How long entries are kept, days.
+        kept_days: u64 = KEPT_DAYS, between(KEPT_DAYS_MIN, KEPT_DAYS_MAX);
     }
     /// What the process says of itself, to standard error. Texts of messages and secrets never.
     log: LogSettings {

@@ -82,7 +82,7 @@ impl fmt::Display for AuditId {
 /// Who acted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum AuditActor {
-    /// The process itself: a seed, an import, a schedule.
+    /// The process itself: a seed, a schedule.
     System,
     /// Nobody known: who fails to log in, a page of a foreign origin.
     Unknown,
@@ -172,8 +172,6 @@ acts! {
     OriginRefused = "origin.refused";
     /// The audit trail was read.
     TrailRead = "audit.read";
-    /// The store was filled from an export.
-    StoreImported = "store.imported";
 }
 
 impl AuditAct {

@@ -2,7 +2,7 @@
 
 use super::bodies::queue_error;
 use super::limits::{HASH_RETRY_MS, STORE_RETRY_MS};
-use crate::access::{AccessError, Forbidden, Invalid, PasswordError};
+use crate::access::{AccessError, Forbidden, Invalid, Lost, PasswordError};
 use crate::catalog::{BadChannel, BadUser, CatalogError};
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 use crate::protocol::{CloseKind, ErrorFrame, ErrorKind};
@@ -43,6 +43,16 @@ pub fn store_error(error: &StoreError) -> ErrorResponse {
     }
 }
 
+/// The answer to who may not do it any more.
+pub fn lost_error(lost: &Lost) -> ErrorResponse {
+    match lost {
+        Lost::Invalid(invalid) => {
+            ErrorResponse::new(RestErrorKind::Unauthorized, invalid.to_string())
+        }
+        Lost::Forbidden(no) => forbidden(no),
+    }
+}
+
 /// The answer when the catalog does not change.
 pub fn catalog_error(error: &CatalogError) -> ErrorResponse {
     let answer = |kind| ErrorResponse::new(kind, error.to_string());
@@ -70,6 +80,7 @@ pub fn catalog_error(error: &CatalogError) -> ErrorResponse {
         CatalogError::TooMany { .. } => answer(RestErrorKind::TooMany),
         CatalogError::NotFound => ErrorResponse::of(RestErrorKind::NotFound),
         CatalogError::StillActive | CatalogError::InUse => answer(RestErrorKind::InUse),
+        CatalogError::Lost(lost) => lost_error(lost),
         CatalogError::Store(error) => store_error(error),
     }
 }
@@ -95,6 +106,7 @@ pub fn access_error(error: &AccessError) -> ErrorResponse {
         AccessError::NoChannel { .. } => answer(RestErrorKind::NotFound).at("channel"),
         AccessError::VisitorName(_) => answer(RestErrorKind::InvalidValue).at("name"),
         AccessError::TooManyRevoked => answer(RestErrorKind::TooMany),
+        AccessError::Forbidden(no) => forbidden(no),
         AccessError::Catalog(error) => catalog_error(error),
         AccessError::Store(error) => store_error(error),
     }

@@ -92,6 +92,10 @@ pub const READ_PAGES_MAX: usize = 20;
 /// Chats that one connection remembers as its own, or with the position that was sent.
 pub const CHATS_REMEMBERED: usize = 1_024;
 
+/// How long calls that a socket leaves under way are followed: longer than the router takes for
+/// any.
+pub const ABANDONED_LIMIT: Duration = Duration::from_secs(30);
+
 /// How long a client waits before it repeats a call that found too much to do, ms.
 pub const OVERLOADED_RETRY_MS: u64 = 250;
 

@@ -31,7 +31,9 @@ pub use bodies::{
     user_response,
 };
 pub use client::{ClientAddress, TrustedProxies};
-pub use errors::{access_error, catalog_error, close_of, forbidden, frame_of, store_error};
+pub use errors::{
+    access_error, catalog_error, close_of, forbidden, frame_of, lost_error, store_error,
+};
 pub use host::check_host;
 pub use listen::{Places, Ways, listen};
 pub use names::{CatalogNames, Viewer};

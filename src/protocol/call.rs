@@ -208,3 +208,28 @@ fn check_history(history: &ChatHistoryFrame) -> Result<(), ErrorFrame> {
         Some(_) | None => Ok(()),
     }
 }
+
+impl Method {
+    /// Whether it changes anything beside the session that it comes by.
+    pub fn changes(self) -> bool {
+        match self {
+            Self::ChatOpen
+            | Self::MessageSend
+            | Self::MessageReceived
+            | Self::MessageRead
+            | Self::ChatEnd
+            | Self::OperatorSetStatus
+            | Self::OfferShown
+            | Self::OfferAccept
+            | Self::OfferDecline
+            | Self::ChatTransfer
+            | Self::ChatTake
+            | Self::ChatSetState => true,
+            Self::SessionOpen
+            | Self::SessionRenew
+            | Self::PresenceAnswer
+            | Self::ChatHistory
+            | Self::ChatList => false,
+        }
+    }
+}

@@ -143,6 +143,12 @@ pub const METRICS: &[Metric] = &[
         [],
         "Chats of which something could not be read since the start; the others are served."
     ),
+    metric!(
+        "switchboard_audit_acts_total",
+        Counter,
+        ["act", "outcome"],
+        "Acts of the audit trail that came to an end, by what they are; and refusals that it counts."
+    ),
     metric!("switchboard_ready", Gauge, [], "Whether the process takes chats."),
 ];
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
+use crate::domain::audit::{AuditAct, AuditOutcome};
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::{ChatEvent, Outcome, Party, QueueId};
 
@@ -150,6 +151,17 @@ pub fn store_refused() {
 /// So many chats have damage, as far as the store has met it.
 pub fn store_damaged_chats(chats: usize) {
     gauge!("switchboard_store_damaged_chats").set(chats as f64);
+}
+
+/// An act came to an end, or something failed that is counted.
+pub fn audited(act: AuditAct, outcome: AuditOutcome) {
+    let outcome = match outcome {
+        AuditOutcome::Done => "done",
+        AuditOutcome::Refused | AuditOutcome::Counted(_) => "refused",
+        AuditOutcome::Unknown => "unknown",
+    };
+    counter!("switchboard_audit_acts_total", "act" => act.word(), "outcome" => outcome)
+        .increment(1);
 }
 
 /// Whether the store answers, from now on.

@@ -11,6 +11,7 @@ mod proxy;
 #[path = "../support/samples.rs"]
 mod samples;
 
+mod audit;
 mod backup;
 mod client;
 mod cql;
@@ -25,6 +26,7 @@ mod cql_trouble;
 mod damaged;
 mod erase;
 mod harness;
+mod held;
 mod identity;
 mod idle;
 mod limits;
@@ -34,6 +36,7 @@ mod process;
 mod proxied;
 mod resume;
 mod rights;
+mod trail;
 mod transfer;
 mod unreachable;
 mod walk;

@@ -3,11 +3,15 @@
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
-use switchboard::access::{Entropy, NoEntropy};
+use switchboard::access::{Act, Entropy, NoEntropy};
+use switchboard::audit::Trail;
+use switchboard::domain::Timestamp;
+use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{Document, Documents, StoreError};
 
 /// What the next write does.
@@ -140,4 +144,22 @@ impl Entropy for CountedEntropy {
         }
         Ok(())
     }
+}
+
+/// An audit trail in memory.
+pub fn trail() -> Arc<Trail> {
+    let store = MemoryStore::new().store();
+    Arc::new(Trail::new(store.audit, store.documents, 1, Duration::from_secs(5)))
+}
+
+static TRAIL: LazyLock<Arc<Trail>> = LazyLock::new(trail);
+
+/// An act of the process itself, whose trail nobody reads.
+pub fn system() -> Act<'static> {
+    system_at(Timestamp(1_700_000_000_000))
+}
+
+/// The same, at a time.
+pub fn system_at(now: Timestamp) -> Act<'static> {
+    Act::of_system(&TRAIL, now)
 }

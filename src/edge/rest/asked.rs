@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Answer;
-use crate::access::{Operation, Principal, Right, Subject, permit};
+use crate::access::{Act, Operation, Principal, Right, Subject, permit};
 use crate::catalog::Written;
 use crate::domain::UserId;
 use crate::edge::limits::BODY_LIMIT;
@@ -77,6 +77,14 @@ impl Asked {
     /// Whether it may be done to what is, or is not, the asker's own. Errors when not.
     pub fn permit(&self, own: bool) -> Result<(), ErrorResponse> {
         permit(self.operation, self.subject(), own).map_err(|no| forbidden(&no))
+    }
+
+    /// What is asked for, as a change: see [`Act`].
+    pub fn act(&self) -> Result<Act<'_>, ErrorResponse> {
+        let principal = self.principal.as_ref();
+        let principal = principal.ok_or_else(|| ErrorResponse::of(RestErrorKind::Unauthorized))?;
+        let (access, now) = (&self.edge.access, self.edge.now());
+        Ok(access.act(principal, self.operation, self.client.ip(), now))
     }
 
     /// The user who asks, if one does.
@@ -153,7 +161,7 @@ impl Asked {
         Ok(PageResponse { items, next })
     }
 
-    fn query(&self) -> impl Iterator<Item = (&str, &str)> {
+    pub(super) fn query(&self) -> impl Iterator<Item = (&str, &str)> {
         let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
         pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
     }
@@ -218,15 +226,15 @@ async fn whole(mut body: Body, most: usize) -> Result<Vec<u8>, ErrorResponse> {
     Ok(whole)
 }
 
-fn number(name: &str, value: &str) -> Result<u64, ErrorResponse> {
+pub(super) fn number(name: &str, value: &str) -> Result<u64, ErrorResponse> {
     value.parse().map_err(|_| invalid(name, "expected a whole number"))
 }
 
-fn invalid(name: &str, what: &str) -> ErrorResponse {
+pub(super) fn invalid(name: &str, what: &str) -> ErrorResponse {
     ErrorResponse::new(RestErrorKind::InvalidRequest, format!("{name}: {what}")).at(name)
 }
 
-fn unknown(name: &str) -> ErrorResponse {
+pub(super) fn unknown(name: &str) -> ErrorResponse {
     invalid(name, "there is no such parameter")
 }
 

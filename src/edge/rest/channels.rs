@@ -22,7 +22,7 @@ pub(super) async fn create(asked: &Asked) -> Answer {
     is_new(request.version)?;
     let id = new_id();
     let channel = channel_from(ChannelId(id), &request, None);
-    let put = asked.edge.catalog.put_channel(channel).await;
+    let put = asked.edge.catalog.put_channel(channel, &asked.act()?).await;
     written(id, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -38,7 +38,7 @@ pub(super) async fn change(asked: &Asked) -> Answer {
     let snapshot = asked.edge.catalog.snapshot();
     let former = snapshot.channel(id).ok_or_else(not_found)?;
     let channel = channel_from(id, &request, Some(former));
-    let put = asked.edge.catalog.put_channel(channel).await;
+    let put = asked.edge.catalog.put_channel(channel, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -50,7 +50,7 @@ pub(super) async fn delete(asked: &Asked) -> Answer {
         true => Usage::InUse,
         false => Usage::Unused,
     };
-    let deleted = asked.edge.catalog.delete_channel(id, version, usage).await;
+    let deleted = asked.edge.catalog.delete_channel(id, version, usage, &asked.act()?).await;
     deleted.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }
@@ -58,6 +58,6 @@ pub(super) async fn delete(asked: &Asked) -> Answer {
 pub(super) async fn new_site_key(asked: &Asked) -> Answer {
     let id = ChannelId(asked.id("channel")?);
     let request: SiteKeyRequest = asked.body()?;
-    let key = asked.edge.access.new_site_key(id, request.version).await;
+    let key = asked.edge.access.new_site_key(id, request.version, &asked.act()?).await;
     json(&SiteKeyResponse { site_key: Secret(key.map_err(|error| access_error(&error))?) })
 }

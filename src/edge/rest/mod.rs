@@ -6,6 +6,7 @@
 //! answer that is no success has one form; what is inside stays inside.
 
 mod asked;
+mod audit;
 mod channels;
 mod chats;
 mod people;
@@ -93,7 +94,7 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::LogIn => sessions::log_in(asked).await,
         Route::Refresh => sessions::refresh(asked).await,
         Route::LogOut => sessions::log_out(asked).await,
-        Route::IssueVisitorToken => sessions::issue_visitor_token(asked),
+        Route::IssueVisitorToken => sessions::issue_visitor_token(asked).await,
         Route::RevokeVisitorTokens => sessions::revoke_visitor_tokens(asked).await,
         Route::EraseCustomer => sessions::erase_customer(asked).await,
         Route::ListUsers => people::list_users(asked),
@@ -117,6 +118,7 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::DeleteQueue => queues::delete(asked).await,
         Route::ReadChat => chats::read(asked).await,
         Route::ExplainChat => chats::explain(asked).await,
+        Route::ReadAudit => audit::read(asked).await,
         Route::OpenApi => Ok(Some(OPENAPI.clone())),
         Route::SocketProtocol => Ok(Some(PROTOCOL.clone())),
     }

@@ -27,7 +27,7 @@ pub(super) async fn create_user(asked: &Asked) -> Answer {
     let password = request.password.take();
     let user = user_from(UserId(id), &request, None);
     let user = with_password(asked, user, password).await?;
-    let put = asked.edge.catalog.put_user(user).await;
+    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
     written(id, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -46,7 +46,7 @@ pub(super) async fn change_user(asked: &Asked) -> Answer {
     let password = request.password.take();
     let user = user_from(id, &request, Some(former));
     let user = with_password(asked, user, password).await?;
-    let put = asked.edge.catalog.put_user(user).await;
+    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -71,7 +71,7 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
         in_time(asked.edge.access.prove(attempt, asked.edge.now()).await).await?;
     }
     let user = hashed(asked, user, request.password).await?;
-    let put = asked.edge.catalog.put_user(user).await;
+    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
     put.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }
@@ -132,6 +132,6 @@ pub(super) async fn change_operator(asked: &Asked) -> Answer {
     let mut user = User::clone(user.ok_or_else(not_found)?);
     user.version = request.version;
     user.capacity = request.capacity;
-    let put = asked.edge.catalog.put_user(user).await;
+    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }

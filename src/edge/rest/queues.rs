@@ -18,7 +18,7 @@ pub(super) async fn create(asked: &Asked) -> Answer {
     is_new(request.version)?;
     let id = new_id();
     let queue = queue_from(QueueId(id), &request)?;
-    let put = asked.edge.catalog.put_queue(queue).await;
+    let put = asked.edge.catalog.put_queue(queue, &asked.act()?).await;
     written(id, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -32,7 +32,7 @@ pub(super) async fn change(asked: &Asked) -> Answer {
     let id = QueueId(asked.id("queue")?);
     let request: QueueRequest = asked.body()?;
     asked.edge.catalog.snapshot().queue(id).ok_or_else(not_found)?;
-    let put = asked.edge.catalog.put_queue(queue_from(id, &request)?).await;
+    let put = asked.edge.catalog.put_queue(queue_from(id, &request)?, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -41,7 +41,7 @@ pub(super) async fn delete(asked: &Asked) -> Answer {
     let version = asked.version()?;
     let used = asked.edge.router.queue_in_use(id);
     let usage = if used { Usage::InUse } else { Usage::Unused };
-    let deleted = asked.edge.catalog.delete_queue(id, version, usage).await;
+    let deleted = asked.edge.catalog.delete_queue(id, version, usage, &asked.act()?).await;
     deleted.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }

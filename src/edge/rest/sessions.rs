@@ -5,9 +5,11 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Answer;
-use super::asked::{Asked, json};
+use super::asked::{Asked, json, not_found};
 use super::chats::call_error;
-use crate::access::{Attempt, Judged, Right, Tokens, Visitor, Who};
+use crate::access::{Act, Attempt, Judged, Right, Tokens, Visitor, Who};
+use crate::audit::Note;
+use crate::domain::audit::{AuditAct, AuditSubject};
 use crate::domain::{ChannelId, Customer, CustomerId, Priority};
 use crate::edge::access_error;
 use crate::protocol::Wire;
@@ -15,6 +17,7 @@ use crate::protocol::rest::body::{
     LogInRequest, RefreshRequest, Secret, TokensResponse, VisitorTokenRequest, VisitorTokenResponse,
 };
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+use crate::storage::StoreError;
 use crate::telemetry;
 
 pub(super) async fn log_in(asked: &Asked) -> Answer {
@@ -41,14 +44,15 @@ pub(super) async fn in_time<T>(judged: Judged<T>) -> Result<T, ErrorResponse> {
 pub(super) async fn refresh(asked: &Asked) -> Answer {
     let request: RefreshRequest = asked.body()?;
     let (token, now) = (request.refresh_token.0.expose(), asked.edge.now());
-    let tokens = asked.edge.access.refresh(token, now).await;
+    let tokens = asked.edge.access.refresh(token, asked.client.ip(), now).await;
     json(&tokens_response(tokens.map_err(|error| access_error(&error))?))
 }
 
 pub(super) async fn log_out(asked: &Asked) -> Answer {
     asked.permit(true)?;
     if let Some(principal) = &asked.principal {
-        let ended = asked.edge.access.log_out(principal).await;
+        let (access, now) = (&asked.edge.access, asked.edge.now());
+        let ended = access.log_out(principal, asked.client.ip(), now).await;
         ended.map_err(|error| access_error(&error))?;
     }
     Ok(None)
@@ -65,7 +69,7 @@ fn tokens_response(tokens: Tokens) -> TokensResponse {
     }
 }
 
-pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
+pub(super) async fn issue_visitor_token(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
     let request: VisitorTokenRequest = asked.body()?;
     let priority = Priority::new(request.priority).map_err(|error| {
@@ -73,7 +77,7 @@ pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
     })?;
     let customer = request.customer.map(|customer| customer.0);
     let visitor = Visitor { customer, priority, name: request.name };
-    let token = asked.edge.access.visitor_token(channel, visitor, asked.edge.now());
+    let token = asked.edge.access.visitor_token(channel, visitor, &asked.act()?).await;
     let token = token.map_err(|error| access_error(&error))?;
     json(&VisitorTokenResponse {
         token: Secret(token.token),
@@ -82,24 +86,47 @@ pub(super) fn issue_visitor_token(asked: &Asked) -> Answer {
     })
 }
 
-/// The chats end while the sockets are there to hear of it; the tokens go before the chats are
-/// forgotten, so that no new one comes in between.
 pub(super) async fn erase_customer(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
     let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
+    asked.edge.catalog.snapshot().channel(channel).ok_or_else(not_found)?;
+    let act = asked.act()?;
+    let note = Note {
+        act: AuditAct::CustomerErased,
+        subject: Some(AuditSubject::Customer { channel, customer: Some(customer.id) }),
+        changes: Vec::new(),
+    };
+    let mut undone = None;
+    let erasing = async {
+        // How much was done before is not known then: a repeat does the rest.
+        erase(asked, customer, &act).await.map_err(|refused| {
+            let reason = refused.error.detail.clone();
+            undone = Some(refused);
+            StoreError::Unavailable { reason }
+        })
+    };
+    let erased = act.carry_out(note, erasing).await;
+    match (undone, erased) {
+        (Some(refused), _) => Err(refused),
+        (None, erased) => erased.map(|()| None).map_err(|error| access_error(&error.into())),
+    }
+}
+
+/// The chats end while the sockets are there to hear of it; the tokens go before the chats are
+/// forgotten, so that no new one comes in between.
+async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), ErrorResponse> {
     let router = &asked.edge.router;
     router.end_chats_of(customer).await.map_err(|error| call_error(&error))?;
-    let revoked = asked.edge.access.revoke_customer(customer, asked.edge.now()).await;
+    let revoked = asked.edge.access.revoke_customer(customer, act).await;
     revoked.map_err(|error| access_error(&error))?;
-    router.erase(customer).await.map_err(|error| call_error(&error))?;
-    Ok(None)
+    router.erase(customer).await.map_err(|error| call_error(&error))
 }
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
     let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
-    let (access, now) = (&asked.edge.access, asked.edge.now());
-    let revoked = access.revoke_customer(customer, now).await;
+    let access = &asked.edge.access;
+    let revoked = access.revoke_customer(customer, &asked.act()?).await;
     revoked.map_err(|error| access_error(&error))?;
     Ok(None)
 }

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use super::refusals::refused;
-use crate::access::{Operation, Right, Subject, Who};
+use crate::access::{Invalid, Lost, Operation, Principal, Right, Subject, Who};
 use crate::actors::{CallError, ChatView};
 use crate::domain::{ChatId, Customer, Person, Priority, UserId};
-use crate::edge::{Edge, Viewer};
+use crate::edge::{Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
 use crate::machine::operator::ConnectionId;
 use crate::protocol::{Audience, ErrorFrame, ErrorKind, Method};
@@ -16,22 +16,50 @@ pub(super) struct Caller {
     pub edge: Arc<Edge>,
     pub who: Who,
     pub subject: Subject,
+    principal: Principal,
     pub connection: Option<ConnectionId>,
 }
 
 impl Caller {
-    pub fn new(
-        edge: Arc<Edge>,
-        who: Who,
-        subject: Subject,
-        connection: Option<ConnectionId>,
-    ) -> Self {
-        Self { edge, who, subject, connection }
+    pub fn new(edge: Arc<Edge>, principal: Principal, connection: Option<ConnectionId>) -> Self {
+        let (who, subject) = (principal.who.clone(), principal.subject());
+        Self { edge, who, subject, principal, connection }
     }
 
     /// The same person on the same connection, as a newer token says.
-    pub fn renewed(&self, who: Who, subject: Subject) -> Self {
-        Self { edge: Arc::clone(&self.edge), who, subject, connection: self.connection }
+    pub fn renewed(&self, principal: Principal) -> Self {
+        Self::new(Arc::clone(&self.edge), principal, self.connection)
+    }
+
+    /// Carries a call out; one that changes something only if the caller still may when it is its
+    /// turn. What the call leads to is known when it ends, and a revocation waits for it until then.
+    pub async fn permitted<R>(
+        &self,
+        method: Method,
+        work: impl Future<Output = Result<R, ErrorFrame>>,
+    ) -> Result<R, ErrorFrame> {
+        if !method.changes() {
+            return work.await;
+        }
+        let operation = Operation::named(method.name());
+        let operation = operation.ok_or_else(|| ErrorFrame::of(ErrorKind::Internal))?;
+        let permits = self.edge.access.permits();
+        let permit = permits.ask((&self.who).into(), operation, || self.still(operation));
+        let permit = permit.await?;
+        let done = work.await;
+        drop(permit);
+        done
+    }
+
+    /// Whether the caller still is who it was, and may do it. A token that ran out since the call
+    /// came in is no matter: the socket ends with its token.
+    pub fn still(&self, operation: Operation) -> Result<(), ErrorFrame> {
+        let access = &self.edge.access;
+        match access.may_still(&self.principal, operation, self.edge.now()) {
+            Ok(()) | Err(Lost::Invalid(Invalid::Expired)) => Ok(()),
+            Err(Lost::Invalid(invalid)) => Err(frame_of(invalid)),
+            Err(Lost::Forbidden(no)) => Err(ErrorFrame::new(ErrorKind::Forbidden, no.to_string())),
+        }
     }
 
     /// Whom chats know the caller as; none for a site, which has no session.

@@ -7,10 +7,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, Stream};
 
 use super::places::{Order, Places, Ticket};
 use crate::domain::{ChatId, Timestamp};
+use crate::edge::limits::ABANDONED_LIMIT;
 use crate::protocol::limits::UNANSWERED_MAX;
 
 /// What keeps its order.
@@ -142,6 +144,18 @@ impl Calls {
             }
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
+    }
+
+    /// The socket has ended. What was begun goes on in the router anyway: it is followed to its end,
+    /// so that a revocation that closed the socket waits for it. What waited for its turn is not
+    /// carried out.
+    pub fn abandon(self) {
+        let mut running = self.running;
+        if running.is_empty() {
+            return;
+        }
+        let ends = async move { while running.next().await.is_some() {} };
+        tokio::spawn(tokio::time::timeout(ABANDONED_LIMIT, ends));
     }
 
     fn ended(&mut self, ticket: Ticket, later_ms: Option<u64>, now: Timestamp) {

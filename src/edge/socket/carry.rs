@@ -8,6 +8,7 @@ use super::history;
 use super::list;
 use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
+use crate::access::Operation;
 use crate::actors::CallError;
 use crate::domain::{ChatId, MessageText, Person};
 use crate::edge::limits::UNAVAILABLE_RETRY_MS;
@@ -37,11 +38,12 @@ pub(super) enum Taken {
 /// Takes a call of an open session. The right to it has been looked up.
 pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     let Request { id, call } = request;
-    let by = Arc::clone(caller);
+    let (by, method) = (Arc::clone(caller), call.method());
     macro_rules! work {
         ($lane:expr, $answer:expr) => {{
             let lane = $lane;
-            Taken::Work(lane, Box::pin(async move { answer(&id, $answer.await) }))
+            let work = async move { answer(&id, by.permitted(method, $answer).await) };
+            Taken::Work(lane, Box::pin(work))
         }};
     }
     match call {
@@ -68,10 +70,13 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         Call::ChatTake(params) => work!(Lane::Chat(params.chat.0), take_chat(&by, params)),
         Call::ChatSetState(params) => work!(Lane::Chat(params.chat.0), begin(&by, params)),
         Call::PresenceAnswer(params) => {
-            if let (Some(Person::User(user)), Some(connection)) = (by.person(), by.connection) {
+            let still = by.still(Operation::PresenceAnswer);
+            if let (Ok(()), Some(Person::User(user)), Some(connection)) =
+                (&still, by.person(), by.connection)
+            {
                 by.edge.router.probe_answered(user, connection, params.probe);
             }
-            Taken::Answer(answer(&id, Ok(DoneFrame {})))
+            Taken::Answer(answer(&id, still.map(|()| DoneFrame {})))
         }
         call @ (Call::SessionOpen(_) | Call::SessionRenew(_)) => Taken::Own(id, call),
     }

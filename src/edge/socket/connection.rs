@@ -105,6 +105,7 @@ pub(super) async fn run(edge: Arc<Edge>, socket: WebSocket, place: Admitted) {
     let end = connection.serve().await;
     // Nothing is sent to it any more, and its operator is told, before the farewell.
     connection.session = None;
+    std::mem::take(&mut connection.calls).abandon();
     if let End::Close(kind) = end {
         tracing::debug!(reason = kind.reason(), "a socket is closed");
         connection.farewell(kind).await;

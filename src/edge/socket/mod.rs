@@ -2,7 +2,8 @@
 //!
 //! Owns a connection from its upgrade to its close: sessions, calls under way, what goes out, and
 //! every limit on them. Refuses to decide anything about chats.
-//! Invariants: one task a connection, and no call spawns another; calls of one chat keep their
+//! Invariants: one task a connection, and no call spawns another (what a socket leaves
+//! under way when it ends is followed in one more); calls of one chat keep their
 //! order; what is sent is within bounds, and so is what waits; nobody waits for a slow client; a
 //! session lives no longer than its token.
 //!
@@ -36,6 +37,7 @@ use super::admission::Admitted;
 use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
 use super::rest::error_response;
 use super::{ClientAddress, Edge, origin_allowed};
+use crate::audit::Failure;
 use crate::protocol::limits::FRAME_MAX_BYTES;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
@@ -46,6 +48,8 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
     if !origin_allowed(text(ORIGIN), text(HOST), &edge.options.allowed_origins) {
         let what = "pages of this origin may not open sockets; \
                     server.allowed_origins in the configuration names those that may";
+        let origin = Failure::Origin(text(ORIGIN).unwrap_or_default().to_owned());
+        edge.access.trail().failed(&origin, client.network().address(), edge.now());
         return error_response(&ErrorResponse::new(RestErrorKind::Forbidden, what));
     }
     let accept = match handshake::accept(headers) {

@@ -95,8 +95,7 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
     let person = person_of(&principal.who).filter(|_| serves);
     let joined = person.map(|person| Joined::new(&edge.router, person));
     let connection = joined.as_ref().map(|joined| joined.id);
-    let caller =
-        Arc::new(Caller::new(Arc::clone(edge), principal.who.clone(), subject, connection));
+    let caller = Arc::new(Caller::new(Arc::clone(edge), principal.clone(), connection));
     let operator = match person {
         Some(Person::User(user)) => Some(operator(&edge.router, user).await?),
         Some(Person::Customer(_) | Person::System) | None => None,
@@ -273,8 +272,7 @@ pub(super) fn renew(session: &mut Session, edge: &Edge, token: &str) -> Result<(
         return Err(ErrorFrame::new(ErrorKind::SessionExists, text));
     }
     // What the newer token says counts from now on: a visitor's name and priority are the site's.
-    let (who, subject) = (renewed.who.clone(), renewed.subject());
-    session.caller = Arc::new(session.caller.renewed(who, subject));
+    session.caller = Arc::new(session.caller.renewed(renewed.clone()));
     session.principal = renewed;
     Ok(())
 }

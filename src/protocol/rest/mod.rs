@@ -6,6 +6,7 @@
 //! Invariants: unknown members of a request are refused; every change names the version that it
 //! saw; secrets never show in `Debug`.
 
+pub mod audit;
 pub mod body;
 pub mod chat;
 pub mod error;

@@ -135,10 +135,36 @@ fn parameters(route: Route) -> Vec<Value> {
         let limit = json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX});
         all.push(json!({"name": "limit", "in": "query", "required": false, "schema": limit}));
     }
+    if route == Route::ReadAudit {
+        all.extend(audit_parameters());
+    }
     if route.deletes_a_version() {
         all.push(json!({"name": "version", "in": "query", "required": true, "schema": number}));
     }
     all
+}
+
+/// What narrows the audit trail down.
+fn audit_parameters() -> Vec<Value> {
+    let time = json!({"type": "integer", "minimum": 0});
+    let text = json!({"type": "string"});
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX});
+    let parameters = [
+        ("from", &time, "Entries from this time on, ms since 1970 in UTC."),
+        ("to", &time, "Entries before this time, ms since 1970 in UTC."),
+        ("actor", &text, "By whom: `system`, `unknown`, `user:ID` or `site:CHANNEL`."),
+        (
+            "subject",
+            &text,
+            "About what: `user:ID`, `queue:ID`, `channel:ID`, `customer:CHANNEL:ID`, `store` or `trail`.",
+        ),
+        ("after", &text, "The `next` of the page before."),
+        ("limit", &limit, "Most entries of the page."),
+    ];
+    let described = parameters.map(|(name, schema, text)| {
+        json!({"name": name, "in": "query", "required": false, "schema": schema, "description": text})
+    });
+    described.into()
 }
 
 /// Most entries in a page of a list; also the default.

@@ -3,6 +3,7 @@
 
 use schemars::{Schema, SchemaGenerator};
 
+use super::audit::AuditEntryResponse;
 use super::body::{
     ChannelRequest, ChannelResponse, LogInRequest, OperatorRequest, OperatorResponse, PageResponse,
     PasswordRequest, QueueRequest, QueueResponse, RefreshRequest, SiteKeyRequest, SiteKeyResponse,
@@ -188,6 +189,9 @@ routes! {
     /// Says why a chat waits, and why it went where it went.
     ExplainChat = Get "/api/v1/chats/{chat}/explanation", "chats.explain", Nothing => 200 ExplanationResponse, [NotFound];
 
+    /// Reads who changed what, who came in and who tried to; the newest first. A page may have fewer entries than `limit`, or none: go on while there is a `next`.
+    ReadAudit = Get "/api/v1/audit", "audit.read", Nothing => 200 PageResponse<AuditEntryResponse>, [];
+
     /// This document.
     OpenApi = Get "/openapi.json", "documents.read", Nothing => 200 AnyDocument, [];
     /// The document of the socket protocol.
@@ -222,6 +226,7 @@ impl Route {
             | Self::DeleteQueue
             | Self::ReadChat
             | Self::ExplainChat
+            | Self::ReadAudit
             | Self::OpenApi
             | Self::SocketProtocol => false,
         }

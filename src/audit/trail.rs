@@ -1,0 +1,330 @@
+//! Entries in, outcomes after them, and what is left over.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::failures::{Counting, Failure, Failures};
+use super::limits::{CONCLUDED_AT_A_TIME, OPEN_MAX, READ_PAGE, REMOVED_AT_A_TIME};
+use crate::domain::Timestamp;
+use crate::domain::audit::{
+    AuditAct, AuditActor, AuditChange, AuditEntry, AuditId, AuditOutcome, AuditSubject,
+};
+use crate::storage::{AuditTrail, Document, Documents, StoreError};
+use crate::telemetry;
+
+/// The kind and id of the document that says up to where every entry is concluded: ms since 1970,
+/// as decimal digits. A start looks at what is behind it only.
+const MARK: (&str, &str) = ("audit", "concluded");
+
+/// Who acts, from where, and when.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct By {
+    /// Who.
+    pub actor: AuditActor,
+    /// The client's address; none: not by the network.
+    pub address: Option<IpAddr>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl By {
+    /// The process itself.
+    pub fn system(at: Timestamp) -> Self {
+        Self { actor: AuditActor::System, address: None, at }
+    }
+}
+
+/// What is about to be done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// What.
+    pub act: AuditAct,
+    /// To what.
+    pub subject: Option<AuditSubject>,
+    /// What it changes; secrets without their values.
+    pub changes: Vec<AuditChange>,
+}
+
+#[derive(Default)]
+struct State {
+    /// The last id that was given, as time and number.
+    last: (Timestamp, u64),
+    /// What is, or may be, in the store without an outcome; with the outcome once it is known.
+    open: BTreeMap<AuditId, Option<AuditOutcome>>,
+    failures: Failures,
+    /// Where the document stands.
+    mark: Option<(Timestamp, u64)>,
+}
+
+impl State {
+    /// The next id. Within a process they only grow, whatever the clock does.
+    fn next_id(&mut self, at: Timestamp, life: u32) -> AuditId {
+        let (last, n) = self.last;
+        self.last = (last.max(at), n + 1);
+        AuditId::new(self.last.0, life, n)
+    }
+}
+
+/// See the module.
+pub struct Trail {
+    port: Arc<dyn AuditTrail>,
+    documents: Arc<dyn Documents>,
+    /// Tells the entries of this process from those of others in the same millisecond.
+    life: u32,
+    /// How long the store may take over one call.
+    limit: Duration,
+    state: Mutex<State>,
+}
+
+impl Trail {
+    /// The trail of a store. `life` is unlike that of other processes.
+    pub fn new(
+        port: Arc<dyn AuditTrail>,
+        documents: Arc<dyn Documents>,
+        life: u32,
+        limit: Duration,
+    ) -> Self {
+        Self { port, documents, life, limit, state: Mutex::default() }
+    }
+
+    /// Concludes as unknown what a former process left without an outcome; to be called before
+    /// anything is recorded.
+    pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
+        let found = self.within(self.documents.get(MARK.0, MARK.1)).await?;
+        let mark = found.as_ref().and_then(read_mark);
+        let from = mark.map_or(AuditId::FIRST, AuditId::first_of);
+        let (mut before, mut unknown) = (AuditId::END, 0);
+        loop {
+            let page = self.newest(before, from, READ_PAGE).await?;
+            for entry in page.iter().filter(|entry| entry.outcome.is_none()) {
+                self.within(self.port.conclude(entry.id, AuditOutcome::Unknown)).await?;
+                telemetry::audited(entry.act, AuditOutcome::Unknown);
+                unknown += 1;
+            }
+            let Some(last) = page.last() else { break };
+            before = last.id;
+        }
+        self.lock().mark = Some((mark.unwrap_or_default(), found.map_or(0, |found| found.version)));
+        // Also back, when the clock was: what is recorded from now on lies behind it.
+        self.move_mark(now).await?;
+        Ok(unknown)
+    }
+
+    /// Makes the entry of an act durable. The act may take effect after that, and not before.
+    pub async fn record(&self, by: By, note: Note) -> Result<AuditId, StoreError> {
+        let Note { act, subject, changes } = note;
+        let id = {
+            let mut state = self.lock();
+            if state.open.len() >= OPEN_MAX {
+                let reason = "the outcomes of too many acts are not written yet".to_owned();
+                return Err(StoreError::Unavailable { reason });
+            }
+            let id = state.next_id(by.at, self.life);
+            state.open.insert(id, None);
+            id
+        };
+        let (actor, address) = (by.actor, by.address);
+        let entry = AuditEntry { id, actor, address, act, subject, changes, outcome: None };
+        say(&entry);
+        let recorded = self.within(self.port.record(entry)).await;
+        if let Err(error) = recorded {
+            // It may be there all the same, of an act that was not done.
+            self.lock().open.insert(id, Some(AuditOutcome::Refused));
+            return Err(error);
+        }
+        Ok(id)
+    }
+
+    /// Says what became of an act. When the store does not take it now, it is tried again; the act
+    /// is done, and so this fails for nobody.
+    pub async fn conclude(&self, act: AuditAct, id: AuditId, outcome: AuditOutcome) {
+        telemetry::audited(act, outcome);
+        tracing::info!(target: "audit", %id, act = act.word(), outcome = ?outcome, "concluded");
+        self.lock().open.insert(id, Some(outcome));
+        self.write_outcome(id, outcome).await;
+    }
+
+    /// Counts what failed; it is written soon. `network` is the client's.
+    pub fn failed(&self, failure: &Failure, network: IpAddr, now: Timestamp) {
+        let mut guard = self.lock();
+        let state = &mut *guard;
+        let mut failures = std::mem::take(&mut state.failures);
+        failures.count(failure, network, now, || state.next_id(now, self.life));
+        state.failures = failures;
+    }
+
+    /// Writes what is left over: failures, outcomes that the store did not take, the mark. To be
+    /// called every few seconds.
+    pub async fn tend(&self, now: Timestamp) {
+        let (begun, over) = self.lock().failures.take(now);
+        self.lock().open.extend(over.into_iter().map(|(id, outcome)| (id, Some(outcome))));
+        let mut begun = begun.into_iter();
+        while let Some(counting) = begun.next() {
+            if let Err(error) = self.count(&counting).await {
+                tracing::warn!(%error, "failures were counted, and are written later");
+                let rest = std::iter::once(counting).chain(begun).collect();
+                return self.lock().failures.put_back(rest);
+            }
+        }
+        let known: Vec<_> = {
+            let state = self.lock();
+            let known = state.open.iter().filter_map(|(id, outcome)| Some((*id, (*outcome)?)));
+            known.take(CONCLUDED_AT_A_TIME).collect()
+        };
+        for (id, outcome) in known {
+            if !self.write_outcome(id, outcome).await {
+                return;
+            }
+        }
+        if let Err(error) = self.move_mark(now).await {
+            tracing::debug!(%error, "how far the audit trail is concluded was not written");
+        }
+    }
+
+    /// As [`tend`](Self::tend), with what is still being counted: the process ends.
+    pub async fn end(&self, now: Timestamp) {
+        self.lock().failures.end();
+        self.tend(now).await;
+    }
+
+    /// Removes what is older than `kept_ms`; to be called now and then.
+    pub async fn remove_old(&self, now: Timestamp, kept_ms: u64) -> Result<(), StoreError> {
+        let before = Timestamp(now.0.saturating_sub(kept_ms));
+        for _ in 0..REMOVED_AT_A_TIME {
+            if !self.within(self.port.remove_before(before)).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn newest(
+        &self,
+        before: AuditId,
+        from: AuditId,
+        limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        self.within(self.port.newest(before, from, limit)).await
+    }
+
+    /// Writes the entry of what is being counted, with its outcome if that is known already.
+    async fn count(&self, counting: &Counting) -> Result<(), StoreError> {
+        let Counting { id, act, subject, network, changes, outcome } = counting.clone();
+        let entry = AuditEntry {
+            id,
+            actor: AuditActor::Unknown,
+            address: network,
+            act,
+            subject,
+            changes,
+            outcome,
+        };
+        say(&entry);
+        self.within(self.port.record(entry)).await?;
+        telemetry::audited(act, AuditOutcome::Counted(1));
+        if outcome.is_none() {
+            self.lock().open.insert(id, None);
+        }
+        Ok(())
+    }
+
+    /// Whether the store took it.
+    async fn write_outcome(&self, id: AuditId, outcome: AuditOutcome) -> bool {
+        match self.within(self.port.conclude(id, outcome)).await {
+            Ok(()) => {
+                self.lock().open.remove(&id);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(%error, %id, "the outcome of an act is written later");
+                false
+            }
+        }
+    }
+
+    /// Moves the mark to the first act without an outcome, or to the present. No effect before the
+    /// document was read.
+    async fn move_mark(&self, now: Timestamp) -> Result<(), StoreError> {
+        let (version, to) = {
+            let state = self.lock();
+            let Some((mark, version)) = state.mark else { return Ok(()) };
+            let now = now.max(state.last.0);
+            let to = state.open.keys().next().map_or(now, |id| id.at().min(now));
+            if to == mark {
+                return Ok(());
+            }
+            (version, to)
+        };
+        let body = to.0.to_string().into_bytes();
+        let written = self.within(self.documents.put(MARK.0, MARK.1, version, body)).await;
+        match written {
+            Ok(version) => {
+                self.lock().mark = Some((to, version));
+                Ok(())
+            }
+            Err(error) => {
+                // It may have been written after all.
+                let found = self.within(self.documents.get(MARK.0, MARK.1)).await?;
+                let version = found.as_ref().map_or(0, |found| found.version);
+                let at = found.as_ref().and_then(read_mark).unwrap_or_default();
+                self.lock().mark = Some((at, version));
+                Err(error)
+            }
+        }
+    }
+
+    async fn within<T>(
+        &self,
+        asked: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let silent = |_| {
+            let reason = format!("no answer within {:?}", self.limit);
+            StoreError::Unavailable { reason }
+        };
+        timeout(self.limit, asked).await.map_err(silent)?
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn read_mark(document: &Document) -> Option<Timestamp> {
+    std::str::from_utf8(&document.body).ok()?.parse().ok().map(Timestamp)
+}
+
+/// A line of the log beside the entry. Of a customer it says the channel only: lines cannot be
+/// taken back when the customer is erased.
+fn say(entry: &AuditEntry) {
+    let subject = match entry.subject {
+        None => String::new(),
+        Some(AuditSubject::User(user)) => format!("user {user}"),
+        Some(AuditSubject::Queue(queue)) => format!("queue {queue}"),
+        Some(AuditSubject::Channel(channel)) => format!("channel {channel}"),
+        Some(AuditSubject::Customer { channel, .. }) => format!("a customer of channel {channel}"),
+        Some(AuditSubject::Store) => "the store".to_owned(),
+        Some(AuditSubject::Trail) => "the audit trail".to_owned(),
+    };
+    let actor = match entry.actor {
+        AuditActor::System => "system".to_owned(),
+        AuditActor::Unknown => "unknown".to_owned(),
+        AuditActor::User(user) => format!("user {user}"),
+        AuditActor::Site(channel) => format!("site {channel}"),
+    };
+    let fields: Vec<_> = entry.changes.iter().map(|change| change.field.as_str()).collect();
+    let address = entry.address.map(|address| address.to_string()).unwrap_or_default();
+    tracing::info!(
+        target: "audit",
+        id = %entry.id,
+        act = entry.act.word(),
+        actor,
+        address,
+        subject,
+        fields = fields.join(" "),
+        "about to be done"
+    );
+}
