@@ -112,6 +112,8 @@ pub struct Invite {
     pub expires_at: Timestamp,
     /// Since when it is here.
     pub since: Timestamp,
+    /// Since when there is room for it in its queue's own limit; none while there is none.
+    pub room_since: Option<Timestamp>,
     /// The chat's first time of waiting and its priority, which make its rank.
     pub waits: (Timestamp, Priority),
     /// The decline under way, and who waits for its answer.

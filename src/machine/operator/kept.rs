@@ -10,6 +10,8 @@
 //! Invariants: never more slots are kept than are free, nor than fit of a queue; nothing is kept but
 //! by an operator who could accept.
 
+use std::collections::BTreeSet;
+
 use crate::domain::limits::{KEPT_ON_THE_WAY_MS, RESERVATION_MS, SLOT_KEPT_MAX_MS};
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, Place, QueueId, Reach, Timestamp, UserId};
@@ -214,12 +216,25 @@ impl Operator {
             let queues = &self.account.queues;
             let beside = self.invites.iter().filter(|(_, invite)| {
                 let wanted_ms = queues.get(&invite.queue).map_or(0, kept_ms);
-                invite.since <= kept.since && now.since_ms(kept.since) >= wanted_ms
+                invite.room_since.is_some_and(|since| since <= kept.since)
+                    && now.since_ms(kept.since) >= wanted_ms
             });
             let beside: Vec<ChatId> = beside.map(|(chat, _)| *chat).collect();
             for chat in beside {
                 self.pass_by(chat, now);
             }
+        }
+    }
+
+    /// Notes since when each offer on the screen could be accepted, as far as its queue's own limit
+    /// goes: what is kept for another chat proves that there is a slot, not that it fits this one.
+    pub(super) fn look_for_room(&mut self, now: Timestamp) {
+        let queues: BTreeSet<QueueId> = self.invites.values().map(|invite| invite.queue).collect();
+        let with_room: BTreeSet<QueueId> =
+            queues.into_iter().filter(|queue| self.free_in(*queue) > 0).collect();
+        for invite in self.invites.values_mut() {
+            let has_room = with_room.contains(&invite.queue);
+            invite.room_since = has_room.then(|| invite.room_since.unwrap_or(now));
         }
     }
 

@@ -347,6 +347,7 @@ impl Operator {
         self.trim_kept();
         self.maybe_pull(now, effects);
         self.keep_for_invites(now);
+        self.look_for_room(now);
         self.maybe_save(now, effects);
         let digest = self.digest();
         if self.told.as_ref() != Some(&digest) {

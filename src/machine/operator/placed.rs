@@ -184,6 +184,7 @@ impl Operator {
             stay,
             expires_at: offer.expires_at,
             since: now,
+            room_since: None,
             waits: (at.since, at.priority),
             declining: None,
             withdrawing: false,

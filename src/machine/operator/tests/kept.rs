@@ -189,6 +189,29 @@ fn an_offer_to_all_that_was_passed_by_does_not_come_first_again_without_a_cool_d
 }
 
 #[test]
+fn an_offer_for_which_its_queues_limit_left_no_room_is_not_passed_by_beside_another() {
+    let third = QueueId::from_u128(0xb3);
+    let mut desk = Desk::present(2);
+    let mut account = with_to_all(2);
+    account.queues.insert(third, account.queues[&OTHER_QUEUE]);
+    account.per_operator_limits = Arc::new(BTreeMap::from([(third, 1)]));
+    desk.step(OperatorInput::Account(account));
+    let of_third = |place, n| ChatAt { queue: third, ..at(chat(9), n, place) };
+    desk.say(ToOperator::At(of_third(Place::Assigned { owner: ANN, begun: false }, 9)));
+    let without_room = ChatAt { queue: third, ..to_all(&desk, 2, 500) };
+    desk.say(ToOperator::At(without_room));
+    let other = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(other));
+    desk.later(4_000);
+    let passed: Vec<ChatId> = desk.ann.passed().keys().copied().collect();
+    assert_eq!(passed, [chat(1)], "nobody could have accepted the other one");
+    desk.say(ToOperator::At(of_third(Place::Waiting, 10)));
+    assert_eq!(asked(&mut desk, 3, 5_000), Ok(()), "one slot is free for all");
+    assert_eq!(asked(&mut desk, 4, 5_000), Err(Standing::Kept));
+    assert!(desk.ann.kept().contains_key(&chat(2)));
+}
+
+#[test]
 fn a_chat_that_was_passed_by_is_looked_at_again_when_its_time_has_come_and_not_by_chance() {
     let mut desk = Desk::present(1);
     desk.step(OperatorInput::Account(with_to_all(1)));
