@@ -10,9 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use crate::domain::{ChatId, Person, Seq, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal};
-use crate::machine::message::ToChat;
+use crate::machine::message::{ToChat, ToQueue};
 use crate::machine::{CallId, Life};
 
+use super::homeless::Homeless;
 use super::hub::Outgoing;
 use super::marking::Marked;
 use super::marks::Marks;
@@ -23,13 +24,15 @@ use super::shared::{Shared, StoreSilent};
 use super::timer::Timer;
 use super::untold::{self, Found};
 use super::view::ChatView;
+use super::ways::Way;
 
 /// What a caller waits for; a dropped sender says that the life has ended without an answer.
 pub(super) type Reply<T> = oneshot::Sender<T>;
 
 pub(super) enum ChatMessage {
     Begin,
-    Call(ChatCall, Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit),
+    /// With the way that it goes, if it leads into a queue.
+    Call(ChatCall, Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit, Option<Arc<Way>>),
     Said(ToChat),
     Look(Reply<ChatView>, OwnedSemaphorePermit),
     Mark {
@@ -49,6 +52,9 @@ pub(super) enum ChatMessage {
     Crash,
 }
 
+/// Who waits for an answer, and what is held until then.
+type Caller = (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit, Option<Arc<Way>>);
+
 pub(super) struct ChatShell;
 
 pub(super) struct ChatState {
@@ -58,7 +64,10 @@ pub(super) struct ChatState {
     pub(super) driver: Driver,
     begin: Vec<Action>,
     found: Found,
-    calls: HashMap<CallId, (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit)>,
+    homeless: Homeless,
+    /// An append that leads into a queue is under way.
+    bound: bool,
+    calls: HashMap<CallId, Caller>,
     calls_made: CallId,
     /// None until they are first asked for.
     pub(super) marks: Option<Marks<Marked>>,
@@ -91,6 +100,8 @@ impl Actor for ChatShell {
             driver,
             begin,
             found,
+            homeless: Homeless::default(),
+            bound: false,
             calls: HashMap::new(),
             calls_made: 0,
             marks: None,
@@ -135,11 +146,10 @@ impl ChatState {
                 let begin = std::mem::take(&mut self.begin);
                 self.carry_out(begin).await?;
                 self.told();
-                self.shared.clock.raise(self.driver.chat().last_at());
             }
-            ChatMessage::Call(wanted, reply, permit) => {
+            ChatMessage::Call(wanted, reply, permit, way) => {
                 self.calls_made += 1;
-                self.calls.insert(self.calls_made, (reply, permit));
+                self.calls.insert(self.calls_made, (reply, permit, way));
                 self.input(ChatInput::Call(self.calls_made, wanted)).await?;
             }
             ChatMessage::Said(said) => self.input(ChatInput::Said(said)).await?,
@@ -182,6 +192,9 @@ impl ChatState {
             }
             #[allow(clippy::panic, reason = "this is what it is for")]
             ChatMessage::Crash => panic!("crashed by a test"),
+        }
+        while let Some((rehome, _way)) = self.homeless.take(self.chat) {
+            self.input(ChatInput::Said(rehome)).await?;
         }
         self.used_at = self.shared.now();
         self.arm(myself);
@@ -233,6 +246,7 @@ impl ChatState {
                     if let Some(row) = row_changed.take() {
                         self.write_row(row).await?;
                     }
+                    self.bound |= self.shared.ways.begins(self.chat, &call);
                     untold::begins(&self.shared.untold, self.chat, &call, || chat.seen_by());
                     let answer = self.shared.in_time(self.call_store(call)).await?;
                     self.found.read(&answer);
@@ -246,11 +260,14 @@ impl ChatState {
                     self.shared.index(|index| index.mark(self.chat, moving));
                 }
                 Action::Answer(call, answer) => {
-                    if let Some((reply, _permit)) = self.calls.remove(&call) {
+                    if let Some((reply, _permit, _way)) = self.calls.remove(&call) {
                         let _ = reply.send(answer);
                     }
                 }
                 Action::ToQueue(queue, said) => {
+                    if let ToQueue::At(at) = &said {
+                        self.homeless.look_at(&self.shared, self.driver.chat(), at);
+                    }
                     self.shared.to_queue(queue, QueueMessage::Said(said));
                 }
                 Action::ToOperator(operator, said) => {
@@ -270,6 +287,9 @@ impl ChatState {
                 Action::Fail(failure) => return Err(Box::new(failure)),
             }
         }
+        if std::mem::take(&mut self.bound) {
+            self.shared.ways.settled(self.chat);
+        }
         if let Some(row) = row_changed {
             self.write_row(row).await?;
         }
@@ -280,6 +300,7 @@ impl ChatState {
     fn told(&mut self) {
         self.found.tell(&self.shared.hub, self.chat, &self.driver.chat().seen_by());
         self.shared.untold.remove(&self.chat);
+        self.shared.ways.settled(self.chat);
     }
 
     async fn call_store(&self, call: StoreCall) -> StoreAnswer {

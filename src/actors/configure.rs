@@ -6,16 +6,23 @@ use std::collections::BTreeSet;
 
 use crate::domain::{ChannelId, Queue, QueueId, RoutingSettings, UserId};
 
+use crate::machine::message::{Peer, ToChat};
+
+use super::chat::ChatMessage;
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
 use super::roster::OperatorSettings;
 use super::router::Router;
 
 impl Router {
-    /// Adds or changes a queue; in force at once, and nobody loses a place in line.
+    /// Adds or changes a queue; in force at once, and nobody loses a place in line. Of two versions
+    /// the later one holds, in whatever order they come.
     pub fn set_queue(&self, queue: Queue) {
         let (id, mut affected) = (queue.id, queue.members.clone());
         let (known, all) = self.shared.roster.change(|roster| {
+            if roster.queues.get(&id).is_some_and(|known| known.version > queue.version) {
+                return (true, false);
+            }
             let former = roster.queues.insert(id, queue.clone());
             affected.extend(former.iter().flat_map(|former| former.members.iter().copied()));
             // Owners are bound by these limits of the queue, whether or not they are members.
@@ -38,6 +45,12 @@ impl Router {
         let former = self.shared.roster.change(|roster| roster.queues.remove(&queue));
         if let Some(former) = former {
             self.shared.queues.send_if_there(queue, QueueMessage::Configured);
+            // Nothing should wait there. What does is to say so, and to look for another queue.
+            let peer = Peer::Queue(queue);
+            let left = self.shared.index(|index| index.of_queue(queue));
+            for row in left {
+                self.shared.to_chat(row.chat, ChatMessage::Said(ToChat::Ask { peer }));
+            }
             self.tell_operators(&former.members);
         }
     }

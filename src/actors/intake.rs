@@ -8,6 +8,8 @@
 //! claimed under a command of that chat's own ([`CommandId::after`]), never under the client's: that
 //! one may have claimed a chat before, and may be repeated after the chat that it claimed has ended.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use crate::domain::{ChatId, CommandId, Customer, MessageText, Person, Priority, QueueId};
@@ -17,6 +19,7 @@ use crate::telemetry;
 
 use super::limits::{CLAIM_TRIES, CONTINUATIONS_MAX};
 use super::router::{CallError, Router};
+use super::ways::Way;
 
 /// Who comes, by which way.
 #[derive(Debug, Clone)]
@@ -24,6 +27,8 @@ struct Arrival {
     customer: Customer,
     queue: QueueId,
     priority: Priority,
+    /// For as long as this goes on, the channel is not deleted.
+    _way: Arc<Way>,
 }
 
 impl Router {
@@ -35,8 +40,8 @@ impl Router {
         command: &CommandId,
         priority: Priority,
     ) -> Result<(ChatId, Answer), CallError> {
-        let queue = self.queue_of(customer.channel)?;
-        let arrival = Arrival { customer, queue, priority };
+        let (queue, _way) = self.queue_of(customer.channel)?;
+        let arrival = Arrival { customer, queue, priority, _way };
         self.arrive(&arrival, command, None).await
     }
 
@@ -125,8 +130,8 @@ impl Router {
         if opened.customer != customer {
             return Err(CallError::Refused(Refusal::NotYours));
         }
-        let queue = self.queue_of(customer.channel)?;
-        Ok(Arrival { customer, queue, priority: view.priority })
+        let (queue, _way) = self.queue_of(customer.channel)?;
+        Ok(Arrival { customer, queue, priority: view.priority, _way })
     }
 
     async fn arrive(

@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::domain::limits::RESTART_GRACE_MS;
-use crate::domain::{QueueId, Timestamp, UserId};
+use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
-use crate::storage::{Store, StoreError};
+use crate::storage::{OpenChat, Store, StoreError};
 
 use super::clock::Clock;
 use super::limits::{
@@ -73,11 +73,28 @@ impl Router {
         let process = in_time(limit, store.processes.begin()).await?;
         let (index, latest) = read_index(&store, limit).await?;
         let clock = Clock::start();
-        clock.raise(latest);
-        let (moving, owners) = (index.moving(), index.operators());
+        let newest = in_time(limit, store.log.newest()).await?;
+        let (latest, now) = (newest.map_or(latest, |newest| newest.max(latest)), clock.now());
+        if latest > now {
+            tracing::error!(
+                newest = %latest, %now,
+                "the store holds times of the future: the clock of this machine is behind, or the \
+                 store was written by one that was ahead. Set the clock; until it has caught up, what \
+                 happens in those chats is dated by their last event"
+            );
+        }
+        let (mut moving, owners) = (index.moving(), index.operators());
+        let waits = |row: &&OpenChat| row.place.as_ref().is_some_and(|at| at.owner().is_none());
+        let homeless = index.rows().filter(waits);
+        let homeless = homeless.filter(|row| !roster.queues.contains_key(&row.queue));
+        let homeless: Vec<ChatId> = homeless.map(|row| row.chat).collect();
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
-        let shared = Shared::new(store, clock, process, roster, index, &options);
+        let ahead_ms = latest.since_ms(now);
+        let shared = Shared::new(store, (clock, ahead_ms), process, roster, index, &options);
+        shared.ways.unsettled(&moving);
+        // They look for a queue that is there when they say where they are.
+        moving.extend(homeless);
         let (root, ended) = supervise::start(Arc::clone(&shared))
             .await
             .map_err(|error| StartError::Tree(error.to_string()))?;

@@ -69,3 +69,10 @@ pub const ALARM_EVERY_MS: u64 = 250;
 /// The latest messages of a chat whose delivery is still to be timed; a side that is further
 /// behind is not there, and its times would say nothing about the router.
 pub const TIMED_MESSAGES: usize = 32;
+
+/// How often the clock looks at the wall clock, ms. A look costs as much as reading the time.
+pub const CLOCK_LOOKS_EVERY_MS: u64 = 1_000;
+
+/// How much faster or slower the clock goes to follow a corrected wall clock, at most, ms a second: a
+/// tenth, so that no time limit of people is felt to change, and a second off is gone in ten.
+pub const CLOCK_FOLLOWS_PERMILLE: u64 = 100;

@@ -16,6 +16,7 @@ mod clock;
 mod configure;
 pub mod directory;
 mod forget;
+mod homeless;
 mod hub;
 mod intake;
 mod lifecycle;
@@ -34,6 +35,7 @@ mod timer;
 pub mod tree;
 mod untold;
 mod view;
+mod ways;
 
 pub use clock::Clock;
 pub use directory::Overloaded;

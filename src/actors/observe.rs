@@ -96,16 +96,22 @@ pub(super) fn gauges(shared: &Shared, count: impl Fn(&str) -> usize, calls: usiz
         chats.extend(OPEN_STATES.map(|state| ((queue, state), 0)));
         oldest_wait_ms.insert(queue, 0);
     }
-    let moving = shared.index(|index| {
+    let (moving, without_queue) = shared.index(|index| {
+        let mut without_queue = 0;
         for row in index.rows() {
-            let state = row.place.as_ref().map_or(ChatState::Waiting, Place::state);
-            *chats.entry((row.queue, state)).or_default() += 1;
+            // One that is being opened is no chat yet: its row says only that it may become one.
+            let Some(state) = row.place.as_ref().map(Place::state) else { continue };
+            let Some(count) = chats.get_mut(&(row.queue, state)) else {
+                without_queue += 1;
+                continue;
+            };
+            *count += 1;
             if state == ChatState::Waiting {
                 let oldest = oldest_wait_ms.entry(row.queue).or_default();
                 *oldest = now.since_ms(row.since).max(*oldest);
             }
         }
-        index.moving().len() as u64
+        (index.moving().len() as u64, without_queue)
     });
     let mut operators = BTreeMap::new();
     let (mut taken, mut free) = (0, 0);
@@ -120,6 +126,8 @@ pub(super) fn gauges(shared: &Shared, count: impl Fn(&str) -> usize, calls: usiz
         chats,
         oldest_wait_ms,
         moving,
+        without_queue,
+        store_ahead_ms: shared.store_ahead_ms,
         operators,
         slots: (taken, free),
         connections: shared.hub.len() as u64,

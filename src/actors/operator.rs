@@ -12,8 +12,8 @@ use crate::domain::{Person, Timestamp, UserId};
 use crate::machine::chat::Refusal;
 use crate::machine::message::ToOperator;
 use crate::machine::operator::{
-    Account, ConnectionId, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect,
-    OperatorInput,
+    Account, ConnectionId, Notice, OnScreen, Operator, OperatorAnswer, OperatorCall,
+    OperatorEffect, OperatorInput,
 };
 use crate::machine::{CallId, Life};
 
@@ -136,9 +136,21 @@ impl OperatorState {
         let times: (Timestamp, Timestamp, Timestamp) = (now, live_at, self.shared.grace_until);
         self.machine = Some(Operator::new(self.operator, account, record, self.life, times));
         let connections = self.shared.hub.of(Person::User(self.operator));
-        let mut inputs = vec![OperatorInput::Tick];
+        let mut inputs = vec![OperatorInput::OnScreens(self.on_screens()), OperatorInput::Tick];
         inputs.extend(connections.into_iter().map(OperatorInput::Connected));
         Ok(inputs)
+    }
+
+    /// What a former life has shown and not taken off.
+    fn on_screens(&self) -> Vec<OnScreen> {
+        let shown = self.shared.screens.get(&self.operator).map(|shown| shown.clone());
+        let shown = shown.unwrap_or_default().into_iter();
+        self.shared.index(|index| {
+            let row = |chat| index.get(chat).cloned();
+            shown
+                .map(|(chat, (offer, queue))| OnScreen { chat, offer, queue, row: row(chat) })
+                .collect()
+        })
     }
 
     fn account(&self) -> Account {
@@ -173,6 +185,7 @@ impl OperatorState {
                         self.shared.hub.send_one(person, connection, &Outgoing::Probe(probe));
                     }
                     OperatorEffect::Show(notice) => {
+                        note(&self.shared, self.operator, &notice);
                         let seen = StatusSeen::of(machine);
                         self.shared.statuses.insert(self.operator, seen);
                         let to = [Person::User(self.operator)].into();
@@ -181,6 +194,24 @@ impl OperatorState {
                 }
             }
         }
+    }
+}
+
+/// Keeps for the next life what the screens show.
+fn note(shared: &Shared, operator: UserId, notice: &Notice) {
+    match notice {
+        Notice::OfferPresented { chat, offer, queue, .. } => {
+            shared.screens.entry(operator).or_default().insert(*chat, (*offer, *queue));
+        }
+        Notice::OfferWithdrawn { chat, offer, .. } => {
+            shared.screens.remove_if_mut(&operator, |_, shown| {
+                if shown.get(chat).is_some_and(|(shown, _)| shown == offer) {
+                    shown.remove(chat);
+                }
+                shown.is_empty()
+            });
+        }
+        Notice::Updated => {}
     }
 }
 

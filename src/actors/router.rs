@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
 use crate::routing::Explanation;
-use crate::storage::{Store, StoreError};
+use crate::storage::{OpenChat, Store, StoreError};
 use crate::telemetry;
 
 use super::chat::{ChatMessage, Reply};
@@ -25,8 +25,10 @@ use super::lifecycle::Options;
 use super::limits::{AGAIN_AFTER, ROUTED_MAX, ROUTED_PAGE};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
+use super::roster::Roster;
 use super::shared::Shared;
 use super::view::{ChatView, LinePage, LinePosition, OperatorView, Routed};
+use super::ways::Way;
 
 /// Why a call has no good answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -92,27 +94,43 @@ impl Router {
         if !matches!(wanted, ChatCall::Open { .. }) {
             self.must_exist(chat).await?;
         }
-        let wanted = self.with_a_target(wanted);
+        let (wanted, way) = self.with_a_way(chat, wanted).await?;
         let answer = self.ask_until(|reply| {
-            let call = |permit| ChatMessage::Call(wanted.clone(), reply, permit);
+            let call = |permit| ChatMessage::Call(wanted.clone(), reply, permit, way.clone());
             self.shared.call_chat(chat, call)
         });
         answer.await?.map_err(CallError::from)
     }
 
-    /// A transfer to nowhere is refused by the chat, which alone knows whether the command is a
-    /// repeat of one that was carried out while its target was still there.
-    fn with_a_target(&self, wanted: ChatCall) -> ChatCall {
-        let ChatCall::Transfer { by, command, to } = wanted else { return wanted };
-        let there = self.shared.roster.look(|roster| match to {
-            Target::Queue(queue) => roster.queues.get(&queue).is_some_and(|queue| queue.active),
-            Target::Operator(operator) => {
-                roster.operators.get(&operator).is_some_and(|operator| operator.active)
+    /// The call, and the way that it goes if it leads into a queue. A transfer to nowhere is refused
+    /// by the chat, which alone knows whether the command is a repeat of one that was carried out
+    /// while its target was still there; so does an opened chat know that it was opened.
+    async fn with_a_way(
+        &self,
+        chat: ChatId,
+        wanted: ChatCall,
+    ) -> Result<(ChatCall, Option<Arc<Way>>), CallError> {
+        let into = match &wanted {
+            ChatCall::Transfer { to: Target::Queue(queue), .. } | ChatCall::Open { queue, .. } => {
+                *queue
             }
-        });
-        match there {
-            true => ChatCall::Transfer { by, command, to },
-            false => ChatCall::TransferNowhere { by, command, to },
+            ChatCall::Transfer { to: Target::Operator(operator), .. } => {
+                let known = |roster: &Roster| roster.operators.get(operator).copied();
+                let there = self.shared.roster.look(known).is_some_and(|known| known.active);
+                return Ok((if there { wanted } else { to_nowhere(wanted) }, None));
+            }
+            ChatCall::Send { .. }
+            | ChatCall::Continue { .. }
+            | ChatCall::End { .. }
+            | ChatCall::Begin { .. }
+            | ChatCall::TransferNowhere { .. } => return Ok((wanted, None)),
+        };
+        match self.shared.way_into(into) {
+            Some(way) => Ok((wanted, Some(way))),
+            // The log, not the index: a row may be all that there is of it.
+            None if !matches!(wanted, ChatCall::Open { .. }) => Ok((to_nowhere(wanted), None)),
+            None if self.history(chat, 1, 1).await?.is_empty() => Err(CallError::ChannelClosed),
+            None => Ok((wanted, None)),
         }
     }
 
@@ -133,14 +151,10 @@ impl Router {
         self.within(self.shared.store.conversations.latest(customer)).await
     }
 
-    /// Whether the channel ever had a chat.
-    pub async fn channel_had_chats(&self, channel: ChannelId) -> Result<bool, StoreError> {
-        self.shared.store.conversations.any(channel).await
-    }
-
     /// Since when an open chat waits, or waited first; none when it is not open.
     pub fn waits_since(&self, chat: ChatId) -> Option<Timestamp> {
-        self.shared.index(|index| index.get(chat).map(|row| row.since))
+        let opened = |row: &&OpenChat| row.place.is_some();
+        self.shared.index(|index| index.get(chat).filter(opened).map(|row| row.since))
     }
 
     /// Events from a position on, at most `limit`.
@@ -180,6 +194,9 @@ impl Router {
         let waits =
             view.place.as_ref().is_some_and(|p| p.owner().is_none() && !p.state().is_final());
         let explanation = match view.queue {
+            Some(queue) if waits && !self.shared.is_queue(queue) => {
+                self.waits_since(chat).map(|since| Explanation::without_queue(chat, queue, since))
+            }
             Some(queue) if waits => {
                 self.ask_until(|reply| {
                     let explain = |permit| QueueMessage::Explain(chat, reply, permit);
@@ -266,9 +283,32 @@ impl Router {
         self.operator(operator).await.ok()
     }
 
-    /// Whether open chats are in the queue, or were in it last.
-    pub fn queue_in_use(&self, queue: QueueId) -> bool {
-        self.shared.index(|index| index.rows().any(|row| row.queue == queue))
+    /// Closes a queue that is inactive in this version of its configuration: from now on nothing
+    /// begins that leads into it. Answers whether open chats are in it, were in it last, or are on
+    /// their way; one that is not may be removed.
+    pub fn retire_queue(&self, queue: QueueId, version: u64) -> bool {
+        let closed = self.shared.roster.change(|roster| match roster.queues.get_mut(&queue) {
+            Some(known) if known.version > version => false,
+            Some(known) => {
+                (known.active, known.version) = (false, version);
+                true
+            }
+            None => true,
+        });
+        // On their way first: they may arrive in between.
+        !closed
+            || self.shared.ways.lead_into(queue)
+            || self.shared.index(|index| index.rows().any(|row| row.queue == queue))
+    }
+
+    /// Closes an inactive channel: from now on nobody comes through it. Answers whether somebody did,
+    /// or is about to.
+    pub async fn retire_channel(&self, channel: ChannelId) -> Result<bool, StoreError> {
+        self.set_channel(channel, None);
+        if self.shared.ways.lead_through(channel) {
+            return Ok(true);
+        }
+        self.shared.store.conversations.any(channel).await
     }
 
     // ---- connections ----
@@ -310,9 +350,13 @@ impl Router {
         ChatId(uuid::Uuid::now_v7())
     }
 
-    pub(super) fn queue_of(&self, channel: ChannelId) -> Result<QueueId, CallError> {
-        let queue = self.shared.roster.look(|roster| roster.channels.get(&channel).copied());
-        queue.ok_or(CallError::ChannelClosed)
+    /// The queue of a channel that takes chats, and the way through it.
+    pub(super) fn queue_of(&self, channel: ChannelId) -> Result<(QueueId, Arc<Way>), CallError> {
+        let found = self.shared.roster.look(|roster| {
+            let queue = roster.channels.get(&channel).copied()?;
+            Some((queue, self.shared.ways.through(channel)))
+        });
+        found.ok_or(CallError::ChannelClosed)
     }
 
     /// What the store answers, within the limit of a call.
@@ -355,5 +399,17 @@ impl Router {
                 Err(_) => return Err(CallError::Unavailable),
             }
         }
+    }
+}
+
+fn to_nowhere(wanted: ChatCall) -> ChatCall {
+    match wanted {
+        ChatCall::Transfer { by, command, to } => ChatCall::TransferNowhere { by, command, to },
+        ChatCall::Open { .. }
+        | ChatCall::Send { .. }
+        | ChatCall::Continue { .. }
+        | ChatCall::End { .. }
+        | ChatCall::Begin { .. }
+        | ChatCall::TransferNowhere { .. } => wanted,
     }
 }

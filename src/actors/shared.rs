@@ -1,15 +1,16 @@
 //! What all actors of a process share.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dashmap::DashMap;
 
-use crate::domain::{ChatId, Place, QueueId, Timestamp, UserId};
-use crate::machine::Life;
+use crate::domain::{ChatId, OfferId, Place, QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
 use crate::machine::message::{ChatAt, Peer, ToChat, ToQueue};
+use crate::machine::{Life, life};
 use crate::storage::Store;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -26,6 +27,7 @@ use super::queue::QueueMessage;
 use super::roster::SharedRoster;
 use super::supervise::Supervisors;
 use super::untold::Untold;
+use super::ways::{Way, Ways};
 
 /// The store does not answer. Whether the call takes effect, and when, is not known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -39,6 +41,8 @@ pub(super) struct Shared {
     pub(super) clock: Clock,
     pub(super) process: u64,
     pub(super) started_at: Timestamp,
+    /// How far the store was ahead of the clock at the start, ms.
+    pub(super) store_ahead_ms: u64,
     pub(super) chats: Directory<ChatId, ChatMessage>,
     pub(super) queues: Directory<QueueId, QueueMessage>,
     pub(super) operators: Directory<UserId, OperatorMessage>,
@@ -58,6 +62,10 @@ pub(super) struct Shared {
     pub(super) forgetting: tokio::sync::Mutex<()>,
     /// Appends that nobody was told of yet.
     pub(super) untold: Untold,
+    /// The offers on each operator's screens; no entry for one whose screens show none.
+    pub(super) screens: DashMap<UserId, BTreeMap<ChatId, (OfferId, QueueId)>>,
+    /// What is on its way into queues and through channels.
+    pub(super) ways: Ways,
     /// The process is ending in good order: what ends now is neither a failure nor started again.
     pub(super) stopping: AtomicBool,
 }
@@ -65,7 +73,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         store: Store,
-        clock: Clock,
+        (clock, store_ahead_ms): (Clock, u64),
         process: u64,
         roster: SharedRoster,
         index: Index,
@@ -77,6 +85,7 @@ impl Shared {
             clock,
             process,
             started_at: now,
+            store_ahead_ms,
             chats: Directory::new(),
             queues: Directory::new(),
             operators: Directory::new(),
@@ -92,6 +101,8 @@ impl Shared {
             statuses: DashMap::new(),
             forgetting: tokio::sync::Mutex::default(),
             untold: Untold::new(),
+            screens: DashMap::new(),
+            ways: Ways::default(),
             stopping: AtomicBool::new(false),
         })
     }
@@ -111,7 +122,7 @@ impl Shared {
 
     /// The number of a new life: larger than all before it, in whatever process.
     pub(super) fn next_life(&self) -> Life {
-        (self.process << 32) | (self.lives.fetch_add(1, Ordering::Relaxed) + 1)
+        life(self.process, self.lives.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// A look at, or a change of, the index of open chats. Short, and never across a wait.
@@ -133,7 +144,9 @@ impl Shared {
 
     /// There is no actor for a queue that is not configured, and nobody to hear it. A chat that
     /// has left it is answered in its stead, else the chat would tell it for as long as it lives.
-    /// One that waits there goes on telling: the queue may come back, and nobody else serves it.
+    /// One that waits there goes on telling, and each time looks for another queue ([`Homeless`]).
+    ///
+    /// [`Homeless`]: super::homeless::Homeless
     pub(super) fn to_queue(&self, queue: QueueId, message: QueueMessage) {
         if self.is_queue(queue) {
             if self.queues.send(queue, message) {
@@ -190,8 +203,22 @@ impl Shared {
         Ok(())
     }
 
-    fn is_queue(&self, queue: QueueId) -> bool {
+    pub(super) fn is_queue(&self, queue: QueueId) -> bool {
         self.roster.look(|roster| roster.queues.contains_key(&queue))
+    }
+
+    /// A way into a queue, if it takes chats. In one look: whoever closes the queue after it finds
+    /// the way.
+    pub(super) fn way_into(&self, queue: QueueId) -> Option<Arc<Way>> {
+        self.roster.look(|roster| {
+            let open = roster.queues.get(&queue).is_some_and(|queue| queue.active);
+            open.then(|| self.ways.to_queue(queue))
+        })
+    }
+
+    /// Whether a chat waits in a queue that is not there.
+    pub(super) fn is_homeless(&self, at: &ChatAt) -> bool {
+        waits_in(at, at.queue) && !self.is_queue(at.queue)
     }
 
     // ---- starts: the directory has an entry that says `Starting` ----

@@ -108,6 +108,11 @@ impl CommandId {
         Self(format!("erase-{chat}").into())
     }
 
+    /// The command by which the router puts a chat, at its placement, into a queue that is there.
+    pub fn rehomed(placement: u64) -> Self {
+        Self(format!("rehomed-{placement}").into())
+    }
+
     /// The text of the id.
     pub fn as_str(&self) -> &str {
         &self.0

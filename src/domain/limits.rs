@@ -139,8 +139,9 @@ pub const FILTER_BITS_PER_ID: usize = 14;
 /// memory beside it, the largest two pages of the log.
 pub const FILTER_LEAF_IDS: (usize, usize) = (256, 2_048);
 
-/// How many former operators a chat tells where it is after it restarted.
-pub const FORMER_OPERATORS_MAX: usize = 32;
+/// How many former operators and queues a chat tells where it is after it restarted: everybody whom
+/// its latest offer can have reached, and some before them.
+pub const FORMER_PEERS_MAX: usize = QUEUE_MEMBERS_MAX + 32;
 
 /// How many sleeping chats the index knows to have told everybody, so that they wake in silence. One
 /// that is forgotten says again where it is, which is harmless.

@@ -25,8 +25,10 @@ impl Index {
     }
 
     /// Takes a row from the store at the start of the process. An offer does not outlive its
-    /// process: until the chat has said so itself, it counts as waiting.
+    /// process: until the chat has said so itself, it counts as waiting. Its deadline has come,
+    /// whatever time the former process counted it by.
     pub fn load(&mut self, mut row: OpenChat) {
+        row.next_deadline = row.next_deadline.map(|_| Timestamp::default());
         if let Some(Place::Offered(_)) = row.place {
             row.place = Some(Place::Waiting);
         }

@@ -158,6 +158,13 @@ pub enum ToChat {
         /// The version that was heard.
         version: Seq,
     },
+    /// From the process: the queue in which the chat waits is not there; wait in that one.
+    Rehome {
+        /// The queue that is not there.
+        queue: QueueId,
+        /// The other.
+        to: QueueId,
+    },
     /// From anybody who is not sure: where are you?
     Ask {
         /// Who.

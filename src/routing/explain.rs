@@ -15,6 +15,8 @@ pub enum WhyWaits {
     Manual,
     /// The queue has no members, whatever its rule.
     NoMembers,
+    /// The queue does not exist, and nothing names another for the chat.
+    NoQueue,
     /// An operator is being asked to hold a slot for it, or it is being told to offer itself.
     BeingOffered {
         /// The offer.
@@ -78,7 +80,7 @@ pub struct Explanation {
     pub since: Timestamp,
     /// Its rank: smaller is served sooner.
     pub rank: i64,
-    /// Its place among those who wait, from 1.
+    /// Its place among those who wait, from 1; 0 when there is no line.
     pub position: u64,
     /// Why it waits.
     pub why: WhyWaits,
@@ -86,6 +88,25 @@ pub struct Explanation {
     pub standings: BTreeMap<Standing, u32>,
     /// The first [`EXPLAINED_CANDIDATES_MAX`] members.
     pub candidates: Vec<Candidate>,
+}
+
+impl Explanation {
+    /// Of a chat that waits in a queue which is not there.
+    pub fn without_queue(chat: ChatId, queue: QueueId, since: Timestamp) -> Self {
+        Self {
+            chat,
+            queue,
+            // Nobody is asked.
+            rule: Rule::Manual,
+            config_version: 0,
+            since,
+            rank: i64::try_from(since.0).unwrap_or(i64::MAX),
+            position: 0,
+            why: WhyWaits::NoQueue,
+            standings: BTreeMap::new(),
+            candidates: Vec::new(),
+        }
+    }
 }
 
 /// How every member stands towards a chat: the candidates, and the counts over all.

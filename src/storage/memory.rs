@@ -15,7 +15,9 @@ use async_trait::async_trait;
 
 use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, UserId};
+use crate::domain::{
+    ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, Timestamp, UserId,
+};
 
 use super::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
@@ -241,6 +243,10 @@ impl ChatLog for MemoryStore {
 
     async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
         Ok(self.lock().forgotten.contains(&chat))
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(self.lock().logs.values().filter_map(|log| Some(log.last()?.at)).max())
     }
 }
 

@@ -211,6 +211,12 @@ pub trait ChatLog: Send + Sync + 'static {
 
     /// Whether the chat was forgotten.
     async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError>;
+
+    /// The time of the latest append to any chat, so that a start can say that a store comes from the
+    /// future. None when nothing was appended, or when this store cannot tell without reading all.
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
 }
 
 /// One open chat, with all that a start needs to know of it.

@@ -61,6 +61,24 @@ pub const METRICS: &[Metric] = &[
         "Open chats whose change of place is under way; lasting ones need a look."
     ),
     metric!(
+        "switchboard_chats_without_queue",
+        Gauge,
+        [],
+        "Open chats whose queue does not exist; those that wait are served by nobody."
+    ),
+    metric!(
+        "switchboard_store_ahead_seconds",
+        Gauge,
+        [],
+        "How far the newest time in the store was ahead of this machine's clock at the start."
+    ),
+    metric!(
+        "switchboard_chats_rehomed_total",
+        Counter,
+        [],
+        "Chats that waited in a queue which did not exist and went into that of their channel."
+    ),
+    metric!(
         "switchboard_chat_oldest_wait_seconds",
         Gauge,
         ["queue"],

@@ -15,6 +15,10 @@ pub struct Gauges {
     pub oldest_wait_ms: BTreeMap<QueueId, u64>,
     /// Chats whose change of place is under way.
     pub moving: u64,
+    /// Chats whose queue does not exist.
+    pub without_queue: u64,
+    /// How far the newest time in the store was ahead of the clock at the start, ms.
+    pub store_ahead_ms: u64,
     /// Operators by status in force.
     pub operators: BTreeMap<&'static str, u64>,
     /// Slots of ready operators that are taken, and that are free.
@@ -48,6 +52,9 @@ impl Gauges {
             gauge!("switchboard_chat_oldest_wait_seconds", "queue" => queue.to_string()).set(wait);
         }
         gauge!("switchboard_chats_moving").set(self.moving as f64);
+        gauge!("switchboard_chats_without_queue").set(self.without_queue as f64);
+        let ahead = self.store_ahead_ms as f64 / 1_000.0;
+        gauge!("switchboard_store_ahead_seconds").set(ahead);
         for status in STATUSES {
             let count = self.operators.get(status).copied().unwrap_or_default();
             gauge!("switchboard_operators", "status" => status).set(count as f64);

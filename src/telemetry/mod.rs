@@ -111,6 +111,11 @@ pub fn message_delivered(took_ms: u64) {
     histogram!("switchboard_message_delivered_seconds").record(seconds(took_ms));
 }
 
+/// A chat that waited in a queue which is not there went into that of its channel.
+pub fn rehomed() {
+    counter!("switchboard_chats_rehomed_total").increment(1);
+}
+
 /// A call was refused because too many waited for the same actor.
 pub fn overloaded() {
     counter!("switchboard_calls_overloaded_total").increment(1);

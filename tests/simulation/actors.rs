@@ -36,7 +36,8 @@ impl World {
                 _ => None,
             };
             let tail = live.driver.chat().tail();
-            let actions = live.driver.input(now, input);
+            let of_chat = self.plan.clock_of(now, live.driver.chat());
+            let actions = live.driver.input(of_chat, input);
             if let Some(call) = early
                 && actions.iter().any(|action| matches!(action, Action::Store(_)))
             {
@@ -69,13 +70,9 @@ impl World {
         let Some(live) = self.chats.get_mut(&chat).filter(|live| live.life == life) else {
             return;
         };
-        let reading = matches!(answer, StoreAnswer::Page(_));
+        let now = self.plan.clock_of(now, live.driver.chat());
         let actions = live.driver.stored(now, answer);
-        let read = reading.then(|| live.driver.chat().last_at());
         self.carry_out(chat, actions);
-        if let Some(last_at) = read {
-            self.raise_clock(last_at);
-        }
         self.pump(chat);
     }
 
@@ -210,15 +207,17 @@ impl World {
             return;
         };
         match notice {
-            Notice::OfferPresented { chat, offer, .. } => {
-                human.offers.insert(chat, offer);
+            Notice::OfferPresented { chat, offer, queue, .. } => {
+                human.offers.insert(chat, (offer, queue));
                 if self.rng.chance(800) {
                     let seen = OperatorCall::Shown { chat, offer };
                     self.call_operator(operator, seen);
                 }
             }
-            Notice::OfferWithdrawn { chat, .. } => {
-                human.offers.remove(&chat);
+            Notice::OfferWithdrawn { chat, offer, .. } => {
+                if human.offers.get(&chat).is_some_and(|(shown, _)| *shown == offer) {
+                    human.offers.remove(&chat);
+                }
             }
             Notice::Updated => {}
         }

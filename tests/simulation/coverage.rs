@@ -76,7 +76,7 @@ const WANTED: &[(&str, &[&str])] = &[
             "operator crashed",
             "process crashed",
             "clock set back",
-            "clock raised",
+            "clock set forward",
             "append unavailable",
             "append unknown, written",
             "append unknown, not written",

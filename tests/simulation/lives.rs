@@ -8,7 +8,8 @@ use switchboard::domain::{Rule, Timestamp, UserId};
 use switchboard::machine::chat::ChatInput;
 use switchboard::machine::chat::driver::Driver;
 use switchboard::machine::index::Index;
-use switchboard::machine::operator::{Account, Operator, OperatorInput, Terms};
+use switchboard::machine::life;
+use switchboard::machine::operator::{Account, OnScreen, Operator, OperatorInput, Terms};
 use switchboard::machine::queue::{Queue, QueueInput};
 
 use crate::check::RECENT;
@@ -17,13 +18,13 @@ use crate::world::{Actor, ChatActor, Happening, Live, World};
 
 /// How often the deadlines of sleeping chats are looked at.
 const WAKE_EVERY_MS: u64 = 250;
-/// How far the wall clock is set back between two processes, at most, ms.
+/// How far the wall clock is set back between two processes, mostly, ms; sometimes by hours.
 const CLOCK_SET_BACK_MAX_MS: u64 = 30_000;
 
 impl World {
     pub fn next_life(&mut self) -> u64 {
         self.lives += 1;
-        (self.process << 32) | self.lives
+        life(self.process, self.lives)
     }
 
     pub fn start_process(&mut self) {
@@ -31,8 +32,13 @@ impl World {
         self.process += 1;
         self.lives = 0;
         if self.faulty() && self.process > 1 && self.rng.chance(400) {
-            let ms = self.rng.within(1, CLOCK_SET_BACK_MAX_MS);
+            let ms = match self.rng.below(4) {
+                0 => self.rng.within(1, 24) * 3_600_000,
+                _ => self.rng.within(1, CLOCK_SET_BACK_MAX_MS),
+            };
             self.set_back(ms);
+        } else if self.behind > 0 && self.rng.chance(300) {
+            self.set_right();
         }
         self.index = Index::new();
         for row in self.store.rows.values() {
@@ -112,11 +118,30 @@ impl World {
         self.operators.insert(operator, Live { machine, life, armed: None });
         // A new life counts anew.
         self.checker.absent_since.insert(operator, self.now);
+        let on_screens = self.on_screens(operator);
+        self.operator_step(operator, OperatorInput::OnScreens(on_screens));
         self.operator_step(operator, OperatorInput::Tick);
         let human = self.humans.iter().find(|human| human.id == operator);
         for connection in human.map(|h| h.connections.clone()).unwrap_or_default() {
             self.operator_step(operator, OperatorInput::Connected(connection));
         }
+    }
+
+    /// What the screens show, as the operator's shell keeps it over its lives.
+    fn on_screens(&self, operator: UserId) -> Vec<OnScreen> {
+        if self.plan.planted == Some(Planted::ForgetsScreens) {
+            return Vec::new();
+        }
+        let human = self.humans.iter().find(|human| human.id == operator);
+        let shown = human.into_iter().flat_map(|human| &human.offers);
+        shown
+            .map(|(chat, (offer, queue))| OnScreen {
+                chat: *chat,
+                offer: *offer,
+                queue: *queue,
+                row: self.index.get(*chat).cloned(),
+            })
+            .collect()
     }
 
     pub fn account(&self, operator: UserId) -> Account {

@@ -94,3 +94,16 @@ fn the_same_seed_runs_the_same_way() {
         assert_eq!(run(seed, Plan::default()), run(seed, Plan::default()), "seed {seed}");
     }
 }
+
+#[test]
+fn screens_agree_with_the_logs_within_a_second_of_a_restart() {
+    let plan = Plan { faults: false, crashes: true, planted: None };
+    let mut total = Coverage::default();
+    for seed in 0..20 {
+        total.add(&run(seed, plan));
+    }
+    for what in ["operator crashed", "chat crashed"] {
+        assert!(total.counts.contains_key(&("fault", what)), "{total}");
+    }
+    assert!(total.counts.contains_key(&("odd", "screen compared")), "{total}");
+}

@@ -36,7 +36,8 @@ impl Customer {
 pub struct Human {
     pub id: UserId,
     pub connections: Vec<u64>,
-    pub offers: BTreeMap<ChatId, OfferId>,
+    /// What the screens show: the offer, and its queue.
+    pub offers: BTreeMap<ChatId, (OfferId, QueueId)>,
     acts: u64,
 }
 
@@ -182,6 +183,7 @@ impl World {
     pub fn human_acts(&mut self, n: usize) {
         let at = self.now + self.rng.within(100, 1_200);
         self.at(at, None, Happening::Human(n));
+        self.check_screen(n);
         if self.resting() {
             return;
         }
@@ -239,7 +241,7 @@ impl World {
     fn look_at_offers(&mut self, n: usize, command: CommandId) {
         let id = self.humans[n].id;
         let offers: Vec<(ChatId, OfferId)> =
-            self.humans[n].offers.iter().map(|(chat, offer)| (*chat, *offer)).collect();
+            self.humans[n].offers.iter().map(|(chat, (offer, _))| (*chat, *offer)).collect();
         let Some((chat, offer)) = self.rng.pick(&offers).copied() else {
             return;
         };

@@ -1,8 +1,9 @@
 //! Faults planted by hand: each must be caught, or the simulation proves nothing.
 
+use switchboard::domain::Timestamp;
 use switchboard::domain::operator::Standing;
-use switchboard::machine::chat::ChatInput;
 use switchboard::machine::chat::Refusal;
+use switchboard::machine::chat::{Chat, ChatInput};
 use switchboard::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
 
 use crate::world::{Happening, Plan};
@@ -26,6 +27,10 @@ pub enum Planted {
     KeepsNothing,
     /// Operators tell queues of a slot that they refuse to hold.
     SaysFree,
+    /// Chats count by their last event, though the process's clock is behind it.
+    ClockOfTheChat,
+    /// A new life of an operator does not know what its screens show.
+    ForgetsScreens,
     /// What the log says of an old id is not found.
     BlindSearch,
     /// Operators are told yes of an id that stands for something else.
@@ -88,12 +93,22 @@ impl Planted {
     }
 }
 
+impl Plan {
+    /// The time by which a chat counts.
+    pub fn clock_of(&self, now: Timestamp, chat: &Chat) -> Timestamp {
+        match self.planted {
+            Some(Planted::ClockOfTheChat) => now.max(chat.last_at()),
+            Some(_) | None => now,
+        }
+    }
+}
+
 /// Seeds tried until one catches the fault.
 const SEEDS: u64 = 40;
 
 /// The message with which the fault was caught first.
 fn caught(planted: Planted, faults: bool) -> String {
-    let plan = Plan { faults, planted: Some(planted) };
+    let plan = Plan { faults, crashes: false, planted: Some(planted) };
     for seed in 0..SEEDS {
         let outcome = std::panic::catch_unwind(|| crate::run(seed, plan));
         if let Err(payload) = outcome {
@@ -110,7 +125,7 @@ fn caught(planted: Planted, faults: bool) -> String {
 #[test]
 fn a_lost_withdrawal_is_caught() {
     let by = caught(Planted::LostWithdrawal, false);
-    assert!(by.contains("still holds"), "{by}");
+    assert!(by.contains("still holds") || by.contains("on the screen of"), "{by}");
 }
 
 #[test]
@@ -171,6 +186,18 @@ fn an_absent_owner_who_keeps_its_chats_is_caught() {
 fn a_slot_that_is_told_of_and_refused_is_caught() {
     let by = caught(Planted::SaysFree, false);
     assert!(by.contains("was asked for"), "{by}");
+}
+
+#[test]
+fn a_deadline_by_the_clock_of_a_store_from_the_future_is_caught() {
+    let by = caught(Planted::ClockOfTheChat, true);
+    assert!(by.contains("by another clock"), "{by}");
+}
+
+#[test]
+fn a_screen_that_a_new_life_forgets_is_caught() {
+    let by = caught(Planted::ForgetsScreens, true);
+    assert!(by.contains("on the screen of"), "{by}");
 }
 
 #[test]

@@ -13,9 +13,22 @@ use switchboard::machine::queue::{Phase, Queue};
 use crate::check::{excluded, naive_rank};
 use crate::world::World;
 
+/// Within this time what a screen shows and what is true agree again, ms.
+const AGREES_MS: u64 = 1_000;
+
+/// How long an actor that crashed is away, ms.
+const RESTARTED_MS: u64 = 300;
+
+/// How long a message that was lost or late holds up what it said, ms: it comes within 2,500, and is
+/// said again within the longest repeat.
+const LATE_MS: u64 = 2_500 + REPEAT_MS.1;
+
 impl World {
     /// Everything has come to rest: nothing may be stuck, forgotten or in two places.
     pub fn checker_at_rest(&mut self) {
+        for human in 0..self.humans.len() {
+            self.check_screen(human);
+        }
         for wanted in self.checker.take_hung_up() {
             self.gave_up(&wanted);
         }
@@ -71,6 +84,30 @@ impl World {
                 self.now
             );
         }
+    }
+
+    /// What a screen shows and what is true agree within a second of the last restart, and of the
+    /// last word that was held up.
+    pub fn check_screen(&mut self, n: usize) {
+        let trouble_ms = if self.plan.crashes { RESTARTED_MS } else { LATE_MS };
+        let calm = !self.faulty() && self.now > self.last_fault + trouble_ms + AGREES_MS;
+        let (human, seed) = (&self.humans[n], self.seed);
+        if !calm || !self.up {
+            return;
+        }
+        for (chat, (offer, _)) in &human.offers {
+            let fold = self.checker.folds.get(chat);
+            let live = fold.and_then(Chat::place).and_then(Place::offer);
+            let live = live.is_some_and(|live| live.id == *offer && live.to.contains(&human.id));
+            let lately = fold.is_some_and(|fold| self.now <= fold.last_at().0 + AGREES_MS);
+            assert!(
+                live || lately,
+                "{offer:?} of {chat:?} is over and on the screen of {:?} at {} (seed {seed})",
+                human.id,
+                self.now
+            );
+        }
+        self.coverage.count("odd", "screen compared");
     }
 
     /// Whether nothing has happened to the chat for long enough that everybody has heard of it.

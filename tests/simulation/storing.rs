@@ -1,5 +1,6 @@
 //! What the chats ask of the store, and all that goes wrong with it.
 
+use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
 use switchboard::domain::{ChatEvent, ChatId, Recorded};
 use switchboard::machine::chat::driver::{StoreAnswer, StoreCall};
 use switchboard::storage::{AppendError, Claim, StoreError};
@@ -7,6 +8,9 @@ use switchboard::storage::{AppendError, Claim, StoreError};
 use crate::planted::Planted;
 use crate::store::{AppendFate, fate};
 use crate::world::{Happening, World};
+
+/// How long anything here stands at most, ms: transfers 2,000, directed offers up to 2,500.
+const LONGEST_MS: u64 = TO_ALL_STANDS_MAX_MS;
 
 impl World {
     pub fn write(&mut self, claim: Claim, events: &[Recorded]) -> Result<(), AppendError> {
@@ -97,12 +101,30 @@ impl World {
         self.at(at, process, Happening::Stored(chat, life, answer));
     }
 
+    /// What is to end is to end soon, by the clock of the process that says so.
+    fn check_deadlines(&self, events: &[Recorded]) {
+        for recorded in events {
+            let (ChatEvent::Offered { expires_at, .. }
+            | ChatEvent::TransferAsked { expires_at, .. }) = &recorded.event
+            else {
+                continue;
+            };
+            assert!(
+                expires_at.0 <= self.now + LONGEST_MS,
+                "{recorded:?} ends by another clock, at {} (seed {})",
+                self.now,
+                self.seed
+            );
+        }
+    }
+
     pub fn append(
         &mut self,
         claim: Claim,
         events: Vec<Recorded>,
         at: u64,
     ) -> Result<(), AppendError> {
+        self.check_deadlines(&events);
         let faulty = self.faulty();
         let unknown = || AppendError::Unknown { reason: "planned".into() };
         // A write survives the process that asked for it: it may land after the claim of the next.

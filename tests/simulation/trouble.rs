@@ -11,10 +11,11 @@ impl World {
     pub fn trouble(&mut self) {
         let at = self.now + self.rng.within(100, 900);
         self.at(at, None, Happening::Trouble);
-        if !self.faulty() || !self.up {
+        let crashes = self.plan.crashes && !self.resting();
+        if !(self.faulty() || crashes) || !self.up {
             return;
         }
-        match self.rng.below(14) {
+        match self.rng.below(if crashes { 7 } else { 14 }) {
             0..4 => {
                 let chats: Vec<ChatId> = self.chats.keys().copied().collect();
                 if let Some(chat) = self.rng.pick(&chats).copied() {

@@ -28,13 +28,15 @@ use crate::time::Heap;
 pub struct Plan {
     /// Whether anything goes wrong at all.
     pub faults: bool,
+    /// Actors crash, and nothing else goes wrong.
+    pub crashes: bool,
     /// A fault in the code, planted by hand to see that it is caught.
     pub planted: Option<Planted>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { faults: true, planted: None }
+        Self { faults: true, crashes: false, planted: None }
     }
 }
 
@@ -44,6 +46,9 @@ const CALM_MS: u64 = 12_000;
 /// How long before the end of a calm phase people stop acting, so that the router comes to rest.
 /// Longer than every repeat, reservation, `Assign` and restarted operator needs together.
 const REST_MS: u64 = 9_000;
+
+/// When the world begins, ms: the clock can be set back by days.
+const START_MS: u64 = 10_000_000_000;
 
 #[derive(Debug, Clone)]
 pub enum Happening {
@@ -141,7 +146,7 @@ impl World {
         let mut world = Self {
             seed,
             plan,
-            now: 1_000_000,
+            now: START_MS,
             behind: 0,
             heap: Heap::new(),
             steps: 0,
@@ -226,14 +231,11 @@ impl World {
         self.overtaking.clock_set_back();
     }
 
-    /// What is durable is never in the future: as the process's clock does.
-    pub fn raise_clock(&mut self, at: Timestamp) {
-        let ahead = at.0.saturating_sub(self.now).min(self.behind);
-        if ahead > 0 {
-            self.coverage.count("fault", "clock raised");
-        }
-        self.now += ahead;
-        self.behind -= ahead;
+    /// The wall clock is set right again.
+    pub fn set_right(&mut self) {
+        self.fault("clock set forward");
+        self.now += self.behind;
+        self.behind = 0;
     }
 
     pub fn now(&self) -> Timestamp {

@@ -6,6 +6,7 @@ mod bounds;
 mod chain;
 mod configuration;
 mod crashes;
+mod homes;
 mod life;
 mod marks;
 mod restart;

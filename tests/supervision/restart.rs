@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use switchboard::actors::{Outgoing, Router};
 use switchboard::domain::event::OfferEnd;
-use switchboard::domain::{ChatEvent, Party, Person};
+use switchboard::domain::{ChatEvent, ChatId, Party, Person, Recorded, Timestamp};
 use switchboard::machine::chat::ChatCall;
-use switchboard::storage::Moving;
+use switchboard::machine::operator::Gone;
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use switchboard::storage::{Claimed, Moving};
 
 use crate::store::{Break, Breaking};
 use crate::whole::until_line;
@@ -126,5 +127,64 @@ async fn stop(router: Router) {
     assert!(!*ended.borrow(), "an end in good order is no failure");
     for child in switchboard::actors::tree::TREE {
         assert_eq!(router.count(child.name), 0, "{} still runs", child.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_ends_while_an_operator_starts_anew_leaves_its_screens() {
+    let router = start(MemoryStore::new().store()).await;
+    let ann = Desk::ready(&router, ANN).await;
+    let chat = open(&router, 1).await;
+    ann.until_presented(chat).await;
+    router.crash_operator(ANN);
+    until("it has failed", || async { (router.restarts() >= 1).then_some(()) }).await;
+    let bye = ChatCall::End { by: as_customer(1), command: fresh() };
+    call(&router, chat, bye).await.unwrap();
+    ann.until_withdrawn(chat, Gone::ChatEnded).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_record_from_the_future_moves_no_clock_but_its_chats_own() {
+    const DAY_MS: u64 = 86_400_000;
+    let memory = MemoryStore::new();
+    let router = start(memory.store()).await;
+    let chat = open(&router, 1).await;
+    router.stop().await;
+    memory.restart();
+    // By a machine whose clock was a day ahead.
+    let tomorrow = router.now().plus_ms(DAY_MS);
+    let (log, from) = (memory.store().log, party(as_customer(1)));
+    let Claimed { claim, tail } = log.claim(chat).await.unwrap();
+    let event = ChatEvent::Message { from, id: fresh(), text: message("from tomorrow") };
+    log.append(claim, vec![Recorded { seq: tail + 1, at: tomorrow, event }]).await.unwrap();
+    let router = start(memory.store()).await;
+    look(&router, chat).await;
+    assert!(router.gauges().store_ahead_ms > DAY_MS / 2, "it is said at the start");
+    assert!(router.now().plus_ms(DAY_MS / 2) < tomorrow, "what was read moved the clock");
+    let answer = send(&router, as_customer(1), chat, &fresh(), "today").await.unwrap().1;
+    assert_eq!(answer.at, tomorrow, "time never runs backwards in a log");
+    let ann = [Desk::ready(&router, ANN).await];
+    let offer = until("it is offered", || offer_of(&router, chat)).await;
+    assert!(offer.expires_at.plus_ms(DAY_MS / 2) < tomorrow, "an offer ends by the clock");
+    accepted(&router, &ann, chat).await;
+    let record = router.operator(ANN).await.unwrap().record;
+    assert!(record.last_accept.unwrap().plus_ms(DAY_MS / 2) < tomorrow);
+    let other = open(&router, 2).await;
+    assert!(look(&router, other).await.since.plus_ms(DAY_MS / 2) < tomorrow);
+}
+
+#[tokio::test]
+async fn a_store_knows_when_it_was_written_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let sqlite = Arc::new(SqliteStore::open(&SqliteOptions::new(folder.path())).unwrap());
+    for store in [MemoryStore::new().store(), sqlite.store()] {
+        assert_eq!(store.log.newest().await.unwrap(), None);
+        for (n, at) in [(1, 7_000), (2, 9_000)] {
+            let Claimed { claim, .. } = store.log.claim(ChatId::from_u128(n)).await.unwrap();
+            let (from, at) = (party(as_customer(1)), Timestamp(at));
+            let event = ChatEvent::Message { from, id: fresh(), text: message("words") };
+            store.log.append(claim, vec![Recorded { seq: 1, at, event }]).await.unwrap();
+            assert_eq!(store.log.newest().await.unwrap(), Some(at));
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use switchboard::actors::{Options, Router};
+use switchboard::actors::{Options, Roster, Router};
 use switchboard::domain::event::OfferEnd;
 use switchboard::domain::{ChatEvent, ChatId, QueueId, Rule};
 use switchboard::machine::chat::Target;
@@ -121,10 +121,12 @@ async fn a_chat_that_once_was_in_a_deleted_queue_sleeps_again_in_later_lives() {
     asleep_but(router.clone(), 0).await;
     router.stop().await;
     memory.restart();
-    // In the next process nobody is there to hear it.
-    let router = drowsy_over(memory.store(), Duration::from_millis(10)).await;
+    // In the next process nobody is there to hear it, and no channel names another queue.
+    let bare = Roster { channels: Default::default(), ..roster(2) };
+    let options = Options { idle_after: Duration::from_millis(10), ..options() };
+    let router = Router::start(memory.store(), bare, options).await.unwrap();
     look(&router, chats[0]).await;
-    asleep_but(router.clone(), 0).await;
+    asleep_but(router.clone(), 1).await;
     // One that still waits there goes on until somebody is.
     look(&router, chats[1]).await;
     tokio::time::sleep(Duration::from_millis(200)).await;

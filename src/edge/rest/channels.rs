@@ -45,12 +45,22 @@ pub(super) async fn change(asked: &Asked) -> Answer {
 pub(super) async fn delete(asked: &Asked) -> Answer {
     let id = ChannelId(asked.id("channel")?);
     let version = asked.version()?;
-    let had = asked.edge.router.channel_had_chats(id).await;
-    let usage = match had.map_err(|error| store_error(&error))? {
-        true => Usage::InUse,
-        false => Usage::Unused,
+    let act = asked.act()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    // One that is active now is not closed, and is not to be deleted should it be inactive then.
+    let inactive = snapshot.channel(id).is_some_and(|channel| !channel.active);
+    let had = match inactive {
+        true => asked.edge.router.retire_channel(id).await.map_err(|error| store_error(&error))?,
+        false => true,
     };
-    let deleted = asked.edge.catalog.delete_channel(id, version, usage, &asked.act()?).await;
+    let usage = if had { Usage::InUse } else { Usage::Unused };
+    let deleted = asked.edge.catalog.delete_channel(id, version, usage, &act).await;
+    if deleted.is_err() {
+        // It may have been activated in between.
+        let channel = asked.edge.catalog.snapshot().channel(id).cloned();
+        let open = channel.filter(|channel| channel.active).map(|channel| channel.queue);
+        asked.edge.router.set_channel(id, open);
+    }
     deleted.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }

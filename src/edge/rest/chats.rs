@@ -128,6 +128,7 @@ fn why_body(why: &WhyWaits) -> WhyBody {
     match why {
         WhyWaits::Manual => WhyBody::Manual,
         WhyWaits::NoMembers => WhyBody::NoMembers,
+        WhyWaits::NoQueue => WhyBody::NoQueue,
         WhyWaits::BeingOffered { offer } => WhyBody::BeingOffered { offer: Wire(*offer) },
         WhyWaits::Offered { offer, expires_at } => {
             WhyBody::Offered { offer: Wire(*offer), expires_at: (*expires_at).into() }

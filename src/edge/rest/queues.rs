@@ -39,9 +39,13 @@ pub(super) async fn change(asked: &Asked) -> Answer {
 pub(super) async fn delete(asked: &Asked) -> Answer {
     let id = QueueId(asked.id("queue")?);
     let version = asked.version()?;
-    let used = asked.edge.router.queue_in_use(id);
+    let act = asked.act()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    // One that is active now is not closed, and is not to be deleted should it be inactive then.
+    let inactive = snapshot.queue(id).filter(|queue| !queue.active);
+    let used = inactive.is_none_or(|queue| asked.edge.router.retire_queue(id, queue.version));
     let usage = if used { Usage::InUse } else { Usage::Unused };
-    let deleted = asked.edge.catalog.delete_queue(id, version, usage, &asked.act()?).await;
+    let deleted = asked.edge.catalog.delete_queue(id, version, usage, &act).await;
     deleted.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }

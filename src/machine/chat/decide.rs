@@ -66,7 +66,11 @@ impl Chat {
             return self.lapse(context);
         }
         match &self.transfer {
-            Some(transfer) if now >= transfer.expires_at => {
+            // One that ends later than any can was asked for by another clock.
+            Some(transfer)
+                if now >= transfer.expires_at
+                    || transfer.expires_at > now.plus_ms(TRANSFER_LIMIT_MS) =>
+            {
                 Decided::events(vec![ChatEvent::TransferFailed {
                     reservation: transfer.reservation,
                     reason: TransferFailure::NoAnswer,

@@ -389,9 +389,10 @@ impl Driver {
     ) {
         if decided.events.is_empty() {
             self.phase = Phase::Idle { claim };
-            self.carry_out(decided.effects, actions);
+            self.carry_out(now, decided.effects, actions);
             return;
         }
+        // An event is never before the one in front of it, whatever the clock says.
         let at = now.max(self.chat.last_at);
         let first = self.chat.tail() + 1;
         let events: Vec<Recorded> =
@@ -431,13 +432,13 @@ impl Driver {
         self.list(&mut actions);
         self.notices.changed(&before, &self.chat, now);
         actions.push(Action::Publish(events));
-        self.carry_out(effects, &mut actions);
+        self.carry_out(now, effects, &mut actions);
         self.tell_due(now, &mut actions);
         actions
     }
 
     /// Carries out effects, after the events that they go with are durable.
-    fn carry_out(&mut self, effects: Vec<ChatEffect>, actions: &mut Vec<Action>) {
+    fn carry_out(&mut self, now: Timestamp, effects: Vec<ChatEffect>, actions: &mut Vec<Action>) {
         for effect in effects {
             match effect {
                 ChatEffect::AnswerRecorded(call, seq) => {
@@ -453,7 +454,7 @@ impl Driver {
                 }
                 ChatEffect::ToOperator(to, said) => actions.push(Action::ToOperator(to, *said)),
                 ChatEffect::Tell(peer) => {
-                    actions.extend(self.chat.at().map(|at| tell(peer, at)));
+                    actions.extend(self.chat.told_at(now).map(|at| tell(peer, at)));
                 }
             }
         }
@@ -474,7 +475,9 @@ impl Driver {
     fn tell_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         for owed in self.notices.take_due(now) {
             match (owed, self.chat.transfer()) {
-                (Owed::At(peer), _) => actions.extend(self.chat.at().map(|at| tell(peer, at))),
+                (Owed::At(peer), _) => {
+                    actions.extend(self.chat.told_at(now).map(|at| tell(peer, at)));
+                }
                 (Owed::Reserve(target), Some(transfer)) if transfer.to == target => {
                     let Some(queue) = self.chat.queue else {
                         continue;
@@ -537,7 +540,7 @@ impl Driver {
         let directed = self.chat.offer().filter(|offer| offer.reach == Reach::Directed);
         let mut asked = directed.iter().flat_map(|offer| offer.to.iter());
         Context {
-            now: now.max(self.chat.last_at),
+            now,
             process: self.process,
             life: self.life,
             unheard: asked.any(|operator| self.notices.owes(Peer::Operator(*operator))),

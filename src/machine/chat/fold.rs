@@ -1,12 +1,10 @@
 //! The state of a chat, and how each event changes it.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure};
-use crate::domain::limits::{
-    CHAT_ROUTING_EVENTS_MAX, FORMER_OPERATORS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED,
-};
+use crate::domain::limits::{CHAT_ROUTING_EVENTS_MAX, OFFER_BACKSTOP_MS, REFUSALS_REMEMBERED};
 use crate::domain::time::earliest;
 use crate::domain::{
     ChatEvent, ChatId, ChatState, CommandId, Customer, Offer, OfferId, Party, Place, Placement,
@@ -16,6 +14,7 @@ use crate::machine::message::{ChatAt, Peer};
 use crate::storage::OpenChat;
 
 use super::answers::{Answer, Answers, Lookup, Recent};
+use super::former::Former;
 use super::refusal::Refusal;
 use super::search::id_of;
 
@@ -85,9 +84,7 @@ pub struct Chat {
     /// unread. At most [`CHAT_MESSAGES_MAX`](crate::domain::limits::CHAT_MESSAGES_MAX).
     messages: Vec<(Seq, bool)>,
     pub(super) answers: Answers,
-    /// Those whom an earlier place concerned: told again after a crash, in which what they were
-    /// owed was forgotten. Least recent first.
-    former: VecDeque<Peer>,
+    former: Former,
 }
 
 impl Chat {
@@ -118,7 +115,7 @@ impl Chat {
             continued_in: None,
             messages: Vec::new(),
             answers: Answers::default(),
-            former: VecDeque::new(),
+            former: Former::default(),
         }
     }
 
@@ -206,6 +203,19 @@ impl Chat {
         })
     }
 
+    /// Where it is, for those who count by the process's clock: what its log dates later counts as
+    /// now.
+    pub fn told_at(&self, now: Timestamp) -> Option<ChatAt> {
+        let mut at = self.at()?;
+        at.since = at.since.min(now);
+        at.moved_at = at.moved_at.min(now);
+        if at.refused_by.values().any(|refused| *refused > now) {
+            let refused_by = Arc::make_mut(&mut at.refused_by);
+            refused_by.values_mut().for_each(|refused| *refused = now.min(*refused));
+        }
+        Some(at)
+    }
+
     /// Its row in the index of open chats; none once it has ended, or before it is opened.
     pub fn row(&self) -> Option<OpenChat> {
         let place = self.place.clone()?;
@@ -247,7 +257,7 @@ impl Chat {
 
     /// All whom the present place and the latest former places concern.
     pub fn concerned(&self) -> Vec<Peer> {
-        let mut peers: Vec<Peer> = self.former.iter().copied().collect();
+        let mut peers: Vec<Peer> = self.former.peers().collect();
         peers.extend(self.queue.map(Peer::Queue));
         if let Some(place) = &self.place {
             peers.extend(place.operators().into_iter().map(Peer::Operator));
@@ -351,7 +361,7 @@ impl Chat {
         if let Some(former) = self.queue
             && former != queue
         {
-            self.remember_former(Peer::Queue(former));
+            self.former.remember(Peer::Queue(former));
         }
         self.queue = Some(queue);
         self.ignored = 0;
@@ -422,7 +432,7 @@ impl Chat {
 
     fn transfer_failed(&mut self, reason: TransferFailure) {
         if let Some(transfer) = self.transfer.take() {
-            self.remember_former(Peer::Operator(transfer.to));
+            self.former.remember(Peer::Operator(transfer.to));
             let refusal = Refusal::TargetUnavailable { reason };
             self.answers.settle(transfer.by, &transfer.command, Err(refusal));
         }
@@ -434,7 +444,7 @@ impl Chat {
             Arc::make_mut(&mut offer.returned).remove(&operator);
         }
         *self.offer_left.entry(operator).or_default() += 1;
-        self.remember_former(Peer::Operator(operator));
+        self.former.remember(Peer::Operator(operator));
         self.touched(recorded);
     }
 
@@ -448,7 +458,7 @@ impl Chat {
         debug_assert_eq!(placement, self.placement + 1, "a placement is never skipped");
         let concerned = self.place.as_ref().map(Place::operators).unwrap_or_default();
         for operator in concerned {
-            self.remember_former(Peer::Operator(operator));
+            self.former.remember(Peer::Operator(operator));
         }
         self.offer_left.clear();
         self.asked_before = None;
@@ -456,14 +466,6 @@ impl Chat {
         self.touched(recorded);
         self.moved_at = recorded.at;
         self.place = Some(place);
-    }
-
-    fn remember_former(&mut self, peer: Peer) {
-        self.former.retain(|known| *known != peer);
-        self.former.push_back(peer);
-        if self.former.len() > FORMER_OPERATORS_MAX {
-            self.former.pop_front();
-        }
     }
 
     fn refuse(&mut self, operator: UserId, at: Timestamp) {

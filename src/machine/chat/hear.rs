@@ -1,9 +1,11 @@
 //! What a chat does with what queues and operators say. Reads only, as all of
 //! [`Chat::decide`].
 
-use crate::domain::event::{AssignedHow, OfferEnd, TransferFailure, WithdrawReason};
+use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure, WithdrawReason};
 use crate::domain::limits::TO_ALL_STANDS_MAX_MS;
-use crate::domain::{ChatEvent, CommandId, Offer, OfferId, Party, Place, Reach, Stay, UserId};
+use crate::domain::{
+    ChatEvent, CommandId, Offer, OfferId, Party, Place, QueueId, Reach, Stay, UserId,
+};
 use crate::machine::message::{Asked, AssignBy, AssignedAt, Peer, ToChat, ToOperator};
 
 use super::answers::{Fingerprint, Lookup};
@@ -54,7 +56,7 @@ impl Chat {
                     command: command.clone(),
                     asked: *asked,
                     result: assigned_at(known),
-                    at: self.at(),
+                    at: self.told_at(context.now),
                 };
                 Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
             }
@@ -79,6 +81,7 @@ impl Chat {
                 Decided::effect(ChatEffect::Tell(*peer))
             }
             ToChat::Seen { .. } => Decided::default(),
+            ToChat::Rehome { queue, to } => self.rehome(*queue, *to),
             ToChat::Ask { peer } => Decided::effect(ChatEffect::Tell(*peer)),
         }
     }
@@ -135,6 +138,19 @@ impl Chat {
         }
     }
 
+    /// The queue is not there. Whoever serves the chat goes on; its age is kept.
+    fn rehome(&self, queue: QueueId, to: QueueId) -> Decided {
+        let waits = matches!(self.place(), Some(Place::Waiting | Place::Offered(_)));
+        if !waits || self.queue != Some(queue) || queue == to {
+            return Decided::default();
+        }
+        self.moved(None, None, |placement| {
+            let command = CommandId::rehomed(placement);
+            let cause = PlacedCause::Transferred { by: Party::System, command };
+            vec![ChatEvent::Placed { placement, queue: to, cause }]
+        })
+    }
+
     fn withdraw(
         &self,
         peer: Peer,
@@ -178,7 +194,7 @@ impl Chat {
                     command: command.clone(),
                     asked,
                     result: Some(Err(refusal)),
-                    at: self.at(),
+                    at: self.told_at(context.now),
                 };
                 return Decided::effect(ChatEffect::ToOperator(operator, Box::new(refused)));
             }
@@ -207,13 +223,13 @@ impl Chat {
             };
             let known = self.known(context, (Party::User(*operator), command, said));
             if let Some(result) = assigned_at(known) {
-                return self.assign_answer(*operator, Some(command), by, result);
+                return self.assign_answer(context, *operator, Some(command), by, result);
             }
         }
         let (how, command) = match self.may_assign(context, *operator, by, command, *valid_until) {
             Ok(granted) => granted,
             Err(refusal) => {
-                return self.assign_answer(*operator, command.as_ref(), by, Err(refusal));
+                return self.assign_answer(context, *operator, command.as_ref(), by, Err(refusal));
             }
         };
         let operator = *operator;
@@ -277,6 +293,7 @@ impl Chat {
 
     fn assign_answer(
         &self,
+        context: &Context,
         operator: UserId,
         command: Option<&CommandId>,
         by: &AssignBy,
@@ -286,7 +303,7 @@ impl Chat {
             command: command.cloned(),
             by: by.clone(),
             result,
-            at: self.at(),
+            at: self.told_at(context.now),
             chat: self.id,
         };
         Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))

@@ -12,6 +12,7 @@ mod call;
 mod decide;
 pub mod driver;
 mod fold;
+mod former;
 mod hear;
 mod ids;
 mod notices;

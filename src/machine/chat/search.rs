@@ -85,6 +85,7 @@ impl Chat {
                 | ToChat::OwnerGone { .. }
                 | ToChat::ReserveRefused { .. }
                 | ToChat::Seen { .. }
+                | ToChat::Rehome { .. }
                 | ToChat::Ask { .. },
             )
             | ChatInput::Started

@@ -20,6 +20,7 @@ mod placed;
 mod presence;
 mod pull;
 mod said;
+mod screens;
 mod status;
 mod words;
 
@@ -38,12 +39,14 @@ use crate::machine::{CallId, Life};
 pub use held::{Held, Invite, Reservation, Slot};
 pub use kept::{Kept, Passed, kept_ms};
 pub use presence::ConnectionId;
+pub use screens::OnScreen;
 pub use words::{
     Account, Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput, Terms,
 };
 
 use presence::Presence;
 use pull::Pull;
+use screens::Screens;
 
 /// What an operator says until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -108,6 +111,7 @@ pub struct Operator {
     gone: BTreeMap<ChatId, ((Placement, Seq), Timestamp)>,
     /// Commands of which chats are asked what became of them, and until when.
     recalls: BTreeMap<(ChatId, CallId), Recall>,
+    screens: Screens,
     pull: Option<Pull>,
     wants_pull: bool,
     /// Numbers offers and pulls.
@@ -137,10 +141,12 @@ impl Operator {
     pub fn new(
         id: UserId,
         account: Account,
-        record: OperatorRecord,
+        mut record: OperatorRecord,
         life: Life,
         (now, live_at, grace_until): (Timestamp, Timestamp, Timestamp),
     ) -> Self {
+        // A later one would never again be the longest ago.
+        record.last_accept = record.last_accept.map(|at| at.min(now));
         Self {
             id,
             life,
@@ -158,6 +164,7 @@ impl Operator {
             strays: BTreeMap::new(),
             gone: BTreeMap::new(),
             recalls: BTreeMap::new(),
+            screens: Screens::default(),
             pull: None,
             wants_pull: false,
             made: 0,
@@ -280,6 +287,7 @@ impl Operator {
     pub fn step(&mut self, now: Timestamp, input: OperatorInput) -> Vec<OperatorEffect> {
         let mut effects = Vec::new();
         match input {
+            OperatorInput::OnScreens(on_screens) => self.take_over(now, on_screens),
             OperatorInput::Recovered(rows) => self.recovered(now, rows, &mut effects),
             OperatorInput::Account(account) => self.account_changed(account),
             OperatorInput::Connected(connection) => {
@@ -363,6 +371,7 @@ impl Operator {
             self.shown = Some(shown);
             effects.push(OperatorEffect::Show(Notice::Updated));
         }
+        self.renew_screens(effects);
         self.say_due(now, effects);
     }
 

@@ -32,6 +32,7 @@ impl Operator {
         if known.max(invited).max(gone).is_some_and(|known| said < known) {
             return;
         }
+        self.compare_screens(&at);
         match &at.place {
             Place::Assigned { owner, .. } if *owner == self.id => self.owned(now, &at, effects),
             Place::Offered(offer) if offer.to.contains(&self.id) => {
@@ -101,6 +102,11 @@ impl Operator {
         effects: &mut Vec<OperatorEffect>,
     ) {
         let chat = at.chat;
+        if self.stage != Stage::Live && self.screens.show(chat, offer.id) {
+            // A former life held a slot for it: the index will say so.
+            self.owed.settle(Owed::Ask(chat));
+            return;
+        }
         self.uninvite(at, None, effects);
         self.keep_no_more(chat);
         let slot = self.slots.get(&chat);
@@ -297,7 +303,7 @@ impl Operator {
                 (_, Some(_)) => Held::Unsure,
                 (Some(Place::Assigned { owner, .. }), None) if *owner == self.id => Held::Active,
                 (Some(Place::Offered(offer)), None) if offer.reach == Reach::ToAll => {
-                    let at = recovered_at(&row);
+                    let at = recovered_at(&row, now);
                     let offer = offer.clone();
                     if let (Some(at), true) = (at, offer.to.contains(&self.id)) {
                         self.invited(now, &at, &offer, effects);
@@ -305,7 +311,7 @@ impl Operator {
                     continue;
                 }
                 (Some(Place::Offered(offer)), None) if offer.to.contains(&self.id) => {
-                    if let Some(at) = recovered_at(&row) {
+                    if let Some(at) = recovered_at(&row, now) {
                         self.present(&at, offer, effects);
                     }
                     let (offer, expires_at) = (offer.id, offer.expires_at);
@@ -326,20 +332,23 @@ impl Operator {
                 self.slots.insert(row.chat, Slot { queue, placement, held });
             }
         }
+        self.compare_with_held();
     }
 }
 
-fn recovered_at(row: &OpenChat) -> Option<ChatAt> {
+fn recovered_at(row: &OpenChat, now: Timestamp) -> Option<ChatAt> {
+    // What the row dates later than now counts as now.
+    let since = row.since.min(now);
     Some(ChatAt {
         chat: row.chat,
         placement: row.placement,
         version: 0,
         queue: row.queue,
-        since: row.since,
+        since,
         priority: row.priority,
         refused_by: Arc::new(row.refused_by.clone()),
         place: row.place.clone()?,
-        moved_at: row.since,
+        moved_at: since,
         last_offer: None,
         spent: false,
     })

@@ -13,7 +13,7 @@ use crate::machine::chat::Refusal;
 use crate::machine::message::{AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
 use crate::storage::OpenChat;
 
-use super::ConnectionId;
+use super::{ConnectionId, OnScreen};
 
 /// What an operator has to know of a queue of which it is a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,6 +100,8 @@ pub enum OperatorAnswer {
 /// An input of an operator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum OperatorInput {
+    /// What the screens show at the start of a life: before all else.
+    OnScreens(Vec<OnScreen>),
     /// The rows of the index that name it, as answer to [`OperatorEffect::ReadIndex`].
     Recovered(Vec<OpenChat>),
     /// The configuration changed.

@@ -239,17 +239,20 @@ impl Queue {
         // A chat about to be opened tells us itself once it is.
         let Some(place) = row.place else { return };
         let marked = row.moving.is_some();
+        // What the row dates later than now counts as now.
+        let since = row.since.min(now);
+        let refused_by = row.refused_by.into_iter().map(|(who, at)| (who, at.min(now)));
         let at = ChatAt {
             chat: row.chat,
             placement: row.placement,
             // Not known from the row; whatever the chat says of this placement is newer.
             version: 0,
             queue: row.queue,
-            since: row.since,
+            since,
             priority: row.priority,
-            refused_by: Arc::new(row.refused_by),
+            refused_by: Arc::new(refused_by.collect()),
             place,
-            moved_at: row.since,
+            moved_at: since,
             last_offer: None,
             spent: false,
         };

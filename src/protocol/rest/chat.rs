@@ -137,6 +137,8 @@ pub enum WhyBody {
     Manual,
     /// The queue has no members.
     NoMembers,
+    /// The queue does not exist, and no active channel names another: transfer the chat.
+    NoQueue,
     /// It is on its way to a screen.
     BeingOffered {
         /// The offer.

@@ -8,7 +8,9 @@ use rusqlite::Connection;
 use tokio::sync::oneshot;
 
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, UserId};
+use crate::domain::{
+    ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, Timestamp, UserId,
+};
 use crate::storage::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
     OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
@@ -81,6 +83,14 @@ impl ChatLog for SqliteStore {
 
     async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
         self.readers.read(move |connection| Ok(sql::is_forgotten(connection, chat)?)).await
+    }
+
+    async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
+        let newest = self.readers.read(|connection| Ok(sql::newest_row(connection)?)).await?;
+        // One that is damaged is found by whoever reads its chat.
+        let decoded = newest
+            .and_then(|(entry, sealed)| record::decode_event(entry.chat, entry.seq, &sealed).ok());
+        Ok(decoded.map(|recorded| recorded.at))
     }
 }
 

@@ -44,6 +44,12 @@ pub(super) fn last_position(connection: &Connection) -> rusqlite::Result<Positio
     connection.query_row("SELECT ifnull(max(position), 0) FROM log", (), |row| row.get(0))
 }
 
+/// The last row of the log itself.
+pub(super) fn newest_row(connection: &Connection) -> rusqlite::Result<Option<(Entry, Vec<u8>)>> {
+    let text = "SELECT position, chat, seq, record FROM log ORDER BY position DESC LIMIT 1";
+    connection.prepare_cached(text)?.query_row((), log_row).optional()
+}
+
 /// The last event of the chat that the index has; 0 when it has none. Errors unless the run agrees
 /// with itself and with the log: whoever appends behind a wrong tail would hide what is there.
 pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> Result<Seq, ReadError> {

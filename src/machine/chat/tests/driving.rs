@@ -2,7 +2,7 @@
 
 use crate::domain::event::{OfferEnd, TransferFailure, WithdrawReason};
 use crate::domain::limits::{COMMANDS_REMEMBERED, REPEAT_MS, TRANSFER_LIMIT_MS};
-use crate::domain::{Place, Reach, Recorded, Timestamp};
+use crate::domain::{Place, Reach, Recorded, Timestamp, UserId};
 use crate::machine::chat::driver::{Action, Driver, Failure, READ_PAGE, StoreAnswer, StoreCall};
 use crate::machine::chat::tests::{Bench, variant};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, Target};
@@ -364,4 +364,20 @@ fn while_the_log_cannot_be_read_an_old_id_is_answered_later_and_nothing_is_writt
     driver.input(now(), write());
     let actions = driver.stored(now(), StoreAnswer::Page(Ok(Vec::new())));
     assert!(matches!(actions.as_slice(), [Action::Fail(Failure::Broken(_))]), "{actions:?}");
+}
+
+#[test]
+fn everybody_whom_an_offer_reached_is_told_of_its_end_after_a_crash() {
+    let mut bench = Bench::opened();
+    let everybody: Vec<_> = (0..1_000).map(|n| UserId::from_u128(0xe000 + n)).collect();
+    bench.say(offer(1, OFFER, Reach::ToAll, &everybody));
+    bench.call(end(customer(), "bye"));
+    // As the life finds it that follows one which told nobody.
+    let (mut driver, _) = started(&bench.log, None);
+    let actions = driver.input(now(), ChatInput::Tick);
+    let told = actions.iter().filter_map(|action| match action {
+        Action::ToOperator(operator, ToOperator::At(_)) => Some(*operator),
+        _ => None,
+    });
+    assert_eq!(told.count(), everybody.len());
 }

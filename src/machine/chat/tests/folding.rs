@@ -4,7 +4,7 @@
 use proptest::prelude::*;
 
 use crate::domain::event::WithdrawReason;
-use crate::domain::{OfferId, Place, Reach, Timestamp, UserId};
+use crate::domain::{ChatEvent, OfferId, Place, Reach, Timestamp, UserId};
 use crate::machine::chat::tests::Bench;
 use crate::machine::chat::{Author, Chat, ChatCall, ChatInput, Target};
 use crate::machine::fixture::*;
@@ -136,4 +136,30 @@ fn the_random_lives_are_eventful() {
         "TransferFailed",
     ];
     assert_eq!(kinds.iter().map(String::as_str).collect::<Vec<_>>(), wanted);
+}
+
+#[test]
+fn what_the_log_dates_later_than_now_counts_as_now() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    bench.say(ToChat::Decline { offer: OFFER, operator: ANN, stay: 0, command: command("no") });
+    let now = Timestamp(bench.now.0 / 2);
+    let told = bench.chat.told_at(now).unwrap();
+    assert_eq!((told.since, told.moved_at, told.refused_by[&ANN]), (now, now, now));
+    assert_eq!(bench.chat.told_at(bench.now), bench.chat.at());
+}
+
+#[test]
+fn a_transfer_by_a_clock_that_was_ahead_is_over() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    bench.say(accept(ANN, OFFER, "yes", Timestamp(u64::MAX)));
+    let (command, to) = (command("away"), Target::Operator(BOB));
+    bench.call(ChatCall::Transfer { by: user(ANN), command, to });
+    let still = bench.clone().input(&ChatInput::Started);
+    assert!(still.events.is_empty(), "{still:?}");
+    // As a process finds it whose clock is behind.
+    bench.now = Timestamp(bench.now.0 / 2);
+    let over = bench.input(&ChatInput::Started);
+    assert!(matches!(over.events.as_slice(), [ChatEvent::TransferFailed { .. }]), "{over:?}");
 }

@@ -114,6 +114,8 @@ fn inputs(bench: &Bench) -> Vec<(&'static str, ChatInput)> {
         }),
         ("lapse", said(ToChat::Lapse { placement, offer: OFFER, stands_ms: TIMEOUT_MS })),
         ("ann is gone", said(ToChat::OwnerGone { operator: ANN, placement })),
+        ("rehomed", said(ToChat::Rehome { queue: QUEUE, to: OTHER_QUEUE })),
+        ("astray", said(ToChat::Rehome { queue: OTHER_QUEUE, to: QUEUE })),
         ("time", ChatInput::Tick),
     ]
 }

@@ -1,0 +1,116 @@
+//! What is on its way into a queue, or through a channel, so that neither is deleted under it.
+//!
+//! A call that leads into a queue takes a [`Way`] in the same look at the roster in which it finds
+//! the queue open, and keeps it until the chat has answered. From the append until the row in the
+//! index says where the chat is, the chat is *bound*; so is, in a new process, each chat whose row
+//! was marked when the former one ended: that one may come out anywhere. Whoever deletes closes
+//! first, so that no way begins any more, and then asks whether anything is there or on its way.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::domain::{ChannelId, ChatEvent, ChatId, QueueId};
+use crate::machine::chat::driver::StoreCall;
+
+/// Where a way leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Into {
+    Queue(QueueId),
+    Channel(ChannelId),
+}
+
+/// Whereto a chat is bound whose outcome is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Queue(QueueId),
+    Anywhere,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// How many ways lead there; as many as calls are under way.
+    ways: BTreeMap<Into, usize>,
+    /// One entry for each chat whose append, or recovery, is under way.
+    bound: BTreeMap<ChatId, Bound>,
+}
+
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Ways(Arc<Mutex<Known>>);
+
+/// A way that is being gone. It ends when the last copy is dropped.
+#[derive(Debug)]
+pub(super) struct Way {
+    ways: Ways,
+    into: Into,
+}
+
+impl Drop for Way {
+    fn drop(&mut self) {
+        self.ways.with(|known| {
+            if let Some(count) = known.ways.get_mut(&self.into) {
+                *count -= 1;
+                if *count == 0 {
+                    known.ways.remove(&self.into);
+                }
+            }
+        });
+    }
+}
+
+impl Ways {
+    /// In a new process: these chats were moving when the former one ended.
+    pub(super) fn unsettled(&self, chats: &[ChatId]) {
+        let chats = chats.iter().map(|chat| (*chat, Bound::Anywhere));
+        self.with(|known| known.bound.extend(chats));
+    }
+
+    pub(super) fn to_queue(&self, queue: QueueId) -> Arc<Way> {
+        self.take(Into::Queue(queue))
+    }
+
+    pub(super) fn through(&self, channel: ChannelId) -> Arc<Way> {
+        self.take(Into::Channel(channel))
+    }
+
+    /// A call to the store begins. Answers whether it may bring the chat into a queue.
+    pub(super) fn begins(&self, chat: ChatId, call: &StoreCall) -> bool {
+        let StoreCall::Append(_, events) = call else { return false };
+        let mut bound = false;
+        for recorded in events {
+            if let ChatEvent::Placed { queue, .. } = recorded.event {
+                self.with(|known| known.bound.insert(chat, Bound::Queue(queue)));
+                bound = true;
+            }
+        }
+        bound
+    }
+
+    /// The index says where the chat is.
+    pub(super) fn settled(&self, chat: ChatId) {
+        self.with(|known| known.bound.remove(&chat));
+    }
+
+    /// Whether anything may still come into the queue.
+    pub(super) fn lead_into(&self, queue: QueueId) -> bool {
+        self.with(|known| {
+            let mut bound = known.bound.values();
+            known.ways.contains_key(&Into::Queue(queue))
+                || bound.any(|to| matches!(to, Bound::Anywhere) || *to == Bound::Queue(queue))
+        })
+    }
+
+    /// Whether anybody may still come through the channel.
+    pub(super) fn lead_through(&self, channel: ChannelId) -> bool {
+        self.with(|known| known.ways.contains_key(&Into::Channel(channel)))
+    }
+
+    fn take(&self, into: Into) -> Arc<Way> {
+        self.with(|known| *known.ways.entry(into).or_default() += 1);
+        Arc::new(Way { ways: self.clone(), into })
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
