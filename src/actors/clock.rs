@@ -1,6 +1,6 @@
 //! The one clock of a process: wall time read at its start, carried on by the monotonic clock, so
 //! that it never steps back. A wall clock that is corrected meanwhile is followed: ours goes a tenth
-//! faster or slower until both agree (`docs/decisions/0011-time.md`). Nothing that is read from a
+//! faster or slower until both agree (`docs/decisions/0012-time.md`). Nothing that is read from a
 //! store moves it.
 
 use std::sync::{PoisonError, RwLock};
