@@ -45,7 +45,7 @@ impl BenchArguments {
             idle: self.idle as usize,
         };
         let outcome = until_interrupted(async {
-            let (setup, password) = self.own.prepare(bench::SETTINGS)?;
+            let (setup, password) = self.own.prepare(&bench::settings(wanted))?;
             let process = setup.start().await?;
             let rest = Rest::new(&setup.address());
             let administrator = (ADMINISTRATOR, password.as_str());

@@ -36,14 +36,21 @@ const MESSAGES_OF_ONE_MAX: u64 = 90_000;
 const TEXT: &str = "Good morning, my parcel has been on its way for nine days by now; could you please \
                     have a look at where it is at present?";
 
-/// The server's limits stand out of the way: names and values of its settings.
-pub const SETTINGS: &[(&str, u64)] = &[
-    ("LIMITS_CONNECTIONS", 100_000),
-    ("LIMITS_CONNECTIONS_PER_ADDRESS", 100_000),
-    ("LIMITS_CALLS_PER_SECOND", 100_000),
-    ("LIMITS_CALL_BURST", 100_000),
-    ("LIMITS_CALLS_IN_FLIGHT", 100_000),
-];
+/// Connections beside those of the customers: the administrator's, and some that are just ending.
+const CONNECTIONS_BESIDE: u64 = 64;
+
+/// The server's limits stand out of the way: names and values of its settings. No more connections
+/// than are wanted: a server refuses a number for which the system gives it no files.
+pub fn settings(wanted: Wanted) -> [(&'static str, u64); 5] {
+    let connections = (wanted.clients + wanted.idle) as u64 + CONNECTIONS_BESIDE;
+    [
+        ("LIMITS_CONNECTIONS", connections),
+        ("LIMITS_CONNECTIONS_PER_ADDRESS", connections),
+        ("LIMITS_CALLS_PER_SECOND", 100_000),
+        ("LIMITS_CALL_BURST", 100_000),
+        ("LIMITS_CALLS_IN_FLIGHT", 100_000),
+    ]
+}
 
 /// How much is asked for.
 #[derive(Debug, Clone, Copy)]
