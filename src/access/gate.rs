@@ -359,14 +359,20 @@ impl Access {
 
     /// Removes what is over from the store; to be called now and then, each time a page's worth.
     pub async fn prune(&self, now: Timestamp) -> Result<(), AccessError> {
-        let snapshot = self.catalog.snapshot();
-        let over = |session: &Session| {
-            let user = snapshot.user(session.user);
-            let same = user.is_some_and(|user| user.active && user.epoch == session.epoch);
-            !same || session.until <= now
-        };
-        self.sessions.prune(over).await?;
+        self.sessions.prune(|session| self.is_over(session, now)).await?;
         Ok(self.revoked.prune(now).await?)
+    }
+
+    /// Whether a user has a session.
+    pub fn has_session(&self, user: UserId, now: Timestamp) -> bool {
+        self.sessions.any(|session| session.user == user && !self.is_over(session, now))
+    }
+
+    fn is_over(&self, session: &Session, now: Timestamp) -> bool {
+        let snapshot = self.catalog.snapshot();
+        let user = snapshot.user(session.user);
+        let same = user.is_some_and(|user| user.active && user.epoch == session.epoch);
+        !same || session.until <= now
     }
 
     fn check(&self, claims: &Claims, now: Timestamp) -> Result<(Who, Option<Timestamp>), Invalid> {

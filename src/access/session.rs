@@ -142,6 +142,12 @@ impl Sessions {
         Ok(())
     }
 
+    /// Whether there is such a session.
+    pub fn any(&self, so: impl Fn(&Session) -> bool) -> bool {
+        let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
+        live.values().any(so)
+    }
+
     fn oldest_beyond_limit(&self, user: UserId) -> Option<Uuid> {
         let live = self.live.read().unwrap_or_else(PoisonError::into_inner);
         let mut own: Vec<_> = live

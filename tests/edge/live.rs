@@ -421,3 +421,23 @@ async fn a_mark_that_waits_for_its_write_holds_up_no_message() {
     customer.answer(waits).await.unwrap();
     customer.answer(also).await.unwrap();
 }
+
+#[tokio::test]
+async fn who_logs_out_everywhere_is_offline_at_once() {
+    let world = World::start().await;
+    let (here, there) = (world.log_in("anna").await, world.log_in("anna").await);
+    let mut anna = world.socket().await;
+    anna.open(&here, json!([])).await.unwrap();
+    anna.be_ready().await;
+    let admin = world.log_in("admin").await;
+    let path = format!("/api/v1/operators/{}", id("user", "anna"));
+    let status = async || {
+        let (_, operator) = world.ask("GET", &path, &admin, None).await;
+        operator["status"]["status"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(world.ask("DELETE", "/api/v1/sessions/current", &there, None).await.0, 204);
+    assert_eq!(status().await, "ready", "another session of hers goes on");
+    assert_eq!(world.ask("DELETE", "/api/v1/sessions/current", &here, None).await.0, 204);
+    assert_eq!(status().await, "offline");
+    assert_eq!(anna.until_closed().await, 4002);
+}

@@ -10,8 +10,9 @@ use super::chats::call_error;
 use crate::access::{Act, Attempt, Judged, Right, Tokens, Visitor, Who};
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
-use crate::domain::{ChannelId, Customer, CustomerId, Priority};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority, Status, UserId};
 use crate::edge::access_error;
+use crate::machine::operator::OperatorCall;
 use crate::protocol::Wire;
 use crate::protocol::rest::body::{
     LogInRequest, RefreshRequest, Secret, TokensResponse, VisitorTokenRequest, VisitorTokenResponse,
@@ -54,8 +55,23 @@ pub(super) async fn log_out(asked: &Asked) -> Answer {
         let (access, now) = (&asked.edge.access, asked.edge.now());
         let ended = access.log_out(principal, asked.client.ip(), now).await;
         ended.map_err(|error| access_error(&error))?;
+        if let Who::User { id, role } = principal.who
+            && role.serves_chats()
+            && !access.has_session(id, now)
+        {
+            gone_home(asked, id).await;
+        }
     }
     Ok(None)
+}
+
+/// Who has logged out everywhere is not at work. Should the router not answer, the status follows
+/// when the grace of the lost connections is over.
+async fn gone_home(asked: &Asked, operator: UserId) {
+    let offline = OperatorCall::SetStatus(Status::Offline);
+    if let Err(error) = asked.edge.router.call_operator(operator, offline).await {
+        tracing::warn!(%operator, %error, "who logged out is not shown as offline yet");
+    }
 }
 
 fn tokens_response(tokens: Tokens) -> TokensResponse {
