@@ -470,6 +470,22 @@ async fn a_customers_tokens_are_revoked_and_new_ones_count() {
 }
 
 #[tokio::test]
+async fn a_revocation_takes_away_what_was_issued_before_it_whatever_the_clock_says() {
+    let world = world().await;
+    let ahead = system_at(NOW.plus_ms(3_600_000));
+    let first = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
+    world.access.revoke_customer(of_site(first.customer), &ahead).await.unwrap();
+    // The clock is right again, or this one has waited for its turn behind the other.
+    let visitor = Visitor { customer: Some(first.customer), ..Visitor::default() };
+    let second = world.access.visitor_token(SITE, visitor, &system()).await.unwrap();
+    assert!(world.access.authenticate(&second.token, NOW).is_ok());
+    world.access.revoke_customer(of_site(first.customer), &system()).await.unwrap();
+    for token in [&first.token, &second.token] {
+        assert_eq!(world.access.authenticate(token, NOW), Err(Invalid::Revoked));
+    }
+}
+
+#[tokio::test]
 async fn a_revocation_whose_outcome_is_unknown_can_be_repeated() {
     let world = world().await;
     let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();

@@ -73,11 +73,15 @@ impl Revoked {
             return Ok(false);
         }
         let version = known.map_or(0, |entry| entry.version);
+        // Never back: what an earlier revocation took away stays away, whatever a clock says or
+        // however long this one waited for its turn; and tokens issued since the earlier one, each
+        // dated behind it, are taken away too.
+        let at = known.map_or(now, |entry| now.max(entry.at.plus_ms(1)));
         let id = document_id(customer);
-        let body = now.0.to_string().into_bytes();
+        let body = at.0.to_string().into_bytes();
         match self.documents.put(KIND, &id, version, body).await {
             Ok(version) => {
-                self.show(customer, Entry { at: now, version });
+                self.show(customer, Entry { at, version });
                 Ok(true)
             }
             Err(error) => {

@@ -147,6 +147,8 @@ impl ChatState {
                 self.carry_out(begin).await?;
                 self.told();
             }
+            // Whoever asked was told to ask again: its right to this call has ended with its wait.
+            ChatMessage::Call(_, reply, ..) if reply.is_closed() => {}
             ChatMessage::Call(wanted, reply, permit, way) => {
                 self.calls_made += 1;
                 self.calls.insert(self.calls_made, (reply, permit, way));

@@ -80,6 +80,8 @@ impl Actor for OperatorShell {
     ) -> Result<(), ActorProcessingErr> {
         let inputs = match message {
             OperatorMessage::Begin => state.begin().await?,
+            // Whoever asked was told to ask again: its right to this call has ended with its wait.
+            OperatorMessage::Call(_, reply, _) if reply.is_closed() => Vec::new(),
             OperatorMessage::Call(wanted, reply, permit) => {
                 state.calls_made += 1;
                 state.calls.insert(state.calls_made, (reply, permit));

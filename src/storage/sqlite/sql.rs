@@ -100,14 +100,16 @@ pub(super) fn any_forgotten(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT EXISTS (SELECT 1 FROM forgotten)", (), |row| row.get(0))
 }
 
-/// Removes rows of the log.
+/// Removes rows of the log that are the chat's. Where an index is wrong, another chat's row stays.
 pub(super) fn remove_rows(
     connection: &Connection,
+    chat: ChatId,
     positions: impl IntoIterator<Item = Position>,
 ) -> rusqlite::Result<()> {
-    let mut remove = connection.prepare_cached("DELETE FROM log WHERE position = ?")?;
+    let mut remove =
+        connection.prepare_cached("DELETE FROM log WHERE position = ? AND chat = ?")?;
     for position in positions {
-        remove.execute([position])?;
+        remove.execute((position, chat.0.as_bytes()))?;
     }
     Ok(())
 }
@@ -126,7 +128,7 @@ pub(super) fn remove_run(connection: &Connection, chat: ChatId) -> rusqlite::Res
     let Some((first, bytes)) = found else { return Ok(None) };
     // What a damaged run names besides whole positions is nothing.
     let (positions, _) = bytes.as_chunks();
-    remove_rows(connection, positions.iter().map(|one| Position::from_le_bytes(*one)))?;
+    remove_rows(connection, chat, positions.iter().map(|one| Position::from_le_bytes(*one)))?;
     connection
         .prepare_cached("DELETE FROM log_index WHERE chat = ? AND first = ?")?
         .execute((chat.0.as_bytes(), first))?;

@@ -452,8 +452,8 @@ impl Writer {
         let gone = batch.entries.iter().filter(|entry| of_chat(entry));
         let gone: Vec<_> = gone.map(|entry| entry.position).collect();
         batch.entries.retain(|entry| !of_chat(entry));
-        sql::remove_rows(&self.connection, gone)?;
-        sql::remove_rows(&self.connection, self.recent.positions(chat))?;
+        sql::remove_rows(&self.connection, chat, gone)?;
+        sql::remove_rows(&self.connection, chat, self.recent.positions(chat))?;
         batch.forgotten.push(chat);
         let mut removed = 0;
         while removed < FORGET_EVENTS {
