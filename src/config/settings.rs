@@ -369,7 +369,7 @@ fn networks_of(texts: &[String]) -> Result<Vec<Network>, String> {
 
 impl Settings {
     /// The networks of the proxies in front of the server. Errors only for what was not read by
-    /// [`read`](super::read), which checks them.
+    /// [`read`](super::read()), which checks them.
     pub fn trusted_proxies(&self) -> Result<Vec<Network>, BadConfig> {
         networks_of(&self.server.trusted_proxies).map_err(|what| {
             let place = "server.trusted_proxies".to_owned();

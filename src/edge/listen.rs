@@ -72,7 +72,7 @@ struct Shared {
 }
 
 /// Serves connections until `closing` turns true. Every request is given its
-/// [`ClientAddress`](super::ClientAddress), and the place of its connection, which one that becomes
+/// [`ClientAddress`], and the place of its connection, which one that becomes
 /// a socket takes along.
 pub async fn listen(
     listener: TcpListener,
