@@ -137,7 +137,7 @@ async fn cql_a_guarded_store_lets_in_who_has_the_authority_the_password_and_the_
 
     // A right that is taken away is an outage, and given back its end.
     all(&administrator, &["REVOKE MODIFY ON KEYSPACE sb_guarded FROM router"]).await;
-    // Not at once: the database looks at rights anew after a while.
+    // As soon as the lease is to be renewed.
     until("not ready", async || readiness(process.operations).await.0 == 503).await;
     an_outage(&process, &mut client, &chat, "forbidden").await;
     all(&administrator, &["GRANT MODIFY ON KEYSPACE sb_guarded TO router"]).await;

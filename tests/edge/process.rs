@@ -58,7 +58,8 @@ impl Starting {
     pub fn until(&mut self, so: impl Fn(&Value) -> bool) -> Value {
         loop {
             let line = self.lines.next().expect("the server starts").unwrap();
-            let line: Value = serde_json::from_str(&line).expect("a line of JSON");
+            let line: Value = serde_json::from_str(&line)
+                .unwrap_or_else(|_| panic!("the server says, and ends: {line}"));
             if so(&line) {
                 return line;
             }
