@@ -15,8 +15,8 @@ use crate::machine::{CallId, Life};
 
 use super::homeless::Homeless;
 use super::hub::Outgoing;
-use super::marking::Marked;
-use super::marks::Marks;
+use super::marking::{Marked, Marking, MarksRead};
+use super::marks::Batch;
 use super::observe::{self, Deliveries};
 use super::operator::OperatorMessage;
 use super::queue::QueueMessage;
@@ -43,7 +43,11 @@ pub(super) enum ChatMessage {
         permit: OwnedSemaphorePermit,
     },
     Tick,
+    /// The watermarks were read, or not.
+    MarksRead(MarksRead),
     FlushMarks,
+    /// They were written, or not: the reason.
+    MarksWritten(Batch<Marked>, Result<(), String>),
     /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
     LetGo(Reply<bool>, OwnedSemaphorePermit),
     /// Go to sleep if there is nothing to do.
@@ -69,8 +73,7 @@ pub(super) struct ChatState {
     bound: bool,
     calls: HashMap<CallId, Caller>,
     calls_made: CallId,
-    /// None until they are first asked for.
-    pub(super) marks: Option<Marks<Marked>>,
+    pub(super) marking: Marking,
     pub(super) deliveries: Deliveries,
     timer: Timer,
     rest: Timer,
@@ -104,7 +107,7 @@ impl Actor for ChatShell {
             bound: false,
             calls: HashMap::new(),
             calls_made: 0,
-            marks: None,
+            marking: Marking::default(),
             deliveries: Deliveries::default(),
             timer: Timer::default(),
             rest: Timer::default(),
@@ -125,12 +128,10 @@ impl Actor for ChatShell {
 
     async fn post_stop(
         &self,
-        myself: ActorRef<ChatMessage>,
+        _: ActorRef<ChatMessage>,
         state: &mut ChatState,
     ) -> Result<(), ActorProcessingErr> {
-        if state.marks.as_ref().is_some_and(|marks| !marks.is_flushed()) {
-            state.flush_marks(&myself).await;
-        }
+        state.flush_last_marks().await;
         Ok(())
     }
 }
@@ -159,21 +160,24 @@ impl ChatState {
                 self.timer.disarm();
                 self.input(ChatInput::Tick).await?;
             }
-            ChatMessage::Look(reply, _permit) => {
-                self.read_marks().await;
-                let view = ChatView::of(self.driver.chat(), self.marks.as_ref());
-                let _ = reply.send(view);
+            ChatMessage::Look(..) | ChatMessage::Mark { .. } if self.marking.must_be_read() => {
+                self.hold(myself, message);
             }
+            ChatMessage::Look(reply, _permit) => self.look(reply),
             ChatMessage::Mark { person, up_to, read, reply, permit: _permit } => {
-                self.mark(myself, person, up_to, read, reply).await;
+                self.mark(myself, (person, up_to, read), reply);
             }
-            ChatMessage::FlushMarks => self.flush_marks(myself).await,
+            ChatMessage::MarksRead(read) => self.marks_read(myself, read),
+            ChatMessage::FlushMarks => self.flush_marks(myself),
+            ChatMessage::MarksWritten(batch, written) => {
+                self.marks_written(myself, batch, written);
+            }
             ChatMessage::LetGo(reply, _permit) => {
                 let actions = self.driver.let_go();
                 let gone = actions.is_some();
                 if gone {
                     // Whoever waits for a mark asks again, and hears that there is no such chat.
-                    self.marks = None;
+                    self.marking = Marking::default();
                 }
                 self.carry_out(actions.unwrap_or_default()).await?;
                 let _ = reply.send(gone);
@@ -220,7 +224,7 @@ impl ChatState {
     }
 
     fn may_rest(&self) -> bool {
-        self.driver.can_rest() && self.marks.as_ref().is_none_or(Marks::is_flushed)
+        self.driver.can_rest() && self.marking.is_at_rest()
     }
 
     async fn input(&mut self, input: ChatInput) -> Result<(), ActorProcessingErr> {

@@ -17,6 +17,8 @@ pub(super) struct Marks<W> {
     waiting: Vec<W>,
     written_at: Option<Timestamp>,
     scheduled: bool,
+    /// A write is under way; the next one waits for its end.
+    writing: bool,
 }
 
 /// What becomes of who raised a mark.
@@ -40,7 +42,7 @@ pub(super) struct Batch<W> {
 impl<W> Marks<W> {
     pub(super) fn new(durable: BTreeMap<Party, Watermark>) -> Self {
         let (raised, waiting) = (BTreeMap::new(), Vec::new());
-        Self { durable, raised, waiting, written_at: None, scheduled: false }
+        Self { durable, raised, waiting, written_at: None, scheduled: false, writing: false }
     }
 
     /// What is durable of a participant.
@@ -48,9 +50,9 @@ impl<W> Marks<W> {
         self.durable.get(&party).copied().unwrap_or_default()
     }
 
-    /// Whether nothing waits to be written.
+    /// Whether nothing is being written or waits for it.
     pub(super) fn is_flushed(&self) -> bool {
-        self.raised.is_empty() && !self.scheduled
+        self.raised.is_empty() && !self.scheduled && !self.writing
     }
 
     /// Moves a participant forward; `who` waits until that is durable.
@@ -77,9 +79,10 @@ impl<W> Marks<W> {
         Raised::Waits(self.schedule(now))
     }
 
-    /// What is to be written now, and who waits for it.
+    /// What is to be written now, and who waits for it. `written` or `put_back` is to follow.
     pub(super) fn take_raised(&mut self, now: Timestamp) -> Batch<W> {
         self.scheduled = false;
+        self.writing = true;
         self.written_at = Some(now);
         Batch {
             marks: std::mem::take(&mut self.raised),
@@ -87,9 +90,20 @@ impl<W> Marks<W> {
         }
     }
 
-    /// They are durable.
-    pub(super) fn written(&mut self, marks: &BTreeMap<Party, Watermark>) {
-        self.durable.extend(marks.iter().map(|(party, mark)| (*party, *mark)));
+    /// They are durable. What was raised meanwhile is to be written in so many ms.
+    pub(super) fn written(
+        &mut self,
+        marks: &BTreeMap<Party, Watermark>,
+        now: Timestamp,
+    ) -> Option<u64> {
+        self.writing = false;
+        for (party, mark) in marks {
+            // A later batch may have been raised from less than an earlier one has written.
+            let known = self.durable.entry(*party).or_default();
+            known.delivered = known.delivered.max(mark.delivered);
+            known.read = known.read.max(mark.read);
+        }
+        self.schedule(now)
     }
 
     /// The write failed: it is tried again, unless later marks stand above it. Who waited for it
@@ -99,14 +113,17 @@ impl<W> Marks<W> {
         marks: BTreeMap<Party, Watermark>,
         now: Timestamp,
     ) -> Option<u64> {
+        self.writing = false;
         for (party, mark) in marks {
-            self.raised.entry(party).or_insert(mark);
+            let raised = self.raised.entry(party).or_default();
+            raised.delivered = raised.delivered.max(mark.delivered);
+            raised.read = raised.read.max(mark.read);
         }
         self.schedule(now)
     }
 
     fn schedule(&mut self, now: Timestamp) -> Option<u64> {
-        if self.scheduled {
+        if self.scheduled || self.writing || self.raised.is_empty() {
             return None;
         }
         self.scheduled = true;
@@ -131,7 +148,7 @@ mod tests {
         assert_eq!(batch.marks[&WHO], Watermark { delivered: 5, read: 5 });
         assert_eq!(batch.waiting, ['a', 'b'], "the second is durable no sooner than the first");
         assert_eq!(marks.of(WHO), Watermark::default(), "shown only once durable");
-        marks.written(&batch.marks);
+        assert_eq!(marks.written(&batch.marks, Timestamp(3)), None);
         assert_eq!(marks.of(WHO), Watermark { delivered: 5, read: 5 });
         assert_eq!(marks.raise((WHO, 5, true), 'c', Timestamp(3)), Raised::Durable('c'));
     }
@@ -141,7 +158,7 @@ mod tests {
         let mut marks = Marks::new(BTreeMap::new());
         assert_eq!(marks.raise((WHO, 1, false), (), Timestamp(10)), Raised::Waits(Some(0)));
         let batch = marks.take_raised(Timestamp(10));
-        marks.written(&batch.marks);
+        marks.written(&batch.marks, Timestamp(10));
         assert_eq!(marks.raise((WHO, 2, false), (), Timestamp(310)), Raised::Waits(Some(700)));
         assert_eq!(marks.raise((WHO, 3, false), (), Timestamp(400)), Raised::Waits(None));
         assert_eq!(marks.take_raised(Timestamp(1_010)).marks[&WHO].delivered, 3);
@@ -157,6 +174,21 @@ mod tests {
         assert_eq!(marks.raise((WHO, 4, false), 'b', Timestamp(6)), Raised::Waits(None));
         let again = marks.take_raised(Timestamp(1_000));
         assert_eq!((again.marks, again.waiting), (batch.marks, vec!['b']));
+    }
+
+    #[test]
+    fn what_is_raised_during_a_write_waits_for_its_end_and_takes_nothing_back() {
+        let mut marks = Marks::new(BTreeMap::new());
+        marks.raise((WHO, 5, false), 'a', Timestamp(0));
+        let first = marks.take_raised(Timestamp(0));
+        assert_eq!(marks.raise((WHO, 3, true), 'b', Timestamp(2_000)), Raised::Waits(None));
+        assert!(!marks.is_flushed());
+        assert_eq!(marks.written(&first.marks, Timestamp(2_500)), Some(0));
+        let second = marks.take_raised(Timestamp(2_500));
+        assert_eq!(second.waiting, ['b']);
+        assert_eq!(marks.written(&second.marks, Timestamp(2_600)), None);
+        assert_eq!(marks.of(WHO), Watermark { delivered: 5, read: 3 });
+        assert!(marks.is_flushed());
     }
 
     #[test]

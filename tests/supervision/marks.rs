@@ -8,6 +8,8 @@ use switchboard::domain::{Person, Status};
 use switchboard::machine::operator::OperatorCall;
 use switchboard::storage::memory::MemoryStore;
 
+use tokio::sync::Semaphore;
+
 use crate::store::{Break, Breaking, Only};
 use crate::world::*;
 
@@ -59,6 +61,43 @@ async fn a_mark_whose_write_fails_is_unavailable_and_its_repeat_is_not() {
             1
         );
         assert_eq!(router.restarts(), 0, "a mark that is written again harms nobody");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_holds_marks_holds_up_no_message() {
+    for only in [Only::MarkReads, Only::Marks] {
+        let hold = Arc::new(Semaphore::new(0));
+        let mut held = Breaking::at_only(MemoryStore::new().store(), only, 1, Break::Late);
+        held.hold = Some(Arc::clone(&hold));
+        let held = Arc::new(held);
+        let router = start(held.store()).await;
+        let chat = open(&router, CUSTOMER).await;
+        let marking = tokio::spawn({
+            let router = router.clone();
+            async move { router.mark(chat, person(), 1, true).await }
+        });
+        until("the store holds it", || async { held.has_fired().then_some(()) }).await;
+        send(&router, as_customer(CUSTOMER), chat, &fresh(), "said meanwhile").await.unwrap();
+        assert!(!marking.is_finished(), "{only:?}: not durable yet");
+        hold.add_permits(1);
+        marking.await.unwrap().unwrap();
+        let view = router.look(chat).await.unwrap();
+        assert_eq!(view.marks[&party(as_customer(CUSTOMER))].read, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_panics_over_marks_ends_no_chat() {
+    for only in [Only::MarkReads, Only::Marks] {
+        let store = MemoryStore::new().store();
+        let breaking = Arc::new(Breaking::at_only(store, only, 1, Break::PanicBefore));
+        let router = start(breaking.store()).await;
+        let chat = open(&router, CUSTOMER).await;
+        let asked = router.mark(chat, person(), 1, true).await;
+        assert_eq!(asked, Err(CallError::Unavailable), "{only:?}");
+        router.mark(chat, person(), 1, true).await.unwrap();
+        assert_eq!(router.restarts(), 0);
     }
 }
 

@@ -55,6 +55,8 @@ pub enum Only {
     Appends,
     /// Writes of watermarks.
     Marks,
+    /// Reads of watermarks.
+    MarkReads,
     /// Writes of operators' records.
     Saves,
 }
@@ -88,7 +90,7 @@ impl Breaking {
 
     /// Breaks at the `at`th append, after `hold` lets it go on.
     pub fn at_append(inner: Store, at: usize, how: Break, hold: Arc<Semaphore>) -> Self {
-        Self { only: Only::Appends, hold: Some(hold), ..Self::new(inner, at, how) }
+        Self { hold: Some(hold), ..Self::at_only(inner, Only::Appends, at, how) }
     }
 
     /// Breaks at the `at`th call of a kind.
@@ -274,7 +276,7 @@ impl OperatorRecords for Breaking {
 #[async_trait]
 impl Watermarks for Breaking {
     async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
-        self.small(self.inner.watermarks.load(chat)).await
+        self.small_of(Only::MarkReads, self.inner.watermarks.load(chat)).await
     }
 
     async fn raise(
