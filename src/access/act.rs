@@ -76,6 +76,8 @@ impl<'a> Act<'a> {
         self.check()?;
         let act = note.act;
         let id = self.trail.record(self.by, note).await?;
+        // Closed also when the change panics, or nobody waits for its end.
+        let under_way = self.trail.under_way(act, id);
         let done = match self.permit().await {
             Ok(permit) => {
                 let done = change.await.map_err(ActError::Store);
@@ -94,7 +96,7 @@ impl<'a> Act<'a> {
                 AuditOutcome::Unknown
             }
         };
-        self.trail.conclude(act, id, outcome).await;
+        under_way.conclude(outcome).await;
         done
     }
 

@@ -3,7 +3,8 @@
 //! Owns when entries are written, and that none is missing. Refuses to know what a change is: its
 //! owner says so. `docs/decisions/0011-audit-trail-and-permits.md` says why it is built so.
 //! Invariants: an act's entry is durable before the act takes effect, and its outcome after it; an
-//! entry that a process left without an outcome is concluded as `unknown` at the next start; what
+//! entry of an act that ended without a word (a panic, a future that was dropped) is concluded as
+//! `unknown` where that happens, and one that a process left as such at the next start; what
 //! is secret is in none, and neither is a login that is nobody's; what failed is counted, by the
 //! minute and network, so that an attack makes no more rows than it has minutes and networks.
 //!

@@ -69,6 +69,45 @@ impl State {
     }
 }
 
+/// Notes an outcome for an entry when it is dropped, unless that was taken out; it is written soon.
+struct Left<'a> {
+    trail: &'a Trail,
+    id: AuditId,
+    outcome: Option<AuditOutcome>,
+}
+
+impl Drop for Left<'_> {
+    fn drop(&mut self) {
+        if let Some(outcome) = self.outcome {
+            self.trail.lock().open.insert(self.id, Some(outcome));
+        }
+    }
+}
+
+/// See [`Trail::under_way`].
+pub(crate) struct UnderWay<'a> {
+    act: AuditAct,
+    left: Left<'a>,
+}
+
+impl UnderWay<'_> {
+    /// As [`Trail::conclude`].
+    pub async fn conclude(mut self, outcome: AuditOutcome) {
+        self.left.outcome = None;
+        self.left.trail.conclude(self.act, self.left.id, outcome).await;
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        if self.left.outcome.is_some() {
+            let (act, id) = (self.act, self.left.id);
+            telemetry::audited(act, AuditOutcome::Unknown);
+            tracing::error!(target: "audit", %id, act = act.word(), "ended without a word");
+        }
+    }
+}
+
 /// See the module.
 pub struct Trail {
     port: Arc<dyn AuditTrail>,
@@ -92,14 +131,24 @@ impl Trail {
     }
 
     /// Concludes as unknown what a former process left without an outcome; to be called before
-    /// anything is recorded.
+    /// anything is recorded. What is damaged stands in nobody's way: it is named, and a later start
+    /// looks at all of it again.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let found = self.within(self.documents.get(MARK.0, MARK.1)).await?;
-        let mark = found.as_ref().and_then(read_mark);
+        let (mark, version) = self.find_mark().await?;
         let from = mark.map_or(AuditId::FIRST, AuditId::first_of);
         let (mut before, mut unknown) = (AuditId::END, 0);
         loop {
-            let page = self.newest(before, from, READ_PAGE).await?;
+            let page = match self.newest(before, from, READ_PAGE).await {
+                Err(error @ StoreError::Damaged { .. }) => {
+                    tracing::error!(
+                        %error,
+                        "the audit trail cannot be read: what the process before left open in it \
+                         has no outcome until it is mended; see `switchboard store repair`"
+                    );
+                    return Ok(unknown);
+                }
+                page => page?,
+            };
             for entry in page.iter().filter(|entry| entry.outcome.is_none()) {
                 self.within(self.port.conclude(entry.id, AuditOutcome::Unknown)).await?;
                 telemetry::audited(entry.act, AuditOutcome::Unknown);
@@ -108,7 +157,7 @@ impl Trail {
             let Some(last) = page.last() else { break };
             before = last.id;
         }
-        self.lock().mark = Some((mark.unwrap_or_default(), found.map_or(0, |found| found.version)));
+        self.lock().mark = Some((mark.unwrap_or_default(), version));
         // Also back, when the clock was: what is recorded from now on lies behind it.
         self.move_mark(now).await?;
         Ok(unknown)
@@ -130,13 +179,17 @@ impl Trail {
         let (actor, address) = (by.actor, by.address);
         let entry = AuditEntry { id, actor, address, act, subject, changes, outcome: None };
         say(&entry);
-        let recorded = self.within(self.port.record(entry)).await;
-        if let Err(error) = recorded {
-            // It may be there all the same, of an act that was not done.
-            self.lock().open.insert(id, Some(AuditOutcome::Refused));
-            return Err(error);
-        }
+        // Unless it is recorded it may be there all the same, of an act that was not done.
+        let mut left = Left { trail: self, id, outcome: Some(AuditOutcome::Refused) };
+        self.within(self.port.record(entry)).await?;
+        left.outcome = None;
         Ok(id)
+    }
+
+    /// An act that was recorded, until it is concluded. When it is dropped before that, by a panic or
+    /// with a future that nobody waits for, its outcome is unknown, and written as such.
+    pub(crate) fn under_way(&self, act: AuditAct, id: AuditId) -> UnderWay<'_> {
+        UnderWay { act, left: Left { trail: self, id, outcome: Some(AuditOutcome::Unknown) } }
     }
 
     /// Says what became of an act. When the store does not take it now, it is tried again; the act
@@ -268,12 +321,32 @@ impl Trail {
             }
             Err(error) => {
                 // It may have been written after all.
-                let found = self.within(self.documents.get(MARK.0, MARK.1)).await?;
-                let version = found.as_ref().map_or(0, |found| found.version);
-                let at = found.as_ref().and_then(read_mark).unwrap_or_default();
-                self.lock().mark = Some((at, version));
+                let (at, version) = self.find_mark().await?;
+                self.lock().mark = Some((at.unwrap_or_default(), version));
                 Err(error)
             }
+        }
+    }
+
+    /// Where the document stands, and its version. One that is damaged says nothing, and is written
+    /// over: it can be found out from the trail.
+    async fn find_mark(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
+        match self.within(self.documents.get(MARK.0, MARK.1)).await {
+            Ok(found) => {
+                let version = found.as_ref().map_or(0, |found| found.version);
+                Ok((found.as_ref().and_then(read_mark), version))
+            }
+            Err(StoreError::Damaged { reason }) => {
+                tracing::warn!(reason, "how far the audit trail is concluded is found out anew");
+                // Nothing is written on this condition; whoever refuses it names the version.
+                let asked = self.documents.delete(MARK.0, MARK.1, 0);
+                match self.within(asked).await {
+                    Err(StoreError::VersionConflict { found, .. }) => Ok((None, found)),
+                    Ok(()) => Ok((None, 0)),
+                    Err(error) => Err(error),
+                }
+            }
+            Err(error) => Err(error),
         }
     }
 

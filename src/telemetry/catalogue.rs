@@ -162,6 +162,12 @@ pub const METRICS: &[Metric] = &[
         "Chats of which something could not be read since the start; the others are served."
     ),
     metric!(
+        "switchboard_store_damaged_rows",
+        Gauge,
+        ["of"],
+        "Other rows that could not be read since the start, by what they are; all else is served."
+    ),
+    metric!(
         "switchboard_audit_acts_total",
         Counter,
         ["act", "outcome"],

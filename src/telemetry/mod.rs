@@ -158,6 +158,26 @@ pub fn store_damaged_chats(chats: usize) {
     gauge!("switchboard_store_damaged_chats").set(chats as f64);
 }
 
+/// What else than chats may be damaged, row by row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DamagedRow {
+    /// An entry of the audit trail.
+    AuditEntry,
+}
+
+impl DamagedRow {
+    fn label(self) -> &'static str {
+        match self {
+            Self::AuditEntry => "audit_entry",
+        }
+    }
+}
+
+/// So many rows of the kind have damage, as far as the store has met it.
+pub fn store_damaged_rows(of: DamagedRow, rows: usize) {
+    gauge!("switchboard_store_damaged_rows", "of" => of.label()).set(rows as f64);
+}
+
 /// An act came to an end, or something failed that is counted.
 pub fn audited(act: AuditAct, outcome: AuditOutcome) {
     let outcome = match outcome {

@@ -2,15 +2,23 @@
 //! chat's stays that chat's; all else is a clear error that says what to do, and the files stay as
 //! they are.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use rusqlite::Connection;
-use switchboard::storage::StoreError;
+use switchboard::audit::Trail;
+use switchboard::domain::Timestamp;
+use switchboard::domain::audit::{AuditId, AuditOutcome};
 use switchboard::storage::record::{self, Slot};
 use switchboard::storage::sqlite::{
     DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore, Unlisted,
 };
 
-use crate::samples::{chat, messages, open_chat, user};
+use switchboard::storage::{Store, StoreError};
+
+use crate::samples::{channel, chat, customer, messages, open_chat, user};
 use crate::subject::{Kind, Rig, block_on};
+use crate::suite_audit::{about, entry};
 
 /// Writes a chat of `n` events, one append each, and closes.
 fn write_chat(rig: &Rig, id: u128, n: u64) {
@@ -112,6 +120,70 @@ fn damaged_small_rows_are_refused_one_by_one() {
         assert_eq!(store.operators.load(user(2)).await, Ok(Default::default()));
         assert!(damaged(store.documents.get("kind", "id").await.unwrap_err()));
     });
+}
+
+/// The ids and outcomes of the trail, newest first, by pages of `limit`.
+async fn trail(store: &Store, limit: usize) -> Vec<(AuditId, Option<AuditOutcome>)> {
+    let (mut all, mut before) = (Vec::new(), AuditId::END);
+    loop {
+        let page = store.audit.newest(before, AuditId::FIRST, limit).await.unwrap();
+        let short = page.len() < limit;
+        all.extend(page.iter().map(|entry| (entry.id, entry.outcome)));
+        match page.last() {
+            Some(last) if !short => before = last.id,
+            Some(_) | None => return all,
+        }
+    }
+}
+
+#[test]
+fn damaged_entries_of_the_trail_stop_neither_a_start_nor_a_reader_and_no_repair_keeps_them() {
+    let rig = Rig::new(Kind::Sqlite);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=6 {
+            store.audit.record(entry(n, n)).await.unwrap();
+        }
+        store.audit.record(about(7, 7, 1, 1)).await.unwrap();
+        store.audit.conclude(entry(5, 5).id, AuditOutcome::Done).await.unwrap();
+        store.documents.put("audit", "concluded", 0, b"1".to_vec()).await.unwrap();
+    });
+    drop(store);
+    let hex = |n: u64| entry(n, n).id.key().iter().map(|b| format!("{b:02x}")).collect::<String>();
+    for n in [2, 6] {
+        edit(&rig, &format!("UPDATE audit SET entry = x'0001' WHERE id = x'{}'", hex(n)));
+    }
+    edit(&rig, &format!("UPDATE audit SET outcome = x'0001' WHERE id = x'{}'", hex(5)));
+    edit(&rig, &format!("UPDATE audit SET entry = x'0001' WHERE id = x'{}'", hex(7)));
+    edit(&rig, "UPDATE documents SET body = x'0001' WHERE kind = 'audit'");
+    let ids = [5, 4, 3, 1].map(|n| entry(n, n).id);
+    let unknown = ids.map(|id| (id, Some(AuditOutcome::Unknown)));
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        let recovered = Trail::new(
+            Arc::clone(&store.audit),
+            Arc::clone(&store.documents),
+            1,
+            Duration::from_secs(5),
+        );
+        assert_eq!(recovered.recover(Timestamp(9)).await, Ok(3), "two of five are damaged");
+        for limit in 1..=5 {
+            assert_eq!(trail(&store, limit).await, unknown, "in pages of {limit}");
+        }
+        let mark = store.documents.get("audit", "concluded").await.unwrap().unwrap();
+        assert_eq!((mark.version, mark.body.as_slice()), (2, b"9".as_slice()));
+        // One that cannot be read may name whoever is erased.
+        store.audit.forget_customer(channel(1), customer(1).id).await.unwrap();
+    });
+    drop(store);
+    let scrubbed = SqliteStore::check(&rig.options).unwrap();
+    assert_eq!(scrubbed.problems.len(), 3, "{:?}", scrubbed.problems);
+    let mended = SqliteStore::repair(&rig.options).unwrap();
+    assert_eq!((mended.dispensed.len(), mended.lost.len()), (1, 0), "{mended:?}");
+    assert!(mended.dispensed[0].contains("audit"), "{mended:?}");
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+    let store = rig.open().unwrap().store();
+    assert_eq!(block_on(trail(&store, 9)), unknown);
 }
 
 #[test]

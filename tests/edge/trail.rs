@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
+use switchboard::access::Act;
 use switchboard::audit::{By, Failure, Note, Trail, TrailFilter};
-use switchboard::domain::Timestamp;
-use switchboard::domain::audit::{AuditAct, AuditActor, AuditOutcome};
+use switchboard::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId, AuditOutcome};
+use switchboard::domain::{ChannelId, CustomerId, Timestamp};
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
+use switchboard::storage::{AuditTrail, StoreError};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -117,4 +120,95 @@ async fn a_page_goes_on_where_the_last_one_ended() {
         }
     }
     assert_eq!(read, [30, 20, 10]);
+}
+
+/// A trail whose store takes an entry and does not answer, or meets damage whenever it is read.
+struct Odd {
+    inner: Arc<dyn AuditTrail>,
+    silent: bool,
+}
+
+#[async_trait]
+impl AuditTrail for Odd {
+    async fn record(&self, entry: AuditEntry) -> Result<(), StoreError> {
+        self.inner.record(entry).await?;
+        if self.silent { std::future::pending().await } else { Ok(()) }
+    }
+
+    async fn conclude(&self, id: AuditId, outcome: AuditOutcome) -> Result<(), StoreError> {
+        self.inner.conclude(id, outcome).await
+    }
+
+    async fn newest(
+        &self,
+        _before: AuditId,
+        _from: AuditId,
+        _limit: usize,
+    ) -> Result<Vec<AuditEntry>, StoreError> {
+        Err(StoreError::Damaged { reason: "told so by a test".to_owned() })
+    }
+
+    async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
+        self.inner.remove_before(before).await
+    }
+
+    async fn forget_customer(
+        &self,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<(), StoreError> {
+        self.inner.forget_customer(channel, customer).await
+    }
+}
+
+fn odd(memory: &Arc<MemoryStore>, silent: bool) -> Trail {
+    let store = memory.store();
+    let port = Arc::new(Odd { inner: store.audit, silent });
+    Trail::new(port, store.documents, 2, Duration::from_secs(5))
+}
+
+#[tokio::test]
+#[allow(clippy::panic, reason = "this is what is tested")]
+async fn an_act_that_panics_or_is_given_up_is_unknown_without_a_new_start() {
+    let memory = MemoryStore::new();
+    let trail = Arc::new(trail(&memory, 1));
+    trail.recover(NOW).await.unwrap();
+    let other = Arc::clone(&trail);
+    let panics = tokio::spawn(async move {
+        let act = Act::of_system(&other, NOW);
+        act.carry_out::<()>(note(), async { panic!("a test says so") }).await
+    });
+    assert!(panics.await.unwrap_err().is_panic());
+    let act = Act::of_system(&trail, NOW);
+    let endless = act.carry_out::<()>(note(), std::future::pending());
+    assert!(tokio::time::timeout(Duration::from_millis(5), endless).await.is_err());
+    assert_eq!(outcomes(&trail).await, [None, None]);
+    trail.tend(NOW).await;
+    assert_eq!(outcomes(&trail).await, [Some(AuditOutcome::Unknown); 2]);
+}
+
+#[tokio::test]
+async fn an_entry_that_nobody_waited_for_is_of_no_act() {
+    let memory = MemoryStore::new();
+    let silent = odd(&memory, true);
+    let endless = silent.record(By::system(NOW), note());
+    assert!(tokio::time::timeout(Duration::from_millis(5), endless).await.is_err());
+    silent.tend(NOW).await;
+    assert_eq!(outcomes(&trail(&memory, 1)).await, [Some(AuditOutcome::Refused)]);
+}
+
+#[tokio::test]
+async fn a_trail_that_cannot_be_read_stops_no_start_and_is_looked_at_again() {
+    let memory = MemoryStore::new();
+    trail(&memory, 1).record(By::system(NOW), note()).await.unwrap();
+    let damaged = odd(&memory, false);
+    assert_eq!(damaged.recover(NOW.plus_ms(1)).await, Ok(0));
+    let id = damaged.record(By::system(NOW.plus_ms(2)), note()).await.unwrap();
+    damaged.conclude(AuditAct::QueueChanged, id, AuditOutcome::Done).await;
+    damaged.tend(NOW.plus_ms(3)).await;
+    // Mended meanwhile: what the first process left is found all the same.
+    let trail = trail(&memory, 3);
+    assert_eq!(trail.recover(NOW.plus_ms(4)).await, Ok(1));
+    let expected = [AuditOutcome::Done, AuditOutcome::Unknown].map(Some);
+    assert_eq!(outcomes(&trail).await, expected);
 }

@@ -65,7 +65,7 @@ impl ScyllaStore {
                 let (key, entry, outcome) = row.map_err(unreadable)?;
                 (before, rows) = (id_of(key)?, rows + 1);
                 if let Some(entry) = entry {
-                    found.push(record::decode_audit(before, entry, outcome)?);
+                    found.extend(self.damaged_entries.read(before, entry, outcome));
                 }
             }
             if rows < page {
@@ -162,9 +162,17 @@ impl AuditTrail for ScyllaStore {
                 let mut found = Vec::new();
                 let hour = hour_of(id);
                 self.audit_of(hour, id.next(), id, 1, &mut found).await?;
-                if let Some(mut entry) = found.pop().filter(|entry| entry.subject == Some(known)) {
-                    entry.subject = Some(AuditSubject::Customer { channel, customer: None });
-                    self.write_audit(&entry).await?;
+                match found.pop() {
+                    Some(mut entry) if entry.subject == Some(known) => {
+                        entry.subject = Some(AuditSubject::Customer { channel, customer: None });
+                        self.write_audit(&entry).await?;
+                    }
+                    Some(_) => {}
+                    // It cannot be read, and may name the customer; or there is none.
+                    None => {
+                        let values = (self.db.stamp()?, hour, key.as_slice());
+                        self.db.write(&statements.audit_remove, values).await?;
+                    }
                 }
             }
             match keys.into_iter().next_back() {

@@ -158,6 +158,7 @@ statements! {
                              WHERE hour = ? AND id = ?";
     audit_page: Read = "SELECT id, entry, outcome FROM %.audit \
                         WHERE hour = ? AND id < ? AND id >= ? LIMIT ?";
+    audit_remove: Write = "DELETE FROM %.audit USING TIMESTAMP ? WHERE hour = ? AND id = ?";
     audit_drop: Write = "DELETE FROM %.audit USING TIMESTAMP ? WHERE hour = ?";
     audit_hour_put: Write = "INSERT INTO %.audit_hours (list, hour) VALUES (0, ?) \
                              USING TIMESTAMP ?";

@@ -41,6 +41,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::domain::ChannelId;
+use crate::storage::audit::DamagedEntries;
 use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
 use cql::{Db, Profiles};
@@ -151,6 +152,7 @@ pub struct ScyllaStore {
     channels_used: DashSet<ChannelId>,
     /// Hours of the audit trail that this life has put on their list: the present one.
     audit_hours: DashSet<i64>,
+    damaged_entries: DamagedEntries,
     life: u64,
     renewing: JoinHandle<()>,
     probing: JoinHandle<()>,
@@ -184,6 +186,7 @@ impl ScyllaStore {
             partitions: Partitions::default(),
             channels_used: DashSet::new(),
             audit_hours: DashSet::new(),
+            damaged_entries: DamagedEntries::default(),
             life,
             renewing,
             probing,

@@ -1,11 +1,14 @@
 //! The audit trail: a table in the order of its ids. What is old, and what is about a customer who
 //! is erased, goes in slices, so that no batch of the writer becomes long.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use rusqlite::Connection;
 
 use crate::domain::audit::{AUDIT_HOUR_MS, AuditEntry, AuditId, AuditOutcome, AuditSubject};
 use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::storage::audit::DamagedEntries;
 use crate::storage::{AuditTrail, StoreError, record};
 
 use super::SqliteStore;
@@ -33,19 +36,23 @@ fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
 
 fn newest(
     connection: &Connection,
+    damaged: &DamagedEntries,
     before: AuditId,
     from: AuditId,
     limit: usize,
 ) -> Result<Vec<AuditEntry>, ReadError> {
     let mut statement = connection.prepare_cached(
-        "SELECT id, entry, outcome FROM audit WHERE id < ? AND id >= ? ORDER BY id DESC LIMIT ?",
+        "SELECT id, entry, outcome FROM audit WHERE id < ? AND id >= ? ORDER BY id DESC",
     )?;
-    let mut rows = statement.query((before.key(), from.key(), count(limit)))?;
+    let mut rows = statement.query((before.key(), from.key()))?;
     let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
+    while found.len() < limit
+        && let Some(row) = rows.next()?
+    {
+        // Blobs by the schema, all three.
         let id = AuditId::from_key(row.get(0)?);
         let (entry, outcome): (Vec<u8>, Option<Vec<u8>>) = (row.get(1)?, row.get(2)?);
-        found.push(record::decode_audit(id, &entry, outcome.as_deref())?);
+        found.extend(damaged.read(id, &entry, outcome.as_deref()));
     }
     Ok(found)
 }
@@ -61,9 +68,11 @@ fn remove_before(connection: &Connection, end: AuditId) -> rusqlite::Result<bool
     Ok(removed == AUDIT_SLICE)
 }
 
-/// Takes the customer out of a slice of entries; answers whether there may be more.
+/// Takes the customer out of a slice of entries, and removes those that cannot be read, for they may
+/// name the customer; answers whether there may be more.
 fn forget_some(
     connection: &Connection,
+    damaged: &DamagedEntries,
     (channel, customer): (ChannelId, CustomerId),
 ) -> Result<bool, ReadError> {
     let mut statement = connection
@@ -72,14 +81,23 @@ fn forget_some(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id = AuditId::from_key(row.get(0)?);
-        let mut entry = record::decode_audit(id, &row.get::<_, Vec<u8>>(1)?, None)?;
-        entry.subject = Some(AuditSubject::Customer { channel, customer: None });
-        found.push((id, record::encode_audit(&entry)?));
+        let sealed = match damaged.read(id, &row.get::<_, Vec<u8>>(1)?, None) {
+            Some(mut entry) => {
+                entry.subject = Some(AuditSubject::Customer { channel, customer: None });
+                Some(record::encode_audit(&entry)?)
+            }
+            None => None,
+        };
+        found.push((id, sealed));
     }
     let mut update =
         connection.prepare_cached("UPDATE audit SET entry = ?, customer = NULL WHERE id = ?")?;
+    let mut remove = connection.prepare_cached("DELETE FROM audit WHERE id = ?")?;
     for (id, sealed) in &found {
-        update.execute((sealed, id.key()))?;
+        match sealed {
+            Some(sealed) => update.execute((sealed, id.key()))?,
+            None => remove.execute([id.key()])?,
+        };
     }
     Ok(found.len() == AUDIT_SLICE)
 }
@@ -119,7 +137,9 @@ impl AuditTrail for SqliteStore {
         from: AuditId,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        self.readers.read(move |connection| newest(connection, before, from, limit)).await
+        let damaged = Arc::clone(&self.damaged_entries);
+        let read = move |connection: &Connection| newest(connection, &damaged, before, from, limit);
+        self.readers.read(read).await
     }
 
     async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
@@ -134,14 +154,18 @@ impl AuditTrail for SqliteStore {
     ) -> Result<(), StoreError> {
         let mut more = true;
         while more {
-            let some =
-                move |connection: &Connection| match forget_some(connection, (channel, customer)) {
-                    Ok(more) => Ok(Ok(more)),
-                    Err(ReadError::Sqlite(error)) => Err(error),
-                    Err(
-                        error @ (ReadError::Record(_) | ReadError::Missing(_) | ReadError::Lost(_)),
-                    ) => Ok(Err(error.into())),
-                };
+            let damaged = Arc::clone(&self.damaged_entries);
+            let some = move |connection: &Connection| match forget_some(
+                connection,
+                &damaged,
+                (channel, customer),
+            ) {
+                Ok(more) => Ok(Ok(more)),
+                Err(ReadError::Sqlite(error)) => Err(error),
+                Err(
+                    error @ (ReadError::Record(_) | ReadError::Missing(_) | ReadError::Lost(_)),
+                ) => Ok(Err(error.into())),
+            };
             more = self.write(some).await?;
         }
         Ok(())

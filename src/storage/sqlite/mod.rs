@@ -45,6 +45,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::ChatId;
+use crate::storage::audit::DamagedEntries;
 use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
@@ -132,6 +133,7 @@ pub struct SqliteStore {
     failed: watch::Receiver<Option<StoreFailure>>,
     counters: Arc<Counters>,
     damage: Arc<Damage>,
+    damaged_entries: Arc<DamagedEntries>,
     unlisted: Unlisted,
 }
 
@@ -162,6 +164,7 @@ impl SqliteStore {
             failed,
             counters,
             damage,
+            damaged_entries: Arc::default(),
             unlisted,
         })
     }

@@ -3,6 +3,31 @@
 use rusqlite::{Connection, ErrorCode, params_from_iter, types::Value};
 
 use super::super::damage::is_damage;
+use crate::domain::audit::{AuditId, AuditOutcome};
+use crate::storage::record::{self, RecordError};
+
+/// A row of the audit trail as `id, entry, outcome, customer`, if anybody can read it: one that cannot
+/// be would be named for ever. An outcome that nobody can read is an unknown one.
+fn entry(mut row: Vec<Value>) -> Option<Vec<Value>> {
+    let [Value::Blob(id), Value::Blob(entry), outcome, _] = row.as_slice() else { return None };
+    let id = AuditId::from_key(id.as_slice().try_into().ok()?);
+    let read = |outcome: Option<&[u8]>| match record::decode_audit(id, entry, outcome) {
+        Ok(_) | Err(RecordError::Newer { .. }) => true,
+        Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => false,
+    };
+    let whole = match outcome {
+        Value::Null => read(None),
+        Value::Blob(outcome) => read(Some(outcome)),
+        Value::Integer(_) | Value::Real(_) | Value::Text(_) => false,
+    };
+    if whole {
+        return Some(row);
+    }
+    let unknown = record::encode_audit_outcome(id, AuditOutcome::Unknown).ok()?;
+    let readable = read(None);
+    row[2] = Value::Blob(unknown);
+    readable.then_some(row)
+}
 
 /// A table as it is copied.
 pub(super) struct Table {
@@ -100,9 +125,11 @@ impl Table {
             };
             let Some(row) = row else { return Ok(whole) };
             let values = (0..self.width).map(|n| row.get::<_, Value>(n));
-            match values.collect::<rusqlite::Result<Vec<_>>>() {
-                Err(_) => whole = false,
-                Ok(values) => match insert.execute(params_from_iter(values)) {
+            let values = values.collect::<rusqlite::Result<Vec<_>>>().ok();
+            let readable = if self.name == "audit" { values.and_then(entry) } else { values };
+            match readable {
+                None => whole = false,
+                Some(values) => match insert.execute(params_from_iter(values)) {
                     // No row of ours: what stands there was something else.
                     Err(error)
                         if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) =>
