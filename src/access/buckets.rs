@@ -1,4 +1,5 @@
-//! Buckets of guesses: each holds so many and fills again at one pace.
+//! Buckets of what somebody may do so often, as guess or open a chat: each holds so many and fills
+//! again at one pace.
 
 use std::collections::HashMap;
 use std::hash::Hash;

@@ -63,6 +63,20 @@ pub const DEVICE_MARK_MS: u64 = 90 * 24 * 3_600_000;
 /// fewer guesses in the minute that one of them lasts, so that none is forgotten before its time.
 pub const GUESSERS_MAX: usize = 10_000;
 
+/// Chats that one visitor may open in a minute by default: who lost the page or ended by mistake
+/// needs no more, and each one asks for operators' eyes.
+pub const VISITOR_OPENINGS: u64 = 6;
+
+/// Chats that one address may open in a minute by default: a whole office may sit behind it.
+pub const ADDRESS_OPENINGS: u64 = 60;
+
+/// Most chats a minute that can be configured: one a millisecond.
+pub const OPENINGS_MAX: u64 = 60_000;
+
+/// Visitors and addresses whose openings are remembered, some 100 bytes each: as many as open one
+/// in the ten seconds for which it is remembered by default, ten times over.
+pub const OPENERS_MAX: usize = 100_000;
+
 /// How long an access token lives by default, ms. Whoever steals one has it no longer.
 pub const ACCESS_TOKEN_MS: u64 = 10 * 60_000;
 

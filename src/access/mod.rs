@@ -16,6 +16,7 @@ mod gate;
 mod hour;
 pub mod limits;
 mod network;
+pub mod openings;
 pub mod password;
 mod permit;
 mod principal;
@@ -30,6 +31,7 @@ mod visitor;
 pub use act::{Act, ActError, Lost};
 pub use gate::{Access, Attempt, Entropy, Judged, NoEntropy};
 pub use network::{BadNetwork, Network};
+pub use openings::{OpeningBound, Openings, TooManyOpenings};
 pub use password::{HashCost, PasswordError, Passwords};
 pub use permit::{Asker, Before, Permit, Permits};
 pub use principal::{

@@ -12,6 +12,7 @@ use crate::storage::{Trace, forget_chats};
 use crate::telemetry;
 
 use super::chat::ChatMessage;
+use super::intake::Opens;
 use super::limits::{AGAIN_AFTER, FORGET_SLICE};
 use super::router::{CallError, Router};
 
@@ -55,12 +56,13 @@ impl Router {
         forgotten: ChatId,
         customer: Customer,
         priority: Priority,
+        opens: &dyn Opens,
     ) -> Result<Option<ChatId>, CallError> {
         if !self.is_forgotten(forgotten).await? {
             return Ok(None);
         }
         let command = CommandId::after(forgotten);
-        let (chat, _) = self.open(customer, &command, priority).await?;
+        let (chat, _) = self.open(customer, &command, priority, opens).await?;
         Ok(Some(chat))
     }
 

@@ -21,12 +21,31 @@ use super::limits::{CLAIM_TRIES, CONTINUATIONS_MAX};
 use super::router::{CallError, Router};
 use super::ways::Way;
 
+/// Bounds how many chats are opened. Asked when a chat is about to be opened, and not before: what is
+/// answered from what is known costs nothing.
+pub trait Opens: Send + Sync {
+    /// One more. Errors when it is too many; then it costs nothing.
+    fn take(&self, customer: Customer) -> Result<(), TooMany>;
+
+    /// It was not opened after all.
+    fn give_back(&self, customer: Customer);
+}
+
+/// More chats are opened than may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many chats opened; try again in {} s", .retry_after_ms / 1_000)]
+pub struct TooMany {
+    /// When one may be opened again, ms from now.
+    pub retry_after_ms: u64,
+}
+
 /// Who comes, by which way.
-#[derive(Debug, Clone)]
-struct Arrival {
+#[derive(Clone)]
+struct Arrival<'a> {
     customer: Customer,
     queue: QueueId,
     priority: Priority,
+    opens: &'a dyn Opens,
     /// For as long as this goes on, the channel is not deleted.
     _way: Arc<Way>,
 }
@@ -39,9 +58,10 @@ impl Router {
         customer: Customer,
         command: &CommandId,
         priority: Priority,
+        opens: &dyn Opens,
     ) -> Result<(ChatId, Answer), CallError> {
         let (queue, _way) = self.queue_of(customer.channel)?;
-        let arrival = Arrival { customer, queue, priority, _way };
+        let arrival = Arrival { customer, queue, priority, opens, _way };
         self.arrive(&arrival, command, None).await
     }
 
@@ -55,6 +75,7 @@ impl Router {
         chat: ChatId,
         id: &CommandId,
         text: &MessageText,
+        opens: &dyn Opens,
     ) -> Result<(ChatId, Answer), CallError> {
         let started = Instant::now();
         let (mut ended, mut chat) = (None, chat);
@@ -75,7 +96,7 @@ impl Router {
                 ) => {
                     let next = match continued_in {
                         Some(next) => next,
-                        None => self.go_on(chat, customer).await?,
+                        None => self.go_on(chat, customer, opens).await?,
                     };
                     (ended, chat) = (Some(chat), next);
                 }
@@ -84,7 +105,7 @@ impl Router {
                     CallError::Refused(Refusal::UnknownChat),
                     Person::Customer(customer),
                     Some(ended),
-                ) => chat = self.ensure_open(chat, ended, customer).await?,
+                ) => chat = self.ensure_open(chat, ended, customer, opens).await?,
                 (refused, _, _) => return Err(refused),
             }
         }
@@ -93,13 +114,18 @@ impl Router {
     }
 
     /// The chat in which a customer goes on after the end of another.
-    async fn go_on(&self, ended: ChatId, customer: Customer) -> Result<ChatId, CallError> {
-        let arrival = self.arrival_after(ended, customer).await?;
+    async fn go_on(
+        &self,
+        ended: ChatId,
+        customer: Customer,
+        opens: &dyn Opens,
+    ) -> Result<ChatId, CallError> {
+        let arrival = self.arrival_after(ended, customer, opens).await?;
         let (next, _) = self.arrive(&arrival, &CommandId::after(ended), Some(ended)).await?;
         match self.call_chat(ended, ChatCall::Continue { chat: next }).await {
             Ok(_) => Ok(next),
             Err(CallError::Refused(Refusal::Ended { continued_in: Some(other), .. })) => {
-                self.ensure_open(other, ended, customer).await
+                self.ensure_open(other, ended, customer, opens).await
             }
             Err(error) => Err(error),
         }
@@ -111,10 +137,12 @@ impl Router {
         chat: ChatId,
         ended: ChatId,
         customer: Customer,
+        opens: &dyn Opens,
     ) -> Result<ChatId, CallError> {
-        let arrival = self.arrival_after(ended, customer).await?;
+        let arrival = self.arrival_after(ended, customer, opens).await?;
         let command = CommandId::after(ended);
-        match self.open_claimed(&arrival, chat, &command, Some(ended)).await {
+        let known = self.is_opened(chat).await?;
+        match self.open_claimed(&arrival, (chat, known), &command, Some(ended)).await {
             Ok(_) => Ok(chat),
             Err(CallError::Refused(Refusal::UnknownChat)) if self.is_forgotten(chat).await? => {
                 let (next, _) = self.arrive(&arrival, &command, Some(ended)).await?;
@@ -124,19 +152,24 @@ impl Router {
         }
     }
 
-    async fn arrival_after(&self, ended: ChatId, customer: Customer) -> Result<Arrival, CallError> {
+    async fn arrival_after<'a>(
+        &self,
+        ended: ChatId,
+        customer: Customer,
+        opens: &'a dyn Opens,
+    ) -> Result<Arrival<'a>, CallError> {
         let view = self.look(ended).await?;
         let opened = view.opened.ok_or(CallError::Refused(Refusal::UnknownChat))?;
         if opened.customer != customer {
             return Err(CallError::Refused(Refusal::NotYours));
         }
         let (queue, _way) = self.queue_of(customer.channel)?;
-        Ok(Arrival { customer, queue, priority: view.priority, _way })
+        Ok(Arrival { customer, queue, priority: view.priority, opens, _way })
     }
 
     async fn arrive(
         &self,
-        arrival: &Arrival,
+        arrival: &Arrival<'_>,
         command: &CommandId,
         after: Option<ChatId>,
     ) -> Result<(ChatId, Answer), CallError> {
@@ -146,13 +179,16 @@ impl Router {
             let conversations = &self.store().conversations;
             let claim = conversations.claim_open(arrival.customer, command, fresh, after);
             let claimed = self.within(claim).await?;
+            let is_fresh = claimed == ClaimOpen::Claimed;
             let (chat, mine) = match claimed {
                 ClaimOpen::Claimed => (fresh, true),
                 // It may be replaced, and yet it is answered: this command has claimed it. Who then
                 // opened it is no matter; it may have been another tab.
                 ClaimOpen::Existing(chat) => (chat, after == Some(chat)),
             };
-            let answer = match self.open_claimed(arrival, chat, command, after).await {
+            let known = !is_fresh && self.is_opened(chat).await?;
+            let opened = self.open_claimed(arrival, (chat, known), command, after);
+            let answer = match opened.await {
                 // It is being forgotten: nothing of it stands in the way of another.
                 Err(CallError::Refused(Refusal::UnknownChat))
                     if self.is_forgotten(chat).await? =>
@@ -170,11 +206,13 @@ impl Router {
         Err(CallError::Unavailable)
     }
 
-    /// Opens a claimed chat; one that is open already answers as it did the first time.
+    /// Opens a claimed chat; one that is `known` to be open already answers as it did the first time,
+    /// for nothing. One that is too many stays claimed: the customer's next call finds it and opens
+    /// it then.
     async fn open_claimed(
         &self,
-        arrival: &Arrival,
-        chat: ChatId,
+        arrival: &Arrival<'_>,
+        (chat, known): (ChatId, bool),
         command: &CommandId,
         continues: Option<ChatId>,
     ) -> Result<Answer, CallError> {
@@ -185,6 +223,20 @@ impl Router {
             priority: arrival.priority,
             continues: continues.filter(|ended| *ended != chat),
         };
-        self.call_chat(chat, wanted).await
+        if known {
+            return self.call_chat(chat, wanted).await;
+        }
+        let Arrival { customer, opens, .. } = *arrival;
+        opens.take(customer).map_err(CallError::TooManyOpenings)?;
+        let opened = self.call_chat(chat, wanted).await;
+        if opened.is_err() {
+            opens.give_back(customer);
+        }
+        opened
+    }
+
+    /// Whether a chat that was claimed has been opened, too.
+    async fn is_opened(&self, chat: ChatId) -> Result<bool, CallError> {
+        Ok(self.waits_since(chat).is_some() || !self.history(chat, 1, 1).await?.is_empty())
     }
 }

@@ -40,6 +40,7 @@ mod ways;
 pub use clock::Clock;
 pub use directory::Overloaded;
 pub use hub::{Connection, Outgoing};
+pub use intake::{Opens, TooMany};
 pub use lifecycle::{Options, StartError};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Router};

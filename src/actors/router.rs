@@ -21,6 +21,7 @@ use crate::telemetry;
 use super::chat::{ChatMessage, Reply};
 use super::directory::Overloaded;
 use super::hub::Connection;
+use super::intake::TooMany;
 use super::lifecycle::Options;
 use super::limits::{AGAIN_AFTER, ROUTED_MAX, ROUTED_PAGE};
 use super::operator::OperatorMessage;
@@ -39,6 +40,9 @@ pub enum CallError {
     /// Too many calls for the same chat or operator.
     #[error(transparent)]
     Overloaded(Overloaded),
+    /// The customer, or its address, opens too many chats. Nothing was opened.
+    #[error(transparent)]
+    TooManyOpenings(TooMany),
     /// No answer in time, or the store does not answer. Repeat it with the same id.
     #[error("no answer in time; try again with the same id")]
     Unavailable,

@@ -358,12 +358,15 @@ async fn plant(
 fn edge_options(settings: &Settings, connections: u64) -> EdgeOptions {
     let (limits, server) = (&settings.limits, &settings.server);
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     EdgeOptions {
         connections,
         connections_per_address: limits.connections_per_address,
         calls_per_second: limits.calls_per_second,
         call_burst: limits.call_burst,
         calls_in_flight: size(limits.calls_in_flight),
+        visitor_openings_per_minute: number(limits.visitor_openings_per_minute),
+        address_openings_per_minute: number(limits.address_openings_per_minute),
         request_bytes: size(limits.request_bytes),
         allowed_origins: server.allowed_origins.clone(),
     }

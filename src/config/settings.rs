@@ -7,7 +7,10 @@ use toml::de::DeValue;
 
 use super::read::{BadConfig, Problem};
 use super::value::{Secret, SettingValue};
-use crate::access::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, TOKEN_MS_MAX, VISITOR_TOKEN_MS};
+use crate::access::limits::{
+    ACCESS_TOKEN_MS, ADDRESS_OPENINGS, OPENINGS_MAX, REFRESH_TOKEN_MS, TOKEN_MS_MAX,
+    VISITOR_OPENINGS, VISITOR_TOKEN_MS,
+};
 use crate::access::{Network, TokenLives};
 use crate::audit::limits::{KEPT_DAYS, KEPT_DAYS_MAX, KEPT_DAYS_MIN};
 use crate::domain::RoutingSettings;
@@ -140,6 +143,12 @@ settings! {
         call_burst: u64 = 200, between(64, 100_000);
         /// Calls of all sockets that may be under way; further ones are answered `overloaded`.
         calls_in_flight: u64 = 10_000, between(16, 1_000_000);
+        /// Chats that one visitor may open in a minute. What it writes after the end of a chat opens
+        /// one, too.
+        visitor_openings_per_minute: u64 = VISITOR_OPENINGS, between(1, OPENINGS_MAX);
+        /// Chats that all visitors of one address may open in a minute. A whole office may sit
+        /// behind one; a proxy that server.trusted_proxies does not name is one.
+        address_openings_per_minute: u64 = ADDRESS_OPENINGS, between(1, OPENINGS_MAX);
         /// Frames that wait for a slow client before its socket is closed; it resumes.
         outbox_frames: u64 = 256, between(16, 65_536);
         /// Largest body of a REST request, bytes.

@@ -102,8 +102,8 @@ pub const OVERLOADED_RETRY_MS: u64 = 250;
 /// How long a client waits before it repeats a call that had no answer, ms.
 pub const UNAVAILABLE_RETRY_MS: u64 = 500;
 
-/// How long a call that was put off keeps its place in front of later ones without being sent
-/// again, ms: a client repeats it far sooner, or has given it up.
+/// How long after it was due a call that was put off keeps its place in front of later ones without
+/// being sent again, ms: a client repeats it far sooner, or has given it up.
 pub const PLACE_KEPT_MS: u64 = 10_000;
 
 /// How much later than the call in front of it a client repeats one that waits for it, ms.

@@ -1,13 +1,13 @@
 //! What all routes and sockets of a process share.
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Semaphore, mpsc, watch};
 
 use super::admission::Admission;
 use super::holders::Holders;
-use crate::access::{Access, Holder};
+use crate::access::{Access, Holder, Openings};
 use crate::actors::Router;
 use crate::catalog::Catalog;
 use crate::domain::{ChannelId, ChatId, Incarnation, Seq, Timestamp};
@@ -26,6 +26,10 @@ pub struct EdgeOptions {
     pub call_burst: u64,
     /// Calls of all sockets under way.
     pub calls_in_flight: usize,
+    /// Chats that one visitor may open in a minute.
+    pub visitor_openings_per_minute: u32,
+    /// Chats that all visitors of one address may open in a minute.
+    pub address_openings_per_minute: u32,
     /// Largest body of a REST request, bytes.
     pub request_bytes: usize,
     /// Sites whose pages may open sockets.
@@ -46,10 +50,11 @@ pub struct Edge {
     pub options: EdgeOptions,
     pub(super) admission: Admission,
     pub(super) in_flight: Arc<Semaphore>,
+    pub(super) openings: Mutex<Openings>,
     pub(super) holders: Holders,
     closing: watch::Sender<bool>,
     /// Held by every connection; see [`Edge::all_gone`].
-    alive: std::sync::Mutex<Option<mpsc::Sender<Infallible>>>,
+    alive: Mutex<Option<mpsc::Sender<Infallible>>>,
     gone: tokio::sync::Mutex<mpsc::Receiver<Infallible>>,
 }
 
@@ -76,10 +81,14 @@ impl Edge {
             incarnation,
             admission: Admission::new(options.connections, options.connections_per_address),
             in_flight: Arc::new(Semaphore::new(options.calls_in_flight)),
+            openings: Mutex::new(Openings::new(
+                options.visitor_openings_per_minute,
+                options.address_openings_per_minute,
+            )),
             options,
             holders: Holders::default(),
             closing: watch::Sender::default(),
-            alive: std::sync::Mutex::new(Some(alive)),
+            alive: Mutex::new(Some(alive)),
             gone: tokio::sync::Mutex::new(gone),
         })
     }

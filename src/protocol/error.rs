@@ -124,7 +124,7 @@ kinds! {
     CursorInvalid = 1040, "cursor_invalid", AfterAdvice, "Forget the cursor and load the chat anew with `chat.history`.";
     /// The server has too much to do, or the socket too many calls without an answer. Nothing was done.
     Overloaded = 1050, "overloaded", Later, "Send the call again after `retry_after_ms`, with the same id.";
-    /// The socket sends more calls a second than allowed. Nothing was done.
+    /// The socket sends more calls a second than allowed, or the visitor or its address opens more chats a minute, by `chat.open` or by writing after the end of one. Nothing was done.
     TooManyCalls = 1051, "too_many_calls", Later, "Send fewer; again after `retry_after_ms`, with the same id.";
     /// The server cannot answer at the moment. The call may have been carried out.
     Unavailable = 1052, "unavailable", Later, "Send the call again after `retry_after_ms`, with the same id: it takes effect once.";

@@ -47,6 +47,12 @@ macro_rules! metric {
 pub const METRICS: &[Metric] = &[
     metric!("switchboard_chats", Gauge, ["queue", "state"], "Open chats by queue and state."),
     metric!("switchboard_chats_opened_total", Counter, [], "Chats that were opened."),
+    metric!(
+        "switchboard_chats_refused_total",
+        Counter,
+        ["bound"],
+        "Chats that were not opened, as the visitor or its address had opened too many."
+    ),
     metric!("switchboard_chats_ended_total", Counter, ["outcome"], "Chats that ended."),
     metric!(
         "switchboard_chats_forgotten_total",

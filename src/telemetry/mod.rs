@@ -116,6 +116,11 @@ pub fn rehomed() {
     counter!("switchboard_chats_rehomed_total").increment(1);
 }
 
+/// A chat was not opened, by the bound of this name.
+pub fn opening_refused(bound: &'static str) {
+    counter!("switchboard_chats_refused_total", "bound" => bound).increment(1);
+}
+
 /// A call was refused because too many waited for the same actor.
 pub fn overloaded() {
     counter!("switchboard_calls_overloaded_total").increment(1);

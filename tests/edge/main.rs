@@ -31,6 +31,7 @@ mod identity;
 mod idle;
 mod limits;
 mod live;
+mod openings;
 mod private;
 mod process;
 mod proxied;

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::harness::{World, id, until};
+use crate::harness::{World, id, settings, until};
 
 /// A chat of a customer that anna has accepted.
 async fn accepted(world: &World) -> (String, Client, Client, Value) {
@@ -183,7 +183,9 @@ async fn two_tabs_of_one_operator_act_as_one() {
 
 #[tokio::test]
 async fn the_whole_line_is_listed_page_by_page_while_chats_come_and_go() {
-    let world = World::start().await;
+    let mut settings = settings();
+    settings.limits.address_openings_per_minute = 200;
+    let world = World::with(settings).await;
     let (admin, mut customers) = (world.log_in("admin").await, Vec::new());
     let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
     for _ in 0..160 {

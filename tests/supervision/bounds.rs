@@ -31,7 +31,7 @@ async fn calls_beyond_the_bound_are_refused_and_the_others_answered() {
         let router = router.clone();
         calls.spawn(async move {
             let text = message(&format!("line {n}"));
-            router.send(as_customer(1), chat, &fresh(), &text).await
+            router.send(as_customer(1), chat, &fresh(), &text, &Unbounded).await
         });
     }
     let (mut refused, mut answered) = (0, 0);
@@ -74,7 +74,8 @@ async fn nobody_starts_actors_by_guessing_ids() {
         let chat = ChatId::from_u128(n);
         let unknown = router.look(chat).await;
         assert_eq!(unknown.unwrap_err(), CallError::Refused(Refusal::UnknownChat));
-        let unknown = router.send(as_customer(1), chat, &fresh(), &message("hello")).await;
+        let unknown =
+            router.send(as_customer(1), chat, &fresh(), &message("hello"), &Unbounded).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
         let unknown = router.mark(chat, Person::Customer(customer(1)), 1, true).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);

@@ -81,7 +81,7 @@ async fn a_queue_added_while_running_serves_at_once() {
     router.set_channel(channel, Some(added));
     let ben = Desk::ready(&router, BEN).await;
     let nine = Customer { channel, ..customer(9) };
-    let (chat, _) = router.open(nine, &fresh(), Default::default()).await.unwrap();
+    let (chat, _) = router.open(nine, &fresh(), Default::default(), &Unbounded).await.unwrap();
     router.set_operator(BEN, settings(5, true));
     ben.until_presented(chat).await;
     until_line(&router, &line).await;

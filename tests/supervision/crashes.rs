@@ -96,7 +96,7 @@ async fn a_chat_that_crashed_while_its_customer_hung_up_comes_into_the_line_by_i
         let caller = tokio::spawn({
             let router = router.clone();
             // In this task itself, so that nobody goes on asking once it is gone.
-            async move { router.open(customer(1), &fresh(), Default::default()).await }
+            async move { router.open(customer(1), &fresh(), Default::default(), &Unbounded).await }
         });
         until("the chat is opened", || async { store.has_fired().then_some(()) }).await;
         caller.abort();

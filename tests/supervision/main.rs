@@ -9,6 +9,7 @@ mod crashes;
 mod homes;
 mod life;
 mod marks;
+mod openings;
 mod restart;
 mod sleep;
 mod store;

@@ -88,7 +88,8 @@ async fn no_call_is_lost_to_a_chat_that_falls_asleep() {
             for n in 0..CALLS {
                 let (by, id, text) = (as_customer(who), fresh(), format!("line {n}"));
                 // Straight to the router: it asks again by itself, never the client.
-                let (chat, answer) = router.send(by, chat, &id, &message(&text)).await.unwrap();
+                let (chat, answer) =
+                    router.send(by, chat, &id, &message(&text), &Unbounded).await.unwrap();
                 let (seq, from) = (answer.seq, party(by));
                 acknowledged.push(Acknowledged { chat, seq, from, id, text });
                 if n % 3 == 0 {

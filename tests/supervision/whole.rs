@@ -178,7 +178,7 @@ async fn the_line_is_in_order_and_served_in_order(store: Store) {
     }
     let urgent = persist("open", || {
         let router = router.clone();
-        async move { router.open(customer(6), &fresh(), Priority::new(5).unwrap()).await }
+        async move { router.open(customer(6), &fresh(), Priority::new(5).unwrap(), &Unbounded).await }
     });
     expected.insert(0, urgent.await.unwrap().0);
     until_line(&router, &expected).await;

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use switchboard::actors::{
-    CallError, ChatView, Connection, OperatorSettings, Options, Outgoing, Roster, Router,
+    CallError, ChatView, Connection, Opens, OperatorSettings, Options, Outgoing, Roster, Router,
+    TooMany,
 };
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
@@ -36,6 +37,17 @@ pub const ALL: QueueId = QueueId::from_u128(0x2);
 pub const MANUAL: QueueId = QueueId::from_u128(0x3);
 pub const ANN: UserId = UserId::from_u128(0xa);
 pub const BEN: UserId = UserId::from_u128(0xb);
+
+/// As many chats as anybody likes.
+pub struct Unbounded;
+
+impl Opens for Unbounded {
+    fn take(&self, _: Customer) -> Result<(), TooMany> {
+        Ok(())
+    }
+
+    fn give_back(&self, _: Customer) {}
+}
 
 pub fn queue(id: QueueId, rule: Rule, members: &[UserId]) -> Queue {
     let mut queue = Queue::new(id, "a queue", rule);
@@ -167,7 +179,7 @@ pub async fn open(router: &Router, who: u128) -> ChatId {
     let id = fresh();
     let opened = persist("open", || {
         let (router, id) = (router.clone(), id.clone());
-        async move { router.open(customer(who), &id, Priority::default()).await }
+        async move { router.open(customer(who), &id, Priority::default(), &Unbounded).await }
     });
     opened.await.unwrap().0
 }
@@ -182,7 +194,7 @@ pub async fn send(
     let text = message(text);
     persist("send", || {
         let (router, id, text) = (router.clone(), id.clone(), text.clone());
-        async move { router.send(by, chat, &id, &text).await }
+        async move { router.send(by, chat, &id, &text, &Unbounded).await }
     })
     .await
 }

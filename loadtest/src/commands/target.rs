@@ -8,6 +8,7 @@ use loadtest::client::Rest;
 use loadtest::run::crowd;
 use loadtest::run::provision::{self, ADMINISTRATOR, Provisioned};
 use loadtest::run::server::{Server, Setup};
+use switchboard::access::limits::ADDRESS_OPENINGS;
 
 /// The variable that holds the password of `--admin`.
 const PASSWORD_VARIABLE: &str = "LOADTEST_ADMIN_PASSWORD";
@@ -83,6 +84,11 @@ impl TargetArguments {
         if let (Some(address), Some(login)) = (&self.server, &self.admin) {
             let password = std::env::var(PASSWORD_VARIABLE)
                 .with_context(|| format!("give the password of --admin in {PASSWORD_VARIABLE}"))?;
+            println!(
+                "the server's own limits hold: with the defaults one address opens \
+                 {ADDRESS_OPENINGS} chats a minute (limits.address_openings_per_minute), and who \
+                 is refused waits"
+            );
             return Ok(Target {
                 rest: Rest::new(address),
                 login: login.clone(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
+use switchboard::access::limits::OPENINGS_MAX;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -62,6 +63,13 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> ServerError {
     move |error| ServerError::Io { what, error }
 }
 
+/// All customers of a run come from one address, and a day is played within minutes: a server of our
+/// own lets them open as many chats as can be configured.
+const OPENINGS: &[(&str, u64)] = &[
+    ("LIMITS_VISITOR_OPENINGS_PER_MINUTE", OPENINGS_MAX),
+    ("LIMITS_ADDRESS_OPENINGS_PER_MINUTE", OPENINGS_MAX),
+];
+
 /// All that a server of our own is started with, again and again.
 #[derive(Debug)]
 pub struct Setup {
@@ -98,8 +106,10 @@ impl Setup {
         }
         let folder = TempDir::with_prefix("loadtest-").map_err(io("making a folder"))?;
         std::fs::write(folder.path().join("seed.toml"), seed).map_err(io("writing the seed"))?;
-        let environment =
-            settings.iter().map(|(name, value)| (format!("SWITCHBOARD_{name}"), value.to_string()));
+        let environment = settings
+            .iter()
+            .chain(OPENINGS)
+            .map(|(name, value)| (format!("SWITCHBOARD_{name}"), value.to_string()));
         let [listen, ops_listen] = free_ports().map_err(io("finding free ports"))?;
         Ok(Self {
             program,

@@ -94,7 +94,9 @@ pub(super) fn call_error(error: &CallError) -> ErrorResponse {
         CallError::Overloaded(_) => {
             ErrorResponse::of(RestErrorKind::Overloaded).after(OVERLOADED_RETRY_MS)
         }
-        CallError::Refused(_)
+        // Nothing is opened by REST.
+        CallError::TooManyOpenings(_)
+        | CallError::Refused(_)
         | CallError::Unavailable
         | CallError::ChannelClosed
         | CallError::UnknownQueue

@@ -1,15 +1,16 @@
 //! Who calls on a socket, and which chats it may know of.
 
-use std::sync::Arc;
+use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::refusals::refused;
-use crate::access::{Invalid, Lost, Operation, Principal, Right, Subject, Who};
-use crate::actors::{CallError, ChatView};
+use crate::access::{Invalid, Lost, Openings, Operation, Principal, Right, Subject, Who};
+use crate::actors::{CallError, ChatView, Opens, TooMany};
 use crate::domain::{ChatId, Customer, Person, Priority, UserId};
-use crate::edge::{Edge, Viewer, frame_of};
+use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
 use crate::machine::operator::ConnectionId;
 use crate::protocol::{Audience, ErrorFrame, ErrorKind, Method};
+use crate::telemetry;
 
 /// One session's person, shared by the calls under way.
 pub(super) struct Caller {
@@ -17,18 +18,24 @@ pub(super) struct Caller {
     pub who: Who,
     pub subject: Subject,
     principal: Principal,
+    client: ClientAddress,
     pub connection: Option<ConnectionId>,
 }
 
 impl Caller {
-    pub fn new(edge: Arc<Edge>, principal: Principal, connection: Option<ConnectionId>) -> Self {
+    pub fn new(
+        edge: Arc<Edge>,
+        principal: Principal,
+        client: ClientAddress,
+        connection: Option<ConnectionId>,
+    ) -> Self {
         let (who, subject) = (principal.who.clone(), principal.subject());
-        Self { edge, who, subject, principal, connection }
+        Self { edge, who, subject, principal, client, connection }
     }
 
     /// The same person on the same connection, as a newer token says.
     pub fn renewed(&self, principal: Principal) -> Self {
-        Self::new(Arc::clone(&self.edge), principal, self.connection)
+        Self::new(Arc::clone(&self.edge), principal, self.client, self.connection)
     }
 
     /// Carries a call out; one that changes something only if the caller still may when it is its
@@ -148,6 +155,7 @@ impl Caller {
                 | Refusal::Unavailable => false,
             },
             CallError::Overloaded(_)
+            | CallError::TooManyOpenings(_)
             | CallError::Unavailable
             | CallError::ChannelClosed
             | CallError::UnknownQueue
@@ -188,6 +196,27 @@ impl Caller {
         }
         let operator = self.edge.router.known_operator(*id).await;
         operator.is_some_and(|operator| operator.record.last_closed.contains(&chat))
+    }
+}
+
+impl Caller {
+    fn openings(&self) -> MutexGuard<'_, Openings> {
+        self.edge.openings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Opens for Caller {
+    fn take(&self, customer: Customer) -> Result<(), TooMany> {
+        let (network, now) = (self.client.network(), self.edge.now());
+        let taken = self.openings().take(customer, network, now);
+        taken.map_err(|refused| {
+            telemetry::opening_refused(refused.bound.word());
+            TooMany { retry_after_ms: refused.retry_after_ms }
+        })
+    }
+
+    fn give_back(&self, customer: Customer) {
+        self.openings().give_back(customer, self.client.network(), self.edge.now());
     }
 }
 

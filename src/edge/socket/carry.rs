@@ -143,7 +143,7 @@ async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, Err
     }
     let router = &by.edge.router;
     let command = &params.command_id.0;
-    let (chat, _) = router.open(customer, command, priority).await.map_err(refused)?;
+    let (chat, _) = router.open(customer, command, priority, by).await.map_err(refused)?;
     let view = router.look(chat).await.map_err(refused)?;
     Ok(ChatOpenedFrame { chat: Wire(chat), cursor: by.edge.cursor(chat, view.tail) })
 }
@@ -152,7 +152,7 @@ async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, Err
 async fn instead(by: &Caller, chat: ChatId) -> Result<Option<ChatId>, ErrorFrame> {
     let Ok((customer, priority)) = by.customer() else { return Ok(None) };
     let router = &by.edge.router;
-    let instead = router.instead_of_forgotten(chat, customer, priority).await;
+    let instead = router.instead_of_forgotten(chat, customer, priority, by).await;
     instead.map_err(refused)
 }
 
@@ -163,7 +163,7 @@ async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame,
     let send = async |chat| match by
         .edge
         .router
-        .send(author, chat, &params.client_message_id.0, &text)
+        .send(author, chat, &params.client_message_id.0, &text, by)
         .await
     {
         Ok(sent) => Ok(sent),

@@ -28,7 +28,7 @@ use crate::edge::limits::{
     CLOSE_LIMIT, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX, READ_PAGE,
     SESSION_ANSWER_LIMIT, SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
 };
-use crate::edge::{Edge, Pace, close_of};
+use crate::edge::{ClientAddress, Edge, Pace, close_of};
 use crate::protocol::answer::SessionRenewedFrame;
 use crate::protocol::limits::{BAD_FRAMES_MAX, FRAME_MAX_BYTES, SESSION_OPEN_LIMIT_MS};
 use crate::protocol::{
@@ -67,6 +67,7 @@ enum Step {
 
 struct Connection {
     edge: Arc<Edge>,
+    client: ClientAddress,
     socket: WebSocket,
     session: Option<Session>,
     calls: Calls,
@@ -84,7 +85,12 @@ struct Connection {
 }
 
 /// Serves a socket until it ends.
-pub(super) async fn run(edge: Arc<Edge>, socket: WebSocket, place: Admitted) {
+pub(super) async fn run(
+    edge: Arc<Edge>,
+    socket: WebSocket,
+    place: Admitted,
+    client: ClientAddress,
+) {
     let now = edge.now();
     let mut connection = Connection {
         closing: edge.closing(),
@@ -92,6 +98,7 @@ pub(super) async fn run(edge: Arc<Edge>, socket: WebSocket, place: Admitted) {
         pace: Pace::new(edge.options.calls_per_second, edge.options.call_burst),
         too_fast: Pace::new(TOO_FAST.1, TOO_FAST.0),
         edge,
+        client,
         socket,
         session: None,
         calls: Calls::default(),
@@ -302,7 +309,8 @@ impl Connection {
             self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionRequired));
             return Ok(());
         };
-        let opened = timeout(SESSION_ANSWER_LIMIT, session::open(&self.edge, params)).await;
+        let opened = session::open(&self.edge, self.client, params);
+        let opened = timeout(SESSION_ANSWER_LIMIT, opened).await;
         match opened.unwrap_or_else(|_| Err(unavailable())) {
             Ok(opened) => {
                 self.say(carry::answer(&id, Ok(&opened.answer)).frame);

@@ -76,7 +76,7 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
         if let Ok(upgraded) = upgraded.await {
             let bytes = frames::Frames::new(TokioIo::new(upgraded), Arc::clone(&edge));
             let socket = WebSocketStream::from_raw_socket(bytes, Role::Server, Some(config()));
-            connection::run(edge, socket.await, place).await;
+            connection::run(edge, socket.await, place, client).await;
         }
         drop((connections, alive));
     });

@@ -2,11 +2,12 @@
 //! the same person did in the conversation after it must not go before it meanwhile, in whatever
 //! order the repeats come.
 //!
-//! A call that was put off keeps its place until it is answered otherwise, or is not repeated for
-//! [`PLACE_KEPT_MS`]: then the client has given it up. What comes behind it is put off, too, however
-//! long the client insists: an outage may be long, and what a customer says to a chat that has ended
-//! goes into the one that continues it, so no later call is known to be about something else. An
-//! operator's lanes are single chats, so one that cannot be read does not hold up the others.
+//! A call that was put off keeps its place until it is answered otherwise, or is not repeated within
+//! [`PLACE_KEPT_MS`] after it was due: then the client has given it up. What comes behind it is put
+//! off, too, however long the client insists: an outage may be long, and what a customer says to a
+//! chat that has ended goes into the one that continues it, so no later call is known to be about
+//! something else. An operator's lanes are single chats, so one that cannot be read does not hold up
+//! the others.
 //!
 //! Invariants: at most [`UNANSWERED_MAX`] places, as many calls as a client may have open (one
 //! beyond them gets none); a repeat has the place of the first time, also while that is still under
@@ -131,7 +132,7 @@ impl Places {
     /// Gives up the places of calls that are not repeated.
     fn forget(&mut self, now: Timestamp) {
         self.kept.retain(|_, place| {
-            let kept = |put_off: PutOff| now < put_off.last.plus_ms(PLACE_KEPT_MS);
+            let kept = |put_off: PutOff| now < put_off.last.max(put_off.due).plus_ms(PLACE_KEPT_MS);
             place.under_way > 0 || place.put_off.is_some_and(kept)
         });
     }
@@ -211,9 +212,18 @@ mod tests {
         sent(&mut places, 1, Some(500), 0);
         let waits = places.ticket(LANE, message(2));
         assert_eq!(places.turn(&waits, Timestamp(100)), Err(400 + PLACE_WAIT_MS));
-        let late = Timestamp(PLACE_KEPT_MS - 1);
+        let late = Timestamp(500 + PLACE_KEPT_MS - 1);
         assert_eq!(places.turn(&waits, late), Err(UNAVAILABLE_RETRY_MS), "no faster for that");
-        assert_eq!(places.turn(&waits, Timestamp(PLACE_KEPT_MS)), Ok(()));
+        assert_eq!(places.turn(&waits, Timestamp(500 + PLACE_KEPT_MS)), Ok(()));
+    }
+
+    #[test]
+    fn a_call_that_is_to_wait_for_long_keeps_its_place_until_then() {
+        let mut places = Places::default();
+        let minute = 60_000;
+        sent(&mut places, 1, Some(minute), 0);
+        assert!(!sent(&mut places, 2, None, minute), "1 is due at this moment");
+        assert!(sent(&mut places, 1, None, minute));
     }
 
     #[test]

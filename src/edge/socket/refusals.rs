@@ -1,6 +1,6 @@
 //! The router's refusals as errors of the wire.
 
-use crate::actors::CallError;
+use crate::actors::{CallError, TooMany};
 use crate::domain::operator::Standing;
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;
@@ -12,6 +12,12 @@ pub(super) fn refused(error: CallError) -> ErrorFrame {
     match error {
         CallError::Refused(refusal) => of_refusal(refusal),
         CallError::Overloaded(_) => ErrorFrame::later(ErrorKind::Overloaded, OVERLOADED_RETRY_MS),
+        CallError::TooManyOpenings(TooMany { retry_after_ms }) => {
+            let what = format!("too many chats opened; again in {} s", retry_after_ms / 1_000);
+            let mut error = ErrorFrame::new(ErrorKind::TooManyCalls, what);
+            error.data.retry_after_ms = Some(retry_after_ms);
+            error
+        }
         CallError::Unavailable => unavailable(),
         CallError::ChannelClosed => ErrorFrame::of(ErrorKind::ChannelInactive),
         CallError::UnknownQueue | CallError::UnknownOperator => ErrorFrame::of(ErrorKind::NotFound),

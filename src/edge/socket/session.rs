@@ -19,7 +19,7 @@ use crate::edge::holders::Held;
 use crate::edge::limits::{
     MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT, RESUMED_OTHERS_MAX,
 };
-use crate::edge::{Edge, frame_of};
+use crate::edge::{ClientAddress, Edge, frame_of};
 use crate::machine::operator::ConnectionId;
 use crate::protocol::answer::{
     MeFrame, RoleFrame, SessionChatFrame, SessionOpenedFrame, StatusFrame,
@@ -80,7 +80,11 @@ pub(super) struct Missed {
 }
 
 /// Opens a session. Errors when the token does not count, or the router does not answer.
-pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<Opened, ErrorFrame> {
+pub(super) async fn open(
+    edge: &Arc<Edge>,
+    client: ClientAddress,
+    params: SessionOpenFrame,
+) -> Result<Opened, ErrorFrame> {
     let token = params.token.0.expose();
     let principal = edge.access.authenticate(token, edge.now()).map_err(frame_of)?;
     let subject = principal.subject();
@@ -95,7 +99,7 @@ pub(super) async fn open(edge: &Arc<Edge>, params: SessionOpenFrame) -> Result<O
     let person = person_of(&principal.who).filter(|_| serves);
     let joined = person.map(|person| Joined::new(&edge.router, person));
     let connection = joined.as_ref().map(|joined| joined.id);
-    let caller = Arc::new(Caller::new(Arc::clone(edge), principal.clone(), connection));
+    let caller = Arc::new(Caller::new(Arc::clone(edge), principal.clone(), client, connection));
     let operator = match person {
         Some(Person::User(user)) => Some(operator(&edge.router, user).await?),
         Some(Person::Customer(_) | Person::System) | None => None,

@@ -1,0 +1,91 @@
+//! Chats that may not be opened: what they leave, and what is taken for those that are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
+
+use switchboard::actors::{CallError, Opens, Router, TooMany};
+use switchboard::domain::{ChatId, CommandId, Customer, Priority};
+use switchboard::machine::chat::ChatCall;
+use switchboard::storage::memory::MemoryStore;
+
+use crate::store::{Break, Breaking, Only};
+use crate::world::*;
+
+/// Counts what is taken; takes nothing while it is closed.
+#[derive(Default)]
+struct Counted {
+    closed: AtomicBool,
+    taken: AtomicI64,
+}
+
+impl Opens for Counted {
+    fn take(&self, _: Customer) -> Result<(), TooMany> {
+        if self.closed.load(SeqCst) {
+            return Err(TooMany { retry_after_ms: 10_000 });
+        }
+        self.taken.fetch_add(1, SeqCst);
+        Ok(())
+    }
+
+    fn give_back(&self, _: Customer) {
+        self.taken.fetch_sub(1, SeqCst);
+    }
+}
+
+async fn end(router: &Router, chat: ChatId) {
+    call(router, chat, ChatCall::End { by: as_customer(1), command: fresh() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_what_is_opened_is_taken_and_what_was_refused_is_opened_later() {
+    let router = start(MemoryStore::new().store()).await;
+    let (opens, by, text) = (Counted::default(), as_customer(1), message("hello"));
+    let open = async |id: &CommandId| {
+        router.open(customer(1), id, Priority::default(), &opens).await.map(|opened| opened.0)
+    };
+    let send = async |chat, id: &CommandId| router.send(by, chat, id, &text, &opens).await;
+    let taken = || opens.taken.load(SeqCst);
+    let (first, said) = (fresh(), fresh());
+    let chat = open(&first).await.unwrap();
+    let sent = send(chat, &said).await.unwrap();
+    assert_eq!(taken(), 1);
+    opens.closed.store(true, SeqCst);
+    assert_eq!(open(&fresh()).await, Ok(chat), "it is open");
+    end(&router, chat).await;
+    assert_eq!(open(&first).await, Ok(chat), "a repeat");
+    assert_eq!(send(chat, &said).await, Ok(sent), "a repeat");
+    let refused = CallError::TooManyOpenings(TooMany { retry_after_ms: 10_000 });
+    let (second, more) = (fresh(), fresh());
+    for _ in 0..3 {
+        assert_eq!(open(&second).await, Err(refused));
+        assert_eq!(send(chat, &more).await, Err(refused));
+        assert_eq!(
+            router.instead_of_forgotten(chat, customer(1), Priority::default(), &opens).await,
+            Ok(None)
+        );
+    }
+    assert_eq!(taken(), 1);
+    opens.closed.store(false, SeqCst);
+    let next = open(&second).await.unwrap();
+    assert_ne!(next, chat);
+    assert_eq!(send(chat, &more).await.unwrap().0, next, "into the same");
+    assert_eq!(taken(), 2);
+    end(&router, next).await;
+    let (last, _) = send(chat, &fresh()).await.unwrap();
+    assert!(last != chat && last != next);
+    assert_eq!(taken(), 3, "a message that opens one counts");
+}
+
+#[tokio::test]
+async fn what_could_not_be_opened_is_given_back() {
+    let refuses = Breaking::at_only(MemoryStore::new().store(), Only::Appends, 1, Break::Refused);
+    let refuses = Arc::new(refuses);
+    let router = start(refuses.store()).await;
+    let (opens, id) = (Counted::default(), fresh());
+    let open = async || router.open(customer(1), &id, Priority::default(), &opens).await;
+    assert_eq!(open().await, Err(CallError::Unavailable));
+    assert!(refuses.has_fired());
+    assert_eq!(opens.taken.load(SeqCst), 0);
+    open().await.unwrap();
+    assert_eq!(opens.taken.load(SeqCst), 1);
+}
