@@ -3,6 +3,8 @@
 CARGO ?= cargo
 SEEDS ?= 10000
 POWER_SEEDS ?= 1000
+FRAMES ?= 400000
+REQUESTS ?= 20000
 
 .PHONY: run check test soak bench image-steps doc clean
 
@@ -24,10 +26,12 @@ check:
 test:
 	CARGO="$(CARGO)" bash scripts/test
 
-## What `make test` runs, over many more seeds; a failure prints its seed.
+## What `make test` runs, over many more seeds, frames and requests; a failure prints its seed.
 soak:
 	SWITCHBOARD_SIM_SEEDS=$(SEEDS) $(CARGO) test --test simulation the_invariants -- --nocapture
 	SWITCHBOARD_POWER_SEEDS=$(POWER_SEEDS) $(CARGO) test --test conformance nothing_acknowledged -- --nocapture
+	$(CARGO) build --release --workspace
+	target/release/loadtest fuzz --frames $(FRAMES) --requests $(REQUESTS)
 
 ## Benchmarks: ratios against a bare file, measured side by side.
 bench:

@@ -24,6 +24,8 @@ pub enum Purpose {
     Conduct = 7,
     /// When the server is killed.
     Kill = 8,
+    /// What a fuzz sends.
+    Fuzz = 9,
 }
 
 /// One stream of numbers.

@@ -3,6 +3,7 @@
 mod commands {
     pub mod bench;
     pub mod crash;
+    pub mod fuzz;
     pub mod outage;
     pub mod plan;
     pub mod replay;
@@ -36,6 +37,9 @@ enum Command {
     Crash(commands::crash::CrashArguments),
     /// Takes the store of a server of its own away under load, and verifies that nothing is missing.
     Outage(commands::outage::OutageArguments),
+    /// Sends a server of its own valid, nearly valid and wild frames and requests, and verifies that
+    /// nothing breaks.
+    Fuzz(commands::fuzz::FuzzArguments),
     /// Measures a server of its own: messages acknowledged a second, and memory of an idle socket.
     Bench(commands::bench::BenchArguments),
     /// Talks as a customer or an operator of the demonstration.
@@ -57,6 +61,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Replay(arguments) => runtime()?.block_on(arguments.run()),
         Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
         Command::Outage(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Fuzz(arguments) => runtime()?.block_on(arguments.run()),
         Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {

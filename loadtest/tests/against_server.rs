@@ -1,4 +1,4 @@
-//! Runs against the real server: a short replay, two crashes, and two people at terminals whose
+//! Runs against the real server: a short replay, two crashes, a small fuzz, and two people at terminals whose
 //! server is killed between them.
 //!
 //! How long a chat waits beside somebody free is measured by `replay` and told, but not judged
@@ -60,6 +60,22 @@ fn two_crashes_under_load_lose_nothing() {
     assert!(said.contains("rounds: 2 with at least 50 chats open"), "{said}");
     let nothing = "0 lost, 0 doubled, 0 reordered, 0 above capacity, 0 double owners, 0 stuck";
     assert!(said.contains(nothing), "{said}");
+}
+
+#[test]
+fn a_small_fuzz_breaks_nothing() {
+    let _turn = TURN.lock();
+    let output = loadtest(&["fuzz", "--frames", "12000", "--requests", "900"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}{complained}");
+    assert!(said.contains("frames: 12000, requests: 900"), "{said}");
+    // It got somewhere: not everything was refused at the door.
+    let found = said.lines().find_map(|line| {
+        line.strip_prefix("acknowledged messages in their places after a restart: ")
+    });
+    let found: u64 = found.unwrap().split(';').next().unwrap().parse().unwrap();
+    assert!(found > 20, "{said}");
 }
 
 /// A server that writes down who it is and then does nothing, as a script.

@@ -149,6 +149,15 @@ impl Rest {
         self.call(Method::GET, path, Some(bearer), None::<&()>).await
     }
 
+    /// Any request and what is answered, whatever it is, within `limit`.
+    pub async fn raw(
+        &self,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<(u16, Bytes), RestError> {
+        self.answered(request.uri().path().to_owned(), request, limit).await
+    }
+
     /// A text and its status, as the operations listener answers.
     pub async fn text(&self, path: &str) -> Result<(u16, String), RestError> {
         let (status, body) = self.ask(Method::GET, path, None, None::<&()>).await?;
@@ -178,7 +187,17 @@ impl Rest {
         body: Option<&B>,
     ) -> Result<(u16, Bytes), RestError> {
         let no_answer = |why: String| RestError::NoAnswer { path: path.to_owned(), why };
-        let request = self.request(method, path, bearer, body).map_err(&no_answer)?;
+        let request = self.request(method, path, bearer, body).map_err(no_answer)?;
+        self.answered(path.to_owned(), request, CALL_LIMIT).await
+    }
+
+    async fn answered(
+        &self,
+        path: String,
+        request: Request<Full<Bytes>>,
+        limit: Duration,
+    ) -> Result<(u16, Bytes), RestError> {
+        let no_answer = |why: String| RestError::NoAnswer { path: path.clone(), why };
         let asked = async {
             let answer = self.http.request(request).await;
             let answer = answer.map_err(|error| no_answer(chain(&error)))?;
@@ -188,7 +207,7 @@ impl Rest {
             let body = body.map_err(|error| no_answer(error.to_string()))?;
             Ok((status.as_u16(), body.to_bytes()))
         };
-        tokio::time::timeout(CALL_LIMIT, asked)
+        tokio::time::timeout(limit, asked)
             .await
             .map_err(|_| no_answer("it takes too long".to_owned()))?
     }

@@ -198,6 +198,14 @@ impl Setup {
         self.folder.path().join("server.log")
     }
 
+    /// The lines of its log so far that have this text, each cut off; at most 100.
+    pub fn log_lines_with(&self, text: &str) -> Vec<String> {
+        let log = std::fs::read(self.log()).unwrap_or_default();
+        let log = String::from_utf8_lossy(&log);
+        let cut = |line: &str| line.chars().take(LOG_SHOWN_BYTES).collect();
+        log.lines().filter(|line| line.contains(text)).take(100).map(cut).collect()
+    }
+
     fn failed(&self, what: String) -> ServerError {
         let log = std::fs::read(self.log()).unwrap_or_default();
         let shown = &log[log.len().saturating_sub(LOG_SHOWN_BYTES)..];
