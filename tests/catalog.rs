@@ -62,6 +62,7 @@ async fn everything_comes_back_after_a_restart() {
         language: Some("pt-BR".into()),
         image: Some("https://shop.example/logo.png".into()),
         reference: Some("shop 1".into()),
+        retention_days: Some(30),
         ..site
     };
     catalog.put_channel(dressed, &system()).await.unwrap();
@@ -331,5 +332,17 @@ async fn what_was_stored_before_the_rule_of_names_can_still_be_changed() {
     let now = catalog.snapshot();
     assert_eq!(now.user(ANNA).unwrap().name, "An\u{202e}na");
     assert_eq!(now.channel(SITE).unwrap().image.as_deref(), Some("/logo.png"));
+    assert_eq!(now.channel(SITE).unwrap().retention_days, None, "kept for ever, as then");
     assert_eq!((now.user(ANNA).unwrap().capacity, now.channel(SITE).unwrap().active), (9, false));
+}
+
+#[tokio::test]
+async fn retention_has_bounds() {
+    let (_, catalog) = small().await;
+    for (days, good) in [(0, false), (1, true), (3_650, true), (3_651, false)] {
+        let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
+        let site = Channel { retention_days: Some(days), ..site };
+        let put = catalog.put_channel(site, &system()).await;
+        assert_eq!(put.is_ok(), good, "{days}");
+    }
 }

@@ -335,10 +335,15 @@ impl ChatState {
     /// come after. When it fails, the row stays marked, and a start asks the chat. Errors when the
     /// store is silent: then nobody knows what it will say.
     async fn write_row(&self, row: Option<crate::storage::OpenChat>) -> Result<(), StoreSilent> {
-        let open_chats = &self.shared.store.open_chats;
-        let written = match row {
-            Some(row) => self.shared.in_time(open_chats.put(row.kept())).await?,
-            None => self.shared.in_time(open_chats.remove(self.chat)).await?,
+        let (shared, store) = (&self.shared, &self.shared.store);
+        let written = match (row, self.driver.chat().ended_row()) {
+            (Some(row), _) => shared.in_time(store.open_chats.put(row.kept())).await?,
+            // The other row first: a crash leaves one of the two.
+            (None, Some(ended)) => match shared.in_time(store.ended_chats.put(ended)).await? {
+                Ok(()) => shared.in_time(store.open_chats.remove(self.chat)).await?,
+                unwritten => unwritten,
+            },
+            (None, None) => shared.in_time(store.open_chats.remove(self.chat)).await?,
         };
         if let Err(error) = written {
             tracing::warn!(chat = %self.chat, %error, "the row of an open chat was not written");

@@ -69,6 +69,15 @@ impl Router {
         });
     }
 
+    /// How many days a channel keeps a chat after its end; none: for ever. In force with the next look
+    /// of the sweeper.
+    pub fn set_retention(&self, channel: ChannelId, days: Option<u16>) {
+        self.shared.roster.change(|roster| match days {
+            Some(days) => roster.retention.insert(channel, days),
+            None => roster.retention.remove(&channel),
+        });
+    }
+
     /// Changes what holds for all queues; in force at once.
     pub fn set_settings(&self, settings: RoutingSettings) {
         let queues: Vec<QueueId> = self.shared.roster.change(|roster| {

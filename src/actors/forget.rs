@@ -37,15 +37,24 @@ impl Router {
         for slice in chats.chunks(FORGET_SLICE) {
             for chat in slice {
                 self.end_to_erase(*chat).await?;
-                self.let_go(*chat).await?;
             }
-            let traces: Vec<Trace> = slice.iter().map(|chat| Trace::new(*chat, customer)).collect();
-            // One at a time: what is being forgotten is written down in one place.
-            let _alone = self.shared.forgetting.lock().await;
-            forget_chats(&self.shared.store, &traces).await?;
-            telemetry::chats_forgotten(slice.len() as u64);
+            let slice: Vec<_> = slice.iter().map(|chat| (*chat, customer)).collect();
+            self.forget_ended(&slice).await?;
         }
-        self.shared.store.audit.forget_customer(customer.channel, customer.id).await?;
+        self.within(self.store().audit.forget_customer(customer.channel, customer.id)).await
+    }
+
+    /// Forgets chats that have ended, with their customers.
+    pub(super) async fn forget_ended(&self, chats: &[(ChatId, Customer)]) -> Result<(), CallError> {
+        for (chat, _) in chats {
+            self.let_go(*chat).await?;
+        }
+        let traces: Vec<Trace> =
+            chats.iter().map(|(chat, customer)| Trace::new(*chat, *customer)).collect();
+        // One at a time: what is being forgotten is written down in one place.
+        let _alone = self.shared.forgetting.lock().await;
+        self.within(forget_chats(self.store(), &traces)).await?;
+        telemetry::chats_forgotten(chats.len() as u64);
         Ok(())
     }
 

@@ -16,6 +16,7 @@ use crate::storage::{OpenChat, Store, StoreError};
 use super::clock::Clock;
 use super::limits::{
     AGAIN_AFTER, CALL_LIMIT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, SCAN_PAGE, STORE_LIMIT,
+    SWEEP_EVERY, SWEEP_PAUSE,
 };
 use super::roster::{Roster, SharedRoster};
 use super::router::Router;
@@ -39,6 +40,10 @@ pub struct Options {
     pub drain_limit: Duration,
     /// Most messages that wait for one connection; then it is closed.
     pub outbox_max: usize,
+    /// How often retention looks for chats whose time has come.
+    pub sweep_every: Duration,
+    /// The pause after each slice of them.
+    pub sweep_pause: Duration,
 }
 
 impl Default for Options {
@@ -50,6 +55,8 @@ impl Default for Options {
             restart_grace_ms: RESTART_GRACE_MS,
             drain_limit: DRAIN_LIMIT,
             outbox_max: OUTBOX_MAX,
+            sweep_every: SWEEP_EVERY,
+            sweep_pause: SWEEP_PAUSE,
         }
     }
 }
@@ -100,6 +107,9 @@ impl Router {
             .map_err(|error| StartError::Tree(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
         let router = Self { shared, root, ended, options, stopping: Arc::new(stopping) };
+        supervise::start_sweeper(&router)
+            .await
+            .map_err(|error| StartError::Tree(error.to_string()))?;
         for queue in queues {
             router.start_queue(queue);
         }

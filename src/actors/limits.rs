@@ -39,6 +39,19 @@ pub const AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// Chats that are forgotten in one piece: so many are written down at once as being forgotten.
 pub const FORGET_SLICE: usize = 64;
 
+/// The pause after each slice of what retention forgets by default: at most 64 chats a second, which
+/// leaves the store to those who talk.
+pub const SWEEP_PAUSE: Duration = Duration::from_secs(1);
+
+/// How often retention looks for chats whose time has come by default. They are kept for days.
+pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
+
+/// Chats whose logs are read at once where it is not written down when they ended.
+pub const FILL_PAGE: usize = 64;
+
+/// The pause after each page of them: some 200 chats a second, ten million in half a day.
+pub const FILL_PAUSE: Duration = Duration::from_millis(250);
+
 /// Rows read at once at the start: some hundred KiB.
 pub const SCAN_PAGE: usize = 1_000;
 

@@ -5,8 +5,8 @@
 //! about chats, queues or operators; that is `crate::machine`.
 //!
 //! Reading order: [`router`] (what can be asked for), `lifecycle` (start and end), [`tree`] (who
-//! restarts whom), [`directory`], `supervise`, then the shells `chat`, `queue`, `operator`. Every
-//! bound is in [`limits`].
+//! restarts whom), [`directory`], `supervise`, then the shells `chat`, `queue`, `operator`; `forget`
+//! and `retention`. Every bound is in [`limits`].
 //!
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
@@ -27,6 +27,7 @@ mod observe;
 mod operator;
 mod outside;
 mod queue;
+mod retention;
 mod roster;
 mod router;
 mod shared;
@@ -42,6 +43,7 @@ pub use directory::Overloaded;
 pub use hub::{Connection, Outgoing};
 pub use intake::{Opens, TooMany};
 pub use lifecycle::{Options, StartError};
+pub use retention::read_chat;
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Router};
 pub use view::{ChatView, LinePage, LinePosition, OperatorView, Routed, WaitingChat};

@@ -28,6 +28,8 @@ impl Default for OperatorSettings {
 pub struct Roster {
     /// The active channels, and the queue into which each puts its chats.
     pub channels: BTreeMap<ChannelId, QueueId>,
+    /// How many days the channels keep a chat after its end; one that is not here keeps it for ever.
+    pub retention: BTreeMap<ChannelId, u16>,
     /// The queues.
     pub queues: BTreeMap<QueueId, Queue>,
     /// The operators; one that is not here is not active.

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -20,6 +20,8 @@ use super::directory::Directory;
 use super::limits::ALARM_EVERY_MS;
 use super::operator::OperatorShell;
 use super::queue::QueueShell;
+use super::retention::Sweeper;
+use super::router::Router;
 use super::shared::Shared;
 use super::tree::{CHAT_SHARDS, Restart, TREE, backoff_ms, line};
 
@@ -235,6 +237,8 @@ pub(super) struct Supervisors {
     queues: ActorRef<SupervisorMessage<QueueId>>,
     operators: ActorRef<SupervisorMessage<UserId>>,
     alarm: ActorCell,
+    /// Begins when the router is whole.
+    retention: OnceLock<ActorCell>,
     /// Operators that have had a life in this process.
     lived: Mutex<HashSet<UserId>>,
 }
@@ -265,6 +269,7 @@ impl Supervisors {
             "queues" => vec![self.queues.get_cell()],
             "operators" => vec![self.operators.get_cell()],
             "alarm" => vec![self.alarm.clone()],
+            "retention" => self.retention.get().cloned().into_iter().collect(),
             "chat" => chats().flat_map(|supervisor| supervisor.get_children()).collect(),
             "queue" => self.queues.get_cell().get_children(),
             "operator" => self.operators.get_cell().get_children(),
@@ -291,6 +296,10 @@ impl Supervisors {
             "operators" => self.operators.send_message(SupervisorMessage::Crash).map_err(drop),
             "alarm" => {
                 self.alarm.kill();
+                Ok(())
+            }
+            "retention" => {
+                self.retention.get().into_iter().for_each(ActorCell::kill);
                 Ok(())
             }
             _ => Ok(()),
@@ -327,7 +336,8 @@ impl Actor for Root {
         let operators = supervise::<Operators>(&shared, &cell).await?;
         let (alarm, _) = Actor::spawn_linked(None, Alarm, Arc::clone(&shared), cell).await?;
         let (alarm, lived) = (alarm.get_cell(), Mutex::new(HashSet::new()));
-        let supervisors = Supervisors { chats, queues, operators, alarm, lived };
+        let retention = OnceLock::new();
+        let supervisors = Supervisors { chats, queues, operators, alarm, retention, lived };
         let _ = shared.supervisors.set(supervisors);
         Ok(Arc::clone(&shared))
     }
@@ -371,4 +381,14 @@ pub(super) async fn start(
     let (ended, watching) = watch::channel(false);
     let (root, _) = Actor::spawn(None, Root { ended }, shared).await?;
     Ok((root.get_cell(), watching))
+}
+
+/// Starts the sweeper below the root.
+pub(super) async fn start_sweeper(router: &Router) -> Result<(), ractor::SpawnErr> {
+    let root = router.root.clone();
+    let (sweeper, _) = Actor::spawn_linked(None, Sweeper, router.clone(), root).await?;
+    if let Some(supervisors) = router.shared.supervisors.get() {
+        let _ = supervisors.retention.set(sweeper.get_cell());
+    }
+    Ok(())
 }

@@ -8,7 +8,8 @@
 //! │  └─ a queue             permanent
 //! ├─ operators
 //! │  └─ an operator         permanent
-//! └─ alarm                  wakes sleeping chats whose deadline has come
+//! ├─ alarm                  wakes sleeping chats whose deadline has come
+//! └─ retention              forgets chats that are kept no longer
 //! ```
 //!
 //! A child that fails is started again after a wait that doubles with each failure in a window.
@@ -112,6 +113,15 @@ pub const TREE: &[Child] = &[
     },
     Child {
         name: "alarm",
+        parent: "root",
+        restart: Restart::Escalate,
+        intensity: 0,
+        window_ms: 0,
+        backoff_ms: (0, 0),
+        shutdown_ms: 0,
+    },
+    Child {
+        name: "retention",
         parent: "root",
         restart: Restart::Escalate,
         intensity: 0,

@@ -17,6 +17,7 @@ use crate::edge::Edge;
 pub(super) fn roster(snapshot: &Snapshot, settings: RoutingSettings) -> Roster {
     Roster {
         channels: channels(snapshot),
+        retention: retention(snapshot),
         queues: snapshot.queues().map(|queue| (queue.id, (**queue).clone())).collect(),
         operators: operators(snapshot),
         settings,
@@ -29,6 +30,12 @@ fn channels(snapshot: &Snapshot) -> BTreeMap<ChannelId, QueueId> {
         channel.active && queue.is_some_and(|queue| queue.active)
     });
     taking.map(|channel| (channel.id, channel.queue)).collect()
+}
+
+/// Of all channels: one that takes no chats has had some.
+fn retention(snapshot: &Snapshot) -> BTreeMap<ChannelId, u16> {
+    let channels = snapshot.channels();
+    channels.filter_map(|channel| Some((channel.id, channel.retention_days?))).collect()
 }
 
 fn operators(snapshot: &Snapshot) -> BTreeMap<UserId, OperatorSettings> {
@@ -107,6 +114,12 @@ fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
     }
     for channel in old.keys().filter(|channel| !new.contains_key(channel)) {
         router.set_channel(*channel, None);
+    }
+    let (old, new) = (retention(before), retention(now));
+    for channel in old.keys().chain(new.keys()) {
+        if old.get(channel) != new.get(channel) {
+            router.set_retention(*channel, new.get(channel).copied());
+        }
     }
     for queue in before.queues().filter(|queue| now.queue(queue.id).is_none()) {
         router.remove_queue(queue.id);

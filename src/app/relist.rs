@@ -1,8 +1,7 @@
 //! Rows of open chats that were damaged, made anew: a row says where its chat's log says it is.
 
+use crate::actors::read_chat;
 use crate::domain::ChatId;
-use crate::machine::chat::Chat;
-use crate::machine::chat::driver::READ_PAGE;
 use crate::storage::sqlite::{SqliteStore, Unlisted};
 use crate::storage::{Store, StoreError};
 
@@ -41,21 +40,17 @@ pub(super) async fn relist(sqlite: &SqliteStore, store: &Store) -> Result<(), St
 /// Writes the chat's row as its log has it. A log that cannot be read leaves none: nobody could
 /// serve the chat.
 async fn list(store: &Store, id: ChatId) -> Result<(), StoreError> {
-    let mut chat = Chat::new(id);
-    loop {
-        let page = match store.log.read(id, chat.tail() + 1, READ_PAGE).await {
-            Err(StoreError::Damaged { .. }) => return store.open_chats.remove(id).await,
-            page => page?,
-        };
-        for recorded in &page {
-            chat.apply(recorded);
-        }
-        if page.len() < READ_PAGE {
-            break;
-        }
-    }
+    let chat = match read_chat(store, id).await {
+        Err(StoreError::Damaged { .. }) => return store.open_chats.remove(id).await,
+        chat => chat?,
+    };
     match chat.row() {
         Some(row) => store.open_chats.put(row).await,
-        None => store.open_chats.remove(id).await,
+        None => {
+            if let Some(ended) = chat.ended_row() {
+                store.ended_chats.put(ended).await?;
+            }
+            store.open_chats.remove(id).await
+        }
     }
 }

@@ -28,6 +28,7 @@ use crate::domain::Incarnation;
 use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, TrustedProxies, Ways, limits};
 use crate::storage::export::{ExportError, is_half_imported};
 use crate::storage::{Documents, StoreError, StoreFailure, forget, incarnation};
+use crate::telemetry;
 
 /// What to start.
 #[derive(Clone)]
@@ -185,7 +186,7 @@ impl Server {
         }
         let (catalog, access) = gate(&opened, &plan).await?;
         // What a former process was forgetting is gone before anybody is served.
-        forget::resume(&opened.store).await?;
+        finish_forgetting(&opened).await?;
         let incarnation = begin_incarnation(&opened).await?;
         let unknown = access.trail().recover(wall_now()).await?;
         if unknown > 0 {
@@ -317,6 +318,20 @@ async fn gate(
     let trail = Trail::new(audit, Arc::clone(&documents), u32::from_le_bytes(life), limit);
     let access = Access::load(kept, documents, entropy, passwords, lives, Arc::new(trail)).await?;
     Ok((catalog, Arc::new(access)))
+}
+
+/// What a former process was forgetting is gone. Lists of it that cannot be read are said.
+async fn finish_forgetting(opened: &OpenedStore) -> Result<(), StartError> {
+    let resumed = forget::resume(&opened.store).await?;
+    if resumed.unreadable > 0 {
+        tracing::error!(
+            lists = resumed.unreadable,
+            "lists of chats that were being forgotten cannot be read: who asked for an erasure just \
+             before the process ended is to ask again; retention finds its chats by itself"
+        );
+        telemetry::forgetting_unreadable(resumed.unreadable as u64);
+    }
+    Ok(())
 }
 
 /// The store's incarnation; a new one, if it has none.

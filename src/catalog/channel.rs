@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use super::limits::{IMAGE_MAX_BYTES, LANGUAGE_MAX_BYTES, NAME_MAX_BYTES, REFERENCE_MAX_BYTES};
+use super::limits::{
+    IMAGE_MAX_BYTES, LANGUAGE_MAX_BYTES, NAME_MAX_BYTES, REFERENCE_MAX_BYTES, RETENTION_DAYS,
+};
 use crate::domain::name::has_control;
 use crate::domain::{ChannelId, QueueId};
 
@@ -83,6 +85,8 @@ pub struct Channel {
     pub sender: Sender,
     /// What it belongs to elsewhere: a shop, a site.
     pub reference: Option<String>,
+    /// How many days a chat is kept after its end, then it is forgotten; none: for ever.
+    pub retention_days: Option<u16>,
     /// Counts up when its site key is made anew; a key of another number is refused.
     pub site_key: u64,
     /// Counts up when all its visitors' tokens are revoked.
@@ -103,6 +107,7 @@ impl Channel {
             image: None,
             sender: Sender::Operator,
             reference: None,
+            retention_days: None,
             site_key: 0,
             visitor_epoch: 0,
         }
@@ -126,6 +131,9 @@ impl Channel {
         }
         if !short(&self.reference, REFERENCE_MAX_BYTES) {
             return Err(BadChannel::Reference);
+        }
+        if self.retention_days.is_some_and(|days| !RETENTION_DAYS.contains(&days)) {
+            return Err(BadChannel::RetentionDays);
         }
         Ok(())
     }
@@ -184,6 +192,12 @@ pub enum BadChannel {
     /// Too long, or not for one line.
     #[error("reference is 1 to {REFERENCE_MAX_BYTES} bytes without control characters")]
     Reference,
+    /// Out of its bounds.
+    #[error(
+        "retention_days is {} to {} days after the end of a chat; leave it out to keep chats for ever",
+        RETENTION_DAYS.start(), RETENTION_DAYS.end()
+    )]
+    RetentionDays,
 }
 
 #[cfg(test)]

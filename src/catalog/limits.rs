@@ -24,6 +24,11 @@ pub const IMAGE_MAX_BYTES: usize = 2_048;
 /// Longest external reference, bytes.
 pub const REFERENCE_MAX_BYTES: usize = 256;
 
+/// Fewest and most days that a channel can keep a chat after its end, where it does not keep it for
+/// ever: a day, so that nobody loses what is still talked about; ten years, beyond which for ever is
+/// meant.
+pub const RETENTION_DAYS: std::ops::RangeInclusive<u16> = 1..=3_650;
+
 /// Longest absence of an owner that can be configured, ms: a week. Longer means never.
 pub const ABSENT_OWNER_LIMIT_MAX_MS: u64 = 7 * 24 * 3_600_000;
 

@@ -68,7 +68,7 @@ fn of_channel(channel: &Channel) -> Fields {
     #[rustfmt::skip]
     let Channel {
         id: _, version: _, name, provider, active, queue, language, image, sender, reference,
-        site_key: _, visitor_epoch,
+        retention_days, site_key: _, visitor_epoch,
     } = channel;
     vec![
         ("name", text(name)),
@@ -79,6 +79,7 @@ fn of_channel(channel: &Channel) -> Fields {
         ("image", image.clone()),
         ("sender", text(sender.word())),
         ("reference", reference.clone()),
+        ("retention_days", retention_days.and_then(text)),
         ("visitor_epoch", text(visitor_epoch)),
     ]
 }

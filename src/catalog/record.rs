@@ -58,6 +58,9 @@ struct ChannelRecord {
     image: Option<String>,
     sender: String,
     reference: Option<String>,
+    /// Not written where it is none, as in records before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    retention_days: Option<u16>,
     site_key: u64,
     visitor_epoch: u64,
 }
@@ -190,6 +193,7 @@ impl Kept for Channel {
             image: self.image.clone(),
             sender: self.sender.word().to_owned(),
             reference: self.reference.clone(),
+            retention_days: self.retention_days,
             site_key: self.site_key,
             visitor_epoch: self.visitor_epoch,
         };
@@ -211,6 +215,7 @@ impl Kept for Channel {
             image: record.image,
             sender: word(Self::KIND, document, sender, &record.sender)?,
             reference: record.reference,
+            retention_days: record.retention_days,
             site_key: record.site_key,
             visitor_epoch: record.visitor_epoch,
         })

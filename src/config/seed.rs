@@ -79,6 +79,7 @@ struct SeedChannel {
     language: Option<String>,
     image: Option<String>,
     reference: Option<String>,
+    retention_days: Option<u16>,
 }
 
 fn capacity() -> u32 {
@@ -366,6 +367,7 @@ fn make_channel(seed: SeedChannel) -> Result<Channel, String> {
         language: seed.language,
         image: seed.image,
         reference: seed.reference,
+        retention_days: seed.retention_days,
         ..Channel::new(id, &seed.name, provider, queue)
     };
     named(&channel.name)?;

@@ -7,7 +7,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::Timestamp;
 use super::limits::COMMAND_ID_MAX_BYTES;
+
+/// Bits of an id behind its time, which is in ms (RFC 9562, version 7).
+const TIME_SHIFT: u32 = 80;
+
+/// The last time that fits before them, ms since 1970: in the year 10889.
+const TIME_MAX_MS: u64 = (1 << 48) - 1;
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -72,6 +79,18 @@ id! {
     /// One history of a store. A store that was restored or copied goes on as another one: what it
     /// holds under a position need not be what stood there before.
     Incarnation
+}
+
+impl ChatId {
+    /// When it was made, by the clock of whoever made it: ids begin with the time.
+    pub fn made_at(self) -> Timestamp {
+        Timestamp((self.0.as_u128() >> TIME_SHIFT) as u64)
+    }
+
+    /// The first of the ids that can be made at this time.
+    pub fn first_at(at: Timestamp) -> Self {
+        Self::from_u128(u128::from(at.0.min(TIME_MAX_MS)) << TIME_SHIFT)
+    }
 }
 
 impl OfferId {

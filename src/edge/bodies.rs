@@ -77,6 +77,7 @@ pub fn channel_from(id: ChannelId, request: &ChannelRequest, former: Option<&Cha
             SenderWord::Operator => Sender::Operator,
         },
         reference: request.reference.clone(),
+        retention_days: request.retention_days,
         site_key: former.map_or(0, |former| former.site_key),
         visitor_epoch: former.map_or(0, |former| former.visitor_epoch),
         ..Channel::new(id, &request.name, provider, request.queue.0)
@@ -103,6 +104,7 @@ pub fn channel_response(channel: &Channel) -> ChannelResponse {
                 Sender::Operator => SenderWord::Operator,
             },
             reference: channel.reference.clone(),
+            retention_days: channel.retention_days,
         },
         has_site_key: channel.site_key > 0,
     }

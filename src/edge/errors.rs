@@ -68,6 +68,7 @@ pub fn catalog_error(error: &CatalogError) -> ErrorResponse {
             BadChannel::Language => "language",
             BadChannel::Image => "image",
             BadChannel::Reference => "reference",
+            BadChannel::RetentionDays => "retention_days",
         }),
         CatalogError::Queue(bad) => queue_error(bad),
         CatalogError::Name(_) => value("name"),

@@ -6,6 +6,7 @@
 //! with it before it serves ([`resume`]).
 //! Refuses to end an open chat: that is the router's, and comes first.
 
+use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,8 +17,12 @@ use super::{Store, StoreError};
 /// The kind of the document that says what is being forgotten.
 const KIND: &str = "forgetting";
 
-/// The id of that document.
-const ID: &str = "1";
+/// The ids of that document. The first is used, and each other one when those before it cannot be read:
+/// nobody knows which version to write over them.
+const IDS: [&str; 4] = ["1", "2", "3", "4"];
+
+/// Chats that are removed at a time: they share commits.
+const REMOVED_AT_ONCE: usize = 8;
 
 /// All that is needed to remove a chat, though its log is gone already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,44 +37,123 @@ impl Trace {
     pub fn new(chat: ChatId, customer: Customer) -> Self {
         Self { chat: chat.0, channel: customer.channel.0, customer: customer.id.0 }
     }
+
+    fn customer(&self) -> Customer {
+        Customer { channel: ChannelId(self.channel), id: CustomerId(self.customer) }
+    }
 }
 
-/// Forgets chats that have ended. May be repeated. One at a time: an earlier one that was
-/// interrupted is finished as well. Durable when it answers.
+/// Forgets chats that have ended. May be repeated. One at a time: what an earlier one left is finished
+/// first, so that no more than a slice is written down as being forgotten. A chat that cannot be
+/// removed, since something of it is damaged, stays written down and hinders no other; errors with
+/// `Damaged` when it is one of these. Durable when it answers.
 pub async fn forget(store: &Store, chats: &[Trace]) -> Result<(), StoreError> {
-    let (version, mut traces) = under_way(store).await?;
-    traces.extend_from_slice(chats);
-    if traces.is_empty() {
+    let UnderWay { id, version, traces, .. } = under_way(store).await?;
+    let (version, stuck) = finish(store, id, version, traces).await?;
+    if let Some((trace, error)) = stuck.iter().find(|(stuck, _)| !chats.contains(stuck)) {
+        tracing::error!(chat = %trace.chat, %error, "a chat cannot be forgotten; it is tried again");
+    }
+    let mut traces: Vec<Trace> = stuck.into_iter().map(|(trace, _)| trace).collect();
+    let new: Vec<Trace> = chats.iter().filter(|new| !traces.contains(new)).copied().collect();
+    if new.is_empty() && traces.is_empty() {
         return Ok(());
     }
-    let written = serde_json::to_vec(&traces);
-    let written = written.map_err(|error| unreadable(&error))?;
-    let version = store.documents.put(KIND, ID, version, written).await?;
-    for trace in &traces {
-        remove(store, trace).await?;
+    traces.extend(new);
+    let version = write(store, id, version, &traces).await?;
+    let (_, stuck) = finish(store, id, version, traces).await?;
+    match stuck.into_iter().find(|(trace, _)| chats.contains(trace)) {
+        Some((_, error)) => Err(error),
+        None => Ok(()),
     }
-    // Written anew and not deleted: on some stores what is deleted often costs every reader.
-    store.documents.put(KIND, ID, version, b"[]".to_vec()).await?;
-    Ok(())
 }
 
-/// Finishes what a former process was forgetting when it ended. Before anybody is served.
-pub async fn resume(store: &Store) -> Result<(), StoreError> {
-    forget(store, &[]).await
+/// What a former process left to be finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Resumed {
+    /// Lists that cannot be read: what they named may be there still, in part. Who was to be erased is
+    /// to be erased again; what was to be kept no longer is found again.
+    pub unreadable: usize,
 }
 
-/// The version of the document, and what it says.
-async fn under_way(store: &Store) -> Result<(u64, Vec<Trace>), StoreError> {
-    let Some(found) = store.documents.get(KIND, ID).await? else {
-        return Ok((0, Vec::new()));
+/// Finishes what a former process was forgetting when it ended. Before anybody is served. What cannot
+/// be read or removed hinders no start.
+pub async fn resume(store: &Store) -> Result<Resumed, StoreError> {
+    let unreadable = match under_way(store).await {
+        Ok(UnderWay { unreadable, .. }) => unreadable,
+        Err(StoreError::Damaged { .. }) => return Ok(Resumed { unreadable: IDS.len() }),
+        Err(error) => return Err(error),
     };
-    let traces = serde_json::from_slice(&found.body).map_err(|error| unreadable(&error))?;
-    Ok((found.version, traces))
+    match forget(store, &[]).await {
+        Ok(()) | Err(StoreError::Damaged { .. }) => Ok(Resumed { unreadable }),
+        Err(error) => Err(error),
+    }
 }
 
-fn unreadable(error: &serde_json::Error) -> StoreError {
-    let reason = format!("the list of chats that are being forgotten, byte {}", error.column());
-    StoreError::Damaged { reason }
+/// The document that is written to, and what it says.
+struct UnderWay {
+    id: &'static str,
+    version: u64,
+    traces: Vec<Trace>,
+    /// Documents before it that cannot be read.
+    unreadable: usize,
+}
+
+/// The first document that can be read, or that is not there yet.
+async fn under_way(store: &Store) -> Result<UnderWay, StoreError> {
+    let mut reason = String::new();
+    for (unreadable, id) in IDS.iter().enumerate() {
+        let read = match store.documents.get(KIND, id).await {
+            Ok(None) => Ok((0, Vec::new())),
+            Ok(Some(found)) => {
+                serde_json::from_slice(&found.body).map(|traces| (found.version, traces)).map_err(
+                    |error| format!("the list of what is being forgotten, byte {}", error.column()),
+                )
+            }
+            Err(StoreError::Damaged { reason }) => Err(reason),
+            Err(error) => return Err(error),
+        };
+        match read {
+            Ok((version, traces)) => return Ok(UnderWay { id, version, traces, unreadable }),
+            Err(what) => reason = what,
+        }
+    }
+    Err(StoreError::Damaged { reason })
+}
+
+async fn write(store: &Store, id: &str, version: u64, traces: &[Trace]) -> Result<u64, StoreError> {
+    let written = serde_json::to_vec(traces)
+        .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
+    store.documents.put(KIND, id, version, written).await
+}
+
+/// Removes what is written down, and writes down what is left: chats of which something is damaged.
+async fn finish(
+    store: &Store,
+    id: &str,
+    version: u64,
+    traces: Vec<Trace>,
+) -> Result<(u64, Vec<(Trace, StoreError)>), StoreError> {
+    if traces.is_empty() {
+        return Ok((version, Vec::new()));
+    }
+    let one = async |trace: Trace| (trace, remove(store, &trace).await);
+    let removing = stream::iter(traces).map(one).buffered(REMOVED_AT_ONCE);
+    let mut stuck = Vec::new();
+    for (trace, removed) in removing.collect::<Vec<_>>().await {
+        let removed = match removed {
+            // Each by itself: those of one customer would stand in each other's way.
+            Ok(()) => store.conversations.forget(trace.customer(), ChatId(trace.chat)).await,
+            failed => failed,
+        };
+        match removed {
+            Ok(()) => {}
+            Err(error @ StoreError::Damaged { .. }) => stuck.push((trace, error)),
+            Err(error) => return Err(error),
+        }
+    }
+    let left: Vec<Trace> = stuck.iter().map(|(trace, _)| *trace).collect();
+    // Written anew and not deleted: on some stores what is deleted often costs every reader.
+    Ok((write(store, id, version, &left).await?, stuck))
 }
 
 /// The log first, as its mark keeps everything else from coming back.
@@ -78,6 +162,5 @@ async fn remove(store: &Store, trace: &Trace) -> Result<(), StoreError> {
     store.log.forget(chat).await?;
     store.watermarks.forget(chat).await?;
     store.open_chats.remove(chat).await?;
-    let customer = Customer { channel: ChannelId(trace.channel), id: CustomerId(trace.customer) };
-    store.conversations.forget(customer, chat).await
+    store.ended_chats.remove(trace.customer().channel, chat).await
 }

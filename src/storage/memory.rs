@@ -5,6 +5,7 @@
 //! [`MemoryStore::fail_next`], to the next write of a port.
 
 mod audit;
+mod ended;
 mod inventory;
 
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
@@ -20,8 +21,9 @@ use crate::domain::{
 };
 
 use super::{
-    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
-    OpenChat, OpenChats, OperatorRecords, Processes, Store, StoreError, Watermark, Watermarks,
+    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, EndedChat,
+    Moving, OpenChat, OpenChats, OperatorRecords, Processes, Store, StoreError, Watermark,
+    Watermarks,
 };
 
 /// Where a fault strikes.
@@ -33,6 +35,8 @@ pub enum FaultAt {
     Claim,
     /// The next write of an open-chats row.
     OpenChats,
+    /// The next write of an ended-chats row.
+    EndedChats,
     /// The next claim of a conversation.
     Conversations,
     /// The next record of an operator.
@@ -71,6 +75,7 @@ struct State {
     forgotten: HashSet<ChatId>,
     last_epoch: u64,
     open_chats: BTreeMap<ChatId, OpenChat>,
+    ended_chats: BTreeMap<(ChannelId, ChatId), EndedChat>,
     latest: HashMap<Customer, ChatId>,
     commands: HashMap<(Customer, CommandId), ChatId>,
     operators: HashMap<UserId, OperatorRecord>,

@@ -4,11 +4,13 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; `audit`, the trail of who did what; `inventory`, the port for
-//! copies; [`incarnation`]; [`forget`]; [`memory`], the shortest adapter and the model of the others;
-//! [`record`], the bytes; [`sqlite`], the embedded store; [`scylla`], the distributed one.
+//! Reading order: the ports below; `ended`, the chats that have ended; `audit`, the trail of who did
+//! what; `inventory`, the port for copies; [`incarnation`]; [`forget`]; [`memory`], the shortest adapter
+//! and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store; [`scylla`], the
+//! distributed one.
 
 mod audit;
+mod ended;
 pub mod export;
 pub(crate) mod files;
 pub mod forget;
@@ -31,6 +33,7 @@ use crate::domain::{
 };
 
 pub use audit::AuditTrail;
+pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 
@@ -41,6 +44,8 @@ pub struct Store {
     pub log: Arc<dyn ChatLog>,
     /// The index of open chats.
     pub open_chats: Arc<dyn OpenChats>,
+    /// The chats that have ended.
+    pub ended_chats: Arc<dyn EndedChats>,
     /// Which chat a customer is in.
     pub conversations: Arc<dyn Conversations>,
     /// The small records of operators.
@@ -63,6 +68,7 @@ impl Store {
     where
         A: ChatLog
             + OpenChats
+            + EndedChats
             + Conversations
             + OperatorRecords
             + Watermarks
@@ -74,6 +80,7 @@ impl Store {
         Self {
             log: Arc::clone(&adapter) as _,
             open_chats: Arc::clone(&adapter) as _,
+            ended_chats: Arc::clone(&adapter) as _,
             conversations: Arc::clone(&adapter) as _,
             operators: Arc::clone(&adapter) as _,
             watermarks: Arc::clone(&adapter) as _,

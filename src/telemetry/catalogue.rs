@@ -61,6 +61,30 @@ pub const METRICS: &[Metric] = &[
         "Chats that were forgotten for good."
     ),
     metric!(
+        "switchboard_retention_forgotten_total",
+        Counter,
+        [],
+        "Chats that were forgotten because their channel kept them no longer."
+    ),
+    metric!(
+        "switchboard_retention_lag_seconds",
+        Gauge,
+        [],
+        "For how long the chat should be gone that retention has found and not forgotten yet."
+    ),
+    metric!(
+        "switchboard_retention_failures_total",
+        Counter,
+        [],
+        "Slices of what retention forgets that failed; each is tried again."
+    ),
+    metric!(
+        "switchboard_forgetting_unreadable_total",
+        Counter,
+        [],
+        "Lists of chats under way to be forgotten that a start could not read."
+    ),
+    metric!(
         "switchboard_chats_moving",
         Gauge,
         [],

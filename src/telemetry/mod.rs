@@ -55,12 +55,32 @@ pub fn assigned(queue: QueueId, wait_ms: u64) {
         .record(seconds(wait_ms));
 }
 
-/// An offer ended after this time.
+/// See the catalogue.
 pub fn chats_forgotten(chats: u64) {
     counter!("switchboard_chats_forgotten_total").increment(chats);
 }
 
 /// See the catalogue.
+pub fn retention_forgot(chats: u64) {
+    counter!("switchboard_retention_forgotten_total").increment(chats);
+}
+
+/// See the catalogue.
+pub fn retention_lag(lag_ms: u64) {
+    gauge!("switchboard_retention_lag_seconds").set(seconds(lag_ms));
+}
+
+/// See the catalogue.
+pub fn retention_failed() {
+    counter!("switchboard_retention_failures_total").increment(1);
+}
+
+/// See the catalogue.
+pub fn forgetting_unreadable(lists: u64) {
+    counter!("switchboard_forgetting_unreadable_total").increment(lists);
+}
+
+/// An offer ended after this time.
 pub fn offer_ended(queue: QueueId, outcome: OfferOutcome, stood_ms: u64) {
     let (queue, outcome) = (queue.to_string(), outcome.label());
     counter!("switchboard_offers_total", "queue" => queue.clone(), "outcome" => outcome)

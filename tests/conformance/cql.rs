@@ -468,7 +468,7 @@ fn cql_a_start_names_the_step_that_is_missing() {
         assert!(text.contains("no keyspace") && text.contains("schema apply"), "{text}");
         assert_eq!(
             apply_schema(&keyspace.options).await.unwrap(),
-            ["0001_first", "0002_audit", "0003_forgotten"]
+            ["0001_first", "0002_audit", "0003_forgotten", "0004_ended"]
         );
         assert_eq!(apply_schema(&keyspace.options).await.unwrap(), [""; 0]);
         let raw = raw(&keyspace).await;

@@ -43,6 +43,7 @@ mod rng;
 mod subject;
 mod suite;
 mod suite_audit;
+mod suite_ended;
 mod suite_forget;
 mod suite_inventory;
 mod suite_log;

@@ -10,6 +10,7 @@ use switchboard::storage::{ClaimOpen, Moving, OpenChat, StoreError, Watermark};
 use crate::samples::{channel, chat, command, customer, customer_of, open_chat, user};
 use crate::subject::{Kind, Subject, block_on_of as block_on};
 use crate::suite_audit::*;
+use crate::suite_ended::*;
 use crate::suite_forget::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
@@ -63,10 +64,13 @@ conformance!(
     pages_of_the_trail_do_not_shift,
     old_entries_go_by_whole_hours,
     an_erased_customer_is_in_no_entry,
+    ended_chats_are_listed_by_channel_in_order,
+    the_filling_of_ended_chats_counts_for_the_next_process_only,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,
     a_conversation_goes_on_without_a_forgotten_chat,
     forgetting_goes_on_after_a_crash_anywhere,
+    what_is_damaged_hinders_no_other_forgetting,
 );
 
 async fn all_open(subject: &Subject) -> Vec<OpenChat> {

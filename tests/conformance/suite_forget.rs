@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use switchboard::domain::{ChatId, Party};
+use switchboard::domain::{ChatId, Party, Timestamp};
 use switchboard::storage::forget::{self, Trace};
-use switchboard::storage::{AppendError, Claim, ClaimOpen, Store, StoreError, Watermark};
+use switchboard::storage::{
+    AppendError, Claim, ClaimOpen, EndedChat, Store, StoreError, Watermark,
+};
 
 use crate::export::{contents, exported};
 use crate::samples::{command, customer, messages, open_chat};
@@ -25,6 +27,8 @@ async fn fill(store: &Store, n: u128, events: u64, id: &str, after: Option<ChatI
         store.log.append(claim, messages(first..=events.min(first + 499))).await.unwrap();
     }
     store.open_chats.put(open_chat(0xf0_0000 + n, 5)).await.unwrap();
+    let ended = EndedChat { chat: chat(n), customer: customer(1), at: Timestamp(9) };
+    store.ended_chats.put(ended).await.unwrap();
     let marks = BTreeMap::from([(Party::System, Watermark { delivered: 2, read: 1 })]);
     store.watermarks.raise(chat(n), marks).await.unwrap();
     let talks = &store.conversations;
@@ -42,6 +46,9 @@ async fn is_gone(store: &Store, n: u128) {
     assert_eq!(store.log.is_forgotten(chat(n)).await, Ok(true));
     assert_eq!(store.watermarks.load(chat(n)).await, Ok(BTreeMap::new()));
     let rows = store.open_chats.scan(None, 1_000).await.unwrap();
+    assert!(rows.iter().all(|row| row.chat != chat(n)));
+    let end = Timestamp(u64::MAX);
+    let rows = store.ended_chats.scan(customer(1).channel, None, end, 1_000).await.unwrap();
     assert!(rows.iter().all(|row| row.chat != chat(n)));
     let commands = store.conversations.commands(customer(1)).await.unwrap();
     assert!(commands.iter().all(|(_, of)| *of != chat(n)));
@@ -125,7 +132,7 @@ pub async fn a_conversation_goes_on_without_a_forgotten_chat(subject: Subject) {
 pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
     let mut subject = subject;
     // After each number of steps; the ports stand for the steps of the whole.
-    for (n, steps) in (1..).zip(0..=4) {
+    for (n, steps) in (1..).zip(0..=5) {
         let id = format!("c{n}");
         let latest = subject.store.conversations.latest(customer(1)).await.unwrap();
         fill(&subject.store, n, 12, &id, latest).await;
@@ -144,10 +151,28 @@ pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
             store.open_chats.remove(chat(n)).await.unwrap();
         }
         if steps > 3 {
+            store.ended_chats.remove(customer(1).channel, chat(n)).await.unwrap();
+        }
+        if steps > 4 {
             store.conversations.forget(customer(1), chat(n)).await.unwrap();
         }
         subject = subject.restart().await;
         forget::resume(&subject.store).await.unwrap();
         is_gone(&subject.store, n).await;
     }
+}
+
+pub async fn what_is_damaged_hinders_no_other_forgetting(subject: Subject) {
+    let store = &subject.store;
+    fill(store, 1, 3, "a", None).await;
+    // What a start finds when its list of what is being forgotten is no list.
+    store.documents.put("forgetting", "1", 0, b"[{\"chat\"".to_vec()).await.unwrap();
+    let subject = subject.restart().await;
+    let resumed = forget::resume(&subject.store).await.unwrap();
+    assert_eq!(resumed.unreadable, 1, "it is named, and the start goes on");
+    forget::forget(&subject.store, &[trace(1)]).await.unwrap();
+    is_gone(&subject.store, 1).await;
+    let kept = subject.store.documents.get("forgetting", "1").await.unwrap().unwrap();
+    assert_eq!(kept.body, b"[{\"chat\"", "what cannot be read is not written over");
+    assert_eq!(forget::resume(&subject.store).await.unwrap().unreadable, 1);
 }

@@ -6,6 +6,8 @@
     reason = "a test that cannot go on fails, with the place"
 )]
 
+#[path = "../support/ended.rs"]
+mod ended;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/samples.rs"]
@@ -36,6 +38,7 @@ mod private;
 mod process;
 mod proxied;
 mod resume;
+mod retention;
 mod rights;
 mod trail;
 mod transfer;

@@ -2,6 +2,9 @@
 //! sleep, bounds, the tree, and configuration while running.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test ends at the first surprise")]
 
+#[path = "../support/ended.rs"]
+mod ended;
+
 mod bounds;
 mod chain;
 mod configuration;
@@ -11,6 +14,7 @@ mod life;
 mod marks;
 mod openings;
 mod restart;
+mod retention;
 mod sleep;
 mod store;
 mod tree;

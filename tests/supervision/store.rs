@@ -7,10 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, UserId};
+use switchboard::domain::{
+    ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, Timestamp, UserId,
+};
 use switchboard::storage::{
-    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Moving, OpenChat, OpenChats,
-    OperatorRecords, Store, StoreError, Watermark, Watermarks,
+    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, EndedChat, EndedChats,
+    EndedRow, Moving, OpenChat, OpenChats, OperatorRecords, Store, StoreError, Watermark,
+    Watermarks,
 };
 use tokio::sync::Semaphore;
 
@@ -102,6 +105,7 @@ impl Breaking {
         Store {
             log: Arc::clone(self) as _,
             open_chats: Arc::clone(self) as _,
+            ended_chats: Arc::clone(self) as _,
             conversations: Arc::clone(self) as _,
             operators: Arc::clone(self) as _,
             watermarks: Arc::clone(self) as _,
@@ -229,6 +233,27 @@ impl OpenChats for Breaking {
 
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
         self.inner.open_chats.scan(after, limit).await
+    }
+}
+
+#[async_trait]
+impl EndedChats for Breaking {
+    async fn put(&self, ended: EndedChat) -> Result<(), StoreError> {
+        self.small(self.inner.ended_chats.put(ended)).await
+    }
+
+    async fn remove(&self, channel: ChannelId, chat: ChatId) -> Result<(), StoreError> {
+        self.small(self.inner.ended_chats.remove(channel, chat)).await
+    }
+
+    async fn scan(
+        &self,
+        channel: ChannelId,
+        after: Option<ChatId>,
+        made_before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<EndedRow>, StoreError> {
+        self.inner.ended_chats.scan(channel, after, made_before, limit).await
     }
 }
 

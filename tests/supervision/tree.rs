@@ -24,6 +24,7 @@ async fn the_table_names_all_that_runs_and_nothing_else() {
         ("queues", 1),
         ("operators", 1),
         ("alarm", 1),
+        ("retention", 1),
     ];
     assert_eq!(TREE.iter().map(|c| c.name).collect::<Vec<_>>(), expected.map(|(name, _)| name));
     for (name, count) in expected {

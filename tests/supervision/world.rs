@@ -65,6 +65,7 @@ pub fn roster(capacity: u32) -> Roster {
     let settings = OperatorSettings { capacity, active: true };
     Roster {
         channels: BTreeMap::from([(CHANNEL, PUSH)]),
+        retention: BTreeMap::new(),
         queues: queues.into_iter().map(|queue| (queue.id, queue)).collect(),
         operators: members.into_iter().map(|operator| (operator, settings)).collect(),
         settings: RoutingSettings { cool_down_ms: COOL_DOWN_MS, ..Default::default() },

@@ -184,6 +184,7 @@ impl Maker<'_> {
             image: None,
             sender: SenderWord::Operator,
             reference: None,
+            retention_days: None,
         };
         let written = self.rest.create_channel(self.bearer, &request).await?;
         let channel = ChannelId::parse(&written.id).map_err(|_| RunError::Answer("channels"))?;

@@ -11,7 +11,7 @@ use crate::domain::{
     Priority, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
 };
 use crate::machine::message::{ChatAt, Peer};
-use crate::storage::OpenChat;
+use crate::storage::{EndedChat, OpenChat};
 
 use super::answers::{Answer, Answers, Lookup, Recent};
 use super::former::Former;
@@ -233,6 +233,14 @@ impl Chat {
             next_deadline: self.next_deadline(),
             moving: None,
         })
+    }
+
+    /// Its row among the chats that have ended; none while it has not.
+    pub fn ended_row(&self) -> Option<EndedChat> {
+        let customer = self.opened.as_ref()?.customer;
+        let ended = self.place.as_ref().is_some_and(|place| place.state().is_final());
+        // It moved there and stays there.
+        ended.then_some(EndedChat { chat: self.id, customer, at: self.moved_at })
     }
 
     /// How many messages it has.

@@ -258,6 +258,10 @@ pub struct ChannelRequest {
     /// What it belongs to elsewhere: a shop, a site.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reference: Option<String>,
+    /// How many days a chat is kept after its end, 1 to 3,650; then it is forgotten for good. Absent:
+    /// for ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u16>,
 }
 
 /// A channel.

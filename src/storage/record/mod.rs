@@ -26,12 +26,12 @@ use serde::de::DeserializeOwned;
 
 use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChatId, Party, Recorded, Seq, UserId};
-use crate::storage::{Moving, OpenChat, StoreError};
+use crate::domain::{ChannelId, ChatId, Party, Recorded, Seq, UserId};
+use crate::storage::{EndedChat, Moving, OpenChat, StoreError};
 
 use audit::{AuditOutcomeRecord, AuditRecord};
 use event::RecordedRecord;
-use rows::{MovingRecord, OpenChatRecord, OperatorStoredRecord};
+use rows::{EndedChatRecord, MovingRecord, OpenChatRecord, OperatorStoredRecord};
 
 /// The version that this release writes, and the newest that it reads.
 pub const FORMAT_VERSION: u16 = 1;
@@ -94,6 +94,8 @@ pub enum Slot<'a> {
     OpenChat(ChatId),
     /// That row's mark.
     Moving(ChatId),
+    /// A chat's row among those of its channel that have ended.
+    EndedChat(ChannelId, ChatId),
     /// An operator's record.
     Operator(UserId),
     /// A document of a kind, with its version.
@@ -121,6 +123,7 @@ impl Slot<'_> {
             }
             Self::Audit(id) => add(add(crc, &[6]), &id.key()),
             Self::AuditOutcome(id) => add(add(crc, &[7]), &id.key()),
+            Self::EndedChat(channel, chat) => add(id(crc, 8, &channel.0), chat.0.as_bytes()),
         }
     }
 }
@@ -131,6 +134,7 @@ impl std::fmt::Display for Slot<'_> {
             Self::Event(chat, seq) => write!(f, "event {seq} of chat {chat}"),
             Self::OpenChat(chat) => write!(f, "the open-chats row of chat {chat}"),
             Self::Moving(chat) => write!(f, "the mark of chat {chat}"),
+            Self::EndedChat(_, chat) => write!(f, "the ended-chats row of chat {chat}"),
             Self::Operator(user) => write!(f, "the record of operator {user}"),
             Self::Document(kind, id, version) => {
                 write!(f, "version {version} of the document {kind}/{id}")
@@ -236,6 +240,22 @@ pub fn decode_open_chat(
 /// The stored form of a mark.
 pub fn encode_moving(chat: ChatId, moving: Moving) -> Result<Vec<u8>, RecordError> {
     encode(Slot::Moving(chat), &MovingRecord::from(moving))
+}
+
+/// The stored form of a chat that has ended.
+pub fn encode_ended_chat(ended: &EndedChat) -> Result<Vec<u8>, RecordError> {
+    let slot = Slot::EndedChat(ended.customer.channel, ended.chat);
+    encode(slot, &EndedChatRecord::from(ended))
+}
+
+/// Reads the row of a chat that has ended.
+pub fn decode_ended_chat(
+    channel: ChannelId,
+    chat: ChatId,
+    sealed: &[u8],
+) -> Result<EndedChat, RecordError> {
+    let record: EndedChatRecord = decode(Slot::EndedChat(channel, chat), sealed)?;
+    Ok(record.into_domain(channel, chat))
 }
 
 /// The stored form of an operator's record.

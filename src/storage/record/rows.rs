@@ -1,4 +1,4 @@
-//! Mirrors of the small rows: open chats, their marks, operators.
+//! Mirrors of the small rows: open chats, their marks, chats that have ended, operators.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -7,8 +7,11 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::operator::{AwayReason, OperatorRecord};
-use crate::domain::{ChatId, Offer, OfferId, Place, Priority, QueueId, Status, Timestamp, UserId};
-use crate::storage::{Moving, OpenChat};
+use crate::domain::{
+    ChannelId, ChatId, Customer, CustomerId, Offer, OfferId, Place, Priority, QueueId, Status,
+    Timestamp, UserId,
+};
+use crate::storage::{EndedChat, Moving, OpenChat};
 
 use super::event::{OutcomeRecord, ReachRecord, Refusal};
 use super::party::PartyRecord;
@@ -24,6 +27,27 @@ pub(super) struct OpenChatRecord {
     refused_by: BTreeMap<Uuid, u64>,
     place: Option<PlaceRecord>,
     next_deadline: Option<u64>,
+}
+
+/// Mirrors [`EndedChat`] but for channel and chat, which the record's place says.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct EndedChatRecord {
+    customer: Uuid,
+    at: u64,
+}
+
+impl From<&EndedChat> for EndedChatRecord {
+    fn from(ended: &EndedChat) -> Self {
+        Self { customer: ended.customer.id.0, at: ended.at.0 }
+    }
+}
+
+impl EndedChatRecord {
+    pub(super) fn into_domain(self, channel: ChannelId, chat: ChatId) -> EndedChat {
+        let customer = Customer { channel, id: CustomerId(self.customer) };
+        EndedChat { chat, customer, at: Timestamp(self.at) }
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -149,6 +149,40 @@ fn samples() -> Vec<ChatEvent> {
     samples
 }
 
+/// Two chats' ends.
+fn ended_chats() -> [EndedChat; 2] {
+    [1, 0].map(|n| EndedChat {
+        chat: ChatId::from_u128(n),
+        customer: Customer { channel: ChannelId::from_u128(2), id: CustomerId::from_u128(3 + n) },
+        at: Timestamp(1_000 * n as u64),
+    })
+}
+
+#[test]
+fn ended_chats_are_stored_as_the_golden_file_says() {
+    let mut bodies = Vec::new();
+    for ended in ended_chats() {
+        let (channel, chat) = (ended.customer.channel, ended.chat);
+        let sealed = encode_ended_chat(&ended).unwrap();
+        assert_eq!(decode_ended_chat(channel, chat, &sealed).unwrap(), ended);
+        let elsewhere = decode_ended_chat(ChannelId::from_u128(9), chat, &sealed);
+        assert!(matches!(elsewhere, Err(RecordError::Damaged { .. })), "its place is sealed too");
+        bodies.push(unseal(Slot::EndedChat(channel, chat), &sealed).unwrap().to_vec());
+    }
+    golden("ended_chat", &bodies.join(&b'\n'));
+}
+
+#[test]
+fn the_golden_ended_chats_can_still_be_read() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record");
+    let file = std::fs::read_to_string(folder.join("ended_chat.json")).unwrap();
+    for (body, ended) in file.lines().zip(ended_chats()) {
+        let (channel, chat) = (ended.customer.channel, ended.chat);
+        let sealed = seal_as(Slot::EndedChat(channel, chat), 1, body.as_bytes());
+        assert_eq!(decode_ended_chat(channel, chat, &sealed).unwrap(), ended);
+    }
+}
+
 #[test]
 fn events_are_stored_as_the_golden_files_say() {
     let chat = ChatId::from_u128(1);

@@ -107,6 +107,18 @@ statements! {
     list_read: Read = "SELECT hour, shard FROM %.open_partitions \
                        WHERE list = 0 AND (hour, shard) > (?, ?) LIMIT ?";
 
+    ended_put: Write = "INSERT INTO %.ended_chats (channel, day, chat, record) VALUES (?, ?, ?, ?) \
+                        USING TIMESTAMP ?";
+    ended_remove: Write = "DELETE FROM %.ended_chats USING TIMESTAMP ? \
+                           WHERE channel = ? AND day = ? AND chat = ?";
+    ended_scan: Read = "SELECT chat, record FROM %.ended_chats \
+                        WHERE channel = ? AND day = ? AND chat > ? AND chat < ? LIMIT ?";
+    ended_day_put: Write = "INSERT INTO %.ended_days (channel, day) VALUES (?, ?) USING TIMESTAMP ?";
+    ended_day_drop: Write = "DELETE FROM %.ended_days USING TIMESTAMP ? \
+                             WHERE channel = ? AND day = ?";
+    ended_days: Read = "SELECT day FROM %.ended_days WHERE channel = ? AND day >= ? AND day <= ? \
+                        LIMIT ?";
+
     talk_read: SerialRead = "SELECT command, chat FROM %.conversations \
                              WHERE channel = ? AND customer = ? AND command IN ('', ?)";
     talk_latest: SerialRead = "SELECT chat FROM %.conversations \

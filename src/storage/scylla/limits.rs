@@ -106,6 +106,17 @@ pub(super) const SCHEMA_CHANGE_MAX: Duration = Duration::from_secs(30);
 /// Rows of open chats read at once from one partition.
 pub(super) const SCAN_PAGE_ROWS: i32 = 1_000;
 
+/// The length of a day, ms: ended chats lie by the day in which their ids were made, so that a day of
+/// a busy channel (a million chats) is some 100 MB.
+pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
+
+/// Days of ended chats that are listed at once.
+pub(super) const DAYS_PAGE_ROWS: i32 = 1_000;
+
+/// Days of ended chats that this life remembers to have listed, 24 bytes each. With more it begins to
+/// list them anew, which does no harm.
+pub(super) const DAYS_KNOWN_MAX: usize = 65_536;
+
 /// Entries of the audit trail read at once; of some hundred bytes each.
 pub(super) const AUDIT_PAGE_ROWS: i32 = 500;
 

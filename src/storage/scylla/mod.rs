@@ -20,6 +20,7 @@ mod chain_model;
 mod connect;
 mod cql;
 mod documents;
+mod ended;
 mod errors;
 mod inventory;
 mod lease;
@@ -45,6 +46,7 @@ use crate::storage::audit::DamagedEntries;
 use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
 use cql::{Db, Profiles};
+use ended::EndedDays;
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
 use lines::Lines;
@@ -153,6 +155,8 @@ pub struct ScyllaStore {
     /// Hours of the audit trail that this life has put on their list: the present one.
     audit_hours: DashSet<i64>,
     damaged_entries: DamagedEntries,
+    /// Days of ended chats that this life has put on their lists.
+    ended_days: EndedDays,
     life: u64,
     renewing: JoinHandle<()>,
     probing: JoinHandle<()>,
@@ -187,6 +191,7 @@ impl ScyllaStore {
             channels_used: DashSet::new(),
             audit_hours: DashSet::new(),
             damaged_entries: DamagedEntries::default(),
+            ended_days: EndedDays::default(),
             life,
             renewing,
             probing,

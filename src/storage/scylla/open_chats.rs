@@ -34,8 +34,7 @@ pub(super) struct Place {
 impl Place {
     /// Ids begin with the milliseconds of their making, so hours are in the order of ids.
     fn of(chat: ChatId) -> Self {
-        let ms = u64::try_from(chat.0.as_u128() >> 80).unwrap_or(u64::MAX);
-        let hour = i64::try_from(ms / HOUR_MS).unwrap_or(i64::MAX);
+        let hour = i64::try_from(chat.made_at().0 / HOUR_MS).unwrap_or(i64::MAX);
         Self { hour, shard: shard(chat.0.as_bytes()) }
     }
 }

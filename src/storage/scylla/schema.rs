@@ -40,6 +40,13 @@ const STEPS: &[Step] = &[
         // A release that does not look at the marks would bring a forgotten chat back.
         additive: false,
     },
+    Step {
+        number: 4,
+        name: "0004_ended",
+        text: include_str!("migrations/0004_ended.cql"),
+        // What a release that does not know it leaves out is filled in when its process is over.
+        additive: true,
+    },
 ];
 
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_steps (\

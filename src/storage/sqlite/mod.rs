@@ -23,6 +23,7 @@ mod claims;
 mod copies;
 pub mod counters;
 mod damage;
+mod ended;
 mod inventory;
 mod limits;
 mod mend;

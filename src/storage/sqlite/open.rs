@@ -38,6 +38,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_forgotten.sql"),
+    include_str!("migrations/0004_ended.sql"),
 ];
 
 /// Why a data folder cannot be opened. Each says what to do.

@@ -7,7 +7,7 @@ use std::path::Path;
 use rusqlite::{Connection, OpenFlags, Row};
 
 use crate::domain::audit::AuditId;
-use crate::domain::{ChatId, Seq, UserId};
+use crate::domain::{ChannelId, ChatId, Seq, UserId};
 use crate::storage::record::{self, Slot};
 
 use super::damage::is_damage;
@@ -221,6 +221,13 @@ fn rows(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> {
         each(connection, "SELECT id, entry, outcome FROM audit", found, |row| {
             let (id, outcome) = (AuditId::from_key(row.get(0)?), row.get::<_, Option<Vec<u8>>>(2)?);
             let read = record::decode_audit(id, &row.get::<_, Vec<u8>>(1)?, outcome.as_deref());
+            Ok(read.err().map(|error| error.to_string()))
+        })?;
+    }
+    if connection.table_exists(None, "ended_chats")? {
+        each(connection, "SELECT channel, chat, record FROM ended_chats", found, |row| {
+            let (channel, chat) = (ChannelId(sql::id(row, 0)?), ChatId(sql::id(row, 1)?));
+            let read = record::decode_ended_chat(channel, chat, &row.get::<_, Vec<u8>>(2)?);
             Ok(read.err().map(|error| error.to_string()))
         })?;
     }

@@ -19,6 +19,7 @@ use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 
 use crate::domain::ChatId;
+use crate::storage::ended;
 
 use super::copies::mark_as_copy;
 use super::limits::DAMAGED_KEPT_MAX;
@@ -36,7 +37,8 @@ const NEW_FILE: &str = "switchboard.db.new";
 const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
 
 /// Tables of which the log knows all that matters.
-const FROM_THE_LOG: &[&str] = &["conversations", "conversation_commands", "open_chats"];
+const FROM_THE_LOG: &[&str] =
+    &["conversations", "conversation_commands", "open_chats", "ended_chats"];
 
 /// Tables without whose rows everybody goes on: an operator whose record is lost has no status, and
 /// chooses one. That rows are lost is said.
@@ -160,6 +162,10 @@ fn fill(old: &Connection, new: &Connection, loss: Loss) -> Result<Mended, MendEr
         if OF_CHATS.contains(&name) {
             rows_of_chats(table, old, new, &mut mended)?;
         }
+    }
+    if has(&["ended_chats"]) {
+        // They are filled from the logs again.
+        new.execute("DELETE FROM documents WHERE kind = ?", [ended::KIND])?;
     }
     if has(&["open_chats"]) {
         sql::set_counter(new, sql::OPEN_CHATS_LOST, 1)?;

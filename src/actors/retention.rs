@@ -1,0 +1,231 @@
+//! Retention: chats that ended longer ago than their channel keeps them are forgotten.
+//!
+//! Owns when and how fast: a slice at a time with a pause after it, channel by channel, from the oldest
+//! on; then a wait. Every turn begins anew with what is configured and stored then, so that a changed
+//! retention takes effect with the next one, and nothing has to be remembered over a restart.
+//! Refuses to forget what has not ended: rows say what has, and an open chat that is said to be one is
+//! left alone, aloud.
+//! Invariant: what fails hinders nothing else; it is tried again in the next turn.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+
+use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
+use crate::machine::chat::Chat;
+use crate::machine::chat::driver::READ_PAGE;
+use crate::storage::{EndedChat, EndedRow, Filled, Store, StoreError};
+use crate::telemetry;
+
+use super::limits::{FILL_PAGE, FILL_PAUSE, FORGET_SLICE};
+use super::router::{CallError, Router};
+
+/// The length of a day, ms: retention counts whole ones, wherever midnight is.
+const DAY_MS: u64 = 24 * 3_600_000;
+
+/// The chat as its log has it. Nobody may be appending to it, or what is read is a moment of it.
+pub async fn read_chat(store: &Store, id: ChatId) -> Result<Chat, StoreError> {
+    let mut chat = Chat::new(id);
+    loop {
+        let page = store.log.read(id, chat.tail() + 1, READ_PAGE).await?;
+        for recorded in &page {
+            chat.apply(recorded);
+        }
+        if page.len() < READ_PAGE {
+            return Ok(chat);
+        }
+    }
+}
+
+/// See the module.
+pub(super) struct Sweeper;
+
+/// Where a turn is.
+pub(super) struct Sweep {
+    router: Router,
+    /// How far the rows of chats that ended before are filled; none before the first look.
+    filled: Option<Filled>,
+    /// Where the turn goes on: a channel, and the chat in it after which to look.
+    at: Option<(ChannelId, Option<ChatId>)>,
+    /// Since when chats should be gone that were found and are not, by channel.
+    due_since: BTreeMap<ChannelId, Timestamp>,
+}
+
+impl Actor for Sweeper {
+    type Msg = ();
+    type State = Sweep;
+    type Arguments = Router;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<()>,
+        router: Router,
+    ) -> Result<Sweep, ActorProcessingErr> {
+        myself.send_after(router.options.sweep_pause, || ());
+        Ok(Sweep { router, filled: None, at: None, due_since: BTreeMap::new() })
+    }
+
+    async fn handle(
+        &self,
+        myself: ActorRef<()>,
+        (): (),
+        sweep: &mut Sweep,
+    ) -> Result<(), ActorProcessingErr> {
+        if sweep.router.shared.is_stopping() {
+            return Ok(());
+        }
+        // On the heap: the path through the store is long.
+        let wait = Box::pin(sweep.step()).await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "retention was held up; it goes on in a while");
+            telemetry::retention_failed();
+            sweep.router.options.sweep_every
+        });
+        sweep.show();
+        myself.send_after(wait, || ());
+        Ok(())
+    }
+}
+
+impl Sweep {
+    /// One slice; answers how long to wait before the next.
+    async fn step(&mut self) -> Result<Duration, CallError> {
+        let options = self.router.options;
+        let Some((channel, days)) = self.next_channel() else {
+            self.at = None;
+            return Ok(options.sweep_every);
+        };
+        if !self.fill().await? {
+            return Ok(FILL_PAUSE.min(options.sweep_pause));
+        }
+        let now = self.router.shared.now();
+        let kept_ms = u64::from(days) * DAY_MS;
+        let ended_before = Timestamp(now.0.saturating_sub(kept_ms));
+        let after = self.at.and_then(|(of, after)| after.filter(|_| of == channel));
+        let ended = &self.router.shared.store.ended_chats;
+        let rows = ended.scan(channel, after, ended_before, FORGET_SLICE);
+        let rows = self.router.within(rows).await?;
+        // First of all: whatever comes of it, the next step goes on behind it.
+        let last = rows.last().filter(|_| rows.len() >= FORGET_SLICE).map(|row| row.chat);
+        self.at = match last {
+            Some(last) => Some((channel, Some(last))),
+            None => Some((after_all(channel), None)),
+        };
+        let due = self.due(channel, &rows, ended_before).await?;
+        let Some(first) = due.iter().map(|ended| ended.at.plus_ms(kept_ms)).min() else {
+            self.due_since.remove(&channel);
+            return Ok(if last.is_some() { options.sweep_pause } else { Duration::ZERO });
+        };
+        let since = self.due_since.entry(channel).or_insert(first);
+        *since = first.min(*since);
+        self.show();
+        let chats: Vec<(ChatId, Customer)> =
+            due.iter().map(|ended| (ended.chat, ended.customer)).collect();
+        self.router.forget_ended(&chats).await?;
+        telemetry::retention_forgot(chats.len() as u64);
+        self.due_since.remove(&channel);
+        Ok(options.sweep_pause)
+    }
+
+    /// The channel that is next in this turn, of those that keep their chats for some time only.
+    fn next_channel(&mut self) -> Option<(ChannelId, u16)> {
+        let (due_since, at) = (&mut self.due_since, self.at);
+        self.router.shared.roster.look(|roster| {
+            due_since.retain(|channel, _| roster.retention.contains_key(channel));
+            let first = at.map_or(ChannelId::from_u128(0), |(channel, _)| channel);
+            roster.retention.range(first..).next().map(|(channel, days)| (*channel, *days))
+        })
+    }
+
+    /// Those of the rows whose time has come.
+    async fn due(
+        &self,
+        channel: ChannelId,
+        rows: &[EndedRow],
+        ended_before: Timestamp,
+    ) -> Result<Vec<EndedChat>, CallError> {
+        let mut due = Vec::new();
+        for row in rows {
+            match row.ended {
+                Some(ended) if ended.at >= ended_before => {}
+                Some(_) if self.is_open(row.chat) => {
+                    tracing::error!(chat = %row.chat, "an open chat is said to have ended");
+                }
+                Some(ended) => due.push(ended),
+                None => self.mend_row(channel, row.chat).await?,
+            }
+        }
+        Ok(due)
+    }
+
+    fn is_open(&self, chat: ChatId) -> bool {
+        self.router.shared.index(|index| index.get(chat).is_some_and(|row| row.place.is_some()))
+    }
+
+    /// Fills a page of rows that are missing; answers whether none is.
+    async fn fill(&mut self) -> Result<bool, CallError> {
+        let (documents, process) =
+            (self.router.store().documents.clone(), self.router.shared.process);
+        let mut filled = match self.filled.take() {
+            Some(filled) => filled,
+            None => self.router.within(Filled::load(&*documents, process)).await?,
+        };
+        if !filled.whole {
+            let page = self.router.store().inventory.chats(filled.at.as_ref(), FILL_PAGE);
+            let page = self.router.within(page).await?;
+            for chat in &page.items {
+                self.fill_one(*chat).await?;
+            }
+            (filled.whole, filled.at) = (page.next.is_none(), page.next);
+            self.router.within(filled.save(&*documents)).await?;
+        }
+        let whole = filled.whole;
+        self.filled = Some(filled);
+        Ok(whole)
+    }
+
+    /// A row that cannot be read is written anew, and is looked at in the next turn.
+    async fn mend_row(&self, channel: ChannelId, chat: ChatId) -> Result<(), CallError> {
+        if self.router.is_forgotten(chat).await? {
+            return self.router.within(self.router.store().ended_chats.remove(channel, chat)).await;
+        }
+        self.fill_one(chat).await
+    }
+
+    /// Writes the row of a chat that has ended, as its log says. A log that cannot be read says nothing:
+    /// its chat stays until its customer is erased.
+    async fn fill_one(&self, chat: ChatId) -> Result<(), CallError> {
+        if self.is_open(chat) {
+            return Ok(());
+        }
+        let store = self.router.store();
+        let read = async {
+            match read_chat(store, chat).await {
+                Err(StoreError::Damaged { reason }) => {
+                    tracing::error!(%chat, reason, "nobody knows when a damaged chat ended; it is kept");
+                    Ok(None)
+                }
+                read => read.map(|chat| chat.ended_row()),
+            }
+        };
+        let Some(ended) = self.router.within(read).await? else { return Ok(()) };
+        // Nobody forgets it between the look and the row.
+        let _alone = self.router.shared.forgetting.lock().await;
+        if !self.router.is_forgotten(chat).await? {
+            self.router.within(store.ended_chats.put(ended)).await?;
+        }
+        Ok(())
+    }
+
+    /// Shows since when the chat should be gone that has waited longest.
+    fn show(&self) {
+        let now = self.router.shared.now();
+        let longest = self.due_since.values().map(|since| now.since_ms(*since)).max();
+        telemetry::retention_lag(longest.unwrap_or(0));
+    }
+}
+
+/// What comes behind all chats of a channel: the next channel, if there is one.
+fn after_all(channel: ChannelId) -> ChannelId {
+    ChannelId::from_u128(channel.0.as_u128().saturating_add(1))
+}

@@ -1,0 +1,158 @@
+//! Chats that are kept no longer are forgotten, and no others; whatever fails meanwhile.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use switchboard::actors::{Options, Roster, Router};
+use switchboard::domain::{ChatId, Timestamp};
+use switchboard::machine::chat::ChatCall;
+use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
+use switchboard::storage::{EndedChat, Store};
+
+use crate::ended::{days_ago, made_and_ended};
+use crate::store::{BREAKS, Breaking};
+use crate::world::*;
+
+fn sweeping() -> Options {
+    let (sweep_every, sweep_pause) = (Duration::from_millis(20), Duration::from_millis(5));
+    Options { sweep_every, sweep_pause, ..options() }
+}
+
+/// A chat of its own customer that ended so many days ago, and was made an hour before; without a row.
+async fn ended_before(store: &Store, n: u128, days: u64) -> EndedChat {
+    let made = Timestamp(days_ago(days).0 - 3_600_000);
+    made_and_ended(store, (customer(n), PUSH), made, days).await
+}
+
+async fn is_gone(store: &Store, chat: ChatId) -> bool {
+    store.log.is_forgotten(chat).await.unwrap()
+}
+
+async fn until_gone(store: &Store, chat: ChatId) {
+    until("it is forgotten", || async { is_gone(store, chat).await.then_some(()) }).await;
+}
+
+fn keeping(days: u16) -> Roster {
+    Roster { retention: [(CHANNEL, days)].into(), ..roster(2) }
+}
+
+/// Whether the chat is among those that have ended.
+async fn has_row(store: &Store, chat: ChatId) -> bool {
+    let rows = store.ended_chats.scan(CHANNEL, None, Timestamp(u64::MAX), 10_000).await.unwrap();
+    rows.iter().any(|row| row.chat == chat)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn chats_are_forgotten_when_their_time_has_come_and_no_others() {
+    let store = MemoryStore::new().store();
+    // More than a slice.
+    let mut old = Vec::new();
+    for n in 0..150 {
+        old.push(ended_before(&store, 100 + n, 31 + n as u64 % 9).await);
+    }
+    let young = ended_before(&store, 1, 29).await;
+    // One that went on for long.
+    let long = made_and_ended(&store, (customer(5), PUSH), days_ago(60), 29).await;
+    let router = Router::start(store.clone(), keeping(30), sweeping()).await.unwrap();
+    let open = open(&router, 2).await;
+    let now = ended_now(&router, 3).await;
+    for ended in &old {
+        until_gone(&store, ended.chat).await;
+        assert_eq!(store.conversations.latest(ended.customer).await.unwrap(), None);
+    }
+    for chat in [young.chat, long.chat, open, now] {
+        assert!(!is_gone(&store, chat).await);
+        assert!(!store.log.read(chat, 1, 1).await.unwrap().is_empty());
+    }
+    // Kept for longer, nothing goes; for a shorter time, what is older goes with the next look.
+    router.set_retention(CHANNEL, Some(3_650));
+    let older = ended_before(&store, 4, 40).await;
+    store.ended_chats.put(older).await.unwrap();
+    router.set_retention(CHANNEL, Some(28));
+    until_gone(&store, young.chat).await;
+    until_gone(&store, older.chat).await;
+    until_gone(&store, long.chat).await;
+    for chat in [open, now] {
+        assert!(!is_gone(&store, chat).await);
+    }
+    assert!(router.look(open).await.is_ok());
+    assert!(has_row(&store, now).await && !has_row(&store, open).await);
+    router.stop().await;
+}
+
+async fn ended_now(router: &Router, who: u128) -> ChatId {
+    let chat = open(router, who).await;
+    call(router, chat, ChatCall::End { by: as_customer(who), command: fresh() }).await.unwrap();
+    chat
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_fails_holds_retention_up_for_a_while() {
+    for place in [FaultAt::Forget, FaultAt::EndedChats, FaultAt::Documents, FaultAt::OpenChats] {
+        for fault in [Fault::Refuse, Fault::UnknownAfterWrite] {
+            let memory = MemoryStore::new();
+            let store = memory.store();
+            let old = [ended_before(&store, 1, 50).await, ended_before(&store, 2, 60).await];
+            let router = Router::start(store.clone(), keeping(30), sweeping()).await.unwrap();
+            (0..3).for_each(|_| memory.fail_next(place, fault));
+            for ended in old {
+                until_gone(&store, ended.chat).await;
+            }
+            until("nothing is left", || async {
+                let left = has_row(&store, old[0].chat).await || has_row(&store, old[1].chat).await;
+                (!left).then_some(())
+            })
+            .await;
+            assert!(!*router.ended().borrow());
+            router.stop().await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_goes_on_with_what_the_process_before_had_begun() {
+    let store = MemoryStore::new().store();
+    let mut old = Vec::new();
+    for n in 0..200 {
+        old.push(ended_before(&store, 100 + n, 31).await.chat);
+    }
+    let slow = Options { sweep_pause: Duration::from_millis(50), ..sweeping() };
+    let router = Router::start(store.clone(), keeping(30), slow).await.unwrap();
+    until_gone(&store, old[0]).await;
+    router.stop().await;
+    let router = Router::start(store.clone(), keeping(30), sweeping()).await.unwrap();
+    for chat in old {
+        until_gone(&store, chat).await;
+    }
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_ended_has_its_row_whatever_broke() {
+    silence_meant_panics();
+    let mut broken = 0;
+    for how in BREAKS {
+        for at in 1.. {
+            let inner = MemoryStore::new().store();
+            let breaking = Arc::new(Breaking::new(inner.clone(), at, how));
+            let router = Router::start(breaking.store(), roster(2), impatient()).await.unwrap();
+            let chat = ended_now(&router, 1).await;
+            router.stop().await;
+            // The next process, on a store that is whole.
+            let router = Router::start(inner.clone(), roster(2), options()).await.unwrap();
+            until("it has its row and is open no more", || async {
+                let open = inner.open_chats.scan(None, 10).await.unwrap();
+                let open = open.iter().any(|row| row.chat == chat);
+                (!open).then_some(())
+            })
+            .await;
+            assert!(has_row(&inner, chat).await, "{how:?} at {at}");
+            router.stop().await;
+            if !breaking.has_fired() {
+                break;
+            }
+            broken += 1;
+        }
+    }
+    assert!(broken > 40, "{broken}");
+}
