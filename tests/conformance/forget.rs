@@ -1,23 +1,27 @@
 //! That nothing is left of a forgotten chat where it lay, and that late rows show nothing.
 
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use switchboard::domain::event::ChatEvent;
 use switchboard::domain::{Party, Recorded, Timestamp};
 use switchboard::storage::record::encode_event;
 use switchboard::storage::scylla::ScyllaStore;
-use switchboard::storage::sqlite::{DATABASE_FILE, SqliteOptions};
+use switchboard::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
 use switchboard::storage::{ChatLog, StoreError};
 
 use crate::cql::raw;
 use crate::cql_support::{Keyspace, RUNTIME};
-use crate::export::exported;
+use crate::export::{contents, exported};
 use crate::samples::{chat, command, customer, message, messages};
 use crate::subject::{Kind, Rig, block_on};
 
 /// What nobody else writes.
 const SECRET: &str = "sesame-4711-open";
+
+/// How long anything may take before a test gives up.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 fn secret(seq: u64) -> Recorded {
     let text = format!("{SECRET} {seq} {}", "and much more of it ".repeat(20));
@@ -60,6 +64,77 @@ fn no_byte_of_a_forgotten_text_is_left_in_any_file_while_the_store_runs() {
         let (stream, _) = exported(&store, 1).await;
         assert!(!String::from_utf8(stream).unwrap().contains(SECRET));
         assert_eq!(store.log.read(chat(2), 1, 1_000).await.unwrap().len(), 401);
+    });
+}
+
+#[test]
+fn a_reader_keeps_forgotten_bytes_on_the_disk_no_longer_than_it_reads() {
+    let mut rig = Rig::new(Kind::Sqlite);
+    rig.options.checkpoint_at_pages = SqliteOptions::new("").checkpoint_at_pages;
+    rig.options.lock_wait = Duration::from_millis(50);
+    block_on(async {
+        let store = rig.open().unwrap().store();
+        let claim = store.log.claim(chat(1)).await.unwrap().claim;
+        store.log.append(claim, (1..=20).map(secret).collect()).await.unwrap();
+        let reader = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+        reader.execute_batch("BEGIN").unwrap();
+        let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
+        reader.query_row("SELECT count(*) FROM log", (), count).unwrap();
+        store.log.forget(chat(1)).await.unwrap();
+        // What follows a commit is over when the next one is answered.
+        for n in 2..10 {
+            store.log.claim(chat(n)).await.unwrap();
+        }
+        assert!(finds(rig.folder.path(), SECRET), "the reader still sees it");
+        reader.execute_batch("COMMIT").unwrap();
+        // Nobody writes any more.
+        until("the bytes are gone", || !finds(rig.folder.path(), SECRET)).await;
+    });
+}
+
+async fn until(what: &str, so: impl Fn() -> bool) {
+    let waiting = async {
+        while !so() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+fn vacuum_mode(rig: &Rig) -> i64 {
+    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    database.query_row("PRAGMA auto_vacuum", (), |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn a_database_of_before_gives_space_back_after_a_repair() {
+    let rig = Rig::new(Kind::Sqlite);
+    let size = || std::fs::metadata(rig.folder.path().join(DATABASE_FILE)).unwrap().len();
+    block_on(async {
+        let store = rig.open().unwrap().store();
+        let claim = store.log.claim(chat(1)).await.unwrap().claim;
+        for first in (1..=2_000).step_by(100) {
+            store.log.append(claim, (first..first + 100).map(secret).collect()).await.unwrap();
+        }
+        let (before, _) = exported(&store, 1).await;
+        drop(store);
+        let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+        database.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
+        drop(database);
+        assert_eq!(vacuum_mode(&rig), 0, "as it was made before");
+        let store = rig.open().unwrap().store();
+        assert_eq!(vacuum_mode(&rig), 0, "a start converts nothing: that takes long");
+        drop(store);
+        let mended = SqliteStore::repair(&rig.options).unwrap();
+        assert!(mended.damaged.is_empty() && mended.lost.is_empty(), "{mended:?}");
+        assert_eq!(vacuum_mode(&rig), 2, "incremental");
+        let store = rig.open().unwrap().store();
+        let (after, _) = exported(&store, 1).await;
+        assert_eq!(contents(&before), contents(&after), "nothing else has changed");
+        let full = size();
+        store.log.forget(chat(1)).await.unwrap();
+        // Nobody writes any more.
+        until("the space is given back", || size() < full / 4).await;
     });
 }
 

@@ -32,6 +32,15 @@ pub(super) const FORGET_EVENTS: usize = 1_024;
 /// some ms.
 pub(super) const GIVE_BACK_PAGES: u32 = 256;
 
+/// How long the removal of forgotten bytes from the WAL waits for readers, which holds up commits.
+pub(super) const SCRUB_WAIT: Duration = Duration::from_millis(100);
+
+/// When it is tried again after readers held it up: commits have the time between.
+pub(super) const SCRUB_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long the writer waits for writes while it has something to tidy up.
+pub(super) const TIDY_AGAIN: Duration = Duration::from_millis(100);
+
 /// Threads that read. Reads are short and mostly in the page cache.
 pub(super) const READERS: usize = 4;
 

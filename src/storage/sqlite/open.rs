@@ -127,6 +127,8 @@ pub(super) struct Opened {
     pub damage: Arc<Damage>,
     /// Open chats without a row that can be read.
     pub unlisted: Unlisted,
+    /// Whether nothing was left in the WAL; else it may have what was forgotten.
+    pub wal_cut: bool,
 }
 
 /// Open chats whose rows have to be made anew from their logs.
@@ -165,7 +167,7 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
         }
         opened => opened,
     }
-    .map(|Attempt { connection, recent, last_position, life, unlisted }| Opened {
+    .map(|Attempt { connection, recent, last_position, life, unlisted, wal_cut }| Opened {
         lock,
         connection,
         recent,
@@ -173,6 +175,7 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
         life,
         damage,
         unlisted,
+        wal_cut,
     })
 }
 
@@ -232,6 +235,7 @@ struct Attempt {
     last_position: Position,
     life: u64,
     unlisted: Unlisted,
+    wal_cut: bool,
 }
 
 fn attempt(options: &SqliteOptions, damage: &Damage) -> Result<Attempt, OpenError> {
@@ -241,12 +245,12 @@ fn attempt(options: &SqliteOptions, damage: &Damage) -> Result<Attempt, OpenErro
     migrate(&mut connection, &file, blame)?;
     // After a kill the WAL may hold a commit that was written but not synced. This syncs it, so
     // that nothing is answered that a loss of power could still take back.
-    sql::checkpoint(&connection, "TRUNCATE").map_err(blame)?;
+    let wal_cut = sql::checkpoint(&connection, "TRUNCATE").map_err(blame)?;
     sync_folder(&options.folder)?;
     let (recent, last_position) = rebuild_tail(&connection, &file, damage, blame)?;
     let unlisted = unlisted(&connection, &file, blame)?;
     let life = begin_life(&mut connection).map_err(blame)?;
-    Ok(Attempt { connection, recent, last_position, life, unlisted })
+    Ok(Attempt { connection, recent, last_position, life, unlisted, wal_cut })
 }
 
 /// The open chats whose rows cannot be read.

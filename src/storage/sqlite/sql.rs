@@ -273,9 +273,12 @@ pub(super) fn count_up(connection: &Connection, name: &str) -> rusqlite::Result<
 }
 
 /// Copies the WAL into the database, as far as `mode` and the readers let it. Errors only when the
-/// disk or SQLite does; that readers held it up is no error.
-pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<()> {
-    connection.prepare_cached(&format!("PRAGMA wal_checkpoint({mode})"))?.query_row((), |_| Ok(()))
+/// disk or SQLite does; that readers held it up is no error, and is answered with `false`: then not all
+/// that the mode asks for was done.
+pub(super) fn checkpoint(connection: &Connection, mode: &str) -> rusqlite::Result<bool> {
+    let held_up = |row: &Row<'_>| row.get::<_, i64>(0);
+    let text = format!("PRAGMA wal_checkpoint({mode})");
+    Ok(connection.prepare_cached(&text)?.query_row((), held_up)? == 0)
 }
 
 /// A bound of a range of positions; nothing is stored beyond SQLite's largest integer.

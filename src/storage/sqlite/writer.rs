@@ -32,7 +32,7 @@ use super::damage::{Damage, is_busy, is_damage};
 use super::limits::{
     BACKUP_MAX, BACKUP_PAUSE_MIN, BACKUP_SLICE_PAGES, BACKUP_SLICE_SLOW, BACKUP_SLOW_MAX,
     BACKUP_WAL_PAGES_MAX, BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX, CHECKPOINT_WAIT_FACTOR,
-    FORGET_EVENTS, GIVE_BACK_PAGES,
+    FORGET_EVENTS, GIVE_BACK_PAGES, SCRUB_AGAIN, SCRUB_WAIT, TIDY_AGAIN,
 };
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
@@ -88,8 +88,8 @@ pub(super) struct Writer {
     checkpoint_least: u32,
     /// Pages from which the next one is; more, when a reader held one up.
     checkpoint_at: u32,
-    /// A chat was forgotten, and the WAL still has it.
-    scrub_due: bool,
+    /// A chat was forgotten, and the WAL still has it; since when its removal may be tried.
+    scrub_due: Option<Instant>,
     /// Pages may be free that are not given back.
     give_back_due: bool,
     /// The backup that was asked for.
@@ -155,7 +155,7 @@ impl Writer {
             wal_pages,
             checkpoint_least: options.checkpoint_at_pages,
             checkpoint_at: options.checkpoint_at_pages,
-            scrub_due: false,
+            scrub_due: (!opened.wal_cut).then(now),
             give_back_due: true,
             backup: None,
             counters,
@@ -167,8 +167,13 @@ impl Writer {
     }
 
     fn run(mut self) {
-        while let Ok(first) = self.queue.recv() {
-            if let Err(error) = self.serve(first).and_then(|()| self.back_up()) {
+        loop {
+            let done = match self.next() {
+                Ok(first) => self.serve(first).and_then(|()| self.back_up()),
+                Err(RecvTimeoutError::Timeout) => self.tidy(),
+                Err(RecvTimeoutError::Disconnected) => break,
+            };
+            if let Err(error) = done {
                 self.fail(&error);
                 return;
             }
@@ -177,6 +182,14 @@ impl Writer {
         if let Err(error) = sql::checkpoint(&self.connection, "TRUNCATE") {
             self.fail(&error);
         }
+    }
+
+    /// The next write, or a timeout when there is something to tidy up meanwhile.
+    fn next(&self) -> Result<Write, RecvTimeoutError> {
+        if self.scrub_due.is_some() || self.give_back_due {
+            return self.queue.recv_timeout(TIDY_AGAIN);
+        }
+        self.queue.recv().map_err(|_| RecvTimeoutError::Disconnected)
     }
 
     /// A batch from this one on.
@@ -460,7 +473,7 @@ impl Writer {
             match sql::remove_run(&self.connection, chat)? {
                 Some(events) => removed += events,
                 None => {
-                    (self.scrub_due, self.give_back_due) = (true, true);
+                    (self.scrub_due, self.give_back_due) = (Some(now()), true);
                     return Ok(false);
                 }
             }
@@ -480,17 +493,8 @@ impl Writer {
                 left => self.give_back_due = left? > 0,
             }
         }
-        if self.scrub_due {
-            // The WAL has what it had of a forgotten chat until it is cut.
-            match sql::checkpoint(&self.connection, "TRUNCATE") {
-                Err(error) if is_busy(&error) => {}
-                done => {
-                    done?;
-                    self.scrub_due = false;
-                    self.counters.checkpoint_done();
-                    self.wal_pages.store(0, Relaxed);
-                }
-            }
+        if self.scrub_due.is_some_and(|at| at <= now()) {
+            self.scrub()?;
         }
         let pages = self.wal_pages.load(Relaxed);
         if pages < self.checkpoint_least {
@@ -515,6 +519,24 @@ impl Writer {
         // If a reader keeps the WAL from starting over, the next one waits until it is worth its
         // fsync. Else the WAL is short after the next commit.
         self.checkpoint_at = pages + self.checkpoint_least / 4;
+        Ok(())
+    }
+
+    /// The WAL has what it had of a forgotten chat until it is cut. Who reads an older state keeps it
+    /// from being cut, and is not waited for long.
+    fn scrub(&mut self) -> rusqlite::Result<()> {
+        self.connection.busy_timeout(SCRUB_WAIT)?;
+        let done = sql::checkpoint(&self.connection, "TRUNCATE");
+        self.connection.busy_timeout(self.lock_wait)?;
+        let cut = match done {
+            Err(error) if is_busy(&error) => false,
+            done => done?,
+        };
+        self.scrub_due = (!cut).then(|| now() + SCRUB_AGAIN);
+        if cut {
+            self.counters.checkpoint_done();
+            self.wal_pages.store(0, Relaxed);
+        }
         Ok(())
     }
 
