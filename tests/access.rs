@@ -15,6 +15,7 @@ use switchboard::catalog::{Catalog, Channel, Provider, Role, User};
 use switchboard::domain::{
     ChannelId, Customer, CustomerId, Priority, Queue, QueueId, Rule, Timestamp, UserId,
 };
+use switchboard::storage::Documents;
 
 const ROOT: UserId = UserId::from_u128(1);
 const ANNA: UserId = UserId::from_u128(2);
@@ -72,6 +73,7 @@ async fn start(documents: Arc<MemoryDocuments>) -> World {
         Passwords::new(cheap).unwrap(),
         TokenLives::default(),
         trail(),
+        NOW,
     );
     World { documents, catalog, access: access.await.unwrap() }
 }
@@ -460,7 +462,7 @@ async fn a_customers_tokens_are_revoked_and_new_ones_count() {
     let old = issue(&world, None).await;
     let other = issue(&world, None).await;
     assert_ne!(old.customer, other.customer);
-    world.access.revoke_customer(of_site(old.customer), &system()).await.unwrap();
+    world.access.revoke_customer(of_site(old.customer), &system(), || NOW).await.unwrap();
     let again = start(world.documents).await;
     let refused = again.access.authenticate(&old.token, NOW);
     assert_eq!(refused, Err(Invalid::Revoked));
@@ -474,15 +476,46 @@ async fn a_revocation_takes_away_what_was_issued_before_it_whatever_the_clock_sa
     let world = world().await;
     let ahead = system_at(NOW.plus_ms(3_600_000));
     let first = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
-    world.access.revoke_customer(of_site(first.customer), &ahead).await.unwrap();
+    world.access.revoke_customer(of_site(first.customer), &ahead, || ahead.at()).await.unwrap();
     // The clock is right again, or this one has waited for its turn behind the other.
     let visitor = Visitor { customer: Some(first.customer), ..Visitor::default() };
     let second = world.access.visitor_token(SITE, visitor, &system()).await.unwrap();
     assert!(world.access.authenticate(&second.token, NOW).is_ok());
-    world.access.revoke_customer(of_site(first.customer), &system()).await.unwrap();
+    world.access.revoke_customer(of_site(first.customer), &system(), || NOW).await.unwrap();
     for token in [&first.token, &second.token] {
         assert_eq!(world.access.authenticate(token, NOW), Err(Invalid::Revoked));
     }
+}
+
+#[tokio::test]
+async fn a_revocation_takes_away_what_was_issued_until_it_was_carried_out() {
+    let world = world().await;
+    let asked = system();
+    // It waited behind something, and the site went on meanwhile.
+    let meanwhile = system_at(NOW.plus_ms(1_000));
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), &meanwhile).await.unwrap();
+    let carried_out = NOW.plus_ms(2_000);
+    let of = of_site(visitor.customer);
+    world.access.revoke_customer(of, &asked, || carried_out).await.unwrap();
+    let refused = world.access.authenticate(&visitor.token, carried_out);
+    assert_eq!(refused, Err(Invalid::Revoked));
+}
+
+#[tokio::test]
+async fn a_revocation_that_cannot_be_read_is_one_and_ends_no_start() {
+    let world = world().await;
+    let one = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
+    let other = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
+    let kept = &world.documents;
+    let id = format!("{SITE}.{}", one.customer);
+    kept.put("revoked_visitor", &id, 0, b"yesterday".to_vec()).await.unwrap();
+    kept.put("revoked_visitor", "nobody", 0, b"1".to_vec()).await.unwrap();
+    let again = start(world.documents).await;
+    assert_eq!(again.access.authenticate(&one.token, NOW), Err(Invalid::Revoked));
+    assert!(again.access.authenticate(&other.token, NOW).is_ok());
+    // It is written over by the next one.
+    let of = of_site(one.customer);
+    again.access.revoke_customer(of, &system(), || NOW.plus_ms(9)).await.unwrap();
 }
 
 #[tokio::test]
@@ -490,10 +523,12 @@ async fn a_revocation_whose_outcome_is_unknown_can_be_repeated() {
     let world = world().await;
     let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
     world.documents.fail_next_write(Fault::After);
-    assert!(world.access.revoke_customer(of_site(visitor.customer), &system()).await.is_err());
+    assert!(
+        world.access.revoke_customer(of_site(visitor.customer), &system(), || NOW).await.is_err()
+    );
     assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
     let later = system_at(NOW.plus_ms(5));
-    world.access.revoke_customer(of_site(visitor.customer), &later).await.unwrap();
+    world.access.revoke_customer(of_site(visitor.customer), &later, || later.at()).await.unwrap();
 }
 
 #[tokio::test]

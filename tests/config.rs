@@ -234,6 +234,7 @@ async fn empty(documents: Arc<MemoryDocuments>) -> (Arc<Catalog>, Access) {
         Passwords::new(cheap).unwrap(),
         TokenLives::default(),
         trail(),
+        Timestamp(1),
     );
     let access = access.await.unwrap();
     (catalog, access)

@@ -73,19 +73,43 @@ impl<'a> Act<'a> {
         note: Note,
         change: impl Future<Output = Result<T, StoreError>>,
     ) -> Result<T, ActError> {
+        let permitted = async {
+            let permit = self.permit().await?;
+            let done = change.await.map_err(ActError::Store);
+            drop(permit);
+            done
+        };
+        self.noted(note, permitted).await
+    }
+
+    /// The same for a change of many steps, which takes a permit for each of them and none for all: else
+    /// whoever revokes the right to it would wait for the last one, or in vain. A right that is lost
+    /// between two steps ends it there, and how far it came is not known.
+    pub async fn carry_out_in_steps<T>(
+        &self,
+        note: Note,
+        steps: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, ActError> {
+        let permitted = async {
+            // Nothing was done yet.
+            drop(self.permit().await?);
+            steps.await.map_err(ActError::Store)
+        };
+        self.noted(note, permitted).await
+    }
+
+    /// Notes what is about to be done, does it, and notes what came of it.
+    async fn noted<T>(
+        &self,
+        note: Note,
+        change: impl Future<Output = Result<T, ActError>>,
+    ) -> Result<T, ActError> {
         self.check()?;
         let act = note.act;
         let id = self.trail.record(self.by, note).await?;
         // Closed also when the change panics, or nobody waits for its end.
         let under_way = self.trail.under_way(act, id);
-        let done = match self.permit().await {
-            Ok(permit) => {
-                let done = change.await.map_err(ActError::Store);
-                drop(permit);
-                done
-            }
-            Err(lost) => Err(lost.into()),
-        };
+        let done = change.await;
         let outcome = match &done {
             Ok(_) => AuditOutcome::Done,
             Err(ActError::Lost(_)) => AuditOutcome::Refused,

@@ -91,11 +91,12 @@ impl Access {
         passwords: Passwords,
         lives: TokenLives,
         trail: Arc<Trail>,
+        now: Timestamp,
     ) -> Result<Self, AccessError> {
         Ok(Self {
             key: load_key(&*documents, &*entropy).await?,
             sessions: Sessions::load(Arc::clone(&documents)).await?,
-            revoked: Revoked::load(documents).await?,
+            revoked: Revoked::load(documents, now).await?,
             catalog,
             entropy,
             passwords,

@@ -34,7 +34,9 @@ struct Entry {
 }
 
 impl Revoked {
-    pub async fn load(documents: Arc<dyn Documents>) -> Result<Self, StoreError> {
+    /// What is stored. A revocation whose time cannot be read counts as of `now`: to refuse is safe, and
+    /// one customer's record hinders no start.
+    pub async fn load(documents: Arc<dyn Documents>, now: Timestamp) -> Result<Self, StoreError> {
         let mut entries = Entries::new();
         let mut after: Option<String> = None;
         loop {
@@ -42,12 +44,22 @@ impl Revoked {
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
             for document in &page {
-                let damaged = || StoreError::Damaged { reason: format!("{KIND} {}", document.id) };
-                let (channel, customer) = document.id.split_once(BETWEEN).ok_or_else(damaged)?;
-                let channel = ChannelId::parse(channel).map_err(|_| damaged())?;
-                let customer = CustomerId::parse(customer).map_err(|_| damaged())?;
-                let entry = decode(document).ok_or_else(damaged)?;
-                entries.entry(channel).or_default().insert(customer, entry);
+                let Some(customer) = customer_of(&document.id) else {
+                    tracing::error!(
+                        document = document.id,
+                        "a revocation names nobody: it is left out"
+                    );
+                    continue;
+                };
+                // Whenever it was: whoever still has a token gets a new one from the site.
+                let entry = decode(document).unwrap_or_else(|| {
+                    tracing::error!(
+                        document = document.id,
+                        "the time of a revocation cannot be read: all tokens up to now are refused"
+                    );
+                    Entry { at: now, version: document.version }
+                });
+                entries.entry(customer.channel).or_default().insert(customer.id, entry);
             }
         }
         Ok(Self { documents, at: RwLock::new(entries), writing: Mutex::new(()) })
@@ -63,18 +75,23 @@ impl Revoked {
         self.entry(customer).is_some() || self.of_channel(customer.channel) < REVOKED_CUSTOMERS_MAX
     }
 
-    /// Revokes all tokens issued to the customer up to now. Answers `false` when the
-    /// channel has too many entries. When the store fails, what it holds is shown: the write may
+    /// Revokes all tokens issued to the customer until its turn comes, by what `now` says then. Answers
+    /// `false` when the channel has too many entries. When the store fails, what it holds is shown: the write may
     /// have taken effect, and the next one has to know its version.
-    pub async fn revoke(&self, customer: Customer, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn revoke(
+        &self,
+        customer: Customer,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
+        let now = now();
         let known = self.entry(customer);
         if !self.room(customer) {
             return Ok(false);
         }
         let version = known.map_or(0, |entry| entry.version);
-        // Never back: what an earlier revocation took away stays away, whatever a clock says or
-        // however long this one waited for its turn; and tokens issued since the earlier one, each
+        // Never back: what an earlier revocation took away stays away, whatever a clock says;
+        // and tokens issued since the earlier one, each
         // dated behind it, are taken away too.
         let at = known.map_or(now, |entry| now.max(entry.at.plus_ms(1)));
         let id = document_id(customer);
@@ -146,6 +163,12 @@ impl Revoked {
         let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
         entries.entry(customer.channel).or_default().insert(customer.id, entry);
     }
+}
+
+fn customer_of(document_id: &str) -> Option<Customer> {
+    let (channel, customer) = document_id.split_once(BETWEEN)?;
+    let (channel, id) = (ChannelId::parse(channel).ok()?, CustomerId::parse(customer).ok()?);
+    Some(Customer { channel, id })
 }
 
 fn document_id(customer: Customer) -> String {

@@ -9,7 +9,7 @@ use super::token::Claims;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
 use crate::domain::name::name;
-use crate::domain::{ChannelId, Customer, CustomerId, Priority};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority, Timestamp};
 
 impl Access {
     /// A visitor's token for a channel.
@@ -45,11 +45,13 @@ impl Access {
         Ok(VisitorToken { token, customer, until })
     }
 
-    /// Revokes all tokens that a customer has, durably.
+    /// Revokes all tokens that a customer has when this is carried out, by what `now` says then; durably.
+    /// The caller holds no permit.
     pub async fn revoke_customer(
         &self,
         customer: Customer,
         act: &Act<'_>,
+        now: impl Fn() -> Timestamp,
     ) -> Result<(), AccessError> {
         let channel = customer.channel;
         if self.catalog.snapshot().channel(channel).is_none() {
@@ -63,7 +65,7 @@ impl Access {
             subject: Some(AuditSubject::Customer { channel, customer: Some(customer.id) }),
             changes: Vec::new(),
         };
-        let revoked = act.carry_out(note, self.revoked.revoke(customer, act.at())).await;
+        let revoked = act.carry_out(note, self.revoked.revoke(customer, now)).await;
         self.tell(Holder::Customer(customer));
         let room = revoked?;
         act.settle(0, |asker| asker == Asker::Visitor(customer)).await;

@@ -13,34 +13,47 @@ use crate::telemetry;
 
 use super::chat::ChatMessage;
 use super::intake::Opens;
-use super::limits::{AGAIN_AFTER, FORGET_SLICE};
+use super::limits::AGAIN_AFTER;
 use super::router::{CallError, Router};
 
 /// Who ends the chats of an erased customer.
 const BY: Author = Author { person: Person::System, chat_administrator: true };
 
 impl Router {
-    /// Ends the open chats of a customer, so that whoever is concerned hears of it.
-    pub async fn end_chats_of(&self, customer: Customer) -> Result<(), CallError> {
-        for chat in self.chats_of(customer).await? {
-            self.end_to_erase(chat).await?;
+    /// Every chat that a customer has or had, but for those that are forgotten.
+    pub async fn chats_of(&self, customer: Customer) -> Result<Vec<ChatId>, CallError> {
+        let commands = self.within(self.store().conversations.commands(customer)).await?;
+        let mut chats: Vec<ChatId> = commands.into_iter().map(|(_, chat)| chat).collect();
+        chats.sort_unstable();
+        chats.dedup();
+        Ok(chats)
+    }
+
+    /// Ends those of a customer's chats that are open, so that whoever is concerned hears of it.
+    pub async fn end_to_erase(&self, chats: &[ChatId]) -> Result<(), CallError> {
+        for chat in chats {
+            let end = ChatCall::End { by: BY, command: CommandId::erases(*chat) };
+            match self.call_chat(*chat, end).await {
+                // It had ended, or was claimed and never opened, or is forgotten already.
+                Ok(_) | Err(CallError::Refused(Refusal::Ended { .. } | Refusal::UnknownChat)) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
 
-    /// Forgets every chat of a customer and all that is known of it, for good. Chats that are still
-    /// open are ended first. May be repeated, and goes on where it was interrupted. Revoke the
-    /// customer's tokens before: a chat that is opened meanwhile may stay.
-    pub async fn erase(&self, customer: Customer) -> Result<(), CallError> {
-        let mut chats = self.chats_of(customer).await?;
-        chats.sort_unstable();
-        for slice in chats.chunks(FORGET_SLICE) {
-            for chat in slice {
-                self.end_to_erase(*chat).await?;
-            }
-            let slice: Vec<_> = slice.iter().map(|chat| (*chat, customer)).collect();
-            self.forget_ended(&slice).await?;
-        }
+    /// Forgets chats of a customer and all that is known of them, for good; at most
+    /// [`FORGET_SLICE`](super::limits::FORGET_SLICE). Those that are still open are ended first. May be
+    /// repeated, and goes on where it was interrupted. Revoke the customer's tokens before: a chat that
+    /// is opened meanwhile may stay.
+    pub async fn erase(&self, customer: Customer, chats: &[ChatId]) -> Result<(), CallError> {
+        self.end_to_erase(chats).await?;
+        let chats: Vec<_> = chats.iter().map(|chat| (*chat, customer)).collect();
+        self.forget_ended(&chats).await
+    }
+
+    /// Forgets whom entries of the audit trail were about, when it was this customer.
+    pub async fn erase_from_trail(&self, customer: Customer) -> Result<(), CallError> {
         self.within(self.store().audit.forget_customer(customer.channel, customer.id)).await
     }
 
@@ -78,23 +91,6 @@ impl Router {
     /// Whether the chat was forgotten.
     pub(super) async fn is_forgotten(&self, chat: ChatId) -> Result<bool, CallError> {
         self.within(self.store().log.is_forgotten(chat)).await
-    }
-
-    async fn chats_of(&self, customer: Customer) -> Result<Vec<ChatId>, CallError> {
-        let commands = self.within(self.store().conversations.commands(customer)).await?;
-        let mut chats: Vec<ChatId> = commands.into_iter().map(|(_, chat)| chat).collect();
-        chats.sort_unstable();
-        chats.dedup();
-        Ok(chats)
-    }
-
-    async fn end_to_erase(&self, chat: ChatId) -> Result<(), CallError> {
-        let end = ChatCall::End { by: BY, command: CommandId::erases(chat) };
-        match self.call_chat(chat, end).await {
-            // It had ended, or was claimed and never opened, or is forgotten already.
-            Ok(_) | Err(CallError::Refused(Refusal::Ended { .. } | Refusal::UnknownChat)) => Ok(()),
-            Err(error) => Err(error),
-        }
     }
 
     /// Has the chat's actor, if there is one, let go of what it knows, once everybody concerned has

@@ -316,7 +316,8 @@ async fn gate(
     entropy.fill(&mut life)?;
     let (audit, limit) = (Arc::clone(&opened.store.audit), plan.router.store_limit);
     let trail = Trail::new(audit, Arc::clone(&documents), u32::from_le_bytes(life), limit);
-    let access = Access::load(kept, documents, entropy, passwords, lives, Arc::new(trail)).await?;
+    let (trail, now) = (Arc::new(trail), wall_now());
+    let access = Access::load(kept, documents, entropy, passwords, lives, trail, now).await?;
     Ok((catalog, Arc::new(access)))
 }
 

@@ -3,12 +3,15 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
+use switchboard::access::limits::SETTLE_LIMIT;
 use switchboard::app::{Server, StoreChoice};
+use switchboard::protocol::rest::Route;
 use switchboard::storage::memory::MemoryStore;
 
 use crate::client::Client;
 use crate::cql_support::Keyspace;
-use crate::harness::{World, id, plan, settings, until};
+use crate::harness::{World, id, plan, request, settings, until};
+use crate::held::Stop;
 
 /// What nobody else writes.
 const SECRET: &str = "sesame-0815-open";
@@ -170,4 +173,52 @@ async fn a_site_erases_its_own_customers_only() {
     until("the chat is there", async || customer.call("chat.open", open("c1")).await.is_ok()).await;
     assert_eq!(world.ask("DELETE", &of("Shop"), &key, None).await.0, 204);
     assert_eq!(customer.until_closed().await, 4002);
+}
+
+#[tokio::test]
+async fn an_erasure_ends_with_the_right_to_it_and_nobody_waits_for_it() {
+    let (world, store) = crate::held::world().await;
+    let stop = Stop::on(&world);
+    let operation = Route::EraseCustomer.operation();
+    let admin = world.log_in("admin").await;
+    let body = json!({"name": "Second", "login": "second", "role": "administrator", "active": true,
+        "capacity": 1});
+    let (_, made) = world.ask("POST", "/api/v1/users", &admin, Some(body.clone())).await;
+    let user = format!("/api/v1/users/{}", made["id"].as_str().unwrap());
+    let password = "quite a long password";
+    let set = Some(json!({"password": password}));
+    let (status, answer) = world.ask("PUT", &format!("{user}/password"), &admin, set).await;
+    assert_eq!(status, 204, "{answer}");
+    let second = world.tokens("second", password).await.1["access_token"].clone();
+    let second = second.as_str().unwrap().to_owned();
+    let (token, who) = world.visitor("Shop", None).await;
+    let mut customer = opened(&world, &token).await;
+    let chat = customer.call("chat.open", open("c1")).await.unwrap()["chat"].clone();
+    let path = format!("/api/v1/channels/{}/customers/{who}", id("channel", "Shop"));
+    let mut gate = stop.next(operation);
+    let asked = {
+        let (address, path) = (world.server.address, path.clone());
+        tokio::spawn(async move { request(address, "DELETE", &path, &second, None).await })
+    };
+    // The steps: nothing yet, the end of the chats, the tokens, the chats, the trail.
+    for _ in 0..3 {
+        gate.reached().await;
+        let next = stop.next(operation);
+        gate.go();
+        gate = next;
+    }
+    gate.reached().await;
+    let found = world.ask("GET", &user, &admin, None).await.1;
+    let mut body = body;
+    (body["version"], body["active"]) = (found["version"].clone(), json!(false));
+    let revoking = world.ask("PUT", &user, &admin, Some(body));
+    // Far less than a revocation waits for who does not end.
+    let revoked = tokio::time::timeout(SETTLE_LIMIT / 2, revoking).await;
+    assert_eq!(revoked.expect("it waits for the erasure").0, 200);
+    gate.go();
+    assert_eq!(asked.await.unwrap().0, 401);
+    let chat = switchboard::domain::ChatId::parse(chat.as_str().unwrap()).unwrap();
+    assert!(!store.log.is_forgotten(chat).await.unwrap(), "its right was gone");
+    erase(&world, &who).await;
+    assert!(store.log.is_forgotten(chat).await.unwrap());
 }

@@ -25,18 +25,18 @@ use crate::harness::{World, demo_password, id, plan, request, settings, until};
 
 /// Stops the next who asks for a permit to do something.
 #[derive(Default)]
-struct Stop {
+pub struct Stop {
     at: Mutex<Option<(Operation, Arc<Gate>)>>,
 }
 
 /// Where one is stopped.
-struct Gate {
+pub struct Gate {
     reached: Semaphore,
     go: Semaphore,
 }
 
 impl Stop {
-    fn on(world: &World) -> Arc<Self> {
+    pub fn on(world: &World) -> Arc<Self> {
         let stop = Arc::new(Self::default());
         let stopping = Arc::clone(&stop);
         let before: Before = Arc::new(move |operation| {
@@ -53,7 +53,7 @@ impl Stop {
         stop
     }
 
-    fn next(&self, operation: &str) -> Arc<Gate> {
+    pub fn next(&self, operation: &str) -> Arc<Gate> {
         let gate = Arc::new(Gate { reached: Semaphore::new(0), go: Semaphore::new(0) });
         let operation = Operation::named(operation).unwrap();
         *self.at.lock().unwrap() = Some((operation, Arc::clone(&gate)));
@@ -62,18 +62,18 @@ impl Stop {
 }
 
 impl Gate {
-    async fn reached(&self) {
+    pub async fn reached(&self) {
         let reached = self.reached.acquire();
         tokio::time::timeout(crate::harness::PATIENCE, reached).await.unwrap().unwrap().forget();
     }
 
-    fn go(&self) {
+    pub fn go(&self) {
         self.go.add_permits(1);
     }
 }
 
 /// A server whose store the test can look into.
-async fn world() -> (World, Store) {
+pub async fn world() -> (World, Store) {
     let store = MemoryStore::new().store();
     let server = Server::start(plan(settings(), StoreChoice::Given(store.clone()))).await.unwrap();
     (World { server }, store)

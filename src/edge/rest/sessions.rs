@@ -8,10 +8,11 @@ use super::Answer;
 use super::asked::{Asked, json, not_found};
 use super::chats::call_error;
 use crate::access::{Act, Attempt, Judged, Right, Tokens, Visitor, Who};
+use crate::actors::limits::FORGET_SLICE;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
 use crate::domain::{ChannelId, Customer, CustomerId, Priority, Status, UserId};
-use crate::edge::access_error;
+use crate::edge::{access_error, lost_error};
 use crate::machine::operator::OperatorCall;
 use crate::protocol::Wire;
 use crate::protocol::rest::body::{
@@ -121,7 +122,7 @@ pub(super) async fn erase_customer(asked: &Asked) -> Answer {
             StoreError::Unavailable { reason }
         })
     };
-    let erased = act.carry_out(note, erasing).await;
+    let erased = act.carry_out_in_steps(note, erasing).await;
     match (undone, erased) {
         (Some(refused), _) => Err(refused),
         (None, erased) => erased.map(|()| None).map_err(|error| access_error(&error.into())),
@@ -129,20 +130,29 @@ pub(super) async fn erase_customer(asked: &Asked) -> Answer {
 }
 
 /// The chats end while the sockets are there to hear of it; the tokens go before the chats are
-/// forgotten, so that no new one comes in between.
+/// forgotten, so that no new one comes in between. Each step has a permit of its own.
 async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), ErrorResponse> {
-    let router = &asked.edge.router;
-    router.end_chats_of(customer).await.map_err(|error| call_error(&error))?;
-    let revoked = asked.edge.access.revoke_customer(customer, act).await;
+    let (router, edge) = (&asked.edge.router, &asked.edge);
+    let undone = |error| call_error(&error);
+    for slice in router.chats_of(customer).await.map_err(undone)?.chunks(FORGET_SLICE) {
+        let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
+        router.end_to_erase(slice).await.map_err(undone)?;
+    }
+    let revoked = edge.access.revoke_customer(customer, act, || edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
-    router.erase(customer).await.map_err(|error| call_error(&error))
+    for slice in router.chats_of(customer).await.map_err(undone)?.chunks(FORGET_SLICE) {
+        let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
+        router.erase(customer, slice).await.map_err(undone)?;
+    }
+    let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
+    router.erase_from_trail(customer).await.map_err(undone)
 }
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
     let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
     let access = &asked.edge.access;
-    let revoked = access.revoke_customer(customer, &asked.act()?).await;
+    let revoked = access.revoke_customer(customer, &asked.act()?, || asked.edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
     Ok(None)
 }
