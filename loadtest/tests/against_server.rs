@@ -60,6 +60,8 @@ fn two_crashes_under_load_lose_nothing() {
     assert!(said.contains("rounds: 2 with at least 50 chats open"), "{said}");
     let nothing = "0 lost, 0 doubled, 0 reordered, 0 above capacity, 0 double owners, 0 stuck";
     assert!(said.contains(nothing), "{said}");
+    assert!(said.contains("customers; traces of them: 0"), "{said}");
+    assert!(!said.contains("erased: 0"), "{said}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use switchboard::domain::ChannelId;
+use switchboard::domain::{ChannelId, CustomerId};
 use switchboard::protocol::rest::ErrorResponse;
 use switchboard::protocol::rest::body::{
     ChannelRequest, LogInRequest, QueueRequest, RefreshRequest, Secret, SiteKeyRequest,
@@ -115,6 +115,18 @@ impl Rest {
         let path = format!("/api/v1/channels/{channel}/site-key");
         let body = SiteKeyRequest { version };
         self.call(Method::POST, &path, Some(bearer), Some(&body)).await
+    }
+
+    /// Erases a customer for good. A repeat is harmless.
+    pub async fn erase_customer(
+        &self,
+        bearer: &str,
+        channel: ChannelId,
+        customer: CustomerId,
+    ) -> Result<(), RestError> {
+        let path = format!("/api/v1/channels/{channel}/customers/{customer}");
+        let (status, body) = self.ask(Method::DELETE, &path, Some(bearer), None::<&()>).await?;
+        if status == 204 { Ok(()) } else { Err(refused(&path, status, &body)) }
     }
 
     /// Creates a user.

@@ -57,5 +57,7 @@ fn print(outcome: &Outcome) {
         mean(|kill| kill.calls),
     );
     spread("from kill to answer, ms", &outcome.restart_ms, 1);
+    let (whole, without) = outcome.copies;
+    println!("backups: {whole} whole, {without} that a kill met or prevented");
     print_seen(&outcome.seen);
 }

@@ -20,6 +20,10 @@ pub fn print_seen(seen: &Verified) {
     for (name, count) in &seen.met {
         println!("met besides: {count} {name}");
     }
+    println!("erased: {} customers; traces of them: {}", seen.erased, seen.traces.len());
+    for trace in &seen.traces {
+        println!("trace: {trace}");
+    }
     for why in &seen.unread {
         println!("unread: {why}");
     }

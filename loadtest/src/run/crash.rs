@@ -1,9 +1,16 @@
 //! Kills the server under load, again and again, and verifies from the clients' side that nothing
 //! acknowledged is lost, doubled or reordered, that no chat has two owners, that nobody holds too
-//! many, and that no chat is stuck.
+//! many, and that no chat is stuck; and that nothing is left of who was erased meanwhile, in the
+//! files as each kill leaves them, in backups that were begun later, and in an export at the end.
+//! Backups run beside the load; some are killed with the server.
 //!
 //! A kill counts when, at that moment, at least [`OPEN_MIN`](super::crowd::OPEN_MIN) chats are open,
 //! offers are out and calls are in flight.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::RunError;
 use super::crowd::{Crowd, Load, Verified};
@@ -27,9 +34,14 @@ pub struct Outcome {
     pub tried: u32,
     /// From the kill to the first answer of the next process, ms.
     pub restart_ms: Samples,
+    /// Backups that were whole, and those that a kill or the store prevented.
+    pub copies: (u32, u32),
     /// What people saw.
     pub seen: Verified,
 }
+
+/// How long a backup waits for its turn in a round, ms at most: some meet the kill.
+const COPY_WITHIN_MS: usize = 5_000;
 
 /// Runs the rounds. `process` is the server that runs already.
 pub async fn crash(
@@ -43,11 +55,44 @@ pub async fn crash(
     let mut draw = Draw::new(seed, Purpose::Kill, 0);
     let (mut kills, mut kills_wall_ms, mut tried) = (Vec::new(), Vec::new(), 0);
     let (mut restart_ms, mut progress) = (Samples::default(), Progress::default());
-    let begun_ms = crowd.now_ms();
+    let (begun_ms, mut copies) = (crowd.now_ms(), (0, 0));
+    let (embedded, mut searcher) = (setup.is_embedded(), crowd.searcher());
     while kills.len() < rounds as usize {
         let random_ms = draw.below((UP_MS.1 - UP_MS.0) as usize) as u64;
-        let load = crowd.busy(&mut process, UP_MS.0 + random_ms).await?;
+        let copy_ms = draw.below(COPY_WITHIN_MS) as u64;
+        let (file, before) = (setup.beside(&format!("copy-{tried}")), searcher.forgotten());
+        let copying = async {
+            if !embedded {
+                std::future::pending::<()>().await;
+            }
+            sleep(Duration::from_millis(copy_ms)).await;
+            setup.store("backup", &file).await.is_ok()
+        };
+        let mut copied = None;
+        let load = {
+            let (mut copying, mut busy) =
+                (pin!(copying), pin!(crowd.busy(&mut process, UP_MS.0 + random_ms)));
+            loop {
+                tokio::select! {
+                    load = &mut busy => break load?,
+                    done = &mut copying, if copied.is_none() => copied = Some(done),
+                }
+            }
+        };
         process.kill().await?;
+        if embedded {
+            searcher.look(&setup.data(), &searcher.forgotten())?;
+        }
+        if copied == Some(true) {
+            // Who was erased before this round is not in a copy that was begun in it.
+            searcher.look(&file, &before)?;
+            setup.store("check", &file).await?;
+            copies.0 += 1;
+        } else if embedded {
+            copies.1 += 1;
+        }
+        // What a kill left unfinished has another name, and goes with the folder.
+        let _ = std::fs::remove_file(&file);
         kills_wall_ms.push(wall_ms());
         let killed_ms = crowd.now_ms();
         tried += 1;
@@ -63,9 +108,17 @@ pub async fn crash(
         show(&mut progress, &crowd, (kills.len() as u64, u64::from(rounds)), begun_ms);
     }
     progress.done();
-    let seen = crowd.verify(&mut process, &kills_wall_ms).await?;
+    let mut seen = crowd.verify(&mut process, &kills_wall_ms).await?;
     process.stop().await?;
-    Ok(Outcome { kills, tried, restart_ms, seen })
+    let forgotten = searcher.forgotten();
+    if embedded {
+        searcher.look(&setup.data(), &forgotten)?;
+    }
+    let export = setup.beside("export");
+    setup.store("export", &export).await?;
+    searcher.look(&export, &forgotten)?;
+    seen.traces.extend(searcher.traces());
+    Ok(Outcome { kills, tried, restart_ms, copies, seen })
 }
 
 fn show(progress: &mut Progress, crowd: &Crowd, (counted, rounds): (u64, u64), begun_ms: u64) {

@@ -20,6 +20,7 @@ pub mod reading;
 pub mod recorder;
 pub mod replay;
 pub mod server;
+mod traces;
 
 /// Why a run came to nothing. What a run finds wrong with the router are violations, not these.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +68,14 @@ pub enum RunError {
         command: String,
         /// What is wrong with it.
         why: String,
+    },
+    /// A file of the server that could not be looked into.
+    #[error("searching {}: {error}", place.display())]
+    Search {
+        /// Where.
+        place: std::path::PathBuf,
+        /// Why.
+        error: std::io::Error,
     },
     /// Too many rounds in which the load was not there.
     #[error("only {counted} of {wanted} rounds had the load in {tried} tries; {last}")]

@@ -278,6 +278,8 @@ mod tests {
             chats: 0,
             read: [0; 3],
             unread: Vec::new(),
+            erased: 0,
+            traces: Vec::new(),
             wire: Default::default(),
             met: Vec::new(),
             violations: Vec::new(),

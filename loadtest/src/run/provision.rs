@@ -12,7 +12,7 @@ use switchboard::protocol::rest::body::{
 };
 
 use super::RunError;
-use crate::client::{Rest, TokenSource};
+use crate::client::{Rest, RestError, TokenSource};
 
 /// The administrator's login in a seed of ours.
 pub const ADMINISTRATOR: &str = "load-administrator";
@@ -62,6 +62,11 @@ pub struct Door {
 }
 
 impl Door {
+    /// Erases a customer of this channel for good.
+    pub async fn erase(&self, customer: CustomerId) -> Result<(), RestError> {
+        self.rest.erase_customer(&self.site_key, self.channel, customer).await
+    }
+
     /// A visitor's tokens by this channel.
     pub fn visitor(&self, customer: Option<CustomerId>, priority: Priority) -> TokenSource {
         TokenSource::Visitor {

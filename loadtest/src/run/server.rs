@@ -10,6 +10,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use switchboard::access::limits::OPENINGS_MAX;
+use switchboard::storage::sqlite::DATABASE_FILE;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -28,6 +29,9 @@ const ASK_EVERY: Duration = Duration::from_millis(20);
 
 /// How long a server may take to stop when it is asked to.
 const STOP_LIMIT: Duration = Duration::from_secs(15);
+
+/// How long a command of the store may take.
+const STORE_LIMIT: Duration = Duration::from_secs(120);
 
 /// How much of its log is shown when it fails, bytes.
 const LOG_SHOWN_BYTES: usize = 2_000;
@@ -153,7 +157,7 @@ impl Setup {
             .arg(&self.program)
             .arg("serve")
             .arg("--data")
-            .arg(self.folder.path().join("data"))
+            .arg(self.data())
             .arg("--seed")
             .arg(self.folder.path().join("seed.toml"))
             .args(["--listen", &self.listen.to_string()])
@@ -192,6 +196,40 @@ impl Setup {
             }
             sleep(ASK_EVERY).await;
         }
+    }
+
+    /// Where its data is, unless its configuration names another store.
+    pub fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// Whether it keeps its data there.
+    pub fn is_embedded(&self) -> bool {
+        self.data().join(DATABASE_FILE).is_file()
+    }
+
+    /// A place for a file that is removed with all of this.
+    pub fn beside(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Runs `switchboard store …` on its store with a file. Errors with what it says.
+    pub async fn store(&self, command: &str, file: &Path) -> Result<(), ServerError> {
+        let mut asked = Command::new(&self.program);
+        asked.args(["store", command]).arg(file);
+        if command != "check" {
+            asked.arg("--data").arg(self.data());
+            asked.args(self.config.iter().flat_map(|file| [Path::new("--config"), file]));
+        }
+        asked.envs(self.environment.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);
+        let done = timeout(STORE_LIMIT, asked.output()).await;
+        let output = done.map_err(|_| self.failed(format!("is silent over store {command}")))?;
+        let output = output.map_err(io("running a command of the store"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(ServerError::Failed { what: format!("does not do store {command}"), log })
     }
 
     fn log(&self) -> PathBuf {

@@ -1,11 +1,12 @@
 //! What all people of a crash run share, and how they choose.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use switchboard::domain::{CommandId, QueueId, UserId};
 use tokio::sync::watch;
 
+use super::leaver::Leavers;
 use crate::client::clock::Clock;
 use crate::draw::{Draw, Purpose};
 use crate::run::RunError;
@@ -42,6 +43,15 @@ pub struct Hall {
     pub operators: Vec<UserId>,
     /// How far the run is.
     pub stage: watch::Receiver<Stage>,
+    /// Who has itself erased.
+    pub leavers: Mutex<Leavers>,
+}
+
+impl Hall {
+    /// Who has itself erased, for a moment.
+    pub fn leavers(&self) -> MutexGuard<'_, Leavers> {
+        self.leavers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Something that is counted up and down.

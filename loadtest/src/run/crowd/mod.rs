@@ -1,5 +1,6 @@
 //! A crowd that keeps a server busy whatever becomes of it: customers open chats and write in bursts,
-//! operators accept, decline, ignore, transfer and end. What happens to the server meanwhile is
+//! operators accept, decline, ignore, transfer and end, and some customers have themselves erased.
+//! What happens to the server meanwhile is
 //! another's ([`super::crash`], [`super::outage`]).
 //!
 //! At the end nobody opens chats any more, all are ended, and both sides and somebody who may read
@@ -7,19 +8,23 @@
 
 mod customer;
 mod hall;
+mod leaver;
 mod operator;
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use switchboard::domain::{ChatId, Party, Rule};
+use switchboard::protocol::ErrorKind;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use self::hall::{Gauge, Hall, Stage};
+use self::leaver::Erasure;
+pub use self::leaver::Searcher;
 use super::RunError;
 use super::provision::{Operator, Provisioned, WantedOperator, WantedQueue};
 use super::reading::read_whole;
@@ -36,6 +41,9 @@ pub const OPEN_MIN: usize = 50;
 
 /// Customers, each with one open chat most of the time.
 const CUSTOMERS: usize = 90;
+
+/// Customers who have themselves erased, one after the other in each place.
+const LEAVERS: usize = 3;
 
 /// Operators and how many chats each holds: fewer than there are customers, so that some wait.
 const OPERATORS: usize = 16;
@@ -116,6 +124,10 @@ pub struct Verified {
     pub read: [usize; 3],
     /// Histories that their readers were refused, with the reason.
     pub unread: Vec<String>,
+    /// Customers whose erasure was answered, and whose chat nobody can read any more.
+    pub erased: usize,
+    /// What is left of erased customers, the first of it.
+    pub traces: Vec<String>,
     /// The figures of the wire.
     pub wire: WireFigures,
     /// Refusals that people met, by name.
@@ -127,9 +139,10 @@ pub struct Verified {
 }
 
 impl Verified {
-    /// Whether nothing was found, and nobody was refused its history.
+    /// Whether nothing was found, nobody was refused its history, and nothing is left of who was
+    /// erased.
     pub fn holds(&self) -> bool {
-        self.violations_count == 0 && self.unread.is_empty()
+        self.violations_count == 0 && self.unread.is_empty() && self.traces.is_empty()
     }
 }
 
@@ -156,6 +169,7 @@ pub struct Crowd {
     auditor: Operator,
     customers: JoinSet<Result<Reader, RunError>>,
     operators: JoinSet<Result<Reader, RunError>>,
+    leavers: JoinSet<Result<(), RunError>>,
     readers: Vec<Reader>,
 }
 
@@ -173,6 +187,7 @@ impl Crowd {
             queues: there.doors.iter().map(|door| door.queue).collect(),
             operators: there.operators.iter().map(|who| who.id).collect(),
             stage: seen,
+            leavers: Mutex::default(),
         });
         introduce(&hall, &there);
         let (mut customers, mut operators) = (JoinSet::new(), JoinSet::new());
@@ -180,11 +195,20 @@ impl Crowd {
             let door = there.doors[place % there.doors.len()].clone();
             customers.spawn(customer::play(Arc::clone(&hall), place, seed, door));
         }
+        let mut leavers = JoinSet::new();
+        for (place, door) in there.doors.iter().cycle().take(LEAVERS).enumerate() {
+            leavers.spawn(leaver::play(Arc::clone(&hall), place, seed, door.clone()));
+        }
         for (place, who) in there.operators.into_iter().enumerate() {
             operators.spawn(operator::play(Arc::clone(&hall), place, seed, who));
         }
         let auditor = there.auditor;
-        Self { hall, stage, auditor, customers, operators, readers: Vec::new() }
+        Self { hall, stage, auditor, customers, operators, leavers, readers: Vec::new() }
+    }
+
+    /// Looks for what erased customers wrote.
+    pub fn searcher(&self) -> Searcher {
+        Searcher::new(Arc::clone(&self.hall))
     }
 
     /// The run's time, ms.
@@ -235,6 +259,9 @@ impl Crowd {
                 self.readers.push(reader(done)?);
             }
         }
+        while let Some(done) = self.leavers.try_join_next() {
+            joined(done)?;
+        }
         Ok(())
     }
 
@@ -247,7 +274,8 @@ impl Crowd {
     ) -> Result<Verified, RunError> {
         self.stage.send_replace(Stage::Closing);
         let until_ms = self.now_ms() + CLOSE_LIMIT_S * 1_000;
-        while !self.customers.is_empty() && self.now_ms() < until_ms {
+        let here = |crowd: &Self| !crowd.customers.is_empty() || !crowd.leavers.is_empty();
+        while here(&self) && self.now_ms() < until_ms {
             sleep(Duration::from_millis(20)).await;
             self.look(process)?;
         }
@@ -276,9 +304,10 @@ async fn read_again(
     kills_wall_ms: &[u64],
 ) -> Result<Verified, RunError> {
     let (mut read, mut unread) = ([0; 3], Vec::new());
+    let gone: BTreeMap<ChatId, Erasure> = hall.leavers().gone().collect();
     let mut all = BTreeSet::new();
     for mut reader in readers {
-        let chats = reader.chats.iter().copied();
+        let chats = reader.chats.iter().copied().filter(|chat| !gone.contains_key(chat));
         let got = read_whole(&reader.who, &mut reader.client, &mut reader.inbox, chats).await?;
         let side = match reader.by {
             Party::Customer(_) => 0,
@@ -306,6 +335,15 @@ async fn read_again(
         0,
         Arc::clone(&hall.out),
     );
+    let done = gone.iter().filter(|(_, erasure)| **erasure == Erasure::Done).map(|(chat, _)| *chat);
+    let (mut erased, mut traces) = (0, Vec::new());
+    for (chat, events) in read_whole("auditor", &mut client, &mut inbox, done).await? {
+        match events {
+            Err(ErrorKind::NotFound) => erased += 1,
+            Err(kind) => unread.push(format!("auditor of erased {chat}: {}", kind.name())),
+            Ok(_) => traces.push(format!("chat {chat} was erased and is read")),
+        }
+    }
     let got = read_whole("auditor", &mut client, &mut inbox, all.iter().copied()).await?;
     let mut book = hall.recorder.book();
     for (chat, events) in got {
@@ -325,6 +363,8 @@ async fn read_again(
         chats: all.len(),
         read,
         unread,
+        erased,
+        traces,
         wire: book.wire.clone(),
         met: met.map(|(name, n)| ((*name).to_owned(), *n)).collect(),
         violations: found.kept().to_vec(),
