@@ -96,7 +96,7 @@ fn mistakes_are_named_with_file_and_line_all_at_once() {
             "my.toml:4: there is no section `limit`; did you mean `limits`?",
             "my.toml:7: `limits.connections`: expected 1 to 1000000, got 0",
             "my.toml:8: `limits.calls_per_second`: expected a whole number",
-            "my.toml:10: there is no setting `queues`; there are priority_step_ms, cool_down_ms, lapses_to_away",
+            "my.toml:10: there is no setting `queues`; there are priority_step_ms, cool_down_ms, visitor_offer_every_ms, lapses_to_away",
         ]
     );
     let broken = problems("[server]\nlisten = \n");

@@ -287,6 +287,7 @@ impl World {
             chat: chat.id,
             placement,
             version: placement,
+            customer: None,
             queue: QUEUE,
             since: Timestamp(chat.since),
             priority: Priority::new(chat.priority).expect("small"),

@@ -14,7 +14,9 @@ use crate::access::limits::{
 use crate::access::{Network, TokenLives};
 use crate::audit::limits::{KEPT_DAYS, KEPT_DAYS_MAX, KEPT_DAYS_MIN};
 use crate::domain::RoutingSettings;
-use crate::domain::limits::{COOL_DOWN_MS, LAPSES_TO_AWAY, PRIORITY_STEP_MS};
+use crate::domain::limits::{
+    COOL_DOWN_MS, LAPSES_TO_AWAY, PRIORITY_STEP_MS, VISITOR_OFFER_EVERY_MS,
+};
 
 const LOOPBACK: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
@@ -160,6 +162,8 @@ settings! {
         priority_step_ms: u64 = PRIORITY_STEP_MS, between(1, DAY_MS);
         /// How long an operator who declined a chat is not asked for it again, ms.
         cool_down_ms: u64 = COOL_DOWN_MS, between(0, DAY_MS);
+        /// How long an operator is not offered another chat of the same visitor while others wait, ms.
+        visitor_offer_every_ms: u64 = VISITOR_OFFER_EVERY_MS, between(0, DAY_MS);
         /// Directed offers lapsed in a row after which an operator is set away.
         lapses_to_away: u64 = u64::from(LAPSES_TO_AWAY), between(1, 1_000);
     }
@@ -391,6 +395,7 @@ impl Settings {
         RoutingSettings {
             priority_step_ms: self.routing.priority_step_ms,
             cool_down_ms: self.routing.cool_down_ms,
+            visitor_offer_every_ms: self.routing.visitor_offer_every_ms,
             lapses_to_away: u32::try_from(self.routing.lapses_to_away).unwrap_or(u32::MAX),
         }
     }

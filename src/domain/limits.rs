@@ -30,6 +30,14 @@ pub const OPERATOR_CAPACITY: u32 = 5;
 /// Highest capacity of an operator: nobody converses in more, and recovery is sized by it.
 pub const OPERATOR_CAPACITY_MAX: u32 = 100;
 
+/// How long an operator is not asked for another chat of the same visitor by default while others
+/// wait, ms: about as long as it takes to read an offer and to see that it is gone.
+pub const VISITOR_OFFER_EVERY_MS: u64 = 10_000;
+
+/// Offers to one operator that a queue remembers for that: twenty to each of its members, some 100
+/// bytes each.
+pub const SHOWN_REMEMBERED_MAX: usize = TO_ALL_OFFERS_MAX * QUEUE_MEMBERS_MAX;
+
 /// How long an offer stands by default, ms.
 pub const OFFER_TIMEOUT_MS: u64 = 30_000;
 

@@ -86,6 +86,9 @@ pub enum Standing {
     CoolingDown,
     /// Refused this chat, and another who has not is eligible.
     Declined,
+    /// Could have it, but was offered another chat of the same visitor a short while ago, and others
+    /// wait.
+    ShownLately,
     /// Has this chat's offer already.
     Asked,
     /// Is no member of the queue.

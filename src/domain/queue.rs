@@ -6,7 +6,7 @@ use super::chat::Priority;
 use super::id::{QueueId, UserId};
 use super::limits::{
     COOL_DOWN_MS, LAPSES_TO_AWAY, OFFER_TIMEOUT_MS, OFFER_TIMEOUT_RANGE_MS, PRIORITY_STEP_MS,
-    QUEUE_MEMBERS_MAX,
+    QUEUE_MEMBERS_MAX, VISITOR_OFFER_EVERY_MS,
 };
 
 /// How a queue chooses among operators (features.md C2). Ties end at the smaller operator id, so
@@ -119,6 +119,8 @@ pub struct RoutingSettings {
     pub priority_step_ms: u64,
     /// How long who declined is not asked again, ms.
     pub cool_down_ms: u64,
+    /// How long an operator is not asked for another chat of the same visitor while others wait, ms.
+    pub visitor_offer_every_ms: u64,
     /// Lapsed directed offers in a row after which an operator is set away.
     pub lapses_to_away: u32,
 }
@@ -128,6 +130,7 @@ impl Default for RoutingSettings {
         Self {
             priority_step_ms: PRIORITY_STEP_MS,
             cool_down_ms: COOL_DOWN_MS,
+            visitor_offer_every_ms: VISITOR_OFFER_EVERY_MS,
             lapses_to_away: LAPSES_TO_AWAY,
         }
     }

@@ -96,6 +96,7 @@ pub fn at(chat: ChatId, placement: Placement, place: Place) -> ChatAt {
         chat,
         placement,
         version: placement,
+        customer: None,
         queue: QUEUE,
         since: Timestamp(1_000),
         priority: Priority::default(),

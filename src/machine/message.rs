@@ -9,8 +9,8 @@ use std::sync::Arc;
 use crate::domain::event::{Decision, OfferEnd, WithdrawReason};
 use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{
-    ChatId, CommandId, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq, Stay,
-    Timestamp, UserId,
+    ChatId, CommandId, Customer, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq,
+    Stay, Timestamp, UserId,
 };
 
 use super::chat::Refusal;
@@ -34,6 +34,8 @@ pub struct ChatAt {
     /// The position of the last event that touched its place. Finer than the placement: a `to_all`
     /// offer may gain and lose operators in one placement.
     pub version: Seq,
+    /// Whose it is; none where only its row is known.
+    pub customer: Option<Customer>,
     /// Its queue, or the last one.
     pub queue: QueueId,
     /// The first time of waiting.

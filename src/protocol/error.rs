@@ -181,8 +181,8 @@ impl From<Standing> for TargetReasonFrame {
             Standing::Asked => Self::Asked,
             Standing::NotMember => Self::NotMember,
             Standing::Owner => Self::Owner,
-            // Free and still not got: it did not say why.
-            Standing::Free | Standing::Unknown => Self::NoAnswer,
+            // Free and still not got: it did not say why. The last one is for queues' choices only.
+            Standing::Free | Standing::Unknown | Standing::ShownLately => Self::NoAnswer,
         }
     }
 }

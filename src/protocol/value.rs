@@ -185,6 +185,7 @@ words!(Standing, "Standing", {
     Standing::Choosing => "choosing",
     Standing::CoolingDown => "cooling_down",
     Standing::Declined => "declined",
+    Standing::ShownLately => "shown_lately",
     Standing::Asked => "asked",
     Standing::NotMember => "not_member",
     Standing::Owner => "owner",

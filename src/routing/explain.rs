@@ -48,6 +48,12 @@ pub enum WhyWaits {
         /// When; none when it depends on the others.
         until: Option<Timestamp>,
     },
+    /// Those who have room were offered another chat of the same visitor, and others wait; the first
+    /// may be asked for this one at this time, or once nobody else waits.
+    ShownLately {
+        /// When.
+        until: Timestamp,
+    },
     /// Somebody has room, or is choosing among its queues: it is being matched at this moment.
     ThisMoment,
 }
@@ -133,13 +139,14 @@ pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
         return WhyWaits::Manual;
     }
     let (mut choosing, mut kept, mut full) = (false, false, false);
-    let (mut refused, mut first) = (false, None);
+    let (mut refused, mut first, mut shown) = (false, None, None);
     for (_, standing, until) in standings {
         match (standing, until) {
             (Standing::Free, _) => return WhyWaits::ThisMoment,
             (Standing::Kept, _) => kept = true,
             (Standing::Choosing, _) => choosing = true,
             (Standing::Full, _) => full = true,
+            (Standing::ShownLately, until) => shown = crate::domain::time::earliest(shown, until),
             (Standing::CoolingDown | Standing::Declined, ends) => {
                 refused = true;
                 first = crate::domain::time::earliest(first, ends);
@@ -159,6 +166,8 @@ pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
     }
     if choosing {
         WhyWaits::ThisMoment
+    } else if let Some(until) = shown {
+        WhyWaits::ShownLately { until }
     } else if kept {
         WhyWaits::RoomKept
     } else if full {

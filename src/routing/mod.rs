@@ -8,14 +8,18 @@
 //!    smaller id, so the same facts lead to the same choice.
 //! 3. Who refused a chat is not asked again while another who has not is eligible, and in any
 //!    case not before the cool-down is over ([`standing`]).
-//! 4. "Why does it wait" is answered by the function that decides ([`explain`]).
+//! 4. While others wait, an operator is not asked for one chat of a visitor after the other: not
+//!    before a while has passed since the last one ([`shown`]).
+//! 5. "Why does it wait" is answered by the function that decides ([`explain`]).
 
 pub mod explain;
 pub mod pool;
 pub mod rank;
 pub mod rule;
+pub mod shown;
 pub mod standing;
 
 pub use explain::{Candidate, Explanation, WhyWaits};
 pub use pool::{Case, Pool};
 pub use rank::rank;
+pub use shown::Shown;

@@ -9,10 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::domain::event::{Decision, Trigger};
 use crate::domain::limits::RUNNERS_UP;
 use crate::domain::operator::{OperatorState, Standing};
-use crate::domain::{Rule, Timestamp, UserId};
+use crate::domain::{ChatId, Rule, Timestamp, UserId};
 
 use super::rule::{Preference, preference};
-use super::standing::{self, Refused};
+use super::shown::Lately;
+use super::standing::{self, Against, Refused};
 
 /// Who refused a chat, and when.
 pub type Refusals = BTreeMap<UserId, Timestamp>;
@@ -26,8 +27,28 @@ pub struct Case<'a> {
     pub rank: i64,
     /// How long who refused it is not asked again, ms.
     pub cool_down_ms: u64,
+    /// Which it is.
+    pub chat: ChatId,
+    /// Whom other chats of its visitor were offered to; none: nobody, or nobody else waits.
+    pub lately: Option<&'a Lately>,
+    /// How long these are not asked for it, ms.
+    pub visitor_offer_every_ms: u64,
     /// The present.
     pub now: Timestamp,
+}
+
+impl Case<'_> {
+    fn against(&self, operator: UserId, others: bool) -> Against {
+        let refused = self.refusals.get(&operator).map(|at| Refused { at: *at, others });
+        Against { refused, shown_until: self.shown_until(operator) }
+    }
+
+    /// Until when the operator is not asked for the chat, for it was offered another one of the same
+    /// visitor.
+    pub fn shown_until(&self, operator: UserId) -> Option<Timestamp> {
+        let (chat, at) = self.lately?.get(&operator)?;
+        (*chat != self.chat).then(|| at.plus_ms(self.visitor_offer_every_ms))
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -158,14 +179,12 @@ impl Pool {
         })
     }
 
-    /// Whether a member who has a slot could have the chat: only its refusal may stand against it.
+    /// Whether a member who has a slot could have the chat: only its refusal may stand against it,
+    /// and that it was offered another one of the same visitor.
     pub fn could_serve(&self, operator: UserId, case: Case<'_>) -> bool {
-        let refused = case
-            .refusals
-            .get(&operator)
-            .map(|at| Refused { at: *at, others: self.others_eligible(case.refusals) });
+        let against = case.against(operator, self.others_eligible(case.refusals));
         let (cool_down_ms, now) = (case.cool_down_ms, case.now);
-        standing::towards(Standing::Free, refused, cool_down_ms, now).0 == Standing::Free
+        standing::towards(Standing::Free, against, cool_down_ms, now).0 == Standing::Free
     }
 
     /// The members with room who could have the chat, best first by the rule.
@@ -196,8 +215,11 @@ impl Pool {
     ) -> Decision {
         let mut standings = self.standings.clone();
         let others = self.others_eligible(case.refusals);
-        // Only those who refused it or keep slots stand towards this chat otherwise than to all.
-        let special: BTreeSet<&UserId> = case.refusals.keys().chain(&self.kept).collect();
+        // Only those who refused it, keep slots or were shown another of its visitor stand towards
+        // this chat otherwise than to all.
+        let shown = case.lately.iter().flat_map(|lately| lately.keys());
+        let special: BTreeSet<&UserId> =
+            case.refusals.keys().chain(&self.kept).chain(shown).collect();
         for operator in special {
             let Some(member) = self.members.get(operator) else { continue };
             let (standing, _) = towards(*operator, member, case, others);
@@ -273,8 +295,7 @@ fn towards(
     others: bool,
 ) -> (Standing, Option<Timestamp>) {
     let standing = standing::for_rank(member.standing(), member.kept_below(), case.rank);
-    let refused = case.refusals.get(&operator).map(|at| Refused { at: *at, others });
-    standing::towards(standing, refused, case.cool_down_ms, case.now)
+    standing::towards(standing, case.against(operator, others), case.cool_down_ms, case.now)
 }
 
 fn subtract(standings: &mut BTreeMap<Standing, u32>, standing: Standing) {

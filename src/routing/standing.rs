@@ -24,6 +24,7 @@ pub fn is_eligible(standing: Standing) -> bool {
         | Standing::NotConnected
         | Standing::CoolingDown
         | Standing::Declined
+        | Standing::ShownLately
         | Standing::Asked
         | Standing::NotMember
         | Standing::Owner => false,
@@ -42,6 +43,7 @@ fn has_room(standing: Standing) -> bool {
         | Standing::Choosing
         | Standing::CoolingDown
         | Standing::Declined
+        | Standing::ShownLately
         | Standing::Asked
         | Standing::NotMember
         | Standing::Owner => false,
@@ -65,23 +67,34 @@ pub struct Refused {
     pub others: bool,
 }
 
+/// What of a chat stands between it and a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Against {
+    /// The member refused it.
+    pub refused: Option<Refused>,
+    /// The member was offered another chat of the same visitor, and others wait: until then.
+    pub shown_until: Option<Timestamp>,
+}
+
 /// The standing of a member towards a chat, and until when it holds if time alone ends it.
 pub fn towards(
     member: Standing,
-    refused: Option<Refused>,
+    against: Against,
     cool_down_ms: u64,
     now: Timestamp,
 ) -> (Standing, Option<Timestamp>) {
-    match refused {
-        Some(refused) if is_eligible(member) => {
-            let until = refused.at.plus_ms(cool_down_ms);
-            if now < until {
-                (Standing::CoolingDown, Some(until))
-            } else if refused.others {
-                (Standing::Declined, None)
-            } else {
-                (member, None)
-            }
+    if let Some(refused) = against.refused.filter(|_| is_eligible(member)) {
+        let until = refused.at.plus_ms(cool_down_ms);
+        if now < until {
+            return (Standing::CoolingDown, Some(until));
+        }
+        if refused.others {
+            return (Standing::Declined, None);
+        }
+    }
+    match against.shown_until {
+        Some(until) if member == Standing::Free && now < until => {
+            (Standing::ShownLately, Some(until))
         }
         Some(_) | None => (member, None),
     }

@@ -18,6 +18,7 @@ use crate::insisting::Insisting;
 use crate::planted::Planted;
 use crate::stays::Stays;
 use crate::store::Store;
+use crate::visitors::Visitors;
 use crate::world::{Pending, World};
 
 /// Where a chat is, by the words of its log alone: a second, much smaller fold.
@@ -59,8 +60,13 @@ pub struct Checker {
     published: BTreeMap<ChatId, u64>,
     answers: BTreeMap<(ChatId, Person, CommandId), Answer>,
     decided: BTreeSet<OfferId>,
+    /// Of which the chats were told.
+    told: BTreeSet<OfferId>,
+    /// Whom each offer to all was widened to.
+    widened: BTreeSet<(OfferId, UserId)>,
     insisting: Insisting,
     pub stays: Stays,
+    pub visitors: Visitors,
     /// Since when nobody has been at work at an operator's, by what its machine shows.
     pub absent_since: BTreeMap<UserId, u64>,
     /// Chats that the queue was about to offer when it was last looked at.
@@ -244,7 +250,10 @@ impl Checker {
         if let Is::Owned(owner) = is {
             self.owned.entry(owner).or_default().insert(chat);
         }
-        seen.is = is;
+        seen.is = is.clone();
+        if let (ChatEvent::Offered { .. }, Is::Offered(_, _, to)) = (&recorded.event, is) {
+            self.offered_to(chat, to.into_iter(), recorded.at);
+        }
     }
 
     /// The live chat is what its durable log says.
@@ -381,7 +390,8 @@ impl Checker {
         assert!(fits, "{operator:?}: {wanted:?} acknowledged, but {known:?} (seed {seed})");
     }
 
-    /// No decision passes over a chat of smaller rank that the operator could serve.
+    /// No decision passes over a chat of smaller rank that the operator could serve, unless it was
+    /// asked for another one of the same visitor just before.
     pub fn decided(&mut self, queue: &Queue, effects: &[QueueEffect], now: Timestamp, seed: u64) {
         for effect in effects {
             let (offer, chat, to) = match effect {
@@ -391,9 +401,28 @@ impl Checker {
                 QueueEffect::ToChat(chat, ToChat::Offer { offer, to, .. }) => {
                     (*offer, *chat, to.clone())
                 }
+                QueueEffect::ToChat(chat, ToChat::Widen { offer, to, .. }) => {
+                    for operator in to {
+                        if self.widened.insert((*offer, *operator)) {
+                            self.check_visitor(queue, *chat, *operator, now, seed);
+                            self.asked_for(queue, *chat, *operator, now);
+                        }
+                    }
+                    self.offered_to(*chat, to.iter().copied(), now);
+                    continue;
+                }
                 QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => continue,
             };
-            if !self.decided.insert(offer) {
+            let repeated = !self.decided.insert(offer);
+            for operator in to.iter().filter(|_| !repeated) {
+                self.check_visitor(queue, chat, *operator, now, seed);
+            }
+            if let QueueEffect::ToChat(..) = effect
+                && self.told.insert(offer)
+            {
+                to.iter().for_each(|operator| self.asked_for(queue, chat, *operator, now));
+            }
+            if repeated {
                 continue;
             }
             if let QueueEffect::ToOperator(operator, _) = effect {
@@ -407,8 +436,14 @@ impl Checker {
                 let waits = queue.line().waiting().any(|(_, waiting)| waiting == entry.at.chat);
                 let before = (naive_rank(queue, &entry.at), entry.at.chat) < (rank, chat);
                 for operator in &to {
+                    let shown =
+                        waits && before && self.shown_lately(queue, entry.at.chat, *operator, now);
+                    self.visitors.passed_over += u64::from(shown);
                     assert!(
-                        !waits || !before || excluded(queue, *operator, &entry.at.refused_by, now),
+                        !waits
+                            || !before
+                            || shown
+                            || excluded(queue, *operator, &entry.at.refused_by, now),
                         "{chat:?} passed over {:?} to {operator:?} at {now} (seed {seed})",
                         entry.at.chat
                     );

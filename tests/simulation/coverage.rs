@@ -93,7 +93,7 @@ const WANTED: &[(&str, &[&str])] = &[
     ),
     ("odd", &["id used again", "id looked up in the log", "sent again long after"]),
     ("offer", &["member came back"]),
-    ("order", &["unopposed", "beside kept"]),
+    ("order", &["unopposed", "beside kept", "passed over for its visitor"]),
     (
         "change",
         &["capacity", "queue limit", "rule", "members", "priority", "deactivated", "offer timeout"],

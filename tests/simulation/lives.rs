@@ -99,6 +99,7 @@ impl World {
                 let life = self.next_life();
                 let machine = Queue::new(config, self.settings, life, self.now());
                 self.queues.insert(queue, Live { machine, life, armed: None });
+                self.checker.visitors.started(queue);
                 let rows = self.index.of_queue(queue);
                 self.queue_step(queue, QueueInput::Recovered(rows));
             }

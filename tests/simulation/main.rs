@@ -32,6 +32,7 @@ mod theory;
 mod time;
 mod traffic;
 mod trouble;
+mod visitors;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -33,6 +33,11 @@ impl Customer {
     }
 }
 
+/// Whether the customer opens and ends one chat after the other.
+fn is_hasty(n: usize) -> bool {
+    n % 10 == 3
+}
+
 pub struct Human {
     pub id: UserId,
     pub connections: Vec<u64>,
@@ -78,7 +83,9 @@ impl World {
     // ---- customers ----
 
     pub fn customer_acts(&mut self, n: usize) {
-        let at = self.now + self.rng.within(200, 4_000);
+        let hasty = is_hasty(n);
+        let at =
+            self.now + if hasty { self.rng.within(50, 900) } else { self.rng.within(200, 4_000) };
         self.at(at, None, Happening::Customer(n));
         if self.resting() || self.customers[n].opening {
             return;
@@ -93,6 +100,9 @@ impl World {
         let by = customer(id);
         let text = self.text();
         match self.rng.below(100) {
+            6..60 if hasty => {
+                self.call_chat(chat, ChatCall::End { by, command });
+            }
             0..6 => {
                 self.call_chat(chat, ChatCall::End { by, command });
             }
@@ -128,7 +138,8 @@ impl World {
 
     fn open(&mut self, n: usize, command: CommandId) {
         let queues: Vec<QueueId> = self.configs.keys().copied().collect();
-        let Some(queue) = self.rng.pick(&queues).copied() else {
+        let queue = if is_hasty(n) { queues.first() } else { self.rng.pick(&queues) };
+        let Some(queue) = queue.copied() else {
             return;
         };
         let (id, left, said) =

@@ -41,6 +41,8 @@ pub enum Planted {
     LostWiden,
     /// What an operator said in one stay in an offer counts for the next one, too.
     MixesStays,
+    /// Queues do not hear whose a chat is.
+    NamelessChats,
     /// Chats never hear that their owner is absent.
     LostOwnerGone,
 }
@@ -76,6 +78,11 @@ impl Planted {
             && let Some(at) = at
         {
             *result = Some(Ok(AssignedAt { seq: at.version, at: at.moved_at }));
+        }
+        if self == Self::NamelessChats
+            && let Happening::ToQueue(_, ToQueue::At(at)) = &mut what
+        {
+            at.customer = None;
         }
         if self == Self::SaysFree
             && let Happening::ToQueue(
@@ -180,6 +187,12 @@ fn a_late_word_that_counts_for_a_later_stay_in_an_offer_is_caught() {
 fn an_absent_owner_who_keeps_its_chats_is_caught() {
     let by = caught(Planted::LostOwnerGone, true);
     assert!(by.contains("who is absent"), "{by}");
+}
+
+#[test]
+fn one_chat_of_a_visitor_after_the_other_while_others_wait_is_caught() {
+    let by = caught(Planted::NamelessChats, false);
+    assert!(by.contains("of the same visitor"), "{by}");
 }
 
 #[test]

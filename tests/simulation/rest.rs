@@ -11,6 +11,7 @@ use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
 
 use crate::check::{excluded, naive_rank};
+use crate::visitors::VISITOR_OFFER_EVERY_MS;
 use crate::world::World;
 
 /// Within this time what a screen shows and what is true agree again, ms.
@@ -216,6 +217,7 @@ impl World {
             assert!(
                 !free
                     || !cooled
+                    || self.shown_lately(queue, at.chat, *operator)
                     || !self.settled(fold)
                     || excluded(queue, *operator, &at.refused_by, self.now()),
                 "{operator:?} is free and does not see {:?}, which is offered to all (seed {})",
@@ -223,6 +225,13 @@ impl World {
                 self.seed
             );
         }
+    }
+
+    /// Whether the operator need not be asked yet for another chat of the visitor, or is just about
+    /// to be.
+    fn shown_lately(&self, queue: &Queue, chat: ChatId, operator: UserId) -> bool {
+        let ms = VISITOR_OFFER_EVERY_MS + 500;
+        self.checker.shown_within(queue, (chat, operator), self.now(), ms)
     }
 
     /// Since when the operator has been `offline` or without a proven connection.
@@ -261,7 +270,8 @@ impl World {
             let just = self.settings.cool_down_ms - 500;
             let free = free && !live.passed().values().any(|p| p.until.0 > now + just);
             let cooled = at.refused_by.values().all(|refused| now > refused.0 + 3_500);
-            let excluded = excluded(queue, *operator, &at.refused_by, self.now());
+            let excluded = excluded(queue, *operator, &at.refused_by, self.now())
+                || self.shown_lately(queue, at.chat, *operator);
             assert!(
                 !free || excluded || !self.settled(fold) || !cooled,
                 "{:?} waits beside {operator:?}, who is free, in {rule:?} at {now} (seed {})",

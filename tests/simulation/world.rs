@@ -22,6 +22,7 @@ use crate::planted::Planted;
 use crate::rng::Rng;
 use crate::store::Store;
 use crate::time::Heap;
+use crate::visitors::VISITOR_OFFER_EVERY_MS;
 
 /// How hard a world is.
 #[derive(Debug, Clone, Copy)]
@@ -141,8 +142,12 @@ pub struct World {
 impl World {
     pub fn new(seed: u64, plan: Plan) -> Self {
         let mut rng = Rng::new(seed);
-        let settings =
-            RoutingSettings { cool_down_ms: 3_000, lapses_to_away: 3, ..Default::default() };
+        let settings = RoutingSettings {
+            cool_down_ms: 3_000,
+            visitor_offer_every_ms: VISITOR_OFFER_EVERY_MS,
+            lapses_to_away: 3,
+            ..Default::default()
+        };
         let mut world = Self {
             seed,
             plan,
@@ -291,6 +296,9 @@ impl World {
     }
 
     pub fn finish(mut self) -> Coverage {
+        if self.checker.visitors.passed_over > 0 {
+            self.coverage.count("order", "passed over for its visitor");
+        }
         self.coverage.steps = self.steps;
         self.coverage.chats = self.store.logs.len() as u64;
         self.coverage

@@ -141,6 +141,7 @@ fn why_body(why: &WhyWaits) -> WhyBody {
         WhyWaits::AllFull => WhyBody::AllFull,
         WhyWaits::RoomKept => WhyBody::RoomKept,
         WhyWaits::AllRefused { until } => WhyBody::AllRefused { until: until.map(Into::into) },
+        WhyWaits::ShownLately { until } => WhyBody::ShownLately { until: (*until).into() },
         WhyWaits::ThisMoment => WhyBody::ThisMoment,
     }
 }

@@ -192,6 +192,7 @@ impl Chat {
             chat: self.id,
             placement: self.placement,
             version: self.version,
+            customer: self.opened.as_ref().map(|opened| opened.customer),
             queue: self.queue?,
             since: self.since,
             priority: self.priority,

@@ -343,6 +343,7 @@ fn recovered_at(row: &OpenChat, now: Timestamp) -> Option<ChatAt> {
         chat: row.chat,
         placement: row.placement,
         version: 0,
+        customer: None,
         queue: row.queue,
         since,
         priority: row.priority,

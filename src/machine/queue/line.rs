@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::event::Decision;
 use crate::domain::limits::TO_ALL_OFFERS_MAX;
-use crate::domain::{ChatId, OfferId, Reach, Timestamp, UserId};
+use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId};
 use crate::machine::message::ChatAt;
 
 /// How far the queue has come with a chat.
@@ -61,6 +61,8 @@ pub struct Line {
     to_all: BTreeSet<ChatId>,
     /// The silent ones.
     silent: BTreeSet<ChatId>,
+    /// Those that may be offered, by whose they are; of nobody those of whom that is not known.
+    of_visitor: BTreeMap<Option<Customer>, BTreeSet<ChatId>>,
     timers: BTreeSet<(Timestamp, ChatId)>,
     timer_of: BTreeMap<ChatId, Timestamp>,
 }
@@ -113,6 +115,18 @@ impl Line {
         };
         self.to_all.len() < TO_ALL_OFFERS_MAX
             && (self.silent.len() < TO_ALL_OFFERS_MAX || !self.to_all.iter().any(asked))
+    }
+
+    /// Whether a chat of anybody else is in the line, waiting or on screens: such a one of whom
+    /// nobody may be asked any more does not count.
+    pub(super) fn others_wait(&self, customer: Customer) -> bool {
+        let own = usize::from(self.of_visitor.contains_key(&Some(customer)));
+        self.of_visitor.len() > own
+    }
+
+    /// The visitor's chats that may be offered.
+    pub(super) fn of_visitor(&self, customer: Customer) -> impl Iterator<Item = ChatId> + '_ {
+        self.of_visitor.get(&Some(customer)).into_iter().flatten().copied()
     }
 
     /// How many chats wait in front of one with this rank.
@@ -208,6 +222,9 @@ impl Line {
 
     fn link(&mut self, entry: &Entry) {
         let chat = entry.at.chat;
+        if !entry.at.spent {
+            self.of_visitor.entry(entry.at.customer).or_default().insert(chat);
+        }
         if is_waiting(entry) {
             self.waiting.insert((entry.rank, chat));
         }
@@ -221,6 +238,12 @@ impl Line {
         self.waiting.remove(&(entry.rank, entry.at.chat));
         self.to_all.remove(&entry.at.chat);
         self.silent.remove(&entry.at.chat);
+        if let Some(chats) = self.of_visitor.get_mut(&entry.at.customer) {
+            chats.remove(&entry.at.chat);
+            if chats.is_empty() {
+                self.of_visitor.remove(&entry.at.customer);
+            }
+        }
     }
 
     pub(super) fn assert_invariants(&self) {
@@ -231,6 +254,7 @@ impl Line {
         assert_eq!(fresh.waiting, self.waiting, "who waits is derived from the entries");
         assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
         assert_eq!(fresh.silent, self.silent, "who is silent is derived from the entries");
+        assert_eq!(fresh.of_visitor, self.of_visitor, "whose they are is derived from the entries");
         let timers: BTreeSet<_> = self.timer_of.iter().map(|(chat, at)| (*at, *chat)).collect();
         assert_eq!(timers, self.timers, "one timer a chat");
     }

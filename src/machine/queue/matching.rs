@@ -7,7 +7,7 @@
 
 use crate::domain::event::{Decision, Trigger};
 use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS};
-use crate::domain::{ChatId, OfferId, Reach, Rule, Timestamp, UserId};
+use crate::domain::{ChatId, Customer, OfferId, Reach, Rule, Timestamp, UserId};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::Case;
 use crate::routing::rule::is_directed;
@@ -101,6 +101,27 @@ impl Queue {
         }
     }
 
+    /// A chat is offered to these, as of a time. Others of its visitor wait until that has passed.
+    pub(super) fn note_shown(
+        &mut self,
+        chat: ChatId,
+        to: &[UserId],
+        at: Timestamp,
+        now: Timestamp,
+    ) {
+        let Some(customer) = self.line.get(chat).and_then(|entry| entry.at.customer) else {
+            return;
+        };
+        for operator in to {
+            self.shown.note((customer, chat), *operator, at);
+        }
+        let others: Vec<ChatId> =
+            self.line.of_visitor(customer).filter(|other| *other != chat).collect();
+        for other in others {
+            self.look_again(other, now);
+        }
+    }
+
     /// When a live offer has stood for as long as the queue's offers do.
     pub(super) fn stood_at(&self, entry: &Entry) -> Timestamp {
         let stood = entry.at.moved_at.plus_ms(self.config.offer_timeout_ms);
@@ -118,6 +139,7 @@ impl Queue {
         (offer, reach, to): (OfferId, Reach, Vec<UserId>),
         decision: Decision,
     ) {
+        self.note_shown(chat, &to, now, now);
         self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
         self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
         self.owed.owe(Owed::Offer(chat), now);
@@ -135,6 +157,7 @@ impl Queue {
             if missing.is_empty() || self.widening.get(&chat) == Some(&missing) {
                 continue;
             }
+            self.note_shown(chat, &missing, now, now);
             self.widening.insert(chat, missing);
             self.owed.owe(Owed::Widen(chat), now);
         }
@@ -159,7 +182,7 @@ impl Queue {
             self.end_reservation(chat, operator);
             effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
             self.line.set_phase(chat, Phase::Waiting);
-            self.wait_for_cool_down(chat, now);
+            self.look_again(chat, now);
         }
     }
 
@@ -190,7 +213,7 @@ impl Queue {
                     self.offer(now, chat, (offer, Reach::Directed, vec![operator]), decision);
                 } else {
                     self.line.set_phase(chat, Phase::Waiting);
-                    self.wait_for_cool_down(chat, now);
+                    self.look_again(chat, now);
                 }
             }
             // A repeat of what is under way already.
@@ -295,17 +318,31 @@ impl Queue {
         now: Timestamp,
     ) -> Decision {
         let nobody = Default::default();
-        let case =
-            self.line.get(chat).map_or(
-                Case { refusals: &nobody, rank: i64::MAX, cool_down_ms: 0, now },
-                |entry| self.case(entry, now),
-            );
+        let unknown = Case {
+            refusals: &nobody,
+            rank: i64::MAX,
+            cool_down_ms: 0,
+            chat,
+            lately: None,
+            visitor_offer_every_ms: 0,
+            now,
+        };
+        let case = self.line.get(chat).map_or(unknown, |entry| self.case(entry, now));
         self.pool.decision(self.config.rule, self.config.version, trigger, runners_up, case)
     }
 
     /// What of a chat of the line matters to a choice.
-    pub(super) fn case<'a>(&self, entry: &'a Entry, now: Timestamp) -> Case<'a> {
-        let (refusals, rank) = (&entry.at.refused_by, entry.rank);
-        Case { refusals, rank, cool_down_ms: self.settings.cool_down_ms, now }
+    pub(super) fn case<'a>(&'a self, entry: &'a Entry, now: Timestamp) -> Case<'a> {
+        let others_wait = |customer: &Customer| self.line.others_wait(*customer);
+        let visitor = entry.at.customer.filter(others_wait);
+        Case {
+            refusals: &entry.at.refused_by,
+            rank: entry.rank,
+            cool_down_ms: self.settings.cool_down_ms,
+            chat: entry.at.chat,
+            lately: visitor.and_then(|customer| self.shown.of(customer)),
+            visitor_offer_every_ms: self.settings.visitor_offer_every_ms,
+            now,
+        }
     }
 }

@@ -22,7 +22,7 @@ use crate::domain::{self, ChatId, OfferId, Place, Reach, RoutingSettings, Timest
 use crate::machine::Life;
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::repeat::Repeater;
-use crate::routing::{Pool, rank};
+use crate::routing::{Pool, Shown, rank};
 use crate::storage::OpenChat;
 
 pub use line::{Entry, Line, Phase};
@@ -77,6 +77,8 @@ pub struct Queue {
     given: BTreeMap<OfferId, (ChatId, Timestamp)>,
     /// Whom a `to_all` offer is to be widened to, until the chat says that it was.
     widening: BTreeMap<ChatId, Vec<UserId>>,
+    /// To whom chats of each visitor were offered lately.
+    shown: Shown,
 }
 
 impl Queue {
@@ -93,6 +95,7 @@ impl Queue {
             owed: Repeater::new(),
             given: BTreeMap::new(),
             widening: BTreeMap::new(),
+            shown: Shown::default(),
             config: config.clone(),
             settings,
             life,
@@ -125,6 +128,8 @@ impl Queue {
     /// Takes an input and answers what is to be done.
     pub fn step(&mut self, now: Timestamp, input: QueueInput) -> Vec<QueueEffect> {
         let mut effects = Vec::new();
+        let over = now.0.saturating_sub(self.settings.visitor_offer_every_ms);
+        self.shown.forget_until(Timestamp(over));
         match input {
             QueueInput::Recovered(rows) => {
                 for row in rows {
@@ -138,8 +143,8 @@ impl Queue {
             QueueInput::Settings(settings) => {
                 self.settings = settings;
                 self.rank_anew();
-                for (_, chat) in self.line.waiting().collect::<Vec<_>>() {
-                    self.wait_for_cool_down(chat, now);
+                for chat in self.line.chats().collect::<Vec<_>>() {
+                    self.look_again(chat, now);
                 }
             }
             QueueInput::Said(said) => self.on_said(now, said, &mut effects),
@@ -211,6 +216,8 @@ impl Queue {
             if self.owed.owes(Owed::Offer(chat)) {
                 self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
             }
+            // Whose it is may not have been known.
+            self.look_again(chat, now);
             return;
         }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
@@ -223,15 +230,13 @@ impl Queue {
             }
         };
         let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
-        let offer = at.place.offer().cloned();
+        let (offer, moved_at) = (at.place.offer().cloned(), at.moved_at);
         self.line.insert(Entry { at, rank, phase, silent: false });
-        match offer {
-            Some(offer) => {
-                let stood_at = self.line.get(chat).map(|entry| self.stood_at(entry));
-                self.line.set_timer(chat, stood_at.unwrap_or(offer.expires_at));
-                self.withdraw_from_strangers(chat, now);
-            }
-            None => self.wait_for_cool_down(chat, now),
+        self.look_again(chat, now);
+        if let Some(offer) = offer {
+            let to: Vec<UserId> = offer.to.iter().copied().collect();
+            self.note_shown(chat, &to, moved_at.min(now), now);
+            self.withdraw_from_strangers(chat, now);
         }
     }
 
@@ -247,6 +252,7 @@ impl Queue {
             placement: row.placement,
             // Not known from the row; whatever the chat says of this placement is newer.
             version: 0,
+            customer: None,
             queue: row.queue,
             since,
             priority: row.priority,
@@ -337,14 +343,35 @@ impl Queue {
         }
     }
 
-    /// Wakes up when the next one who refused the chat may be asked again.
-    fn wait_for_cool_down(&mut self, chat: ChatId, now: Timestamp) {
+    /// Wakes up when the chat is to be looked at again though nothing happens: when the next one who
+    /// refused it, or was offered another one of its visitor, may be asked; and when its offer has
+    /// stood long enough. What is under way has a timer of its own.
+    fn look_again(&mut self, chat: ChatId, now: Timestamp) {
         let Some(entry) = self.line.get(chat) else {
             return;
         };
-        let cool_down_ms = self.settings.cool_down_ms;
-        let ends = entry.at.refused_by.values().map(|at| at.plus_ms(cool_down_ms));
-        if let Some(next) = ends.filter(|end| *end > now).min() {
+        let lately = entry.at.customer.and_then(|customer| self.shown.of(customer));
+        let shown = lately.into_iter().flat_map(|lately| lately.values());
+        let shown = shown.filter(|(other, _)| *other != chat);
+        let shown = shown.map(|(_, at)| at.plus_ms(self.settings.visitor_offer_every_ms));
+        let next = match &entry.phase {
+            Phase::Waiting => {
+                let cool_down_ms = self.settings.cool_down_ms;
+                let ends = entry.at.refused_by.values().map(|at| at.plus_ms(cool_down_ms));
+                ends.chain(shown).filter(|end| *end > now).min()
+            }
+            Phase::Offered if !self.owed.owes(Owed::Lapse(chat)) => {
+                let Some(offer) = entry.at.place.offer() else { return };
+                // Once it has stood as long as others do it may be needed for another, and stands
+                // else.
+                let stood_at = self.stood_at(entry);
+                let over = if now < stood_at { stood_at } else { offer.expires_at };
+                let widens = shown.filter(|_| offer.reach == Reach::ToAll);
+                Some(widens.filter(|end| *end > now).fold(over, Timestamp::min))
+            }
+            Phase::Offered | Phase::Reserving { .. } | Phase::Offering { .. } => return,
+        };
+        if let Some(next) = next {
             self.line.set_timer(chat, next);
         }
     }
@@ -355,7 +382,7 @@ impl Queue {
                 continue;
             };
             match &entry.phase {
-                Phase::Waiting => self.wait_for_cool_down(chat, now),
+                Phase::Waiting => self.look_again(chat, now),
                 Phase::Reserving { offer, operator, .. } => {
                     // No answer: nothing is known of that operator any more.
                     let (offer, operator) = (*offer, *operator);
@@ -364,14 +391,12 @@ impl Queue {
                     self.owed.keep(Owed::AskState(operator), now);
                     effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
                     self.line.set_phase(chat, Phase::Waiting);
-                    self.wait_for_cool_down(chat, now);
+                    self.look_again(chat, now);
                 }
                 Phase::Offering { .. } => self.line.set_silent(chat),
                 Phase::Offered if self.owed.owes(Owed::Lapse(chat)) => self.line.set_silent(chat),
-                // It may be needed for another from now on, and stands else.
                 Phase::Offered if entry.at.place.offer().is_some_and(|o| now < o.expires_at) => {
-                    let over_at = entry.at.place.offer().map_or(now, |offer| offer.expires_at);
-                    self.line.set_timer(chat, over_at);
+                    self.look_again(chat, now);
                 }
                 Phase::Offered => {
                     self.owed.keep(Owed::Lapse(chat), now);
@@ -462,6 +487,7 @@ impl Queue {
     pub fn assert_invariants(&self) {
         self.pool.assert_invariants();
         self.line.assert_invariants();
+        self.shown.assert_invariants();
         for entry in self.line.entries() {
             let chat = entry.at.chat;
             let live = entry.at.place.offer().is_some();

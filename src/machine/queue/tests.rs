@@ -7,7 +7,7 @@ use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::limits::{
     OFFER_TIMEOUT_MS, RESERVATION_MS, SILENT_AFTER_MS, TO_ALL_OFFERS_MAX, TO_ALL_STANDS_MAX_MS,
 };
-use crate::domain::operator::Standing;
+use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{
     self, ChatId, Offer, OfferId, Place, Priority, Reach, RoutingSettings, Rule, Timestamp, UserId,
 };
@@ -15,6 +15,8 @@ use crate::machine::fixture::*;
 use crate::machine::message::{ChatAt, ToChat, ToOperator, ToQueue};
 use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
 use crate::routing::WhyWaits;
+
+mod shown;
 
 const COOL_DOWN_MS: u64 = 30_000;
 

@@ -170,6 +170,11 @@ pub enum WhyBody {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         until: Option<TimeFrame>,
     },
+    /// Who has room was offered another chat of the same visitor a short while ago, and others wait.
+    ShownLately {
+        /// When the first may be asked for this one, at the latest.
+        until: TimeFrame,
+    },
     /// Somebody has room, or is choosing what to do with it: it is being matched at this moment.
     ThisMoment,
 }

@@ -19,7 +19,7 @@ use crate::domain::{
     Priority, QueueId, Rule, Status, Timestamp,
 };
 
-pub(super) const STANDINGS: [Standing; 14] = [
+pub(super) const STANDINGS: [Standing; 15] = [
     Standing::Free,
     Standing::Unknown,
     Standing::Offline,
@@ -31,6 +31,7 @@ pub(super) const STANDINGS: [Standing; 14] = [
     Standing::Choosing,
     Standing::CoolingDown,
     Standing::Declined,
+    Standing::ShownLately,
     Standing::Asked,
     Standing::NotMember,
     Standing::Owner,

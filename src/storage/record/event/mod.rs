@@ -59,6 +59,7 @@ mirror!(
         Choosing,
         CoolingDown,
         Declined,
+        ShownLately,
         Asked,
         NotMember,
         Owner,

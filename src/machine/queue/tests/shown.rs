@@ -1,0 +1,156 @@
+//! One visitor's chats, one after the other, before operators for whom others wait.
+
+use super::*;
+use crate::domain::limits::VISITOR_OFFER_EVERY_MS;
+use crate::domain::{Customer, CustomerId};
+
+const VERA: Customer = Customer { id: CustomerId::from_u128(0x7e), ..CUSTOMER };
+const WILL: Customer = Customer { id: CustomerId::from_u128(0x71), ..CUSTOMER };
+
+fn of(customer: Customer, at: ChatAt) -> ChatAt {
+    ChatAt { customer: Some(customer), ..at }
+}
+
+fn roomy(operator: UserId, version: u64) -> ToQueue {
+    ToQueue::State(OperatorState { free: 3, ..state(operator, version, Standing::Free) })
+}
+
+/// A queue whose members have room, and before whom a chat of Vera's was, which has ended; Will's is
+/// on Ann's screen.
+fn shown(rule: Rule, members: &[UserId]) -> Queue {
+    let mut queue = queue(rule, &[]);
+    step(&mut queue, QueueInput::Configure(config(rule, &[ANN])));
+    step(&mut queue, said(roomy(ANN, 1)));
+    let reach = if rule == Rule::ToAll { Reach::ToAll } else { Reach::Directed };
+    for (n, customer) in [(1, VERA), (2, WILL)] {
+        let (chat, offer) = (ChatId::from_u128(n), OfferId::from_u128(n));
+        let live = ChatAt { moved_at: now(), ..live(chat, offer, reach, &[ANN]) };
+        arrive(&mut queue, of(customer, live));
+    }
+    let ended = Place::Ended { outcome: domain::Outcome::Missed, by: domain::Party::System };
+    arrive(&mut queue, of(VERA, at(ChatId::from_u128(1), 3, ended)));
+    step(&mut queue, QueueInput::Configure(config(rule, members)));
+    for member in members {
+        step(&mut queue, said(roomy(*member, 2)));
+    }
+    queue
+}
+
+fn until() -> Timestamp {
+    now().plus_ms(VISITOR_OFFER_EVERY_MS)
+}
+
+#[test]
+fn while_others_wait_an_operator_is_not_asked_for_the_next_chat_of_the_same_visitor() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    assert!(reservations(&arrive(&mut queue, of(VERA, waits(0xc1, 1_000)))).is_empty());
+    assert_eq!(why(&queue, CHAT), WhyWaits::ShownLately { until: until() });
+    let explained = queue.explain(CHAT, now()).unwrap();
+    let standing = (Standing::ShownLately, Some(until()));
+    assert_eq!((explained.candidates[0].standing, explained.candidates[0].until), standing);
+    // Somebody else's is not held up by it, though its rank is larger.
+    let others = arrive(&mut queue, of(CUSTOMER, waits(0xc2, 50_000)));
+    let [(ANN, _, other)] = reservations(&others)[..] else { panic!("{others:?}") };
+    assert_eq!(other, ChatId::from_u128(0xc2));
+    // Time alone brings it forward.
+    assert!(queue.next_deadline() <= Some(until()));
+    let early = step_at(&mut queue, Timestamp(until().0 - 1), QueueInput::Tick);
+    assert!(reservations(&early).iter().all(|(_, _, chat)| *chat != CHAT));
+    assert!(queue.next_deadline() <= Some(until()));
+    let due = step_at(&mut queue, until(), said(roomy(ANN, 3)));
+    assert!(reservations(&due).iter().any(|(_, _, chat)| *chat == CHAT), "{due:?}");
+}
+
+#[test]
+fn a_timer_alone_brings_the_next_chat_of_a_visitor_forward() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let mut at = now();
+    while reservations(&step_at(&mut queue, at, QueueInput::Tick)).is_empty() {
+        at = queue.next_deadline().expect("it waits with a cause");
+        assert!(at <= until(), "at {at}");
+    }
+    assert_eq!(at, until());
+}
+
+#[test]
+fn when_nobody_else_waits_the_next_chat_of_a_visitor_is_offered_at_once() {
+    let gone = |queue: &mut Queue| {
+        let owned = Place::Assigned { owner: ANN, begun: false };
+        arrive(queue, of(WILL, at(ChatId::from_u128(2), 3, owned)))
+    };
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    gone(&mut queue);
+    let effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let [(ANN, _, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    // Also as soon as that is so.
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let effects = gone(&mut queue);
+    let [(ANN, _, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+}
+
+#[test]
+fn whoever_was_not_shown_the_visitors_last_chat_gets_the_next_one() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN, BOB]);
+    let effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let [(BOB, _, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    // The same id by another channel is somebody else.
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    let foreign = Customer { channel: domain::ChannelId::from_u128(0xff), ..VERA };
+    let effects = arrive(&mut queue, of(foreign, waits(0xc1, 1_000)));
+    let [(ANN, _, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+}
+
+#[test]
+fn a_slot_that_comes_free_is_not_given_to_it_either() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let full = state(ANN, 3, Standing::Full);
+    step(&mut queue, said(ToQueue::State(full)));
+    arrive(&mut queue, of(CUSTOMER, waits(0xc2, 50_000)));
+    let pull = |version, pull| {
+        let state = state(ANN, version, Standing::Choosing);
+        said(ToQueue::Pull { pull, except: Vec::new(), state })
+    };
+    let quoted = |effects: &[QueueEffect]| {
+        effects.iter().find_map(|effect| match effect {
+            QueueEffect::ToOperator(ANN, ToOperator::Best { best, .. }) => {
+                best.map(|best| best.chat)
+            }
+            QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
+        })
+    };
+    let effects = step(&mut queue, pull(4, 1));
+    assert_eq!(quoted(&effects), Some(ChatId::from_u128(0xc2)));
+    let effects = step_at(&mut queue, until(), pull(5, 2));
+    assert_eq!(quoted(&effects), Some(CHAT));
+}
+
+#[test]
+fn an_offer_to_all_reaches_the_others_first() {
+    let mut queue = shown(Rule::ToAll, &[ANN, BOB]);
+    let effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let (offer, _, to) = offers(&effects).remove(&CHAT).unwrap();
+    assert_eq!(to, [BOB]);
+    let live = ChatAt { moved_at: now(), ..live(CHAT, offer, Reach::ToAll, &[BOB]) };
+    let effects = arrive(&mut queue, of(VERA, live));
+    let widened = |effects: &[QueueEffect]| {
+        effects.iter().any(|effect| match effect {
+            QueueEffect::ToChat(CHAT, ToChat::Widen { to, .. }) => to.contains(&ANN),
+            QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => false,
+        })
+    };
+    assert!(!widened(&effects));
+    assert!(queue.next_deadline() <= Some(until()));
+    let effects = step_at(&mut queue, until(), QueueInput::Tick);
+    assert!(widened(&effects), "{effects:?}");
+}
+
+#[test]
+fn one_chat_may_be_offered_again_and_again() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    let again = of(WILL, at(ChatId::from_u128(2), 3, Place::Waiting));
+    let effects = arrive(&mut queue, again);
+    assert_eq!(reservations(&effects).len(), 1, "{effects:?}");
+}

@@ -1,0 +1,114 @@
+//! To whom chats of each visitor were offered lately.
+//!
+//! A visitor who opens and ends one chat after the other would fill operators' screens with offers
+//! that are gone before anybody reads them. So while others wait an operator is asked for another
+//! chat of the same visitor only [`visitor_offer_every_ms`] after the last one. The same chat may be
+//! offered again whenever it likes: its own refusals bound that.
+//!
+//! [`visitor_offer_every_ms`]: crate::domain::RoutingSettings::visitor_offer_every_ms
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::domain::limits::SHOWN_REMEMBERED_MAX;
+use crate::domain::{ChatId, Customer, Timestamp, UserId};
+
+/// Whom a visitor's chats were offered to: the latest chat, and when.
+pub type Lately = BTreeMap<UserId, (ChatId, Timestamp)>;
+
+/// See the module. At most [`SHOWN_REMEMBERED_MAX`] entries; the oldest gives way.
+#[derive(Debug, Clone, Default)]
+pub struct Shown {
+    of: BTreeMap<Customer, Lately>,
+    /// The same by time, for forgetting.
+    order: BTreeSet<(Timestamp, Customer, UserId)>,
+}
+
+impl Shown {
+    /// A chat of the visitor is offered to the operator at this time.
+    pub fn note(&mut self, (customer, chat): (Customer, ChatId), to: UserId, at: Timestamp) {
+        let lately = self.of.entry(customer).or_default();
+        if let Some((_, before)) = lately.get(&to) {
+            if *before > at {
+                return;
+            }
+            self.order.remove(&(*before, customer, to));
+        }
+        lately.insert(to, (chat, at));
+        self.order.insert((at, customer, to));
+        while self.order.len() > SHOWN_REMEMBERED_MAX {
+            self.forget_oldest();
+        }
+    }
+
+    /// Whom chats of the visitor were offered to.
+    pub fn of(&self, customer: Customer) -> Option<&Lately> {
+        self.of.get(&customer)
+    }
+
+    /// Forgets what was at this time or before.
+    pub fn forget_until(&mut self, at: Timestamp) {
+        while self.order.first().is_some_and(|(first, ..)| *first <= at) {
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((_, customer, operator)) = self.order.pop_first() else { return };
+        if let Some(lately) = self.of.get_mut(&customer) {
+            lately.remove(&operator);
+            if lately.is_empty() {
+                self.of.remove(&customer);
+            }
+        }
+    }
+
+    /// Panics when the two views differ; for tests and the simulation.
+    pub fn assert_invariants(&self) {
+        let entries = self.of.iter().flat_map(|(customer, lately)| {
+            lately.iter().map(|(operator, (_, at))| (*at, *customer, *operator))
+        });
+        assert_eq!(entries.collect::<BTreeSet<_>>(), self.order, "who was shown what, by time");
+        assert!(self.order.len() <= SHOWN_REMEMBERED_MAX, "what is remembered is bounded");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChannelId, CustomerId};
+
+    fn customer(id: u128) -> Customer {
+        Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(id) }
+    }
+
+    const ANN: UserId = UserId::from_u128(0xa);
+
+    #[test]
+    fn the_latest_counts_and_old_ones_are_forgotten() {
+        let mut shown = Shown::default();
+        let note = |shown: &mut Shown, chat, at| {
+            shown.note((customer(1), ChatId::from_u128(chat)), ANN, Timestamp(at));
+            shown.assert_invariants();
+        };
+        note(&mut shown, 1, 10);
+        note(&mut shown, 2, 20);
+        note(&mut shown, 1, 15);
+        let latest = (ChatId::from_u128(2), Timestamp(20));
+        assert_eq!(shown.of(customer(1)).unwrap()[&ANN], latest);
+        shown.forget_until(Timestamp(19));
+        assert!(shown.of(customer(1)).is_some());
+        shown.forget_until(Timestamp(20));
+        assert!(shown.of(customer(1)).is_none());
+        shown.assert_invariants();
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut shown = Shown::default();
+        for n in 0..SHOWN_REMEMBERED_MAX as u128 + 10 {
+            shown.note((customer(n), ChatId::from_u128(n)), ANN, Timestamp(n as u64));
+        }
+        shown.assert_invariants();
+        assert!(shown.of(customer(9)).is_none() && shown.of(customer(10)).is_some());
+    }
+}

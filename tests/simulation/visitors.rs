@@ -1,0 +1,104 @@
+//! Nobody is asked for one chat of a visitor after the other while others wait. Counted from outside:
+//! by what the queue asked for and what the logs say.
+
+use std::collections::BTreeMap;
+
+use switchboard::domain::{ChatId, Customer, QueueId, Timestamp, UserId};
+use switchboard::machine::chat::Chat;
+use switchboard::machine::queue::{Entry, Queue};
+
+use crate::check::Checker;
+
+/// How long an operator is not asked for another chat of the same visitor here, ms.
+pub const VISITOR_OFFER_EVERY_MS: u64 = 3_000;
+
+#[derive(Default)]
+pub struct Visitors {
+    /// The last chat of each visitor that this life of a queue had offered to each operator.
+    asked: BTreeMap<(QueueId, Customer, UserId), (ChatId, Timestamp)>,
+    /// The same by the logs, which a queue may have heard of or not.
+    offered: BTreeMap<(Customer, UserId), (ChatId, Timestamp)>,
+    /// Decisions that passed over a chat for that.
+    pub passed_over: u64,
+}
+
+impl Visitors {
+    /// A new life of a queue knows nothing of what its former one did.
+    pub fn started(&mut self, queue: QueueId) {
+        self.asked.retain(|(of, ..), _| *of != queue);
+    }
+}
+
+impl Checker {
+    fn visitor(&self, chat: ChatId) -> Option<Customer> {
+        self.folds.get(&chat).and_then(Chat::opened).map(|opened| opened.customer)
+    }
+
+    /// An offer stands in the log.
+    pub fn offered_to(&mut self, chat: ChatId, to: impl Iterator<Item = UserId>, at: Timestamp) {
+        let Some(customer) = self.visitor(chat) else { return };
+        self.visitors.offered.extend(to.map(|operator| ((customer, operator), (chat, at))));
+    }
+
+    fn others_wait(&self, queue: &Queue, customer: Customer) -> bool {
+        let counts = |entry: &&Entry| !entry.at.spent;
+        let mut others = queue.line().entries().filter(counts);
+        others.any(|entry| self.visitor(entry.at.chat) != Some(customer))
+    }
+
+    /// The queue decides to ask this operator for the chat.
+    pub fn check_visitor(
+        &self,
+        queue: &Queue,
+        chat: ChatId,
+        to: UserId,
+        now: Timestamp,
+        seed: u64,
+    ) {
+        let Some(customer) = self.visitor(chat) else { return };
+        let known = queue.line().get(chat).is_some_and(|entry| entry.at.version > 0);
+        let last = self.visitors.asked.get(&(queue.config().id, customer, to));
+        let Some((other, at)) = last.filter(|(other, _)| *other != chat && known) else { return };
+        // It was before the operator since then: one chat may be offered again.
+        let offered = self.visitors.offered.get(&(customer, to));
+        if offered.is_some_and(|(of, since)| *of == chat && since >= at) {
+            return;
+        }
+        assert!(
+            now.0 >= at.0 + VISITOR_OFFER_EVERY_MS || !self.others_wait(queue, customer),
+            "{to:?} is asked for {chat:?} at {now}, for {other:?} of the same visitor at {at}, and \
+             others wait (seed {seed})"
+        );
+    }
+
+    /// The queue has the chat offer itself to this operator.
+    pub fn asked_for(&mut self, queue: &Queue, chat: ChatId, to: UserId, now: Timestamp) {
+        // From a row of the index alone nobody knows whose it is.
+        let known = queue.line().get(chat).is_some_and(|entry| entry.at.version > 0);
+        if let Some(customer) = self.visitor(chat).filter(|_| known) {
+            self.visitors.asked.insert((queue.config().id, customer, to), (chat, now));
+        }
+    }
+
+    /// Whether the operator may have been passed over with the chat for another one of its visitor.
+    pub fn shown_lately(&self, queue: &Queue, chat: ChatId, to: UserId, now: Timestamp) -> bool {
+        let Some(customer) = self.visitor(chat) else { return false };
+        self.others_wait(queue, customer)
+            && self.shown_within(queue, (chat, to), now, VISITOR_OFFER_EVERY_MS)
+    }
+
+    /// Whether another one of the chat's visitor was before the operator within this time.
+    pub fn shown_within(
+        &self,
+        queue: &Queue,
+        (chat, to): (ChatId, UserId),
+        now: Timestamp,
+        ms: u64,
+    ) -> bool {
+        let Some(customer) = self.visitor(chat) else { return false };
+        let asked = self.visitors.asked.get(&(queue.config().id, customer, to));
+        let last = asked.into_iter().chain(self.visitors.offered.get(&(customer, to)));
+        let mut last = last.filter(|(other, _)| *other != chat);
+        last.any(|(_, at)| now.0 < at.0 + ms)
+    }
+}
