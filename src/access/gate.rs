@@ -260,7 +260,7 @@ impl Access {
         let until = now.plus_ms(self.lives.refresh_ms);
         let turned = {
             let _permit = act.permit().await?;
-            self.sessions.turn(id, n, now, until).await
+            self.sessions.turn(id, user, n, now, until).await
         };
         match turned {
             Ok(Turned::Next(session)) => self.tokens(id, session, now),
@@ -285,7 +285,7 @@ impl Access {
         id: Uuid,
         user: UserId,
     ) -> Result<(), AccessError> {
-        let ended = act.carry_out(note, self.sessions.end(id)).await;
+        let ended = act.carry_out(note, self.sessions.end(id, user)).await;
         self.tell(Holder::User(user));
         ended?;
         act.settle(0, |asker| asker == Asker::User(user)).await;
@@ -366,7 +366,7 @@ impl Access {
 
     /// Whether a user has a session.
     pub fn has_session(&self, user: UserId, now: Timestamp) -> bool {
-        self.sessions.any(|session| session.user == user && !self.is_over(session, now))
+        self.sessions.any(user, |session| !self.is_over(session, now))
     }
 
     fn is_over(&self, session: &Session, now: Timestamp) -> bool {

@@ -43,21 +43,19 @@ impl Revoked {
             let page = documents.list(KIND, after.as_deref(), LOAD_PAGE).await?;
             let Some(last) = page.last() else { break };
             after = Some(last.id.clone());
-            for document in &page {
-                let Some(customer) = customer_of(&document.id) else {
-                    tracing::error!(
-                        document = document.id,
-                        "a revocation names nobody: it is left out"
-                    );
+            for listed in page {
+                let (id, version) = (listed.id.clone(), listed.version);
+                let Some(customer) = customer_of(&id) else {
+                    tracing::error!(document = id, "a revocation names nobody: it is left out");
                     continue;
                 };
                 // Whenever it was: whoever still has a token gets a new one from the site.
-                let entry = decode(document).unwrap_or_else(|| {
+                let entry = listed.document().ok().as_ref().and_then(decode).unwrap_or_else(|| {
                     tracing::error!(
-                        document = document.id,
+                        document = id,
                         "the time of a revocation cannot be read: all tokens up to now are refused"
                     );
-                    Entry { at: now, version: document.version }
+                    Entry { at: now, version }
                 });
                 entries.entry(customer.channel).or_default().insert(customer.id, entry);
             }

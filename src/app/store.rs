@@ -13,7 +13,7 @@ use crate::config::Settings;
 use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
-use crate::storage::{Document, Documents, Store, StoreError, StoreFailure, StoreHealth};
+use crate::storage::{Document, Documents, Listed, Store, StoreError, StoreFailure, StoreHealth};
 
 /// Which one.
 #[derive(Clone)]
@@ -236,7 +236,7 @@ impl Documents for InTime {
         kind: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Document>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         self.wait(self.documents.list(kind, after, limit)).await
     }
 }
@@ -267,7 +267,7 @@ mod tests {
             _: &str,
             _: Option<&str>,
             _: usize,
-        ) -> Result<Vec<Document>, StoreError> {
+        ) -> Result<Vec<Listed>, StoreError> {
             std::future::pending().await
         }
     }

@@ -13,7 +13,7 @@ use crate::domain::Timestamp;
 use crate::domain::audit::{
     AuditAct, AuditActor, AuditChange, AuditEntry, AuditId, AuditOutcome, AuditSubject,
 };
-use crate::storage::{AuditTrail, Document, Documents, StoreError};
+use crate::storage::{AuditTrail, Document, Documents, StoreError, version_of};
 use crate::telemetry;
 
 /// The kind and id of the document that says up to where every entry is concluded: ms since 1970,
@@ -338,13 +338,8 @@ impl Trail {
             }
             Err(StoreError::Damaged { reason }) => {
                 tracing::warn!(reason, "how far the audit trail is concluded is found out anew");
-                // Nothing is written on this condition; whoever refuses it names the version.
-                let asked = self.documents.delete(MARK.0, MARK.1, 0);
-                match self.within(asked).await {
-                    Err(StoreError::VersionConflict { found, .. }) => Ok((None, found)),
-                    Ok(()) => Ok((None, 0)),
-                    Err(error) => Err(error),
-                }
+                let asked = version_of(&*self.documents, MARK.0, MARK.1);
+                Ok((None, self.within(asked).await?))
             }
             Err(error) => Err(error),
         }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::channel::{Channel, Provider, Sender};
 use super::user::{PasswordHash, Role, User};
 use crate::domain::{ChannelId, Priority, Queue, QueueId, Rule, UserId};
-use crate::storage::{Document, StoreError};
+use crate::storage::{Document, StoreError, Unread};
 
 /// The form of all records of this release.
 const FORM: u32 = 1;
@@ -28,8 +28,8 @@ pub(super) trait Kept: Sized {
     /// Its document's body.
     fn encode(&self) -> Result<Vec<u8>, StoreError>;
 
-    /// The entity in a document. Errors with `Damaged`.
-    fn decode(document: &Document) -> Result<Self, StoreError>;
+    /// The entity in a document.
+    fn decode(document: &Document) -> Result<Self, Unread>;
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,16 +95,16 @@ pub fn rule_of_word(word: &str) -> Option<Rule> {
     all.into_iter().find(|rule| rule_word(*rule) == word)
 }
 
-fn damaged(kind: &str, id: &str, what: impl std::fmt::Display) -> StoreError {
-    StoreError::Damaged { reason: format!("{kind} {id}: {what}") }
+fn damaged(kind: &str, id: &str, what: impl std::fmt::Display) -> Unread {
+    Unread::Damaged(format!("{kind} {id}: {what}"))
 }
 
 fn write<R: Serialize>(kind: &str, id: &str, record: &R) -> Result<Vec<u8>, StoreError> {
-    serde_json::to_vec(record).map_err(|error| damaged(kind, id, error))
+    serde_json::to_vec(record).map_err(|error| damaged(kind, id, error).into())
 }
 
 /// Reads the form first, so that a newer release's record is named as such.
-fn read<R: DeserializeOwned>(kind: &str, document: &Document) -> Result<R, StoreError> {
+fn read<R: DeserializeOwned>(kind: &str, document: &Document) -> Result<R, Unread> {
     #[derive(Deserialize)]
     struct Form {
         form: u32,
@@ -113,17 +113,18 @@ fn read<R: DeserializeOwned>(kind: &str, document: &Document) -> Result<R, Store
     let form: Form =
         serde_json::from_slice(&document.body).map_err(|error| wrong(error.to_string()))?;
     if form.form != FORM {
-        let what = format!("form {} is not known, this release has {FORM}", form.form);
-        return Err(wrong(what));
+        let (id, form) = (&document.id, form.form);
+        let what = format!("{kind} {id}: form {form} is not known, this release has {FORM}");
+        return Err(Unread::Newer(what));
     }
     serde_json::from_slice(&document.body).map_err(|error| wrong(error.to_string()))
 }
 
-fn id_of(kind: &str, document: &Document) -> Result<Uuid, StoreError> {
+fn id_of(kind: &str, document: &Document) -> Result<Uuid, Unread> {
     Uuid::parse_str(&document.id).map_err(|error| damaged(kind, &document.id, error))
 }
 
-fn word<T>(kind: &str, document: &Document, found: Option<T>, word: &str) -> Result<T, StoreError> {
+fn word<T>(kind: &str, document: &Document, found: Option<T>, word: &str) -> Result<T, Unread> {
     found.ok_or_else(|| damaged(kind, &document.id, format!("`{word}` is not known")))
 }
 
@@ -153,7 +154,7 @@ impl Kept for User {
         write(Self::KIND, &self.document_id(), &record)
     }
 
-    fn decode(document: &Document) -> Result<Self, StoreError> {
+    fn decode(document: &Document) -> Result<Self, Unread> {
         let record: UserRecord = read(Self::KIND, document)?;
         let role = Role::of_word(&record.role);
         Ok(Self {
@@ -200,7 +201,7 @@ impl Kept for Channel {
         write(Self::KIND, &self.document_id(), &record)
     }
 
-    fn decode(document: &Document) -> Result<Self, StoreError> {
+    fn decode(document: &Document) -> Result<Self, Unread> {
         let record: ChannelRecord = read(Self::KIND, document)?;
         let provider = Provider::of_word(&record.provider);
         let sender = Sender::of_word(&record.sender);
@@ -248,7 +249,7 @@ impl Kept for Queue {
         write(Self::KIND, &self.document_id(), &record)
     }
 
-    fn decode(document: &Document) -> Result<Self, StoreError> {
+    fn decode(document: &Document) -> Result<Self, Unread> {
         let record: QueueRecord = read(Self::KIND, document)?;
         let rule = rule_of_word(&record.rule);
         let wrong = |error| damaged(Self::KIND, &document.id, error);

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::channel::Channel;
+use super::record::Kept;
 use super::user::{Role, User};
 use crate::domain::{ChannelId, Queue, QueueId, UserId};
 
@@ -16,6 +17,8 @@ pub struct Snapshot {
     pub(super) logins: BTreeMap<String, UserId>,
     pub(super) queues: BTreeMap<QueueId, Arc<Queue>>,
     pub(super) channels: BTreeMap<ChannelId, Arc<Channel>>,
+    /// Kinds and ids of documents that are there and cannot be read.
+    pub(super) unread: BTreeSet<(&'static str, String)>,
 }
 
 impl Snapshot {
@@ -89,6 +92,17 @@ impl Snapshot {
     /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
         self.users.is_empty() && self.queues.is_empty() && self.channels.is_empty()
+    }
+
+    /// Whether there is a document with this id that cannot be read.
+    pub fn is_unread(&self, id: &str) -> bool {
+        self.unread.iter().any(|(_, unread)| unread == id)
+    }
+
+    /// Queues whose documents cannot be read.
+    pub(super) fn queues_unread(&self) -> impl Iterator<Item = &str> {
+        let unread = self.unread.iter();
+        unread.filter(|(kind, _)| *kind == Queue::KIND).map(|(_, id)| id.as_str())
     }
 
     pub(super) fn administrators(&self) -> usize {

@@ -18,7 +18,7 @@ use crate::access::{Act, ActError, Asker, Lost};
 use crate::domain::name::{BadName, name};
 use crate::domain::queue::BadQueue;
 use crate::domain::{ChannelId, Queue, QueueId, UserId};
-use crate::storage::{Document, Documents, StoreError};
+use crate::storage::{Document, Documents, StoreError, read_all};
 
 /// Whether chats stand in the way of a deletion. Ask after the deactivation: an inactive queue or
 /// channel gets no new chats, so that the answer stays true.
@@ -72,6 +72,9 @@ pub enum CatalogError {
     /// There is none.
     #[error("there is no such document")]
     NotFound,
+    /// There is one, and nobody knows what it says.
+    #[error("the stored document is damaged and is not written over; restore it from a backup")]
+    Unread,
     /// Only what is inactive can be deleted.
     #[error("deactivate it first")]
     StillActive,
@@ -112,13 +115,26 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Reads everything. Errors when the store fails or holds what cannot be understood.
+    /// Reads everything. A document that is damaged is named, counted and left out, and not written
+    /// over. Errors when the store fails, or holds what a newer release wrote.
     pub async fn load(documents: Arc<dyn Documents>) -> Result<Self, StoreError> {
-        let snapshot = Snapshot::of(
-            load_all::<User>(&*documents).await?,
-            load_all::<Queue>(&*documents).await?,
-            load_all::<Channel>(&*documents).await?,
+        let mut unread = BTreeSet::new();
+        let mut snapshot = Snapshot::of(
+            load_all::<User>(&*documents, &mut unread).await?,
+            load_all::<Queue>(&*documents, &mut unread).await?,
+            load_all::<Channel>(&*documents, &mut unread).await?,
         );
+        snapshot.unread = unread;
+        for queue in snapshot.queues_unread() {
+            let to = snapshot.channels().filter(|channel| channel.queue.to_string() == *queue);
+            let channels: Vec<_> = to.map(|channel| channel.id.to_string()).collect();
+            tracing::error!(
+                queue,
+                channels = channels.join(" "),
+                "chats of a queue that cannot be read wait until it is mended, unless their channel \
+                 leads to another; give these channels another queue"
+            );
+        }
         Ok(Self {
             documents,
             current: watch::Sender::new(Arc::new(snapshot)),
@@ -142,6 +158,7 @@ impl Catalog {
         act.ready().await?;
         let writing = self.writing.lock().await;
         let now = self.snapshot();
+        readable::<User>(&now, &user.document_id())?;
         let former = now.user(user.id);
         tidy(&mut user.name, former.map(|former| former.name.as_str()))?;
         user.check()?;
@@ -192,6 +209,7 @@ impl Catalog {
         act.ready().await?;
         let writing = self.writing.lock().await;
         let now = self.snapshot();
+        readable::<Queue>(&now, &queue.document_id())?;
         tidy(&mut queue.name, now.queue(queue.id).map(|former| former.name.as_str()))?;
         check_queue(&queue)?;
         if now.queue(queue.id).is_none() && now.queues.len() >= QUEUES_MAX {
@@ -225,6 +243,7 @@ impl Catalog {
         act.ready().await?;
         let writing = self.writing.lock().await;
         let now = self.snapshot();
+        readable::<Channel>(&now, &channel.document_id())?;
         let former = now.channel(channel.id);
         tidy(&mut channel.name, former.map(|former| former.name.as_str()))?;
         channel.check()?;
@@ -273,6 +292,7 @@ impl Catalog {
         act.ready().await?;
         let writing = self.writing.lock().await;
         let now = self.snapshot();
+        readable::<Queue>(&now, &id.to_string())?;
         let queue = now.queue(id).ok_or(CatalogError::NotFound)?;
         deletable(queue.active, usage)?;
         let mut next = Snapshot::clone(&now);
@@ -300,6 +320,7 @@ impl Catalog {
         act.ready().await?;
         let writing = self.writing.lock().await;
         let now = self.snapshot();
+        readable::<Channel>(&now, &id.to_string())?;
         let channel = now.channel(id).ok_or(CatalogError::NotFound)?;
         deletable(channel.active, usage)?;
         let change = async {
@@ -386,19 +407,19 @@ fn show_document(snapshot: &mut Snapshot, kind: &str, id: &str, found: Option<Do
     }
 }
 
-async fn load_all<K: Kept>(documents: &dyn Documents) -> Result<Vec<K>, StoreError> {
-    let mut all = Vec::new();
-    let mut after: Option<String> = None;
-    loop {
-        let page = documents.list(K::KIND, after.as_deref(), LOAD_PAGE).await?;
-        let Some(last) = page.last() else {
-            return Ok(all);
-        };
-        after = Some(last.id.clone());
-        for document in &page {
-            all.push(K::decode(document)?);
-        }
-    }
+async fn load_all<K: Kept>(
+    documents: &dyn Documents,
+    unread: &mut BTreeSet<(&'static str, String)>,
+) -> Result<Vec<K>, StoreError> {
+    let (all, lost) = read_all(documents, K::KIND, LOAD_PAGE, K::decode).await?;
+    unread.extend(lost.into_iter().map(|lost| (K::KIND, lost.id)));
+    Ok(all)
+}
+
+/// What cannot be read is not written over.
+fn readable<K: Kept>(now: &Snapshot, id: &str) -> Result<(), CatalogError> {
+    let known = now.unread.contains(&(K::KIND, id.to_owned()));
+    if known { Err(CatalogError::Unread) } else { Ok(()) }
 }
 
 /// A name that is written anew follows the rule of names. One that was stored before there was that

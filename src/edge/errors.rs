@@ -80,6 +80,7 @@ pub fn catalog_error(error: &CatalogError) -> ErrorResponse {
         CatalogError::DemoPassword => answer(RestErrorKind::DemoPassword).at("password"),
         CatalogError::TooMany { .. } => answer(RestErrorKind::TooMany),
         CatalogError::NotFound => ErrorResponse::of(RestErrorKind::NotFound),
+        CatalogError::Unread => answer(RestErrorKind::Internal),
         CatalogError::StillActive | CatalogError::InUse => answer(RestErrorKind::InUse),
         CatalogError::Lost(lost) => lost_error(lost),
         CatalogError::Store(error) => store_error(error),

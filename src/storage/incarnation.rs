@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::domain::Incarnation;
 
-use super::{Documents, StoreError};
+use super::{Documents, StoreError, version_of};
 
 /// The kind of the document.
 pub(crate) const KIND: &str = "incarnation";
@@ -22,23 +22,32 @@ pub async fn begin(
     documents: &dyn Documents,
     fresh: Incarnation,
 ) -> Result<Incarnation, StoreError> {
-    let found = documents.get(KIND, ID).await?;
-    let known = found.as_ref().and_then(|found| Uuid::from_slice(&found.body).ok());
-    if let Some(known) = known {
-        return Ok(Incarnation(known));
-    }
     // One that cannot be read is none.
-    let version = found.map_or(0, |found| found.version);
+    let version = match documents.get(KIND, ID).await {
+        Ok(None) => 0,
+        Ok(Some(found)) => match Uuid::from_slice(&found.body) {
+            Ok(known) => return Ok(Incarnation(known)),
+            Err(_) => found.version,
+        },
+        Err(StoreError::Damaged { reason }) => {
+            tracing::warn!(reason, "the store gets another incarnation");
+            version_of(documents, KIND, ID).await?
+        }
+        Err(error) => return Err(error),
+    };
     documents.put(KIND, ID, version, fresh.0.as_bytes().to_vec()).await?;
     Ok(fresh)
 }
 
 /// Ends the store's incarnation: the next start begins a new one. May be repeated.
 pub async fn end(documents: &dyn Documents) -> Result<(), StoreError> {
-    let Some(found) = documents.get(KIND, ID).await? else {
-        return Ok(());
+    let version = match documents.get(KIND, ID).await {
+        Ok(None) => return Ok(()),
+        Ok(Some(found)) => found.version,
+        Err(StoreError::Damaged { .. }) => version_of(documents, KIND, ID).await?,
+        Err(error) => return Err(error),
     };
-    match documents.delete(KIND, ID, found.version).await {
+    match documents.delete(KIND, ID, version).await {
         // An earlier try did it, and was not told.
         Err(StoreError::VersionConflict { found: 0, .. }) => Ok(()),
         ended => ended,

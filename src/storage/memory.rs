@@ -22,7 +22,7 @@ use crate::domain::{
 
 use super::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, EndedChat,
-    Moving, OpenChat, OpenChats, OperatorRecords, Processes, Store, StoreError, Watermark,
+    Listed, Moving, OpenChat, OpenChats, OperatorRecords, Processes, Store, StoreError, Watermark,
     Watermarks,
 };
 
@@ -435,11 +435,11 @@ impl Documents for MemoryStore {
         kind: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Document>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         let state = self.lock();
         let of_kind = state.documents.iter().filter(|((of, _), _)| of == kind);
         let behind = of_kind.filter(|((_, id), _)| after.is_none_or(|after| id.as_str() > after));
-        Ok(behind.take(limit).map(|(_, found)| found.clone()).collect())
+        Ok(behind.take(limit).map(|(_, found)| found.clone().into()).collect())
     }
 }
 

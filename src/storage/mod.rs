@@ -4,12 +4,13 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; `ended`, the chats that have ended; `audit`, the trail of who did
-//! what; `inventory`, the port for copies; [`incarnation`]; [`forget`]; [`memory`], the shortest adapter
-//! and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store; [`scylla`], the
-//! distributed one.
+//! Reading order: the ports below; `documents`; `ended`, the chats that have ended; `audit`, the trail
+//! of who did what; `inventory`, the port for copies; [`incarnation`]; [`forget`]; [`memory`], the
+//! shortest adapter and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store;
+//! [`scylla`], the distributed one.
 
 mod audit;
+mod documents;
 mod ended;
 pub mod export;
 pub(crate) mod files;
@@ -33,6 +34,8 @@ use crate::domain::{
 };
 
 pub use audit::AuditTrail;
+pub use documents::{Document, Documents, Listed};
+pub(crate) use documents::{Unread, read_all, version_of};
 pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
@@ -362,45 +365,6 @@ pub trait Watermarks: Send + Sync + 'static {
 
     /// Removes all of a chat whose log is forgotten; a late raise brings none back. May be repeated.
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError>;
-}
-
-/// A configuration document as stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Document {
-    /// Its id within its kind.
-    pub id: String,
-    /// Counts up from 1.
-    pub version: u64,
-    /// What it says, as its owner encodes it.
-    pub body: Vec<u8>,
-}
-
-/// Documents with versions: users, queues, channels, tokens' keys.
-#[async_trait]
-pub trait Documents: Send + Sync + 'static {
-    /// One document.
-    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError>;
-
-    /// Writes a document whose present version is `expected` (0: there is none), and answers the
-    /// new version. Errors with `VersionConflict` when it is another.
-    async fn put(
-        &self,
-        kind: &str,
-        id: &str,
-        expected: u64,
-        body: Vec<u8>,
-    ) -> Result<u64, StoreError>;
-
-    /// Removes a document whose version is `expected`. Errors like `put`.
-    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError>;
-
-    /// Up to `limit` documents of a kind in the order of their ids, beginning after `after`.
-    async fn list(
-        &self,
-        kind: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Document>, StoreError>;
 }
 
 /// The numbering of processes.

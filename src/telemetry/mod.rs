@@ -188,12 +188,33 @@ pub fn store_damaged_chats(chats: usize) {
 pub enum DamagedRow {
     /// An entry of the audit trail.
     AuditEntry,
+    /// The document of a user.
+    User,
+    /// The document of a queue.
+    Queue,
+    /// The document of a channel.
+    Channel,
+    /// The document of a user's sessions.
+    Sessions,
+    /// Any other document.
+    Document,
 }
 
 impl DamagedRow {
+    /// A document of a kind.
+    pub fn of_document(kind: &str) -> Self {
+        let all = [Self::User, Self::Queue, Self::Channel, Self::Sessions];
+        all.into_iter().find(|one| one.label() == kind).unwrap_or(Self::Document)
+    }
+
     fn label(self) -> &'static str {
         match self {
             Self::AuditEntry => "audit_entry",
+            Self::User => "user",
+            Self::Queue => "queue",
+            Self::Channel => "channel",
+            Self::Sessions => "sessions",
+            Self::Document => "document",
         }
     }
 }

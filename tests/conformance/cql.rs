@@ -6,16 +6,19 @@ use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use switchboard::domain::audit::AuditId;
 use switchboard::domain::{ChatId, Recorded};
 use switchboard::storage::record::{Slot, encode_event, seal_as};
 use switchboard::storage::scylla::{OpenError, ScyllaStore, apply_schema};
 use switchboard::storage::{
-    AppendError, ChatLog, Claim, Documents, OpenChats, StoreError, Watermark, Watermarks,
+    AppendError, AuditTrail, ChatLog, Claim, Documents, OpenChats, StoreError, Watermark,
+    Watermarks,
 };
 
 use crate::cql_support::{Keyspace, RUNTIME};
 use crate::proxy::Proxy;
-use crate::samples::{chat, message, messages, open_chat, user};
+use crate::samples::{channel, chat, customer, message, messages, open_chat, user};
+use crate::suite_audit::{about, entry};
 
 /// A keyspace, its store, and a second way in.
 pub struct Rig {
@@ -307,7 +310,29 @@ fn cql_damaged_newer_and_missing_records_are_found() {
             rig.raw.query_unpaged(text, (shard,)).await.unwrap();
         }
         damaged(rig.store.get("kind", "a").await.unwrap_err());
-        damaged(rig.store.list("kind", None, 9).await.unwrap_err());
+        Documents::put(&*rig.store, "kind", "b", 0, b"other".to_vec()).await.unwrap();
+        let mut found = rig.store.list("kind", None, 9).await.unwrap();
+        assert_eq!(found.pop().unwrap().document().unwrap().body, b"other");
+        let lost = found.pop().unwrap();
+        assert_eq!((lost.id.as_str(), lost.version), ("a", 1));
+        damaged(lost.document().unwrap_err());
+
+        for n in 1..=3 {
+            rig.store.record(entry(n, n)).await.unwrap();
+        }
+        let text = "UPDATE audit SET entry = 0x0001 WHERE hour = 0 AND id = ?";
+        rig.raw.query_unpaged(text, (entry(2, 2).id.key().to_vec(),)).await.unwrap();
+        for limit in 2..4 {
+            let page = AuditTrail::newest(&*rig.store, AuditId::END, AuditId::FIRST, limit);
+            let found = page.await.unwrap();
+            assert_eq!(found, [entry(3, 3), entry(1, 1)], "in a page of {limit}");
+        }
+        let about = about(9, 9, 1, 1);
+        rig.store.record(about.clone()).await.unwrap();
+        rig.raw.query_unpaged(text, (about.id.key().to_vec(),)).await.unwrap();
+        rig.store.forget_customer(channel(1), customer(1).id).await.unwrap();
+        let all = "SELECT count(*) FROM audit WHERE hour = 0";
+        assert_eq!(rig.count(all).await, 3, "what may name the customer is gone");
     });
 }
 

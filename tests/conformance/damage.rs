@@ -119,6 +119,15 @@ fn damaged_small_rows_are_refused_one_by_one() {
         assert!(damaged(store.operators.load(user(1)).await.unwrap_err()));
         assert_eq!(store.operators.load(user(2)).await, Ok(Default::default()));
         assert!(damaged(store.documents.get("kind", "id").await.unwrap_err()));
+        // One among others is listed as what it is, and keeps its version.
+        store.documents.put("kind", "other", 0, vec![2]).await.unwrap();
+        let mut found = store.documents.list("kind", None, 9).await.unwrap();
+        assert_eq!(found.pop().unwrap().document().unwrap().body, [2]);
+        let lost = found.pop().unwrap();
+        assert_eq!((lost.id.as_str(), lost.version), ("id", 2));
+        assert!(damaged(lost.document().unwrap_err()));
+        let put = store.documents.put("kind", "id", 0, vec![3]).await;
+        assert_eq!(put, Err(StoreError::VersionConflict { expected: 0, found: 2 }));
     });
 }
 

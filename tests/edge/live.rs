@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::memory::MemoryStore;
-use switchboard::storage::{Document, Documents, StoreError};
+use switchboard::storage::{Document, Documents, Listed, StoreError};
 
 use crate::client::Client;
 use crate::harness::{World, id, plan, request, settings, until};
@@ -331,7 +331,7 @@ impl Documents for Held {
         kind: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Document>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         self.documents.list(kind, after, limit).await
     }
 }

@@ -26,6 +26,7 @@ mod cql_server;
 mod cql_support;
 mod cql_trouble;
 mod damaged;
+mod damaged_rows;
 mod erase;
 mod harness;
 mod held;

@@ -286,7 +286,7 @@ async fn a_published_password_without_its_mark_is_found_before_the_public_can_co
     let users = store.documents.list("user", None, 10).await.unwrap();
     assert_eq!(users.len(), 6);
     for user in users {
-        let mut record: Value = serde_json::from_slice(&user.body).unwrap();
+        let mut record: Value = serde_json::from_slice(&user.body.unwrap()).unwrap();
         record["demo_password"] = json!(false);
         // Who is inactive is found too, else it would come back with its password later.
         record["active"] = json!(record["login"] != "boris");

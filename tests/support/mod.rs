@@ -1,6 +1,6 @@
 //! A store of documents in memory, which can be told to fail, and randomness that repeats.
 #![allow(dead_code, reason = "each test binary uses its part")]
-#![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test ends at the first surprise")]
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,7 +12,8 @@ use switchboard::access::{Act, Entropy, NoEntropy};
 use switchboard::audit::Trail;
 use switchboard::domain::Timestamp;
 use switchboard::storage::memory::MemoryStore;
-use switchboard::storage::{Document, Documents, StoreError};
+use switchboard::storage::{Document, Documents, Listed, StoreError};
+use tokio::sync::{Semaphore, watch};
 
 /// What the next write does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +29,11 @@ pub struct MemoryDocuments {
     kept: Mutex<BTreeMap<(String, String), Document>>,
     /// After how many further writes, and how.
     fault: Mutex<Option<(usize, Fault)>>,
+    /// The id of which writes wait until somebody says so.
+    held: Mutex<Option<(String, Arc<Semaphore>)>>,
+    /// Answers that were held.
+    waiting: watch::Sender<u64>,
+    deleted: AtomicU64,
 }
 
 impl MemoryDocuments {
@@ -50,6 +56,33 @@ impl MemoryDocuments {
             }
             None => None,
         }
+    }
+
+    /// Answers to writes of this document wait until a permit is added.
+    pub fn hold(&self, id: &str) -> Arc<Semaphore> {
+        let free = Arc::new(Semaphore::new(0));
+        *self.held.lock().unwrap() = Some((id.to_owned(), free.clone()));
+        free
+    }
+
+    /// Until an answer is held.
+    pub async fn holds(&self) {
+        let mut waiting = self.waiting.subscribe();
+        let held = waiting.wait_for(|waiting| *waiting > 0);
+        let held = tokio::time::timeout(Duration::from_secs(10), held).await;
+        drop(held.expect("an answer is held").unwrap());
+    }
+
+    /// Writes over a document, whatever it was.
+    pub fn damage(&self, kind: &str, id: &str) {
+        let mut kept = self.kept.lock().unwrap();
+        let key = (kind.to_owned(), id.to_owned());
+        kept.get_mut(&key).unwrap().body = b"{\"form\":1,".to_vec();
+    }
+
+    /// Documents that were deleted.
+    pub fn deleted(&self) -> u64 {
+        self.deleted.load(Ordering::Relaxed)
     }
 
     pub fn count(&self, kind: &str) -> usize {
@@ -112,10 +145,17 @@ impl Documents for MemoryDocuments {
         expected: u64,
         body: Vec<u8>,
     ) -> Result<u64, StoreError> {
-        self.write(kind, id, expected, Some(body))
+        let written = self.write(kind, id, expected, Some(body));
+        let held = self.held.lock().unwrap().clone();
+        if let Some((_, free)) = held.filter(|(of, _)| of == id) {
+            self.waiting.send_modify(|waiting| *waiting += 1);
+            drop(free.acquire().await.unwrap());
+        }
+        written
     }
 
     async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        self.deleted.fetch_add(1, Ordering::Relaxed);
         self.write(kind, id, expected, None).map(drop)
     }
 
@@ -124,11 +164,11 @@ impl Documents for MemoryDocuments {
         kind: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Document>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         let kept = self.kept.lock().unwrap();
         let of_kind = kept.iter().filter(|((of, _), _)| of == kind);
         let behind = of_kind.filter(|((_, id), _)| after.is_none_or(|after| id.as_str() > after));
-        Ok(behind.take(limit).map(|(_, document)| document.clone()).collect())
+        Ok(behind.take(limit).map(|(_, document)| document.clone().into()).collect())
     }
 }
 

@@ -15,10 +15,10 @@ use uuid::Uuid;
 
 use super::Answer;
 use crate::access::{Act, Operation, Principal, Right, Subject, permit};
-use crate::catalog::Written;
+use crate::catalog::{CatalogError, Snapshot, Written};
 use crate::domain::UserId;
 use crate::edge::limits::BODY_LIMIT;
-use crate::edge::{ClientAddress, Edge, access_error, forbidden};
+use crate::edge::{ClientAddress, Edge, access_error, catalog_error, forbidden};
 use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
 use crate::protocol::rest::openapi::PAGE_MAX;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
@@ -266,6 +266,14 @@ pub(super) fn is_new(version: u64) -> Result<(), ErrorResponse> {
     }
     let what = "what is created has no version yet; leave it out";
     Err(ErrorResponse::new(RestErrorKind::InvalidValue, what).at("version"))
+}
+
+/// As [`not_found`], of a user, queue or channel: one may be there and be damaged, which is told.
+pub(super) fn absent(snapshot: &Snapshot, id: impl ToString) -> impl FnOnce() -> ErrorResponse {
+    move || {
+        let damaged = snapshot.is_unread(&id.to_string());
+        if damaged { catalog_error(&CatalogError::Unread) } else { not_found() }
+    }
 }
 
 /// There is none.

@@ -1,7 +1,7 @@
 //! Channels and their site keys.
 
 use super::Answer;
-use super::asked::{Asked, is_new, json, new_id, not_found, written};
+use super::asked::{Asked, absent, is_new, json, new_id, written};
 use crate::catalog::Usage;
 use crate::domain::ChannelId;
 use crate::edge::{access_error, catalog_error, channel_from, channel_response, store_error};
@@ -29,14 +29,14 @@ pub(super) async fn create(asked: &Asked) -> Answer {
 pub(super) fn read(asked: &Asked) -> Answer {
     let id = ChannelId(asked.id("channel")?);
     let snapshot = asked.edge.catalog.snapshot();
-    json(&channel_response(snapshot.channel(id).ok_or_else(not_found)?))
+    json(&channel_response(snapshot.channel(id).ok_or_else(absent(&snapshot, id))?))
 }
 
 pub(super) async fn change(asked: &Asked) -> Answer {
     let id = ChannelId(asked.id("channel")?);
     let request: ChannelRequest = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
-    let former = snapshot.channel(id).ok_or_else(not_found)?;
+    let former = snapshot.channel(id).ok_or_else(absent(&snapshot, id))?;
     let channel = channel_from(id, &request, Some(former));
     let put = asked.edge.catalog.put_channel(channel, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)

@@ -1,7 +1,7 @@
 //! Users, their passwords, and operators with their limits.
 
 use super::Answer;
-use super::asked::{Asked, is_new, json, new_id, not_found, written};
+use super::asked::{Asked, absent, is_new, json, new_id, not_found, written};
 use super::sessions::in_time;
 use crate::access::{Attempt, Right};
 use crate::catalog::User;
@@ -35,14 +35,14 @@ pub(super) fn read_user(asked: &Asked) -> Answer {
     let id = UserId(asked.id("user")?);
     asked.permit(asked.user() == Some(id))?;
     let snapshot = asked.edge.catalog.snapshot();
-    json(&user_response(snapshot.user(id).ok_or_else(not_found)?))
+    json(&user_response(snapshot.user(id).ok_or_else(absent(&snapshot, id))?))
 }
 
 pub(super) async fn change_user(asked: &Asked) -> Answer {
     let id = UserId(asked.id("user")?);
     let mut request: UserRequest = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
-    let former = snapshot.user(id).ok_or_else(not_found)?;
+    let former = snapshot.user(id).ok_or_else(absent(&snapshot, id))?;
     let password = request.password.take();
     let user = user_from(id, &request, Some(former));
     let user = with_password(asked, user, password).await?;
@@ -56,7 +56,7 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
     asked.permit(own)?;
     let request: PasswordRequest = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
-    let user = User::clone(snapshot.user(id).ok_or_else(not_found)?);
+    let user = User::clone(snapshot.user(id).ok_or_else(absent(&snapshot, id))?);
     if own {
         let current = request.current.ok_or_else(|| {
             let what = "your own password is changed with the present one";
@@ -113,7 +113,7 @@ pub(super) async fn list_operators(asked: &Asked) -> Answer {
 pub(super) async fn read_operator(asked: &Asked) -> Answer {
     let id = UserId(asked.id("operator")?);
     let snapshot = asked.edge.catalog.snapshot();
-    let user = snapshot.user(id).ok_or_else(not_found)?;
+    let user = snapshot.user(id).ok_or_else(absent(&snapshot, id))?;
     let mut operator = operator_response(user, &snapshot).ok_or_else(not_found)?;
     add_status(asked, &mut operator).await;
     json(&operator)

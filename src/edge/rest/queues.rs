@@ -1,7 +1,7 @@
 //! Queues.
 
 use super::Answer;
-use super::asked::{Asked, is_new, json, new_id, not_found, written};
+use super::asked::{Asked, absent, is_new, json, new_id, written};
 use crate::catalog::Usage;
 use crate::domain::QueueId;
 use crate::edge::{catalog_error, queue_from, queue_response};
@@ -25,13 +25,14 @@ pub(super) async fn create(asked: &Asked) -> Answer {
 pub(super) fn read(asked: &Asked) -> Answer {
     let id = QueueId(asked.id("queue")?);
     let snapshot = asked.edge.catalog.snapshot();
-    json(&queue_response(snapshot.queue(id).ok_or_else(not_found)?))
+    json(&queue_response(snapshot.queue(id).ok_or_else(absent(&snapshot, id))?))
 }
 
 pub(super) async fn change(asked: &Asked) -> Answer {
     let id = QueueId(asked.id("queue")?);
     let request: QueueRequest = asked.body()?;
-    asked.edge.catalog.snapshot().queue(id).ok_or_else(not_found)?;
+    let snapshot = asked.edge.catalog.snapshot();
+    snapshot.queue(id).ok_or_else(absent(&snapshot, id))?;
     let put = asked.edge.catalog.put_queue(queue_from(id, &request)?, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }

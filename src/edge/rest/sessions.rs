@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::sleep;
 
 use super::Answer;
-use super::asked::{Asked, json, not_found};
+use super::asked::{Asked, absent, json};
 use super::chats::call_error;
 use crate::access::{Act, Attempt, Judged, Right, Tokens, Visitor, Who};
 use crate::actors::limits::FORGET_SLICE;
@@ -106,7 +106,8 @@ pub(super) async fn issue_visitor_token(asked: &Asked) -> Answer {
 pub(super) async fn erase_customer(asked: &Asked) -> Answer {
     let channel = own_channel(asked)?;
     let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
-    asked.edge.catalog.snapshot().channel(channel).ok_or_else(not_found)?;
+    let snapshot = asked.edge.catalog.snapshot();
+    snapshot.channel(channel).ok_or_else(absent(&snapshot, channel))?;
     let act = asked.act()?;
     let note = Note {
         act: AuditAct::CustomerErased,

@@ -115,13 +115,13 @@ async fn documents(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Expo
                 store.documents.list(&kind, after.as_deref(), PAGE_ITEMS).await
             });
             let found = found.await?;
-            for document in &found {
-                visit.take(Section::Documents, &item::document(&kind, document))?;
-            }
-            let Some(last) = found.into_iter().next_back() else {
+            let Some(last) = found.last() else {
                 break;
             };
-            after = Some(last.id);
+            after = Some(last.id.clone());
+            for listed in found {
+                visit.take(Section::Documents, &item::document(&kind, &listed.document()?))?;
+            }
         }
     }
     Ok(())

@@ -184,6 +184,19 @@ pub fn unseal<'a>(slot: Slot<'_>, sealed: &'a [u8]) -> Result<&'a [u8], RecordEr
     }
 }
 
+/// As [`unseal`], of a listing, which goes on behind what is damaged. Errors with what a newer release
+/// wrote.
+pub(super) fn listed_body(
+    slot: Slot<'_>,
+    sealed: &[u8],
+) -> Result<Result<Vec<u8>, StoreError>, RecordError> {
+    match unseal(slot, sealed) {
+        Ok(body) => Ok(Ok(body.to_vec())),
+        Err(error @ RecordError::Damaged { .. }) => Ok(Err(error.into())),
+        Err(error @ (RecordError::Newer { .. } | RecordError::Unwritable { .. })) => Err(error),
+    }
+}
+
 fn encode<T: Serialize>(slot: Slot<'_>, record: &T) -> Result<Vec<u8>, RecordError> {
     let body = serde_json::to_vec(record).map_err(|error| RecordError::Unwritable {
         place: slot.to_string(),

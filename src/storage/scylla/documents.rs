@@ -5,7 +5,7 @@ use futures_util::future::try_join_all;
 use scylla::response::query_result::QueryRowsResult;
 
 use crate::storage::record::{self, Slot};
-use crate::storage::{Document, Documents, StoreError};
+use crate::storage::{Document, Documents, Listed, StoreError};
 
 use super::ScyllaStore;
 use super::errors::{unavailable, unreadable};
@@ -16,13 +16,13 @@ pub(super) fn big(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
 }
 
-fn documents(kind: &str, answer: &QueryRowsResult) -> Result<Vec<Document>, StoreError> {
+fn listed(kind: &str, answer: &QueryRowsResult) -> Result<Vec<Listed>, StoreError> {
     let rows = answer.rows::<(&str, i64, &[u8])>().map_err(unreadable)?;
     rows.map(|row| {
         let (id, version, sealed) = row.map_err(unreadable)?;
         let version = version.unsigned_abs();
-        let body = record::unseal(Slot::Document(kind, id, version), sealed)?.to_vec();
-        Ok(Document { id: id.to_owned(), version, body })
+        let body = record::listed_body(Slot::Document(kind, id, version), sealed)?;
+        Ok(Listed { id: id.to_owned(), version, body })
     })
     .collect()
 }
@@ -32,7 +32,7 @@ impl Documents for ScyllaStore {
     async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
         let values = (kind, shard(id.as_bytes()), id);
         let answer = self.db.read(&self.db.statements.document_get, values).await?;
-        Ok(documents(kind, &answer)?.pop())
+        listed(kind, &answer)?.pop().map(Listed::document).transpose()
     }
 
     async fn put(
@@ -81,7 +81,7 @@ impl Documents for ScyllaStore {
         kind: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Document>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         let page = i32::try_from(limit).unwrap_or(i32::MAX);
         if page == 0 {
             return Ok(Vec::new());
@@ -99,7 +99,7 @@ impl Documents for ScyllaStore {
                     self.db.read(&statements.document_after, values).await?
                 }
             };
-            documents(kind, &answer)
+            listed(kind, &answer)
         });
         let mut found: Vec<_> = try_join_all(shards).await?.into_iter().flatten().collect();
         found.sort_by(|a, b| a.id.cmp(&b.id));

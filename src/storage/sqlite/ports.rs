@@ -12,8 +12,9 @@ use crate::domain::{
     ChannelId, ChatId, CommandId, Customer, Party, Recorded, Seq, Timestamp, UserId,
 };
 use crate::storage::{
-    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Moving,
-    OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
+    AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Listed,
+    Moving, OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks,
+    record,
 };
 
 use super::recent::{Entry, Part};
@@ -269,7 +270,7 @@ impl Documents for SqliteStore {
         kind: &str,
         after: Option<&str>,
         limit: usize,
-    ) -> Result<Vec<Document>, StoreError> {
+    ) -> Result<Vec<Listed>, StoreError> {
         let (kind, after) = (kind.to_owned(), after.map(str::to_owned));
         self.readers
             .read(move |connection| {

@@ -8,7 +8,7 @@ use rusqlite::{Connection, OptionalExtension, Row};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, UserId};
 use crate::storage::record::{self, RecordError, Slot};
-use crate::storage::{ClaimOpen, Document, OpenChat, StoreError, Watermark};
+use crate::storage::{ClaimOpen, Document, Listed, OpenChat, StoreError, Watermark};
 
 use super::sql::{self, ReadError, clamp, count, id};
 
@@ -262,6 +262,13 @@ fn document(kind: &str, row: &Row<'_>) -> Result<Document, ReadError> {
     Ok(Document { id, version, body })
 }
 
+/// The same, of a listing.
+fn listed(kind: &str, row: &Row<'_>) -> Result<Listed, ReadError> {
+    let (id, version, sealed): (String, u64, Vec<u8>) = (row.get(0)?, row.get(1)?, row.get(2)?);
+    let body = record::listed_body(Slot::Document(kind, &id, version), &sealed)?;
+    Ok(Listed { id, version, body })
+}
+
 pub(super) fn get_document(
     connection: &Connection,
     kind: &str,
@@ -285,7 +292,7 @@ pub(super) fn list_documents(
     kind: &str,
     after: Option<&str>,
     limit: usize,
-) -> Result<Vec<Document>, ReadError> {
+) -> Result<Vec<Listed>, ReadError> {
     // Two statements: one for both would look at every document in front of the page again.
     let mut statement = connection.prepare_cached(match after {
         Some(_) => LIST_AFTER,
@@ -297,7 +304,7 @@ pub(super) fn list_documents(
     };
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
-        found.push(document(kind, row)?);
+        found.push(listed(kind, row)?);
     }
     Ok(found)
 }

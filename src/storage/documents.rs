@@ -1,0 +1,153 @@
+//! The port of versioned documents, and the one way to read all of a kind.
+//!
+//! Owns what happens when one of them cannot be read: it is named and counted, and the others serve.
+//! Refuses to know what a document says.
+
+use async_trait::async_trait;
+
+use crate::telemetry::{self, DamagedRow};
+
+use super::StoreError;
+
+/// A configuration document as stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Document {
+    /// Its id within its kind.
+    pub id: String,
+    /// Counts up from 1.
+    pub version: u64,
+    /// What it says, as its owner encodes it.
+    pub body: Vec<u8>,
+}
+
+/// A document of a listing. Its id and version can be read also when its body cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its id within its kind.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+    /// What it says; `Damaged` when that cannot be read.
+    pub body: Result<Vec<u8>, StoreError>,
+}
+
+impl Listed {
+    /// The document. Errors with `Damaged` when its body cannot be read.
+    pub fn document(self) -> Result<Document, StoreError> {
+        Ok(Document { id: self.id, version: self.version, body: self.body? })
+    }
+}
+
+impl From<Document> for Listed {
+    fn from(document: Document) -> Self {
+        Self { id: document.id, version: document.version, body: Ok(document.body) }
+    }
+}
+
+/// Documents with versions: users, queues, channels, tokens' keys.
+#[async_trait]
+pub trait Documents: Send + Sync + 'static {
+    /// One document.
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError>;
+
+    /// Writes a document whose present version is `expected` (0: there is none), and answers the
+    /// new version. Errors with `VersionConflict` when it is another, also when the present one
+    /// cannot be read.
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError>;
+
+    /// Removes a document whose version is `expected`. Errors like `put`.
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError>;
+
+    /// Up to `limit` documents of a kind in the order of their ids, beginning after `after`. One
+    /// that is damaged is among them without its body; what a newer release wrote is an error.
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError>;
+}
+
+/// The version of a document that cannot be read; 0 when there is none. For what can be found out
+/// anew, and is to be written over.
+pub(crate) async fn version_of(
+    documents: &dyn Documents,
+    kind: &str,
+    id: &str,
+) -> Result<u64, StoreError> {
+    // Nothing is removed on this condition; whoever refuses it names the version.
+    match documents.delete(kind, id, 0).await {
+        Err(StoreError::VersionConflict { found, .. }) => Ok(found),
+        done => done.map(|()| 0),
+    }
+}
+
+/// Why a document says nothing to its owner.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unread {
+    /// It is not what was written.
+    #[error("{0}")]
+    Damaged(String),
+    /// A newer release wrote it: this one must not go on without it.
+    #[error("{0}; run the release that wrote it, or a newer one")]
+    Newer(String),
+}
+
+impl From<Unread> for StoreError {
+    fn from(unread: Unread) -> Self {
+        Self::Damaged { reason: unread.to_string() }
+    }
+}
+
+/// A document that cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Lost {
+    /// Its id within its kind.
+    pub id: String,
+    /// Its version.
+    pub version: u64,
+}
+
+/// Reads every document of a kind, `page` at a time, each by `read`. Those that are damaged are named
+/// in the log, counted, and answered as lost: all else serves. Errors when the store fails, and with
+/// what a newer release wrote.
+pub(crate) async fn read_all<T>(
+    documents: &dyn Documents,
+    kind: &str,
+    page: usize,
+    read: impl Fn(&Document) -> Result<T, Unread>,
+) -> Result<(Vec<T>, Vec<Lost>), StoreError> {
+    let (mut all, mut lost) = (Vec::new(), Vec::new());
+    let mut after: Option<String> = None;
+    loop {
+        let found = documents.list(kind, after.as_deref(), page).await?;
+        let Some(last) = found.last() else { break };
+        after = Some(last.id.clone());
+        for listed in found {
+            let (id, version) = (listed.id.clone(), listed.version);
+            let document = listed.document().map_err(|error| Unread::Damaged(error.to_string()));
+            match document.and_then(|document| read(&document)) {
+                Ok(one) => all.push(one),
+                Err(error @ Unread::Newer(_)) => return Err(error.into()),
+                Err(error @ Unread::Damaged(_)) => {
+                    tracing::error!(
+                        kind,
+                        id,
+                        %error,
+                        "a document cannot be read and is left out, all others are served; it stays \
+                         as it is: restore a backup, or see what else is with `switchboard store check`"
+                    );
+                    lost.push(Lost { id, version });
+                }
+            }
+        }
+    }
+    telemetry::store_damaged_rows(DamagedRow::of_document(kind), lost.len());
+    Ok((all, lost))
+}

@@ -1,0 +1,68 @@
+//! A server on a store of which some rows are damaged.
+
+use rusqlite::Connection;
+use serde_json::json;
+use switchboard::app::{Server, StoreChoice};
+use switchboard::storage::sqlite::DATABASE_FILE;
+
+use crate::harness::{World, demo_password, id, plan, settings};
+
+/// Every kind of row that a start reads and that is nobody's chat.
+#[tokio::test]
+async fn one_damaged_row_of_a_kind_stops_no_start_and_is_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async || {
+        let store = StoreChoice::Sqlite(folder.path().into());
+        World { server: Server::start(plan(settings(), store)).await.unwrap() }
+    };
+    let world = start().await;
+    let anna = world.log_in("anna").await;
+    let boris = world.log_in("boris").await;
+    world.server.stop().await;
+
+    let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let mut damaged = 0;
+    for (kind, id) in [
+        ("user", id("user", "clara")),
+        ("queue", id("queue", "Sales")),
+        ("channel", id("channel", "Shop")),
+        ("sessions", id("user", "anna")),
+        ("audit", "concluded".to_owned()),
+        ("incarnation", "1".to_owned()),
+        ("seed", "1".to_owned()),
+    ] {
+        let text = "UPDATE documents SET body = x'0102' WHERE kind = ? AND id = ?";
+        damaged += database.execute(text, (kind, &id)).unwrap();
+    }
+    let newest = "UPDATE audit SET entry = x'0102' WHERE id = (SELECT max(id) FROM audit)";
+    damaged += database.execute(newest, ()).unwrap();
+    drop(database);
+    assert_eq!(damaged, 8);
+
+    let world = start().await;
+    let ask = async |token: &str, path: &str| world.ask("GET", path, token, None).await.0;
+    let own = format!("/api/v1/users/{}", id("user", "boris"));
+    assert_eq!(ask(&boris, &own).await, 200, "whose session is whole");
+    let own = format!("/api/v1/users/{}", id("user", "anna"));
+    assert_eq!(ask(&anna, &own).await, 401, "as if logged out");
+    let anna = world.log_in("anna").await;
+    assert_eq!(ask(&anna, &own).await, 200);
+    assert_eq!(world.tokens("clara", &demo_password("clara")).await.0, 401);
+    let admin = world.log_in("admin").await;
+    let over = json!({"version": 0, "name": "Clara", "login": "clara", "role": "operator",
+        "active": true, "capacity": 3});
+    let path = format!("/api/v1/users/{}", id("user", "clara"));
+    let (status, refused) = world.ask("PUT", &path, &admin, Some(over)).await;
+    assert_eq!(status, 500, "{refused}");
+    assert!(refused["detail"].as_str().unwrap().contains("restore it"), "{refused}");
+    // What is whole serves: a queue and a channel of their own.
+    let mut customer = world.customer("Employees").await;
+    let open = json!({"command_id": "c1", "channel": id("channel", "Employees")});
+    customer.call("chat.open", open).await.unwrap();
+    let (_, metrics) = world.operations("/metrics").await;
+    for of in ["user", "queue", "channel", "sessions"] {
+        let line = format!("switchboard_store_damaged_rows{{of=\"{of}\"}} 1");
+        assert!(metrics.contains(&line), "{line} in {metrics}");
+    }
+    world.server.stop().await;
+}
