@@ -2,13 +2,14 @@
 
 use serde_json::{Value, json};
 use switchboard::app::{Server, StoreChoice};
-use switchboard::domain::audit::{AuditEntry, AuditId};
+use switchboard::domain::audit::{AuditEntry, AuditId, AuditOutcome};
 use switchboard::storage::Store;
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::harness::{World, id, plan, settings, until};
+use crate::harness::{World, id, plan, request, settings, until};
+use crate::held::Stop;
 
 /// The whole trail, read in pages of `limit`.
 async fn trail(world: &World, token: &str, query: &str, limit: usize) -> Vec<Value> {
@@ -200,6 +201,33 @@ async fn without_its_entry_no_act_takes_effect() {
         world.server.edge().access.trail().tend(world.server.edge().now()).await;
         let written = entries(&memory.store()).await;
         written.iter().all(|entry| entry.outcome.is_some())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_reading_whose_client_hangs_up_has_its_outcome() {
+    let memory = MemoryStore::new();
+    let store = StoreChoice::Given(memory.store());
+    let world = World { server: Server::start(plan(settings(), store)).await.unwrap() };
+    let (stop, admin) = (Stop::on(&world), world.log_in("admin").await);
+    let gate = stop.next("audit.read");
+    let (address, token) = (world.server.address, admin.clone());
+    let reading =
+        tokio::spawn(async move { request(address, "GET", "/api/v1/audit", &token, None).await });
+    gate.reached().await;
+    reading.abort();
+    // The server has long seen that the client is gone when these are answered.
+    for _ in 0..50 {
+        assert_eq!(world.ask("GET", "/api/v1/queues", &admin, None).await.0, 200);
+    }
+    gate.go();
+    until("it is done", async || {
+        let written = entries(&memory.store()).await;
+        let reading = written.iter().find(|entry| entry.act.word() == "audit.read");
+        let outcome = reading.and_then(|entry| entry.outcome);
+        assert!(matches!(outcome, None | Some(AuditOutcome::Done)), "{outcome:?}");
+        outcome.is_some()
     })
     .await;
 }

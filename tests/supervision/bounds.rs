@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use futures_util::FutureExt;
 use switchboard::actors::directory::Directory;
 use switchboard::actors::limits::CALLS_MAX;
 use switchboard::actors::{CallError, Overloaded};
-use switchboard::domain::{ChatId, Person, Queue, QueueId, Rule, UserId};
+use switchboard::domain::{ChatEvent, ChatId, Person, Queue, QueueId, Rule, UserId};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -116,4 +117,33 @@ async fn a_transfer_to_nowhere_is_refused_and_the_chat_stays_where_it_is() {
     (closed.version, closed.active) = (4, false);
     router.set_queue(closed);
     assert_eq!(call(&router, chat, wanted).await.unwrap(), first);
+}
+
+#[tokio::test]
+async fn a_call_that_its_asker_gave_up_takes_no_effect() {
+    let hold = Arc::new(Semaphore::new(0));
+    let store = MemoryStore::new().store();
+    let held = Arc::new(Breaking::at_append(store.clone(), 2, Break::Late, Arc::clone(&hold)));
+    let router = start(held.store()).await;
+    let chat = open(&router, 1).await;
+    let first = tokio::spawn({
+        let router = router.clone();
+        async move { send(&router, as_customer(1), chat, &fresh(), "first").await }
+    });
+    until("the store holds it", || async { held.has_fired().then_some(()) }).await;
+    {
+        let (id, text) = (fresh(), message("given up"));
+        let behind = router.send(as_customer(1), chat, &id, &text, &Unbounded);
+        // It is in the mailbox, behind the first, and its asker goes away.
+        assert!(behind.now_or_never().is_none());
+    }
+    hold.add_permits(1);
+    first.await.unwrap().unwrap();
+    send(&router, as_customer(1), chat, &fresh(), "last").await.unwrap();
+    let events = store.log.read(chat, 1, 100).await.unwrap();
+    let texts = events.iter().filter_map(|recorded| match &recorded.event {
+        ChatEvent::Message { text, .. } => Some(text.as_str()),
+        _ => None,
+    });
+    assert_eq!(texts.collect::<Vec<_>>(), ["first", "last"]);
 }
