@@ -9,7 +9,7 @@ use std::time::Instant;
 use switchboard::domain::limits::CHAT_MESSAGES_MAX;
 use switchboard::domain::{
     ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Party, Person,
-    Priority, Recorded, Timestamp,
+    Profile, Recorded, Timestamp,
 };
 use switchboard::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, Chat, ChatCall, ChatInput, Recent};
@@ -34,7 +34,7 @@ fn log(events: u64) -> Vec<Recorded> {
     let opened = ChatEvent::Opened {
         customer: CUSTOMER,
         command: id(0),
-        priority: Priority::default(),
+        profile: Profile::default(),
         continues: None,
     };
     let placed = ChatEvent::Placed {
@@ -73,7 +73,7 @@ fn memory(log: &[Recorded], recent: Recent) -> u64 {
 /// Sends that message; answers how many pages of the log were read for it.
 fn ask(driver: &mut Driver, log: &[Recorded], n: u64) -> u64 {
     let by = Author { person: Person::Customer(CUSTOMER), chat_administrator: false };
-    let send = ChatCall::Send { by, id: id(n), text: text() };
+    let send = ChatCall::Send { by, id: id(n), text: text(), profile: None };
     let (now, mut pages) = (Timestamp(1_000_000), 0);
     let mut actions = driver.input(now, ChatInput::Call(1, send));
     while let [Action::Store(StoreCall::Read { from })] = actions.as_slice() {

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use switchboard::domain::event::{Decision, PlacedCause, Trigger};
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, OfferId, Place, Priority,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, OfferId, Place, Profile,
     QueueId, Reach, Recorded, Rule, Timestamp, UserId,
 };
 use switchboard::machine::chat::Chat;
@@ -85,7 +85,7 @@ fn offered(members: u128) -> Chat {
         ChatEvent::Opened {
             customer: Customer { channel: ChannelId::from_u128(4), id: CustomerId::from_u128(5) },
             command: command.clone(),
-            priority: Priority::default(),
+            profile: Profile::default(),
             continues: None,
         },
         ChatEvent::Placed { placement: 1, queue, cause: PlacedCause::Opened },

@@ -16,7 +16,8 @@ use switchboard::access::{
 };
 use switchboard::catalog::{Catalog, Channel, Provider, Role, User};
 use switchboard::domain::{
-    ChannelId, Customer, CustomerId, Priority, Queue, QueueId, Rule, Timestamp, UserId,
+    ChannelId, Customer, CustomerId, Name, Priority, Profile, Queue, QueueId, Rule, Timestamp,
+    UserId,
 };
 use switchboard::storage::Documents;
 
@@ -444,8 +445,11 @@ async fn a_visitors_token_carries_what_the_site_said() {
         principal.who,
         Who::Customer {
             customer: Customer { channel: SITE, id: CustomerId::from_u128(55) },
-            priority: Priority::new(4).unwrap(),
-            name: Some("Ольга".into()),
+            profile: Profile {
+                issued_at: NOW,
+                priority: Priority::new(4).unwrap(),
+                name: Some(Name::new("Ольга").unwrap()),
+            },
         }
     );
     let end = NOW.plus_ms(24 * 3_600_000);

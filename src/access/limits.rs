@@ -92,9 +92,6 @@ pub const TOKEN_MS_MAX: u64 = 90 * 24 * 3_600_000;
 /// Longest token, bytes; a longer one is not even looked at.
 pub const TOKEN_MAX_BYTES: usize = 1_024;
 
-/// Longest name of a visitor in a token, bytes.
-pub const VISITOR_NAME_MAX_BYTES: usize = 128;
-
 /// Sessions of one user; a further log-in ends the oldest.
 pub const SESSIONS_PER_USER: usize = 32;
 

@@ -8,7 +8,7 @@ use super::throttle::Throttled;
 use super::token::Claims;
 use crate::catalog::{CatalogError, Role};
 use crate::domain::name::BadName;
-use crate::domain::{ChannelId, Customer, CustomerId, Priority, Timestamp, UserId};
+use crate::domain::{ChannelId, Customer, CustomerId, Priority, Profile, Timestamp, UserId};
 use crate::storage::StoreError;
 
 /// How long tokens live, ms.
@@ -122,10 +122,8 @@ pub enum Who {
     Customer {
         /// Which.
         customer: Customer,
-        /// The priority of its chats.
-        priority: Priority,
-        /// The name that the site gave.
-        name: Option<String>,
+        /// What the site said of it in the token.
+        profile: Profile,
     },
     /// The server of a channel's site.
     Site {

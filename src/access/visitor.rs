@@ -2,14 +2,12 @@
 
 use super::act::Act;
 use super::gate::Access;
-use super::limits::VISITOR_NAME_MAX_BYTES;
 use super::permit::Asker;
 use super::principal::{AccessError, Holder, Invalid, Visitor, VisitorToken, Who};
 use super::token::Claims;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
-use crate::domain::name::name;
-use crate::domain::{ChannelId, Customer, CustomerId, Priority, Timestamp};
+use crate::domain::{ChannelId, Customer, CustomerId, Name, Priority, Profile, Timestamp};
 
 impl Access {
     /// A visitor's token for a channel.
@@ -21,7 +19,7 @@ impl Access {
     ) -> Result<VisitorToken, AccessError> {
         let _permit = act.permit().await?;
         let now = act.at();
-        let name = visitor.name.map(|text| name(&text, VISITOR_NAME_MAX_BYTES)).transpose()?;
+        let name = visitor.name.as_deref().map(Name::new).transpose()?;
         let snapshot = self.catalog.snapshot();
         let found = snapshot.channel(channel).filter(|channel| channel.active);
         let found = found.ok_or(AccessError::NoChannel { channel })?;
@@ -38,7 +36,7 @@ impl Access {
             epoch: found.visitor_epoch,
             customer: customer.0,
             priority: visitor.priority.points(),
-            name,
+            name: name.map(|name| name.as_str().to_owned()),
             from: from.0,
             until: until.0,
         })?;
@@ -105,10 +103,12 @@ impl Access {
         if found.visitor_epoch != *epoch || revoked {
             return Err(Invalid::Revoked);
         }
-        Ok(Who::Customer {
-            customer,
+        let profile = Profile {
+            issued_at: Timestamp(*from),
             priority: Priority::new(*priority).map_err(|_| Invalid::Token)?,
-            name: name.clone(),
-        })
+            // One that could not be shown was signed by a release without that rule.
+            name: name.as_deref().and_then(|name| Name::new(name).ok()),
+        };
+        Ok(Who::Customer { customer, profile })
     }
 }

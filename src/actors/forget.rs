@@ -6,7 +6,7 @@
 
 use tokio::time::{Instant, sleep};
 
-use crate::domain::{ChatId, CommandId, Customer, Person, Priority};
+use crate::domain::{ChatId, CommandId, Customer, Person, Profile};
 use crate::machine::chat::{Author, ChatCall, Refusal};
 use crate::storage::{Trace, forget_chats};
 use crate::telemetry;
@@ -77,14 +77,14 @@ impl Router {
         &self,
         forgotten: ChatId,
         customer: Customer,
-        priority: Priority,
+        profile: &Profile,
         opens: &dyn Opens,
     ) -> Result<Option<ChatId>, CallError> {
         if !self.is_forgotten(forgotten).await? {
             return Ok(None);
         }
         let command = CommandId::after(forgotten);
-        let (chat, _) = self.open(customer, &command, priority, opens).await?;
+        let (chat, _) = self.open(customer, &command, profile, opens).await?;
         Ok(Some(chat))
     }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::domain::{ChatId, CommandId, Customer, MessageText, Person, Priority, QueueId};
+use crate::domain::{ChatId, CommandId, Customer, MessageText, Person, Profile, QueueId};
 use crate::machine::chat::{Answer, Author, ChatCall, Refusal};
 use crate::storage::ClaimOpen;
 use crate::telemetry;
@@ -44,7 +44,7 @@ pub struct TooMany {
 struct Arrival<'a> {
     customer: Customer,
     queue: QueueId,
-    priority: Priority,
+    profile: Profile,
     opens: &'a dyn Opens,
     /// For as long as this goes on, the channel is not deleted.
     _way: Arc<Way>,
@@ -52,22 +52,24 @@ struct Arrival<'a> {
 
 impl Router {
     /// The customer's open chat; opened if there is none. Repeats of a command get
-    /// the chat of its first time, even when that has ended.
+    /// the chat of its first time, even when that has ended. Either way `profile` counts in an open
+    /// chat, if it is later than what the chat knows.
     pub async fn open(
         &self,
         customer: Customer,
         command: &CommandId,
-        priority: Priority,
+        profile: &Profile,
         opens: &dyn Opens,
     ) -> Result<(ChatId, Answer), CallError> {
         let (queue, _way) = self.queue_of(customer.channel)?;
-        let arrival = Arrival { customer, queue, priority, opens, _way };
+        let arrival = Arrival { customer, queue, profile: profile.clone(), opens, _way };
         self.arrive(&arrival, command, None).await
     }
 
     /// Writes into a chat. A customer who writes after the end goes on in another chat, which the
     /// answer names. Every ended chat on the way there is asked, for the message may be in it: so a
-    /// repeat finds its first answer. Errors with `Ended` and the chat that it got to when there are
+    /// repeat finds its first answer. The other chat begins with the latest that is known of the
+    /// customer: `profile`, or what the ended one knew. Errors with `Ended` and the chat that it got to when there are
     /// more than [`CONTINUATIONS_MAX`] on the way.
     pub async fn send(
         &self,
@@ -76,11 +78,13 @@ impl Router {
         id: &CommandId,
         text: &MessageText,
         opens: &dyn Opens,
+        profile: Option<&Profile>,
     ) -> Result<(ChatId, Answer), CallError> {
         let started = Instant::now();
         let (mut ended, mut chat) = (None, chat);
         for _ in 0..=CONTINUATIONS_MAX {
-            let wanted = ChatCall::Send { by, id: id.clone(), text: text.clone() };
+            let (id, text, token) = (id.clone(), text.clone(), profile.cloned());
+            let wanted = ChatCall::Send { by, id, text, profile: token };
             let refused = match self.call_chat(chat, wanted).await {
                 Ok(answer) => {
                     telemetry::message_durable(started.elapsed());
@@ -96,7 +100,7 @@ impl Router {
                 ) => {
                     let next = match continued_in {
                         Some(next) => next,
-                        None => self.go_on(chat, customer, opens).await?,
+                        None => self.go_on(chat, (customer, profile), opens).await?,
                     };
                     (ended, chat) = (Some(chat), next);
                 }
@@ -105,7 +109,7 @@ impl Router {
                     CallError::Refused(Refusal::UnknownChat),
                     Person::Customer(customer),
                     Some(ended),
-                ) => chat = self.ensure_open(chat, ended, customer, opens).await?,
+                ) => chat = self.ensure_open(chat, ended, (customer, profile), opens).await?,
                 (refused, _, _) => return Err(refused),
             }
         }
@@ -117,15 +121,15 @@ impl Router {
     async fn go_on(
         &self,
         ended: ChatId,
-        customer: Customer,
+        comes: (Customer, Option<&Profile>),
         opens: &dyn Opens,
     ) -> Result<ChatId, CallError> {
-        let arrival = self.arrival_after(ended, customer, opens).await?;
+        let arrival = self.arrival_after(ended, comes, opens).await?;
         let (next, _) = self.arrive(&arrival, &CommandId::after(ended), Some(ended)).await?;
         match self.call_chat(ended, ChatCall::Continue { chat: next }).await {
             Ok(_) => Ok(next),
             Err(CallError::Refused(Refusal::Ended { continued_in: Some(other), .. })) => {
-                self.ensure_open(other, ended, customer, opens).await
+                self.ensure_open(other, ended, comes, opens).await
             }
             Err(error) => Err(error),
         }
@@ -136,10 +140,10 @@ impl Router {
         &self,
         chat: ChatId,
         ended: ChatId,
-        customer: Customer,
+        comes: (Customer, Option<&Profile>),
         opens: &dyn Opens,
     ) -> Result<ChatId, CallError> {
-        let arrival = self.arrival_after(ended, customer, opens).await?;
+        let arrival = self.arrival_after(ended, comes, opens).await?;
         let command = CommandId::after(ended);
         let known = self.is_opened(chat).await?;
         match self.open_claimed(&arrival, (chat, known), &command, Some(ended)).await {
@@ -155,7 +159,7 @@ impl Router {
     async fn arrival_after<'a>(
         &self,
         ended: ChatId,
-        customer: Customer,
+        (customer, profile): (Customer, Option<&Profile>),
         opens: &'a dyn Opens,
     ) -> Result<Arrival<'a>, CallError> {
         let view = self.look(ended).await?;
@@ -164,7 +168,8 @@ impl Router {
             return Err(CallError::Refused(Refusal::NotYours));
         }
         let (queue, _way) = self.queue_of(customer.channel)?;
-        Ok(Arrival { customer, queue, priority: view.priority, opens, _way })
+        let profile = profile.cloned().map_or(view.profile.clone(), |said| said.max(view.profile));
+        Ok(Arrival { customer, queue, profile, opens, _way })
     }
 
     async fn arrive(
@@ -220,7 +225,7 @@ impl Router {
             customer: arrival.customer,
             command: command.clone(),
             queue: arrival.queue,
-            priority: arrival.priority,
+            profile: arrival.profile.clone(),
             continues: continues.filter(|ended| *ended != chat),
         };
         if known {

@@ -41,6 +41,7 @@ fn offer_outcome(event: &ChatEvent) -> Option<OfferOutcome> {
             Some(OfferOutcome::Overtaken)
         }
         ChatEvent::Opened { .. }
+        | ChatEvent::CustomerUpdated { .. }
         | ChatEvent::Message { .. }
         | ChatEvent::Offered { .. }
         | ChatEvent::OfferWidened { .. }

@@ -124,6 +124,7 @@ impl Router {
                 return Ok((if there { wanted } else { to_nowhere(wanted) }, None));
             }
             ChatCall::Send { .. }
+            | ChatCall::UpdateCustomer { .. }
             | ChatCall::Continue { .. }
             | ChatCall::End { .. }
             | ChatCall::Begin { .. }
@@ -411,6 +412,7 @@ fn to_nowhere(wanted: ChatCall) -> ChatCall {
         ChatCall::Transfer { by, command, to } => ChatCall::TransferNowhere { by, command, to },
         ChatCall::Open { .. }
         | ChatCall::Send { .. }
+        | ChatCall::UpdateCustomer { .. }
         | ChatCall::Continue { .. }
         | ChatCall::End { .. }
         | ChatCall::Begin { .. }

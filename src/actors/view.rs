@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::domain::event::{AssignedHow, Decision, PlacedCause};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
-    ChatEvent, ChatId, ChatState, Customer, OfferId, Party, Person, Place, Priority, QueueId,
+    ChatEvent, ChatId, ChatState, Customer, OfferId, Party, Person, Place, Profile, QueueId,
     Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::Chat;
@@ -33,8 +33,8 @@ pub struct ChatView {
     pub queue: Option<QueueId>,
     /// The first time of waiting.
     pub since: Timestamp,
-    /// Its own priority.
-    pub priority: Priority,
+    /// What the latest token that it knows of says of the customer.
+    pub profile: Profile,
     /// The last position of its log.
     pub tail: Seq,
     /// The chat in which it goes on.
@@ -75,7 +75,7 @@ impl ChatView {
             owner_at_end: chat.owner_at_end(),
             queue: at.as_ref().map(|at| at.queue),
             since: at.as_ref().map_or(Timestamp::default(), |at| at.since),
-            priority: at.as_ref().map_or(Priority::default(), |at| at.priority),
+            profile: chat.profile().clone(),
             tail: chat.tail(),
             continued_in: chat.continued_in(),
             unread: parties.iter().map(|p| (*p, chat.unread(*p, mark(p).read))).collect(),
@@ -271,6 +271,7 @@ impl Routed {
                 Some(Self::Assigned { at, operator: *operator, how: *how })
             }
             ChatEvent::Opened { .. }
+            | ChatEvent::CustomerUpdated { .. }
             | ChatEvent::Message { .. }
             | ChatEvent::OfferWidened { .. }
             | ChatEvent::Declined { .. }

@@ -2,9 +2,8 @@
 
 use std::net::IpAddr;
 
-use super::limits::{
-    IMAGE_MAX_BYTES, LANGUAGE_MAX_BYTES, NAME_MAX_BYTES, REFERENCE_MAX_BYTES, RETENTION_DAYS,
-};
+use super::limits::{IMAGE_MAX_BYTES, LANGUAGE_MAX_BYTES, REFERENCE_MAX_BYTES, RETENTION_DAYS};
+use crate::domain::limits::NAME_MAX_BYTES;
 use crate::domain::name::has_control;
 use crate::domain::{ChannelId, QueueId};
 

@@ -9,9 +9,6 @@ pub const QUEUES_MAX: usize = 1_000;
 /// Most channels.
 pub const CHANNELS_MAX: usize = 1_000;
 
-/// Longest name of anything, bytes: it stands in lists and frames.
-pub const NAME_MAX_BYTES: usize = 128;
-
 /// Longest login, bytes.
 pub const LOGIN_MAX_BYTES: usize = 64;
 

@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::limits::{LOGIN_MAX_BYTES, NAME_MAX_BYTES};
+use super::limits::LOGIN_MAX_BYTES;
 use crate::domain::UserId;
-use crate::domain::limits::{OPERATOR_CAPACITY, OPERATOR_CAPACITY_MAX};
+use crate::domain::limits::{NAME_MAX_BYTES, OPERATOR_CAPACITY, OPERATOR_CAPACITY_MAX};
 
 /// What a user is. Fixed; what each may do is one table
 /// ([`access::rights`](crate::access::rights)).

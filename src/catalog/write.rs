@@ -6,16 +6,15 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, watch};
 
 use super::channel::{BadChannel, Channel};
-use super::limits::{
-    ABSENT_OWNER_LIMIT_MAX_MS, CHANNELS_MAX, LOAD_PAGE, NAME_MAX_BYTES, QUEUES_MAX, USERS_MAX,
-};
+use super::limits::{ABSENT_OWNER_LIMIT_MAX_MS, CHANNELS_MAX, LOAD_PAGE, QUEUES_MAX, USERS_MAX};
 use super::lint::{Finding, Severity, lint};
 use super::note;
 use super::record::Kept;
 use super::snapshot::Snapshot;
 use super::user::{BadUser, User};
 use crate::access::{Act, ActError, Asker, Lost};
-use crate::domain::name::{BadName, name};
+use crate::domain::limits::NAME_MAX_BYTES;
+use crate::domain::name::{BadName, Name};
 use crate::domain::queue::BadQueue;
 use crate::domain::{ChannelId, Queue, QueueId, UserId};
 use crate::storage::{Document, Documents, StoreError, read_all};
@@ -426,7 +425,7 @@ fn readable<K: Kept>(now: &Snapshot, id: &str) -> Result<(), CatalogError> {
 /// rule may stay, so that all else of what has it can still be changed.
 fn tidy(text: &mut String, former: Option<&str>) -> Result<(), BadName> {
     if former != Some(text.as_str()) {
-        *text = name(text, NAME_MAX_BYTES)?;
+        Name::new(text)?.as_str().clone_into(text);
     }
     Ok(())
 }

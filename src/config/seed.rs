@@ -11,14 +11,12 @@ use uuid::Uuid;
 
 use crate::access::published::is_published;
 use crate::access::{Access, AccessError, Act, PasswordError, password};
-use crate::catalog::limits::NAME_MAX_BYTES;
 use crate::catalog::{
     Catalog, CatalogError, Channel, Finding, Provider, Role, Sender, Severity, Snapshot, User,
     lint, rule_of_word,
 };
 use crate::domain::limits::{OFFER_TIMEOUT_MS, OPERATOR_CAPACITY};
-use crate::domain::name::name;
-use crate::domain::{ChannelId, Priority, Queue, QueueId, UserId};
+use crate::domain::{ChannelId, Name, Priority, Queue, QueueId, UserId};
 use crate::storage::{Documents, StoreError};
 
 /// The kind and id of the document that says that the store was seeded.
@@ -380,7 +378,7 @@ fn make_channel(seed: SeedChannel) -> Result<Channel, String> {
 
 /// What the catalog will say of a name, said before anything is planted.
 fn named(text: &str) -> Result<(), String> {
-    name(text, NAME_MAX_BYTES).map(drop).map_err(|error| error.to_string())
+    Name::new(text).map(drop).map_err(|error| error.to_string())
 }
 
 fn not_among<'a>(word: &str, known: impl Iterator<Item = &'a str>) -> String {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::id::{OfferId, Party, UserId};
 use super::limits::PRIORITY_MAX;
+use super::name::Name;
 use super::time::Timestamp;
 
 /// The position of an event in its chat's log; the first is 1.
@@ -41,6 +42,26 @@ impl Priority {
 pub struct BadPriority {
     /// What was given.
     pub points: u8,
+}
+
+/// What a customer's token says of the customer. Ordered by the time of its issue, so that the later
+/// token counts, in whatever order they are heard of; of two of the same moment always the same one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Profile {
+    /// When the token was issued; 0 when that is not known: any token is later.
+    pub issued_at: Timestamp,
+    /// How much sooner the customer's chats are served.
+    pub priority: Priority,
+    /// The name to show to operators, if the site gave one.
+    pub name: Option<Name>,
+}
+
+impl Profile {
+    /// Whether it counts where `known` counted, and that makes a difference. A later token that says
+    /// the same leaves no trace.
+    pub fn replaces(&self, known: &Self) -> bool {
+        self > known && (self.priority, &self.name) != (known.priority, &known.name)
+    }
 }
 
 /// The states that people see (features.md B1).

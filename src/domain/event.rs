@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chat::{Outcome, Placement, Priority, Reach, Seq};
+use super::chat::{Outcome, Placement, Profile, Reach, Seq};
 use super::id::{ChatId, CommandId, Customer, OfferId, Party, QueueId, UserId};
 use super::operator::Standing;
 use super::queue::Rule;
@@ -30,10 +30,16 @@ pub enum ChatEvent {
         customer: Customer,
         /// The customer's command.
         command: CommandId,
-        /// How much sooner it is served.
-        priority: Priority,
+        /// The latest that is known of the customer.
+        profile: Profile,
         /// The ended chat that it follows.
         continues: Option<ChatId>,
+    },
+    /// A later token of the customer says something else of it. No change of place; of the order in
+    /// its line perhaps.
+    CustomerUpdated {
+        /// What counts from now on.
+        profile: Profile,
     },
     /// Somebody wrote.
     Message {

@@ -12,6 +12,9 @@ pub const TEXT_MAX_VISIBLE: usize = 2_000;
 /// every character is escaped.
 pub const TEXT_MAX_BYTES: usize = 16 * 1024;
 
+/// Longest name of anybody or anything, bytes: it stands in lists and frames.
+pub const NAME_MAX_BYTES: usize = 128;
+
 /// Highest priority of a queue or a chat; with the default step a chat gains at most 20 minutes.
 pub const PRIORITY_MAX: u8 = 10;
 
@@ -164,6 +167,11 @@ pub const CHAT_MESSAGES_MAX: u64 = 100_000;
 /// only be moved by hand and ended. Offers to all that nobody answers are made twice in
 /// [`TO_ALL_STANDS_MAX_MS`]: so many last for a year.
 pub const CHAT_ROUTING_EVENTS_MAX: u64 = 100_000;
+
+/// How often a chat writes down that its customer has another name or priority; then it keeps those
+/// that it has, and the customer's next chat begins with the latest. So often a page that is given a
+/// new token every minute may be renamed for a week. They take no room from people and offers.
+pub const CUSTOMER_UPDATES_MAX: u64 = 10_000;
 
 /// Operators remembered as having refused one chat; the earliest is forgotten.
 pub const REFUSALS_REMEMBERED: usize = 1_000;

@@ -13,12 +13,13 @@ pub mod queue;
 pub mod text;
 pub mod time;
 
-pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Reach, Seq, Stay};
+pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Profile, Reach, Seq, Stay};
 pub use event::{ChatEvent, Recorded};
 pub use id::{
     ChannelId, ChatId, CommandId, Customer, CustomerId, Incarnation, OfferId, Party, Person,
     QueueId, UserId,
 };
+pub use name::Name;
 pub use operator::Status;
 pub use queue::{Queue, RoutingSettings, Rule};
 pub use text::MessageText;

@@ -1,7 +1,43 @@
 //! Names of people and things: they stand in lists, beside buttons and in the middle of sentences,
 //! so that nothing in them may change what stands around them.
 
+use std::sync::Arc;
+
+use super::limits::NAME_MAX_BYTES;
 use super::text::visible_characters;
+
+/// What somebody or something is called where it is shown: at most [`NAME_MAX_BYTES`]. Shared, since
+/// it goes to whoever looks.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Name(Arc<str>);
+
+impl Name {
+    /// The name without the white space around it. Errors when it cannot be shown as one.
+    pub fn new(text: &str) -> Result<Self, BadName> {
+        Ok(Self(name(text, NAME_MAX_BYTES)?.into()))
+    }
+
+    /// A name that was taken earlier, by the rules of its time: what is stored stays readable. Errors
+    /// when it has too many bytes.
+    pub fn kept(text: &str) -> Result<Self, BadName> {
+        if text.len() > NAME_MAX_BYTES {
+            return Err(BadName::TooLong { most: NAME_MAX_BYTES });
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Name {
+    /// What people are called stays out of logs: only the length shows.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Name({} bytes)", self.0.len())
+    }
+}
 
 /// Why a name cannot be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -23,7 +59,7 @@ pub enum BadName {
 }
 
 /// The name without the white space around it. Errors when it cannot be shown as one.
-pub fn name(text: &str, most_bytes: usize) -> Result<String, BadName> {
+fn name(text: &str, most_bytes: usize) -> Result<String, BadName> {
     let text = text.trim();
     if text.len() > most_bytes {
         return Err(BadName::TooLong { most: most_bytes });
@@ -60,6 +96,16 @@ mod tests {
         {
             assert_eq!(name(text, 128).as_deref(), Ok(text));
         }
+    }
+
+    #[test]
+    fn a_name_that_was_taken_earlier_stays_readable_and_none_stands_in_a_log() {
+        assert_eq!(Name::new(" Anna ").unwrap().as_str(), "Anna");
+        assert_eq!(Name::new("a\u{202e}b"), Err(BadName::Control));
+        assert_eq!(Name::kept("a\u{202e}b").unwrap().as_str(), "a\u{202e}b");
+        let long = "a".repeat(NAME_MAX_BYTES + 1);
+        assert_eq!(Name::kept(&long), Err(BadName::TooLong { most: NAME_MAX_BYTES }));
+        assert_eq!(format!("{:?}", Name::new("Anna").unwrap()), "Name(4 bytes)");
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::domain::event::Trigger;
 use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{
     ChannelId, ChatId, CommandId, Customer, CustomerId, MessageText, OfferId, Person, Place,
-    Placement, Priority, QueueId, Reach, Rule, Timestamp, UserId,
+    Placement, Priority, Profile, QueueId, Reach, Rule, Timestamp, UserId,
 };
 use crate::machine::chat::{Author, ChatCall};
 use crate::machine::message::{AssignBy, ChatAt, ToChat};
@@ -51,13 +51,13 @@ pub fn open() -> ChatCall {
         customer: CUSTOMER,
         command: command("open"),
         queue: QUEUE,
-        priority: Priority::default(),
+        profile: Profile::default(),
         continues: None,
     }
 }
 
 pub fn send(by: Author, id: &str, words: &str) -> ChatCall {
-    ChatCall::Send { by, id: command(id), text: text(words) }
+    ChatCall::Send { by, id: command(id), text: text(words), profile: None }
 }
 
 pub fn end(by: Author, id: &str) -> ChatCall {

@@ -210,10 +210,13 @@ fn check_history(history: &ChatHistoryFrame) -> Result<(), ErrorFrame> {
 }
 
 impl Method {
-    /// Whether it changes anything beside the session that it comes by.
+    /// Whether it changes anything beside the session that it comes by: a visitor's newer token is
+    /// known to its chat from `session.open` and `session.renew` on.
     pub fn changes(self) -> bool {
         match self {
-            Self::ChatOpen
+            Self::SessionOpen
+            | Self::SessionRenew
+            | Self::ChatOpen
             | Self::MessageSend
             | Self::MessageReceived
             | Self::MessageRead
@@ -225,11 +228,7 @@ impl Method {
             | Self::ChatTransfer
             | Self::ChatTake
             | Self::ChatSetState => true,
-            Self::SessionOpen
-            | Self::SessionRenew
-            | Self::PresenceAnswer
-            | Self::ChatHistory
-            | Self::ChatList => false,
+            Self::PresenceAnswer | Self::ChatHistory | Self::ChatList => false,
         }
     }
 }

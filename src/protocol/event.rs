@@ -71,6 +71,14 @@ pub enum EventFrame {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         continues: Option<Wire<ChatId>>,
     },
+    /// A later token of the customer has another name or priority; operators only.
+    CustomerUpdated {
+        /// The name from now on; absent when the site gives none.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// How much sooner the chat is served from now on, 0 to 10.
+        priority: u8,
+    },
     /// Somebody wrote.
     Message {
         /// Who.

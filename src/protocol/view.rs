@@ -87,6 +87,7 @@ impl View<'_> {
             // Whom it was offered to and who would not have it is no business of the customer's.
             ChatEvent::Offered { .. }
             | ChatEvent::OfferWidened { .. }
+            | ChatEvent::CustomerUpdated { .. }
             | ChatEvent::Declined { .. }
             | ChatEvent::OfferNarrowed { .. }
             | ChatEvent::OfferEnded { .. }
@@ -98,11 +99,15 @@ impl View<'_> {
 
     fn for_staff(&self, event: &ChatEvent) -> EventFrame {
         match event {
-            ChatEvent::Opened { customer, priority, continues, command: _ } => EventFrame::Opened {
+            ChatEvent::Opened { customer, profile, continues, command: _ } => EventFrame::Opened {
                 channel: Wire(customer.channel),
                 customer: Some(Wire(customer.id)),
-                priority: Some(priority.points()),
+                priority: Some(profile.priority.points()),
                 continues: continues.map(Wire),
+            },
+            ChatEvent::CustomerUpdated { profile } => EventFrame::CustomerUpdated {
+                name: profile.name.as_ref().map(|name| name.as_str().to_owned()),
+                priority: profile.priority.points(),
             },
             ChatEvent::Message { from, id, text } => EventFrame::Message {
                 from: self.party(*from),

@@ -107,7 +107,8 @@ pub fn recorded(event: &ChatEvent) {
             };
             counter!("switchboard_messages_total", "from" => from).increment(1);
         }
-        ChatEvent::Placed { .. }
+        ChatEvent::CustomerUpdated { .. }
+        | ChatEvent::Placed { .. }
         | ChatEvent::Offered { .. }
         | ChatEvent::OfferWidened { .. }
         | ChatEvent::Declined { .. }

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
 
+use sha2::Digest as _;
 use switchboard::domain::audit::{AuditId, AuditOutcome};
 use switchboard::domain::operator::{AwayReason, OperatorRecord};
-use switchboard::domain::{Party, Seq, Status, Timestamp};
+use switchboard::domain::{
+    ChatEvent, ChatId, Name, Party, Priority, Profile, Recorded, Seq, Status, Timestamp,
+};
 use switchboard::storage::export::{
     ExportError, Occasion, Patience, Section, Summary, check, export, import, is_half_imported,
 };
@@ -235,7 +238,7 @@ fn a_damaged_export_is_refused_before_anything_is_stored() {
         });
         assert!(matches!(refused(newer).await, ExportError::Newer { found: 7, .. }));
         let newer = with_json(&stream, |lines| {
-            lines[0] = lines[0].replace("\"records\":1", "\"records\":9");
+            lines[0] = lines[0].replace("\"records\":2", "\"records\":9");
         });
         assert!(matches!(refused(newer).await, ExportError::Newer { found: 9, .. }));
     });
@@ -326,6 +329,70 @@ fn an_export_from_before_there_was_a_trail_is_read() {
         });
         let target = Subject::new(Kind::Sqlite).await.unwrap();
         assert_eq!(imported(&target.store, &former).await.unwrap(), written);
+    });
+}
+
+/// The sum of a chat's records as `docs/export.md` says, of a stream that has no other chat.
+fn sum_of(of: ChatId, log: &str) -> String {
+    let line: serde_json::Value = serde_json::from_str(log).unwrap();
+    let mut hash = sha2::Sha256::new_with_prefix(of.0.as_bytes());
+    // The records as they stand there, not as they would be written anew.
+    let (_, records) = log.split_once("\"records\":[").unwrap();
+    let mut rest = records;
+    for _ in line["log"]["records"].as_array().unwrap() {
+        let mut depth = 0;
+        let end = rest.find(|c| {
+            depth += i32::from(c == '{') - i32::from(c == '}');
+            depth == 0 && c == '}'
+        });
+        let (record, more) = rest.split_at(end.unwrap() + 1);
+        hash.update(record);
+        hash.update("\n");
+        rest = more.trim_start_matches(',');
+    }
+    let bytes = hash.finalize();
+    let numbers = bytes.chunks(8).map(|eight| u64::from_le_bytes(eight.try_into().unwrap()));
+    numbers.map(|number| format!("{number:016x}")).collect()
+}
+
+#[test]
+fn an_export_with_records_of_the_former_format_is_read_with_what_it_knows() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        let claim = source.store.log.claim(chat(1)).await.unwrap().claim;
+        let priority = Priority::new(3).unwrap();
+        let profile = |issued_at, name: Option<&str>| Profile {
+            issued_at: Timestamp(issued_at),
+            priority,
+            name: name.map(|name| Name::new(name).unwrap()),
+        };
+        let opened = |profile| ChatEvent::Opened {
+            customer: customer(1),
+            command: command("c"),
+            profile,
+            continues: None,
+        };
+        let event = opened(profile(5, Some("Zoe")));
+        let first = Recorded { seq: 1, at: Timestamp(9), event };
+        source.store.log.append(claim, vec![first, message(2, "hello")]).await.unwrap();
+        let (stream, _) = exported(&source.store, 1).await;
+        let former = with_json(&stream, |lines| {
+            lines[0] = lines[0].replace("\"records\":2", "\"records\":1");
+            let at = lines.iter().position(|line| line.starts_with("{\"log\"")).unwrap();
+            let sum = sum_of(chat(1), &lines[at]);
+            lines[at] = lines[at].replace(",\"name\":\"Zoe\",\"issued_at\":5", "");
+            let (end, anew) = (lines.len() - 1, sum_of(chat(1), &lines[at]));
+            assert!(sum != anew && lines[end].contains(&sum), "{}", lines[end]);
+            lines[end] = lines[end].replace(&sum, &anew);
+        });
+        for kind in [Kind::Memory, Kind::Sqlite] {
+            let target = Subject::new(kind).await.unwrap();
+            imported(&target.store, &former).await.unwrap();
+            let target = target.restart().await;
+            let log = target.store.log.read(chat(1), 1, 9).await.unwrap();
+            assert_eq!(log[0].event, opened(profile(0, None)));
+            assert_eq!(log[1], message(2, "hello"));
+        }
     });
 }
 

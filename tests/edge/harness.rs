@@ -100,6 +100,16 @@ impl World {
         (text("token"), text("customer"))
     }
 
+    /// A further token of a visitor, of which the site says this.
+    pub async fn profile(&self, channel: &str, customer: &str, mut says: Value) -> String {
+        let admin = self.log_in("admin").await;
+        says["customer"] = json!(customer);
+        let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", channel));
+        let (status, body) = self.ask("POST", &path, &admin, Some(says)).await;
+        assert_eq!(status, 201, "{body}");
+        body["token"].as_str().unwrap().to_owned()
+    }
+
     /// A socket without a session.
     pub async fn socket(&self) -> Client {
         Client::connect(self.server.address).await

@@ -389,23 +389,6 @@ async fn what_one_site_revokes_is_no_matter_of_anothers() {
 }
 
 #[tokio::test]
-async fn a_renewed_visitor_has_the_priority_of_the_newer_token() {
-    let world = World::start().await;
-    let (token, customer) = world.visitor("Shop", None).await;
-    let mut visitor = world.socket().await;
-    visitor.open(&token, json!([])).await.unwrap();
-    let admin = world.log_in("admin").await;
-    let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
-    let body = json!({"customer": customer, "priority": 7});
-    let (_, newer) = world.ask("POST", &path, &admin, Some(body)).await;
-    visitor.call("session.renew", json!({"token": newer["token"]})).await.unwrap();
-    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
-    let chat = visitor.call("chat.open", open).await.unwrap()["chat"].clone();
-    let path = format!("/api/v1/chats/{}", chat.as_str().unwrap());
-    assert_eq!(world.ask("GET", &path, &admin, None).await.1["priority"], 7);
-}
-
-#[tokio::test]
 async fn a_mark_that_waits_for_its_write_holds_up_no_message() {
     let world = World::start().await;
     let (mut customer, chat) = waiting(&world).await;

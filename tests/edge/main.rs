@@ -41,6 +41,7 @@ mod proxied;
 mod resume;
 mod retention;
 mod rights;
+mod tokens;
 mod trail;
 mod transfer;
 mod unreachable;

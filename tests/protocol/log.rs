@@ -7,8 +7,8 @@ use switchboard::domain::event::{
 };
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, CommandId, Customer, MessageText, Outcome, Party, Priority, Reach, Recorded,
-    Rule, Timestamp, UserId,
+    ChatEvent, ChatId, CommandId, Customer, MessageText, Name, Outcome, Party, Priority, Profile,
+    Reach, Recorded, Rule, Timestamp, UserId,
 };
 use switchboard::protocol::event::ChatEventFrame;
 use switchboard::protocol::{Audience, Names, View};
@@ -20,6 +20,14 @@ struct Named;
 impl Names for Named {
     fn of(&self, user: UserId) -> Option<String> {
         (user == ANNA).then(|| "Anna".to_owned())
+    }
+}
+
+fn profile(priority: u8, name: &str) -> Profile {
+    Profile {
+        issued_at: Timestamp(AT),
+        priority: Priority::new(priority).unwrap(),
+        name: Some(Name::new(name).unwrap()),
     }
 }
 
@@ -40,7 +48,7 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
             ChatEvent::Opened {
                 customer: Customer { channel: CHANNEL, id: CUSTOMER },
                 command: command("c-1"),
-                priority: Priority::new(3).unwrap(),
+                profile: profile(3, "Ольга"),
                 continues: Some(ChatId::from_u128(9)),
             },
         ),
@@ -112,6 +120,7 @@ pub fn log() -> Vec<(&'static str, ChatEvent)> {
             },
         ),
         ("continued_in", ChatEvent::ContinuedIn { chat: ChatId::from_u128(10) }),
+        ("customer_updated", ChatEvent::CustomerUpdated { profile: profile(5, "Ольга П.") }),
     ]
 }
 

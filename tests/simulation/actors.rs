@@ -16,6 +16,10 @@ use crate::world::{Actor, Happening, World};
 impl World {
     pub fn chat_input(&mut self, chat: ChatId, input: ChatInput) {
         self.start(Actor::Chat(chat));
+        let input = match self.plan.planted {
+            Some(planted) => planted.misreads(self.now(), input),
+            None => input,
+        };
         if let Some(live) = self.chats.get_mut(&chat) {
             live.mailbox.push_back(input);
         }

@@ -18,6 +18,7 @@ use crate::insisting::Insisting;
 use crate::planted::Planted;
 use crate::stays::Stays;
 use crate::store::Store;
+use crate::tokens::Tokens;
 use crate::visitors::Visitors;
 use crate::world::{Pending, World};
 
@@ -67,6 +68,7 @@ pub struct Checker {
     insisting: Insisting,
     pub stays: Stays,
     pub visitors: Visitors,
+    pub tokens: Tokens,
     /// Since when nobody has been at work at an operator's, by what its machine shows.
     pub absent_since: BTreeMap<UserId, u64>,
     /// Chats that the queue was about to offer when it was last looked at.
@@ -132,6 +134,7 @@ impl Checker {
     pub fn appended(&mut self, chat: ChatId, recorded: &Recorded, seed: u64) {
         let fold = self.folds.entry(chat).or_insert_with(|| Chat::remembering(chat, RECENT));
         fold.apply(recorded);
+        self.tokens.appended(chat, recorded, seed);
         if let Some((party, id)) = id_of(&recorded.event) {
             let first = self.ids.insert((chat, party, id), recorded.clone());
             assert!(first.is_none(), "{chat:?}: {recorded:?} repeats {first:?} (seed {seed})");
@@ -240,6 +243,7 @@ impl Checker {
             {
                 is
             }
+            (ChatEvent::CustomerUpdated { .. }, is) if !matches!(is, Is::Nothing | Is::Ended) => is,
             (ChatEvent::Begun { .. }, Is::Owned(owner)) => Is::Owned(owner),
             (ChatEvent::ContinuedIn { .. }, Is::Ended) => Is::Ended,
             _ => panic!("illegal: {story}"),
@@ -294,9 +298,11 @@ impl Checker {
                 who == customer
             }
             (
-                ChatCall::Send { by, id, text },
+                ChatCall::Send { by, id, text, .. },
                 Some(ChatEvent::Message { from, id: i, text: t }),
             ) => (by.person, id, text) == (person_of(store, chat, *from), i, t),
+            // What it was told may count already, or come too late.
+            (ChatCall::UpdateCustomer { .. }, Some(_)) => true,
             (ChatCall::Continue { chat }, Some(ChatEvent::ContinuedIn { chat: into })) => {
                 chat == into
             }
@@ -316,13 +322,14 @@ impl Checker {
             fits,
             "{chat:?} acknowledged {wanted:?} with {answer:?}, durable is {recorded:?} (seed {seed})"
         );
+        self.tokens.acknowledged(chat, wanted);
         let key = match wanted {
             // Every `Open` of a chat has the same answer, and its ids are no messages' ids.
             ChatCall::Open { customer, .. } => {
                 CommandId::new("open").ok().map(|any| (Person::Customer(*customer), any))
             }
             ChatCall::Send { by, id, .. } => Some((by.person, id.clone())),
-            ChatCall::Continue { .. } => None,
+            ChatCall::Continue { .. } | ChatCall::UpdateCustomer { .. } => None,
             ChatCall::End { by, command }
             | ChatCall::Begin { by, command }
             | ChatCall::Transfer { by, command, .. }
@@ -469,6 +476,7 @@ fn id_of(event: &ChatEvent) -> Option<(Party, CommandId)> {
         | ChatEvent::Placed { cause: PlacedCause::Transferred { by, command }, .. }
         | ChatEvent::Ended { by, command: Some(command), .. } => Some((*by, command.clone())),
         ChatEvent::Opened { .. }
+        | ChatEvent::CustomerUpdated { .. }
         | ChatEvent::Placed { .. }
         | ChatEvent::Offered { .. }
         | ChatEvent::OfferWidened { .. }

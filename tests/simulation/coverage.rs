@@ -23,6 +23,7 @@ const WANTED: &[(&str, &[&str])] = &[
         "event",
         &[
             "opened",
+            "customer_updated",
             "message",
             "placed/opened",
             "placed/transferred",
@@ -92,6 +93,7 @@ const WANTED: &[(&str, &[&str])] = &[
         ],
     ),
     ("odd", &["id used again", "id looked up in the log", "sent again long after"]),
+    ("token", &["older", "of the same moment"]),
     ("offer", &["member came back"]),
     ("order", &["unopposed", "beside kept", "passed over for its visitor"]),
     (
@@ -109,6 +111,7 @@ impl Coverage {
         use switchboard::domain::Reach;
         let name = match event {
             ChatEvent::Opened { .. } => "opened",
+            ChatEvent::CustomerUpdated { .. } => "customer_updated",
             ChatEvent::Message { .. } => "message",
             ChatEvent::Placed { cause: PlacedCause::Opened, .. } => "placed/opened",
             ChatEvent::Placed { cause: PlacedCause::Transferred { .. }, .. } => {

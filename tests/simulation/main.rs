@@ -30,6 +30,7 @@ mod storing;
 mod tables;
 mod theory;
 mod time;
+mod tokens;
 mod traffic;
 mod trouble;
 mod visitors;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::operator::AwayReason;
 use switchboard::domain::{
-    self, ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, OfferId, Person,
-    Priority, QueueId, Status, UserId,
+    self, ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, Name, OfferId, Person,
+    Priority, Profile, QueueId, Status, UserId,
 };
 use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
 use switchboard::machine::operator::{OperatorCall, OperatorInput};
@@ -20,6 +20,9 @@ pub struct Customer {
     said: u64,
     /// What was written into the present chat, to be sent again long after.
     sent: Vec<(CommandId, MessageText)>,
+    /// What the latest tokens say that its site issued, the newest last. Tabs have different ones.
+    tokens: Vec<Profile>,
+    issued: u64,
 }
 
 impl Customer {
@@ -29,7 +32,16 @@ impl Customer {
             channel: ChannelId::from_u128(1 + n as u128 % 2),
             id: CustomerId::from_u128(0x0c00_0000 + n as u128 / 2),
         };
-        Self { id, chat: None, left: None, opening: false, said: 0, sent: Vec::new() }
+        Self {
+            id,
+            chat: None,
+            left: None,
+            opening: false,
+            said: 0,
+            sent: Vec::new(),
+            tokens: Vec::new(),
+            issued: 0,
+        }
     }
 }
 
@@ -82,6 +94,42 @@ impl World {
 
     // ---- customers ----
 
+    /// What the token says with which the customer comes: the newest, or one that another tab has.
+    fn token(&mut self, n: usize) -> Profile {
+        if self.customers[n].tokens.is_empty() || self.rng.chance(150) {
+            self.issue_token(n);
+        }
+        let newest = self.customers[n].tokens.last().cloned().expect("one was issued");
+        if self.rng.chance(300) {
+            let any = self.rng.pick(&self.customers[n].tokens).cloned().expect("one was issued");
+            if any.issued_at < newest.issued_at {
+                self.coverage.count("token", "older");
+            }
+            return any;
+        }
+        newest
+    }
+
+    fn issue_token(&mut self, n: usize) {
+        self.customers[n].issued += 1;
+        let name = format!("guest {n} of {}", self.customers[n].issued);
+        let priority = Priority::new(self.rng.below(3) as u8).expect("small");
+        let again = self.rng.chance(100);
+        let tokens = &mut self.customers[n].tokens;
+        let issued_at = match tokens.last() {
+            Some(last) if again => {
+                self.coverage.count("token", "of the same moment");
+                last.issued_at
+            }
+            Some(_) | None => domain::Timestamp(self.now),
+        };
+        let name = Some(Name::new(&name).expect("short"));
+        let profile = Profile { issued_at, priority, name };
+        self.checker.tokens.issued(&profile);
+        tokens.push(profile);
+        tokens.drain(..tokens.len().saturating_sub(3));
+    }
+
     pub fn customer_acts(&mut self, n: usize) {
         let hasty = is_hasty(n);
         let at =
@@ -98,7 +146,8 @@ impl World {
             return;
         };
         let by = customer(id);
-        let text = self.text();
+        let (text, token) = (self.text(), self.token(n));
+        let profile = Some(token.clone());
         match self.rng.below(100) {
             6..60 if hasty => {
                 self.call_chat(chat, ChatCall::End { by, command });
@@ -110,28 +159,32 @@ impl World {
                 // Writes into a chat that is not its own.
                 let chats: Vec<ChatId> = self.store.logs.keys().copied().collect();
                 if let Some(foreign) = self.rng.pick(&chats).copied() {
-                    self.call_chat(foreign, ChatCall::Send { by, id: command, text });
+                    self.call_chat(foreign, ChatCall::Send { by, id: command, text, profile });
                 }
             }
             8 => {
                 let nowhere = ChatId::from_u128(0xdead_0000 + u128::from(self.rng.below(50)));
-                self.call_chat(nowhere, ChatCall::Send { by, id: command, text });
+                self.call_chat(nowhere, ChatCall::Send { by, id: command, text, profile });
             }
             9..12 => {
                 // Uses an id again for another text.
                 let id = self.command("c", said.saturating_sub(1).max(1));
-                self.call_chat(chat, ChatCall::Send { by, id, text });
+                self.call_chat(chat, ChatCall::Send { by, id, text, profile });
             }
             12..20 => {
                 // A page that was asleep sends again what it never heard of.
                 if let Some((id, text)) = self.rng.pick(&self.customers[n].sent).cloned() {
                     self.coverage.count("odd", "sent again long after");
-                    self.call_chat(chat, ChatCall::Send { by, id, text });
+                    self.call_chat(chat, ChatCall::Send { by, id, text, profile });
                 }
+            }
+            20..30 => {
+                // Its page has got another token.
+                self.call_chat(chat, ChatCall::UpdateCustomer { by, profile: token });
             }
             _ => {
                 self.customers[n].sent.push((command.clone(), text.clone()));
-                self.call_chat(chat, ChatCall::Send { by, id: command, text });
+                self.call_chat(chat, ChatCall::Send { by, id: command, text, profile });
             }
         }
     }
@@ -152,9 +205,8 @@ impl World {
         }
         self.customers[n].opening = true;
         self.customers[n].sent.clear();
-        let priority = Priority::new(self.rng.below(3) as u8).expect("small");
-        let continues = left;
-        self.call_chat(chat, ChatCall::Open { customer: id, command, queue, priority, continues });
+        let (profile, continues) = (self.token(n), left);
+        self.call_chat(chat, ChatCall::Open { customer: id, command, queue, profile, continues });
     }
 
     pub fn customer_heard(
@@ -279,7 +331,7 @@ impl World {
         let others: Vec<UserId> = self.capacities.keys().copied().collect();
         let queues: Vec<QueueId> = self.configs.keys().copied().collect();
         let wanted = match self.rng.below(100) {
-            0..45 => ChatCall::Send { by, id: command, text },
+            0..45 => ChatCall::Send { by, id: command, text, profile: None },
             45..58 => ChatCall::Begin { by, command },
             58..76 => ChatCall::End { by, command },
             76..92 => {
@@ -338,7 +390,7 @@ impl World {
             }
             0 => {
                 let text = self.text();
-                self.call_chat(chat, ChatCall::Send { by, id: command, text });
+                self.call_chat(chat, ChatCall::Send { by, id: command, text, profile: None });
             }
             1 => {
                 let offer = self.offer_id();

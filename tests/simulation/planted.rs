@@ -1,9 +1,9 @@
 //! Faults planted by hand: each must be caught, or the simulation proves nothing.
 
-use switchboard::domain::Timestamp;
 use switchboard::domain::operator::Standing;
+use switchboard::domain::{Priority, Timestamp};
 use switchboard::machine::chat::Refusal;
-use switchboard::machine::chat::{Chat, ChatInput};
+use switchboard::machine::chat::{Chat, ChatCall, ChatInput};
 use switchboard::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
 
 use crate::world::{Happening, Plan};
@@ -45,6 +45,10 @@ pub enum Planted {
     NamelessChats,
     /// Chats never hear that their owner is absent.
     LostOwnerGone,
+    /// Queues hear of no priority.
+    StalePriority,
+    /// Chats go by the token that comes last.
+    TokensByArrival,
 }
 
 impl Planted {
@@ -84,6 +88,11 @@ impl Planted {
         {
             at.customer = None;
         }
+        if self == Self::StalePriority
+            && let Happening::ToQueue(_, ToQueue::At(at)) = &mut what
+        {
+            at.priority = Priority::default();
+        }
         if self == Self::SaysFree
             && let Happening::ToQueue(
                 _,
@@ -107,6 +116,18 @@ impl Plan {
             Some(Planted::ClockOfTheChat) => now.max(chat.last_at()),
             Some(_) | None => now,
         }
+    }
+}
+
+impl Planted {
+    /// The input as this fault has a chat understand it.
+    pub fn misreads(self, now: Timestamp, mut input: ChatInput) -> ChatInput {
+        if self == Self::TokensByArrival
+            && let ChatInput::Call(_, ChatCall::UpdateCustomer { profile, .. }) = &mut input
+        {
+            profile.issued_at = now;
+        }
+        input
     }
 }
 
@@ -193,6 +214,18 @@ fn an_absent_owner_who_keeps_its_chats_is_caught() {
 fn one_chat_of_a_visitor_after_the_other_while_others_wait_is_caught() {
     let by = caught(Planted::NamelessChats, false);
     assert!(by.contains("of the same visitor"), "{by}");
+}
+
+#[test]
+fn a_queue_that_does_not_hear_of_another_priority_is_caught() {
+    let by = caught(Planted::StalePriority, false);
+    assert!(by.contains("ranks by an old token"), "{by}");
+}
+
+#[test]
+fn a_chat_that_goes_by_the_token_that_comes_last_is_caught() {
+    let by = caught(Planted::TokensByArrival, false);
+    assert!(by.contains("though it was told of"), "{by}");
 }
 
 #[test]

@@ -112,13 +112,14 @@ impl World {
     }
 
     /// Whether nothing has happened to the chat for long enough that everybody has heard of it.
-    fn settled(&self, fold: &Chat) -> bool {
+    pub fn settled(&self, fold: &Chat) -> bool {
         self.now > fold.last_at().0 + 500
     }
 
     fn chat_at_rest(&mut self, fold: &Chat) {
         let (chat, seed) = (fold.id(), self.seed);
         let Some(at) = fold.at() else { return };
+        self.goes_by_the_latest_token(fold);
         assert!(fold.transfer().is_none(), "{chat:?} is being transferred for ever (seed {seed})");
         match &at.place {
             Place::Waiting => {

@@ -10,7 +10,8 @@ pub fn of_chat(call: &ChatCall) -> Option<Method> {
     match call {
         ChatCall::Open { .. } => Some(Method::ChatOpen),
         ChatCall::Send { .. } => Some(Method::MessageSend),
-        ChatCall::Continue { .. } => None,
+        // A session goes on whatever becomes of it.
+        ChatCall::UpdateCustomer { .. } | ChatCall::Continue { .. } => None,
         ChatCall::End { .. } => Some(Method::ChatEnd),
         ChatCall::Begin { .. } => Some(Method::ChatSetState),
         ChatCall::Transfer { .. } | ChatCall::TransferNowhere { .. } => Some(Method::ChatTransfer),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{
     self, ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Person,
-    Priority, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
+    Priority, Profile, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
 };
 use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, ChatCall, ChatInput};
@@ -148,7 +148,7 @@ pub fn ignored(operators: u32, ms: u64) -> (ChatId, Vec<Recorded>) {
     let by = Author { person, chat_administrator: false };
     let id = CommandId::new("still-there").expect("short");
     let text = MessageText::new("is anybody there?").expect("short");
-    world.call(chat, ChatCall::Send { by, id, text });
+    world.call(chat, ChatCall::Send { by, id, text, profile: None });
     world.settle();
     (chat, world.store.logs.remove(&chat).expect("it is open"))
 }
@@ -264,7 +264,7 @@ impl Traffic {
             customer: customer(n),
             command: CommandId::new("open").expect("short"),
             queue: QUEUE,
-            priority: Priority::default(),
+            profile: Profile::default(),
             continues: None,
         };
         let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, None, None);

@@ -32,7 +32,7 @@ async fn calls_beyond_the_bound_are_refused_and_the_others_answered() {
         let router = router.clone();
         calls.spawn(async move {
             let text = message(&format!("line {n}"));
-            router.send(as_customer(1), chat, &fresh(), &text, &Unbounded).await
+            router.send(as_customer(1), chat, &fresh(), &text, &Unbounded, None).await
         });
     }
     let (mut refused, mut answered) = (0, 0);
@@ -76,7 +76,7 @@ async fn nobody_starts_actors_by_guessing_ids() {
         let unknown = router.look(chat).await;
         assert_eq!(unknown.unwrap_err(), CallError::Refused(Refusal::UnknownChat));
         let unknown =
-            router.send(as_customer(1), chat, &fresh(), &message("hello"), &Unbounded).await;
+            router.send(as_customer(1), chat, &fresh(), &message("hello"), &Unbounded, None).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
         let unknown = router.mark(chat, Person::Customer(customer(1)), 1, true).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
@@ -133,7 +133,7 @@ async fn a_call_that_its_asker_gave_up_takes_no_effect() {
     until("the store holds it", || async { held.has_fired().then_some(()) }).await;
     {
         let (id, text) = (fresh(), message("given up"));
-        let behind = router.send(as_customer(1), chat, &id, &text, &Unbounded);
+        let behind = router.send(as_customer(1), chat, &id, &text, &Unbounded, None);
         // It is in the mailbox, behind the first, and its asker goes away.
         assert!(behind.now_or_never().is_none());
     }

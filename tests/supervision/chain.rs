@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use switchboard::actors::limits::CONTINUATIONS_MAX;
 use switchboard::actors::{CallError, Router};
-use switchboard::domain::{ChatEvent, ChatId, CommandId, Priority};
+use switchboard::domain::{ChatEvent, ChatId, CommandId, Profile};
 use switchboard::machine::chat::{ChatCall, Refusal};
 use switchboard::storage::ClaimOpen;
 use switchboard::storage::memory::MemoryStore;
@@ -55,12 +55,12 @@ async fn a_page_that_is_too_far_behind_is_told_where_it_got_to() {
     let router = start(MemoryStore::new().store()).await;
     let chats = chain(&router, CONTINUATIONS_MAX + 3).await;
     let (id, by, text) = (fresh(), as_customer(CUSTOMER), message("anybody?"));
-    let refused = router.send(by, chats[0], &id, &text, &Unbounded).await;
+    let refused = router.send(by, chats[0], &id, &text, &Unbounded, None).await;
     let Err(CallError::Refused(Refusal::Ended { continued_in: Some(got_to), .. })) = refused else {
         panic!("{refused:?}");
     };
     assert_eq!(got_to, chats[CONTINUATIONS_MAX + 1]);
-    let (reached, _) = router.send(by, got_to, &id, &text, &Unbounded).await.unwrap();
+    let (reached, _) = router.send(by, got_to, &id, &text, &Unbounded, None).await.unwrap();
     assert_eq!(reached, chats[CONTINUATIONS_MAX + 3]);
 }
 
@@ -79,17 +79,23 @@ async fn a_chat_that_ended_before_its_first_message_was_repeated_does_not_go_on_
     let (by, id, text) = (as_customer(CUSTOMER), fresh(), message("anybody?"));
     let first = open(&router, CUSTOMER).await;
     end(&router, first).await;
-    assert_eq!(router.send(by, first, &id, &text, &Unbounded).await, Err(CallError::Unavailable));
+    assert_eq!(
+        router.send(by, first, &id, &text, &Unbounded, None).await,
+        Err(CallError::Unavailable)
+    );
     assert!(refuses.has_fired());
     let second = look(&router, first).await.continued_in.unwrap();
     end(&router, second).await;
     // The customer comes back and repeats what had no answer.
-    let (reached, answer) = router.send(by, first, &id, &text, &Unbounded).await.unwrap();
+    let (reached, answer) = router.send(by, first, &id, &text, &Unbounded, None).await.unwrap();
     assert!(reached != first && reached != second);
     assert!(has_message(&router, reached, &id).await);
     assert_eq!(look(&router, second).await.continued_in, Some(reached));
-    assert_eq!(router.send(by, first, &id, &text, &Unbounded).await, Ok((reached, answer)));
-    assert_eq!(router.send(by, second, &fresh(), &text, &Unbounded).await.unwrap().0, reached);
+    assert_eq!(router.send(by, first, &id, &text, &Unbounded, None).await, Ok((reached, answer)));
+    assert_eq!(
+        router.send(by, second, &fresh(), &text, &Unbounded, None).await.unwrap().0,
+        reached
+    );
 }
 
 #[tokio::test]
@@ -97,21 +103,22 @@ async fn a_message_whose_id_once_opened_a_chat_does_not_go_on_in_that_one() {
     let router = start(MemoryStore::new().store()).await;
     // Unique per chat and person, as ids have to be: a client may count anew in each chat.
     let (by, id, text) = (as_customer(CUSTOMER), CommandId::new("4").unwrap(), message("hello"));
-    let opened = router.open(customer(CUSTOMER), &id, Priority::default(), &Unbounded).await;
+    let opened = router.open(customer(CUSTOMER), &id, &Profile::default(), &Unbounded).await;
     let first = opened.unwrap().0;
-    let said = router.send(by, first, &id, &text, &Unbounded).await.unwrap();
+    let said = router.send(by, first, &id, &text, &Unbounded, None).await.unwrap();
     end(&router, first).await;
-    let second = router.send(by, first, &fresh(), &message("more"), &Unbounded).await.unwrap().0;
+    let second =
+        router.send(by, first, &fresh(), &message("more"), &Unbounded, None).await.unwrap().0;
     end(&router, second).await;
-    let (third, _) = router.send(by, second, &id, &text, &Unbounded).await.unwrap();
+    let (third, _) = router.send(by, second, &id, &text, &Unbounded, None).await.unwrap();
     assert!(third != first && third != second, "the first one ended long ago");
     assert!(has_message(&router, third, &id).await, "what is acknowledged is there");
     assert_eq!(
-        router.send(by, first, &id, &text, &Unbounded).await,
+        router.send(by, first, &id, &text, &Unbounded, None).await,
         Ok(said),
         "another message, a repeat"
     );
-    assert_eq!(router.send(by, first, &fresh(), &text, &Unbounded).await.unwrap().0, third);
+    assert_eq!(router.send(by, first, &fresh(), &text, &Unbounded, None).await.unwrap().0, third);
 }
 
 #[tokio::test]
@@ -124,10 +131,12 @@ async fn a_repeated_opening_gets_its_chat_though_another_tab_opened_it_and_it_ha
     assert_eq!(claim, Ok(ClaimOpen::Claimed));
     assert_eq!(open(&router, CUSTOMER).await, claimed);
     end(&router, claimed).await;
-    let open = || router.open(customer(CUSTOMER), &slow, Priority::default(), &Unbounded);
+    let unknown = Profile::default();
+    let open = || router.open(customer(CUSTOMER), &slow, &unknown, &Unbounded);
     assert_eq!(open().await.unwrap().0, claimed);
-    let next =
-        router.send(as_customer(CUSTOMER), claimed, &fresh(), &message("more"), &Unbounded).await;
+    let next = router
+        .send(as_customer(CUSTOMER), claimed, &fresh(), &message("more"), &Unbounded, None)
+        .await;
     assert_ne!(next.unwrap().0, claimed);
     assert_eq!(open().await.unwrap().0, claimed, "whatever came after");
 }

@@ -5,7 +5,7 @@ use switchboard::domain::event::{TransferFailure, WithdrawReason};
 use switchboard::domain::limits::OPERATOR_CONNECTIONS_MAX;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChannelId, ChatId, Customer, QueueId, RoutingSettings, Rule, Status, UserId,
+    ChannelId, ChatId, Customer, Profile, QueueId, RoutingSettings, Rule, Status, UserId,
 };
 use switchboard::machine::chat::{Refusal, Target};
 use switchboard::machine::operator::{Gone, OperatorCall};
@@ -81,7 +81,7 @@ async fn a_queue_added_while_running_serves_at_once() {
     router.set_channel(channel, Some(added));
     let ben = Desk::ready(&router, BEN).await;
     let nine = Customer { channel, ..customer(9) };
-    let (chat, _) = router.open(nine, &fresh(), Default::default(), &Unbounded).await.unwrap();
+    let (chat, _) = router.open(nine, &fresh(), &Profile::default(), &Unbounded).await.unwrap();
     router.set_operator(BEN, settings(5, true));
     ben.until_presented(chat).await;
     until_line(&router, &line).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::actors::{Outgoing, Router};
-use switchboard::domain::{ChatEvent, Person};
+use switchboard::domain::{ChatEvent, Person, Profile};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
@@ -96,7 +96,7 @@ async fn a_chat_that_crashed_while_its_customer_hung_up_comes_into_the_line_by_i
         let caller = tokio::spawn({
             let router = router.clone();
             // In this task itself, so that nobody goes on asking once it is gone.
-            async move { router.open(customer(1), &fresh(), Default::default(), &Unbounded).await }
+            async move { router.open(customer(1), &fresh(), &Profile::default(), &Unbounded).await }
         });
         until("the chat is opened", || async { store.has_fired().then_some(()) }).await;
         caller.abort();

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use switchboard::actors::{Options, Roster, Router};
-use switchboard::domain::{ChatEvent, ChatId, Priority, QueueId, Rule};
+use switchboard::domain::{ChatEvent, ChatId, Profile, QueueId, Rule};
 use switchboard::machine::chat::Target;
 use switchboard::routing::WhyWaits;
 use switchboard::storage::Store;
@@ -98,14 +98,14 @@ async fn a_channel_is_in_use_while_somebody_comes_through_it() {
     let (router, breaking, hold) = held_at(1).await;
     let opening = tokio::spawn({
         let router = router.clone();
-        async move { router.open(customer(1), &fresh(), Priority::default(), &Unbounded).await }
+        async move { router.open(customer(1), &fresh(), &Profile::default(), &Unbounded).await }
     });
     until("it is being opened", || async { breaking.has_fired().then_some(()) }).await;
     assert!(router.retire_channel(CHANNEL).await.unwrap());
     hold.add_permits(1);
     opening.await.unwrap().unwrap();
     assert!(router.retire_channel(CHANNEL).await.unwrap(), "it had a chat");
-    let late = router.open(customer(2), &fresh(), Priority::default(), &Unbounded).await;
+    let late = router.open(customer(2), &fresh(), &Profile::default(), &Unbounded).await;
     assert!(late.is_err(), "nobody comes through it any more");
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 
 use switchboard::actors::{CallError, Opens, Router, TooMany};
-use switchboard::domain::{ChatId, CommandId, Customer, Priority};
+use switchboard::domain::{ChatId, CommandId, Customer, Profile};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 
@@ -41,9 +41,9 @@ async fn only_what_is_opened_is_taken_and_what_was_refused_is_opened_later() {
     let router = start(MemoryStore::new().store()).await;
     let (opens, by, text) = (Counted::default(), as_customer(1), message("hello"));
     let open = async |id: &CommandId| {
-        router.open(customer(1), id, Priority::default(), &opens).await.map(|opened| opened.0)
+        router.open(customer(1), id, &Profile::default(), &opens).await.map(|opened| opened.0)
     };
-    let send = async |chat, id: &CommandId| router.send(by, chat, id, &text, &opens).await;
+    let send = async |chat, id: &CommandId| router.send(by, chat, id, &text, &opens, None).await;
     let taken = || opens.taken.load(SeqCst);
     let (first, said) = (fresh(), fresh());
     let chat = open(&first).await.unwrap();
@@ -60,7 +60,7 @@ async fn only_what_is_opened_is_taken_and_what_was_refused_is_opened_later() {
         assert_eq!(open(&second).await, Err(refused));
         assert_eq!(send(chat, &more).await, Err(refused));
         assert_eq!(
-            router.instead_of_forgotten(chat, customer(1), Priority::default(), &opens).await,
+            router.instead_of_forgotten(chat, customer(1), &Profile::default(), &opens).await,
             Ok(None)
         );
     }
@@ -82,7 +82,7 @@ async fn what_could_not_be_opened_is_given_back() {
     let refuses = Arc::new(refuses);
     let router = start(refuses.store()).await;
     let (opens, id) = (Counted::default(), fresh());
-    let open = async || router.open(customer(1), &id, Priority::default(), &opens).await;
+    let open = async || router.open(customer(1), &id, &Profile::default(), &opens).await;
     assert_eq!(open().await, Err(CallError::Unavailable));
     assert!(refuses.has_fired());
     assert_eq!(opens.taken.load(SeqCst), 0);

@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use switchboard::actors::{Outgoing, Router};
 use switchboard::domain::event::OfferEnd;
-use switchboard::domain::{ChatEvent, ChatId, Party, Person, Recorded, Timestamp};
+use switchboard::domain::{
+    ChatEvent, ChatId, Name, Party, Person, Priority, Profile, Recorded, Timestamp,
+};
 use switchboard::machine::chat::ChatCall;
 use switchboard::machine::operator::Gone;
 use switchboard::storage::memory::MemoryStore;
@@ -55,6 +57,52 @@ async fn a_process_that_is_killed_leaves_owners_their_chats_and_offers_anew_what
         .filter(|r| matches!(r.event, ChatEvent::OfferEnded { how: OfferEnd::Restart, .. }));
     assert_eq!(over.count(), 1, "the old offer is over: {log:?}");
     send(&router, as_user(ANN), owned, &fresh(), "there we are again").await.unwrap();
+}
+
+fn ranked(issued_at: u64, priority: u8) -> Profile {
+    let (issued_at, priority) = (Timestamp(issued_at), Priority::new(priority).unwrap());
+    Profile { issued_at, priority, name: Name::new("Zoe").ok() }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_newer_tokens_priority_counts_at_once_and_after_every_restart() {
+    let memory = MemoryStore::new();
+    let former = Arc::new(Breaking::new(memory.store(), 0, Break::Refused));
+    let router = start(former.store()).await;
+    let (old, young, other) =
+        (open(&router, 1).await, open(&router, 2).await, open(&router, 3).await);
+    until_line(&router, &[old, young, other]).await;
+    let update = |profile| ChatCall::UpdateCustomer { by: as_customer(2), profile };
+    call(&router, young, update(ranked(9, 5))).await.unwrap();
+    until_line(&router, &[young, old, other]).await;
+    // An older token that comes later.
+    call(&router, young, update(ranked(8, 0))).await.unwrap();
+    // The queue that starts anew reads the index; the chat that does, its log.
+    router.crash_queue(PUSH);
+    router.crash_chat(young);
+    until_line(&router, &[young, old, other]).await;
+    assert_eq!(look(&router, young).await.profile, ranked(9, 5));
+    // With a message it counts as well; and the process ends before the row is written.
+    let (by, text) = (as_customer(3), message("hurry"));
+    former.refuse_rows();
+    let said =
+        router.send(by, other, &fresh(), &text, &Unbounded, Some(&ranked(9, 7))).await.unwrap();
+    former.die();
+    memory.restart();
+    let router = start(memory.store()).await;
+    until_line(&router, &[other, young, old]).await;
+    // And so it does in the chat that a message into the ended one opens.
+    call(&router, other, ChatCall::End { by, command: fresh() }).await.unwrap();
+    let older = ranked(5, 1);
+    let (next, _) =
+        router.send(by, said.0, &fresh(), &text, &Unbounded, Some(&older)).await.unwrap();
+    assert_eq!(look(&router, next).await.profile, ranked(9, 7), "the latest that is known");
+    call(&router, next, ChatCall::End { by, command: fresh() }).await.unwrap();
+    let newest = ranked(10, 2);
+    let (last, _) =
+        router.send(by, next, &fresh(), &text, &Unbounded, Some(&newest)).await.unwrap();
+    assert_eq!(look(&router, last).await.profile, newest);
+    until_line(&router, &[young, last, old]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -89,7 +89,7 @@ async fn no_call_is_lost_to_a_chat_that_falls_asleep() {
                 let (by, id, text) = (as_customer(who), fresh(), format!("line {n}"));
                 // Straight to the router: it asks again by itself, never the client.
                 let (chat, answer) =
-                    router.send(by, chat, &id, &message(&text), &Unbounded).await.unwrap();
+                    router.send(by, chat, &id, &message(&text), &Unbounded, None).await.unwrap();
                 let (seq, from) = (answer.seq, party(by));
                 acknowledged.push(Acknowledged { chat, seq, from, id, text });
                 if n % 3 == 0 {

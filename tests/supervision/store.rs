@@ -74,6 +74,8 @@ pub struct Breaking {
     /// Who waits here holds a call whose effect is there and whose answer is not.
     pub hold: Option<Arc<Semaphore>>,
     dead: AtomicBool,
+    /// Rows are refused from now on; marks are taken.
+    no_rows: AtomicBool,
 }
 
 impl Breaking {
@@ -88,6 +90,7 @@ impl Breaking {
             fired: AtomicBool::new(false),
             hold: None,
             dead: AtomicBool::new(false),
+            no_rows: AtomicBool::new(false),
         }
     }
 
@@ -123,6 +126,11 @@ impl Breaking {
 
     pub fn has_fired(&self) -> bool {
         self.fired.load(Ordering::SeqCst)
+    }
+
+    /// No row of an open chat is written any more.
+    pub fn refuse_rows(&self) {
+        self.no_rows.store(true, Ordering::SeqCst);
     }
 
     /// The process is gone: nothing that it has under way ever takes effect or comes back.
@@ -220,6 +228,9 @@ impl ChatLog for Breaking {
 #[async_trait]
 impl OpenChats for Breaking {
     async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
+        if self.no_rows.load(Ordering::SeqCst) {
+            return Err(StoreError::Unavailable { reason: "no rows, says a test".into() });
+        }
         self.small(self.inner.open_chats.put(row)).await
     }
 

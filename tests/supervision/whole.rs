@@ -2,7 +2,7 @@
 
 use switchboard::actors::{Routed, Router};
 use switchboard::domain::event::PlacedCause;
-use switchboard::domain::{Party, Person, Priority, Rule};
+use switchboard::domain::{Party, Person, Priority, Profile, Rule};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::machine::operator::Gone;
 use switchboard::storage::Store;
@@ -170,6 +170,10 @@ async fn every_stage_is_explained(store: Store) {
     assert_eq!(*by, Party::User(ANN));
 }
 
+fn urgent() -> Profile {
+    Profile { priority: Priority::new(5).unwrap(), ..Default::default() }
+}
+
 async fn the_line_is_in_order_and_served_in_order(store: Store) {
     let router = start(store).await;
     let mut expected = Vec::new();
@@ -178,7 +182,7 @@ async fn the_line_is_in_order_and_served_in_order(store: Store) {
     }
     let urgent = persist("open", || {
         let router = router.clone();
-        async move { router.open(customer(6), &fresh(), Priority::new(5).unwrap(), &Unbounded).await }
+        async move { router.open(customer(6), &fresh(), &urgent(), &Unbounded).await }
     });
     expected.insert(0, urgent.await.unwrap().0);
     until_line(&router, &expected).await;

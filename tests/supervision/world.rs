@@ -14,7 +14,7 @@ use switchboard::actors::{
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
     ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Offer, Party,
-    Person, Place, Priority, Queue, QueueId, Recorded, RoutingSettings, Rule, Seq, Status, UserId,
+    Person, Place, Profile, Queue, QueueId, Recorded, RoutingSettings, Rule, Seq, Status, UserId,
 };
 use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
 use switchboard::machine::operator::{ConnectionId, Gone, Notice, OperatorAnswer, OperatorCall};
@@ -180,7 +180,7 @@ pub async fn open(router: &Router, who: u128) -> ChatId {
     let id = fresh();
     let opened = persist("open", || {
         let (router, id) = (router.clone(), id.clone());
-        async move { router.open(customer(who), &id, Priority::default(), &Unbounded).await }
+        async move { router.open(customer(who), &id, &Profile::default(), &Unbounded).await }
     });
     opened.await.unwrap().0
 }
@@ -195,7 +195,7 @@ pub async fn send(
     let text = message(text);
     persist("send", || {
         let (router, id, text) = (router.clone(), id.clone(), text.clone());
-        async move { router.send(by, chat, &id, &text, &Unbounded).await }
+        async move { router.send(by, chat, &id, &text, &Unbounded, None).await }
     })
     .await
 }
@@ -393,7 +393,8 @@ pub fn check_log(chat: ChatId, log: &[Recorded], acknowledged: &[Acknowledged]) 
             ChatEvent::Placed { .. } | ChatEvent::Ended { .. } => owner = None,
             ChatEvent::Offered { .. } => assert_eq!(owner, None, "{chat:?} is offered and owned"),
             ChatEvent::Opened { .. } => assert_eq!(seq, 1, "{chat:?} is opened twice"),
-            ChatEvent::OfferWidened { .. }
+            ChatEvent::CustomerUpdated { .. }
+            | ChatEvent::OfferWidened { .. }
             | ChatEvent::Declined { .. }
             | ChatEvent::OfferNarrowed { .. }
             | ChatEvent::OfferEnded { .. }

@@ -4,7 +4,7 @@ use switchboard::actors::Clock;
 use switchboard::domain::chat::Outcome;
 use switchboard::domain::event::PlacedCause;
 use switchboard::domain::{
-    ChatEvent, ChatId, CommandId, Customer, Party, Priority, QueueId, Recorded, Timestamp,
+    ChatEvent, ChatId, CommandId, Customer, Party, Profile, QueueId, Recorded, Timestamp,
 };
 use switchboard::storage::{ClaimOpen, EndedChat, Store};
 
@@ -29,8 +29,8 @@ pub async fn made_and_ended(
     let claimed = store.conversations.claim_open(of, &command, chat, None).await.unwrap();
     assert_eq!(claimed, ClaimOpen::Claimed);
     let (by, end) = (Party::Customer(of.id), Some(CommandId::new("e-then").unwrap()));
-    let priority = Priority::default();
-    let opened = ChatEvent::Opened { customer: of, command, priority, continues: None };
+    let profile = Profile::default();
+    let opened = ChatEvent::Opened { customer: of, command, profile, continues: None };
     let placed = ChatEvent::Placed { queue, placement: 1, cause: PlacedCause::Opened };
     let ended = ChatEvent::Ended { placement: 2, by, command: end, outcome: Outcome::Missed };
     let events = [(made, opened), (made, placed), (at, ended)];

@@ -338,6 +338,7 @@ impl Engine {
             EventFrame::Assigned { .. } if self.gives_me(&event.what) => self.chats.stay(chat),
             EventFrame::Assigned { .. } if !self.is_customer() => self.chats.leave(chat),
             EventFrame::Opened { .. }
+            | EventFrame::CustomerUpdated { .. }
             | EventFrame::Placed { .. }
             | EventFrame::Assigned { .. }
             | EventFrame::Message { .. }

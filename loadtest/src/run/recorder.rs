@@ -207,6 +207,7 @@ impl Book {
                 PartyFrame::Customer { .. } | PartyFrame::System => Some(None),
             },
             EventFrame::Opened { .. }
+            | EventFrame::CustomerUpdated { .. }
             | EventFrame::Message { .. }
             | EventFrame::Offered { .. }
             | EventFrame::OfferWidened { .. }

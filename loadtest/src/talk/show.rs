@@ -35,6 +35,10 @@ pub(super) fn event_words(what: &EventFrame, by_customer: bool) -> String {
             Some(_) => "-- opened, as an earlier chat goes on".to_owned(),
             None => "-- opened".to_owned(),
         },
+        EventFrame::CustomerUpdated { name, priority } => {
+            let name = name.as_deref().map_or("customer".to_owned(), printable);
+            format!("-- the customer is {name}, priority {priority}")
+        }
         EventFrame::Placed { cause, .. } => match cause {
             PlacedCauseFrame::Opened => "-- waiting".to_owned(),
             PlacedCauseFrame::Transferred => "-- transferred, waiting".to_owned(),

@@ -26,7 +26,7 @@ pub(super) async fn read(asked: &Asked) -> Answer {
         customer: staff.then_some(Wire(opened.customer.id)),
         queue: view.queue.filter(|_| staff).map(Wire),
         owner: view.place.as_ref().and_then(|place| place.owner()).filter(|_| staff).map(Wire),
-        priority: staff.then_some(view.priority.points()),
+        priority: staff.then_some(view.profile.priority.points()),
         since: view.since.into(),
         events: staff.then_some(view.tail),
         continued_in: view.continued_in.map(Wire),

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::refusals::refused;
 use crate::access::{Invalid, Lost, Openings, Operation, Principal, Right, Subject, Who};
 use crate::actors::{CallError, ChatView, Opens, TooMany};
-use crate::domain::{ChatId, Customer, Person, Priority, UserId};
+use crate::domain::{ChatId, Customer, Person, Profile, UserId};
 use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
 use crate::machine::operator::ConnectionId;
@@ -82,10 +82,10 @@ impl Caller {
         }
     }
 
-    /// The customer and its priority. Errors for users.
-    pub fn customer(&self) -> Result<(Customer, Priority), ErrorFrame> {
+    /// The customer, and what its token says of it. Errors for users.
+    pub fn customer(&self) -> Result<(Customer, &Profile), ErrorFrame> {
         match &self.who {
-            Who::Customer { customer, priority, .. } => Ok((*customer, *priority)),
+            Who::Customer { customer, profile } => Ok((*customer, profile)),
             Who::User { .. } | Who::Site { .. } => Err(ErrorFrame::of(ErrorKind::Forbidden)),
         }
     }

@@ -136,23 +136,23 @@ pub(super) fn answer<R: serde::Serialize>(
 }
 
 async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, ErrorFrame> {
-    let (customer, priority) = by.customer()?;
+    let (customer, profile) = by.customer()?;
     // Other channels do not exist for a visitor.
     if params.channel.0 != customer.channel {
         return Err(ErrorFrame::of(ErrorKind::NotFound));
     }
     let router = &by.edge.router;
     let command = &params.command_id.0;
-    let (chat, _) = router.open(customer, command, priority, by).await.map_err(refused)?;
+    let (chat, _) = router.open(customer, command, profile, by).await.map_err(refused)?;
     let view = router.look(chat).await.map_err(refused)?;
     Ok(ChatOpenedFrame { chat: Wire(chat), cursor: by.edge.cursor(chat, view.tail) })
 }
 
 /// Where a customer goes on who writes to a chat that was forgotten; none when it was not.
 async fn instead(by: &Caller, chat: ChatId) -> Result<Option<ChatId>, ErrorFrame> {
-    let Ok((customer, priority)) = by.customer() else { return Ok(None) };
+    let Ok((customer, profile)) = by.customer() else { return Ok(None) };
     let router = &by.edge.router;
-    let instead = router.instead_of_forgotten(chat, customer, priority, by).await;
+    let instead = router.instead_of_forgotten(chat, customer, profile, by).await;
     instead.map_err(refused)
 }
 
@@ -160,12 +160,9 @@ async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame,
     let text: MessageText = params.text.check()?;
     let chat = params.chat.0;
     let author = by.author(Method::MessageSend)?;
-    let send = async |chat| match by
-        .edge
-        .router
-        .send(author, chat, &params.client_message_id.0, &text, by)
-        .await
-    {
+    let (router, id) = (&by.edge.router, &params.client_message_id.0);
+    let profile = by.customer().ok().map(|(_, profile)| profile);
+    let send = async |chat| match router.send(author, chat, id, &text, by, profile).await {
         Ok(sent) => Ok(sent),
         Err(error) => Err(by.hide(Method::MessageSend, chat, error).await),
     };

@@ -32,7 +32,7 @@ use crate::edge::{ClientAddress, Edge, Pace, close_of};
 use crate::protocol::answer::SessionRenewedFrame;
 use crate::protocol::limits::{BAD_FRAMES_MAX, FRAME_MAX_BYTES, SESSION_OPEN_LIMIT_MS};
 use crate::protocol::{
-    Call, CloseKind, ErrorFrame, ErrorKind, Notification, Request, RequestId, read_request,
+    Call, CloseKind, ErrorFrame, ErrorKind, Method, Notification, Request, RequestId, read_request,
     write_error,
 };
 
@@ -264,7 +264,7 @@ impl Connection {
         let order = placed.map_or(Order::Free, |(_, order)| order);
         match carry::take(&session.caller, request) {
             Taken::Answer(answer) => self.say(answer.frame),
-            Taken::Own(id, Call::SessionRenew(params)) => self.renew(&id, params.token.0.expose()),
+            Taken::Own(id, Call::SessionRenew(params)) => self.renew(id, params.token.0.expose()),
             Taken::Own(id, _) => self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionExists)),
             Taken::Work(lane, work) => self.begin(id, lane, order, work),
         }
@@ -353,12 +353,23 @@ impl Connection {
         Ok(())
     }
 
-    fn renew(&mut self, id: &RequestId, token: &str) {
+    /// The newer token counts at once; a customer's chat hears of it in the order of what the customer
+    /// does, and before the answer.
+    fn renew(&mut self, id: RequestId, token: &str) {
         let Some(session) = &mut self.session else { return };
         let renewed = session::renew(session, &self.edge, token).map(|()| SessionRenewedFrame {
             expires_at: session.principal.until.unwrap_or_default().into(),
         });
-        self.say(carry::answer(id, renewed).frame);
+        let by = Arc::clone(&session.caller);
+        if renewed.is_err() || by.customer().is_err() {
+            return self.say(carry::answer(&id, renewed).frame);
+        }
+        let answered = id.clone();
+        let work = Box::pin(async move {
+            let told = by.permitted(Method::SessionRenew, session::renewed(&by)).await;
+            carry::answer(&answered, told.and(renewed))
+        });
+        self.begin(id, Lane::Conversation, Order::Free, work);
     }
 
     // ---- to the client ----

@@ -20,6 +20,7 @@ use crate::edge::limits::{
     MISSED_IN_ALL_MAX, MISSED_PER_CHAT_MAX, OPERATOR_LOOK_EVERY, OPERATOR_WAIT, RESUMED_OTHERS_MAX,
 };
 use crate::edge::{ClientAddress, Edge, frame_of};
+use crate::machine::chat::{Author, ChatCall};
 use crate::machine::operator::ConnectionId;
 use crate::protocol::answer::{
     MeFrame, RoleFrame, SessionChatFrame, SessionOpenedFrame, StatusFrame,
@@ -27,7 +28,7 @@ use crate::protocol::answer::{
 use crate::protocol::limits::OPENED_OFFERS_MAX;
 use crate::protocol::notify::OfferFrame;
 use crate::protocol::params::SessionOpenFrame;
-use crate::protocol::{ErrorFrame, ErrorKind, Wire};
+use crate::protocol::{ErrorFrame, ErrorKind, Method, Wire};
 
 /// A registered connection; it is forgotten when dropped, whatever way the socket ends.
 pub(super) struct Joined {
@@ -107,7 +108,14 @@ pub(super) async fn open(
     let mut offers = operator.as_ref().map(|view| live_offers(edge, view)).unwrap_or_default();
     let further = offers.split_off(offers.len().min(OPENED_OFFERS_MAX));
     let mut found = Found::default();
-    let (wanted, beyond) = wanted(edge, &principal.who, operator.as_ref(), &params).await?;
+    let latest = match &principal.who {
+        Who::Customer { customer, .. } => edge.router.latest(*customer).await.map_err(refused)?,
+        Who::User { .. } | Who::Site { .. } => None,
+    };
+    if let Some(chat) = latest {
+        caller.permitted(Method::SessionOpen, update_customer(&caller, chat)).await?;
+    }
+    let (wanted, beyond) = wanted(edge, latest, operator.as_ref(), &params);
     found.unreachable.extend(beyond.into_iter().map(Wire));
     for (chat, looked) in looks(&edge.router, wanted.keys().copied()).await {
         found.take(&caller, chat, wanted.get(&chat).copied().flatten(), looked);
@@ -160,20 +168,17 @@ fn live_offers(edge: &Edge, view: &OperatorView) -> Vec<OfferFrame> {
 ///
 /// Also those that are not looked at: anybody may name any id, and only a look into the store says
 /// what it is. So of those that are not the person's at present only the newest ones are looked at.
-async fn wanted(
+fn wanted(
     edge: &Edge,
-    who: &Who,
+    latest: Option<ChatId>,
     operator: Option<&OperatorView>,
     params: &SessionOpenFrame,
-) -> Result<(BTreeMap<ChatId, Option<Option<Seq>>>, Vec<ChatId>), ErrorFrame> {
+) -> (BTreeMap<ChatId, Option<Option<Seq>>>, Vec<ChatId>) {
     let mut wanted = BTreeMap::new();
     for chat in operator.iter().flat_map(|view| &view.active) {
         wanted.insert(*chat, None);
     }
-    if let Who::Customer { customer, .. } = who {
-        let latest = edge.router.latest(*customer).await.map_err(refused)?;
-        wanted.extend(latest.map(|chat| (chat, None)));
-    }
+    wanted.extend(latest.map(|chat| (chat, None)));
     let mut others: Vec<ChatId> = params.resume.iter().map(|known| known.0.chat.0).collect();
     let offered = operator.iter().flat_map(|view| &view.offers).map(|offer| offer.chat);
     let own: BTreeSet<ChatId> = wanted.keys().copied().chain(offered).collect();
@@ -184,7 +189,7 @@ async fn wanted(
             wanted.insert(chat, Some(known.0.cursor.0.seq(edge.incarnation, chat).ok()));
         }
     }
-    Ok((wanted, beyond))
+    (wanted, beyond)
 }
 
 /// Those among `named` that are too many. Ids rise with time, so that the newest ones stay.
@@ -206,8 +211,9 @@ fn me(edge: &Edge, who: &Who) -> MeFrame {
             };
             MeFrame { role, id: id.to_string(), name }
         }
-        Who::Customer { customer, name, .. } => {
-            MeFrame { role: RoleFrame::Customer, id: customer.id.to_string(), name: name.clone() }
+        Who::Customer { customer, profile } => {
+            let name = profile.name.as_ref().map(|name| name.as_str().to_owned());
+            MeFrame { role: RoleFrame::Customer, id: customer.id.to_string(), name }
         }
         Who::Site { channel } => {
             MeFrame { role: RoleFrame::Customer, id: channel.to_string(), name: None }
@@ -278,6 +284,34 @@ pub(super) fn renew(session: &mut Session, edge: &Edge, token: &str) -> Result<(
     // What the newer token says counts from now on: a visitor's name and priority are the site's.
     session.caller = Arc::new(session.caller.renewed(renewed.clone()));
     session.principal = renewed;
+    Ok(())
+}
+
+/// What the newer token of a customer says is known to its chat from now on.
+pub(super) async fn renewed(by: &Caller) -> Result<(), ErrorFrame> {
+    let Ok((customer, _)) = by.customer() else { return Ok(()) };
+    match by.edge.router.latest(customer).await {
+        Ok(Some(chat)) => update_customer(by, chat).await,
+        Ok(None) => Ok(()),
+        Err(error) => untold(error),
+    }
+}
+
+/// Has the customer's latest chat know what the token says, if it is open.
+async fn update_customer(by: &Caller, chat: ChatId) -> Result<(), ErrorFrame> {
+    let (Ok((_, profile)), Some(person)) = (by.customer(), by.person()) else { return Ok(()) };
+    let author = Author { person, chat_administrator: false };
+    let update = ChatCall::UpdateCustomer { by: author, profile: profile.clone() };
+    match by.edge.router.call_chat(chat, update).await {
+        // It is about to be opened, or was forgotten.
+        Ok(_) | Err(CallError::Refused(_)) => Ok(()),
+        Err(error) => untold(error),
+    }
+}
+
+/// No reason to keep somebody out: the chat hears of the token with what its customer says next.
+fn untold(error: CallError) -> Result<(), ErrorFrame> {
+    tracing::warn!(%error, "a chat was not told of its customer's token; the next message tells it");
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What comes into a chat and what goes out of it.
 
 use crate::domain::{
-    ChatEvent, ChatId, CommandId, Customer, MessageText, Party, Person, Priority, QueueId, Seq,
+    ChatEvent, ChatId, CommandId, Customer, MessageText, Party, Person, Profile, QueueId, Seq,
     Timestamp, UserId,
 };
 use crate::machine::message::{Peer, ToChat, ToOperator};
@@ -54,8 +54,8 @@ pub enum ChatCall {
         command: CommandId,
         /// The channel's queue.
         queue: QueueId,
-        /// How much sooner it is served.
-        priority: Priority,
+        /// What the customer's token says of it. An open chat takes it over, if it is later.
+        profile: Profile,
         /// The ended chat that it follows.
         continues: Option<ChatId>,
     },
@@ -67,6 +67,15 @@ pub enum ChatCall {
         id: CommandId,
         /// What.
         text: MessageText,
+        /// What the customer's token says of it; none when somebody else writes.
+        profile: Option<Profile>,
+    },
+    /// The customer has another token. An open chat takes over what it says, if it is later.
+    UpdateCustomer {
+        /// The customer.
+        by: Author,
+        /// What it says.
+        profile: Profile,
     },
     /// The customer wrote after the end: names the chat that goes on.
     Continue {

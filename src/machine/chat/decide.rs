@@ -4,9 +4,12 @@
 //! repeat gets its first answer however the chat has moved since.
 
 use crate::domain::event::{AssignedHow, OfferEnd, PlacedCause, TransferFailure, WithdrawReason};
-use crate::domain::limits::{CHAT_MESSAGES_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS};
+use crate::domain::limits::{
+    CHAT_MESSAGES_MAX, CUSTOMER_UPDATES_MAX, OFFER_BACKSTOP_MS, TRANSFER_LIMIT_MS,
+};
 use crate::domain::{
-    ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, UserId,
+    ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, Profile,
+    UserId,
 };
 use crate::machine::CallId;
 use crate::machine::message::Peer;
@@ -103,7 +106,16 @@ impl Chat {
         }
         match wanted {
             ChatCall::Open { .. } => self.open(call, wanted),
-            ChatCall::Send { by, id, text } => self.send(call, self.speaker(by)?, id, text),
+            ChatCall::Send { by, id, text, profile } => {
+                self.send(call, self.speaker(by)?, (id, text), profile.as_ref())
+            }
+            ChatCall::UpdateCustomer { by, profile } => match self.speaker(by)?.party {
+                Party::Customer(_) => {
+                    let answer = Answer { seq: self.tail, at: self.last_at };
+                    Ok(self.updated(profile).and(ChatEffect::Answer(call, Ok(answer))))
+                }
+                Party::User(_) | Party::System => Err(Refusal::NotYours),
+            },
             ChatCall::Continue { chat } => match (self.place(), self.continued_in) {
                 (None, _) => Err(Refusal::UnknownChat),
                 // It would take no message ever again.
@@ -140,7 +152,7 @@ impl Chat {
     }
 
     fn open(&self, call: CallId, wanted: &ChatCall) -> Result<Decided, Refusal> {
-        let ChatCall::Open { customer, command, queue, priority, continues } = wanted else {
+        let ChatCall::Open { customer, command, queue, profile, continues } = wanted else {
             return Err(Refusal::UnknownChat);
         };
         if let Some(opened) = &self.opened {
@@ -149,12 +161,12 @@ impl Chat {
                 return Err(Refusal::UnknownChat);
             }
             let answer = Answer { seq: 1, at: opened.at };
-            return Ok(Decided::effect(ChatEffect::Answer(call, Ok(answer))));
+            return Ok(self.updated(profile).and(ChatEffect::Answer(call, Ok(answer))));
         }
         let opened = ChatEvent::Opened {
             customer: *customer,
             command: command.clone(),
-            priority: *priority,
+            profile: profile.clone(),
             continues: *continues,
         };
         let placed = ChatEvent::Placed { placement: 1, queue: *queue, cause: PlacedCause::Opened };
@@ -167,8 +179,8 @@ impl Chat {
         &self,
         call: CallId,
         by: Speaker,
-        id: &CommandId,
-        text: &MessageText,
+        (id, text): (&CommandId, &MessageText),
+        profile: Option<&Profile>,
     ) -> Result<Decided, Refusal> {
         let place = self.open_place()?;
         match by.party {
@@ -180,7 +192,28 @@ impl Chat {
             return Err(Refusal::ChatFull);
         }
         let message = ChatEvent::Message { from: by.party, id: id.clone(), text: text.clone() };
-        Ok(self.answered(call, 0, vec![message]))
+        let mut decided = match (by.party, profile) {
+            (Party::Customer(_), Some(profile)) => self.updated(profile),
+            (Party::Customer(_) | Party::User(_) | Party::System, _) => Decided::default(),
+        };
+        let position = self.tail + 1 + decided.events.len() as u64;
+        decided.events.push(message);
+        Ok(decided.and(ChatEffect::AnswerRecorded(call, position)))
+    }
+
+    /// What a token says of the customer, if it counts from now on. The row must not miss a change
+    /// of what a queue goes by.
+    fn updated(&self, profile: &Profile) -> Decided {
+        let open = self.open_place().is_ok();
+        if !open || !profile.replaces(&self.profile) || self.updates >= CUSTOMER_UPDATES_MAX {
+            return Decided::default();
+        }
+        let ranks = profile.priority != self.profile.priority && self.is_in_line();
+        Decided {
+            events: vec![ChatEvent::CustomerUpdated { profile: profile.clone() }],
+            effects: Vec::new(),
+            moving: ranks.then_some(Moving { to: None }),
+        }
     }
 
     fn end(&self, call: CallId, by: Speaker, command: &CommandId) -> Result<Decided, Refusal> {
@@ -361,6 +394,11 @@ impl Decided {
     pub(super) fn events(events: Vec<ChatEvent>) -> Self {
         Self { events, ..Self::default() }
     }
+
+    fn and(mut self, effect: ChatEffect) -> Self {
+        self.effects.push(effect);
+        self
+    }
 }
 
 /// By whom and by which id a call is known again, and what it says.
@@ -368,7 +406,9 @@ pub(super) fn identity(call: &ChatCall) -> Option<(&Author, &CommandId, Fingerpr
     match call {
         // An opened chat answers every `Open` of its customer alike.
         ChatCall::Open { .. } => None,
-        ChatCall::Send { by, id, text } => Some((by, id, Fingerprint::of(("send", text)))),
+        ChatCall::Send { by, id, text, .. } => Some((by, id, Fingerprint::of(("send", text)))),
+        // Without an id: what counts already changes nothing.
+        ChatCall::UpdateCustomer { .. } => None,
         ChatCall::Continue { .. } => None,
         ChatCall::End { by, command } => Some((by, command, Fingerprint::of("end"))),
         ChatCall::Begin { by, command } => Some((by, command, Fingerprint::of("begin"))),

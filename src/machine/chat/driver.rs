@@ -516,8 +516,8 @@ impl Driver {
     /// missed by a start.
     fn first_row(&self, input: &ChatInput) -> OpenChat {
         let (queue, priority) = match input {
-            ChatInput::Call(_, super::ChatCall::Open { queue, priority, .. }) => {
-                (*queue, *priority)
+            ChatInput::Call(_, super::ChatCall::Open { queue, profile, .. }) => {
+                (*queue, profile.priority)
             }
             ChatInput::Call(..) | ChatInput::Started | ChatInput::Said(_) | ChatInput::Tick => {
                 (QueueId::from_u128(0), crate::domain::Priority::default())

@@ -8,7 +8,7 @@ use crate::domain::limits::{CHAT_ROUTING_EVENTS_MAX, OFFER_BACKSTOP_MS, REFUSALS
 use crate::domain::time::earliest;
 use crate::domain::{
     ChatEvent, ChatId, ChatState, CommandId, Customer, Offer, OfferId, Party, Place, Placement,
-    Priority, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
+    Profile, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
 };
 use crate::machine::message::{ChatAt, Peer};
 use crate::storage::{EndedChat, OpenChat};
@@ -53,7 +53,11 @@ pub struct Chat {
     /// The time of the last event: time never runs backwards in a log.
     pub(super) last_at: Timestamp,
     pub(super) opened: Option<Opened>,
-    pub(super) priority: Priority,
+    /// What the latest token that it knows of says of the customer.
+    pub(super) profile: Profile,
+    /// How often another one came; at most
+    /// [`CUSTOMER_UPDATES_MAX`](crate::domain::limits::CUSTOMER_UPDATES_MAX).
+    pub(super) updates: u64,
     /// The queue whose line it is in, or was in last.
     pub(super) queue: Option<QueueId>,
     pub(super) since: Timestamp,
@@ -95,7 +99,8 @@ impl Chat {
             tail: 0,
             last_at: Timestamp::default(),
             opened: None,
-            priority: Priority::default(),
+            profile: Profile::default(),
+            updates: 0,
             queue: None,
             since: Timestamp::default(),
             placement: 0,
@@ -142,6 +147,11 @@ impl Chat {
     /// How it began; none while the log is empty.
     pub fn opened(&self) -> Option<&Opened> {
         self.opened.as_ref()
+    }
+
+    /// What the latest token that it knows of says of the customer.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
     }
 
     /// Where it is; none while the log is empty.
@@ -195,7 +205,7 @@ impl Chat {
             customer: self.opened.as_ref().map(|opened| opened.customer),
             queue: self.queue?,
             since: self.since,
-            priority: self.priority,
+            priority: self.profile.priority,
             refused_by: self.refused_by.clone(),
             place: self.place.clone()?,
             moved_at: self.moved_at,
@@ -227,7 +237,7 @@ impl Chat {
             chat: self.id,
             queue: self.queue?,
             placement: self.placement,
-            priority: self.priority,
+            priority: self.profile.priority,
             since: self.since,
             refused_by: BTreeMap::clone(&self.refused_by),
             place: Some(place),
@@ -242,6 +252,11 @@ impl Chat {
         let ended = self.place.as_ref().is_some_and(|place| place.state().is_final());
         // It moved there and stays there.
         ended.then_some(EndedChat { chat: self.id, customer, at: self.moved_at })
+    }
+
+    /// Whether a queue has it in its line.
+    pub(super) fn is_in_line(&self) -> bool {
+        matches!(self.place, Some(Place::Waiting | Place::Offered(_)))
     }
 
     /// How many messages it has.
@@ -289,11 +304,19 @@ impl Chat {
             self.answers.remember(party, command, (said, answer), recorded.seq);
         }
         match &recorded.event {
-            ChatEvent::Opened { customer, priority, continues, .. } => {
+            ChatEvent::Opened { customer, profile, continues, .. } => {
                 self.since = recorded.at;
-                self.priority = *priority;
+                self.profile = profile.clone();
                 self.opened =
                     Some(Opened { customer: *customer, at: recorded.at, continues: *continues });
+            }
+            ChatEvent::CustomerUpdated { profile } => {
+                let ranks = profile.priority != self.profile.priority;
+                self.profile = profile.clone();
+                self.updates += 1;
+                if ranks && self.is_in_line() {
+                    self.touched(recorded);
+                }
             }
             ChatEvent::Message { from, .. } => {
                 self.messages.push((recorded.seq, matches!(from, Party::Customer(_))));
@@ -460,7 +483,7 @@ impl Chat {
     /// Others are to hear of the place anew.
     fn touched(&mut self, recorded: &Recorded) {
         self.version = recorded.seq;
-        self.spent = recorded.seq - self.messages() >= CHAT_ROUTING_EVENTS_MAX;
+        self.spent = recorded.seq - self.messages() - self.updates >= CHAT_ROUTING_EVENTS_MAX;
     }
 
     fn move_to(&mut self, placement: Placement, place: Place, recorded: &Recorded) {

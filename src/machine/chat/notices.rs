@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::{Place, Placement, QueueId, Seq, Timestamp, UserId};
+use crate::domain::{Place, Placement, Priority, QueueId, Seq, Timestamp, UserId};
 use crate::machine::message::Peer;
 use crate::machine::repeat::Repeater;
 
@@ -23,6 +23,7 @@ pub enum Owed {
 pub(super) struct Before {
     placement: Placement,
     version: Seq,
+    priority: Priority,
     queue: Option<QueueId>,
     operators: BTreeSet<UserId>,
     target: Option<UserId>,
@@ -33,6 +34,7 @@ impl Before {
         Self {
             placement: chat.placement,
             version: chat.version,
+            priority: chat.profile().priority,
             queue: chat.queue,
             operators: chat.place.as_ref().map(Place::operators).unwrap_or_default(),
             target: chat.transfer.as_ref().map(|transfer| transfer.to),
@@ -75,7 +77,8 @@ impl Notices {
     pub(super) fn changed(&mut self, before: &Before, chat: &Chat, now: Timestamp) {
         let after = Before::of(chat);
         if before.version != after.version {
-            let operators: Vec<UserId> = if before.placement == after.placement {
+            let same = before.placement == after.placement && before.priority == after.priority;
+            let operators: Vec<UserId> = if same {
                 before.operators.symmetric_difference(&after.operators).copied().collect()
             } else {
                 before.operators.union(&after.operators).copied().collect()

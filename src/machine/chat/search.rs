@@ -196,6 +196,7 @@ pub(super) fn id_of(event: &ChatEvent) -> Option<(Party, &CommandId, Fingerprint
         // The command of `Opened` is looked up where conversations are claimed, not among the ids
         // of the chat's own calls.
         ChatEvent::Opened { .. }
+        | ChatEvent::CustomerUpdated { .. }
         | ChatEvent::Placed {
             cause: PlacedCause::Opened | PlacedCause::OwnerGone { .. }, ..
         }

@@ -177,7 +177,7 @@ impl Operator {
         if let Some(invite) = self.invites.get_mut(&chat)
             && (invite.offer, invite.stay) == (offer.id, stay)
         {
-            invite.version = at.version;
+            (invite.version, invite.waits) = (at.version, (at.since, at.priority));
             return;
         }
         self.uninvite(at, None, effects);

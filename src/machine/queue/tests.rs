@@ -314,6 +314,50 @@ fn another_step_or_priority_ranks_the_line_anew() {
 }
 
 #[test]
+fn a_chat_whose_priority_changes_keeps_its_age_and_changes_its_place_in_whatever_phase_it_is() {
+    let newer = |at: &ChatAt, points: u8| {
+        let (version, priority) = (at.version + 1, Priority::new(points).unwrap());
+        ChatAt { version, priority, ..at.clone() }
+    };
+    // Nobody is asked.
+    let mut manual = queue(Rule::Manual, &[(ANN, Standing::Free)]);
+    let (old, young) = (waits(1, 1_000), waits(2, 50_000));
+    arrive(&mut manual, old.clone());
+    arrive(&mut manual, young.clone());
+    let order = |queue: &Queue| {
+        queue.line().waiting().map(|(_, chat)| chat.0.as_u128()).collect::<Vec<_>>()
+    };
+    assert_eq!(order(&manual), [1, 2]);
+    arrive(&mut manual, newer(&young, 1));
+    assert_eq!(order(&manual), [2, 1]);
+    arrive(&mut manual, newer(&old, 1));
+    assert_eq!(order(&manual), [1, 2], "within a priority by the time since they wait");
+    arrive(&mut manual, young);
+    assert_eq!(order(&manual), [1, 2], "an old word changes nothing");
+    // A slot is asked for: it goes on, with the other rank.
+    let mut push = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let at = waits(0xc1, 100_000);
+    let effects = arrive(&mut push, at.clone());
+    let [(ANN, offer, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    assert!(reservations(&arrive(&mut push, newer(&at, 2))).is_empty());
+    let entry = push.line().get(CHAT).unwrap();
+    assert!(matches!(&entry.phase, Phase::Reserving { offer: same, .. } if *same == offer));
+    assert_eq!(entry.rank, -20_000);
+    // It is offered: the offer stands, for as long as it was to.
+    let on_screen = ChatAt { since: at.since, ..live(CHAT, offer, Reach::Directed, &[ANN]) };
+    arrive(&mut push, on_screen.clone());
+    let deadline = push.next_deadline();
+    assert!(
+        arrive(&mut push, newer(&on_screen, 3))
+            .iter()
+            .all(|effect| { matches!(effect, QueueEffect::ToChat(_, ToChat::Seen { .. })) })
+    );
+    let entry = push.line().get(CHAT).unwrap();
+    assert_eq!((&entry.phase, entry.rank), (&Phase::Offered, -80_000));
+    assert_eq!(push.next_deadline(), deadline);
+}
+
+#[test]
 fn who_does_not_answer_a_reservation_is_unknown_and_asked_for_its_state() {
     let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
     let effects = arrive(&mut queue, waits(0xc1, 1_000));

@@ -33,8 +33,10 @@ use audit::{AuditOutcomeRecord, AuditRecord};
 use event::RecordedRecord;
 use rows::{EndedChatRecord, MovingRecord, OpenChatRecord, OperatorStoredRecord};
 
-/// The version that this release writes, and the newest that it reads.
-pub const FORMAT_VERSION: u16 = 1;
+/// The version that this release writes, and the newest that it reads. In 2 a chat knows what the
+/// latest token of its customer says: name, priority and when it was issued. A record of 1 lacks
+/// these, and is read as one that does not know them.
+pub const FORMAT_VERSION: u16 = 2;
 
 /// Bytes of the envelope in front of the body.
 const ENVELOPE_BYTES: usize = 6;

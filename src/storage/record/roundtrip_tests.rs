@@ -9,8 +9,8 @@ use crate::domain::event::{
     AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
 };
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, OfferId, Priority, QueueId,
-    Rule, Timestamp,
+    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, Name, OfferId, Priority,
+    Profile, QueueId, Rule, Timestamp,
 };
 
 fn ids<T: std::fmt::Debug>(make: impl Fn(u128) -> T) -> impl Strategy<Value = T> {
@@ -116,6 +116,18 @@ fn priority() -> impl Strategy<Value = Priority> {
     (0..=10u8).prop_map(|points| Priority::new(points).unwrap())
 }
 
+fn name() -> impl Strategy<Value = Name> {
+    any::<String>().prop_filter_map("a name", |text| Name::new(&text).ok())
+}
+
+fn profile() -> impl Strategy<Value = Profile> {
+    (at(), priority(), prop::option::of(name())).prop_map(|(issued_at, priority, name)| Profile {
+        issued_at,
+        priority,
+        name,
+    })
+}
+
 fn event() -> impl Strategy<Value = ChatEvent> {
     let (user, offer) = (|| ids(UserId::from_u128), || ids(OfferId::from_u128));
     let placement = any::<u64>;
@@ -124,13 +136,14 @@ fn event() -> impl Strategy<Value = ChatEvent> {
             ids(ChannelId::from_u128),
             ids(CustomerId::from_u128),
             command(),
-            priority(),
+            profile(),
             prop::option::of(ids(ChatId::from_u128)),
         )
-            .prop_map(|(channel, id, command, priority, continues)| {
+            .prop_map(|(channel, id, command, profile, continues)| {
                 let customer = Customer { channel, id };
-                ChatEvent::Opened { customer, command, priority, continues }
+                ChatEvent::Opened { customer, command, profile, continues }
             }),
+        profile().prop_map(|profile| ChatEvent::CustomerUpdated { profile }),
         (party(), command(), text()).prop_map(|(from, id, text)| ChatEvent::Message {
             from,
             id,

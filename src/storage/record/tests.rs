@@ -15,8 +15,8 @@ use crate::domain::event::{
 };
 use crate::domain::operator::{AwayReason, Standing};
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, Offer, OfferId, Place,
-    Priority, QueueId, Rule, Status, Timestamp,
+    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, Name, Offer, OfferId,
+    Place, Priority, Profile, QueueId, Rule, Status, Timestamp,
 };
 
 pub(super) const STANDINGS: [Standing; 15] = [
@@ -54,6 +54,7 @@ fn golden(name: &str, bytes: &[u8]) {
 fn name(event: &ChatEvent) -> &'static str {
     match event {
         ChatEvent::Opened { .. } => "opened",
+        ChatEvent::CustomerUpdated { .. } => "customer_updated",
         ChatEvent::Message { .. } => "message",
         ChatEvent::Placed { .. } => "placed",
         ChatEvent::Offered { .. } => "offered",
@@ -71,7 +72,7 @@ fn name(event: &ChatEvent) -> &'static str {
 }
 
 /// How many kinds of event there are; [`name`] lists them.
-const EVENT_KINDS: usize = 14;
+const EVENT_KINDS: usize = 15;
 
 /// One event of each kind, and one for each way in which a part of it can differ.
 fn samples() -> Vec<ChatEvent> {
@@ -97,10 +98,15 @@ fn samples() -> Vec<ChatEvent> {
     let assigned =
         |how| ChatEvent::Assigned { placement: 3, operator, how, command: command.clone() };
     let placed = |cause| ChatEvent::Placed { placement: 1, queue: QueueId::from_u128(10), cause };
-    let opened = |continues| ChatEvent::Opened {
+    let profile = |name: Option<&str>| Profile {
+        issued_at: Timestamp(900),
+        priority: Priority::new(2).unwrap(),
+        name: name.map(|name| Name::new(name).unwrap()),
+    };
+    let opened = |continues, name| ChatEvent::Opened {
         customer: Customer { channel: ChannelId::from_u128(11), id: customer },
         command: command.clone(),
-        priority: Priority::new(2).unwrap(),
+        profile: profile(name),
         continues,
     };
     let message = |from| ChatEvent::Message {
@@ -109,8 +115,10 @@ fn samples() -> Vec<ChatEvent> {
         text: MessageText::new("h\u{e9}llo \"you\"\n").unwrap(),
     };
     let mut samples = vec![
-        opened(None),
-        opened(Some(ChatId::from_u128(12))),
+        opened(None, None),
+        opened(Some(ChatId::from_u128(12)), Some("Zo\u{eb}")),
+        ChatEvent::CustomerUpdated { profile: profile(Some("Zo\u{eb}")) },
+        ChatEvent::CustomerUpdated { profile: profile(None) },
         message(Party::Customer(customer)),
         message(by),
         message(Party::System),
@@ -200,24 +208,65 @@ fn events_are_stored_as_the_golden_files_say() {
     }
 }
 
-/// Reads what an older build wrote: the golden files themselves, not what this build encodes.
+/// What the first format can say of it; none when it has no such event.
+fn in_format_1(event: ChatEvent) -> Option<ChatEvent> {
+    match event {
+        ChatEvent::Opened { customer, command, profile, continues } => {
+            let profile = Profile { priority: profile.priority, ..Profile::default() };
+            Some(ChatEvent::Opened { customer, command, profile, continues })
+        }
+        ChatEvent::CustomerUpdated { .. } => None,
+        event => Some(event),
+    }
+}
+
+/// The lines of the golden files of a kind that this version wrote.
+fn golden_lines(kind: &str, version: u16) -> Vec<String> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record");
+    let folder = if version == FORMAT_VERSION { folder } else { folder.join("v1") };
+    let file = std::fs::read_to_string(folder.join(format!("{kind}.json"))).unwrap();
+    file.lines().map(str::to_owned).collect()
+}
+
+/// Reads what older builds wrote: the golden files themselves, not what this build encodes.
 #[test]
 fn the_golden_files_can_still_be_read() {
     let chat = ChatId::from_u128(1);
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/record");
-    let mut left = samples();
-    for kind in left.iter().map(name).collect::<BTreeSet<_>>() {
-        let file = std::fs::read_to_string(folder.join(format!("{kind}.json"))).unwrap();
-        for line in file.lines() {
-            let sealed = seal_as(Slot::Event(chat, 7), 1, line.as_bytes());
-            let read = decode_event(chat, 7, &sealed).unwrap();
-            assert_eq!((read.seq, read.at), (7, Timestamp(1_000)));
-            let before = left.len();
-            left.retain(|sample| *sample != read.event);
-            assert_eq!(left.len(), before - 1, "{kind}: {line}");
+    let of_1 = samples().into_iter().filter_map(in_format_1).collect();
+    for (version, mut left) in [(1, of_1), (FORMAT_VERSION, samples())] {
+        for kind in left.iter().map(name).collect::<BTreeSet<_>>() {
+            for line in golden_lines(kind, version) {
+                let sealed = seal_as(Slot::Event(chat, 7), version, line.as_bytes());
+                let read = decode_event(chat, 7, &sealed).unwrap();
+                assert_eq!((read.seq, read.at), (7, Timestamp(1_000)));
+                let before = left.len();
+                left.retain(|sample| *sample != read.event);
+                assert_eq!(left.len(), before - 1, "{kind} of {version}: {line}");
+            }
         }
+        assert!(left.is_empty(), "{version}: {left:?}");
     }
-    assert!(left.is_empty());
+}
+
+/// Rows, operators and the trail of the first format are those of today.
+#[test]
+fn the_rows_of_the_first_format_can_still_be_read() {
+    let (chat, user) = (ChatId::from_u128(7), UserId::from_u128(1));
+    let lines = golden_lines("open_chat", 1);
+    for (line, row) in lines.iter().zip(open_chats()) {
+        let sealed = seal_as(Slot::OpenChat(chat), 1, line.as_bytes());
+        assert_eq!(decode_open_chat(chat, &sealed, None), Ok(row), "{line}");
+    }
+    assert_eq!(lines.len(), open_chats().len());
+    for line in golden_lines("operator", 1) {
+        let sealed = seal_as(Slot::Operator(user), 1, line.as_bytes());
+        assert_eq!(decode_operator(user, &sealed).unwrap().lapses_in_row, 3, "{line}");
+    }
+    let id = AuditId::new(Timestamp(1_000), 2, 3);
+    for line in golden_lines("audit", 1) {
+        let sealed = seal_as(Slot::Audit(id), 1, line.as_bytes());
+        assert_eq!(decode_audit(id, &sealed, None).unwrap().changes.len(), 1, "{line}");
+    }
 }
 
 fn open_chats() -> Vec<OpenChat> {
@@ -347,7 +396,7 @@ fn the_envelope_never_changes() {
     let sealed = seal(Slot::Event(ChatId::from_u128(1), 2), b"{}");
     let hex: String = sealed.iter().map(|byte| format!("{byte:02x}")).collect();
     golden("envelope", format!("\"{hex}\"").as_bytes());
-    assert!(hex.ends_with("01007b7d"), "version 1, then the body: {hex}");
+    assert!(hex.ends_with("02007b7d"), "version 2, then the body: {hex}");
 }
 
 #[test]
@@ -378,11 +427,12 @@ fn a_newer_record_is_refused_as_newer_and_an_unknown_field_as_damaged() {
         br#"{"at":1,"event":{"continued_in":{"chat":"00000000-0000-0000-0000-000000000002"}}}"#;
     assert!(decode_event(chat, 1, &seal(slot, body)).is_ok());
     let newer = decode_event(chat, 1, &seal_as(slot, FORMAT_VERSION + 1, body));
-    assert!(matches!(newer, Err(RecordError::Newer { found: 2, .. })), "{newer:?}");
+    assert!(matches!(newer, Err(RecordError::Newer { found: 3, .. })), "{newer:?}");
     let more = body.strip_suffix(b"}").map(|body| [body, br#","mood":"my secret"}"#].concat());
     let unknown = decode_event(chat, 1, &seal(slot, &more.unwrap())).unwrap_err();
     assert!(matches!(unknown, RecordError::Damaged { .. }));
     assert!(!unknown.to_string().contains("secret"), "{unknown}");
     let text = newer.unwrap_err().to_string();
-    assert!(text.contains("run the release that wrote it"), "{text}");
+    // What a release says that reads one format less than this one.
+    assert!(text.contains("has format 3, this release reads up to 2: run the release"), "{text}");
 }

@@ -1,6 +1,7 @@
 //! The chat machine by itself, and its driver.
 
 mod answering;
+mod customers;
 mod driving;
 mod folding;
 mod moves;

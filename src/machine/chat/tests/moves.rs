@@ -117,7 +117,14 @@ fn inputs(bench: &Bench) -> Vec<(&'static str, ChatInput)> {
         ("rehomed", said(ToChat::Rehome { queue: QUEUE, to: OTHER_QUEUE })),
         ("astray", said(ToChat::Rehome { queue: OTHER_QUEUE, to: QUEUE })),
         ("time", ChatInput::Tick),
+        ("another token", call(ChatCall::UpdateCustomer { by: customer(), profile: named() })),
+        ("ann's token", call(ChatCall::UpdateCustomer { by: user(ANN), profile: named() })),
     ]
+}
+
+fn named() -> crate::domain::Profile {
+    let name = crate::domain::Name::new("Zoe").ok();
+    crate::domain::Profile { issued_at: Timestamp(1), name, ..Default::default() }
 }
 
 const OTHER_OFFER: crate::domain::OfferId = crate::domain::OfferId::from_u128(0xf2);

@@ -83,6 +83,17 @@ enum EventRecord {
         command: String,
         priority: u8,
         continues: Option<Uuid>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        /// When the token was issued.
+        #[serde(default)]
+        issued_at: u64,
+    },
+    CustomerUpdated {
+        priority: u8,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
+        issued_at: u64,
     },
     Message {
         from: PartyRecord,

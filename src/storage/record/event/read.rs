@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use crate::domain::event::{AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, OfferId, Priority,
-    QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Name, OfferId,
+    Priority, Profile, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 
 use super::{
@@ -27,14 +27,31 @@ fn command_of(text: &str) -> Result<CommandId, Refusal> {
     CommandId::new(text).map_err(|error| error.to_string())
 }
 
+fn name_of(text: Option<&str>) -> Result<Option<Name>, Refusal> {
+    text.map(Name::kept).transpose().map_err(|error| error.to_string())
+}
+
+fn profile(priority: u8, name: Option<&str>, issued_at: u64) -> Result<Profile, Refusal> {
+    Ok(Profile {
+        issued_at: Timestamp(issued_at),
+        priority: Priority::new(priority).map_err(|error| error.to_string())?,
+        name: name_of(name)?,
+    })
+}
+
 impl EventRecord {
     fn into_domain(self) -> Result<ChatEvent, Refusal> {
         Ok(match self {
-            Self::Opened { channel, customer, command, priority, continues } => ChatEvent::Opened {
-                customer: Customer { channel: ChannelId(channel), id: CustomerId(customer) },
-                command: command_of(&command)?,
-                priority: Priority::new(priority).map_err(|error| error.to_string())?,
-                continues: continues.map(ChatId),
+            Self::Opened { channel, customer, command, priority, continues, name, issued_at } => {
+                ChatEvent::Opened {
+                    customer: Customer { channel: ChannelId(channel), id: CustomerId(customer) },
+                    command: command_of(&command)?,
+                    profile: profile(priority, name.as_deref(), issued_at)?,
+                    continues: continues.map(ChatId),
+                }
+            }
+            Self::CustomerUpdated { priority, name, issued_at } => ChatEvent::CustomerUpdated {
+                profile: profile(priority, name.as_deref(), issued_at)?,
             },
             Self::Message { from, id, text } => ChatEvent::Message {
                 from: from.into(),

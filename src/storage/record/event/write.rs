@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::domain::event::{AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure};
-use crate::domain::{ChatEvent, CommandId, Recorded, UserId};
+use crate::domain::{ChatEvent, CommandId, Name, Recorded, UserId};
 
 use super::{
     AssignedHowRecord, DecisionRecord, EventRecord, OfferEndRecord, PlacedCauseRecord,
@@ -24,15 +24,26 @@ fn text_of(command: &CommandId) -> String {
     command.as_str().to_owned()
 }
 
+fn text(name: Option<&Name>) -> Option<String> {
+    name.map(|name| name.as_str().to_owned())
+}
+
 impl From<&ChatEvent> for EventRecord {
     fn from(event: &ChatEvent) -> Self {
         match event {
-            ChatEvent::Opened { customer, command, priority, continues } => Self::Opened {
+            ChatEvent::Opened { customer, command, profile, continues } => Self::Opened {
                 channel: customer.channel.0,
                 customer: customer.id.0,
                 command: text_of(command),
-                priority: priority.points(),
+                priority: profile.priority.points(),
                 continues: continues.map(|chat| chat.0),
+                name: text(profile.name.as_ref()),
+                issued_at: profile.issued_at.0,
+            },
+            ChatEvent::CustomerUpdated { profile } => Self::CustomerUpdated {
+                priority: profile.priority.points(),
+                name: text(profile.name.as_ref()),
+                issued_at: profile.issued_at.0,
             },
             ChatEvent::Message { from, id, text } => Self::Message {
                 from: (*from).into(),
