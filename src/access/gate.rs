@@ -7,6 +7,7 @@ use tokio::sync::broadcast;
 use uuid::Uuid;
 
 use super::act::{Act, Lost};
+use super::erasures::Erasures;
 use super::limits::{DEVICE_MARK_MS, KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
 use super::network::Network;
 use super::password::{Lane, PasswordError, Passwords};
@@ -73,7 +74,8 @@ pub struct Access {
     entropy: Arc<dyn Entropy>,
     pub(super) passwords: Passwords,
     pub(super) lives: TokenLives,
-    key: TokenKey,
+    pub(super) key: TokenKey,
+    pub(super) erasures: Erasures,
     guesses: Mutex<Guesses>,
     sessions: Sessions,
     pub(super) revoked: Revoked,
@@ -96,7 +98,8 @@ impl Access {
         Ok(Self {
             key: load_key(&*documents, &*entropy).await?,
             sessions: Sessions::load(Arc::clone(&documents)).await?,
-            revoked: Revoked::load(documents, now).await?,
+            revoked: Revoked::load(Arc::clone(&documents), now).await?,
+            erasures: Erasures::new(documents),
             catalog,
             entropy,
             passwords,

@@ -99,6 +99,9 @@ pub const SESSIONS_PER_USER: usize = 32;
 /// with the longest token. By channel, so that no site uses up another's.
 pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
 
+/// Chats that are forgotten in one piece when an erasure is applied again.
+pub const ERASED_SLICE: usize = 64;
+
 /// How long a revocation waits for what began before it, at most: longer than the store may take
 /// over a write, and short enough for whoever waits for the answer.
 pub const SETTLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(12);

@@ -12,6 +12,7 @@
 mod act;
 mod buckets;
 mod common;
+mod erasures;
 mod gate;
 mod hour;
 pub mod limits;
@@ -29,6 +30,7 @@ pub mod token;
 mod visitor;
 
 pub use act::{Act, ActError, Lost};
+pub use erasures::NotApplied;
 pub use gate::{Access, Attempt, Entropy, Judged, NoEntropy};
 pub use network::{BadNetwork, Network};
 pub use openings::{OpeningBound, Openings, TooManyOpenings};

@@ -13,14 +13,16 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 
 use super::limits::{BACKUP_LINE_MAX_BYTES, BACKUP_STEP};
-use super::server::Plan;
 use super::store::StoreChoice;
 use crate::config::Settings;
-use crate::storage::files;
 use crate::storage::sqlite::{BackupError, OpenError, Progress, SqliteOptions, SqliteStore};
+use crate::storage::{erasures, files};
 
 /// The socket in the data folder.
 const SOCKET: &str = "switchboard.sock";
+
+/// What the file of erasures is called behind the name of a copy.
+const ERASURES_SUFFIX: &str = ".erasures";
 
 /// The word before the reason when there is no copy.
 const FAILED: &str = "failed ";
@@ -95,7 +97,9 @@ async fn answer(mut stream: UnixStream, sqlite: &SqliteStore) -> std::io::Result
 
 /// Copies the store: asks the router that runs on it, or does it itself when none does.
 pub(super) async fn back_up(settings: Settings, file: &Path) -> Result<(), String> {
-    let StoreChoice::Sqlite(folder) = Plan::of(settings).store else {
+    let store = StoreChoice::of(&settings);
+    let erasures = store.erasures(&settings);
+    let StoreChoice::Sqlite(folder) = store else {
         let what =
             "this is for the embedded store; take the database's own snapshots, or an export";
         return Err(what.to_owned());
@@ -112,6 +116,15 @@ pub(super) async fn back_up(settings: Settings, file: &Path) -> Result<(), Strin
         }
         Err(OpenError::InUse { .. }) => ask(&folder, &file).await?,
         Err(error) => return Err(error.to_string()),
+    }
+    if let Some(erasures) = erasures {
+        // After the store: it has all that the copy knows of, and perhaps more.
+        let mut beside = file.clone().into_os_string();
+        beside.push(ERASURES_SUFFIX);
+        let beside = PathBuf::from(beside);
+        erasures::copy(&erasures, &beside).map_err(|error| {
+            format!("{}: {error}; the store itself was copied", beside.display())
+        })?;
     }
     println!("{} is a copy of {}", file.display(), folder.display());
     Ok(())

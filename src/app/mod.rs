@@ -28,4 +28,4 @@ pub use command::{Failure, run};
 pub use entropy::SystemEntropy;
 pub use logs::start_logs;
 pub use server::{Ended, Plan, Server, StartError};
-pub use store::{OpenError, OpenedStore, StoreChoice};
+pub use store::{ERASURES_FILE, OpenError, OpenedStore, StoreChoice};

@@ -14,7 +14,7 @@ use super::limits::{AUDIT_END_LIMIT, OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
 use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
 use super::{availability, follow, metrics};
 use crate::access::{
-    Access, AccessError, Entropy as _, HashCost, NoEntropy, PasswordError, Passwords,
+    Access, AccessError, Entropy as _, HashCost, NoEntropy, NotApplied, PasswordError, Passwords,
 };
 use crate::actors::{self, Options, Router};
 use crate::audit::Trail;
@@ -94,6 +94,9 @@ pub enum StartError {
     /// Tokens or sessions.
     #[error(transparent)]
     Access(#[from] AccessError),
+    /// Erasures.
+    #[error(transparent)]
+    Erasures(#[from] NotApplied),
     /// Passwords.
     #[error(transparent)]
     Password(#[from] PasswordError),
@@ -317,8 +320,29 @@ async fn gate(
     let (audit, limit) = (Arc::clone(&opened.store.audit), plan.router.store_limit);
     let trail = Trail::new(audit, Arc::clone(&documents), u32::from_le_bytes(life), limit);
     let (trail, now) = (Arc::new(trail), wall_now());
-    let access = Access::load(kept, documents, entropy, passwords, lives, trail, now).await?;
+    let mut access = Access::load(kept, documents, entropy, passwords, lives, trail, now).await?;
+    keep_erasures(&mut access, opened, plan).await?;
     Ok((catalog, Arc::new(access)))
+}
+
+/// Applies erasures that the store does not know of, and keeps those to come.
+async fn keep_erasures(
+    access: &mut Access,
+    opened: &OpenedStore,
+    plan: &Plan,
+) -> Result<(), StartError> {
+    let file = plan.store.erasures(&plan.settings);
+    if file.is_none() && matches!(plan.store, StoreChoice::Scylla(_)) {
+        tracing::warn!(
+            "server.erasures names no file: who is erased after a snapshot of the keyspace was taken \
+             comes back with it"
+        );
+    }
+    let applied = access.apply_erasures(&opened.store, file).await?;
+    if applied > 0 {
+        tracing::warn!(applied, "customers who were erased before are erased in this store, too");
+    }
+    Ok(())
 }
 
 /// What a former process was forgetting is gone. Lists of it that cannot be read are said.

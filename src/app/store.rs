@@ -15,6 +15,9 @@ use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaSt
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
 use crate::storage::{Document, Documents, Listed, Store, StoreError, StoreFailure, StoreHealth};
 
+/// The file of erasures beside the embedded store, unless the settings name another.
+pub const ERASURES_FILE: &str = "switchboard.erasures";
+
 /// Which one.
 #[derive(Clone)]
 pub enum StoreChoice {
@@ -52,6 +55,16 @@ impl StoreChoice {
         match settings.store.kind {
             StoreKind::Sqlite => Self::Sqlite(settings.server.data.clone()),
             StoreKind::Scylla => Self::Scylla(Box::new(scylla_options(&settings.store))),
+        }
+    }
+
+    /// Where its erasures are kept besides: where the settings say, or beside the embedded store.
+    pub fn erasures(&self, settings: &Settings) -> Option<PathBuf> {
+        let named = &settings.server.erasures;
+        match self {
+            _ if !named.as_os_str().is_empty() => Some(named.clone()),
+            Self::Sqlite(folder) => Some(folder.join(ERASURES_FILE)),
+            Self::Scylla(_) | Self::Given(_) => None,
         }
     }
 

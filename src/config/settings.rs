@@ -92,6 +92,9 @@ settings! {
         ops_listen: SocketAddr = SocketAddr::new(LOOPBACK, 9090), any;
         /// The folder of the embedded store. One process at a time.
         data: PathBuf = "data".into(), path;
+        /// The file of erasures (docs/deploy.md), which outlives restored copies of the store. Empty:
+        /// `switchboard.erasures` in `data`; with ScyllaDB none.
+        erasures: PathBuf = PathBuf::new(), any;
         /// A seed file that fills an empty store, once; empty: none.
         seed: PathBuf = PathBuf::new(), any;
         /// The sites whose pages may open sockets, as `https://shop.example`; a browser says where

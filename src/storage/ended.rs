@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
 
-use super::{Cursor, Documents, StoreError};
+use super::{Cursor, Documents, StoreError, version_of};
 
 /// A chat that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,8 +88,15 @@ impl Filled {
     /// As the process before this one left it, or from the beginning; said by this process from now on.
     /// Durable when it answers.
     pub async fn load(documents: &dyn Documents, process: u64) -> Result<Self, StoreError> {
-        let found = documents.get(KIND, ID).await?;
-        let version = found.as_ref().map_or(0, |found| found.version);
+        let found = match documents.get(KIND, ID).await {
+            // It is found out anew, and written over.
+            Err(StoreError::Damaged { .. }) => None,
+            found => found?,
+        };
+        let version = match &found {
+            Some(found) => found.version,
+            None => version_of(documents, KIND, ID).await?,
+        };
         let said = found.and_then(|found| serde_json::from_slice::<FilledRecord>(&found.body).ok());
         let counts = |said: &FilledRecord| said.process + 1 == process || said.process == process;
         let (at, whole) = match said.filter(counts) {

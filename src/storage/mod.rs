@@ -5,13 +5,14 @@
 //! (`tests/conformance`) holds every adapter to these words.
 //!
 //! Reading order: the ports below; `documents`; `ended`, the chats that have ended; `audit`, the trail
-//! of who did what; `inventory`, the port for copies; [`incarnation`]; [`forget`]; [`memory`], the
-//! shortest adapter and the model of the others; [`record`], the bytes; [`sqlite`], the embedded store;
-//! [`scylla`], the distributed one.
+//! of who did what; `inventory`, the port for copies; [`incarnation`]; [`forget`]; [`erasures`];
+//! [`memory`], the shortest adapter and the model of the others; [`record`], the bytes; [`sqlite`], the
+//! embedded store; [`scylla`], the distributed one.
 
 mod audit;
 mod documents;
 mod ended;
+pub mod erasures;
 pub mod export;
 pub(crate) mod files;
 pub mod forget;
@@ -37,6 +38,7 @@ pub use audit::AuditTrail;
 pub use documents::{Document, Documents, Listed};
 pub(crate) use documents::{Unread, read_all, version_of};
 pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
+pub use erasures::{Erased, ErasuresError, ErasuresFile, Mark};
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 

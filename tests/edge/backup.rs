@@ -49,7 +49,11 @@ async fn a_store_is_copied_while_the_router_runs_and_a_router_starts_on_the_copy
     let checked = said(command().args(["store", "check"]).arg(&file));
     assert!(checked.contains("is whole: 1 chats"), "{checked}");
     let beside: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
-    assert_eq!(beside.len(), 2, "nothing is left beside the copy: {beside:?}");
+    assert_eq!(beside.len(), 3, "nothing else is left beside the copy: {beside:?}");
+    let erasures = std::fs::read(folder.path().join("copy.erasures")).unwrap();
+    assert_eq!(erasures, std::fs::read(data.join("switchboard.erasures")).unwrap());
+    let mode = std::fs::metadata(folder.path().join("copy.erasures")).unwrap().mode();
+    assert_eq!(mode & 0o777, 0o600);
     let copied = folder.path().join("copied");
     std::fs::create_dir(&copied).unwrap();
     std::fs::copy(&file, copied.join("switchboard.db")).unwrap();

@@ -14,9 +14,9 @@ use crate::harness::{World, id, plan, request, settings, until};
 use crate::held::Stop;
 
 /// What nobody else writes.
-const SECRET: &str = "sesame-0815-open";
+pub const SECRET: &str = "sesame-0815-open";
 
-fn finds(folder: &Path, text: &str) -> bool {
+pub fn finds(folder: &Path, text: &str) -> bool {
     let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
     let holds = |file| {
         let bytes = std::fs::read(file).unwrap();
@@ -26,22 +26,22 @@ fn finds(folder: &Path, text: &str) -> bool {
     files.filter(|file| file.is_file()).any(holds)
 }
 
-async fn erase(world: &World, customer: &str) {
+pub async fn erase(world: &World, customer: &str) {
     let admin = world.log_in("admin").await;
     let path = format!("/api/v1/channels/{}/customers/{customer}", id("channel", "Shop"));
     let (status, body) = world.ask("DELETE", &path, &admin, None).await;
     assert_eq!(status, 204, "{body}");
 }
 
-fn open(command: &str) -> Value {
+pub fn open(command: &str) -> Value {
     json!({"command_id": command, "channel": id("channel", "Shop")})
 }
 
-fn message(chat: &Value, n: &str, text: &str) -> Value {
+pub fn message(chat: &Value, n: &str, text: &str) -> Value {
     json!({"chat": chat, "client_message_id": n, "text": text})
 }
 
-async fn opened(world: &World, token: &str) -> Client {
+pub async fn opened(world: &World, token: &str) -> Client {
     let mut client = world.socket().await;
     client.open(token, json!([])).await.unwrap();
     client
@@ -200,8 +200,8 @@ async fn an_erasure_ends_with_the_right_to_it_and_nobody_waits_for_it() {
         let (address, path) = (world.server.address, path.clone());
         tokio::spawn(async move { request(address, "DELETE", &path, &second, None).await })
     };
-    // The steps: nothing yet, the end of the chats, the tokens, the chats, the trail.
-    for _ in 0..3 {
+    // The steps: nothing yet, the end of the chats, the tokens, the note of it, the chats, the trail.
+    for _ in 0..4 {
         gate.reached().await;
         let next = stop.next(operation);
         gate.go();

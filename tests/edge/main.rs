@@ -28,6 +28,7 @@ mod cql_trouble;
 mod damaged;
 mod damaged_rows;
 mod erase;
+mod erased_copies;
 mod harness;
 mod held;
 mod identity;

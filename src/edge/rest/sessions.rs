@@ -12,7 +12,7 @@ use crate::actors::limits::FORGET_SLICE;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
 use crate::domain::{ChannelId, Customer, CustomerId, Priority, Status, UserId};
-use crate::edge::{access_error, lost_error};
+use crate::edge::{access_error, lost_error, store_error};
 use crate::machine::operator::OperatorCall;
 use crate::protocol::Wire;
 use crate::protocol::rest::body::{
@@ -141,12 +141,19 @@ async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), E
     }
     let revoked = edge.access.revoke_customer(customer, act, || edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
+    let at = edge.now();
+    {
+        let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
+        let begun = edge.access.begin_erasure(customer, at).await;
+        begun.map_err(|error| store_error(&error))?;
+    }
     for slice in router.chats_of(customer).await.map_err(undone)?.chunks(FORGET_SLICE) {
         let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
         router.erase(customer, slice).await.map_err(undone)?;
     }
     let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
-    router.erase_from_trail(customer).await.map_err(undone)
+    router.erase_from_trail(customer).await.map_err(undone)?;
+    edge.access.end_erasure(customer, at).await.map_err(|error| store_error(&error))
 }
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {

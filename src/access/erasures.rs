@@ -1,0 +1,221 @@
+//! Erasures that outlive copies: what was erased is written down as keyed hashes, in the store and in a
+//! file beside it, and applied again by whoever starts on a store that was copied before.
+//!
+//! Invariants: the file says that somebody is erased before anything of them is removed for good, and
+//! the store says so when all of it is; so what a crash left is finished by the next start, too. The
+//! hash takes the key of the store, which every copy of it has and the file has not. Nothing that came
+//! after an erasure is touched by applying it again.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use super::gate::Access;
+use super::limits::{ERASED_SLICE, LOAD_PAGE};
+use crate::domain::audit::{AuditId, AuditSubject};
+use crate::domain::{ChatId, Customer, Timestamp};
+use crate::storage::{
+    Document, Documents, Erased, ErasuresError, ErasuresFile, Mark, Store, StoreError, Trace,
+    Unread, forget_chats, read_all, version_of,
+};
+
+/// The kind of the documents. The id is the hash in hex, the body the time as decimal digits.
+const KIND: &str = "erased";
+
+/// What makes the store's key a key of these hashes, and the name of that key.
+const LABELS: (&[u8], &[u8]) = (b"switchboard erased customer\0", b"switchboard erasures key\0");
+
+/// Bytes of a key's hash that name it: enough to tell two stores apart.
+const NAME_BYTES: usize = 8;
+
+/// Why erasures cannot be kept or applied.
+#[derive(Debug, thiserror::Error)]
+pub enum NotApplied {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] ErasuresError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The erasures of a store that is served.
+pub struct Erasures {
+    documents: Arc<dyn Documents>,
+    file: Option<Arc<ErasuresFile>>,
+    /// Held by whoever writes to the file.
+    writing: Mutex<()>,
+}
+
+impl Erasures {
+    /// Nowhere: for who does not serve.
+    pub(super) fn new(documents: Arc<dyn Documents>) -> Self {
+        Self { documents, file: None, writing: Mutex::new(()) }
+    }
+
+    /// One that cannot be read does not count as applied, and is applied again.
+    async fn stored(&self) -> Result<Erased, StoreError> {
+        let read = |document: &Document| {
+            let at = std::str::from_utf8(&document.body).ok().and_then(|at| at.parse().ok());
+            let mark = Mark::parse(&document.id);
+            let damaged = || Unread::Damaged("it is no erasure".to_owned());
+            mark.zip(at).map(|(mark, at)| (mark, Timestamp(at))).ok_or_else(damaged)
+        };
+        let (stored, _) = read_all(&*self.documents, KIND, LOAD_PAGE, read).await?;
+        Ok(stored.into_iter().collect())
+    }
+
+    async fn add(&self, erased: Erased) -> Result<(), StoreError> {
+        let Some(file) = self.file.clone().filter(|_| !erased.is_empty()) else { return Ok(()) };
+        let _alone = self.writing.lock().await;
+        let added = tokio::task::spawn_blocking(move || file.add(&erased)).await;
+        let added = added.map_err(|error| error.to_string());
+        let failed = |reason| StoreError::Unavailable { reason };
+        added.and_then(|added| added.map_err(|error| error.to_string())).map_err(|error| {
+            tracing::error!(error, "the file of erasures cannot be written to");
+            failed(format!("the file of erasures: {error}"))
+        })
+    }
+
+    /// Says in the store that this is done.
+    async fn done(&self, mark: Mark, at: Timestamp) -> Result<(), StoreError> {
+        let id = mark.to_string();
+        let version = version_of(&*self.documents, KIND, &id).await?;
+        let body = at.0.to_string().into_bytes();
+        match self.documents.put(KIND, &id, version, body).await {
+            // Another one of the same customer came in between.
+            Ok(_) | Err(StoreError::VersionConflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+impl Access {
+    /// Writes down that a customer is being erased, durably; before anything is removed.
+    pub async fn begin_erasure(&self, customer: Customer, at: Timestamp) -> Result<(), StoreError> {
+        self.erasures.add(Erased::from([(self.mark(customer), at)])).await
+    }
+
+    /// Writes down that all that a customer had at the time is gone, durably.
+    pub async fn end_erasure(&self, customer: Customer, at: Timestamp) -> Result<(), StoreError> {
+        self.erasures.done(self.mark(customer), at).await
+    }
+
+    /// Keeps erasures in this file, too, and applies those to the store that it does not know of:
+    /// answers how many these were. Before anybody is served.
+    pub async fn apply_erasures(
+        &mut self,
+        store: &Store,
+        file: Option<PathBuf>,
+    ) -> Result<usize, NotApplied> {
+        let stored = self.erasures.stored().await?;
+        let Some(path) = file else { return Ok(0) };
+        let (file, known) = ErasuresFile::open(&path, &self.erasures_key())?;
+        self.erasures.file = Some(Arc::new(file));
+        let newer = |than: &Erased, mark: &Mark, at: &Timestamp| than.get(mark) < Some(at);
+        let mut missing = stored.clone();
+        missing.retain(|mark, at| newer(&known, mark, at));
+        self.erasures.add(missing).await?;
+        let mut pending = known;
+        pending.retain(|mark, at| newer(&stored, mark, at));
+        if !pending.is_empty() {
+            tracing::warn!(
+                erasures = pending.len(),
+                "the store was copied before these, or a process ended within one: they are applied"
+            );
+            self.apply(store, &pending).await?;
+        }
+        Ok(pending.len())
+    }
+
+    async fn apply(&self, store: &Store, pending: &Erased) -> Result<(), StoreError> {
+        let mut at = None;
+        loop {
+            let page = store.inventory.conversations(at.as_ref(), LOAD_PAGE).await?;
+            for of in page.items {
+                if let Some(erased) = pending.get(&self.mark(of.customer)) {
+                    let chats: BTreeSet<ChatId> =
+                        of.commands.into_iter().map(|(_, chat)| chat).collect();
+                    self.erase(store, of.customer, chats, *erased).await?;
+                }
+            }
+            at = page.next;
+            if at.is_none() {
+                break;
+            }
+        }
+        for customer in self.in_trail(store, pending).await? {
+            store.audit.forget_customer(customer.channel, customer.id).await?;
+        }
+        for (mark, erased) in pending {
+            self.erasures.done(*mark, *erased).await?;
+        }
+        Ok(())
+    }
+
+    /// Forgets those of a customer's chats that began before the erasure, and takes its tokens away.
+    async fn erase(
+        &self,
+        store: &Store,
+        customer: Customer,
+        chats: BTreeSet<ChatId>,
+        erased: Timestamp,
+    ) -> Result<(), StoreError> {
+        if !self.revoked.revoke(customer, || erased).await? {
+            tracing::warn!("too many customers' tokens are revoked: one's who is erased are not");
+        }
+        let mut traces = Vec::new();
+        for chat in chats {
+            let began = match store.log.read(chat, 1, 1).await {
+                Ok(events) => events.first().map(|first| first.at),
+                Err(StoreError::Damaged { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            if began.unwrap_or_else(|| chat.made_at()) <= erased {
+                traces.push(Trace::new(chat, customer));
+            }
+        }
+        for slice in traces.chunks(ERASED_SLICE) {
+            forget_chats(store, slice).await?;
+        }
+        Ok(())
+    }
+
+    /// Customers whom entries of the audit trail name that were made before their erasure.
+    async fn in_trail(
+        &self,
+        store: &Store,
+        pending: &Erased,
+    ) -> Result<BTreeSet<Customer>, StoreError> {
+        let (mut found, mut before) = (BTreeSet::new(), AuditId::END);
+        loop {
+            let page = store.audit.newest(before, AuditId::FIRST, LOAD_PAGE).await?;
+            for entry in &page {
+                if let Some(AuditSubject::Customer { channel, customer: Some(id) }) = entry.subject
+                {
+                    let customer = Customer { channel, id };
+                    if pending.get(&self.mark(customer)).is_some_and(|at| entry.id.at() <= *at) {
+                        found.insert(customer);
+                    }
+                }
+            }
+            match page.last() {
+                Some(last) => before = last.id,
+                None => return Ok(found),
+            }
+        }
+    }
+
+    fn mark(&self, customer: Customer) -> Mark {
+        let (channel, id) = (customer.channel.0, customer.id.0);
+        Mark(self.key.hash(&[LABELS.0, channel.as_bytes(), id.as_bytes()]))
+    }
+
+    /// The name of the key that the hashes are made with.
+    fn erasures_key(&self) -> String {
+        let hash = self.key.hash(&[LABELS.1]);
+        hash[..NAME_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+}
