@@ -34,6 +34,11 @@ impl<K: Hash + Eq + Clone> Buckets<K> {
         self.full_at(key, now).since_ms(now).saturating_sub(self.emptiest_ms())
     }
 
+    /// How many were taken out of the bucket and have not come back yet.
+    pub fn taken(&self, key: &K, now: Timestamp) -> u64 {
+        self.full_at(key, now).since_ms(now).div_ceil(self.every_ms.max(1))
+    }
+
     /// Takes a guess out of the bucket.
     pub fn take(&mut self, key: &K, now: Timestamp) {
         let full_at = self.full_at(key, now).plus_ms(self.every_ms);

@@ -17,7 +17,7 @@ use super::published::is_published;
 use super::revoked::Revoked;
 use super::rights::Operation;
 use super::session::{Session, Sessions, Turned};
-use super::throttle::{Guess, Guesses};
+use super::throttle::{Guess, Guesses, Taken};
 use super::token::{Claims, TokenKey};
 use crate::audit::{Failure, Note, Trail};
 use crate::catalog::limits::LOGIN_MAX_BYTES;
@@ -169,7 +169,10 @@ impl Access {
             Ok(taken) => taken,
             Err(throttled) => return Judged { outcome: Err(throttled.into()), delay_ms: 0 },
         };
-        let lane = if taken.known { Lane::Known } else { Lane::Stranger };
+        let lane = match taken {
+            Taken { known: true, .. } => Lane::Known,
+            Taken { asked, .. } => Lane::Stranger(asked),
+        };
         let kept = user.as_ref().and_then(|user| user.password.clone());
         let right = self.passwords.verify(attempt.password, kept, lane).await;
         let outcome = match (right, user) {
@@ -195,6 +198,7 @@ impl Access {
         if !self.guesses().wrong(guess, now) {
             return;
         }
+        self.trail.failed(&Failure::GuessedAt(guess.user), guess.network.address(), now);
         let user = guess.user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
         let network = guess.network;
         tracing::warn!(%user, %network, "more than 100 wrong guesses at a login in an hour");

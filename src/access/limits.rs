@@ -19,9 +19,17 @@ pub const HASH_LANES: u32 = 1;
 /// first.
 pub const HASHES_AT_A_TIME: usize = 2;
 
-/// Password hashes that may wait for their turn; further ones are refused at once. About two
-/// seconds of work. Who is known has as many places again, so that strangers take none of them.
+/// Password hashes that may wait for their turn; of further ones those of the networks that asked
+/// most are refused at once. About two seconds of work for the one of [`HASHES_AT_A_TIME`] that
+/// strangers have. Who is known has as many places again, so that strangers take none of them.
 pub const HASHES_WAITING_MAX: usize = 64;
+
+/// Longest time that a stranger waits for a hash: others who asked less may keep coming.
+pub const STRANGER_WAIT_LIMIT: std::time::Duration = std::time::Duration::from_secs(10);
+
+/// For how long each time counts that a network asked for a hash, ms: whoever comes again and again
+/// gives way to whoever has just come.
+pub const ASKED_MS: u64 = 1_000;
 
 /// Shortest password, characters.
 pub const PASSWORD_MIN_CHARS: usize = 10;

@@ -25,6 +25,7 @@ pub mod published;
 mod revoked;
 pub mod rights;
 mod session;
+mod strangers;
 pub mod throttle;
 pub mod token;
 mod visitor;

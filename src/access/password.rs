@@ -1,4 +1,6 @@
-//! Passwords: hashed with argon2id, off the runtime, two at a time.
+//! Passwords: hashed with argon2id, off the runtime, two at a time. Of these one at most is a
+//! stranger's, so that whoever is known waits for no more than the hash that is under way, however
+//! many strangers there are.
 
 use std::sync::Arc;
 
@@ -12,6 +14,7 @@ use super::limits::{
     HASH_LANES, HASH_MEMORY_KIB, HASH_PASSES, HASHES_AT_A_TIME, HASHES_WAITING_MAX,
     PASSWORD_MAX_BYTES, PASSWORD_MIN_CHARS, SALT_BYTES,
 };
+use super::strangers::{self, Strangers};
 use crate::catalog::PasswordHash;
 
 /// Why a password was not hashed or looked at.
@@ -61,16 +64,16 @@ impl Default for HashCost {
 pub enum Lane {
     /// Who has proven something: a session, a device, a network from where the password came.
     Known,
-    /// Anybody.
-    Stranger,
+    /// Anybody, with how often its network has asked lately.
+    Stranger(u64),
 }
 
 /// Hashes and verifies, bounded.
 #[derive(Clone)]
 pub struct Passwords {
     argon2: Argon2<'static>,
-    /// One permit a stranger's hash that works or waits.
-    strangers: Arc<Semaphore>,
+    /// Strangers' hashes: one works, the others wait.
+    strangers: Strangers,
     /// One permit a hash of somebody known.
     known: Arc<Semaphore>,
     /// One permit a hash that works.
@@ -87,7 +90,7 @@ impl Passwords {
         let nobody = hash(&argon2, "nobody has this password", &[0; SALT_BYTES])?;
         Ok(Self {
             argon2,
-            strangers: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
+            strangers: Strangers::new(HASHES_WAITING_MAX),
             known: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
             working: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
             nobody,
@@ -124,25 +127,34 @@ impl Passwords {
         Ok(known && same)
     }
 
-    async fn turn(
-        &self,
-        lane: Lane,
-    ) -> Result<(OwnedSemaphorePermit, OwnedSemaphorePermit), PasswordError> {
-        let places = match lane {
-            Lane::Known => &self.known,
-            Lane::Stranger => &self.strangers,
+    async fn turn(&self, lane: Lane) -> Result<Turn, PasswordError> {
+        let admitted = match lane {
+            Lane::Known => Arc::clone(&self.known).try_acquire_owned().ok().map(Admitted::Known),
+            Lane::Stranger(asked) => self.strangers.turn(asked).await.ok().map(Admitted::Stranger),
         };
-        let admitted = Arc::clone(places).try_acquire_owned();
-        let admitted = admitted.map_err(|_| PasswordError::Busy)?;
+        let _admitted = admitted.ok_or(PasswordError::Busy)?;
         let working = Arc::clone(&self.working).acquire_owned().await;
-        let working = working.map_err(|_| PasswordError::Busy)?;
-        Ok((admitted, working))
+        let _working = working.map_err(|_| PasswordError::Busy)?;
+        Ok(Turn { _working, _admitted })
     }
+}
+
+/// What is held as long as a hash works. A stranger's turn ends after the permit: the next stranger
+/// asks for one behind whoever is known and waits already.
+struct Turn {
+    _working: OwnedSemaphorePermit,
+    _admitted: Admitted,
+}
+
+#[allow(dead_code, reason = "held, not looked at")]
+enum Admitted {
+    Known(OwnedSemaphorePermit),
+    Stranger(strangers::Turn),
 }
 
 /// The permits travel with the work: a caller that goes away does not make room early.
 async fn work<T: Send + 'static>(
-    turn: (OwnedSemaphorePermit, OwnedSemaphorePermit),
+    turn: Turn,
     job: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, PasswordError> {
     let done = tokio::task::spawn_blocking(move || {
@@ -190,6 +202,8 @@ fn verify(argon2: &Argon2<'_>, password: &str, kept: &PasswordHash) -> Result<bo
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     /// As cheap as argon2 allows: these tests are about what surrounds it.
@@ -203,7 +217,7 @@ mod tests {
         let kept = passwords.hash("correct horse".into(), [7; 16]).await;
         let kept = kept.unwrap();
         assert!(kept.expose().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
-        let try_one = |text: &str, kept| passwords.verify(text.to_owned(), kept, Lane::Stranger);
+        let try_one = |text: &str, kept| passwords.verify(text.to_owned(), kept, Lane::Stranger(0));
         assert_eq!(try_one("correct horse", Some(kept.clone())).await, Ok(true));
         assert_eq!(try_one("correct horsf", Some(kept)).await, Ok(false));
         assert_eq!(try_one("nobody has this password", None).await, Ok(false));
@@ -219,20 +233,30 @@ mod tests {
         }
         let hashed = passwords.hash("Password123".to_owned(), [0; 16]).await;
         assert_eq!(hashed, Err(PasswordError::Common));
-        assert_eq!(passwords.verify(long, None, Lane::Stranger).await, Ok(false));
+        assert_eq!(passwords.verify(long, None, Lane::Stranger(0)).await, Ok(false));
     }
 
     #[tokio::test]
     async fn only_so_many_wait_and_strangers_are_in_the_way_of_strangers_only() {
         let passwords = passwords();
-        let all = (HASHES_AT_A_TIME + HASHES_WAITING_MAX) as u32;
-        let held = Arc::clone(&passwords.strangers).acquire_many_owned(all).await;
+        let first = passwords.turn(Lane::Stranger(0)).await.unwrap();
+        let mut waiting: Vec<_> = (0..HASHES_WAITING_MAX)
+            .map(|n| Box::pin(passwords.turn(Lane::Stranger(n as u64 + 1))))
+            .collect();
+        assert!(waiting.iter_mut().all(|waits| waits.now_or_never().is_none()));
         let ask = |lane| passwords.verify("whatever".into(), None, lane);
-        assert_eq!(ask(Lane::Stranger).await, Err(PasswordError::Busy));
+        let most = HASHES_WAITING_MAX as u64;
+        assert_eq!(ask(Lane::Stranger(most)).await, Err(PasswordError::Busy));
+        // A hash is kept for whoever is known.
         assert_eq!(ask(Lane::Known).await, Ok(false));
-        drop(held);
-        assert_eq!(ask(Lane::Stranger).await, Ok(false));
-        assert_eq!(passwords.strangers.available_permits(), all as usize);
+        // The network that asked most gives way to one that did not.
+        let mut fresh = Box::pin(ask(Lane::Stranger(0)));
+        assert!(fresh.as_mut().now_or_never().is_none());
+        let last = waiting.pop().unwrap();
+        assert_eq!(last.await.err(), Some(PasswordError::Busy));
+        drop((first, waiting));
+        assert_eq!(fresh.await, Ok(false));
+        assert_eq!(passwords.working.available_permits(), HASHES_AT_A_TIME);
     }
 
     #[test]

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::buckets::Buckets;
 use super::hour::LastHour;
 use super::limits::{
-    GUESS_EVERY_MS, GUESSERS_MAX, GUESSES, NETWORK_GUESS_EVERY_MS, NETWORK_GUESSES,
+    ASKED_MS, GUESS_EVERY_MS, GUESSERS_MAX, GUESSES, NETWORK_GUESS_EVERY_MS, NETWORK_GUESSES,
     SEEN_NETWORKS_MAX, UNSEEN_DELAY_MS, WAIT_STEP_MS, WRONG_IN_AN_HOUR_MAX,
 };
 use super::network::Network;
@@ -47,6 +47,8 @@ pub struct Guess {
 pub struct Taken {
     /// Whether the device or the network has known this login's password before.
     pub known: bool,
+    /// How often its network had asked lately, whether there was room for it or not, before this one.
+    pub asked: u64,
     /// How long its answer is kept back, ms, whatever it is.
     pub delay_ms: u64,
 }
@@ -57,6 +59,8 @@ pub struct Guesses {
     at_login: Buckets<(String, Network)>,
     of_network: Buckets<Network>,
     of_device: Buckets<Uuid>,
+    /// How often each network asked lately. Nothing is given back, and nothing refused for it.
+    asked: Buckets<Network>,
     wrong: LastHour,
     /// Where each user's right password came from, with the last time.
     seen: HashMap<UserId, Vec<(Network, Timestamp)>>,
@@ -68,6 +72,7 @@ impl Default for Guesses {
             at_login: Buckets::new(GUESSES, GUESS_EVERY_MS, GUESSERS_MAX),
             of_network: Buckets::new(NETWORK_GUESSES, NETWORK_GUESS_EVERY_MS, GUESSERS_MAX),
             of_device: Buckets::new(GUESSES, GUESS_EVERY_MS, GUESSERS_MAX),
+            asked: Buckets::new(1, ASKED_MS, GUESSERS_MAX),
             wrong: LastHour::new(GUESSERS_MAX),
             seen: HashMap::new(),
         }
@@ -88,6 +93,8 @@ impl Guesses {
         if wait_ms > 0 {
             return Err(Throttled { retry_after_ms: wait_ms.next_multiple_of(WAIT_STEP_MS) });
         }
+        let asked = self.asked.taken(&guess.network, now);
+        self.asked.take(&guess.network, now);
         match guess.device {
             Some(device) => self.of_device.take(&device, now),
             None => {
@@ -100,7 +107,7 @@ impl Guesses {
         let known = seen || guess.device.is_some();
         let guessed_at = self.wrong.of(&guess.login, now) > WRONG_IN_AN_HOUR_MAX;
         let delay_ms = if guessed_at && !known { UNSEEN_DELAY_MS } else { 0 };
-        Ok(Taken { known, delay_ms })
+        Ok(Taken { known, asked, delay_ms })
     }
 
     /// Nothing was learned from the guess: it costs nothing.
@@ -273,16 +280,29 @@ mod tests {
             let last = guess(login, 200);
             guesses.take(&last, NOW).unwrap();
             assert!(guesses.wrong(&last, NOW), "it is told once");
-            let slow = Ok(Taken { known: false, delay_ms: UNSEEN_DELAY_MS });
-            assert_eq!(guesses.take(&guess(login, 201), NOW), slow, "{login}");
+            let slow = guesses.take(&guess(login, 201), NOW).unwrap();
+            assert_eq!((slow.known, slow.delay_ms), (false, UNSEEN_DELAY_MS), "{login}");
             assert!(!guesses.wrong(&guess(login, 201), NOW));
         }
-        let fast = Ok(Taken { known: true, delay_ms: 0 });
-        assert_eq!(guesses.take(&home, NOW), fast);
+        let fast = |asked| Ok(Taken { known: true, asked, delay_ms: 0 });
+        assert_eq!(guesses.take(&home, NOW), fast(1));
         let device = Guess { device: Some(Uuid::from_u128(1)), ..guess("anna", 300) };
-        assert_eq!(guesses.take(&device, NOW), fast);
+        assert_eq!(guesses.take(&device, NOW), fast(0));
         let later = guesses.take(&guess("anna", 201), NOW.plus_ms(3_600_000)).unwrap();
         assert_eq!(later.delay_ms, 0, "after an hour it is over");
+    }
+
+    #[test]
+    fn how_often_a_network_asked_lately_is_told_whatever_came_of_it() {
+        let mut guesses = Guesses::default();
+        for n in 0..3 {
+            let here = guess("anna", 1);
+            assert_eq!(guesses.take(&here, NOW).unwrap().asked, n);
+            guesses.give_back(&here, NOW);
+        }
+        assert_eq!(guesses.take(&guess("anna", 2), NOW).unwrap().asked, 0);
+        let later = NOW.plus_ms(2 * ASKED_MS);
+        assert_eq!(guesses.take(&guess("anna", 1), later).unwrap().asked, 1);
     }
 
     #[test]

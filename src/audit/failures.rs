@@ -15,6 +15,9 @@ use crate::domain::{Timestamp, UserId};
 pub enum Failure {
     /// A log-in: with the login of this user, or with one that is nobody's.
     LogIn(Option<UserId>),
+    /// A log-in, the one with which there were more than a hundred in an hour at this user's login,
+    /// or at one that is nobody's.
+    GuessedAt(Option<UserId>),
     /// A page of this origin wanted a socket.
     Origin(String),
 }
@@ -23,20 +26,21 @@ impl Failure {
     fn act(&self) -> AuditAct {
         match self {
             Self::LogIn(_) => AuditAct::LogInFailed,
+            Self::GuessedAt(_) => AuditAct::LoginGuessedAt,
             Self::Origin(_) => AuditAct::OriginRefused,
         }
     }
 
     fn subject(&self) -> Option<AuditSubject> {
         match self {
-            Self::LogIn(user) => user.map(AuditSubject::User),
+            Self::LogIn(user) | Self::GuessedAt(user) => user.map(AuditSubject::User),
             Self::Origin(_) => None,
         }
     }
 
     fn changes(&self) -> Vec<AuditChange> {
         match self {
-            Self::LogIn(_) => Vec::new(),
+            Self::LogIn(_) | Self::GuessedAt(_) => Vec::new(),
             Self::Origin(origin) => {
                 let plain = origin.chars().filter(char::is_ascii_graphic);
                 let to = Some(plain.take(ORIGIN_MAX_BYTES).collect());

@@ -168,6 +168,9 @@ acts! {
     RefreshReused = "session.refresh_reused";
     /// Log-ins with a wrong password, or none that is known; counted by the minute.
     LogInFailed = "log_in.failed";
+    /// A login was guessed at more than a hundred times within an hour; told when it was crossed, with
+    /// the network of that guess.
+    LoginGuessedAt = "log_in.guessed_at";
     /// Pages of foreign sites wanted sockets; counted by the minute.
     OriginRefused = "origin.refused";
     /// The audit trail was read.

@@ -6,7 +6,7 @@ use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::memory::MemoryStore;
 
 use crate::client::Client;
-use crate::harness::{World, plan, request_with, settings};
+use crate::harness::{World, id, plan, request_with, settings};
 
 /// More wrong guesses than one address has.
 const MANY: usize = 60;
@@ -74,6 +74,14 @@ async fn whoever_knows_the_password_gets_in_while_many_addresses_guess() {
     // With the next one there are more than a hundred in the hour.
     let delayed = async || world.counted("switchboard_log_ins_delayed_total").await;
     assert_eq!(world.log_in_with(&from("198.51.100.2"), "anna", "not-the-password").await, 401);
+    let edge = world.server.edge();
+    edge.access.trail().tend(edge.now()).await;
+    let admin = world.log_in("admin").await;
+    let (_, trail) = world.ask("GET", "/api/v1/audit?limit=200", &admin, None).await;
+    let rows = trail["items"].as_array().unwrap().iter();
+    let crossed: Vec<_> = rows.filter(|row| row["act"] == "log_in.guessed_at").collect();
+    assert_eq!(crossed.len(), 1, "{trail}");
+    assert!(crossed[0]["subject"].as_str().unwrap().contains(&id("user", "anna")), "{trail}");
     let before = delayed().await;
     assert_eq!(world.log_in_with(&from("198.51.100.1"), "anna", "demo-anna-01").await, 201);
     assert_eq!(delayed().await, before, "its network is known");
