@@ -102,15 +102,16 @@ impl Sweep {
         let kept_ms = u64::from(days) * DAY_MS;
         let ended_before = Timestamp(now.0.saturating_sub(kept_ms));
         let after = self.at.and_then(|(of, after)| after.filter(|_| of == channel));
+        // First of all: should this fail, the next step goes on with the next channel.
+        self.at = Some((after_all(channel), None));
         let ended = &self.router.shared.store.ended_chats;
         let rows = ended.scan(channel, after, ended_before, FORGET_SLICE);
         let rows = self.router.within(rows).await?;
-        // First of all: whatever comes of it, the next step goes on behind it.
         let last = rows.last().filter(|_| rows.len() >= FORGET_SLICE).map(|row| row.chat);
-        self.at = match last {
-            Some(last) => Some((channel, Some(last))),
-            None => Some((after_all(channel), None)),
-        };
+        if last.is_some() {
+            // Whatever comes of these, the next step goes on behind them.
+            self.at = Some((channel, last));
+        }
         let due = self.due(channel, &rows, ended_before).await?;
         let Some(first) = due.iter().map(|ended| ended.at.plus_ms(kept_ms)).min() else {
             self.due_since.remove(&channel);

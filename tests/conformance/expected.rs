@@ -5,9 +5,10 @@ use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{ChatId, CommandId, Party, Recorded};
+use switchboard::domain::{ChatId, CommandId, Party, Recorded, Timestamp};
 use switchboard::storage::{
-    AppendError, Claim, ClaimOpen, Document, Moving, OpenChat, Store, StoreError, Watermark,
+    AppendError, Claim, ClaimOpen, Document, EndedChat, Moving, OpenChat, Store, StoreError,
+    Watermark,
 };
 
 use crate::rng::Rng;
@@ -68,6 +69,7 @@ pub enum Done {
 pub struct Expected {
     logs: Vec<Possible<Vec<Recorded>>>,
     open: Vec<Possible<Option<OpenChat>>>,
+    ended: Vec<Possible<Option<EndedChat>>>,
     talks: Vec<Possible<Option<ChatId>>>,
     operators: Vec<Possible<OperatorRecord>>,
     marks: Vec<Possible<Watermark>>,
@@ -95,6 +97,7 @@ impl Expected {
         Self {
             logs: each(Vec::new()),
             open: each(None),
+            ended: each(None),
             talks: each(None),
             operators: each(OperatorRecord::default()),
             marks: each(Watermark::default()),
@@ -123,6 +126,17 @@ impl Expected {
         }
         if !rows.is_empty() {
             return Err(format!("rows that nobody wrote: {rows:?}"));
+        }
+        let (of, end) = (customer(0).channel, Timestamp(u64::MAX));
+        let rows = store.ended_chats.scan(of, None, end, 100).await.map_err(text)?;
+        let mut rows: BTreeMap<ChatId, _> =
+            rows.into_iter().map(|row| (row.chat, row.ended)).collect();
+        for (n, row) in self.ended.iter_mut().enumerate() {
+            let found = rows.remove(&chat(self.chats[n])).flatten();
+            row.settle(("ended", n), found, tally)?;
+        }
+        if !rows.is_empty() {
+            return Err(format!("chats that nobody said had ended: {rows:?}"));
         }
         for n in 0..KEYS {
             let id = n as u128;
@@ -181,6 +195,7 @@ impl Expected {
         self.claims[n] = None;
         self.logs[n] = Possible::new(Vec::new());
         self.open[n] = Possible::new(None);
+        self.ended[n] = Possible::new(None);
         self.marks[n] = Possible::new(Watermark::default());
     }
 
@@ -220,7 +235,7 @@ impl Expected {
     /// Some call on a key of some port.
     pub fn call(&mut self, rng: &mut Rng) -> (usize, usize, Call) {
         self.count += 1;
-        let (port, n) = (rng.below(9), rng.below(KEYS));
+        let (port, n) = (rng.below(10), rng.below(KEYS));
         if rng.one_in(16) {
             return (port.max(3), n, Call::Forget);
         }
@@ -252,6 +267,11 @@ impl Expected {
                 let lapses_in_row = self.count as u32;
                 Call::Operator(OperatorRecord { lapses_in_row, ..OperatorRecord::default() })
             }
+            8 => {
+                let at = Timestamp(self.count);
+                let ended = EndedChat { chat: chat(id), customer: customer(n as u128), at };
+                Call::Ended((!rng.one_in(3)).then_some(ended))
+            }
             7 => Call::Mark(Watermark { delivered: self.count, read: self.count - 1 }),
             _ => {
                 let version = self.documents[n].sure.as_ref().map_or(0, |found| found.version);
@@ -271,6 +291,7 @@ impl Expected {
                 self.logs[n].done(done, log);
             }
             Call::Open(row) => self.open[n].done(done, row),
+            Call::Ended(row) => self.ended[n].done(done, row),
             Call::Talk(id, opened, _) => {
                 self.talks[n].done(done, Some(opened));
                 if done == Done::Yes {
@@ -300,6 +321,8 @@ pub enum Call {
     Append(Vec<Recorded>),
     /// The row as it is to be; none to remove it; a mark when it has one.
     Open(Option<OpenChat>),
+    /// The row of a chat that has ended; none to remove it.
+    Ended(Option<EndedChat>),
     Talk(CommandId, ChatId, Option<ChatId>),
     Operator(OperatorRecord),
     Mark(Watermark),
@@ -342,6 +365,8 @@ pub async fn run(
             None => store.open_chats.put(row).await,
         },
         Call::Open(None) => store.open_chats.remove(chat(of)).await,
+        Call::Ended(Some(row)) => store.ended_chats.put(row).await,
+        Call::Ended(None) => store.ended_chats.remove(customer(id).channel, chat(of)).await,
         Call::Talk(command, opened, after) => {
             let (talks, who) = (&store.conversations, customer(id));
             match talks.claim_open(who, &command, opened, after).await {
@@ -372,7 +397,8 @@ pub async fn run(
 async fn forget(store: &Store, id: u128) -> Result<(), StoreError> {
     store.log.forget(chat(id)).await?;
     store.watermarks.forget(chat(id)).await?;
-    store.open_chats.remove(chat(id)).await
+    store.open_chats.remove(chat(id)).await?;
+    store.ended_chats.remove(customer(0).channel, chat(id)).await
 }
 
 fn text(error: StoreError) -> Violation {
