@@ -216,6 +216,14 @@ fn in_format_1(event: ChatEvent) -> Option<ChatEvent> {
             Some(ChatEvent::Opened { customer, command, profile, continues })
         }
         ChatEvent::CustomerUpdated { .. } => None,
+        ChatEvent::Offered { placement, offer, reach, to, expires_at, process, mut decision } => {
+            decision.standings.remove(&Standing::ShownLately);
+            Some(ChatEvent::Offered { placement, offer, reach, to, expires_at, process, decision })
+        }
+        ChatEvent::TransferFailed {
+            reason: TransferFailure::Refused(Standing::ShownLately),
+            ..
+        } => None,
         event => Some(event),
     }
 }
