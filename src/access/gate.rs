@@ -393,7 +393,7 @@ impl Access {
                 Ok((Who::User { id, role }, Some(until)))
             }
             Claims::Visitor { until, .. } => {
-                let who = self.check_visitor(claims)?;
+                let who = self.check_visitor(claims, now)?;
                 Ok((who, Some(alive(*until, now)?)))
             }
             Claims::Site { channel, n } => {

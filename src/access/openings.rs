@@ -57,9 +57,9 @@ impl Openings {
         }
     }
 
-    /// Takes an opening. Errors when there is none left; then nothing is taken.
-    pub fn take(
-        &mut self,
+    /// Whether there is an opening left. Errors when there is none.
+    pub fn look(
+        &self,
         customer: Customer,
         network: Network,
         now: Timestamp,
@@ -71,6 +71,17 @@ impl Openings {
             let retry_after_ms = wait_ms.next_multiple_of(WAIT_STEP_MS);
             return Err(TooManyOpenings { bound, retry_after_ms });
         }
+        Ok(())
+    }
+
+    /// Takes an opening. Errors when there is none left; then nothing is taken.
+    pub fn take(
+        &mut self,
+        customer: Customer,
+        network: Network,
+        now: Timestamp,
+    ) -> Result<(), TooManyOpenings> {
+        self.look(customer, network, now)?;
         self.of_visitor.take(&customer, now);
         self.of_address.take(&network, now);
         Ok(())

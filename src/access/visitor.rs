@@ -90,7 +90,9 @@ impl Access {
     }
 
     /// A channel that was deactivated keeps its visitors: their open chats go on.
-    pub(super) fn check_visitor(&self, claims: &Claims) -> Result<Who, Invalid> {
+    /// One that was issued ahead of `now`, by a clock that was set back since or after a revocation,
+    /// counts as issued now: else no later one would count.
+    pub(super) fn check_visitor(&self, claims: &Claims, now: Timestamp) -> Result<Who, Invalid> {
         let Claims::Visitor { channel, epoch, customer, priority, name, from, until: _ } = claims
         else {
             return Err(Invalid::Token);
@@ -104,7 +106,7 @@ impl Access {
             return Err(Invalid::Revoked);
         }
         let profile = Profile {
-            issued_at: Timestamp(*from),
+            issued_at: Timestamp(*from).min(now),
             priority: Priority::new(*priority).map_err(|_| Invalid::Token)?,
             // One that could not be shown was signed by a release without that rule.
             name: name.as_deref().and_then(|name| Name::new(name).ok()),

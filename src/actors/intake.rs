@@ -24,6 +24,9 @@ use super::ways::Way;
 /// Bounds how many chats are opened. Asked when a chat is about to be opened, and not before: what is
 /// answered from what is known costs nothing.
 pub trait Opens: Send + Sync {
+    /// Whether one more may be opened now. Costs nothing.
+    fn look(&self, customer: Customer) -> Result<(), TooMany>;
+
     /// One more. Errors when it is too many; then it costs nothing.
     fn take(&self, customer: Customer) -> Result<(), TooMany>;
 
@@ -178,7 +181,14 @@ impl Router {
         command: &CommandId,
         after: Option<ChatId>,
     ) -> Result<(ChatId, Answer), CallError> {
-        let fresh = Self::new_chat();
+        let Arrival { customer, opens, .. } = *arrival;
+        // Before anything is claimed: what is refused leaves nothing behind.
+        if opens.look(customer).is_err() && !self.is_known(customer, command, after).await? {
+            opens.take(customer).map_err(CallError::TooManyOpenings)?;
+            // There was room again.
+            opens.give_back(customer);
+        }
+        let (fresh, mut arrival) = (Self::new_chat(), arrival.clone());
         let mut after = after;
         for _ in 0..CLAIM_TRIES {
             let conversations = &self.store().conversations;
@@ -192,7 +202,7 @@ impl Router {
                 ClaimOpen::Existing(chat) => (chat, after == Some(chat)),
             };
             let known = !is_fresh && self.is_opened(chat).await?;
-            let opened = self.open_claimed(arrival, (chat, known), command, after);
+            let opened = self.open_claimed(&arrival, (chat, known), command, after);
             let answer = match opened.await {
                 // It is being forgotten: nothing of it stands in the way of another.
                 Err(CallError::Refused(Refusal::UnknownChat))
@@ -203,17 +213,45 @@ impl Router {
                 }
                 answer => answer?,
             };
-            if mine || !self.look(chat).await?.state.is_some_and(|state| state.is_final()) {
+            if mine {
                 return Ok((chat, answer));
             }
+            let view = self.look(chat).await?;
+            if !view.state.is_some_and(|state| state.is_final()) {
+                return Ok((chat, answer));
+            }
+            // The one that follows begins with the latest that is known of the customer.
+            arrival.profile = arrival.profile.max(view.profile);
             after = Some(chat);
         }
         Err(CallError::Unavailable)
     }
 
+    /// Whether the command, or the customer's open chat, is answered without opening another one.
+    async fn is_known(
+        &self,
+        customer: Customer,
+        command: &CommandId,
+        after: Option<ChatId>,
+    ) -> Result<bool, CallError> {
+        let conversations = &self.store().conversations;
+        let latest = self.within(conversations.latest(customer)).await?;
+        if let Some(latest) = latest.filter(|latest| Some(*latest) != after)
+            && self.is_opened(latest).await?
+            && !self.look(latest).await?.state.is_some_and(|state| state.is_final())
+        {
+            return Ok(true);
+        }
+        let commands = self.within(conversations.commands(customer)).await?;
+        match commands.into_iter().find(|(known, _)| known == command) {
+            Some((_, chat)) => self.is_opened(chat).await,
+            None => Ok(false),
+        }
+    }
+
     /// Opens a claimed chat; one that is `known` to be open already answers as it did the first time,
-    /// for nothing. One that is too many stays claimed: the customer's next call finds it and opens
-    /// it then.
+    /// for nothing. One that is too many after all, since another was opened meanwhile, stays claimed:
+    /// the customer's next call finds it and opens it then.
     async fn open_claimed(
         &self,
         arrival: &Arrival<'_>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::{ChatEvent, ChatId, Name, Place, Profile, Recorded};
 use switchboard::machine::chat::{Chat, ChatCall};
+use switchboard::routing::rank;
 
 use crate::world::World;
 
@@ -90,6 +91,17 @@ impl World {
                     "{:?} ranks by an old token at {operator:?} (seed {seed})",
                     at.chat
                 );
+                let account = live.machine.account();
+                let kept = live.machine.kept().get(&at.chat);
+                if let (Some(kept), Some(terms)) = (kept, account.queues.get(&invite.queue)) {
+                    let ranks =
+                        rank(invite.waits.0, terms.priority, at.priority, &account.settings);
+                    assert_eq!(
+                        kept.rank, ranks,
+                        "a slot is kept for {:?} at {operator:?} by an old rank (seed {seed})",
+                        at.chat
+                    );
+                }
             }
         }
     }

@@ -19,10 +19,12 @@ struct Counted {
 }
 
 impl Opens for Counted {
-    fn take(&self, _: Customer) -> Result<(), TooMany> {
-        if self.closed.load(SeqCst) {
-            return Err(TooMany { retry_after_ms: 10_000 });
-        }
+    fn look(&self, _: Customer) -> Result<(), TooMany> {
+        if self.closed.load(SeqCst) { Err(TooMany { retry_after_ms: 10_000 }) } else { Ok(()) }
+    }
+
+    fn take(&self, customer: Customer) -> Result<(), TooMany> {
+        self.look(customer)?;
         self.taken.fetch_add(1, SeqCst);
         Ok(())
     }
@@ -65,6 +67,11 @@ async fn only_what_is_opened_is_taken_and_what_was_refused_is_opened_later() {
         );
     }
     assert_eq!(taken(), 1);
+    assert_eq!(
+        router.latest(customer(1)).await,
+        Ok(Some(chat)),
+        "nothing is left of what was refused"
+    );
     opens.closed.store(false, SeqCst);
     let next = open(&second).await.unwrap();
     assert_ne!(next, chat);

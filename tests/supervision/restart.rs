@@ -103,6 +103,10 @@ async fn a_newer_tokens_priority_counts_at_once_and_after_every_restart() {
         router.send(by, next, &fresh(), &text, &Unbounded, Some(&newest)).await.unwrap();
     assert_eq!(look(&router, last).await.profile, newest);
     until_line(&router, &[young, last, old]).await;
+    // And so it does in the one that another tab opens, whose token is older.
+    call(&router, last, ChatCall::End { by, command: fresh() }).await.unwrap();
+    let (opened, _) = router.open(customer(3), &fresh(), &older, &Unbounded).await.unwrap();
+    assert_eq!(look(&router, opened).await.profile, newest, "the latest that is known");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

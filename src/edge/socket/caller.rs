@@ -206,6 +206,12 @@ impl Caller {
 }
 
 impl Opens for Caller {
+    fn look(&self, customer: Customer) -> Result<(), TooMany> {
+        let (network, now) = (self.client.network(), self.edge.now());
+        let looked = self.openings().look(customer, network, now);
+        looked.map_err(|refused| TooMany { retry_after_ms: refused.retry_after_ms })
+    }
+
     fn take(&self, customer: Customer) -> Result<(), TooMany> {
         let (network, now) = (self.client.network(), self.edge.now());
         let taken = self.openings().take(customer, network, now);

@@ -139,6 +139,18 @@ impl Operator {
         })
     }
 
+    /// The chat of an offer on the screen waits with another priority, or its queue has another: so does
+    /// what is kept for it.
+    pub(super) fn rank_kept(&mut self, chat: ChatId) {
+        let ranked = self
+            .invites
+            .get(&chat)
+            .and_then(|invite| Some(self.rank_of(invite, self.account.queues.get(&invite.queue)?)));
+        if let (Some(rank), Some(kept)) = (ranked, self.kept.get_mut(&chat)) {
+            kept.rank = rank;
+        }
+    }
+
     fn rank_of(&self, invite: &Invite, terms: &Terms) -> i64 {
         let (since, priority) = invite.waits;
         rank(since, terms.priority, priority, &self.account.settings)

@@ -384,6 +384,9 @@ impl Operator {
             self.set_status(Status::Offline);
         }
         self.account = account;
+        for chat in self.kept.keys().copied().collect::<Vec<_>>() {
+            self.rank_kept(chat);
+        }
         self.wants_pull = true;
         self.told = None;
     }

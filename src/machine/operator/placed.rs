@@ -178,6 +178,7 @@ impl Operator {
             && (invite.offer, invite.stay) == (offer.id, stay)
         {
             (invite.version, invite.waits) = (at.version, (at.since, at.priority));
+            self.rank_kept(chat);
             return;
         }
         self.uninvite(at, None, effects);

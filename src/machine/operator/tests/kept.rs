@@ -58,6 +58,21 @@ fn a_smaller_rank_gets_a_kept_slot() {
 }
 
 #[test]
+fn a_kept_slot_follows_the_priority_of_its_chat() {
+    let mut desk = Desk::present(1);
+    desk.step(OperatorInput::Account(with_to_all(1)));
+    let mut at = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(at.clone()));
+    (at.version, at.priority) = (at.version + 1, Priority::new(1).unwrap());
+    desk.say(ToOperator::At(at));
+    assert_eq!(asked(&mut desk, 2, 999), Err(Standing::Kept), "it is served sooner now");
+    let mut account = with_to_all(1);
+    account.settings.priority_step_ms = 1;
+    desk.step(OperatorInput::Account(account));
+    assert_eq!(asked(&mut desk, 3, 998), Ok(()), "a point of priority is worth less");
+}
+
+#[test]
 fn of_several_offers_to_all_the_smallest_ranks_keep_what_is_free() {
     let mut desk = Desk::present(2);
     desk.step(OperatorInput::Account(with_to_all(2)));
