@@ -49,3 +49,6 @@ pub const RELIST_PAGE: usize = 1_000;
 
 /// How often the recorder of metrics tidies up: histograms that nobody reads grow until then.
 pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How often the sizes of the embedded store are looked at: as often as metrics are read.
+pub const SIZES_EVERY: Duration = Duration::from_secs(15);

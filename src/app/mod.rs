@@ -20,6 +20,7 @@ mod metrics;
 mod progress;
 mod relist;
 mod server;
+mod sizes;
 mod store;
 mod transfer;
 mod whole;

@@ -233,6 +233,9 @@ impl Server {
         let listening = edge::listen(public, edge::public(&edge), places, ways, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         availability::begin(&ready);
+        if let Some((folder, sqlite)) = opened.embedded() {
+            tasks.spawn(super::sizes::follow(folder, sqlite));
+        }
         #[cfg(unix)]
         if let Some((folder, sqlite)) = opened.embedded() {
             tasks.spawn(super::backup::serve(folder, sqlite));

@@ -173,6 +173,44 @@ pub const METRICS: &[Metric] = &[
     metric!("switchboard_store_appends_total", Counter, [], "Acknowledged appends."),
     metric!("switchboard_store_batch_writes", Sizes, [], "Writes made durable by one commit."),
     metric!("switchboard_store_commit_seconds", Seconds, [], "Time of a commit."),
+    metric!("switchboard_store_read_seconds", Seconds, [], "Time of a read of the embedded store."),
+    metric!(
+        "switchboard_store_fold_seconds",
+        Seconds,
+        [],
+        "Time of moving the latest events into the index; writes wait for it."
+    ),
+    metric!(
+        "switchboard_store_checkpoint_seconds",
+        Seconds,
+        [],
+        "Time of a checkpoint; writes wait for it."
+    ),
+    metric!(
+        "switchboard_store_tail_events",
+        Gauge,
+        [],
+        "Events that are not in the index yet; what a start of the embedded store reads."
+    ),
+    metric!(
+        "switchboard_store_database_bytes",
+        Gauge,
+        [],
+        "Size of the embedded store's database, without its WAL."
+    ),
+    metric!("switchboard_store_wal_bytes", Gauge, [], "Size of the embedded store's WAL."),
+    metric!(
+        "switchboard_store_disk_free_bytes",
+        Gauge,
+        [],
+        "What the router may still write to the disk of the data folder."
+    ),
+    metric!(
+        "switchboard_store_readers_replaced_total",
+        Counter,
+        [],
+        "Readers of the embedded store that panicked and were made anew."
+    ),
     metric!(
         "switchboard_store_refused_total",
         Counter,

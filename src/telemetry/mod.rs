@@ -174,6 +174,55 @@ pub fn store_batch(writes: usize, appends: u64, took: Duration) {
     histogram!("switchboard_store_commit_seconds").record(took.as_secs_f64());
 }
 
+/// The embedded store has read something in this time.
+pub fn store_read(took: Duration) {
+    histogram!("switchboard_store_read_seconds").record(took.as_secs_f64());
+}
+
+/// It has moved its latest events into the index in this time.
+pub fn store_folded(took: Duration) {
+    histogram!("switchboard_store_fold_seconds").record(took.as_secs_f64());
+}
+
+/// It has made a checkpoint in this time.
+pub fn store_checkpoint(took: Duration) {
+    histogram!("switchboard_store_checkpoint_seconds").record(took.as_secs_f64());
+}
+
+/// A reader panicked and was made anew.
+pub fn store_reader_replaced() {
+    counter!("switchboard_store_readers_replaced_total").increment(1);
+}
+
+/// How large the embedded store is. None: nobody knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StoreSizes {
+    /// The database, bytes.
+    pub database: Option<u64>,
+    /// Its WAL, bytes.
+    pub wal: Option<u64>,
+    /// What may still be written to the disk, bytes.
+    pub disk_free: Option<u64>,
+    /// Events that are not in the index.
+    pub tail_events: u64,
+}
+
+impl StoreSizes {
+    /// Sets what is known.
+    pub fn set(&self) {
+        gauge!("switchboard_store_tail_events").set(self.tail_events as f64);
+        for (name, bytes) in [
+            ("switchboard_store_database_bytes", self.database),
+            ("switchboard_store_wal_bytes", self.wal),
+            ("switchboard_store_disk_free_bytes", self.disk_free),
+        ] {
+            if let Some(bytes) = bytes {
+                gauge!(name).set(bytes as f64);
+            }
+        }
+    }
+}
+
 /// The store refused a read or a write because too many waited.
 pub fn store_refused() {
     counter!("switchboard_store_refused_total").increment(1);

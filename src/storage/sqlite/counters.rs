@@ -16,6 +16,7 @@ pub struct Counters {
     refused_full: AtomicU64,
     folded: AtomicU64,
     checkpoints: AtomicU64,
+    readers_replaced: AtomicU64,
 }
 
 impl Counters {
@@ -54,6 +55,11 @@ impl Counters {
         self.checkpoints.load(Relaxed)
     }
 
+    /// Readers that panicked and were made anew.
+    pub fn readers_replaced(&self) -> u64 {
+        self.readers_replaced.load(Relaxed)
+    }
+
     pub(super) fn batch_done(&self, writes: usize, appends: u64, events: u64, took: Duration) {
         self.batches.fetch_add(1, Relaxed);
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
@@ -68,11 +74,22 @@ impl Counters {
         telemetry::store_refused();
     }
 
-    pub(super) fn fold_done(&self, events: u64) {
+    pub(super) fn fold_done(&self, events: u64, took: Duration) {
         self.folded.fetch_add(events, Relaxed);
+        telemetry::store_folded(took);
     }
 
-    pub(super) fn checkpoint_done(&self) {
+    pub(super) fn checkpoint_done(&self, took: Duration) {
         self.checkpoints.fetch_add(1, Relaxed);
+        telemetry::store_checkpoint(took);
+    }
+
+    pub(super) fn read_done(&self, took: Duration) {
+        telemetry::store_read(took);
+    }
+
+    pub(super) fn reader_replaced(&self) {
+        self.readers_replaced.fetch_add(1, Relaxed);
+        telemetry::store_reader_replaced();
     }
 }

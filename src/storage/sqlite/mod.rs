@@ -220,6 +220,11 @@ impl SqliteStore {
         self.failed.clone()
     }
 
+    /// Events that are not in the index yet.
+    pub fn tail_events(&self) -> u64 {
+        self.recent.events() as u64
+    }
+
     /// What it counts.
     pub fn counters(&self) -> &Counters {
         &self.counters

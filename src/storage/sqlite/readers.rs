@@ -2,12 +2,14 @@
 //!
 //! Every read is short: each statement sees one snapshot and ends, and one that takes longer than
 //! [`READ_MAX`] is interrupted. Else the WAL, which keeps what any snapshot sees, would only grow.
+//! A read that panics is its asker's trouble: the reader goes on with another connection.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
@@ -47,9 +49,15 @@ impl Readers {
                 .and_then(bound_age)
                 .map_err(|error| error.to_string())?;
             let receiver = Arc::clone(&receiver);
+            let mut reader = Reader {
+                options: options.clone(),
+                connection,
+                clock,
+                counters: Arc::clone(&readers.counters),
+            };
             let thread = std::thread::Builder::new()
                 .name(format!("store-read-{n}"))
-                .spawn(move || serve(&connection, &clock, &receiver))
+                .spawn(move || reader.serve(&receiver))
                 .map_err(|error| error.to_string())?;
             readers.threads.push(thread);
         }
@@ -81,7 +89,9 @@ impl Readers {
             }
             TrySendError::Disconnected(_) => unavailable("its readers have ended"),
         })?;
-        answered.await.unwrap_or_else(|_| Err(unavailable("its readers have ended")))
+        answered
+            .await
+            .unwrap_or_else(|_| Err(unavailable("its reader has failed, look at the log")))
     }
 }
 
@@ -108,6 +118,11 @@ impl Clock {
     fn begin(&self) {
         self.begun_us.store(Self::now_us(self.start), Relaxed);
     }
+
+    /// Since the read under way began.
+    fn age(&self) -> Duration {
+        Duration::from_micros(Self::now_us(self.start).saturating_sub(self.begun_us.load(Relaxed)))
+    }
 }
 
 fn bound_age(mut connection: Connection) -> rusqlite::Result<(Connection, Clock)> {
@@ -123,15 +138,44 @@ fn bound_age(mut connection: Connection) -> rusqlite::Result<(Connection, Clock)
     Ok((connection, Clock { start, begun_us }))
 }
 
-fn serve(connection: &Connection, clock: &Clock, queue: &Mutex<Receiver<Job>>) {
-    loop {
-        // One waits with the lock, the others for the lock; which one takes a job is all the same.
-        let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else {
-            return;
-        };
-        clock.begin();
-        job(connection);
+/// One thread's share.
+struct Reader {
+    options: SqliteOptions,
+    connection: Connection,
+    clock: Clock,
+    counters: Arc<Counters>,
+}
+
+impl Reader {
+    fn serve(&mut self, queue: &Mutex<Receiver<Job>>) {
+        loop {
+            // One waits with the lock, the others for the lock; which one takes a job is all the same.
+            let job = queue.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(job) = job else {
+                return;
+            };
+            self.clock.begin();
+            // Else a read that panics would take a reader away, and the fourth one all reading.
+            let ended = catch_unwind(AssertUnwindSafe(|| job(&self.connection)));
+            self.counters.read_done(self.clock.age());
+            if ended.is_err() {
+                self.begin_anew();
+            }
+        }
+    }
+
+    /// Nobody knows what a panic left in the connection.
+    fn begin_anew(&mut self) {
+        self.counters.reader_replaced();
+        match connect(&self.options, Access::Read).and_then(bound_age) {
+            Ok((connection, clock)) => {
+                (self.connection, self.clock) = (connection, clock);
+                tracing::error!("a reader of the store panicked and was made anew");
+            }
+            Err(error) => {
+                tracing::error!(%error, "a reader of the store panicked and goes on as it is");
+            }
+        }
     }
 }
 
@@ -148,5 +192,28 @@ impl From<ReadError> for StoreError {
                 _ => Self::Unavailable { reason: error.to_string() },
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteStore;
+    use super::*;
+
+    #[tokio::test]
+    #[allow(clippy::panic, reason = "this is what is tested")]
+    async fn readers_that_panic_are_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(&SqliteOptions::new(folder.path())).unwrap();
+        for _ in 0..3 * READERS {
+            let failed = store.readers.read::<()>(|_| panic!("a test says so")).await;
+            assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+        }
+        for _ in 0..2 * READERS {
+            let one =
+                |connection: &Connection| Ok(connection.query_row("SELECT 1", (), |r| r.get(0))?);
+            assert_eq!(store.readers.read(one).await, Ok(1));
+        }
+        assert_eq!(store.counters.readers_replaced(), 3 * READERS as u64);
     }
 }

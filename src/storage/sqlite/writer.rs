@@ -506,6 +506,7 @@ impl Writer {
         let patience = self.checkpoint_least.saturating_mul(CHECKPOINT_WAIT_FACTOR);
         let mode = if pages < patience { "PASSIVE" } else { "RESTART" };
         self.connection.busy_timeout(BUSY_MAX)?;
+        let begun = now();
         let done = sql::checkpoint(&self.connection, mode);
         self.connection.busy_timeout(self.lock_wait)?;
         match done {
@@ -513,7 +514,7 @@ impl Writer {
             Err(error) if is_busy(&error) => {}
             done => {
                 done?;
-                self.counters.checkpoint_done();
+                self.counters.checkpoint_done(begun.elapsed());
             }
         }
         // If a reader keeps the WAL from starting over, the next one waits until it is worth its
@@ -526,6 +527,7 @@ impl Writer {
     /// from being cut, and is not waited for long.
     fn scrub(&mut self) -> rusqlite::Result<()> {
         self.connection.busy_timeout(SCRUB_WAIT)?;
+        let begun = now();
         let done = sql::checkpoint(&self.connection, "TRUNCATE");
         self.connection.busy_timeout(self.lock_wait)?;
         let cut = match done {
@@ -534,7 +536,7 @@ impl Writer {
         };
         self.scrub_due = (!cut).then(|| now() + SCRUB_AGAIN);
         if cut {
-            self.counters.checkpoint_done();
+            self.counters.checkpoint_done(begun.elapsed());
             self.wal_pages.store(0, Relaxed);
         }
         Ok(())
@@ -543,13 +545,14 @@ impl Writer {
     /// Moves the tail into the index. The readers find it in either until it is committed.
     fn fold(&mut self) -> rusqlite::Result<()> {
         let (events, runs) = (self.recent.events(), self.recent.sorted());
+        let begun = now();
         if !self.began()? {
             return Ok(());
         }
         sql::fold(&self.connection, &runs, self.last_position)?;
         self.statement("COMMIT")?;
         self.recent.clear();
-        self.counters.fold_done(events as u64);
+        self.counters.fold_done(events as u64, begun.elapsed());
         Ok(())
     }
 
