@@ -190,6 +190,7 @@ impl Queue {
         self.owed.keys().filter_map(|owed| match owed {
             Owed::Reserve(chat) => Some(chat),
             Owed::AskState(_)
+            | Owed::Ask(_)
             | Owed::Offer(_)
             | Owed::Widen(_)
             | Owed::Lapse(_)

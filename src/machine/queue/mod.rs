@@ -18,7 +18,7 @@ use std::sync::Arc;
 use crate::domain::limits::SILENT_AFTER_MS;
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
-use crate::domain::{self, ChatId, OfferId, Place, Reach, RoutingSettings, Timestamp, UserId};
+use crate::domain::{self, ChatId, OfferId, Place, Reach, RoutingSettings, Seq, Timestamp, UserId};
 use crate::machine::Life;
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::repeat::Repeater;
@@ -51,10 +51,15 @@ pub enum QueueEffect {
     ToOperator(UserId, ToOperator),
 }
 
+/// The version of what was read from the index: whatever the chat says of the placement is newer.
+const NOT_SAID: Seq = 0;
+
 /// What a queue says until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Owed {
     AskState(UserId),
+    /// Asks a chat where it is.
+    Ask(ChatId),
     Reserve(ChatId),
     Offer(ChatId),
     Widen(ChatId),
@@ -204,9 +209,19 @@ impl Queue {
     fn chat_at(&mut self, at: ChatAt, now: Timestamp, effects: &mut Vec<QueueEffect>) {
         let chat = at.chat;
         let known = self.line.get(chat);
-        if known.is_some_and(|e| (e.at.placement, e.at.version) >= (at.placement, at.version)) {
+        let said = (at.placement, at.version);
+        if let Some(known) = known.map(|entry| (entry.at.placement, entry.at.version))
+            && known >= said
+        {
+            if known == said {
+                self.owed.settle(Owed::Ask(chat));
+            }
             return;
         }
+        // The index does not know how old it is. What was said before it was read, and comes late,
+        // would undo it, and the chat, which was heard by the life before, would not say it again.
+        let doubtful = known.is_some_and(|entry| entry.at.version == NOT_SAID)
+            || self.owed.owes(Owed::Ask(chat));
         let renewed = at.place == Place::Waiting && !at.spent;
         if known.is_some_and(|e| e.at.placement == at.placement) && renewed {
             // Read from the index before, now said by the chat itself. An offer that was asked for
@@ -218,6 +233,9 @@ impl Queue {
             }
             // Whose it is may not have been known.
             self.look_again(chat, now);
+            if doubtful {
+                self.owed.owe(Owed::Ask(chat), now);
+            }
             return;
         }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
@@ -233,6 +251,9 @@ impl Queue {
         let (offer, moved_at) = (at.place.offer().cloned(), at.moved_at);
         self.line.insert(Entry { at, rank, phase, silent: false });
         self.look_again(chat, now);
+        if doubtful {
+            self.owed.owe(Owed::Ask(chat), now);
+        }
         if let Some(offer) = offer {
             let to: Vec<UserId> = offer.to.iter().copied().collect();
             self.note_shown(chat, &to, moved_at.min(now), now);
@@ -250,8 +271,7 @@ impl Queue {
         let at = ChatAt {
             chat: row.chat,
             placement: row.placement,
-            // Not known from the row; whatever the chat says of this placement is newer.
-            version: 0,
+            version: NOT_SAID,
             customer: None,
             queue: row.queue,
             since,
@@ -277,7 +297,7 @@ impl Queue {
             return;
         };
         self.widening.remove(&chat);
-        for owed in [Owed::Offer(chat), Owed::Lapse(chat), Owed::Widen(chat)] {
+        for owed in [Owed::Ask(chat), Owed::Offer(chat), Owed::Lapse(chat), Owed::Widen(chat)] {
             self.owed.settle(owed);
         }
         if let Some(offer) = entry.at.place.offer() {
@@ -423,6 +443,11 @@ impl Queue {
         match owed {
             Owed::AskState(operator) => {
                 Some(QueueEffect::ToOperator(operator, ToOperator::AskState { queue }))
+            }
+            Owed::Ask(chat) => {
+                let entry = self.line.get(chat)?;
+                let peer = Peer::Queue(queue);
+                Some(QueueEffect::ToChat(entry.at.chat, ToChat::Ask { peer }))
             }
             Owed::Reserve(chat) => {
                 let entry = self.line.get(chat)?;

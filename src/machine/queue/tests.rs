@@ -432,6 +432,11 @@ fn a_chat_that_says_again_that_it_waits_keeps_the_slot_of_the_offer_under_way() 
         matches!(effects, [QueueEffect::ToChat(CHAT, ToChat::Seen { .. })])
     };
     let effects = arrive(&mut queue, waits(0xc1, 1_000));
+    assert!(
+        matches!(&effects[..], [_, QueueEffect::ToChat(CHAT, ToChat::Ask { .. })]),
+        "{effects:?}"
+    );
+    let effects = arrive(&mut queue, waits(0xc1, 1_000));
     assert!(nothing_but_heard(&effects), "{effects:?}");
     let state = state(ANN, 2, Standing::Full);
     let answer = ToQueue::ReserveAnswer { offer, chat, result: Ok(()), state };
@@ -441,6 +446,36 @@ fn a_chat_that_says_again_that_it_waits_keeps_the_slot_of_the_offer_under_way() 
     let effects = arrive(&mut queue, said_again);
     assert!(nothing_but_heard(&effects), "{effects:?}");
     assert!(matches!(queue.line().get(CHAT).unwrap().phase, Phase::Offering { .. }));
+}
+
+#[test]
+fn what_a_chat_said_before_the_index_was_read_undoes_nothing_for_long() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Full), (BOB, Standing::Full)]);
+    let asks = |effects: &[QueueEffect]| {
+        let is_ask = |e: &&QueueEffect| matches!(e, QueueEffect::ToChat(CHAT, ToChat::Ask { .. }));
+        effects.iter().filter(is_ask).count()
+    };
+    let offered = |to: &[UserId]| live(CHAT, OFFER, Reach::ToAll, to);
+    let see = |queue: &Queue| {
+        let entry = queue.line().get(CHAT).unwrap();
+        entry.at.place.offer().unwrap().to.iter().copied().collect::<Vec<_>>()
+    };
+    // Bob has been added; the index knows it.
+    let truth = offered(&[ANN, BOB]);
+    arrive(&mut queue, ChatAt { version: 0, ..truth.clone() });
+    // On its way since before the queue's life.
+    let late = ChatAt { version: truth.version - 1, ..offered(&[ANN]) };
+    assert_eq!(asks(&arrive(&mut queue, late.clone())), 1);
+    assert_eq!(see(&queue), [ANN]);
+    // It is asked until what it says is what is known.
+    let later = now().plus_ms(1_000);
+    assert_eq!(asks(&step_at(&mut queue, later, QueueInput::Tick)), 1);
+    assert_eq!(asks(&step_at(&mut queue, later, said(ToQueue::At(truth.clone())))), 1);
+    assert_eq!(asks(&step_at(&mut queue, later, said(ToQueue::At(late)))), 0);
+    assert_eq!(asks(&step_at(&mut queue, later, said(ToQueue::At(truth)))), 0);
+    let much_later = later.plus_ms(60_000);
+    assert_eq!(asks(&step_at(&mut queue, much_later, QueueInput::Tick)), 0);
+    assert_eq!(see(&queue), [ANN, BOB]);
 }
 
 #[test]
