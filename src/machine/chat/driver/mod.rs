@@ -1,0 +1,291 @@
+//! The order in which a chat does things: claim, read, then for each input look the command up in
+//! the log if memory does not know it, decide, mark the row, decide again, append, apply, tell. A pure
+//! value: the actor around it carries out what it says and feeds it the answers, and so does the
+//! simulation.
+//!
+//! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
+//! nothing is answered or told before its events are durable; when the outcome of an append is
+//! not known, nothing is applied and the driver asks to be ended: its next life claims the chat
+//! and reads what became of it.
+
+mod append;
+mod recover;
+mod tell;
+
+use crate::domain::time::earliest;
+use crate::domain::{ChatId, QueueId, Recorded, Seq, Timestamp, UserId};
+use crate::machine::message::{ToChat, ToOperator, ToQueue};
+use crate::machine::{CallId, Life};
+use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
+
+use super::answers::{Answer, Recent};
+use super::call::{ChatEffect, ChatInput};
+use super::fold::Chat;
+use super::notices::Notices;
+use super::refusal::Refusal;
+use super::search::Search;
+
+/// Events read at once in recovery.
+pub const READ_PAGE: usize = 1_000;
+
+/// A call to the store, to be awaited before anything else is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreCall {
+    /// Claims the log.
+    Claim,
+    /// Reads from a position on, at most [`READ_PAGE`] events.
+    Read {
+        /// The first position.
+        from: u64,
+    },
+    /// Writes the first row, of a chat about to be opened.
+    PutRow(OpenChat),
+    /// Marks the row.
+    Mark(Moving),
+    /// Appends.
+    Append(Claim, Vec<Recorded>),
+}
+
+/// The answer to the [`StoreCall`] under way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreAnswer {
+    /// To `Claim`.
+    Claimed(Result<Claimed, StoreError>),
+    /// To `Read`.
+    Page(Result<Vec<Recorded>, StoreError>),
+    /// To `PutRow` and `Mark`.
+    Marked(Result<(), StoreError>),
+    /// To `Append`.
+    Appended(Result<(), AppendError>),
+}
+
+/// What the actor has to do, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Action {
+    /// Call the store, then feed the answer.
+    Store(StoreCall),
+    /// The row has changed: at once in the index in memory; in the store in order, not awaited.
+    /// None: remove it.
+    Row(Option<OpenChat>),
+    /// A change of place may be under way: mark the row in the index in memory.
+    MarkIndex(Moving),
+    /// Answer a call.
+    Answer(CallId, Result<Answer, Refusal>),
+    /// Say something to a queue.
+    ToQueue(QueueId, ToQueue),
+    /// Say something to an operator.
+    ToOperator(UserId, ToOperator),
+    /// Events are durable: show them to whoever watches the chat.
+    Publish(Vec<Recorded>),
+    /// End this life; the next one finds out.
+    Fail(Failure),
+}
+
+/// Why a life ends.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// Another life has claimed the chat.
+    #[error("the chat was claimed elsewhere")]
+    Fenced,
+    /// The outcome of a write is not known.
+    #[error("the outcome of a write is unknown: {0}")]
+    Unknown(String),
+    /// The log could not be claimed or read.
+    #[error("the log cannot be read: {0}")]
+    Unreadable(StoreError),
+    /// The store answered what was not asked, or the log has a gap.
+    #[error("the log is not what it was: {0}")]
+    Broken(String),
+}
+
+#[derive(Debug, Clone)]
+enum Phase {
+    Claiming,
+    Reading {
+        claim: Claim,
+        tail: u64,
+    },
+    Idle {
+        claim: Claim,
+    },
+    /// The log is asked for the input's command.
+    Looking {
+        claim: Claim,
+        input: ChatInput,
+        search: Search,
+    },
+    Marking {
+        claim: Claim,
+        input: ChatInput,
+    },
+    Appending {
+        claim: Claim,
+        events: Vec<Recorded>,
+        effects: Vec<ChatEffect>,
+    },
+    /// The chat was forgotten: it knows of nothing, whoever asks.
+    Forgotten,
+    Failed,
+}
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct Driver {
+    chat: Chat,
+    notices: Notices,
+    phase: Phase,
+    process: u64,
+    life: Life,
+    /// The row as the index has it; the outer none when it has been marked meanwhile, so that it
+    /// is written anew whatever comes of the move.
+    listed: Option<Option<OpenChat>>,
+    /// Up to where everybody had been told when the former life went to sleep.
+    rested: Option<Seq>,
+    /// Calls whose answer is still to come.
+    held: Vec<(CallId, crate::domain::Party, crate::domain::CommandId)>,
+    /// The store refused: deadlines wait until then.
+    quiet_until: Timestamp,
+}
+
+impl Driver {
+    /// A new life of a chat. `listed` is its row in the index in memory, `rested` the position up to
+    /// which everybody was told when the former life went to sleep; none after a failure, or in a
+    /// new process. Begins with a claim.
+    pub fn begin(
+        chat: ChatId,
+        process: u64,
+        life: Life,
+        listed: Option<OpenChat>,
+        rested: Option<Seq>,
+    ) -> (Self, Vec<Action>) {
+        let driver = Self {
+            chat: Chat::new(chat),
+            notices: Notices::new(),
+            phase: Phase::Claiming,
+            process,
+            life,
+            listed: Some(listed),
+            rested,
+            held: Vec::new(),
+            quiet_until: Timestamp::default(),
+        };
+        (driver, vec![Action::Store(StoreCall::Claim)])
+    }
+
+    /// Keeps fewer answers in memory, or more; to be said at the beginning.
+    pub fn remembering(mut self, recent: Recent) -> Self {
+        self.chat = Chat::remembering(self.chat.id(), recent);
+        self
+    }
+
+    /// The chat as it is durable.
+    pub fn chat(&self) -> &Chat {
+        &self.chat
+    }
+
+    /// Whether it can take an input.
+    pub fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle { .. } | Phase::Forgotten)
+    }
+
+    /// Whether nothing would be lost if it were let go: nobody waits for a word or an answer.
+    pub fn can_rest(&self) -> bool {
+        self.is_idle() && self.notices.is_empty() && self.held.is_empty()
+    }
+
+    /// When to feed a [`ChatInput::Tick`].
+    pub fn next_deadline(&self) -> Option<Timestamp> {
+        let own = self.chat.next_deadline().map(|at| at.max(self.quiet_until));
+        earliest(own, self.notices.next())
+    }
+
+    /// Drops all that is known of the chat, since it is to be forgotten. None: it is open, or
+    /// somebody has not heard of its end yet.
+    pub fn let_go(&mut self) -> Option<Vec<Action>> {
+        let open = self.chat.place().is_some_and(|place| !place.state().is_final());
+        if open || !self.can_rest() {
+            return None;
+        }
+        self.chat = Chat::new(self.chat.id());
+        self.phase = Phase::Forgotten;
+        self.listed = Some(None);
+        Some(vec![Action::Row(None)])
+    }
+
+    /// Takes an input; only while idle.
+    pub fn input(&mut self, now: Timestamp, input: ChatInput) -> Vec<Action> {
+        if let Phase::Forgotten = self.phase {
+            let unknown = |call| Action::Answer(call, Err(Refusal::UnknownChat));
+            return call_of(&input).map(unknown).into_iter().collect();
+        }
+        let Phase::Idle { claim } = self.phase else {
+            return self.fail(Failure::Broken("an input came while the store was busy".into()));
+        };
+        let mut actions = Vec::new();
+        if let ChatInput::Said(ToChat::Seen { peer, placement, version }) = &input {
+            self.notices.seen(*peer, (*placement, *version), &self.chat, now);
+            self.tell_due(now, &mut actions);
+        }
+        if input == ChatInput::Tick {
+            self.tell_due(now, &mut actions);
+            if now < self.quiet_until {
+                return actions;
+            }
+        }
+        if let Some((search, from)) = self.chat.search(&input) {
+            self.phase = Phase::Looking { claim, input, search };
+            actions.push(Action::Store(StoreCall::Read { from }));
+            return actions;
+        }
+        self.decide(now, claim, input, None, &mut actions);
+        actions
+    }
+
+    /// Takes the answer of the store.
+    pub fn stored(&mut self, now: Timestamp, answer: StoreAnswer) -> Vec<Action> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Failed);
+        match (phase, answer) {
+            (Phase::Claiming, StoreAnswer::Claimed(Ok(Claimed { claim, tail }))) => {
+                self.phase = Phase::Reading { claim, tail };
+                self.read_on(now)
+            }
+            (Phase::Reading { claim, tail }, StoreAnswer::Page(Ok(page))) => {
+                self.phase = Phase::Reading { claim, tail };
+                self.read(now, tail, &page)
+            }
+            (Phase::Claiming, StoreAnswer::Claimed(Err(StoreError::Forgotten { .. }))) => {
+                self.phase = Phase::Forgotten;
+                self.listed = Some(None);
+                vec![Action::Row(None)]
+            }
+            (Phase::Claiming, StoreAnswer::Claimed(Err(error)))
+            | (Phase::Reading { .. }, StoreAnswer::Page(Err(error))) => {
+                self.fail(Failure::Unreadable(error))
+            }
+            (Phase::Looking { claim, input, search }, StoreAnswer::Page(page)) => {
+                self.looked(now, claim, input, search, page)
+            }
+            (Phase::Marking { claim, input }, StoreAnswer::Marked(result)) => {
+                self.marked(now, claim, input, result)
+            }
+            (Phase::Appending { claim, events, effects }, StoreAnswer::Appended(result)) => {
+                self.appended(now, claim, events, effects, result)
+            }
+            (phase, answer) => {
+                self.fail(Failure::Broken(format!("{answer:?} came while {phase:?}")))
+            }
+        }
+    }
+
+    fn fail(&mut self, failure: Failure) -> Vec<Action> {
+        self.phase = Phase::Failed;
+        vec![Action::Fail(failure)]
+    }
+}
+
+fn call_of(input: &ChatInput) -> Option<CallId> {
+    match input {
+        ChatInput::Call(call, _) => Some(*call),
+        ChatInput::Started | ChatInput::Said(_) | ChatInput::Tick => None,
+    }
+}
