@@ -106,6 +106,7 @@ fn main() {
     println!("memory: {} KB", memory(&log, Recent::default()) / 1_024);
     println!("with every answer in memory: {} KB", memory(&log, everything) / 1_024);
     let (mut driver, _) = Driver::begin(CHAT, 1, 1, None, None);
+    driver.wake();
     let claim = Claim { chat: CHAT, epoch: 1 };
     let now = Timestamp(1_000_000);
     let claimed = Claimed { claim, tail: log.len() as u64 };

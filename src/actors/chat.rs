@@ -144,7 +144,11 @@ impl ChatState {
     ) -> Result<(), ActorProcessingErr> {
         match message {
             ChatMessage::Begin => {
-                let begin = std::mem::take(&mut self.begin);
+                let mut begin = std::mem::take(&mut self.begin);
+                // What a former life told nobody of is told whether somebody asks or not.
+                if self.shared.untold.contains_key(&self.chat) {
+                    begin.extend(self.driver.wake());
+                }
                 self.carry_out(begin).await?;
                 self.told();
             }
@@ -161,9 +165,13 @@ impl ChatState {
                 self.input(ChatInput::Tick).await?;
             }
             ChatMessage::Look(..) | ChatMessage::Mark { .. } if self.marking.must_be_read() => {
+                self.read_for_a_look().await?;
                 self.hold(myself, message);
             }
-            ChatMessage::Look(reply, _permit) => self.look(reply),
+            ChatMessage::Look(reply, _permit) => {
+                self.read_for_a_look().await?;
+                self.look(reply);
+            }
             ChatMessage::Mark { person, up_to, read, reply, permit: _permit } => {
                 self.mark(myself, (person, up_to, read), reply);
             }
@@ -173,6 +181,8 @@ impl ChatState {
                 self.marks_written(myself, batch, written);
             }
             ChatMessage::LetGo(reply, _permit) => {
+                let claim = self.driver.wake();
+                self.carry_out(claim).await?;
                 let actions = self.driver.let_go();
                 let gone = actions.is_some();
                 if gone {
@@ -186,8 +196,9 @@ impl ChatState {
                 self.rest.disarm();
                 if self.rest_at() <= self.shared.now() && self.may_rest() {
                     if self.shared.chats.begin_stop(self.chat, self.life) {
-                        let tail = self.driver.chat().tail();
-                        self.shared.index(|index| index.rest(self.chat, tail));
+                        if let Some(tail) = self.driver.told_up_to() {
+                            self.shared.index(|index| index.rest(self.chat, tail));
+                        }
                         myself.stop(None);
                         return Ok(());
                     }
@@ -225,6 +236,12 @@ impl ChatState {
 
     fn may_rest(&self) -> bool {
         self.driver.can_rest() && self.marking.is_at_rest()
+    }
+
+    /// What a look shows, of a chat that nobody has claimed.
+    async fn read_for_a_look(&mut self) -> Result<(), ActorProcessingErr> {
+        let actions = self.driver.look();
+        self.carry_out(actions).await
     }
 
     async fn input(&mut self, input: ChatInput) -> Result<(), ActorProcessingErr> {

@@ -76,6 +76,9 @@ impl World {
         };
         let now = self.plan.clock_of(now, live.driver.chat());
         let actions = live.driver.stored(now, answer);
+        if live.driver.is_idle() {
+            self.checker.seen(chat, live.driver.chat().tail());
+        }
         self.carry_out(chat, actions);
         self.pump(chat);
     }

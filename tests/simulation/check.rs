@@ -272,6 +272,12 @@ impl Checker {
         }
     }
 
+    /// Who looks at a chat sees all that was ever shown of it, whether it was claimed or not.
+    pub fn seen(&self, chat: ChatId, tail: u64) {
+        let shown = self.published.get(&chat).copied().unwrap_or_default();
+        assert!(tail >= shown, "{chat:?}: seen up to {tail}, {shown} were shown");
+    }
+
     /// Events are shown once in a life, in order, and only when durable.
     pub fn published(&mut self, chat: ChatId, events: &[Recorded], store: &Store) {
         let last = self.published.entry(chat).or_default();

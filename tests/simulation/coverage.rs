@@ -87,6 +87,7 @@ const WANTED: &[(&str, &[&str])] = &[
             "save refused",
             "read refused",
             "chat passivated",
+            "ended chat looked at",
             "client hung up",
             "connection lost",
             "probe unanswered",

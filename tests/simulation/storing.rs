@@ -2,7 +2,7 @@
 
 use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
 use switchboard::domain::{ChatEvent, ChatId, Recorded};
-use switchboard::machine::chat::driver::{StoreAnswer, StoreCall};
+use switchboard::machine::chat::driver::{READ_PAGE, StoreAnswer, StoreCall};
 use switchboard::storage::{AppendError, Claim, StoreError};
 
 use crate::planted::Planted;
@@ -63,7 +63,9 @@ impl World {
                 StoreAnswer::Page(Err(refused()))
             }
             StoreCall::Read { from } => {
-                let mut page = self.store.read(chat, from, 7);
+                // Whoever has no claim knows the end of the log by a page that is not full.
+                let limit = if self.chats[&chat].driver.is_claimed() { 7 } else { READ_PAGE };
+                let mut page = self.store.read(chat, from, limit);
                 if self.chats[&chat].driver.chat().tail() >= from {
                     self.coverage.count("odd", "id looked up in the log");
                     if self.plan.planted == Some(Planted::BlindSearch) {

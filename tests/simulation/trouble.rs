@@ -39,7 +39,10 @@ impl World {
                     self.end_process();
                 }
             }
-            8..11 => self.passivate(),
+            8..11 => {
+                self.passivate();
+                self.look();
+            }
             _ => self.reconfigure(),
         }
     }
@@ -56,10 +59,26 @@ impl World {
             if self.rng.chance(500)
                 && let Some(asleep) = self.chats.remove(&chat)
             {
-                self.index.rest(chat, asleep.driver.chat().tail());
+                if let Some(tail) = asleep.driver.told_up_to() {
+                    self.index.rest(chat, tail);
+                }
                 self.coverage.count("fault", "chat passivated");
             }
         }
+    }
+
+    /// Somebody looks at a chat: one that is not open is read and not claimed.
+    pub fn look(&mut self) {
+        let chats: Vec<ChatId> = self.store.logs.keys().copied().collect();
+        let Some(chat) = self.rng.pick(&chats).copied() else { return };
+        self.start(Actor::Chat(chat));
+        let idle = self.chats.get_mut(&chat).filter(|live| live.driver.is_idle());
+        let Some(live) = idle.filter(|live| live.mailbox.is_empty()) else { return };
+        let actions = live.driver.look();
+        if !actions.is_empty() {
+            self.coverage.count("fault", "ended chat looked at");
+        }
+        self.carry_out(chat, actions);
     }
 
     pub fn reconfigure(&mut self) {

@@ -11,6 +11,7 @@ mod configuration;
 mod crashes;
 mod homes;
 mod life;
+mod looks;
 mod marks;
 mod openings;
 mod restart;

@@ -6,7 +6,9 @@
 //! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
 //! nothing is answered or told before its events are durable; when the outcome of an append is
 //! not known, nothing is applied and the driver asks to be ended: its next life claims the chat
-//! and reads what became of it.
+//! and reads what became of it. A chat that is not among the open ones sleeps until somebody wants
+//! something of it: a look only reads, and what was read without a claim is only shown. Whatever
+//! may change the chat claims it first and reads it anew.
 
 mod append;
 mod recover;
@@ -100,6 +102,12 @@ pub enum Failure {
 
 #[derive(Debug, Clone)]
 enum Phase {
+    /// Nothing is known of the log, and nobody needs to know: the chat is not among the open ones.
+    Asleep,
+    /// The log is read without a claim, since somebody looks.
+    Peeking,
+    /// It was; what may change the chat claims and reads it anew.
+    Peeked,
     Claiming,
     Reading {
         claim: Claim,
@@ -132,6 +140,8 @@ enum Phase {
 #[derive(Debug, Clone)]
 pub struct Driver {
     chat: Chat,
+    /// What the chat remembers of its answers.
+    recent: Recent,
     notices: Notices,
     phase: Phase,
     process: u64,
@@ -141,6 +151,8 @@ pub struct Driver {
     listed: Option<Option<OpenChat>>,
     /// Up to where everybody had been told when the former life went to sleep.
     rested: Option<Seq>,
+    /// What woke the chat, until it is claimed and read.
+    woken_by: Option<ChatInput>,
     /// Calls whose answer is still to come.
     held: Vec<(CallId, crate::domain::Party, crate::domain::CommandId)>,
     /// The store refused: deadlines wait until then.
@@ -150,7 +162,7 @@ pub struct Driver {
 impl Driver {
     /// A new life of a chat. `listed` is its row in the index in memory, `rested` the position up to
     /// which everybody was told when the former life went to sleep; none after a failure, or in a
-    /// new process. Begins with a claim.
+    /// new process. Begins with a claim, or asleep when it is not listed.
     pub fn begin(
         chat: ChatId,
         process: u64,
@@ -158,23 +170,28 @@ impl Driver {
         listed: Option<OpenChat>,
         rested: Option<Seq>,
     ) -> (Self, Vec<Action>) {
-        let driver = Self {
+        let mut driver = Self {
             chat: Chat::new(chat),
+            recent: Recent::default(),
             notices: Notices::new(),
-            phase: Phase::Claiming,
+            phase: Phase::Asleep,
             process,
             life,
             listed: Some(listed),
             rested,
+            woken_by: None,
             held: Vec::new(),
             quiet_until: Timestamp::default(),
         };
-        (driver, vec![Action::Store(StoreCall::Claim)])
+        let open = driver.listed != Some(None);
+        let actions = if open { driver.wake() } else { Vec::new() };
+        (driver, actions)
     }
 
     /// Keeps fewer answers in memory, or more; to be said at the beginning.
     pub fn remembering(mut self, recent: Recent) -> Self {
         self.chat = Chat::remembering(self.chat.id(), recent);
+        self.recent = recent;
         self
     }
 
@@ -185,7 +202,43 @@ impl Driver {
 
     /// Whether it can take an input.
     pub fn is_idle(&self) -> bool {
-        matches!(self.phase, Phase::Idle { .. } | Phase::Forgotten)
+        match self.phase {
+            Phase::Asleep | Phase::Peeked | Phase::Idle { .. } | Phase::Forgotten => true,
+            Phase::Peeking
+            | Phase::Claiming
+            | Phase::Reading { .. }
+            | Phase::Looking { .. }
+            | Phase::Marking { .. }
+            | Phase::Appending { .. }
+            | Phase::Failed => false,
+        }
+    }
+
+    /// Whether this life owns the log, or is about to.
+    pub fn is_claimed(&self) -> bool {
+        !matches!(self.phase, Phase::Asleep | Phase::Peeking | Phase::Peeked)
+    }
+
+    /// Up to where everybody has been told; to be remembered when the chat rests. None: not known.
+    pub fn told_up_to(&self) -> Option<Seq> {
+        if self.is_claimed() { Some(self.chat.tail()) } else { self.rested }
+    }
+
+    /// Somebody wants to see the chat: reads the log of one that sleeps, and writes nothing.
+    pub fn look(&mut self) -> Vec<Action> {
+        let Phase::Asleep = self.phase else { return Vec::new() };
+        self.phase = Phase::Peeking;
+        vec![Action::Store(StoreCall::Read { from: 1 })]
+    }
+
+    /// Claims a chat that was not claimed yet, and forgets what was read of it without that.
+    pub fn wake(&mut self) -> Vec<Action> {
+        let (Phase::Asleep | Phase::Peeking | Phase::Peeked) = self.phase else {
+            return Vec::new();
+        };
+        self.chat = Chat::remembering(self.chat.id(), self.recent);
+        self.phase = Phase::Claiming;
+        vec![Action::Store(StoreCall::Claim)]
     }
 
     /// Whether nothing would be lost if it were let go: nobody waits for a word or an answer.
@@ -218,6 +271,10 @@ impl Driver {
             let unknown = |call| Action::Answer(call, Err(Refusal::UnknownChat));
             return call_of(&input).map(unknown).into_iter().collect();
         }
+        if let Phase::Asleep | Phase::Peeked = self.phase {
+            self.woken_by = Some(input);
+            return self.wake();
+        }
         let Phase::Idle { claim } = self.phase else {
             return self.fail(Failure::Broken("an input came while the store was busy".into()));
         };
@@ -243,6 +300,16 @@ impl Driver {
 
     /// Takes the answer of the store.
     pub fn stored(&mut self, now: Timestamp, answer: StoreAnswer) -> Vec<Action> {
+        let mut actions = self.take(now, answer);
+        if self.is_idle()
+            && let Some(input) = self.woken_by.take()
+        {
+            actions.extend(self.input(now, input));
+        }
+        actions
+    }
+
+    fn take(&mut self, now: Timestamp, answer: StoreAnswer) -> Vec<Action> {
         let phase = std::mem::replace(&mut self.phase, Phase::Failed);
         match (phase, answer) {
             (Phase::Claiming, StoreAnswer::Claimed(Ok(Claimed { claim, tail }))) => {
@@ -253,13 +320,14 @@ impl Driver {
                 self.phase = Phase::Reading { claim, tail };
                 self.read(now, tail, &page)
             }
+            (Phase::Peeking, StoreAnswer::Page(Ok(page))) => self.peek(&page),
             (Phase::Claiming, StoreAnswer::Claimed(Err(StoreError::Forgotten { .. }))) => {
                 self.phase = Phase::Forgotten;
                 self.listed = Some(None);
                 vec![Action::Row(None)]
             }
             (Phase::Claiming, StoreAnswer::Claimed(Err(error)))
-            | (Phase::Reading { .. }, StoreAnswer::Page(Err(error))) => {
+            | (Phase::Reading { .. } | Phase::Peeking, StoreAnswer::Page(Err(error))) => {
                 self.fail(Failure::Unreadable(error))
             }
             (Phase::Looking { claim, input, search }, StoreAnswer::Page(page)) => {

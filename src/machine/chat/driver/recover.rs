@@ -3,7 +3,7 @@
 use crate::domain::{Recorded, Timestamp};
 
 use super::super::call::ChatInput;
-use super::{Action, Driver, Failure, Phase, StoreCall};
+use super::{Action, Driver, Failure, Phase, READ_PAGE, StoreCall};
 
 impl Driver {
     pub(super) fn read_on(&mut self, now: Timestamp) -> Vec<Action> {
@@ -25,9 +25,8 @@ impl Driver {
 
     pub(super) fn read(&mut self, now: Timestamp, tail: u64, page: &[Recorded]) -> Vec<Action> {
         for recorded in page.iter().take_while(|recorded| recorded.seq <= tail) {
-            if recorded.seq != self.chat.tail() + 1 {
-                let (got, tail) = (recorded.seq, self.chat.tail());
-                return self.fail(Failure::Broken(format!("{got} follows {tail}")));
+            if let Some(gap) = self.gap(recorded) {
+                return self.fail(gap);
             }
             self.chat.apply(recorded);
         }
@@ -35,5 +34,30 @@ impl Driver {
             return self.fail(Failure::Broken(format!("{} of {tail}", self.chat.tail())));
         }
         self.read_on(now)
+    }
+
+    /// A page of a log that is not claimed. Acknowledged events are in it; what is not acknowledged
+    /// may be, and go again, so that nothing but a look is answered from it. One that is open after
+    /// all is claimed.
+    pub(super) fn peek(&mut self, page: &[Recorded]) -> Vec<Action> {
+        for recorded in page {
+            if let Some(gap) = self.gap(recorded) {
+                return self.fail(gap);
+            }
+            self.chat.apply(recorded);
+        }
+        if page.len() >= READ_PAGE {
+            self.phase = Phase::Peeking;
+            return vec![Action::Store(StoreCall::Read { from: self.chat.tail() + 1 })];
+        }
+        self.phase = Phase::Peeked;
+        let open = self.chat.place().is_some_and(|place| !place.state().is_final());
+        if open { self.wake() } else { Vec::new() }
+    }
+
+    /// Why an event cannot be the next one, if it cannot.
+    fn gap(&self, recorded: &Recorded) -> Option<Failure> {
+        let (got, tail) = (recorded.seq, self.chat.tail());
+        (got != tail + 1).then(|| Failure::Broken(format!("{got} follows {tail}")))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::event::{OfferEnd, TransferFailure, WithdrawReason};
 use crate::domain::limits::{COMMANDS_REMEMBERED, REPEAT_MS, TRANSFER_LIMIT_MS};
-use crate::domain::{Place, Reach, Recorded, Timestamp, UserId};
+use crate::domain::{ChatEvent, Place, Reach, Recorded, Timestamp, UserId};
 use crate::machine::chat::driver::{Action, Driver, Failure, READ_PAGE, StoreAnswer, StoreCall};
 use crate::machine::chat::tests::{Bench, variant};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, Target};
@@ -35,7 +35,8 @@ fn started_after(
     listed: Option<OpenChat>,
     rested: Option<u64>,
 ) -> (Driver, Vec<Action>) {
-    let (mut driver, actions) = Driver::begin(CHAT, 1, 9, listed, rested);
+    let (mut driver, mut actions) = Driver::begin(CHAT, 1, 9, listed, rested);
+    actions.extend(driver.wake());
     assert_eq!(kinds(&actions), ["Claim"]);
     let tail = log.len() as u64;
     let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail }));
@@ -114,6 +115,77 @@ fn an_end_removes_the_row() {
     marked(&mut driver);
     let actions = appended(&mut driver, Ok(()));
     assert_eq!(kinds(&actions), ["RowRemoved", "Publish", "Answer", "ToQueue"]);
+}
+
+/// An ended chat's log.
+fn ended() -> Vec<Recorded> {
+    let mut bench = Bench::opened();
+    bench.call(end(customer(), "bye"));
+    bench.log.clone()
+}
+
+fn paged(driver: &mut Driver, log: &[Recorded]) -> Vec<Action> {
+    driver.stored(now(), StoreAnswer::Page(Ok(log.to_vec())))
+}
+
+#[test]
+fn a_look_at_an_ended_chat_reads_and_claims_nothing() {
+    let log = ended();
+    let (mut driver, actions) = Driver::begin(CHAT, 1, 9, None, Some(2));
+    assert!(actions.is_empty() && driver.is_idle(), "it sleeps until somebody wants something");
+    assert_eq!(kinds(&driver.look()), ["Read"]);
+    assert!(!driver.is_idle());
+    assert!(paged(&mut driver, &log).is_empty());
+    assert!(driver.is_idle() && driver.can_rest());
+    assert_eq!(driver.chat().tail(), log.len() as u64);
+    assert!(driver.look().is_empty(), "it is read once");
+    assert_eq!((driver.next_deadline(), driver.told_up_to()), (None, Some(2)));
+}
+
+#[test]
+fn whoever_wants_to_change_an_ended_chat_claims_it_and_reads_it_anew() {
+    let log = ended();
+    for looked in [false, true] {
+        let (mut driver, _) = Driver::begin(CHAT, 1, 9, None, None);
+        if looked {
+            driver.look();
+            // An event that was not acknowledged may be seen, and be gone once the chat is claimed.
+            let mut seen = log.clone();
+            seen.push(Recorded {
+                seq: log.len() as u64 + 1,
+                at: now(),
+                event: ChatEvent::ContinuedIn { chat: CHAT },
+            });
+            paged(&mut driver, &seen);
+        }
+        assert_eq!(kinds(&driver.input(now(), call(end(customer(), "bye")))), ["Claim"]);
+        assert_eq!((driver.chat().tail(), driver.is_idle()), (0, false));
+        let tail = log.len() as u64;
+        let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail }));
+        assert_eq!(kinds(&driver.stored(now(), claimed)), ["Read"]);
+        let actions = paged(&mut driver, &log);
+        assert_eq!(answers(&actions), [(5, true)], "the repeat of its end");
+        assert_eq!((driver.chat().tail(), driver.told_up_to()), (tail, Some(tail)));
+    }
+}
+
+#[test]
+fn a_chat_that_is_opened_is_claimed_before_anything_is_read() {
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, None, None);
+    assert_eq!(kinds(&driver.input(now(), call(open()))), ["Claim"]);
+    let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 0 }));
+    assert_eq!(kinds(&driver.stored(now(), claimed)), ["PutRow"]);
+}
+
+#[test]
+fn a_chat_that_is_open_though_it_is_not_listed_is_claimed_at_a_look() {
+    let (log, _) = waiting();
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, None, None);
+    driver.look();
+    assert_eq!(kinds(&paged(&mut driver, &log)), ["Claim"]);
+    let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: log.len() as u64 }));
+    assert_eq!(kinds(&driver.stored(now(), claimed)), ["Read"]);
+    assert_eq!(kinds(&paged(&mut driver, &log))[0], "Row", "and listed");
 }
 
 #[test]
