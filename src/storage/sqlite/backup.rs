@@ -6,6 +6,7 @@
 //! the file has its name when it is whole, durable and marked as a copy, or not at all.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::{oneshot, watch};
@@ -14,6 +15,7 @@ use crate::storage::files;
 
 use super::SqliteStore;
 use super::copies::mark_as_copy;
+use super::limits::{BACKUP_SLICE_SLOW, BACKUP_SLOW_MAX, BACKUP_WAL_PAGES_MAX};
 use super::writer::Write;
 
 /// Why there is no copy. The store goes on.
@@ -33,6 +35,27 @@ pub enum BackupError {
         /// What is wrong.
         what: String,
     },
+}
+
+/// What a copy may cost whoever writes meanwhile; beyond it, it is given up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackupBounds {
+    /// A slice that takes longer is a slow one.
+    pub slice_slow: Duration,
+    /// Slow slices in succession.
+    pub slow_max: u32,
+    /// Pages in the WAL.
+    pub wal_pages_max: u32,
+}
+
+impl Default for BackupBounds {
+    fn default() -> Self {
+        Self {
+            slice_slow: BACKUP_SLICE_SLOW,
+            slow_max: BACKUP_SLOW_MAX,
+            wal_pages_max: BACKUP_WAL_PAGES_MAX,
+        }
+    }
 }
 
 /// How far a copy is, in pages.
@@ -145,4 +168,49 @@ fn named(part: &Path, file: &Path) -> std::io::Result<()> {
     std::fs::remove_file(part)?;
     let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
     std::fs::File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::SqliteOptions;
+    use super::*;
+    use crate::storage::Documents;
+
+    /// Slices of the copy: there are more than the slow ones that are borne.
+    const SLICES: usize = 5;
+
+    async fn gives_up(bounds: BackupBounds) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteOptions {
+            backup_bounds: bounds,
+            ..SqliteOptions::new(folder.path().join("data"))
+        };
+        let store = SqliteStore::open(&options).unwrap();
+        let body = || vec![7; 256 * 4_096];
+        for n in 0..SLICES {
+            store.put("queue", &n.to_string(), 0, body()).await.unwrap();
+        }
+        let file = folder.path().join("copy");
+        let (progress, _watch) = watch::channel(Progress::default());
+        let failed = store.back_up(&file, progress).await.unwrap_err();
+        assert!(matches!(failed, BackupError::GivenUp(_)), "{failed}");
+        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        assert_eq!(left.len(), 1, "nothing of the copy is left: {left:?}");
+        store.put("queue", "0", 1, body()).await.expect("the store goes on");
+        assert_eq!(*store.failure().borrow(), None);
+        failed.to_string()
+    }
+
+    #[tokio::test]
+    async fn a_backup_on_a_slow_disk_gives_up_and_the_store_goes_on() {
+        let bounds = BackupBounds { slice_slow: Duration::ZERO, slow_max: 3, ..Default::default() };
+        let why = gives_up(bounds).await;
+        assert!(why.contains("the disk is too slow"), "{why}");
+    }
+
+    #[tokio::test]
+    async fn a_backup_beside_a_long_wal_gives_up_and_the_store_goes_on() {
+        let why = gives_up(BackupBounds { wal_pages_max: 1, ..Default::default() }).await;
+        assert!(why.contains("the log of writes grew too long"), "{why}");
+    }
 }

@@ -56,7 +56,7 @@ use readers::Readers;
 use recent::Recent;
 use writer::{RowWrite, Waiting, Write, Writer};
 
-pub use backup::{BackupError, Progress};
+pub use backup::{BackupBounds, BackupError, Progress};
 pub use copies::mark_as_copy;
 pub use mend::Mended;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError, Unlisted};
@@ -87,6 +87,8 @@ pub struct SqliteOptions {
     pub checkpoint_at_pages: u32,
     /// How long a batch waits for the lock of another process. Tests make it short.
     pub lock_wait: Duration,
+    /// When a running backup costs too much. Tests make it little.
+    pub backup_bounds: BackupBounds,
 }
 
 impl SqliteOptions {
@@ -99,6 +101,7 @@ impl SqliteOptions {
             fold_at: FOLD_AT_EVENTS,
             checkpoint_at_pages: CHECKPOINT_AT_PAGES,
             lock_wait: LOCK_WAIT,
+            backup_bounds: BackupBounds::default(),
         }
     }
 }

@@ -25,14 +25,13 @@ use tokio::sync::{oneshot, watch};
 use crate::domain::{ChatId, Seq};
 use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
-use super::backup::{Answer, Job, Progress};
+use super::backup::{Answer, BackupBounds, Job, Progress};
 use super::claims::Claims;
 use super::counters::Counters;
 use super::damage::{Damage, is_busy, is_damage};
 use super::limits::{
-    BACKUP_MAX, BACKUP_PAUSE_MIN, BACKUP_SLICE_PAGES, BACKUP_SLICE_SLOW, BACKUP_SLOW_MAX,
-    BACKUP_WAL_PAGES_MAX, BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX, CHECKPOINT_WAIT_FACTOR,
-    FORGET_EVENTS, GIVE_BACK_PAGES, SCRUB_AGAIN, SCRUB_WAIT, TIDY_AGAIN,
+    BACKUP_MAX, BACKUP_PAUSE_MIN, BACKUP_SLICE_PAGES, BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX,
+    CHECKPOINT_WAIT_FACTOR, FORGET_EVENTS, GIVE_BACK_PAGES, SCRUB_AGAIN, SCRUB_WAIT, TIDY_AGAIN,
 };
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
@@ -97,6 +96,7 @@ pub(super) struct Writer {
     counters: Arc<Counters>,
     damage: Arc<Damage>,
     lock_wait: Duration,
+    backup_bounds: BackupBounds,
     failed: watch::Sender<Option<StoreFailure>>,
     /// Held as long as the thread may write.
     _lock: File,
@@ -161,6 +161,7 @@ impl Writer {
             counters,
             damage: opened.damage,
             lock_wait: options.lock_wait,
+            backup_bounds: options.backup_bounds,
             failed,
             _lock: opened.lock,
         })
@@ -255,7 +256,7 @@ impl Writer {
                 Ok(_) => {}
                 Err(error) => return Ok(Err(error.to_string())),
             }
-            slow = if took > BACKUP_SLICE_SLOW { slow + 1 } else { 0 };
+            slow = if took > self.backup_bounds.slice_slow { slow + 1 } else { 0 };
             if let Some(why) = self.too_dear(slow, begun.elapsed(), answer) {
                 return Ok(Err(why.to_owned()));
             }
@@ -269,9 +270,9 @@ impl Writer {
     fn too_dear(&self, slow: u32, lasts: Duration, answer: &Answer) -> Option<&'static str> {
         if answer.is_closed() {
             Some("nobody waits for it")
-        } else if slow >= BACKUP_SLOW_MAX {
+        } else if slow >= self.backup_bounds.slow_max {
             Some("the disk is too slow for it beside the writes; try when less is written")
-        } else if self.wal_pages.load(Relaxed) >= BACKUP_WAL_PAGES_MAX {
+        } else if self.wal_pages.load(Relaxed) >= self.backup_bounds.wal_pages_max {
             Some("the log of writes grew too long beside it; try when less is written")
         } else {
             (lasts > BACKUP_MAX).then_some("it took too long")
