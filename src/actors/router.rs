@@ -375,8 +375,9 @@ impl Router {
 
     /// A chat that nobody ever opened gets no actor: anybody may ask for any id.
     async fn must_exist(&self, chat: ChatId) -> Result<(), CallError> {
-        let known = self.shared.index(|index| index.get(chat).is_some());
-        if known || !self.history(chat, 1, 1).await?.is_empty() {
+        let open = self.shared.index(|index| index.get(chat).is_some());
+        // An actor that is there says itself whether its chat was opened.
+        if open || self.shared.chats.contains(chat) || !self.history(chat, 1, 1).await?.is_empty() {
             return Ok(());
         }
         Err(CallError::Refused(Refusal::UnknownChat))
