@@ -112,13 +112,17 @@ pub(super) async fn open(
         Who::Customer { customer, .. } => edge.router.latest(*customer).await.map_err(refused)?,
         Who::User { .. } | Who::Site { .. } => None,
     };
-    if let Some(chat) = latest {
-        caller.permitted(Method::SessionOpen, update_customer(&caller, chat)).await?;
-    }
     let (wanted, beyond) = wanted(edge, latest, operator.as_ref(), &params);
     found.unreachable.extend(beyond.into_iter().map(Wire));
+    let mut outdated = None;
     for (chat, looked) in looks(&edge.router, wanted.keys().copied()).await {
+        if latest == Some(chat) && is_news(&caller, &looked) {
+            outdated = latest;
+        }
         found.take(&caller, chat, wanted.get(&chat).copied().flatten(), looked);
+    }
+    if let Some(chat) = outdated {
+        caller.permitted(Method::SessionOpen, update_customer(&caller, chat)).await?;
     }
     let answer = SessionOpenedFrame {
         me: me(edge, &principal.who),
@@ -295,6 +299,14 @@ pub(super) async fn renewed(by: &Caller) -> Result<(), ErrorFrame> {
         Ok(None) => Ok(()),
         Err(error) => untold(error),
     }
+}
+
+/// Whether the token says what the chat does not know. One that cannot be read is not asked to listen:
+/// it keeps nobody waiting, and hears of the token with the next message.
+fn is_news(by: &Caller, looked: &Looked) -> bool {
+    let Looked::Found(view) = looked else { return false };
+    let open = view.state.is_some_and(|state| !state.is_final());
+    open && by.customer().is_ok_and(|(_, profile)| profile.replaces(&view.profile))
 }
 
 /// Has the customer's latest chat know what the token says, if it is open.
