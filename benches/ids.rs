@@ -43,7 +43,12 @@ fn log(events: u64) -> Vec<Recorded> {
         cause: switchboard::domain::event::PlacedCause::Opened,
     };
     let events = [opened, placed].into_iter().chain((3..=events).map(message));
-    let record = |(seq, event)| Recorded { seq, at: Timestamp(1_000 + seq), event };
+    let record = |(seq, event)| Recorded {
+        seq,
+        at: Timestamp(1_000 + seq),
+        event,
+        names: Default::default(),
+    };
     (1..).zip(events).map(record).collect()
 }
 

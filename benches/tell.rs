@@ -101,7 +101,7 @@ fn offered(members: u128) -> Chat {
     events.push(offered(OfferId::from_u128(6), 4));
     let mut chat = Chat::new(id);
     for (seq, event) in (1..).zip(events) {
-        chat.apply(&Recorded { seq, at: Timestamp(1_000), event });
+        chat.apply(&Recorded { seq, at: Timestamp(1_000), event, names: Default::default() });
     }
     chat
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::domain::{ChatId, Person, Seq, Timestamp};
+use crate::domain::{ChatEvent, ChatId, Person, Seq, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal};
 use crate::machine::message::{ToChat, ToQueue};
@@ -245,6 +245,8 @@ impl ChatState {
     }
 
     async fn input(&mut self, input: ChatInput) -> Result<(), ActorProcessingErr> {
+        let called = self.shared.roster.look(|roster| roster.called(self.driver.chat(), &input));
+        self.driver.called(called);
         let actions = self.driver.input(self.shared.now(), input);
         self.carry_out(actions).await
     }
@@ -276,7 +278,11 @@ impl ChatState {
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
                 Action::Row(row) => {
-                    self.shared.index(|index| index.put(self.chat, row.clone()));
+                    let name = self.driver.chat().profile().name.as_ref();
+                    self.shared.index(|index| {
+                        index.put(self.chat, row.clone());
+                        index.name_customer(self.chat, name);
+                    });
                     row_changed = Some(row);
                 }
                 Action::MarkIndex(moving) => {
@@ -297,6 +303,10 @@ impl ChatState {
                     self.shared.to_operator(operator, OperatorMessage::Said(Box::new(said)));
                 }
                 Action::Publish(events) => {
+                    if events.iter().any(|e| matches!(e.event, ChatEvent::CustomerUpdated { .. })) {
+                        let name = self.driver.chat().profile().name.as_ref();
+                        self.shared.index(|index| index.name_customer(self.chat, name));
+                    }
                     let (seen_by, at) = before.take().unwrap_or_default();
                     observe::recorded(at.as_ref(), &events);
                     self.deliveries.recorded(&events);
@@ -321,6 +331,8 @@ impl ChatState {
 
     /// All that is in the log has been told.
     fn told(&mut self) {
+        let name = self.driver.chat().profile().name.as_ref();
+        self.shared.index(|index| index.name_customer(self.chat, name));
         self.found.tell(&self.shared.hub, self.chat, &self.driver.chat().seen_by());
         self.shared.untold.remove(&self.chat);
         self.shared.ways.settled(self.chat);

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::domain::{ChannelId, Queue, QueueId, RoutingSettings, UserId};
+use crate::domain::{ChannelId, Name, Queue, QueueId, RoutingSettings, UserId};
 
 use crate::machine::message::{Peer, ToChat};
 
@@ -75,6 +75,22 @@ impl Router {
         self.shared.roster.change(|roster| match days {
             Some(days) => roster.retention.insert(channel, days),
             None => roster.retention.remove(&channel),
+        });
+    }
+
+    /// What a user is called from now on; none once it is gone. What was said keeps its name.
+    pub fn set_name(&self, user: UserId, name: Option<Name>) {
+        self.shared.roster.change(|roster| match name {
+            Some(name) => roster.names.insert(user, name),
+            None => roster.names.remove(&user),
+        });
+    }
+
+    /// What a channel is called that speaks for its operators; none for one that does not.
+    pub fn set_speaking(&self, channel: ChannelId, name: Option<Name>) {
+        self.shared.roster.change(|roster| match name {
+            Some(name) => roster.speaking.insert(channel, name),
+            None => roster.speaking.remove(&channel),
         });
     }
 

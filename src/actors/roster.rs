@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::domain::limits::OPERATOR_CAPACITY;
-use crate::domain::{ChannelId, Queue, QueueId, RoutingSettings, Rule, UserId};
+use crate::domain::{ChannelId, Name, Queue, QueueId, RoutingSettings, Rule, UserId};
+use crate::machine::chat::{Called, Chat, ChatInput};
 use crate::machine::operator::{Account, Terms};
 use crate::routing::rule::is_directed;
 
@@ -34,11 +35,25 @@ pub struct Roster {
     pub queues: BTreeMap<QueueId, Queue>,
     /// The operators; one that is not here is not active.
     pub operators: BTreeMap<UserId, OperatorSettings>,
+    /// What users are called: their names are put down with what they do in chats.
+    pub names: BTreeMap<UserId, Name>,
+    /// What the channels are called that speak for their operators.
+    pub speaking: BTreeMap<ChannelId, Name>,
     /// What holds for all.
     pub settings: RoutingSettings,
 }
 
 impl Roster {
+    /// What those are called whom an input concerns.
+    pub(super) fn called(&self, chat: &Chat, input: &ChatInput) -> Called {
+        let people = chat.people_of(input).into_iter();
+        let channel = chat.opened().map(|opened| opened.customer.channel);
+        Called {
+            users: people.filter_map(|user| Some((user, self.names.get(&user)?.clone()))).collect(),
+            channel: channel.and_then(|channel| self.speaking.get(&channel)).cloned(),
+        }
+    }
+
     fn account(&self, operator: UserId, limits: &Limits) -> Account {
         let known = self.operators.get(&operator);
         let settings =

@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::domain::{
-    ChannelId, ChatId, Customer, Person, QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatId, Customer, Name, Person, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
@@ -160,6 +160,12 @@ impl Router {
     pub fn waits_since(&self, chat: ChatId) -> Option<Timestamp> {
         let opened = |row: &&OpenChat| row.place.is_some();
         self.shared.index(|index| index.get(chat).filter(opened).map(|row| row.since))
+    }
+
+    /// What the customer of an open chat is called, if its site says so and the chat was awake since
+    /// the start, as every chat that is offered was.
+    pub fn customer_name(&self, chat: ChatId) -> Option<Name> {
+        self.shared.index(|index| index.customer_name(chat).cloned())
     }
 
     /// Events from a position on, at most `limit`.

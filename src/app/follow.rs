@@ -9,8 +9,8 @@ use tokio::sync::broadcast::error::RecvError;
 use super::limits::{AUDIT_EVERY, PRUNE_EVERY};
 use crate::access::{Access, Holder};
 use crate::actors::{OperatorSettings, Roster, Router};
-use crate::catalog::{Channel, Snapshot, User};
-use crate::domain::{ChannelId, QueueId, RoutingSettings, UserId};
+use crate::catalog::{Channel, Sender, Snapshot, User};
+use crate::domain::{ChannelId, Name, QueueId, RoutingSettings, UserId};
 use crate::edge::Edge;
 
 /// The roster that a catalog means.
@@ -20,6 +20,8 @@ pub(super) fn roster(snapshot: &Snapshot, settings: RoutingSettings) -> Roster {
         retention: retention(snapshot),
         queues: snapshot.queues().map(|queue| (queue.id, (**queue).clone())).collect(),
         operators: operators(snapshot),
+        names: names(snapshot),
+        speaking: speaking(snapshot),
         settings,
     }
 }
@@ -41,6 +43,29 @@ fn retention(snapshot: &Snapshot) -> BTreeMap<ChannelId, u16> {
 fn operators(snapshot: &Snapshot) -> BTreeMap<UserId, OperatorSettings> {
     let serving = snapshot.users().filter(|user| user.role.serves_chats());
     serving.map(|user| (user.id, settings(user))).collect()
+}
+
+/// A name that was stored before names had rules stays what it is.
+fn names(snapshot: &Snapshot) -> BTreeMap<UserId, Name> {
+    snapshot.users().filter_map(|user| Some((user.id, Name::kept(&user.name).ok()?))).collect()
+}
+
+fn speaking(snapshot: &Snapshot) -> BTreeMap<ChannelId, Name> {
+    let speaking = snapshot.channels().filter(|channel| channel.sender == Sender::Channel);
+    let named = |channel: &Arc<Channel>| Some((channel.id, Name::kept(&channel.name).ok()?));
+    speaking.filter_map(named).collect()
+}
+
+/// What differs: what there is now, and none for what is no more.
+fn changed<K: Ord + Copy, V: PartialEq + Clone>(
+    old: &BTreeMap<K, V>,
+    new: &BTreeMap<K, V>,
+) -> Vec<(K, Option<V>)> {
+    let come = new.iter().filter(|(key, value)| old.get(key) != Some(value));
+    let gone = old.keys().filter(|key| !new.contains_key(key));
+    come.map(|(key, value)| (*key, Some(value.clone())))
+        .chain(gone.map(|key| (*key, None)))
+        .collect()
 }
 
 fn settings(user: &User) -> OperatorSettings {
@@ -93,6 +118,13 @@ fn ask_sockets(edge: &Edge, before: &Snapshot, now: &Snapshot) {
 
 /// Tells the router what differs.
 fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
+    // First: whoever may do something has a name by then.
+    for (user, name) in changed(&names(before), &names(now)) {
+        router.set_name(user, name);
+    }
+    for (channel, name) in changed(&speaking(before), &speaking(now)) {
+        router.set_speaking(channel, name);
+    }
     for queue in now.queues().filter(|queue| before.queue(queue.id) != Some(queue)) {
         router.set_queue((**queue).clone());
     }
@@ -106,20 +138,11 @@ fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
     for user in old.keys().filter(|user| !new.contains_key(user)) {
         router.set_operator(*user, gone);
     }
-    let (old, new) = (channels(before), channels(now));
-    for (channel, queue) in &new {
-        if old.get(channel) != Some(queue) {
-            router.set_channel(*channel, Some(*queue));
-        }
+    for (channel, queue) in changed(&channels(before), &channels(now)) {
+        router.set_channel(channel, queue);
     }
-    for channel in old.keys().filter(|channel| !new.contains_key(channel)) {
-        router.set_channel(*channel, None);
-    }
-    let (old, new) = (retention(before), retention(now));
-    for channel in old.keys().chain(new.keys()) {
-        if old.get(channel) != new.get(channel) {
-            router.set_retention(*channel, new.get(channel).copied());
-        }
+    for (channel, days) in changed(&retention(before), &retention(now)) {
+        router.set_retention(channel, days);
     }
     for queue in before.queues().filter(|queue| now.queue(queue.id).is_none()) {
         router.remove_queue(queue.id);

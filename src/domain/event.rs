@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::chat::{Outcome, Placement, Profile, Reach, Seq};
 use super::id::{ChatId, CommandId, Customer, OfferId, Party, QueueId, UserId};
+use super::name::Name;
 use super::operator::Standing;
 use super::queue::Rule;
 use super::text::MessageText;
@@ -18,6 +19,20 @@ pub struct Recorded {
     pub at: Timestamp,
     /// What happened.
     pub event: ChatEvent,
+    /// What those in it were called then.
+    pub names: EventNames,
+}
+
+/// What those in an event were called when it happened. Kept with the event, so that any part of a
+/// log can be shown without the rest of it. None where nobody is, or where nobody knew.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct EventNames {
+    /// Whoever did it; for `Assigned` the owner, for `OwnerGone` the former one.
+    pub by: Option<Name>,
+    /// The target of a transfer; for `Assigned` whoever transferred.
+    pub other: Option<Name>,
+    /// The channel, if it spoke for its operators then.
+    pub channel: Option<Name>,
 }
 
 /// What can happen to a chat. An event that changes the chat's place carries the placement that

@@ -14,7 +14,7 @@ pub mod text;
 pub mod time;
 
 pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Profile, Reach, Seq, Stay};
-pub use event::{ChatEvent, Recorded};
+pub use event::{ChatEvent, EventNames, Recorded};
 pub use id::{
     ChannelId, ChatId, CommandId, Customer, CustomerId, Incarnation, OfferId, Party, Person,
     QueueId, UserId,

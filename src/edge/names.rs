@@ -1,7 +1,7 @@
 //! The names that participants see of each other.
 
 use crate::catalog::{Sender, Snapshot};
-use crate::domain::{ChannelId, UserId};
+use crate::domain::{ChannelId, Name, UserId};
 use crate::protocol::{Audience, Names};
 
 /// Who looks at names. A customer sees chats of its own channel only, staff those of all.
@@ -33,16 +33,20 @@ pub struct CatalogNames<'a> {
 }
 
 impl Names for CatalogNames<'_> {
-    /// Colleagues see the operator's name; customers that of the channel, if the channel says so.
-    fn of(&self, user: UserId) -> Option<String> {
-        let own = || self.snapshot.user(user).map(|user| user.name.clone());
+    /// Colleagues see the operator's name; customers that of the channel, if it speaks for its
+    /// operators, or spoke for them then. Each name is that of its time, as far as it is known.
+    fn of(&self, user: UserId, then: Option<&Name>, spoke: Option<&Name>) -> Option<String> {
+        let text = |name: &Name| name.as_str().to_owned();
+        let today = || self.snapshot.user(user).map(|user| user.name.clone());
+        let own = || then.map(text).or_else(today);
         let channel = match self.viewer {
             Viewer::Staff => return own(),
             Viewer::CustomerOf(channel) => self.snapshot.channel(channel)?,
         };
-        match channel.sender {
-            Sender::Operator => own(),
-            Sender::Channel => Some(channel.name.clone()),
+        match (spoke, channel.sender) {
+            (Some(spoke), _) => Some(text(spoke)),
+            (None, Sender::Operator) => own(),
+            (None, Sender::Channel) => Some(channel.name.clone()),
         }
     }
 }
@@ -63,10 +67,19 @@ mod tests {
             let user = User::new(anna, "Anna", "anna", Role::Operator);
             let snapshot = Snapshot::of([user], [], [channel]);
             let names = |viewer| CatalogNames { snapshot: &snapshot, viewer };
-            assert_eq!(names(Viewer::CustomerOf(site)).of(anna).as_deref(), Some(seen));
-            assert_eq!(names(Viewer::Staff).of(anna).as_deref(), Some("Anna"));
+            let now = |viewer| names(viewer).of(anna, None, None);
+            assert_eq!(now(Viewer::CustomerOf(site)).as_deref(), Some(seen));
+            assert_eq!(now(Viewer::Staff).as_deref(), Some("Anna"));
             let gone = ChannelId::from_u128(9);
-            assert_eq!(names(Viewer::CustomerOf(gone)).of(anna), None);
+            assert_eq!(now(Viewer::CustomerOf(gone)), None);
+            // What was said under another name keeps it; who hides its operators, hides all of them.
+            let (then, spoke) = (Name::new("Anne").unwrap(), Name::new("Store").unwrap());
+            let of = |viewer, spoke| names(viewer).of(anna, Some(&then), spoke);
+            assert_eq!(of(Viewer::Staff, None).as_deref(), Some("Anne"));
+            assert_eq!(of(Viewer::Staff, Some(&spoke)).as_deref(), Some("Anne"));
+            assert_eq!(of(Viewer::CustomerOf(site), Some(&spoke)).as_deref(), Some("Store"));
+            let seen = if sender == Sender::Operator { "Anne" } else { "Shop" };
+            assert_eq!(of(Viewer::CustomerOf(site), None).as_deref(), Some(seen));
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::limits::RESTED_REMEMBERED;
-use crate::domain::{ChatId, Place, QueueId, Seq, Timestamp, UserId};
+use crate::domain::{ChatId, Name, Place, QueueId, Seq, Timestamp, UserId};
 use crate::storage::{Moving, OpenChat};
 
 /// See the module.
@@ -14,6 +14,8 @@ pub struct Index {
     by_queue: BTreeMap<QueueId, BTreeSet<ChatId>>,
     by_operator: BTreeMap<UserId, BTreeSet<ChatId>>,
     by_deadline: BTreeSet<(Timestamp, ChatId)>,
+    /// What the customers of chats are called that were awake in this process.
+    customers: BTreeMap<ChatId, Name>,
     /// Chats that went to sleep with everybody told, and the tail of their logs.
     rested: BTreeMap<ChatId, Seq>,
 }
@@ -40,10 +42,27 @@ impl Index {
         if let Some(old) = self.rows.remove(&chat) {
             self.unlink(&old);
         }
-        if let Some(row) = row {
-            self.link(&row);
-            self.rows.insert(chat, row);
+        match row {
+            Some(row) => {
+                self.link(&row);
+                self.rows.insert(chat, row);
+            }
+            None => drop(self.customers.remove(&chat)),
         }
+    }
+
+    /// What the customer of an open chat is called, as the chat says while it is awake. So it is
+    /// known of every chat that is offered.
+    pub fn name_customer(&mut self, chat: ChatId, name: Option<&Name>) {
+        match name.filter(|_| self.rows.contains_key(&chat)) {
+            Some(name) => drop(self.customers.insert(chat, name.clone())),
+            None => drop(self.customers.remove(&chat)),
+        }
+    }
+
+    /// See [`name_customer`](Self::name_customer).
+    pub fn customer_name(&self, chat: ChatId) -> Option<&Name> {
+        self.customers.get(&chat)
     }
 
     /// Marks the row as moving.

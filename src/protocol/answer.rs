@@ -169,6 +169,9 @@ pub struct ChatBriefFrame {
     pub queue: Wire<QueueId>,
     /// Whose it is.
     pub customer: Wire<CustomerId>,
+    /// What the customer is called, if the site says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<String>,
     /// The owner, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub owner: Option<Wire<UserId>>,

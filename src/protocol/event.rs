@@ -39,13 +39,16 @@ pub enum PartyFrame {
         /// Which; told to operators.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Wire<CustomerId>>,
+        /// The name that the site gave at that time; told to operators.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<String>,
     },
     /// An operator or a chat administrator.
     Operator {
         /// Which; told to operators.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         id: Option<Wire<UserId>>,
-        /// The name to show.
+        /// The name to show: the one of the time of the event.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         name: Option<String>,
     },
@@ -64,6 +67,9 @@ pub enum EventFrame {
         /// Who; operators only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         customer: Option<Wire<CustomerId>>,
+        /// The name that the site gave; operators only.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        customer_name: Option<String>,
         /// How much sooner it is served, 0 to 10; operators only.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         priority: Option<u8>,
@@ -75,7 +81,7 @@ pub enum EventFrame {
     CustomerUpdated {
         /// The name from now on; absent when the site gives none.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        name: Option<String>,
+        customer_name: Option<String>,
         /// How much sooner the chat is served from now on, 0 to 10.
         priority: u8,
     },

@@ -19,6 +19,9 @@ pub struct OfferFrame {
     pub queue: Wire<QueueId>,
     /// To this operator alone, or to several of whom the first gets it.
     pub reach: Wire<Reach>,
+    /// What the customer is called, if the site says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<String>,
     /// Since when the customer waits.
     pub since: TimeFrame,
     /// When it lapses.

@@ -4,7 +4,7 @@ use super::cursor::Cursor;
 use super::event::{AssignedHowFrame, ChatEventFrame, EventFrame, PartyFrame, PlacedCauseFrame};
 use super::value::Wire;
 use crate::domain::event::{AssignedHow, PlacedCause};
-use crate::domain::{ChatEvent, ChatId, Incarnation, Party, Recorded, UserId};
+use crate::domain::{ChatEvent, ChatId, EventNames, Incarnation, Name, Party, Recorded, UserId};
 
 /// Who looks at a chat.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,8 +18,9 @@ pub enum Audience {
 /// The names to show. Whoever implements it decides, per audience, whether the operator's own
 /// name or the channel's is shown (features.md A1).
 pub trait Names {
-    /// The name of a user, if one is to be shown.
-    fn of(&self, user: UserId) -> Option<String>;
+    /// The name of a user to show for something in which it was called `then`, and its channel, if
+    /// that one spoke for it, `channel`. None of these is known of what happened before names were kept.
+    fn of(&self, user: UserId, then: Option<&Name>, channel: Option<&Name>) -> Option<String>;
 }
 
 /// One viewpoint on one chat: turns the log's entries into frames.
@@ -39,8 +40,8 @@ impl View<'_> {
     /// The frame of an entry; none when the audience may not see it.
     pub fn frame(&self, recorded: &Recorded) -> Option<ChatEventFrame> {
         let what = match self.audience {
-            Audience::Customer => self.for_customer(&recorded.event)?,
-            Audience::Staff => self.for_staff(&recorded.event),
+            Audience::Customer => self.for_customer(&recorded.event, &recorded.names)?,
+            Audience::Staff => self.for_staff(&recorded.event, &recorded.names),
         };
         Some(ChatEventFrame {
             chat: Wire(self.chat),
@@ -51,27 +52,41 @@ impl View<'_> {
         })
     }
 
-    /// Who acted, as far as the audience may know.
+    /// Somebody at present, as far as the audience may know.
     pub fn party(&self, party: Party) -> PartyFrame {
+        self.called(party, None, None)
+    }
+
+    /// Somebody by the name of that time.
+    fn called(&self, party: Party, then: Option<&Name>, channel: Option<&Name>) -> PartyFrame {
         let staff = self.audience == Audience::Staff;
         match party {
-            Party::Customer(id) => PartyFrame::Customer { id: staff.then_some(Wire(id)) },
-            Party::User(id) => {
-                PartyFrame::Operator { id: staff.then_some(Wire(id)), name: self.names.of(id) }
-            }
+            Party::Customer(id) => PartyFrame::Customer {
+                id: staff.then_some(Wire(id)),
+                name: then.filter(|_| staff).map(text),
+            },
+            Party::User(id) => PartyFrame::Operator {
+                id: staff.then_some(Wire(id)),
+                name: self.names.of(id, then, channel),
+            },
             Party::System => PartyFrame::System,
         }
     }
 
-    fn user(&self, user: UserId) -> PartyFrame {
-        self.party(Party::User(user))
+    fn by(&self, party: Party, names: &EventNames) -> PartyFrame {
+        self.called(party, names.by.as_ref(), names.channel.as_ref())
     }
 
-    fn for_customer(&self, event: &ChatEvent) -> Option<EventFrame> {
+    fn other(&self, party: Party, names: &EventNames) -> PartyFrame {
+        self.called(party, names.other.as_ref(), None)
+    }
+
+    fn for_customer(&self, event: &ChatEvent, names: &EventNames) -> Option<EventFrame> {
         match event {
             ChatEvent::Opened { customer, continues, .. } => Some(EventFrame::Opened {
                 channel: Wire(customer.channel),
                 customer: None,
+                customer_name: None,
                 priority: None,
                 continues: continues.map(Wire),
             }),
@@ -79,10 +94,11 @@ impl View<'_> {
                 Some(EventFrame::Placed { cause: cause.into(), queue: None, by: None })
             }
             ChatEvent::Assigned { operator, .. } => {
-                Some(EventFrame::Assigned { operator: self.user(*operator), how: None, by: None })
+                let operator = self.by(Party::User(*operator), names);
+                Some(EventFrame::Assigned { operator, how: None, by: None })
             }
             ChatEvent::Message { .. } | ChatEvent::Ended { .. } | ChatEvent::ContinuedIn { .. } => {
-                Some(self.for_staff(event))
+                Some(self.for_staff(event, names))
             }
             // Whom it was offered to and who would not have it is no business of the customer's.
             ChatEvent::Offered { .. }
@@ -97,20 +113,21 @@ impl View<'_> {
         }
     }
 
-    fn for_staff(&self, event: &ChatEvent) -> EventFrame {
+    fn for_staff(&self, event: &ChatEvent, names: &EventNames) -> EventFrame {
         match event {
             ChatEvent::Opened { customer, profile, continues, command: _ } => EventFrame::Opened {
                 channel: Wire(customer.channel),
                 customer: Some(Wire(customer.id)),
+                customer_name: profile.name.as_ref().map(text),
                 priority: Some(profile.priority.points()),
                 continues: continues.map(Wire),
             },
             ChatEvent::CustomerUpdated { profile } => EventFrame::CustomerUpdated {
-                name: profile.name.as_ref().map(|name| name.as_str().to_owned()),
+                customer_name: profile.name.as_ref().map(text),
                 priority: profile.priority.points(),
             },
             ChatEvent::Message { from, id, text } => EventFrame::Message {
-                from: self.party(*from),
+                from: self.by(*from, names),
                 client_message_id: Wire(id.clone()),
                 text: text.into(),
             },
@@ -119,8 +136,10 @@ impl View<'_> {
                 queue: Some(Wire(*queue)),
                 by: match cause {
                     PlacedCause::Opened => None,
-                    PlacedCause::Transferred { by, .. } => Some(self.party(*by)),
-                    PlacedCause::OwnerGone { operator } => Some(self.user(*operator)),
+                    PlacedCause::Transferred { by, .. } => Some(self.by(*by, names)),
+                    PlacedCause::OwnerGone { operator } => {
+                        Some(self.by(Party::User(*operator), names))
+                    }
                 },
             },
             ChatEvent::Offered {
@@ -142,44 +161,50 @@ impl View<'_> {
                 offer: Wire(*offer),
                 to: to.iter().copied().map(Wire).collect(),
             },
-            ChatEvent::Declined { offer, operator, .. } => {
-                EventFrame::Declined { offer: Wire(*offer), operator: self.user(*operator) }
-            }
+            ChatEvent::Declined { offer, operator, .. } => EventFrame::Declined {
+                offer: Wire(*offer),
+                operator: self.by(Party::User(*operator), names),
+            },
             ChatEvent::OfferNarrowed { offer, operator, reason } => EventFrame::OfferNarrowed {
                 offer: Wire(*offer),
-                operator: self.user(*operator),
+                operator: self.by(Party::User(*operator), names),
                 reason: Wire(*reason),
             },
             ChatEvent::OfferEnded { offer, how, .. } => {
                 EventFrame::OfferEnded { offer: Wire(*offer), how: (*how).into() }
             }
-            ChatEvent::Assigned { operator, how, .. } => self.assigned(*operator, how),
-            ChatEvent::Begun { by, .. } => EventFrame::Begun { by: self.party(*by) },
+            ChatEvent::Assigned { operator, how, .. } => self.assigned(*operator, how, names),
+            ChatEvent::Begun { by, .. } => EventFrame::Begun { by: self.by(*by, names) },
             ChatEvent::TransferAsked { by, to, expires_at, .. } => EventFrame::TransferAsked {
-                by: self.party(*by),
-                to: self.user(*to),
+                by: self.by(*by, names),
+                to: self.other(Party::User(*to), names),
                 expires_at: (*expires_at).into(),
             },
             ChatEvent::TransferFailed { reason, .. } => {
                 EventFrame::TransferFailed { reason: (*reason).into() }
             }
             ChatEvent::Ended { by, outcome, .. } => {
-                EventFrame::Ended { by: self.party(*by), outcome: Wire(*outcome) }
+                EventFrame::Ended { by: self.by(*by, names), outcome: Wire(*outcome) }
             }
             ChatEvent::ContinuedIn { chat } => EventFrame::ContinuedIn { next: Wire(*chat) },
         }
     }
 
-    fn assigned(&self, operator: UserId, how: &AssignedHow) -> EventFrame {
+    fn assigned(&self, operator: UserId, how: &AssignedHow, names: &EventNames) -> EventFrame {
         let (how, by) = match how {
             AssignedHow::Accepted { offer: _ } => (AssignedHowFrame::Accepted, None),
             AssignedHow::Taken => (AssignedHowFrame::Taken, None),
             AssignedHow::Transferred { by, .. } => {
-                (AssignedHowFrame::Transferred, Some(self.party(*by)))
+                (AssignedHowFrame::Transferred, Some(self.other(*by, names)))
             }
         };
-        EventFrame::Assigned { operator: self.user(operator), how: Some(how), by }
+        let operator = self.by(Party::User(operator), names);
+        EventFrame::Assigned { operator, how: Some(how), by }
     }
+}
+
+fn text(name: &Name) -> String {
+    name.as_str().to_owned()
 }
 
 impl From<&PlacedCause> for PlacedCauseFrame {

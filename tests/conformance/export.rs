@@ -373,7 +373,7 @@ fn an_export_with_records_of_the_former_format_is_read_with_what_it_knows() {
             continues: None,
         };
         let event = opened(profile(5, Some("Zoe")));
-        let first = Recorded { seq: 1, at: Timestamp(9), event };
+        let first = Recorded { seq: 1, at: Timestamp(9), event, names: Default::default() };
         source.store.log.append(claim, vec![first, message(2, "hello")]).await.unwrap();
         let (stream, _) = exported(&source.store, 1).await;
         let former = with_json(&stream, |lines| {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rusqlite::Connection;
 use switchboard::domain::event::ChatEvent;
-use switchboard::domain::{Party, Recorded, Timestamp};
+use switchboard::domain::{EventNames, Name, Party, Recorded, Timestamp};
 use switchboard::storage::record::encode_event;
 use switchboard::storage::scylla::ScyllaStore;
 use switchboard::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
@@ -27,7 +27,9 @@ fn secret(seq: u64) -> Recorded {
     let text = format!("{SECRET} {seq} {}", "and much more of it ".repeat(20));
     let text = switchboard::domain::MessageText::new(&text).unwrap();
     let (from, id) = (Party::Customer(customer(1).id), command(&format!("m-{seq}")));
-    Recorded { seq, at: Timestamp(1), event: ChatEvent::Message { from, id, text } }
+    let by = if seq == 1 { Name::new(SECRET).ok() } else { None };
+    let names = EventNames { by, ..Default::default() };
+    Recorded { seq, at: Timestamp(1), event: ChatEvent::Message { from, id, text }, names }
 }
 
 fn finds(folder: &Path, text: &str) -> bool {

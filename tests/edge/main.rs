@@ -35,6 +35,7 @@ mod identity;
 mod idle;
 mod limits;
 mod live;
+mod names;
 mod openings;
 mod private;
 mod process;

@@ -7,8 +7,8 @@ use switchboard::domain::event::{
 };
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, CommandId, Customer, MessageText, Name, Outcome, Party, Priority, Profile,
-    Reach, Recorded, Rule, Timestamp, UserId,
+    ChatEvent, ChatId, CommandId, Customer, EventNames, MessageText, Name, Outcome, Party,
+    Priority, Profile, Reach, Recorded, Rule, Timestamp, UserId,
 };
 use switchboard::protocol::event::ChatEventFrame;
 use switchboard::protocol::{Audience, Names, View};
@@ -18,8 +18,9 @@ use crate::samples::{ANNA, AT, BORIS, CHANNEL, CHAT, CUSTOMER, OFFER, QUEUE, STO
 struct Named;
 
 impl Names for Named {
-    fn of(&self, user: UserId) -> Option<String> {
-        (user == ANNA).then(|| "Anna".to_owned())
+    fn of(&self, user: UserId, then: Option<&Name>, channel: Option<&Name>) -> Option<String> {
+        assert_eq!(channel, None, "the channel lets its operators speak");
+        then.map(|name| name.as_str().to_owned()).or((user == ANNA).then(|| "Anna".to_owned()))
     }
 }
 
@@ -147,7 +148,11 @@ pub fn events(audience: Audience) -> Vec<(&'static str, ChatEventFrame)> {
     let view = View { chat: CHAT, incarnation: STORE, audience, names: &Named };
     let seen = (1..).zip(log()).filter_map(|(seq, (name, event))| {
         let at = Timestamp(AT + seq);
-        Some((name, view.frame(&Recorded { seq, at, event })?))
+        // Anna's name is of before names were kept.
+        let by_customer = matches!(event, ChatEvent::Message { from: Party::Customer(_), .. });
+        let by = by_customer.then(|| Name::new("Ольга").unwrap());
+        let names = EventNames { by, ..Default::default() };
+        Some((name, view.frame(&Recorded { seq, at, event, names })?))
     });
     seen.collect()
 }

@@ -109,6 +109,7 @@ pub fn offer() -> OfferFrame {
         offer: Wire(OFFER),
         queue: Wire(QUEUE),
         reach: Wire(Reach::Directed),
+        customer_name: Some("Ольга".to_owned()),
         since: TimeFrame(AT),
         expires_at: TimeFrame(AT + 30_000),
     }
@@ -131,6 +132,7 @@ pub fn brief() -> ChatBriefFrame {
         channel: Wire(CHANNEL),
         queue: Wire(QUEUE),
         customer: Wire(CUSTOMER),
+        customer_name: Some("Ольга".to_owned()),
         owner: Some(Wire(ANNA)),
         since: TimeFrame(AT),
         cursor: cursor(41),

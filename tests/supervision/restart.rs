@@ -208,7 +208,12 @@ async fn a_record_from_the_future_moves_no_clock_but_its_chats_own() {
     let (log, from) = (memory.store().log, party(as_customer(1)));
     let Claimed { claim, tail } = log.claim(chat).await.unwrap();
     let event = ChatEvent::Message { from, id: fresh(), text: message("from tomorrow") };
-    log.append(claim, vec![Recorded { seq: tail + 1, at: tomorrow, event }]).await.unwrap();
+    log.append(
+        claim,
+        vec![Recorded { seq: tail + 1, at: tomorrow, event, names: Default::default() }],
+    )
+    .await
+    .unwrap();
     let router = start(memory.store()).await;
     look(&router, chat).await;
     assert!(router.gauges().store_ahead_ms > DAY_MS / 2, "it is said at the start");
@@ -235,7 +240,11 @@ async fn a_store_knows_when_it_was_written_last() {
             let Claimed { claim, .. } = store.log.claim(ChatId::from_u128(n)).await.unwrap();
             let (from, at) = (party(as_customer(1)), Timestamp(at));
             let event = ChatEvent::Message { from, id: fresh(), text: message("words") };
-            store.log.append(claim, vec![Recorded { seq: 1, at, event }]).await.unwrap();
+            store
+                .log
+                .append(claim, vec![Recorded { seq: 1, at, event, names: Default::default() }])
+                .await
+                .unwrap();
             assert_eq!(store.log.newest().await.unwrap(), Some(at));
         }
     }

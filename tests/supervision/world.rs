@@ -73,6 +73,7 @@ pub fn roster(capacity: u32) -> Roster {
         queues: queues.into_iter().map(|queue| (queue.id, queue)).collect(),
         operators: members.into_iter().map(|operator| (operator, settings)).collect(),
         settings: RoutingSettings { cool_down_ms: COOL_DOWN_MS, ..Default::default() },
+        ..Default::default()
     }
 }
 

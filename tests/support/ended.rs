@@ -34,7 +34,10 @@ pub async fn made_and_ended(
     let placed = ChatEvent::Placed { queue, placement: 1, cause: PlacedCause::Opened };
     let ended = ChatEvent::Ended { placement: 2, by, command: end, outcome: Outcome::Missed };
     let events = [(made, opened), (made, placed), (at, ended)];
-    let events = (1..).zip(events).map(|(seq, (at, event))| Recorded { seq, at, event }).collect();
+    let events = (1..)
+        .zip(events)
+        .map(|(seq, (at, event))| Recorded { seq, at, event, names: Default::default() })
+        .collect();
     let claim = store.log.claim(chat).await.unwrap().claim;
     store.log.append(claim, events).await.unwrap();
     EndedChat { chat, customer: of, at }

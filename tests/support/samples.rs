@@ -45,6 +45,7 @@ pub fn message(seq: Seq, text: &str) -> Recorded {
             id: command(&format!("m-{seq}")),
             text: MessageText::new(text).unwrap(),
         },
+        names: Default::default(),
     }
 }
 

@@ -272,6 +272,7 @@ mod tests {
             what: EventFrame::Opened {
                 channel: Wire(ChannelId::from_u128(1)),
                 customer: None,
+                customer_name: None,
                 priority: None,
                 continues: None,
             },

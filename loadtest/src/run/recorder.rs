@@ -176,8 +176,8 @@ impl Book {
         let id = client_message_id.0.clone();
         let known = self.sent.get(&id).map(|(party, _)| *party);
         let from = match (from, known) {
-            (PartyFrame::Customer { id: None }, Some(party @ Party::Customer(_))) => party,
-            (PartyFrame::Customer { id: Some(id) }, _) => Party::Customer(id.0),
+            (PartyFrame::Customer { id: None, .. }, Some(party @ Party::Customer(_))) => party,
+            (PartyFrame::Customer { id: Some(id), .. }, _) => Party::Customer(id.0),
             (PartyFrame::Operator { id: Some(id), .. }, _) => Party::User(id.0),
             (PartyFrame::Operator { id: None, name }, Some(party @ Party::User(user)))
                 if self.named(name.as_deref()) == Some(user) =>

@@ -195,8 +195,11 @@ impl Terminal {
         let n = self.number(offer.chat.0);
         let since = clock(offer.since.0);
         let until = clock(offer.expires_at.0);
+        let name =
+            offer.customer_name.as_deref().map(|name| format!(" of {}", show::printable(name)));
+        let name = name.unwrap_or_default();
         reaction.lines.push(format!(
-            "** offer: #{n}, waiting since {since}, until {until}: /accept {n} or /decline {n}"
+            "** offer: #{n}{name}, waiting since {since}, until {until}: /accept {n} or /decline {n}"
         ));
         let (chat, id) = (offer.chat, offer.offer);
         let shown = OfferShownFrame { chat, offer: id };

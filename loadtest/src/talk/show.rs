@@ -17,7 +17,9 @@ pub(super) fn clock(at_ms: u64) -> String {
 pub(super) fn party(party: &PartyFrame, by_customer: bool) -> String {
     match party {
         PartyFrame::Customer { .. } if by_customer => "you".to_owned(),
-        PartyFrame::Customer { .. } => "customer".to_owned(),
+        PartyFrame::Customer { name, .. } => {
+            name.as_deref().map_or("customer".to_owned(), printable)
+        }
         PartyFrame::Operator { name, .. } => name.clone().unwrap_or("operator".to_owned()),
         PartyFrame::System => "the system".to_owned(),
     }
@@ -35,8 +37,8 @@ pub(super) fn event_words(what: &EventFrame, by_customer: bool) -> String {
             Some(_) => "-- opened, as an earlier chat goes on".to_owned(),
             None => "-- opened".to_owned(),
         },
-        EventFrame::CustomerUpdated { name, priority } => {
-            let name = name.as_deref().map_or("customer".to_owned(), printable);
+        EventFrame::CustomerUpdated { customer_name, priority } => {
+            let name = customer_name.as_deref().map_or("customer".to_owned(), printable);
             format!("-- the customer is {name}, priority {priority}")
         }
         EventFrame::Placed { cause, .. } => match cause {
@@ -84,7 +86,7 @@ pub(super) fn event_words(what: &EventFrame, by_customer: bool) -> String {
 }
 
 /// A text without what would move the cursor or change the terminal.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let shown = |c: char| if c.is_control() { ' ' } else { c };
     text.chars().map(shown).collect()
 }

@@ -24,6 +24,7 @@ pub(super) async fn read(asked: &Asked) -> Answer {
         state: Wire(view.state.ok_or_else(not_found)?),
         channel: Wire(opened.customer.channel),
         customer: staff.then_some(Wire(opened.customer.id)),
+        customer_name: customer_name(asked, &view),
         queue: view.queue.filter(|_| staff).map(Wire),
         owner: view.place.as_ref().and_then(|place| place.owner()).filter(|_| staff).map(Wire),
         priority: staff.then_some(view.profile.priority.points()),
@@ -39,10 +40,17 @@ pub(super) async fn explain(asked: &Asked) -> Answer {
     let (waits, routed) = explained.map_err(|error| call_error(&error))?;
     json(&ExplanationResponse {
         chat: Wire(view.chat),
+        customer_name: customer_name(asked, &view),
         state: Wire(view.state.ok_or_else(not_found)?),
         waits: waits.as_ref().map(waits_body),
         routed: routed.into_iter().map(routed_body).collect(),
     })
+}
+
+/// What the customer is called; for staff only.
+fn customer_name(asked: &Asked, view: &ChatView) -> Option<String> {
+    let name = view.profile.name.as_ref().filter(|_| asked.user().is_some());
+    name.map(|name| name.as_str().to_owned())
 }
 
 fn routed_body(routed: Routed) -> RoutedBody {

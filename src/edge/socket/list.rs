@@ -103,6 +103,7 @@ fn brief(edge: &Edge, view: &ChatView, person: Person) -> Option<ChatBriefFrame>
         channel: Wire(opened.customer.channel),
         queue: Wire(view.queue?),
         customer: Wire(opened.customer.id),
+        customer_name: view.profile.name.as_ref().map(|name| name.as_str().to_owned()),
         owner: view.place.as_ref().and_then(|place| place.owner()).map(Wire),
         since: view.since.into(),
         cursor: edge.cursor(view.chat, view.tail),

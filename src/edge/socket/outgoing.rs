@@ -101,6 +101,7 @@ pub(super) fn offer_frame(
         offer: Wire(offer),
         queue: Wire(queue),
         reach: Wire(reach),
+        customer_name: router.customer_name(chat).map(|name| name.as_str().to_owned()),
         since: since.into(),
         expires_at: expires_at.into(),
     }

@@ -22,6 +22,9 @@ pub struct ChatResponse {
     /// Whose it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer: Option<Wire<CustomerId>>,
+    /// What the customer is called, if the site says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<String>,
     /// Its queue, or the last one it was in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queue: Option<Wire<QueueId>>,
@@ -46,6 +49,9 @@ pub struct ChatResponse {
 pub struct ExplanationResponse {
     /// The chat.
     pub chat: Wire<ChatId>,
+    /// What its customer is called, if the site says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<String>,
     /// Its state.
     pub state: Wire<ChatState>,
     /// Why it waits; absent when it does not.

@@ -34,7 +34,8 @@ use event::RecordedRecord;
 use rows::{EndedChatRecord, MovingRecord, OpenChatRecord, OperatorStoredRecord};
 
 /// The version that this release writes, and the newest that it reads. In 2 a chat knows what the
-/// latest token of its customer says: name, priority and when it was issued. A record of 1 lacks
+/// latest token of its customer says: name, priority and when it was issued; and an event has the
+/// names of those in it. A record of 1 lacks
 /// these, and is read as one that does not know them.
 pub const FORMAT_VERSION: u16 = 2;
 

@@ -9,8 +9,8 @@ use crate::domain::event::{
     AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
 };
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, Name, OfferId, Priority,
-    Profile, QueueId, Rule, Timestamp,
+    ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText, Name, OfferId,
+    Priority, Profile, QueueId, Rule, Timestamp,
 };
 
 fn ids<T: std::fmt::Debug>(make: impl Fn(u128) -> T) -> impl Strategy<Value = T> {
@@ -120,6 +120,11 @@ fn name() -> impl Strategy<Value = Name> {
     any::<String>().prop_filter_map("a name", |text| Name::new(&text).ok())
 }
 
+fn names() -> impl Strategy<Value = EventNames> {
+    let one = || prop::option::of(name());
+    (one(), one(), one()).prop_map(|(by, other, channel)| EventNames { by, other, channel })
+}
+
 fn profile() -> impl Strategy<Value = Profile> {
     (at(), priority(), prop::option::of(name())).prop_map(|(issued_at, priority, name)| Profile {
         issued_at,
@@ -210,8 +215,8 @@ fn event() -> impl Strategy<Value = ChatEvent> {
 proptest! {
     #[test]
     fn every_event_comes_back_as_it_was(chat in ids(ChatId::from_u128), seq in any::<u64>(),
-                                        at in at(), event in event()) {
-        let recorded = Recorded { seq, at, event };
+                                        at in at(), event in event(), names in names()) {
+        let recorded = Recorded { seq, at, event, names };
         let sealed = encode_event(chat, &recorded).unwrap();
         prop_assert_eq!(decode_event(chat, seq, &sealed), Ok(recorded));
     }
@@ -219,7 +224,7 @@ proptest! {
     #[test]
     fn no_single_changed_bit_passes(event in event(), bit in any::<prop::sample::Index>()) {
         let chat = ChatId::from_u128(1);
-        let recorded = Recorded { seq: 1, at: Timestamp(1), event };
+        let recorded = Recorded { seq: 1, at: Timestamp(1), event, names: Default::default() };
         let mut sealed = encode_event(chat, &recorded).unwrap();
         let bit = bit.index(sealed.len() * 8);
         sealed[bit / 8] ^= 1 << (bit % 8);

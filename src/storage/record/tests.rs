@@ -15,8 +15,8 @@ use crate::domain::event::{
 };
 use crate::domain::operator::{AwayReason, Standing};
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, Customer, CustomerId, MessageText, Name, Offer, OfferId,
-    Place, Priority, Profile, QueueId, Rule, Status, Timestamp,
+    ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText, Name, Offer,
+    OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp,
 };
 
 pub(super) const STANDINGS: [Standing; 15] = [
@@ -192,12 +192,32 @@ fn the_golden_ended_chats_can_still_be_read() {
     }
 }
 
+fn names() -> EventNames {
+    let name = |name| Name::new(name).ok();
+    EventNames { by: name("Ann"), other: name("\"B\u{f3}b\""), channel: name("Shop") }
+}
+
+#[test]
+fn the_names_in_an_event_are_stored_as_the_golden_file_says() {
+    let chat = ChatId::from_u128(1);
+    let mut bodies = Vec::new();
+    let only_by = EventNames { other: None, channel: None, ..names() };
+    for names in [names(), only_by] {
+        let event = ChatEvent::ContinuedIn { chat: ChatId::from_u128(13) };
+        let recorded = Recorded { seq: 7, at: Timestamp(1_000), event, names };
+        let sealed = encode_event(chat, &recorded).unwrap();
+        bodies.push(unseal(Slot::Event(chat, 7), &sealed).unwrap().to_vec());
+        assert_eq!(decode_event(chat, 7, &sealed), Ok(recorded));
+    }
+    golden("names", &bodies.join(&b'\n'));
+}
+
 #[test]
 fn events_are_stored_as_the_golden_files_say() {
     let chat = ChatId::from_u128(1);
     let mut files: BTreeMap<&str, Vec<Vec<u8>>> = BTreeMap::new();
     for event in samples() {
-        let recorded = Recorded { seq: 7, at: Timestamp(1_000), event };
+        let recorded = Recorded { seq: 7, at: Timestamp(1_000), event, names: Default::default() };
         let sealed = encode_event(chat, &recorded).unwrap();
         let body = unseal(Slot::Event(chat, 7), &sealed).unwrap().to_vec();
         files.entry(name(&recorded.event)).or_default().push(body);
@@ -410,7 +430,7 @@ fn the_envelope_never_changes() {
 #[test]
 fn a_record_out_of_its_place_is_damaged() {
     let (chat, event) = (ChatId::from_u128(1), samples().remove(0));
-    let recorded = Recorded { seq: 5, at: Timestamp(1), event };
+    let recorded = Recorded { seq: 5, at: Timestamp(1), event, names: names() };
     let sealed = encode_event(chat, &recorded).unwrap();
     for (chat, seq) in [(chat, 6), (ChatId::from_u128(2), 5)] {
         let read = decode_event(chat, seq, &sealed);
@@ -423,7 +443,7 @@ fn a_text_that_would_be_refused_today_can_still_be_read() {
     let chat = ChatId::from_u128(1);
     let text = MessageText::kept("\u{200b}").unwrap();
     let event = ChatEvent::Message { from: Party::System, id: CommandId::new("m").unwrap(), text };
-    let recorded = Recorded { seq: 3, at: Timestamp(1), event };
+    let recorded = Recorded { seq: 3, at: Timestamp(1), event, names: Default::default() };
     let sealed = encode_event(chat, &recorded).unwrap();
     assert_eq!(decode_event(chat, 3, &sealed).unwrap(), recorded);
 }

@@ -102,8 +102,11 @@ impl Driver {
         // An event is never before the one in front of it, whatever the clock says.
         let at = now.max(self.chat.last_at);
         let first = self.chat.tail() + 1;
-        let events: Vec<Recorded> =
-            (first..).zip(decided.events).map(|(seq, event)| Recorded { seq, at, event }).collect();
+        let names = self.chat.names_in(&decided.events, &self.called);
+        let events: Vec<Recorded> = (first..)
+            .zip(decided.events.into_iter().zip(names))
+            .map(|(seq, (event, names))| Recorded { seq, at, event, names })
+            .collect();
         actions.push(Action::Store(StoreCall::Append(claim, events.clone())));
         self.phase = Phase::Appending { claim, events, effects: decided.effects };
     }

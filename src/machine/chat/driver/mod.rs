@@ -23,6 +23,7 @@ use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
 use super::answers::{Answer, Recent};
 use super::call::{ChatEffect, ChatInput};
 use super::fold::Chat;
+use super::names::Called;
 use super::notices::Notices;
 use super::refusal::Refusal;
 use super::search::Search;
@@ -157,6 +158,8 @@ pub struct Driver {
     held: Vec<(CallId, crate::domain::Party, crate::domain::CommandId)>,
     /// The store refused: deadlines wait until then.
     quiet_until: Timestamp,
+    /// What those are called whom the input under way concerns.
+    called: Called,
 }
 
 impl Driver {
@@ -182,6 +185,7 @@ impl Driver {
             woken_by: None,
             held: Vec::new(),
             quiet_until: Timestamp::default(),
+            called: Called::default(),
         };
         let open = driver.listed != Some(None);
         let actions = if open { driver.wake() } else { Vec::new() };
@@ -263,6 +267,11 @@ impl Driver {
         self.phase = Phase::Forgotten;
         self.listed = Some(None);
         Some(vec![Action::Row(None)])
+    }
+
+    /// What those are called whom the next input concerns ([`Chat::people_of`]); said before it.
+    pub fn called(&mut self, called: Called) {
+        self.called = called;
     }
 
     /// Takes an input; only while idle.

@@ -116,7 +116,7 @@ fn a_full_chat_takes_no_message_and_can_still_be_ended() {
         let seq = bench.chat.tail() + 1;
         // One above the bound would be a decision; the log is made by hand.
         let event = ChatEvent::Message { from: party, id: command("m"), text: text("words") };
-        bench.chat.apply(&Recorded { seq, at: bench.now, event });
+        bench.chat.apply(&Recorded { seq, at: bench.now, event, names: Default::default() });
         if n == CHAT_MESSAGES_MAX - 1 {
             let one_more = bench.clone().call(send(customer(), "fits", "words"));
             assert_eq!(one_more.events.len(), 1, "the last place can be used");

@@ -155,6 +155,7 @@ fn whoever_wants_to_change_an_ended_chat_claims_it_and_reads_it_anew() {
                 seq: log.len() as u64 + 1,
                 at: now(),
                 event: ChatEvent::ContinuedIn { chat: CHAT },
+                names: Default::default(),
             });
             paged(&mut driver, &seen);
         }

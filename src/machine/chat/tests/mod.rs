@@ -45,7 +45,8 @@ impl Bench {
         assert_eq!(self.chat, before, "deciding reads only: {input:?}");
         for event in &decided.events {
             let seq = self.chat.tail() + 1;
-            let recorded = Recorded { seq, at: self.now, event: event.clone() };
+            let recorded =
+                Recorded { seq, at: self.now, event: event.clone(), names: Default::default() };
             self.chat.apply(&recorded);
             self.log.push(recorded);
         }

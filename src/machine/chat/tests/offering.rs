@@ -294,7 +294,7 @@ fn a_chat_that_the_router_wrote_about_as_often_as_may_be_is_offered_no_more_and_
             _ => ChatEvent::OfferWidened { offer, to: vec![ANN] },
         };
         stay += 1;
-        bench.chat.apply(&Recorded { seq, at: bench.now, event });
+        bench.chat.apply(&Recorded { seq, at: bench.now, event, names: Default::default() });
     }
     lapses(&mut bench);
     assert!(bench.chat.at().unwrap().spent);

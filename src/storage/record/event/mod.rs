@@ -72,6 +72,27 @@ mirror!(
 pub(super) struct RecordedRecord {
     at: u64,
     event: EventRecord,
+    /// Since format 2.
+    #[serde(default, skip_serializing_if = "NamesRecord::is_empty")]
+    names: NamesRecord,
+}
+
+/// Mirrors [`EventNames`](crate::domain::EventNames).
+#[derive(Serialize, Deserialize, Default, PartialEq, Eq)]
+#[serde(default, deny_unknown_fields)]
+struct NamesRecord {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    other: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channel: Option<String>,
+}
+
+impl NamesRecord {
+    fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 #[derive(Serialize, Deserialize)]

@@ -4,8 +4,8 @@ use uuid::Uuid;
 
 use crate::domain::event::{AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Name, OfferId,
-    Priority, Profile, QueueId, Recorded, Seq, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, EventNames, MessageText, Name,
+    OfferId, Priority, Profile, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 
 use super::{
@@ -15,7 +15,12 @@ use super::{
 
 impl RecordedRecord {
     pub(in crate::storage::record) fn into_domain(self, seq: Seq) -> Result<Recorded, Refusal> {
-        Ok(Recorded { seq, at: Timestamp(self.at), event: self.event.into_domain()? })
+        let names = EventNames {
+            by: name_of(self.names.by.as_deref())?,
+            other: name_of(self.names.other.as_deref())?,
+            channel: name_of(self.names.channel.as_deref())?,
+        };
+        Ok(Recorded { seq, at: Timestamp(self.at), event: self.event.into_domain()?, names })
     }
 }
 

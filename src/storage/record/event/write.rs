@@ -3,16 +3,22 @@
 use uuid::Uuid;
 
 use crate::domain::event::{AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure};
-use crate::domain::{ChatEvent, CommandId, Name, Recorded, UserId};
+use crate::domain::{ChatEvent, CommandId, EventNames, Name, Recorded, UserId};
 
 use super::{
-    AssignedHowRecord, DecisionRecord, EventRecord, OfferEndRecord, PlacedCauseRecord,
+    AssignedHowRecord, DecisionRecord, EventRecord, NamesRecord, OfferEndRecord, PlacedCauseRecord,
     RecordedRecord, TransferFailureRecord,
 };
 
 impl From<&Recorded> for RecordedRecord {
     fn from(recorded: &Recorded) -> Self {
-        Self { at: recorded.at.0, event: EventRecord::from(&recorded.event) }
+        let EventNames { by, other, channel } = &recorded.names;
+        let names = NamesRecord {
+            by: text(by.as_ref()),
+            other: text(other.as_ref()),
+            channel: text(channel.as_ref()),
+        };
+        Self { at: recorded.at.0, event: EventRecord::from(&recorded.event), names }
     }
 }
 
