@@ -15,8 +15,8 @@ use crate::storage::{OpenChat, Store, StoreError};
 
 use super::clock::Clock;
 use super::limits::{
-    AGAIN_AFTER, CALL_LIMIT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, SCAN_PAGE, STORE_LIMIT,
-    SWEEP_EVERY, SWEEP_PAUSE,
+    AGAIN_AFTER, CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, SCAN_PAGE,
+    STORE_LIMIT, SWEEP_EVERY, SWEEP_PAUSE,
 };
 use super::roster::{Roster, SharedRoster};
 use super::router::Router;
@@ -44,6 +44,8 @@ pub struct Options {
     pub sweep_every: Duration,
     /// The pause after each slice of them.
     pub sweep_pause: Duration,
+    /// How long retention rests when the clock jumped ahead, in time of running on it.
+    pub clock_doubt: Duration,
 }
 
 impl Default for Options {
@@ -57,6 +59,7 @@ impl Default for Options {
             outbox_max: OUTBOX_MAX,
             sweep_every: SWEEP_EVERY,
             sweep_pause: SWEEP_PAUSE,
+            clock_doubt: CLOCK_DOUBT,
         }
     }
 }
@@ -107,7 +110,7 @@ impl Router {
             .map_err(|error| StartError::Tree(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
         let router = Self { shared, root, ended, options, stopping: Arc::new(stopping) };
-        supervise::start_sweeper(&router)
+        supervise::start_sweeper(&router, latest)
             .await
             .map_err(|error| StartError::Tree(error.to_string()))?;
         for queue in queues {

@@ -46,6 +46,10 @@ pub const SWEEP_PAUSE: Duration = Duration::from_secs(1);
 /// How often retention looks for chats whose time has come by default. They are kept for days.
 pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
+/// How long a clock that jumped ahead is doubted by default, in time of running on it: whoever reads the
+/// log or looks at the dates of chats finds it within a week.
+pub const CLOCK_DOUBT: Duration = Duration::from_secs(7 * 24 * 3_600);
+
 /// Chats whose logs are read at once where it is not written down when they ended.
 pub const FILL_PAGE: usize = 64;
 

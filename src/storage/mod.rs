@@ -4,12 +4,13 @@
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
 //!
-//! Reading order: the ports below; `documents`; `ended`, the chats that have ended; `audit`, the trail
+//! Reading order: the ports below; `documents`; `ended`, the chats that have ended; [`clock_trust`]; `audit`, the trail
 //! of who did what; `inventory`, the port for copies; [`incarnation`]; [`forget`]; [`erasures`];
 //! [`memory`], the shortest adapter and the model of the others; [`record`], the bytes; [`sqlite`], the
 //! embedded store; [`scylla`], the distributed one.
 
 mod audit;
+pub mod clock_trust;
 mod documents;
 mod ended;
 pub mod erasures;
@@ -35,6 +36,7 @@ use crate::domain::{
 };
 
 pub use audit::AuditTrail;
+pub use clock_trust::{CLOCK_JUMP_MAX_MS, ClockTrust, Trust};
 pub use documents::{Document, Documents, Listed};
 pub(crate) use documents::{Unread, read_all, version_of};
 pub use ended::{EndedChat, EndedChats, EndedRow, Filled};

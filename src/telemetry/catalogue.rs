@@ -79,6 +79,12 @@ pub const METRICS: &[Metric] = &[
         "Slices of what retention forgets that failed; each is tried again."
     ),
     metric!(
+        "switchboard_retention_clock_doubted",
+        Gauge,
+        [],
+        "1 while retention forgets nothing, since the clock jumped ahead; else 0."
+    ),
+    metric!(
         "switchboard_forgetting_unreadable_total",
         Counter,
         [],

@@ -76,6 +76,11 @@ pub fn retention_failed() {
 }
 
 /// See the catalogue.
+pub fn retention_clock_doubted(doubted: bool) {
+    gauge!("switchboard_retention_clock_doubted").set(if doubted { 1.0 } else { 0.0 });
+}
+
+/// See the catalogue.
 pub fn forgetting_unreadable(lists: u64) {
     counter!("switchboard_forgetting_unreadable_total").increment(lists);
 }

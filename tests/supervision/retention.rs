@@ -15,7 +15,8 @@ use crate::world::*;
 
 fn sweeping() -> Options {
     let (sweep_every, sweep_pause) = (Duration::from_millis(20), Duration::from_millis(5));
-    Options { sweep_every, sweep_pause, ..options() }
+    // The newest chat of some of these stores is older than a clock may jump.
+    Options { sweep_every, sweep_pause, clock_doubt: Duration::ZERO, ..options() }
 }
 
 /// A chat of its own customer that ended so many days ago, and was made an hour before; without a row.
@@ -77,6 +78,35 @@ async fn chats_are_forgotten_when_their_time_has_come_and_no_others() {
     }
     assert!(router.look(open).await.is_ok());
     assert!(has_row(&store, now).await && !has_row(&store, open).await);
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_clock_years_ahead_forgets_nothing() {
+    let store = MemoryStore::new().store();
+    let old = ended_before(&store, 1, 100).await;
+    let router = Router::start(store.clone(), keeping(3_650), sweeping()).await.unwrap();
+    let said = async || store.documents.get("clock_trust", "1").await.unwrap();
+    until("the clock and the row are written down", || async {
+        (said().await.is_some() && has_row(&store, old.chat).await).then_some(())
+    })
+    .await;
+    router.stop().await;
+    // As if the process before had run 90 days ago.
+    let version = said().await.unwrap().version;
+    let body = format!(r#"{{"trusted":{},"doubt":null}}"#, days_ago(90).0);
+    store.documents.put("clock_trust", "1", version, body.into_bytes()).await.unwrap();
+    // Long enough that no test lasts as long.
+    let doubting = Options { clock_doubt: Duration::from_secs(3_600), ..sweeping() };
+    let router = Router::start(store.clone(), keeping(30), doubting).await.unwrap();
+    until("it is doubted", || async { (said().await?.version > version + 1).then_some(()) }).await;
+    // A step that is under way ends first.
+    router.stop().await;
+    assert!(!is_gone(&store, old.chat).await);
+    let body = String::from_utf8(said().await.unwrap().body).unwrap();
+    assert!(body.contains("waited_ms"), "{body}");
+    let router = Router::start(store.clone(), keeping(30), sweeping()).await.unwrap();
+    until_gone(&store, old.chat).await;
     router.stop().await;
 }
 

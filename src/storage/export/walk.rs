@@ -5,7 +5,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::domain::audit::AuditId;
 use crate::domain::{ChatId, Recorded};
-use crate::storage::{Cursor, Page, Store, StoreError, ended, incarnation};
+use crate::storage::{Cursor, Page, Store, StoreError, clock_trust, ended, incarnation};
 
 use super::limits::{CALLS_IN_FLIGHT, DAMAGED_IN_VAIN, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
 use super::line::{DamagedLine, Line, LogLine};
@@ -105,8 +105,10 @@ async fn count_chats(source: Source<'_>, report: &mut dyn Report) -> Result<u64,
 
 async fn documents(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportError> {
     for kind in source.read(async |store| store.inventory.document_kinds().await).await? {
-        // A copy begins an incarnation of its own, and is filled by whoever starts on it.
-        if [IMPORT_KIND, incarnation::KIND, ended::KIND].contains(&kind.as_str()) {
+        // A copy begins an incarnation of its own, and is filled by whoever starts on it, on a clock of
+        // its own.
+        let own = [IMPORT_KIND, incarnation::KIND, ended::KIND, clock_trust::KIND];
+        if own.contains(&kind.as_str()) {
             continue;
         }
         let mut after: Option<String> = None;
