@@ -58,10 +58,9 @@ impl Erasures {
     /// One that cannot be read does not count as applied, and is applied again.
     async fn stored(&self) -> Result<Erased, StoreError> {
         let read = |document: &Document| {
-            let at = std::str::from_utf8(&document.body).ok().and_then(|at| at.parse().ok());
             let mark = Mark::parse(&document.id);
             let damaged = || Unread::Damaged("it is no erasure".to_owned());
-            mark.zip(at).map(|(mark, at)| (mark, Timestamp(at))).ok_or_else(damaged)
+            mark.zip(time_of(&document.body)).ok_or_else(damaged)
         };
         let (stored, _) = read_all(&*self.documents, KIND, LOAD_PAGE, read).await?;
         Ok(stored.into_iter().collect())
@@ -79,10 +78,22 @@ impl Erasures {
         })
     }
 
-    /// Says in the store that this is done.
+    /// When the store says that this was done last; none also when that cannot be read.
+    async fn known(&self, mark: Mark) -> Result<Option<Timestamp>, StoreError> {
+        match self.documents.get(KIND, &mark.to_string()).await {
+            Ok(found) => Ok(found.and_then(|found| time_of(&found.body))),
+            Err(StoreError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Says in the store that this is done; never an earlier time than it says already.
     async fn done(&self, mark: Mark, at: Timestamp) -> Result<(), StoreError> {
         let id = mark.to_string();
         let version = version_of(&*self.documents, KIND, &id).await?;
+        if self.known(mark).await?.is_some_and(|known| known >= at) {
+            return Ok(());
+        }
         let body = at.0.to_string().into_bytes();
         match self.documents.put(KIND, &id, version, body).await {
             // Another one of the same customer came in between.
@@ -92,10 +103,24 @@ impl Erasures {
     }
 }
 
+fn time_of(body: &[u8]) -> Option<Timestamp> {
+    std::str::from_utf8(body).ok().and_then(|at| at.parse().ok()).map(Timestamp)
+}
+
 impl Access {
-    /// Writes down that a customer is being erased, durably; before anything is removed.
-    pub async fn begin_erasure(&self, customer: Customer, at: Timestamp) -> Result<(), StoreError> {
-        self.erasures.add(Erased::from([(self.mark(customer), at)])).await
+    /// Writes down that a customer is being erased, durably; before anything is removed. Answers as of
+    /// when: later than every erasure of the customer before, though the clock was ahead then. Else a
+    /// start would take this one for that one, and apply that one again to what came in between.
+    pub async fn begin_erasure(
+        &self,
+        customer: Customer,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        let mark = self.mark(customer);
+        let known = self.erasures.known(mark).await?;
+        let at = known.map_or(now, |known| now.max(known.plus_ms(1)));
+        self.erasures.add(Erased::from([(mark, at)])).await?;
+        Ok(at)
     }
 
     /// Writes down that all that a customer had at the time is gone, durably.
@@ -125,20 +150,36 @@ impl Access {
                 erasures = pending.len(),
                 "the store was copied before these, or a process ended within one: they are applied"
             );
-            self.apply(store, &pending).await?;
+            return self.apply(store, pending).await.map_err(NotApplied::from);
         }
-        Ok(pending.len())
+        Ok(0)
     }
 
-    async fn apply(&self, store: &Store, pending: &Erased) -> Result<(), StoreError> {
+    /// Applies them; answers how many. Damage ends no start: who cannot be erased for it stays pending,
+    /// and is erased by a later one.
+    async fn apply(&self, store: &Store, mut pending: Erased) -> Result<usize, StoreError> {
         let mut at = None;
         loop {
-            let page = store.inventory.conversations(at.as_ref(), LOAD_PAGE).await?;
+            let page = match store.inventory.conversations(at.as_ref(), LOAD_PAGE).await {
+                Ok(page) => page,
+                Err(StoreError::Damaged { reason }) => {
+                    stay_pending(pending.len(), &reason);
+                    return Ok(0);
+                }
+                Err(error) => return Err(error),
+            };
             for of in page.items {
-                if let Some(erased) = pending.get(&self.mark(of.customer)) {
+                let mark = self.mark(of.customer);
+                if let Some(erased) = pending.get(&mark).copied() {
                     let chats: BTreeSet<ChatId> =
                         of.commands.into_iter().map(|(_, chat)| chat).collect();
-                    self.erase(store, of.customer, chats, *erased).await?;
+                    match self.erase(store, of.customer, chats, erased).await {
+                        Err(StoreError::Damaged { reason }) => {
+                            stay_pending(1, &reason);
+                            pending.remove(&mark);
+                        }
+                        erased => erased?,
+                    }
                 }
             }
             at = page.next;
@@ -146,13 +187,26 @@ impl Access {
                 break;
             }
         }
-        for customer in self.in_trail(store, pending).await? {
-            store.audit.forget_customer(customer.channel, customer.id).await?;
+        let named = match self.in_trail(store, &pending).await {
+            Err(StoreError::Damaged { reason }) => {
+                stay_pending(pending.len(), &reason);
+                return Ok(0);
+            }
+            named => named?,
+        };
+        for customer in named {
+            match store.audit.forget_customer(customer.channel, customer.id).await {
+                Err(StoreError::Damaged { reason }) => {
+                    stay_pending(1, &reason);
+                    pending.remove(&self.mark(customer));
+                }
+                forgotten => forgotten?,
+            }
         }
-        for (mark, erased) in pending {
+        for (mark, erased) in &pending {
             self.erasures.done(*mark, *erased).await?;
         }
-        Ok(())
+        Ok(pending.len())
     }
 
     /// Forgets those of a customer's chats that began before the erasure, and takes its tokens away.
@@ -218,4 +272,13 @@ impl Access {
         let hash = self.key.hash(&[LABELS.1]);
         hash[..NAME_BYTES].iter().map(|byte| format!("{byte:02x}")).collect()
     }
+}
+
+fn stay_pending(customers: usize, reason: &str) {
+    tracing::error!(
+        customers,
+        reason,
+        "what was erased is in this store again, in part, and cannot be removed for damage: run `switchboard \
+         store repair`, then start again"
+    );
 }

@@ -56,8 +56,7 @@ pub(super) struct Sweep {
     filled: Option<Filled>,
     /// Where the turn goes on: a channel, and the chat in it after which to look.
     at: Option<(ChannelId, Option<ChatId>)>,
-    /// Since when chats should be gone that were found and are not, by channel.
-    due_since: BTreeMap<ChannelId, Timestamp>,
+    lag: Lag,
 }
 
 impl Actor for Sweeper {
@@ -71,8 +70,8 @@ impl Actor for Sweeper {
         (router, newest): (Router, Timestamp),
     ) -> Result<Sweep, ActorProcessingErr> {
         myself.send_after(router.options.sweep_pause, || ());
-        let due_since = BTreeMap::new();
-        Ok(Sweep { router, newest, clock: None, filled: None, at: None, due_since })
+        let lag = Lag::default();
+        Ok(Sweep { router, newest, clock: None, filled: None, at: None, lag })
     }
 
     async fn handle(
@@ -117,6 +116,7 @@ impl Sweep {
         let after = self.at.and_then(|(of, after)| after.filter(|_| of == channel));
         // First of all: should this fail, the next step goes on with the next channel.
         self.at = Some((after_all(channel), None));
+        self.lag.begin_slice(channel, after.is_none());
         let ended = &self.router.shared.store.ended_chats;
         let rows = ended.scan(channel, after, ended_before, FORGET_SLICE);
         let rows = self.router.within(rows).await?;
@@ -126,19 +126,20 @@ impl Sweep {
             self.at = Some((channel, last));
         }
         let due = self.due(channel, &rows, ended_before).await?;
-        let Some(first) = due.iter().map(|ended| ended.at.plus_ms(kept_ms)).min() else {
-            self.due_since.remove(&channel);
-            return Ok(if last.is_some() { options.sweep_pause } else { Duration::ZERO });
-        };
-        let since = self.due_since.entry(channel).or_insert(first);
-        *since = first.min(*since);
-        self.show();
+        let first = due.iter().map(|ended| ended.at.plus_ms(kept_ms)).min();
+        if let Some(first) = first {
+            self.lag.found(channel, first);
+            self.show();
+        }
         let chats: Vec<(ChatId, Customer)> =
             due.iter().map(|ended| (ended.chat, ended.customer)).collect();
-        self.router.forget_ended(&chats).await?;
-        telemetry::retention_forgot(chats.len() as u64);
-        self.due_since.remove(&channel);
-        Ok(options.sweep_pause)
+        if !chats.is_empty() {
+            self.router.forget_ended(&chats).await?;
+            telemetry::retention_forgot(chats.len() as u64);
+        }
+        let whole = last.is_none();
+        self.lag.end_slice(channel, whole);
+        Ok(if whole && chats.is_empty() { Duration::ZERO } else { options.sweep_pause })
     }
 
     /// Whether the clock is not doubted. Looked at in every step, also while no channel forgets: what it
@@ -175,9 +176,9 @@ impl Sweep {
 
     /// The channel that is next in this turn, of those that keep their chats for some time only.
     fn next_channel(&mut self) -> Option<(ChannelId, u16)> {
-        let (due_since, at) = (&mut self.due_since, self.at);
+        let (lag, at) = (&mut self.lag, self.at);
         self.router.shared.roster.look(|roster| {
-            due_since.retain(|channel, _| roster.retention.contains_key(channel));
+            lag.0.retain(|channel, _| roster.retention.contains_key(channel));
             let first = at.map_or(ChannelId::from_u128(0), |(channel, _)| channel);
             roster.retention.range(first..).next().map(|(channel, days)| (*channel, *days))
         })
@@ -266,12 +267,93 @@ impl Sweep {
     /// Shows since when the chat should be gone that has waited longest.
     fn show(&self) {
         let now = self.router.shared.now();
-        let longest = self.due_since.values().map(|since| now.since_ms(*since)).max();
-        telemetry::retention_lag(longest.unwrap_or(0));
+        telemetry::retention_lag(self.lag.ms(now));
     }
 }
 
 /// What comes behind all chats of a channel: the next channel, if there is one.
 fn after_all(channel: ChannelId) -> ChannelId {
     ChannelId::from_u128(channel.0.as_u128().saturating_add(1))
+}
+
+/// For how long chats should be gone that were found, by channel. It is that of the oldest found in a turn
+/// until the whole turn is done: a turn takes long, and what is behind a slice is not known before.
+#[derive(Debug, Default)]
+struct Lag(BTreeMap<ChannelId, Turn>);
+
+#[derive(Debug, Default)]
+struct Turn {
+    /// Since when the oldest should be gone.
+    since: Option<Timestamp>,
+    /// That is of a turn before this one.
+    stale: bool,
+    slice_ended: bool,
+    failed: bool,
+}
+
+impl Lag {
+    /// A slice of a channel begins; the first of a turn.
+    fn begin_slice(&mut self, channel: ChannelId, first: bool) {
+        let turn = self.0.entry(channel).or_default();
+        if first {
+            (turn.stale, turn.failed) = (true, false);
+        } else {
+            turn.failed |= !turn.slice_ended;
+        }
+        turn.slice_ended = false;
+    }
+
+    /// A chat was found that should be gone since then.
+    fn found(&mut self, channel: ChannelId, since: Timestamp) {
+        let turn = self.0.entry(channel).or_default();
+        let known = turn.since.filter(|_| !turn.stale);
+        turn.since = Some(known.map_or(since, |known| known.min(since)));
+        turn.stale = false;
+    }
+
+    /// All that was found in the slice is forgotten; `last` of the turn.
+    fn end_slice(&mut self, channel: ChannelId, last: bool) {
+        let turn = self.0.entry(channel).or_default();
+        turn.slice_ended = true;
+        if last && !turn.failed {
+            turn.since = None;
+        }
+    }
+
+    fn ms(&self, now: Timestamp) -> u64 {
+        let since = self.0.values().filter_map(|turn| turn.since);
+        since.map(|since| now.since_ms(since)).max().unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(1_000);
+
+    fn slice(lag: &mut Lag, first: bool, since: u64, done: Option<bool>) -> u64 {
+        let channel = ChannelId::from_u128(1);
+        lag.begin_slice(channel, first);
+        lag.found(channel, Timestamp(since));
+        if let Some(last) = done {
+            lag.end_slice(channel, last);
+        }
+        lag.ms(NOW)
+    }
+
+    #[test]
+    fn the_lag_is_that_of_the_oldest_until_the_whole_turn_is_done() {
+        let mut lag = Lag::default();
+        assert_eq!(slice(&mut lag, true, 100, Some(false)), 900);
+        assert_eq!(slice(&mut lag, false, 300, Some(false)), 900);
+        assert_eq!(slice(&mut lag, false, 200, Some(true)), 0);
+        // A slice that fails is not done when the turn is, but with the next one.
+        assert_eq!(slice(&mut lag, true, 100, None), 900);
+        assert_eq!(slice(&mut lag, false, 200, Some(true)), 900);
+        assert_eq!(slice(&mut lag, true, 400, Some(false)), 600);
+        assert_eq!(slice(&mut lag, false, 500, Some(true)), 0);
+        assert_eq!(slice(&mut lag, true, 400, None), 600, "the last one, too");
+        assert_eq!(slice(&mut lag, true, 400, Some(true)), 0);
+    }
 }

@@ -114,5 +114,10 @@ fn told(summary: &Summary) -> String {
         told += "; these chats are damaged, what is left of them is in the export only: ";
         told += &chats.join(", ");
     }
+    if !summary.damaged_documents.is_empty() {
+        let documents: Vec<_> = summary.damaged_documents.iter().map(String::as_str).collect();
+        told += "; these documents are damaged and not in the export: ";
+        told += &documents.join(", ");
+    }
     told
 }

@@ -3,8 +3,9 @@
 //!
 //! Owns the file's form. Refuses to know whom a hash means: that takes the key, which is in the store
 //! and not in the file.
-//! Invariants: lines are only added, each durable when it is answered for; a last line that a crash cut
-//! off was never answered for, and is dropped.
+//! Invariants: lines are added, each durable when it is answered for; a last line that a crash or a full
+//! disk cut off was never answered for, and is dropped before the next is added. A file of which most says
+//! nothing any more is written anew, in the place of the former one.
 //!
 //! The form: a line `switchboard erasures 1 KEY`, then lines `HASH TIME`: hex, and ms since 1970.
 
@@ -12,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::domain::Timestamp;
 
@@ -19,6 +21,9 @@ use super::files;
 
 /// What the file's first line begins with.
 const FORM: &str = "switchboard erasures 1 ";
+
+/// How often a file at least doubles before it is written anew, bytes: some hundred lines.
+const COMPACT_MIN_BYTES: u64 = 16 * 1_024;
 
 /// Bytes of a hash.
 pub const MARK_BYTES: usize = 32;
@@ -86,6 +91,8 @@ pub enum ErasuresError {
 #[derive(Debug)]
 pub struct ErasuresFile {
     path: PathBuf,
+    /// The length at which it is written anew, bytes.
+    compact_at: AtomicU64,
 }
 
 impl ErasuresFile {
@@ -93,13 +100,13 @@ impl ErasuresFile {
     pub fn open(path: &Path, key: &str) -> Result<(Self, Erased), ErasuresError> {
         let blame = |source| ErasuresError::File { file: path.to_owned(), source };
         let mut file = files::open_or_make(path).map_err(blame)?;
-        let mut text = String::new();
-        file.read_to_string(&mut text).map_err(blame)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
-        let mut lines = text[..whole].lines();
-        let first = lines.next();
+        let mut text = Vec::new();
+        file.read_to_end(&mut text).map_err(blame)?;
+        let whole = whole(&text);
+        let mut lines = text[..whole].split(|byte| *byte == b'\n');
+        let first = lines.next().filter(|_| whole > 0).map(String::from_utf8_lossy);
         let erased = read(path, lines);
-        match first.map(|first| first.strip_prefix(FORM)) {
+        match first.as_ref().map(|first| first.strip_prefix(FORM)) {
             Some(Some(of)) if of == key => {
                 file.set_len(whole as u64).and_then(|()| file.sync_all()).map_err(blame)?;
             }
@@ -109,33 +116,93 @@ impl ErasuresFile {
             }
             // One that says nothing of anybody begins anew.
             Some(Some(_)) => begin(&mut file, path, key).map_err(blame)?,
-            None if FORM.starts_with(text.get(..FORM.len()).unwrap_or(&text)) => {
+            None if FORM.as_bytes().starts_with(text.get(..FORM.len()).unwrap_or(&text)) => {
                 begin(&mut file, path, key).map_err(blame)?;
             }
             Some(None) | None => return Err(ErasuresError::Unknown { file: path.to_owned() }),
         }
-        Ok((Self { path: path.to_owned() }, erased))
+        let file = Self { path: path.to_owned(), compact_at: AtomicU64::new(0) };
+        file.compact(key).map_err(blame)?;
+        Ok((file, erased))
+    }
+
+    /// Writes the file anew if that makes it half as long; without losing a line that cannot be read.
+    fn compact(&self, key: &str) -> io::Result<()> {
+        let text = std::fs::read(&self.path)?;
+        let mut lines = text[..whole(&text)].split(|byte| *byte == b'\n').skip(1);
+        let (mut erased, mut unread) = (Erased::new(), Vec::new());
+        for line in lines.by_ref().filter(|line| !line.is_empty()) {
+            match read_line(line) {
+                Some((mark, at)) => keep(&mut erased, mark, at),
+                None => unread.extend([line, b"\n"].concat()),
+            }
+        }
+        let kept: String = erased.iter().map(line).collect();
+        let anew = [format!("{FORM}{key}\n").as_bytes(), kept.as_bytes(), &unread].concat();
+        let most = (2 * anew.len() as u64).max(COMPACT_MIN_BYTES);
+        self.compact_at.store(most, Ordering::Relaxed);
+        if (text.len() as u64) < most {
+            return Ok(());
+        }
+        let part = self.path.with_added_extension("part");
+        let mut file = files::make_anew(&part)?;
+        file.write_all(&anew)?;
+        file.sync_all()?;
+        std::fs::rename(&part, &self.path)?;
+        sync_folder(&self.path)
     }
 
     /// Adds erasures. Durable when it answers. Blocks.
     pub fn add(&self, erased: &Erased) -> io::Result<()> {
-        let mut file = std::fs::OpenOptions::new().append(true).open(&self.path)?;
-        let lines = erased.iter().map(|(mark, at)| format!("{mark} {}\n", at.0));
-        file.write_all(lines.collect::<String>().as_bytes())?;
-        file.sync_all()
+        let mut file = std::fs::OpenOptions::new().read(true).write(true).open(&self.path)?;
+        let mut text = Vec::new();
+        file.read_to_end(&mut text)?;
+        let end = whole(&text) as u64;
+        file.set_len(end)?;
+        file.seek(SeekFrom::Start(end))?;
+        let lines = erased.iter().map(line).collect::<String>();
+        let written = file.write_all(lines.as_bytes()).and_then(|()| file.sync_all());
+        if written.is_err() {
+            // Should this fail, too, the next one does it.
+            let _ = file.set_len(end);
+            return written;
+        }
+        if end + lines.len() as u64 >= self.compact_at.load(Ordering::Relaxed) {
+            let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
+            let first = String::from_utf8_lossy(first);
+            // All of it is durable already; the next one tries again.
+            if let Err(error) = self.compact(first.strip_prefix(FORM).unwrap_or_default()) {
+                tracing::warn!(%error, "the file of erasures could not be made shorter");
+            }
+        }
+        Ok(())
     }
 }
 
-fn read<'a>(path: &Path, lines: impl Iterator<Item = &'a str>) -> Erased {
+/// The length of the lines that have an end, bytes.
+fn whole(text: &[u8]) -> usize {
+    text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
+}
+
+fn line((mark, at): (&Mark, &Timestamp)) -> String {
+    format!("{mark} {}\n", at.0)
+}
+
+fn read_line(line: &[u8]) -> Option<(Mark, Timestamp)> {
+    let (mark, at) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    Some((Mark::parse(mark)?, Timestamp(at.parse().ok()?)))
+}
+
+fn keep(erased: &mut Erased, mark: Mark, at: Timestamp) {
+    let known = erased.entry(mark).or_insert(at);
+    *known = at.max(*known);
+}
+
+fn read<'a>(path: &Path, lines: impl Iterator<Item = &'a [u8]>) -> Erased {
     let mut erased = Erased::new();
-    for (n, line) in (2..).zip(lines) {
-        let parts = line.split_once(' ');
-        let read = parts.and_then(|(mark, at)| Some((Mark::parse(mark)?, at.parse().ok()?)));
-        match read {
-            Some((mark, at)) => {
-                let known = erased.entry(mark).or_insert(Timestamp(at));
-                *known = Timestamp(at).max(*known);
-            }
+    for (n, line) in (2..).zip(lines).filter(|(_, line)| !line.is_empty()) {
+        match read_line(line) {
+            Some((mark, at)) => keep(&mut erased, mark, at),
             None => tracing::error!(
                 file = %path.display(), line = n,
                 "an erasure cannot be read: erase that customer again after a copy was restored"
@@ -150,6 +217,10 @@ fn begin(file: &mut File, path: &Path, key: &str) -> io::Result<()> {
     file.seek(SeekFrom::Start(0))?;
     file.write_all(format!("{FORM}{key}\n").as_bytes())?;
     file.sync_all()?;
+    sync_folder(path)
+}
+
+fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }
@@ -193,6 +264,46 @@ mod tests {
         }
         std::fs::write(&path, [&whole[..], b"xyz 1\n"].concat()).unwrap();
         assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected, "a bad line hinders none");
+        std::fs::write(&path, [&whole[..], b"\xff\xfe 1\n", &whole[FORM.len() + 2..]].concat())
+            .unwrap();
+        assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected, "nor do odd bytes");
+    }
+
+    #[test]
+    fn half_a_line_of_an_append_that_failed_spoils_no_later_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("erasures");
+        let (file, _) = ErasuresFile::open(&path, "k").unwrap();
+        file.add(&Erased::from([(mark(1), Timestamp(5))])).unwrap();
+        let half = &mark(2).to_string()[..30];
+        let whole = std::fs::read(&path).unwrap();
+        std::fs::write(&path, [&whole[..], half.as_bytes()].concat()).unwrap();
+        file.add(&Erased::from([(mark(3), Timestamp(7))])).unwrap();
+        let expected = Erased::from([(mark(1), Timestamp(5)), (mark(3), Timestamp(7))]);
+        assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected);
+    }
+
+    #[test]
+    fn a_customer_who_is_erased_again_and_again_makes_the_file_no_longer() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("erasures");
+        let (file, _) = ErasuresFile::open(&path, "k").unwrap();
+        file.add(&Erased::from([(mark(2), Timestamp(3))])).unwrap();
+        let mut longest = 0;
+        for at in 1..=1_000 {
+            file.add(&Erased::from([(mark(1), Timestamp(at))])).unwrap();
+            longest = longest.max(std::fs::metadata(&path).unwrap().len());
+        }
+        assert!(longest <= 2 * COMPACT_MIN_BYTES, "{longest}");
+        let expected = Erased::from([(mark(1), Timestamp(1_000)), (mark(2), Timestamp(3))]);
+        assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected);
+        // One that grew under a former release is made shorter by a start; what cannot be read stays.
+        let mut text = std::fs::read_to_string(&path).unwrap() + "odd\n";
+        (1..=1_000).for_each(|at| text += &line((&mark(1), &Timestamp(at))));
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected);
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert!(text.lines().count() == 4 && text.contains("odd\n"), "{text}");
     }
 
     #[test]

@@ -126,7 +126,8 @@ async fn write(store: &Store, id: &str, version: u64, traces: &[Trace]) -> Resul
     store.documents.put(KIND, id, version, written).await
 }
 
-/// Removes what is written down, and writes down what is left: chats of which something is damaged.
+/// Removes what is written down, and writes down what is left: chats of which something is damaged. Errors
+/// with what else one of them met, when all others are removed; then all stay written down.
 async fn finish(
     store: &Store,
     id: &str,
@@ -138,18 +139,21 @@ async fn finish(
     }
     let one = async |trace: Trace| (trace, remove(store, &trace).await);
     let removing = stream::iter(traces).map(one).buffered(REMOVED_AT_ONCE);
-    let mut stuck = Vec::new();
+    let (mut stuck, mut failed) = (Vec::new(), None);
     for (trace, removed) in removing.collect::<Vec<_>>().await {
         let removed = match removed {
             // Each by itself: those of one customer would stand in each other's way.
             Ok(()) => store.conversations.forget(trace.customer(), ChatId(trace.chat)).await,
-            failed => failed,
+            removed => removed,
         };
         match removed {
             Ok(()) => {}
             Err(error @ StoreError::Damaged { .. }) => stuck.push((trace, error)),
-            Err(error) => return Err(error),
+            Err(error) => failed = Some(error),
         }
+    }
+    if let Some(error) = failed {
+        return Err(error);
     }
     let left: Vec<Trace> = stuck.iter().map(|(trace, _)| *trace).collect();
     // Written anew and not deleted: on some stores what is deleted often costs every reader.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchboard::access::{AccessError, Invalid};
 use switchboard::catalog::{Catalog, CatalogError, Channel, Role, User};
-use switchboard::domain::{Queue, UserId};
+use switchboard::domain::{Customer, CustomerId, Queue, Timestamp, UserId};
 use switchboard::storage::Documents;
 
 use crate::support::{Fault, MemoryDocuments, system};
@@ -186,4 +186,26 @@ async fn refused_unread(catalog: &Catalog) {
         let gone = catalog.delete_channel(SITE, version, Usage::Unused, &act).await;
         assert_eq!(gone, Err(CatalogError::Unread));
     }
+}
+
+/// With a file, the erasure that the clock made too late would else hide the next one of the customer.
+#[tokio::test]
+async fn a_later_erasure_has_a_later_time_though_the_clock_was_ahead() {
+    let world = world().await;
+    let customer = Customer { channel: SITE, id: CustomerId::from_u128(77) };
+    let (ahead, now) = (NOW.plus_ms(1_000_000), NOW);
+    let erased = async |at: Timestamp| {
+        let at = world.access.begin_erasure(customer, at).await.unwrap();
+        world.access.end_erasure(customer, at).await.unwrap();
+        at
+    };
+    let said = async || {
+        let listed = world.documents.list("erased", None, 10).await.unwrap();
+        String::from_utf8(listed[0].clone().document().unwrap().body).unwrap()
+    };
+    assert_eq!(erased(ahead).await, ahead);
+    assert_eq!(erased(now).await, ahead.plus_ms(1));
+    assert_eq!(said().await, ahead.plus_ms(1).0.to_string());
+    world.access.end_erasure(customer, now).await.unwrap();
+    assert_eq!(said().await, ahead.plus_ms(1).0.to_string(), "never written lower");
 }

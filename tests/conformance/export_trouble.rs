@@ -278,3 +278,30 @@ fn a_damaged_chat_is_named_in_the_export_and_the_rest_goes_on() {
         assert_eq!(rows.iter().map(|row| row.chat).collect::<Vec<_>>(), [1, 3].map(chat));
     });
 }
+
+#[test]
+fn a_damaged_document_is_named_and_all_else_is_copied() {
+    let rig = Rig::new(Kind::SqliteOnOurDisk);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=3 {
+            let body = format!("the body of {n}").into_bytes();
+            store.documents.put("thing", &n.to_string(), 0, body).await.unwrap();
+        }
+        let claim = store.log.claim(chat(1)).await.unwrap().claim;
+        store.log.append(claim, messages(1..=30)).await.unwrap();
+    });
+    drop(store);
+    assert!(rig.disk.damage("switchboard.db", b"the body of 2"));
+    let store = rig.open().unwrap().store();
+    let (stream, summary) = block_on(exported(&store, 1));
+    assert_eq!(summary.damaged_documents, BTreeSet::from(["thing/2".to_owned()]));
+    let memory = MemoryStore::new().store();
+    let brought = block_on(imported(&memory, &stream)).unwrap();
+    assert_eq!(brought.damaged_documents, summary.damaged_documents);
+    block_on(async {
+        let listed = memory.documents.list("thing", None, 10).await.unwrap();
+        assert_eq!(listed.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
+        assert_eq!(memory.log.read(chat(1), 1, 99).await.unwrap(), messages(1..=30));
+    });
+}

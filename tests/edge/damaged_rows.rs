@@ -5,6 +5,7 @@ use serde_json::json;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::sqlite::DATABASE_FILE;
 
+use crate::erase::{SECRET, erase, finds, message, open, opened};
 use crate::harness::{World, demo_password, id, plan, settings};
 
 /// Every kind of row that a start reads and that is nobody's chat.
@@ -64,5 +65,43 @@ async fn one_damaged_row_of_a_kind_stops_no_start_and_is_counted() {
         let line = format!("switchboard_store_damaged_rows{{of=\"{of}\"}} 1");
         assert!(metrics.contains(&line), "{line} in {metrics}");
     }
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn a_customer_with_a_damaged_chat_can_be_erased() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async || {
+        let store = StoreChoice::Sqlite(folder.path().into());
+        World { server: Server::start(plan(settings(), store)).await.unwrap() }
+    };
+    let world = start().await;
+    let (token, who) = world.visitor("Shop", None).await;
+    let mut customer = opened(&world, &token).await;
+    let first = customer.call("chat.open", open("c1")).await.unwrap()["chat"].clone();
+    customer.call("message.send", message(&first, "m1", SECRET)).await.unwrap();
+    customer.call("chat.end", json!({"command_id": "e1", "chat": first})).await.unwrap();
+    let second = customer.call("chat.open", open("c2")).await.unwrap()["chat"].clone();
+    customer.call("message.send", message(&second, "m2", SECRET)).await.unwrap();
+    world.server.stop().await;
+    // One event of the chat that is open.
+    let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let text = "UPDATE log SET record = x'0102' WHERE position = (SELECT max(position) FROM log)";
+    assert_eq!(database.execute(text, ()).unwrap(), 1);
+    drop(database);
+
+    let world = start().await;
+    let (token, _) = world.visitor("Shop", Some(&who)).await;
+    erase(&world, &who).await;
+    let mut customer = world.socket().await;
+    assert!(customer.open(&token, json!([])).await.is_err(), "the tokens are revoked");
+    let admin = world.log_in("admin").await;
+    for chat in [first, second] {
+        let path = format!("/api/v1/chats/{}", chat.as_str().unwrap());
+        assert_eq!(world.ask("GET", &path, &admin, None).await.0, 404);
+    }
+    world.server.stop().await;
+    assert!(!finds(folder.path(), SECRET));
+    let world = start().await;
     world.server.stop().await;
 }

@@ -7,7 +7,7 @@ use switchboard::actors::{Options, Roster, Router};
 use switchboard::domain::{ChatId, Timestamp};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
-use switchboard::storage::{EndedChat, Store};
+use switchboard::storage::{EndedChat, Store, Trace, forget_chats};
 
 use crate::ended::{days_ago, made_and_ended};
 use crate::store::{BREAKS, Breaking};
@@ -137,6 +137,20 @@ async fn what_fails_holds_retention_up_for_a_while() {
             router.stop().await;
         }
     }
+}
+
+#[tokio::test]
+async fn one_chat_that_cannot_be_forgotten_holds_back_no_other() {
+    let memory = MemoryStore::new();
+    let store = memory.store();
+    let old = [ended_before(&store, 1, 50).await, ended_before(&store, 2, 60).await];
+    let traces = old.map(|ended| Trace::new(ended.chat, ended.customer));
+    memory.fail_next(FaultAt::Forget, Fault::Refuse);
+    assert!(forget_chats(&store, &traces).await.is_err());
+    let latest = async |n: usize| store.conversations.latest(old[n].customer).await.unwrap();
+    assert_eq!((latest(0).await, latest(1).await), (Some(old[0].chat), None));
+    forget_chats(&store, &[]).await.unwrap();
+    assert_eq!(latest(0).await, None);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -141,12 +141,11 @@ async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), E
     }
     let revoked = edge.access.revoke_customer(customer, act, || edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
-    let at = edge.now();
-    {
+    let at = {
         let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
-        let begun = edge.access.begin_erasure(customer, at).await;
-        begun.map_err(|error| store_error(&error))?;
-    }
+        let begun = edge.access.begin_erasure(customer, edge.now()).await;
+        begun.map_err(|error| store_error(&error))?
+    };
     for slice in router.chats_of(customer).await.map_err(undone)?.chunks(FORGET_SLICE) {
         let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
         router.erase(customer, slice).await.map_err(undone)?;

@@ -113,6 +113,9 @@ pub struct Summary {
     /// Chats that could not be copied whole.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub damaged: BTreeSet<Uuid>,
+    /// Documents that could not be copied: kind and id, with a `/` in between.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub damaged_documents: BTreeSet<String>,
 }
 
 impl Summary {

@@ -122,7 +122,21 @@ async fn documents(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Expo
             };
             after = Some(last.id.clone());
             for listed in found {
-                visit.take(Section::Documents, &item::document(&kind, &listed.document()?))?;
+                let named = format!("{kind}/{}", listed.id);
+                match listed.document() {
+                    Ok(document) => {
+                        visit.take(Section::Documents, &item::document(&kind, &document))?;
+                    }
+                    Err(StoreError::Damaged { reason }) => {
+                        tracing::error!(
+                            document = named,
+                            reason,
+                            "a damaged document is not copied"
+                        );
+                        visit.summary.damaged_documents.insert(named);
+                    }
+                    Err(error) => return Err(error.into()),
+                }
             }
         }
     }
