@@ -225,7 +225,7 @@ fn a_conversation_goes_on_when_the_server_was_killed_in_the_middle() {
     customer.types("my parcel has not come");
     anna.sees("** offer: #1");
     anna.types("/accept");
-    anna.sees("customer: my parcel has not come");
+    anna.sees("vera: my parcel has not come");
     anna.types("let me look");
     customer.sees("Anna: let me look");
 
@@ -235,10 +235,10 @@ fn a_conversation_goes_on_when_the_server_was_killed_in_the_middle() {
     anna.types("it comes tomorrow");
     customer.types("are you still there?");
     let _second = Demo::starts(&address, folder.path());
-    anna.sees("customer: are you still there?");
+    anna.sees("vera: are you still there?");
     customer.sees("Anna: it comes tomorrow");
     customer.types("thanks, bye");
-    anna.sees("customer: thanks, bye");
+    anna.sees("vera: thanks, bye");
     anna.types("/end");
     customer.sees("-- ended by Anna");
     for words in ["Anna: let me look", "Anna: it comes tomorrow", "-- ended by"] {
