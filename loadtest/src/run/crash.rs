@@ -60,7 +60,7 @@ pub async fn crash(
     while kills.len() < rounds as usize {
         let random_ms = draw.below((UP_MS.1 - UP_MS.0) as usize) as u64;
         let copy_ms = draw.below(COPY_WITHIN_MS) as u64;
-        let (file, before) = (setup.beside(&format!("copy-{tried}")), searcher.forgotten());
+        let (file, before) = (setup.beside(&format!("copy-{tried}")), searcher.known());
         let copying = async {
             if !embedded {
                 std::future::pending::<()>().await;
@@ -81,7 +81,7 @@ pub async fn crash(
         };
         process.kill().await?;
         if embedded {
-            searcher.look(&setup.data(), &searcher.forgotten())?;
+            searcher.look(&setup.data(), &searcher.known())?;
         }
         if copied == Some(true) {
             // Who was erased before this round is not in a copy that was begun in it.
@@ -110,13 +110,13 @@ pub async fn crash(
     progress.done();
     let mut seen = crowd.verify(&mut process, &kills_wall_ms).await?;
     process.stop().await?;
-    let forgotten = searcher.forgotten();
+    let known = searcher.known();
     if embedded {
-        searcher.look(&setup.data(), &forgotten)?;
+        searcher.look(&setup.data(), &known)?;
     }
     let export = setup.beside("export");
     setup.store("export", &export).await?;
-    searcher.look(&export, &forgotten)?;
+    searcher.look(&export, &known)?;
     seen.traces.extend(searcher.traces());
     Ok(Outcome { kills, tried, restart_ms, copies, seen })
 }

@@ -79,6 +79,15 @@ impl Leavers {
     }
 }
 
+/// What is known of the leavers at a moment.
+#[derive(Debug)]
+pub struct Known {
+    /// The marks whose erasure was answered.
+    forgotten: BTreeSet<String>,
+    /// The mark of who stays, once all that it wrote was acknowledged.
+    stays: Option<String>,
+}
+
 /// Looks for what leavers wrote.
 pub struct Searcher {
     hall: Arc<Hall>,
@@ -91,21 +100,24 @@ impl Searcher {
         Self { hall, traces: Vec::new() }
     }
 
-    /// The marks whose erasure was answered until now.
-    pub fn forgotten(&self) -> BTreeSet<String> {
-        self.hall.leavers().forgotten().map(str::to_owned).collect()
+    /// What is known now.
+    pub fn known(&self) -> Known {
+        let leavers = self.hall.leavers();
+        Known {
+            forgotten: leavers.forgotten().map(str::to_owned).collect(),
+            stays: leavers.stays().map(str::to_owned),
+        }
     }
 
-    /// Looks for these in a folder or a file. Who stayed must be found there: else the search is
-    /// blind.
-    pub fn look(&mut self, place: &Path, forgotten: &BTreeSet<String>) -> Result<(), RunError> {
+    /// Looks in a folder or a file for those who were forgotten then. Who stayed must be found there:
+    /// else the search is blind.
+    pub fn look(&mut self, place: &Path, known: &Known) -> Result<(), RunError> {
         let length = MARK.len() + uuid::fmt::Hyphenated::LENGTH;
         let found = traces::texts(place, MARK, length)
             .map_err(|error| RunError::Search { place: place.to_owned(), error })?;
-        let left = found.intersection(forgotten);
+        let left = found.intersection(&known.forgotten);
         self.traces.extend(left.map(|mark| format!("{mark} stands in {}", place.display())));
-        let stays = self.hall.leavers().stays().map(str::to_owned);
-        if let Some(stays) = stays.filter(|stays| !found.contains(stays)) {
+        if let Some(stays) = known.stays.as_ref().filter(|stays| !found.contains(*stays)) {
             let blind = format!("{stays} was not erased and is not in {}", place.display());
             self.traces.push(blind);
         }
