@@ -196,6 +196,8 @@ impl Demo {
             .arg(data)
             .arg("--seed")
             .arg(seed)
+            // A run that plays a whole city comes from one address.
+            .env("SWITCHBOARD_LIMITS_ADDRESS_OPENINGS_PER_MINUTE", "60000")
             .stderr(Stdio::null())
             .spawn();
         Self(child.unwrap())
