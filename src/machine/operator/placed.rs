@@ -7,7 +7,7 @@ use crate::domain::event::OfferEnd;
 use crate::domain::limits::LAST_CLOSED;
 use crate::domain::{ChatId, Offer, OfferId, Place, Reach, Timestamp};
 use crate::machine::chat::Refusal;
-use crate::machine::message::{AssignBy, ChatAt};
+use crate::machine::message::{Asked, AssignBy, ChatAt};
 use crate::storage::OpenChat;
 
 use super::said::{answer_all, assigned_at};
@@ -238,8 +238,20 @@ impl Operator {
                 let reason = Gone::given_back(at, reason);
                 effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
             }
-            Held::Declining { calls, .. } => {
+            Held::Declining { offer, calls, .. }
+                if at.last_offer == Some((offer, OfferEnd::Declined)) =>
+            {
                 answer_all(calls, Ok(OperatorAnswer::Done), effects);
+            }
+            // It ended otherwise, or more has happened since: the chat says what became of the
+            // command, which may have been used for something else before.
+            Held::Declining { offer, command, calls } => {
+                for call in calls {
+                    let asked = (command.clone(), Asked::Decline(offer), false);
+                    if let Some(refusal) = self.recall(now, chat, call, asked) {
+                        effects.push(OperatorEffect::Answer(call, Err(refusal)));
+                    }
+                }
             }
             Held::Active => {
                 self.record.last_closed.retain(|closed| *closed != chat);
