@@ -255,8 +255,15 @@ impl Checker {
             self.owned.entry(owner).or_default().insert(chat);
         }
         seen.is = is.clone();
-        if let (ChatEvent::Offered { .. }, Is::Offered(_, _, to)) = (&recorded.event, is) {
-            self.offered_to(chat, to.into_iter(), recorded.at);
+        match (&recorded.event, is) {
+            (ChatEvent::Offered { .. }, Is::Offered(_, _, to)) => {
+                self.offered_to(chat, to.into_iter(), recorded.at);
+            }
+            // Also one that is written with an offer that is made again.
+            (ChatEvent::OfferWidened { to, .. }, _) => {
+                self.offered_to(chat, to.iter().copied(), recorded.at);
+            }
+            _ => {}
         }
     }
 

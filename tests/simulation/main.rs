@@ -57,28 +57,16 @@ fn run(seed: u64, plan: Plan) -> Coverage {
     world.finish()
 }
 
-/// Seeds that are known to break, each with what is open; skipped aloud unless asked for alone.
-const OPEN: &[(u64, &str)] =
-    &[(489, "a chat is passed over for its visitor when the naive account has that time as over")];
-
 #[test]
 fn the_invariants_hold_on_every_seed() {
     let first = setting("SWITCHBOARD_SIM_FIRST", 0);
     let seeds = setting("SWITCHBOARD_SIM_SEEDS", SEEDS);
-    let skipped = move |seed: &u64| seeds > 1 && OPEN.iter().any(|(open, _)| open == seed);
-    for (seed, what) in OPEN.iter().filter(|(seed, _)| skipped(seed)) {
-        // Past the harness, which shows nothing of what passes.
-        let line = format!("\nSKIPPED: seed {seed} of the simulation: {what}\n");
-        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
-    }
     let threads = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     let parts: Vec<_> = (0..threads)
         .map(|part| {
             std::thread::spawn(move || {
                 let mut total = Coverage::default();
-                for seed in
-                    (first..first + seeds).filter(|seed| seed % threads == part && !skipped(seed))
-                {
+                for seed in (first..first + seeds).filter(|seed| seed % threads == part) {
                     let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, Plan::default())));
                     match outcome {
                         Ok(coverage) => total.add(&coverage),
