@@ -129,8 +129,11 @@ async fn the_trail_is_narrowed_down_by_time_actor_and_subject_and_its_pages_do_n
     assert_eq!(one, [created[4].clone()]);
     let asked = format!("&from={oldest}&to={}", newest.as_u64().unwrap() + 1);
     let within = trail(&world, &admin, &asked, 200).await;
-    assert_eq!(of(&within, "queue.created").len(), 9);
-    // Of the seed only what was written in the very millisecond of the first.
+    // A clock that was put back has the seed's entries in the millisecond of the first of these.
+    let (made, seeded): (Vec<_>, Vec<_>) =
+        of(&within, "queue.created").into_iter().partition(|entry| entry["actor"] != "system");
+    assert_eq!(made, created);
+    assert!(seeded.iter().all(|entry| entry["at"] == *oldest), "{seeded:?}");
     let at = |entry: &Value| entry["at"].as_u64().unwrap();
     let range = oldest.as_u64().unwrap()..=newest.as_u64().unwrap();
     assert!(within.iter().all(|entry| range.contains(&at(entry))), "{within:?}");
