@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
-use crate::storage::{OpenChat, Store, StoreError};
+use crate::storage::{OpenChat, Store, StoreError, in_time};
 
 use super::clock::Clock;
 use super::limits::{
@@ -183,13 +183,4 @@ async fn read_index(store: &Store, limit: Duration) -> Result<(Index, Timestamp)
             index.load(row);
         }
     }
-}
-
-/// What the store answers, if it does in time.
-async fn in_time<T>(
-    limit: Duration,
-    asked: impl Future<Output = Result<T, StoreError>>,
-) -> Result<T, StoreError> {
-    let silent = |_| StoreError::Unavailable { reason: format!("no answer within {limit:?}") };
-    tokio::time::timeout(limit, asked).await.map_err(silent)?
 }

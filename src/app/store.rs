@@ -6,14 +6,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::relist::relist;
 use crate::config::Settings;
 use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
-use crate::storage::{Document, Documents, Listed, Store, StoreError, StoreFailure, StoreHealth};
+use crate::storage::{
+    Document, Documents, Listed, Store, StoreError, StoreFailure, StoreHealth, in_time,
+};
 
 /// The file of erasures beside the embedded store, unless the settings name another.
 pub const ERASURES_FILE: &str = "switchboard.erasures";
@@ -211,23 +212,12 @@ impl InTime {
     pub fn new(documents: Arc<dyn Documents>, limit: Duration) -> Self {
         Self { documents, limit }
     }
-
-    async fn wait<T>(
-        &self,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let silent = |_| {
-            let reason = format!("no answer within {:?}", self.limit);
-            StoreError::Unavailable { reason }
-        };
-        timeout(self.limit, asked).await.map_err(silent)?
-    }
 }
 
 #[async_trait]
 impl Documents for InTime {
     async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
-        self.wait(self.documents.get(kind, id)).await
+        in_time(self.limit, self.documents.get(kind, id)).await
     }
 
     async fn put(
@@ -237,11 +227,11 @@ impl Documents for InTime {
         expected: u64,
         body: Vec<u8>,
     ) -> Result<u64, StoreError> {
-        self.wait(self.documents.put(kind, id, expected, body)).await
+        in_time(self.limit, self.documents.put(kind, id, expected, body)).await
     }
 
     async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
-        self.wait(self.documents.delete(kind, id, expected)).await
+        in_time(self.limit, self.documents.delete(kind, id, expected)).await
     }
 
     async fn list(
@@ -250,7 +240,7 @@ impl Documents for InTime {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<Listed>, StoreError> {
-        self.wait(self.documents.list(kind, after, limit)).await
+        in_time(self.limit, self.documents.list(kind, after, limit)).await
     }
 }
 

@@ -5,15 +5,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::timeout;
-
 use super::failures::{Counting, Failure, Failures};
 use super::limits::{CONCLUDED_AT_A_TIME, OPEN_MAX, READ_PAGE, REMOVED_AT_A_TIME};
 use crate::domain::Timestamp;
 use crate::domain::audit::{
     AuditAct, AuditActor, AuditChange, AuditEntry, AuditId, AuditOutcome, AuditSubject,
 };
-use crate::storage::{AuditTrail, Document, Documents, StoreError, version_of};
+use crate::storage::{AuditTrail, Document, Documents, StoreError, in_time, version_of};
 use crate::telemetry;
 
 /// The kind and id of the document that says up to where every entry is concluded: ms since 1970,
@@ -150,7 +148,7 @@ impl Trail {
                 page => page?,
             };
             for entry in page.iter().filter(|entry| entry.outcome.is_none()) {
-                self.within(self.port.conclude(entry.id, AuditOutcome::Unknown)).await?;
+                in_time(self.limit, self.port.conclude(entry.id, AuditOutcome::Unknown)).await?;
                 telemetry::audited(entry.act, AuditOutcome::Unknown);
                 unknown += 1;
             }
@@ -181,7 +179,7 @@ impl Trail {
         say(&entry);
         // Unless it is recorded it may be there all the same, of an act that was not done.
         let mut left = Left { trail: self, id, outcome: Some(AuditOutcome::Refused) };
-        self.within(self.port.record(entry)).await?;
+        in_time(self.limit, self.port.record(entry)).await?;
         left.outcome = None;
         Ok(id)
     }
@@ -248,7 +246,7 @@ impl Trail {
     pub async fn remove_old(&self, now: Timestamp, kept_ms: u64) -> Result<(), StoreError> {
         let before = Timestamp(now.0.saturating_sub(kept_ms));
         for _ in 0..REMOVED_AT_A_TIME {
-            if !self.within(self.port.remove_before(before)).await? {
+            if !in_time(self.limit, self.port.remove_before(before)).await? {
                 return Ok(());
             }
         }
@@ -261,7 +259,7 @@ impl Trail {
         from: AuditId,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        self.within(self.port.newest(before, from, limit)).await
+        in_time(self.limit, self.port.newest(before, from, limit)).await
     }
 
     /// Writes the entry of what is being counted, with its outcome if that is known already.
@@ -277,7 +275,7 @@ impl Trail {
             outcome,
         };
         say(&entry);
-        self.within(self.port.record(entry)).await?;
+        in_time(self.limit, self.port.record(entry)).await?;
         telemetry::audited(act, AuditOutcome::Counted(1));
         if outcome.is_none() {
             self.lock().open.insert(id, None);
@@ -287,7 +285,7 @@ impl Trail {
 
     /// Whether the store took it.
     async fn write_outcome(&self, id: AuditId, outcome: AuditOutcome) -> bool {
-        match self.within(self.port.conclude(id, outcome)).await {
+        match in_time(self.limit, self.port.conclude(id, outcome)).await {
             Ok(()) => {
                 self.lock().open.remove(&id);
                 true
@@ -313,7 +311,7 @@ impl Trail {
             (version, to)
         };
         let body = to.0.to_string().into_bytes();
-        let written = self.within(self.documents.put(MARK.0, MARK.1, version, body)).await;
+        let written = in_time(self.limit, self.documents.put(MARK.0, MARK.1, version, body)).await;
         match written {
             Ok(version) => {
                 self.lock().mark = Some((to, version));
@@ -331,7 +329,7 @@ impl Trail {
     /// Where the document stands, and its version. One that is damaged says nothing, and is written
     /// over: it can be found out from the trail.
     async fn find_mark(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
-        match self.within(self.documents.get(MARK.0, MARK.1)).await {
+        match in_time(self.limit, self.documents.get(MARK.0, MARK.1)).await {
             Ok(found) => {
                 let version = found.as_ref().map_or(0, |found| found.version);
                 Ok((found.as_ref().and_then(read_mark), version))
@@ -339,21 +337,10 @@ impl Trail {
             Err(StoreError::Damaged { reason }) => {
                 tracing::warn!(reason, "how far the audit trail is concluded is found out anew");
                 let asked = version_of(&*self.documents, MARK.0, MARK.1);
-                Ok((None, self.within(asked).await?))
+                Ok((None, in_time(self.limit, asked).await?))
             }
             Err(error) => Err(error),
         }
-    }
-
-    async fn within<T>(
-        &self,
-        asked: impl Future<Output = Result<T, StoreError>>,
-    ) -> Result<T, StoreError> {
-        let silent = |_| {
-            let reason = format!("no answer within {:?}", self.limit);
-            StoreError::Unavailable { reason }
-        };
-        timeout(self.limit, asked).await.map_err(silent)?
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

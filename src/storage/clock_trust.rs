@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::Timestamp;
 
-use super::{Documents, StoreError, version_of};
+use super::documents::Remembered;
+use super::{Documents, StoreError};
 
 /// How far a clock may be ahead of what it said last before it is doubted, ms: 30 days. Longer than most
 /// are switched off, and no longer than the usual shortest time for which chats are kept.
@@ -33,7 +34,7 @@ pub struct ClockTrust {
     /// When this process looked last.
     looked: Option<Timestamp>,
     saved: Option<Timestamp>,
-    version: u64,
+    document: Remembered,
 }
 
 /// What is kept.
@@ -72,17 +73,9 @@ impl ClockTrust {
     /// As former processes left it; should they have left nothing that can be read, from the newest time
     /// that the store knew of before this process wrote to it (0 for none).
     pub async fn load(documents: &dyn Documents, newest: Timestamp) -> Result<Self, StoreError> {
-        let found = match documents.get(KIND, ID).await {
-            Err(StoreError::Damaged { .. }) => None,
-            found => found?,
-        };
-        let version = match &found {
-            Some(found) => found.version,
-            None => version_of(documents, KIND, ID).await?,
-        };
-        let said = found.and_then(|found| serde_json::from_slice(&found.body).ok());
+        let (document, said) = Remembered::load(documents, KIND, ID).await?;
         let said = said.unwrap_or(ClockTrustRecord { trusted: newest.0, doubt: None });
-        Ok(Self { said, looked: None, saved: None, version })
+        Ok(Self { said, looked: None, saved: None, document })
     }
 
     /// Looks at the clock, which is not doubted for longer than `wait_ms` of running on it.
@@ -112,16 +105,7 @@ impl ClockTrust {
         if self.saved.is_some_and(|saved| now.since_ms(saved) < SAVE_EVERY_MS) {
             return Ok(false);
         }
-        let body = serde_json::to_vec(&self.said)
-            .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
-        let put = documents.put(KIND, ID, self.version, body).await;
-        match &put {
-            Ok(version) => self.version = *version,
-            // An earlier try took effect and was not told; the next one says all of it.
-            Err(StoreError::VersionConflict { found, .. }) => self.version = *found,
-            Err(_) => {}
-        }
-        put?;
+        self.document.save(documents, &self.said).await?;
         self.saved = Some(now);
         Ok(true)
     }

@@ -4,6 +4,8 @@
 //! Refuses to know what a document says.
 
 use async_trait::async_trait;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::telemetry::{self, DamagedRow};
 
@@ -85,6 +87,53 @@ pub(crate) async fn version_of(
     match documents.delete(kind, id, 0).await {
         Err(StoreError::VersionConflict { found, .. }) => Ok(found),
         done => done.map(|()| 0),
+    }
+}
+
+/// One small JSON document whose owner can do without: what it said is found out anew when it cannot be
+/// read. One process writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Remembered {
+    kind: &'static str,
+    id: &'static str,
+    version: u64,
+}
+
+impl Remembered {
+    /// The document, and what it says; none when it is not there or cannot be read.
+    pub async fn load<T: DeserializeOwned>(
+        documents: &dyn Documents,
+        kind: &'static str,
+        id: &'static str,
+    ) -> Result<(Self, Option<T>), StoreError> {
+        let found = match documents.get(kind, id).await {
+            Err(StoreError::Damaged { .. }) => None,
+            found => found?,
+        };
+        let version = match &found {
+            Some(found) => found.version,
+            None => version_of(documents, kind, id).await?,
+        };
+        let said = found.and_then(|found| serde_json::from_slice(&found.body).ok());
+        Ok((Self { kind, id, version }, said))
+    }
+
+    /// Writes over what it said; durable when it answers.
+    pub async fn save(
+        &mut self,
+        documents: &dyn Documents,
+        said: &impl Serialize,
+    ) -> Result<(), StoreError> {
+        let body = serde_json::to_vec(said)
+            .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
+        let put = documents.put(self.kind, self.id, self.version, body).await;
+        match &put {
+            Ok(version) => self.version = *version,
+            // An earlier try took effect and was not told; the next one says all of it.
+            Err(StoreError::VersionConflict { found, .. }) => self.version = *found,
+            Err(_) => {}
+        }
+        put.map(drop)
     }
 }
 

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
 
-use super::{Cursor, Documents, StoreError, version_of};
+use super::documents::Remembered;
+use super::{Cursor, Documents, StoreError};
 
 /// A chat that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +74,7 @@ pub struct Filled {
     /// Whether it has come to its end.
     pub whole: bool,
     process: u64,
-    version: u64,
+    document: Remembered,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -88,22 +89,13 @@ impl Filled {
     /// As the process before this one left it, or from the beginning; said by this process from now on.
     /// Durable when it answers.
     pub async fn load(documents: &dyn Documents, process: u64) -> Result<Self, StoreError> {
-        let found = match documents.get(KIND, ID).await {
-            // It is found out anew, and written over.
-            Err(StoreError::Damaged { .. }) => None,
-            found => found?,
-        };
-        let version = match &found {
-            Some(found) => found.version,
-            None => version_of(documents, KIND, ID).await?,
-        };
-        let said = found.and_then(|found| serde_json::from_slice::<FilledRecord>(&found.body).ok());
+        let (document, said) = Remembered::load::<FilledRecord>(documents, KIND, ID).await?;
         let counts = |said: &FilledRecord| said.process + 1 == process || said.process == process;
         let (at, whole) = match said.filter(counts) {
             Some(said) => (said.at.map(Cursor::new), said.whole),
             None => (None, false),
         };
-        let mut filled = Self { at, whole, process, version };
+        let mut filled = Self { at, whole, process, document };
         filled.save(documents).await?;
         Ok(filled)
     }
@@ -112,15 +104,6 @@ impl Filled {
     pub async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
         let at = self.at.as_ref().map(|at| at.place().to_vec());
         let record = FilledRecord { process: self.process, at, whole: self.whole };
-        let body = serde_json::to_vec(&record)
-            .map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
-        let put = documents.put(KIND, ID, self.version, body).await;
-        match &put {
-            Ok(version) => self.version = *version,
-            // An earlier try took effect and was not told; the next one says all of it.
-            Err(StoreError::VersionConflict { found, .. }) => self.version = *found,
-            Err(_) => {}
-        }
-        put.map(drop)
+        self.document.save(documents, &record).await
     }
 }

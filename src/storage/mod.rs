@@ -26,6 +26,7 @@ pub mod sqlite;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -43,6 +44,16 @@ pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use erasures::{Erased, ErasuresError, ErasuresFile, Mark};
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
+
+/// What a store answers within the limit; it counts as unavailable when it does not. Whether a write
+/// that was given up takes effect is not known: who asked for it looks again.
+pub(crate) async fn in_time<T>(
+    limit: Duration,
+    asked: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let silent = |_| StoreError::Unavailable { reason: format!("no answer within {limit:?}") };
+    tokio::time::timeout(limit, asked).await.map_err(silent)?
+}
 
 /// One store, as its ports. Which adapter stands behind them only the outermost layer knows.
 #[derive(Clone)]

@@ -10,18 +10,12 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::harness::id;
-use crate::process::{command, refused, signal, start, tokens};
+use crate::process::{command, refused, said, signal, start, tokens};
 
 fn back_up(data: &Path, file: &Path) -> Command {
     let mut command = command();
     command.args(["store", "backup"]).arg(file).arg("--data").arg(data);
     command
-}
-
-fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]

@@ -24,6 +24,13 @@ impl Drop for Process {
     }
 }
 
+/// What a command that must succeed prints.
+pub fn said(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 pub fn command() -> Command {
     // Where a file may not grow, writing fails, as on a full disk, rather than killing.
     let mut command = Command::new("/bin/sh");

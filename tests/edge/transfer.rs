@@ -10,7 +10,7 @@ use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
 
 use crate::client::Client;
 use crate::harness::id;
-use crate::process::{command, refused, serve, signal, start, tokens};
+use crate::process::{command, refused, said, serve, signal, start, tokens};
 use crate::samples::{chat, messages};
 
 /// Chats of a store that is killed while it is filled, and their events.
@@ -26,13 +26,6 @@ fn store(what: &str, file: &Path, data: &Path) -> Command {
     let mut command = command();
     command.args(["store", what]).arg(file).arg("--data").arg(data);
     command
-}
-
-/// What a command that goes well says.
-fn said(command: &mut Command) -> String {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[tokio::test]
