@@ -134,20 +134,23 @@ impl Planted {
 /// Seeds tried until one catches the fault: several times as many as the rarest needs.
 const SEEDS: u64 = 200;
 
+/// The messages with which the fault is caught, one for each seed that catches it.
+fn catches(planted: Planted, faults: bool) -> impl Iterator<Item = String> {
+    let plan = Plan { faults, crashes: false, planted: Some(planted) };
+    (0..SEEDS).filter_map(move |seed| {
+        let payload = std::panic::catch_unwind(|| crate::run(seed, plan)).err()?;
+        let text = payload
+            .downcast_ref::<String>()
+            .cloned()
+            .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Some(text.expect("invariants panic with a text"))
+    })
+}
+
 /// The message with which the fault was caught first.
 fn caught(planted: Planted, faults: bool) -> String {
-    let plan = Plan { faults, crashes: false, planted: Some(planted) };
-    for seed in 0..SEEDS {
-        let outcome = std::panic::catch_unwind(|| crate::run(seed, plan));
-        if let Err(payload) = outcome {
-            let text = payload
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            return text.expect("invariants panic with a text");
-        }
-    }
-    panic!("{planted:?} was not caught in {SEEDS} seeds");
+    let first = catches(planted, faults).next();
+    first.unwrap_or_else(|| panic!("{planted:?} was not caught in {SEEDS} seeds"))
 }
 
 #[test]
@@ -236,9 +239,14 @@ fn a_slot_that_is_told_of_and_refused_is_caught() {
 
 #[test]
 fn a_deadline_by_the_clock_of_a_store_from_the_future_is_caught() {
-    let by = caught(Planted::ClockOfTheChat, true);
-    // Or by what such a deadline brings about: it never comes.
-    assert!(by.contains("by another clock") || by.contains("transferred for ever"), "{by}");
+    for by in catches(Planted::ClockOfTheChat, true) {
+        if by.contains("by another clock") {
+            return;
+        }
+        // What such a deadline brings about, where it shows first: it never comes.
+        assert!(by.contains("transferred for ever"), "{by}");
+    }
+    panic!("no seed shows the deadline itself");
 }
 
 #[test]
