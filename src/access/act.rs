@@ -61,6 +61,12 @@ impl<'a> Act<'a> {
         Self { trail, by: By::system(at), permits: None, asks: None }
     }
 
+    /// An act of whoever may run commands on the machine, while no router serves.
+    pub fn of_command_line(trail: &'a Trail, at: Timestamp) -> Self {
+        let by = By { actor: AuditActor::CommandLine, address: None, at };
+        Self { trail, by, permits: None, asks: None }
+    }
+
     /// When it was asked for.
     pub fn at(&self) -> Timestamp {
         self.by.at

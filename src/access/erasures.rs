@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use tokio::sync::Mutex;
 
+use super::act::{Act, ActError};
 use super::gate::Access;
 use super::limits::{ERASED_SLICE, LOAD_PAGE};
-use crate::domain::audit::{AuditId, AuditSubject};
+use crate::audit::Note;
+use crate::domain::audit::{AuditAct, AuditChange, AuditId, AuditSubject};
 use crate::domain::{ChatId, Customer, Timestamp};
 use crate::storage::{
     Document, Documents, Erased, ErasuresError, ErasuresFile, Mark, Store, StoreError, Trace,
@@ -128,12 +130,13 @@ impl Access {
         self.erasures.done(self.mark(customer), at).await
     }
 
-    /// Keeps erasures in this file, too, and applies those to the store that it does not know of:
-    /// answers how many these were. Before anybody is served.
+    /// Keeps erasures in this file, too, and applies those to the store that it does not know of, with
+    /// an entry in the audit trail: answers how many these were. Before anybody is served.
     pub async fn apply_erasures(
         &mut self,
         store: &Store,
         file: Option<PathBuf>,
+        now: Timestamp,
     ) -> Result<usize, NotApplied> {
         let stored = self.erasures.stored().await?;
         let Some(path) = file else { return Ok(0) };
@@ -150,9 +153,35 @@ impl Access {
                 erasures = pending.len(),
                 "the store was copied before these, or a process ended within one: they are applied"
             );
-            return self.apply(store, pending).await.map_err(NotApplied::from);
+            return Ok(self.apply_noted(store, pending, now).await?);
         }
         Ok(0)
+    }
+
+    /// Applies them with their entry. Of some that stay pending its outcome says that it is unknown.
+    async fn apply_noted(
+        &self,
+        store: &Store,
+        pending: Erased,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        let all = pending.len();
+        let (field, to) = ("customers".to_owned(), Some(all.to_string()));
+        let changes = vec![AuditChange { field, from: None, to }];
+        let subject = Some(AuditSubject::Store);
+        let note = Note { act: AuditAct::ErasuresApplied, subject, changes };
+        let mut applied = None;
+        let change = async {
+            let done = *applied.insert(self.apply(store, pending).await?);
+            let reason = "some customers stay to be erased".to_owned();
+            if done < all { Err(StoreError::Damaged { reason }) } else { Ok(()) }
+        };
+        match Act::of_system(&self.trail, now).carry_out(note, change).await {
+            Ok(()) => Ok(all),
+            // Damage ends no start.
+            Err(ActError::Store(error)) => applied.ok_or(error),
+            Err(ActError::Lost(lost)) => Err(StoreError::Unavailable { reason: lost.to_string() }),
+        }
     }
 
     /// Applies them; answers how many. Damage ends no start: who cannot be erased for it stays pending,

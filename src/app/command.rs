@@ -6,12 +6,14 @@ use clap::{Args, Parser, Subcommand};
 
 #[cfg(unix)]
 use super::backup;
+use super::entry;
 use super::health;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
 use super::store::StoreChoice;
 use super::{transfer, whole};
 use crate::config::{Seeded, Settings, read};
+use crate::domain::audit::AuditAct;
 use crate::storage::scylla;
 
 /// Why the process ends without success, for people.
@@ -201,7 +203,8 @@ async fn apply_schema(settings: &Settings) -> Result<(), Failure> {
         let what = "the embedded store keeps its own schema; set store.kind = \"scylla\"";
         return Err(failure(what));
     };
-    let applied = scylla::apply_schema(&options).await.map_err(failure)?;
+    let entry = entry::entry(AuditAct::SchemaApplied).map_err(failure)?;
+    let applied = scylla::apply_schema(&options, Some(entry)).await.map_err(failure)?;
     if applied.is_empty() {
         println!("{}: nothing is missing", options.keyspace);
     }

@@ -11,6 +11,7 @@ mod availability;
 mod backup;
 mod command;
 mod entropy;
+mod entry;
 mod files;
 mod follow;
 mod health;

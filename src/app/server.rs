@@ -12,7 +12,7 @@ use super::entropy::{SystemEntropy, wall_now};
 use super::files::{self, TooFewFiles};
 use super::limits::{AUDIT_END_LIMIT, OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
 use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
-use super::{availability, follow, metrics};
+use super::{availability, entry, follow, metrics};
 use crate::access::{
     Access, AccessError, Entropy as _, HashCost, NoEntropy, NotApplied, PasswordError, Passwords,
 };
@@ -191,10 +191,6 @@ impl Server {
         // What a former process was forgetting is gone before anybody is served.
         finish_forgetting(&opened).await?;
         let incarnation = begin_incarnation(&opened).await?;
-        let unknown = access.trail().recover(wall_now()).await?;
-        if unknown > 0 {
-            tracing::warn!(unknown, "acts of the process before have an unknown outcome");
-        }
         let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
         // Nobody else than this machine could use them otherwise.
         if ![address, operations_address].iter().all(|a| a.ip().to_canonical().is_loopback()) {
@@ -318,12 +314,14 @@ async fn gate(
     let passwords = Passwords::new(plan.hash_cost)?;
     let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
     let kept = Arc::clone(&catalog);
-    let mut life = [0; 4];
-    entropy.fill(&mut life)?;
     let (audit, limit) = (Arc::clone(&opened.store.audit), plan.router.store_limit);
-    let trail = Trail::new(audit, Arc::clone(&documents), u32::from_le_bytes(life), limit);
+    let trail = Trail::new(audit, Arc::clone(&documents), entry::life()?, limit);
     let (trail, now) = (Arc::new(trail), wall_now());
     let mut access = Access::load(kept, documents, entropy, passwords, lives, trail, now).await?;
+    let unknown = access.trail().recover(now).await?;
+    if unknown > 0 {
+        tracing::warn!(unknown, "acts of the process before have an unknown outcome");
+    }
     keep_erasures(&mut access, opened, plan).await?;
     Ok((catalog, Arc::new(access)))
 }
@@ -341,7 +339,7 @@ async fn keep_erasures(
              comes back with it"
         );
     }
-    let applied = access.apply_erasures(&opened.store, file).await?;
+    let applied = access.apply_erasures(&opened.store, file, wall_now()).await?;
     if applied > 0 {
         tracing::warn!(applied, "customers who were erased before are erased in this store, too");
     }

@@ -5,11 +5,13 @@ use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
 
 use super::entropy::{SystemEntropy, wall_now};
+use super::entry;
 use super::progress::Bar;
 use super::server::Plan;
 use super::whole;
 use crate::access::Entropy;
 use crate::config::Settings;
+use crate::domain::audit::AuditAct;
 use crate::storage::export::{self, Occasion, Patience, Section, Summary};
 use crate::storage::{files, incarnation};
 
@@ -50,10 +52,11 @@ pub(super) async fn export(settings: Settings, file: &Path) -> Result<(), String
 /// Fills the store from a file.
 pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String> {
     let from = open(file)?;
+    let entry = entry::entry(AuditAct::StoreImported).map_err(|error| error.to_string())?;
     let store = Plan::of(settings).store.at_once();
     let opened = store.open().await.map_err(|error| error.to_string())?;
     let mut bar = Bar::new();
-    let summary = export::import(&opened.store, from, Patience::USUAL, &mut bar).await;
+    let summary = export::import(&opened.store, from, Some(entry), Patience::USUAL, &mut bar).await;
     opened.close().await;
     let summary = summary.map_err(|error| format!("{}: {error}", file.display()))?;
     drop(bar);
@@ -65,7 +68,8 @@ pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String
 pub(super) async fn restored(settings: Settings) -> Result<(), String> {
     let opened = Plan::of(settings).store.at_once().open().await;
     let opened = opened.map_err(|error| error.to_string())?;
-    let ended = incarnation::end(&*opened.store.documents).await;
+    let end = incarnation::end(&*opened.store.documents);
+    let ended = entry::noted(&opened, AuditAct::StoreRestored, end).await;
     opened.close().await;
     ended.map_err(|error| format!("{error}; run this again"))?;
     println!("the next start begins a new incarnation: clients load their chats anew");

@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::entry;
 use super::progress::Bar;
 use super::server::Plan;
 use super::store::StoreChoice;
 use crate::config::Settings;
+use crate::domain::audit::AuditAct;
 use crate::storage::export::{self, Patience};
 use crate::storage::sqlite::{OpenError, Scrubbed, SqliteOptions, SqliteStore};
 
@@ -72,7 +74,8 @@ pub(super) async fn repair(settings: Settings) -> Result<(), String> {
             "the database repairs itself (`nodetool repair`); this is for the embedded store";
         return Err(what.to_owned());
     };
-    let mended = SqliteStore::repair(&SqliteOptions::new(folder));
+    let entry = entry::entry(AuditAct::StoreRepaired).map_err(|error| error.to_string())?;
+    let mended = SqliteStore::repair(&SqliteOptions::new(folder), Some(entry));
     let mended = mended.map_err(|error| error.to_string())?;
     // Rows of open chats are made anew by whoever opens it.
     store.open().await.map_err(|error| error.to_string())?.close().await;

@@ -366,6 +366,7 @@ fn say(entry: &AuditEntry) {
     };
     let actor = match entry.actor {
         AuditActor::System => "system".to_owned(),
+        AuditActor::CommandLine => "command line".to_owned(),
         AuditActor::Unknown => "unknown".to_owned(),
         AuditActor::User(user) => format!("user {user}"),
         AuditActor::Site(channel) => format!("site {channel}"),

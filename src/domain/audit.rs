@@ -84,6 +84,8 @@ impl fmt::Display for AuditId {
 pub enum AuditActor {
     /// The process itself: a seed, a schedule.
     System,
+    /// Whoever may run commands on the machine.
+    CommandLine,
     /// Nobody known: who fails to log in, a page of a foreign origin.
     Unknown,
     /// A user.
@@ -173,6 +175,16 @@ acts! {
     LoginGuessedAt = "log_in.guessed_at";
     /// Pages of foreign sites wanted sockets; counted by the minute.
     OriginRefused = "origin.refused";
+    /// An empty store was filled from a file.
+    StoreImported = "store.imported";
+    /// The store was set back or copied, and its history begins anew.
+    StoreRestored = "store.restored";
+    /// A whole store was made out of a damaged one; what could not be read is lost.
+    StoreRepaired = "store.repaired";
+    /// Steps of the schema were applied.
+    SchemaApplied = "schema.applied";
+    /// Customers who were erased before were erased in a store that did not know of it.
+    ErasuresApplied = "erasures.applied";
     /// The audit trail was read.
     TrailRead = "audit.read";
 }

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
-use switchboard::domain::audit::AuditId;
+use switchboard::domain::audit::{AuditAct, AuditEntry, AuditId, AuditOutcome};
 use switchboard::domain::{ChatId, Recorded};
 use switchboard::storage::record::{Slot, encode_event, seal_as};
-use switchboard::storage::scylla::{OpenError, ScyllaStore, apply_schema};
+use switchboard::storage::scylla::{OpenError, ScyllaOptions, ScyllaStore, apply_schema};
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, Documents, OpenChats, StoreError, Watermark,
     Watermarks,
 };
 
 use crate::cql_support::{Keyspace, RUNTIME};
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, Says, Trouble};
 use crate::samples::{channel, chat, customer, message, messages, open_chat, user};
 use crate::suite_audit::{about, entry};
 
@@ -492,16 +492,20 @@ fn cql_a_start_names_the_step_that_is_missing() {
         let text = refusal().await.to_string();
         assert!(text.contains("no keyspace") && text.contains("schema apply"), "{text}");
         assert_eq!(
-            apply_schema(&keyspace.options).await.unwrap(),
+            apply_schema(&keyspace.options, None).await.unwrap(),
             ["0001_first", "0002_audit", "0003_forgotten", "0004_ended"]
         );
-        assert_eq!(apply_schema(&keyspace.options).await.unwrap(), [""; 0]);
+        assert_eq!(apply_schema(&keyspace.options, None).await.unwrap(), [""; 0]);
         let raw = raw(&keyspace).await;
         let gone = "DELETE FROM schema_steps WHERE list = 0 AND step = 1";
         raw.query_unpaged(gone, ()).await.unwrap();
         let text = refusal().await.to_string();
         assert!(text.contains("0001_first") && text.contains("schema apply"), "{text}");
-        assert_eq!(apply_schema(&keyspace.options).await.unwrap(), ["0001_first"], "repeatable");
+        assert_eq!(
+            apply_schema(&keyspace.options, None).await.unwrap(),
+            ["0001_first"],
+            "repeatable"
+        );
         let newer = "INSERT INTO schema_steps (list, step, name) VALUES (0, 99, '0099_later')";
         raw.query_unpaged(newer, ()).await.unwrap();
         assert!(matches!(refusal().await, OpenError::NewerStep { .. }));
@@ -512,6 +516,50 @@ fn cql_a_start_names_the_step_that_is_missing() {
         // A keyspace of the first release has no such table.
         raw.query_unpaged("DROP TABLE schema_additive_steps", ()).await.unwrap();
         assert!(matches!(refusal().await, OpenError::NewerStep { .. }));
+    });
+}
+
+/// Who applies steps of the schema leaves an entry: before the first step, where there is a trail.
+#[test]
+fn cql_steps_of_the_schema_are_not_applied_without_an_entry() {
+    RUNTIME.block_on(async {
+        let Some(keyspace) = Keyspace::without_schema() else { return };
+        let own = |n| AuditEntry { act: AuditAct::SchemaApplied, ..entry(5, n) };
+        let apply = async |options: &ScyllaOptions, n| apply_schema(options, Some(own(n))).await;
+        let trail = async || {
+            let store = ScyllaStore::open(&keyspace.options).await.unwrap();
+            let found = AuditTrail::newest(&store, AuditId::END, AuditId::FIRST, 10).await.unwrap();
+            store.close().await;
+            let told =
+                |one: AuditEntry| (one.id, one.changes[0].from.clone(), one.outcome.unwrap());
+            found.into_iter().map(told).collect::<Vec<_>>()
+        };
+        let last = || Some("0004_ended".to_owned());
+        assert_eq!(apply(&keyspace.options, 1).await.unwrap().len(), 4);
+        assert_eq!(apply(&keyspace.options, 2).await.unwrap(), [""; 0], "nothing was done");
+        let mut expected = vec![(own(1).id, None, AuditOutcome::Done)];
+        assert_eq!(trail().await, expected);
+
+        let raw = raw(&keyspace).await;
+        let gone = "DELETE FROM schema_steps WHERE list = 0 AND step = 1";
+        raw.query_unpaged(gone, ()).await.unwrap();
+        let proxy = Proxy::before(keyspace.options.contact_points[0].clone()).await;
+        let mut options = keyspace.options.clone();
+        options.contact_points = vec![proxy.address.to_string()];
+        proxy.trouble(|text| text.contains("INTO audit ("), Trouble::Refused(Says::Unauthorized));
+        apply(&options, 3).await.unwrap_err();
+        proxy.heal();
+        // Nothing was: the step is still to be applied. What ends in the middle is not known.
+        proxy.trouble(|text| text.contains("UPDATE audit"), Trouble::Refused(Says::Unauthorized));
+        apply(&options, 4).await.unwrap_err();
+        expected.insert(0, (own(4).id, last(), AuditOutcome::Unknown));
+        assert_eq!(trail().await, expected);
+        proxy.heal();
+
+        raw.query_unpaged(gone, ()).await.unwrap();
+        assert_eq!(apply(&options, 5).await.unwrap(), ["0001_first"]);
+        expected.insert(0, (own(5).id, last(), AuditOutcome::Done));
+        assert_eq!(trail().await, expected);
     });
 }
 

@@ -57,7 +57,7 @@ fn cql_a_copy_outlasts_a_database_that_fails_now_and_then() {
         let store = scylla.store();
 
         proxy.trouble_rarer(GROWTH, |_| true, Trouble::DoneAndTold(Says::WriteTimeout));
-        let brought = import(&store, Cursor::new(&stream), UNTIL_DONE, &mut ()).await;
+        let brought = import(&store, Cursor::new(&stream), None, UNTIL_DONE, &mut ()).await;
         assert_eq!(brought.unwrap(), written);
         let struck = proxy.struck();
         assert!(struck > STRUCK_MIN, "{struck}");

@@ -187,7 +187,7 @@ fn damaged_entries_of_the_trail_stop_neither_a_start_nor_a_reader_and_no_repair_
     drop(store);
     let scrubbed = SqliteStore::check(&rig.options).unwrap();
     assert_eq!(scrubbed.problems.len(), 3, "{:?}", scrubbed.problems);
-    let mended = SqliteStore::repair(&rig.options).unwrap();
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
     assert_eq!((mended.dispensed.len(), mended.lost.len()), (1, 0), "{mended:?}");
     assert!(mended.dispensed[0].contains("audit"), "{mended:?}");
     assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
@@ -262,7 +262,7 @@ fn an_index_that_does_not_fit_the_log_is_made_anew() {
     let error = refusal(&rig);
     assert!(error.to_string().contains("79 events of chats that nothing names"), "{error}");
     assert!(error.to_string().contains("switchboard store repair"), "{error}");
-    let mended = SqliteStore::repair(&rig.options).unwrap();
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
     assert_eq!((mended.lost.len(), mended.damaged.len()), (1, 0), "{mended:?}");
     let store = rig.open().unwrap().store();
     assert_eq!(block_on(store.log.read(chat(1), 1, 99)).unwrap(), messages(1..=20));
@@ -302,7 +302,7 @@ fn what_was_forgotten_is_no_loss_when_the_rest_is_rebuilt() {
         &rig,
         "DELETE FROM log_index WHERE first > 1 AND chat = x'00000000000000000000000000000001'",
     );
-    let mended = SqliteStore::repair(&rig.options).unwrap();
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
     assert_eq!((mended.lost.len(), mended.damaged.len()), (0, 0), "{mended:?}");
     let store = rig.open().unwrap().store();
     block_on(async {

@@ -153,7 +153,7 @@ fn a_damaged_log_costs_the_chats_that_it_names() {
             Err(OpenError::Damaged { what, .. }) => {
                 refused.set(refused.get() + 1);
                 // Nobody can tell whose the lost events were: only who is told of it goes on.
-                let mended = SqliteStore::repair(&options(folder)).unwrap();
+                let mended = SqliteStore::repair(&options(folder), None).unwrap();
                 assert!(!mended.lost.is_empty(), "seed {seed}: {what}");
                 drop(open(folder).unwrap());
                 return;

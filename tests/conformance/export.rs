@@ -93,7 +93,7 @@ pub async fn exported(store: &Store, id: u128) -> (Vec<u8>, Summary) {
 }
 
 pub async fn imported(store: &Store, stream: &[u8]) -> Result<Summary, ExportError> {
-    import(store, Cursor::new(stream), Patience::NONE, &mut ()).await
+    import(store, Cursor::new(stream), None, Patience::NONE, &mut ()).await
 }
 
 /// All that a stream says, whatever order the store was read in.

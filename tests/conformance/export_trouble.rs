@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use switchboard::domain::audit::{AuditAct, AuditEntry, AuditId, AuditOutcome};
 use switchboard::domain::{ChatId, Recorded, Seq};
 use switchboard::storage::export::{
     ExportError, Patience, Section, export, import, is_half_imported,
@@ -17,6 +18,7 @@ use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreErr
 use crate::export::{contents, exported, fill, imported, is_as_filled, occasion};
 use crate::samples::{chat, messages, open_chat};
 use crate::subject::{Kind, Rig, Subject, block_on};
+use crate::suite_audit::entry;
 
 /// Tries again at once, for longer than any test takes.
 pub const UNTIL_DONE: Patience =
@@ -133,7 +135,8 @@ fn an_import_goes_on_after_a_fault_of_any_port() {
             // With patience nobody has to run it again.
             let memory = MemoryStore::new();
             (0..3).for_each(|_| memory.fail_next(place, fault));
-            let patient = import(&memory.store(), Cursor::new(&stream), UNTIL_DONE, &mut ()).await;
+            let patient =
+                import(&memory.store(), Cursor::new(&stream), None, UNTIL_DONE, &mut ()).await;
             assert_eq!(patient.unwrap(), written, "{place:?} {fault:?}");
             is_as_filled(&memory.store(), 100).await;
         });
@@ -206,7 +209,8 @@ fn a_copy_outlasts_a_store_that_fails_now_and_then() {
         assert!(matches!(hasty, Err(ExportError::Store(_))), "{hasty:?}");
         let written = export(&source, occasion(3), &mut stream, UNTIL_DONE, &mut ()).await.unwrap();
         assert_eq!(contents(&stream), contents(&expected));
-        let brought = import(&store, Cursor::new(&stream), UNTIL_DONE, &mut ()).await.unwrap();
+        let brought =
+            import(&store, Cursor::new(&stream), None, UNTIL_DONE, &mut ()).await.unwrap();
         assert_eq!(brought, written);
         is_as_filled(&target.store, 100).await;
     });
@@ -224,7 +228,7 @@ fn a_copy_does_not_wait_for_ever() {
         let store = failing(&target.store, 3, None);
         let begun = tokio::time::Instant::now();
         let patience = Patience { every, max };
-        let given_up = import(&store, Cursor::new(&stream), patience, &mut ()).await;
+        let given_up = import(&store, Cursor::new(&stream), None, patience, &mut ()).await;
         assert!(matches!(given_up, Err(ExportError::Append(_))), "{given_up:?}");
         assert!(begun.elapsed() >= max - every);
     });
@@ -303,5 +307,58 @@ fn a_damaged_document_is_named_and_all_else_is_copied() {
         let listed = memory.documents.list("thing", None, 10).await.unwrap();
         assert_eq!(listed.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
         assert_eq!(memory.log.read(chat(1), 1, 99).await.unwrap(), messages(1..=30));
+    });
+}
+
+fn trail(entries: &[AuditEntry]) -> Vec<(AuditId, AuditAct, Option<AuditOutcome>)> {
+    entries.iter().map(|entry| (entry.id, entry.act, entry.outcome)).collect()
+}
+
+/// The entry of an import is there before anything that it brings, and is one, however often the
+/// import is run.
+#[test]
+fn an_import_has_one_entry_from_its_beginning() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        fill(&source.store, 100).await;
+        let (stream, written) = exported(&source.store, 1).await;
+        let own = |n| AuditEntry { act: AuditAct::StoreImported, ..entry(u64::MAX >> 16, n) };
+        let bring = async |store: &Store, n| {
+            import(store, Cursor::new(&stream), Some(own(n)), Patience::NONE, &mut ()).await
+        };
+        let all = async |store: &Store| {
+            store.audit.newest(AuditId::END, AuditId::FIRST, 1_000).await.unwrap()
+        };
+        for (place, has) in [(FaultAt::Audit, 0), (FaultAt::Operators, 1), (FaultAt::Processes, 1)]
+        {
+            let memory = MemoryStore::new();
+            memory.fail_next(place, Fault::UnknownWithoutWrite);
+            assert!(bring(&memory.store(), 1).await.is_err(), "{place:?}");
+            let there = all(&memory.store()).await;
+            let of_import = there.iter().filter(|one| one.act == AuditAct::StoreImported);
+            assert!(of_import.clone().all(|one| one.outcome.is_none()), "{there:?}");
+            assert_eq!(of_import.count(), has, "{place:?}");
+            memory.restart();
+            assert_eq!(bring(&memory.store(), 2).await.unwrap(), written);
+            let found = all(&memory.store()).await;
+            let first = (own(1).id, AuditAct::StoreImported, Some(AuditOutcome::Done));
+            assert_eq!((trail(&found[..1]), found.len()), (vec![first], 602), "{place:?}");
+            let change = &found[0].changes[0];
+            assert_eq!(change.to, Some(occasion(1).id.to_string()), "which export it was");
+            let (again, _) = exported(&memory.store(), 2).await;
+            let more: Vec<_> = contents(&again).difference(&contents(&stream)).cloned().collect();
+            assert!(more.len() == 1 && more[0].contains("store.imported"), "{more:?}");
+            assert!(contents(&stream).is_subset(&contents(&again)));
+        }
+
+        // Begun by the release before, whose mark names no entry.
+        let memory = MemoryStore::new();
+        let body = occasion(1).id.as_bytes().to_vec();
+        memory.store().documents.put("import", "1", 0, body).await.unwrap();
+        assert_eq!(bring(&memory.store(), 3).await.unwrap(), written);
+        let found = all(&memory.store()).await;
+        let one = (own(3).id, AuditAct::StoreImported, Some(AuditOutcome::Done));
+        assert_eq!((trail(&found[..1]), found.len()), (vec![one], 602));
+        assert!(!is_half_imported(&*memory.store().documents).await.unwrap());
     });
 }

@@ -127,7 +127,7 @@ fn a_database_of_before_gives_space_back_after_a_repair() {
         let store = rig.open().unwrap().store();
         assert_eq!(vacuum_mode(&rig), 0, "a start converts nothing: that takes long");
         drop(store);
-        let mended = SqliteStore::repair(&rig.options).unwrap();
+        let mended = SqliteStore::repair(&rig.options, None).unwrap();
         assert!(mended.damaged.is_empty() && mended.lost.is_empty(), "{mended:?}");
         assert_eq!(vacuum_mode(&rig), 2, "incremental");
         let store = rig.open().unwrap().store();

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::cql_support::Keyspace;
 use crate::harness::{id, request, until};
 use crate::process::{Process, Starting, command, is_stopped, serve, signal, tokens};
+use crate::transfer::noted;
 
 fn on(keyspace: &Keyspace, command: Command) -> Command {
     let mut command = on_store(&keyspace.options, command);
@@ -86,6 +87,7 @@ async fn cql_a_second_process_takes_over_from_a_killed_one_and_nothing_is_lost()
     }
 
     let mut first = ready(starting(&keyspace)).await;
+    assert_eq!(noted(first.address).await, ["schema.applied"], "the second one changed nothing");
     let (_, visitor) = tokens(first.address, "anna").await;
     let mut client = customer(&first, &visitor).await;
     let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});

@@ -155,7 +155,7 @@ async fn cql_a_store_that_is_late_hangs_and_dies_loses_nothing_and_the_router_re
     let mut options = ScyllaOptions::local("sb_faults", "a test");
     options.contact_points = vec![server.address().to_owned()];
     options.connect_limit = PATIENCE;
-    apply_schema(&options).await.unwrap();
+    apply_schema(&options, None).await.unwrap();
 
     act(&server, Server::kill).await;
     let starting = early(&options).await;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::json;
+use switchboard::domain::audit::{AuditAct, AuditActor, AuditId, AuditOutcome};
 use switchboard::storage::OpenChat;
 use switchboard::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
 
@@ -77,4 +78,13 @@ fn a_store_is_checked_and_repaired() {
     assert!(said.contains("switchboard.db.damaged-1"), "{said}");
     let checked = store("check").output().unwrap();
     assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let entries = tokio::runtime::Runtime::new().unwrap().block_on(async {
+        let store = Arc::new(SqliteStore::open(&SqliteOptions::new(&data)).unwrap()).store();
+        store.audit.newest(AuditId::END, AuditId::FIRST, 10).await.unwrap()
+    });
+    let [entry] = entries.as_slice() else { panic!("{entries:?}") };
+    assert_eq!((entry.act, entry.actor), (AuditAct::StoreRepaired, AuditActor::CommandLine));
+    assert_eq!(entry.outcome, Some(AuditOutcome::Done));
+    let lost = entry.changes.iter().find(|change| change.field == "lost").unwrap();
+    assert!(lost.to.as_ref().unwrap().contains("9 events"), "{lost:?}");
 }

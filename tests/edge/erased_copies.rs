@@ -41,6 +41,18 @@ async fn are_gone(world: &World, chats: &[Value; 2]) {
     }
 }
 
+/// Entries of erasures that were applied at a start, which all took effect.
+async fn applied(world: &World) -> usize {
+    let admin = world.log_in("admin").await;
+    let path = "/api/v1/audit?actor=system&subject=store";
+    let (status, page) = world.ask("GET", path, &admin, None).await;
+    assert_eq!(status, 200, "{page}");
+    let rows = page["items"].as_array().unwrap().iter();
+    let applied: Vec<_> = rows.filter(|row| row["act"] == "erasures.applied").collect();
+    assert!(applied.iter().all(|row| row["outcome"] == "done"), "{applied:?}");
+    applied.len()
+}
+
 /// The database as it is now, with nobody on it.
 fn copied(folder: &Path) -> Vec<u8> {
     std::fs::read(folder.join(DATABASE_FILE)).unwrap()
@@ -86,9 +98,11 @@ async fn an_erasure_outlives_a_copy_that_was_made_before_it() {
     for chat in &other {
         assert_eq!(status(&world, chat).await, 200, "another customer's");
     }
+    assert_eq!(applied(&world).await, 1, "by an entry in its audit trail");
     world.server.stop().await;
     let world = start(&settings, &store).await;
     are_gone(&world, &chats).await;
+    assert_eq!(applied(&world).await, 1, "once");
     // Of the other customer the text is there, so the search would find it.
     assert!(finds(folder.path(), SECRET));
     world.server.stop().await;
@@ -144,7 +158,7 @@ async fn brought_elsewhere(settings: &Settings, from: &StoreChoice, to: &StoreCh
     erase(&world, &who).await;
     world.server.stop().await;
     let opened = to.open().await.unwrap();
-    import(&opened.store, Cursor::new(&stream), Patience::USUAL, &mut ()).await.unwrap();
+    import(&opened.store, Cursor::new(&stream), None, Patience::USUAL, &mut ()).await.unwrap();
     opened.close().await;
     drop(opened);
     let world = start(settings, to).await;

@@ -76,6 +76,21 @@ async fn a_store_goes_into_a_file_and_a_new_one_serves_from_it() {
     assert_eq!(same, chat, "the same token, command and chat");
     let history = customer.call("chat.history", json!({"chat": chat})).await.unwrap();
     assert!(history.to_string().contains("are you there?"), "{history}");
+    assert_eq!(noted(process.address).await, ["store.imported"]);
+}
+
+/// What was done to the store from the command line, by its audit trail: acts that took effect.
+pub async fn noted(address: std::net::SocketAddr) -> Vec<String> {
+    let (admin, _) = tokens(address, "admin").await;
+    let path = "/api/v1/audit?actor=command_line";
+    let (status, text) = crate::harness::request(address, "GET", path, &admin, None).await;
+    assert_eq!(status, 200, "{text}");
+    let page: Value = serde_json::from_str(&text).unwrap();
+    let rows = page["items"].as_array().unwrap().iter();
+    let rows = rows.inspect(|row| {
+        assert_eq!((&row["outcome"], &row["subject"]), (&json!("done"), &json!("store")), "{row}");
+    });
+    rows.map(|row| row["act"].as_str().unwrap().to_owned()).collect()
 }
 
 fn resume(chat: &Value, cursor: &Value) -> Value {
@@ -106,6 +121,8 @@ async fn a_store_that_was_set_back_is_told_and_clients_load_anew() {
         let mut customer = Client::connect(process.address).await;
         let opened = customer.open(&visitor, resume.clone()).await.unwrap();
         assert_eq!(opened["chats"][0]["reload"], loads_anew);
+        let expected: &[&str] = if told { &["store.restored"] } else { &[] };
+        assert_eq!(noted(process.address).await, expected);
     }
 }
 
@@ -183,5 +200,12 @@ fn an_import_that_is_killed_again_and_again_goes_on() {
     }
     assert!(killed > 0, "it was killed in the middle");
     said(&mut store("export", &path("again"), &path("new")));
-    assert_eq!(end(&path("again")), end(&path("copy")));
+    let without_trail = |file: &str| {
+        let mut end: Value = serde_json::from_str(&end(&path(file))).unwrap();
+        let trail = end["end"]["sections"].as_object_mut().unwrap().remove("audit");
+        (end, trail.map_or(json!(0), |trail| trail["count"].clone()))
+    };
+    let (copied, none) = without_trail("copy");
+    assert_eq!(without_trail("again"), (copied, json!(1)), "and one entry of the import");
+    assert_eq!(none, json!(0));
 }

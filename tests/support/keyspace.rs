@@ -26,7 +26,7 @@ impl Keyspace {
     /// An empty one. None: there is no database.
     pub async fn new() -> Option<Self> {
         let keyspace = Self::without_schema()?;
-        apply_schema(&keyspace.options).await.unwrap();
+        apply_schema(&keyspace.options, None).await.unwrap();
         Some(keyspace)
     }
 

@@ -17,7 +17,7 @@ pub struct AuditEntryResponse {
     pub id: String,
     /// When.
     pub at: TimeFrame,
-    /// By whom: `system`, `unknown`, `user:ID` or `site:CHANNEL`.
+    /// By whom: `system`, `command_line`, `unknown`, `user:ID` or `site:CHANNEL`.
     pub actor: String,
     /// The client's address, or its network where entries are counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -84,6 +84,7 @@ impl From<AuditEntry> for AuditEntryResponse {
 pub fn actor_text(actor: AuditActor) -> String {
     match actor {
         AuditActor::System => "system".to_owned(),
+        AuditActor::CommandLine => "command_line".to_owned(),
         AuditActor::Unknown => "unknown".to_owned(),
         AuditActor::User(user) => format!("user:{user}"),
         AuditActor::Site(channel) => format!("site:{channel}"),
@@ -94,6 +95,7 @@ pub fn actor_text(actor: AuditActor) -> String {
 pub fn read_actor(text: &str) -> Option<AuditActor> {
     match text.split_once(':') {
         None if text == "system" => Some(AuditActor::System),
+        None if text == "command_line" => Some(AuditActor::CommandLine),
         None if text == "unknown" => Some(AuditActor::Unknown),
         Some(("user", id)) => Some(AuditActor::User(UserId(uuid(id)?))),
         Some(("site", id)) => Some(AuditActor::Site(ChannelId(uuid(id)?))),
@@ -149,6 +151,7 @@ mod tests {
         let customer = Some(CustomerId::from_u128(3));
         for actor in [
             AuditActor::System,
+            AuditActor::CommandLine,
             AuditActor::Unknown,
             AuditActor::User(user),
             AuditActor::Site(channel),

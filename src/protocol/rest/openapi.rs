@@ -152,7 +152,11 @@ fn audit_parameters() -> Vec<Value> {
     let parameters = [
         ("from", &time, "Entries from this time on, ms since 1970 in UTC."),
         ("to", &time, "Entries before this time, ms since 1970 in UTC."),
-        ("actor", &text, "By whom: `system`, `unknown`, `user:ID` or `site:CHANNEL`."),
+        (
+            "actor",
+            &text,
+            "By whom: `system`, `command_line`, `unknown`, `user:ID` or `site:CHANNEL`.",
+        ),
         (
             "subject",
             &text,

@@ -25,6 +25,7 @@ mod walk;
 
 use std::io::{BufRead, Seek, SeekFrom, Write};
 
+use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
 use crate::storage::{AppendError, Documents, Store, StoreError, record};
 
 use line::{FORMAT, Line, Lines, Reader};
@@ -176,7 +177,7 @@ pub async fn export(
         at: occasion.at,
         release: occasion.release,
     }))?;
-    let source = walk::Source { store, patience };
+    let source = walk::Source { store, patience, but: None };
     let line = &mut |line: &Line| lines.write(line);
     let summary = walk::walk(source, Stage::Writing, report, line).await?;
     lines.write(&Line::End(summary.clone()))?;
@@ -190,7 +191,7 @@ pub async fn read(
     patience: Patience,
     report: &mut dyn Report,
 ) -> Result<Summary, ExportError> {
-    let source = walk::Source { store, patience };
+    let source = walk::Source { store, patience, but: None };
     walk::walk(source, Stage::ReadingBack, report, &mut |_| Ok(())).await
 }
 
@@ -218,14 +219,26 @@ pub fn check(
 
 /// Fills an empty store, or goes on with one that holds a part of this very export. No router may
 /// run on it meanwhile; none starts on it until this has ended well. Durable when it answers.
+///
+/// `entry` says in the audit trail who does it: it is there before anything else is brought, and has
+/// its outcome before the mark goes. One that was interrupted goes on with the entry that it has.
+/// None: nobody but this process has the store.
 pub async fn import(
     store: &Store,
     mut from: impl BufRead + Seek + Send,
+    entry: Option<AuditEntry>,
     patience: Patience,
     report: &mut dyn Report,
 ) -> Result<Summary, ExportError> {
     let (header, should) = check(&mut from, report)?;
-    let mark = patience.keep_trying(async || bring::begin(store, &header).await).await?;
+    let id = entry.as_ref().map(|entry| entry.id);
+    let mark = patience.keep_trying(async || bring::begin(store, &header, id).await).await?;
+    if let (Some(entry), Some(id)) = (entry, mark.entry) {
+        let to = Some(header.id.to_string());
+        let changes = vec![AuditChange { field: "export".to_owned(), from: None, to }];
+        let entry = AuditEntry { id, changes, ..entry };
+        patience.keep_trying(async || Ok(store.audit.record(entry.clone()).await?)).await?;
+    }
     let length = rewound(&mut from)?;
     let mut lines = Reader::new(from);
     read_header(&mut lines)?;
@@ -237,13 +250,17 @@ pub async fn import(
     {
         return Err(lines.damaged(&format!("the export has {what}")));
     }
-    let source = walk::Source { store, patience };
+    let source = walk::Source { store, patience, but: mark.entry };
     let held = walk::walk(source, Stage::ReadingBack, report, &mut |_| Ok(())).await?;
     if let Some(what) = held.differs(&brought) {
         return Err(ExportError::Differs { what });
     }
+    if let Some(id) = mark.entry {
+        let done = async || Ok(store.audit.conclude(id, AuditOutcome::Done).await?);
+        patience.keep_trying(done).await?;
+    }
     let unmarked = patience.keep_trying(async || {
-        match store.documents.delete(IMPORT_KIND, IMPORT_ID, mark).await {
+        match store.documents.delete(IMPORT_KIND, IMPORT_ID, mark.version).await {
             // Nobody else is there who could: an earlier try did it, and was not told.
             Ok(()) | Err(StoreError::VersionConflict { found: 0, .. }) => Ok(()),
             Err(error) => Err(error.into()),

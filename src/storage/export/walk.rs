@@ -17,6 +17,8 @@ use super::{ExportError, IMPORT_KIND, Patience, Report, Stage, item};
 pub(super) struct Source<'a> {
     pub store: &'a Store,
     pub patience: Patience,
+    /// The entry of the audit trail that is left out: that of the import itself.
+    pub but: Option<AuditId>,
 }
 
 impl<'a> Source<'a> {
@@ -332,7 +334,7 @@ async fn audit(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), ExportEr
         let page =
             source.read(async |store| store.audit.newest(before, AuditId::FIRST, PAGE_ITEMS).await);
         let page = page.await?;
-        for entry in &page {
+        for entry in page.iter().filter(|entry| source.but != Some(entry.id)) {
             visit.take(Section::Audit, &item::audit(entry)?)?;
         }
         let Some(last) = page.last() else {

@@ -27,6 +27,7 @@ pub(super) struct AuditRecord {
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum ActorRecord {
     System,
+    CommandLine,
     Unknown,
     User(Uuid),
     Site(Uuid),
@@ -71,6 +72,7 @@ impl From<&AuditEntry> for AuditRecord {
         Self {
             actor: match entry.actor {
                 AuditActor::System => ActorRecord::System,
+                AuditActor::CommandLine => ActorRecord::CommandLine,
                 AuditActor::Unknown => ActorRecord::Unknown,
                 AuditActor::User(user) => ActorRecord::User(user.0),
                 AuditActor::Site(channel) => ActorRecord::Site(channel.0),
@@ -108,6 +110,7 @@ impl AuditRecord {
             id,
             actor: match self.actor {
                 ActorRecord::System => AuditActor::System,
+                ActorRecord::CommandLine => AuditActor::CommandLine,
                 ActorRecord::Unknown => AuditActor::Unknown,
                 ActorRecord::User(user) => AuditActor::User(UserId(user)),
                 ActorRecord::Site(channel) => AuditActor::Site(ChannelId(channel)),

@@ -375,6 +375,7 @@ fn the_trail_is_stored_as_the_golden_files_say_and_comes_back() {
     ];
     let actors = [
         AuditActor::System,
+        AuditActor::CommandLine,
         AuditActor::Unknown,
         AuditActor::User(user),
         AuditActor::Site(channel),

@@ -14,7 +14,7 @@ use super::ScyllaStore;
 use super::errors::unreadable;
 use super::limits::{AUDIT_HOURS_PAGE_ROWS, AUDIT_PAGE_ROWS};
 
-fn hour_of(id: AuditId) -> i64 {
+pub(super) fn hour_of(id: AuditId) -> i64 {
     i64::try_from(id.hour()).unwrap_or(i64::MAX)
 }
 

@@ -4,9 +4,15 @@
 //! repeated, so an interrupted step is applied again; a step is noted after all of it is done.
 
 use scylla::client::session::Session;
+use scylla::serialize::row::SerializeRow;
+
+use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
+use crate::storage::record::{self, RecordError};
 
 use super::ScyllaOptions;
+use super::audit::hour_of;
 use super::connect::{self, OpenError, connect, use_keyspace};
+use super::lease::wall_us;
 
 /// One step.
 struct Step {
@@ -49,6 +55,9 @@ const STEPS: &[Step] = &[
     },
 ];
 
+/// The step that makes the audit trail.
+const AUDIT_STEP: i32 = 2;
+
 const NOTES: &str = "CREATE TABLE IF NOT EXISTS schema_steps (\
                          list smallint, step int, name text, PRIMARY KEY ((list), step)\
                      )";
@@ -83,7 +92,13 @@ pub(super) async fn check(session: &Session, options: &ScyllaOptions) -> Result<
 
 /// Makes the keyspace if it does not exist, and applies the steps that are missing. Answers their
 /// names. One process at a time: servers do not order changes of the schema for us.
-pub async fn apply(options: &ScyllaOptions) -> Result<Vec<&'static str>, OpenError> {
+///
+/// `entry` says in the audit trail who does it, unless nothing is missing: before the first step, or
+/// where there is no trail yet as soon as its table is made. Until all is done its outcome is unknown.
+pub async fn apply(
+    options: &ScyllaOptions,
+    entry: Option<AuditEntry>,
+) -> Result<Vec<&'static str>, OpenError> {
     let session = connect(options).await?;
     match use_keyspace(&session, &options.keyspace).await {
         Err(OpenError::NoKeyspace { .. }) => {
@@ -95,11 +110,20 @@ pub async fn apply(options: &ScyllaOptions) -> Result<Vec<&'static str>, OpenErr
     run(&session, options, NOTES).await?;
     run(&session, options, ADDITIVE_NOTES).await?;
     let noted = noted(&session, options).await?;
+    let is_noted = |step: &&Step| noted.iter().any(|(number, _)| *number == step.number);
+    let missing: Vec<_> = STEPS.iter().filter(|step| !is_noted(step)).collect();
+    let trail = STEPS.iter().filter(is_noted).any(|step| step.number == AUDIT_STEP);
+    let mut entry = entry.filter(|_| !missing.is_empty()).map(|entry| {
+        let latest = noted.iter().max().map(|(_, name)| name.clone());
+        let to = STEPS.iter().next_back().map(|step| step.name.to_owned());
+        let change = AuditChange { field: "schema".to_owned(), from: latest, to };
+        AppliedEntry { entry: AuditEntry { changes: vec![change], ..entry }, stamp: None }
+    });
+    if let Some(entry) = entry.as_mut().filter(|_| trail) {
+        entry.add(&session, options).await?;
+    }
     let mut applied = Vec::new();
-    for step in STEPS {
-        if noted.iter().any(|(number, _)| *number == step.number) {
-            continue;
-        }
+    for step in missing {
         for statement in statements(step.text) {
             run(&session, options, &statement).await?;
         }
@@ -116,9 +140,73 @@ pub async fn apply(options: &ScyllaOptions) -> Result<Vec<&'static str>, OpenErr
             step.number, step.name
         );
         run(&session, options, &note).await?;
+        if let Some(entry) = entry.as_mut().filter(|_| step.number == AUDIT_STEP) {
+            entry.add(&session, options).await?;
+        }
         applied.push(step.name);
     }
+    if let Some(entry) = &entry {
+        entry.conclude(&session, options).await?;
+    }
     Ok(applied)
+}
+
+/// The entry of the one who applies steps. It is written without the lease, which nobody can have
+/// before there is a schema, and which a router of the release before may have beside an additive
+/// step. No other process writes these cells, so the wall clock orders the writes.
+struct AppliedEntry {
+    entry: AuditEntry,
+    /// The timestamp that it was added with, us since 1970.
+    stamp: Option<i64>,
+}
+
+impl AppliedEntry {
+    /// Adds it, with an unknown outcome: a router that runs may have concluded all up to now, and
+    /// nobody would conclude it later.
+    async fn add(&mut self, session: &Session, options: &ScyllaOptions) -> Result<(), OpenError> {
+        if self.stamp.is_some() {
+            return Ok(());
+        }
+        let stamp = wall_us();
+        let unusable = |error: RecordError| unusable(options, error.to_string());
+        let id = self.entry.id;
+        let sealed = record::encode_audit(&self.entry).map_err(unusable)?;
+        let outcome = record::encode_audit_outcome(id, AuditOutcome::Unknown).map_err(unusable)?;
+        let hour = hour_of(id);
+        let list = "INSERT INTO audit_hours (list, hour) VALUES (0, ?) USING TIMESTAMP ?";
+        write(session, options, list, (hour, stamp)).await?;
+        let add = "INSERT INTO audit (hour, id, entry, outcome) VALUES (?, ?, ?, ?) \
+                   USING TIMESTAMP ?";
+        write(session, options, add, (hour, id.key().as_slice(), sealed, outcome, stamp)).await?;
+        self.stamp = Some(stamp);
+        Ok(())
+    }
+
+    /// All is done.
+    async fn conclude(&self, session: &Session, options: &ScyllaOptions) -> Result<(), OpenError> {
+        let Some(added) = self.stamp else { return Ok(()) };
+        let id = self.entry.id;
+        let done = record::encode_audit_outcome(id, AuditOutcome::Done);
+        let done = done.map_err(|error| unusable(options, error.to_string()))?;
+        // Later than what it replaces, whatever the clock does.
+        let stamp = wall_us().max(added + 1);
+        let text = "UPDATE audit USING TIMESTAMP ? SET outcome = ? WHERE hour = ? AND id = ?";
+        write(session, options, text, (stamp, done, hour_of(id), id.key().as_slice())).await
+    }
+}
+
+fn unusable(options: &ScyllaOptions, what: String) -> OpenError {
+    OpenError::Unusable { keyspace: options.keyspace.clone(), what }
+}
+
+async fn write(
+    session: &Session,
+    options: &ScyllaOptions,
+    text: &str,
+    values: impl SerializeRow,
+) -> Result<(), OpenError> {
+    let done = session.query_unpaged(text, values).await;
+    done.map(drop).map_err(|error| connect::unusable(&error, options))
 }
 
 async fn make_keyspace(session: &Session, options: &ScyllaOptions) -> Result<(), OpenError> {

@@ -9,7 +9,8 @@ use rusqlite::Connection;
 use crate::domain::audit::{AUDIT_HOUR_MS, AuditEntry, AuditId, AuditOutcome, AuditSubject};
 use crate::domain::{ChannelId, CustomerId, Timestamp};
 use crate::storage::audit::DamagedEntries;
-use crate::storage::{AuditTrail, StoreError, record};
+use crate::storage::record::{self, RecordError};
+use crate::storage::{AuditTrail, StoreError};
 
 use super::SqliteStore;
 use super::limits::AUDIT_SLICE;
@@ -31,6 +32,36 @@ fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
         | AuditSubject::Channel(_)
         | AuditSubject::Store
         | AuditSubject::Trail => None,
+    }
+}
+
+/// An entry as it is stored.
+pub(super) struct AuditRow {
+    id: AuditId,
+    entry: Vec<u8>,
+    outcome: Option<Vec<u8>>,
+    customer: Option<Vec<u8>>,
+}
+
+impl AuditRow {
+    /// The row of an entry.
+    pub fn of(entry: &AuditEntry) -> Result<Self, RecordError> {
+        let outcome = entry.outcome.map(|of| record::encode_audit_outcome(entry.id, of));
+        Ok(Self {
+            id: entry.id,
+            entry: record::encode_audit(entry)?,
+            outcome: outcome.transpose()?,
+            customer: customer_of(entry),
+        })
+    }
+
+    /// Adds it, unless it is there.
+    pub fn add(&self, connection: &Connection) -> rusqlite::Result<()> {
+        let mut insert = connection.prepare_cached(
+            "INSERT INTO audit (id, entry, outcome, customer) VALUES (?, ?, ?, ?) \
+             ON CONFLICT DO NOTHING",
+        )?;
+        insert.execute((self.id.key(), &self.entry, &self.outcome, &self.customer)).map(drop)
     }
 }
 
@@ -105,19 +136,8 @@ fn forget_some(
 #[async_trait]
 impl AuditTrail for SqliteStore {
     async fn record(&self, entry: AuditEntry) -> Result<(), StoreError> {
-        let sealed = record::encode_audit(&entry)?;
-        let outcome = entry.outcome.map(|of| record::encode_audit_outcome(entry.id, of));
-        let (outcome, customer) = (outcome.transpose()?, customer_of(&entry));
-        self.write(move |connection| {
-            connection
-                .prepare_cached(
-                    "INSERT INTO audit (id, entry, outcome, customer) VALUES (?, ?, ?, ?) \
-                     ON CONFLICT DO NOTHING",
-                )?
-                .execute((entry.id.key(), sealed, outcome, customer))?;
-            Ok(Ok(()))
-        })
-        .await
+        let row = AuditRow::of(&entry)?;
+        self.write(move |connection| row.add(connection).map(Ok)).await
     }
 
     async fn conclude(&self, id: AuditId, outcome: AuditOutcome) -> Result<(), StoreError> {

@@ -46,6 +46,7 @@ use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{oneshot, watch};
 
 use crate::domain::ChatId;
+use crate::domain::audit::AuditEntry;
 use crate::storage::audit::DamagedEntries;
 use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
@@ -174,9 +175,10 @@ impl SqliteStore {
     }
 
     /// Rebuilds the database of a folder from all of it that can be read, and answers what cannot.
-    /// The damaged one is kept beside it. Blocks, for about as long as it takes to copy it twice.
-    pub fn repair(options: &SqliteOptions) -> Result<Mended, OpenError> {
-        open::repair(options)
+    /// The damaged one is kept beside it. `entry` says in the audit trail who did it, with what was
+    /// lost: it comes with the new database. Blocks, for about as long as it takes to copy it twice.
+    pub fn repair(options: &SqliteOptions, entry: Option<AuditEntry>) -> Result<Mended, OpenError> {
+        open::repair(options, entry)
     }
 
     /// Looks at everything in a folder that nobody uses, and changes nothing. Blocks for as long as

@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension};
 
 use crate::domain::ChatId;
+use crate::domain::audit::AuditEntry;
 use crate::storage::files;
 use crate::storage::record::{self, RecordError};
 
@@ -181,7 +182,7 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
 
 /// Rebuilds the database if nothing is lost with it but what is named chats'.
 fn rebuild(options: &SqliteOptions, damage: &Damage) -> Result<(), OpenError> {
-    let mended = mend_folder(options, Loss::OfChats)?;
+    let mended = mend_folder(options, Loss::OfChats, None)?;
     for (chat, events) in &mended.damaged {
         damage.note_chat(*chat, &format!("chat {chat} has lost {events} events"));
     }
@@ -195,9 +196,13 @@ fn rebuild(options: &SqliteOptions, damage: &Damage) -> Result<(), OpenError> {
 }
 
 /// Rebuilds the database of a folder that this process holds.
-fn mend_folder(options: &SqliteOptions, loss: Loss) -> Result<Mended, OpenError> {
+fn mend_folder(
+    options: &SqliteOptions,
+    loss: Loss,
+    entry: Option<AuditEntry>,
+) -> Result<Mended, OpenError> {
     let file = options.folder.join(DATABASE_FILE);
-    let mended = mend::mend(options, loss).map_err(|error| match error {
+    let mended = mend::mend(options, loss, entry).map_err(|error| match error {
         MendError::Newer(what) => OpenError::NewerRecord { file: file.clone(), what },
         MendError::Needed(what) => OpenError::Damaged { file: file.clone(), what },
         MendError::Sqlite(error) => blame(&file)(error),
@@ -208,13 +213,16 @@ fn mend_folder(options: &SqliteOptions, loss: Loss) -> Result<Mended, OpenError>
 }
 
 /// Rebuilds the database of a folder and answers what was lost, whatever that is.
-pub(super) fn repair(options: &SqliteOptions) -> Result<Mended, OpenError> {
+pub(super) fn repair(
+    options: &SqliteOptions,
+    entry: Option<AuditEntry>,
+) -> Result<Mended, OpenError> {
     let _lock = lock(&options.folder)?;
     let file = options.folder.join(DATABASE_FILE);
     let mut connection = connect(options, Access::Write).map_err(blame(&file))?;
     migrate(&mut connection, &file, blame(&file))?;
     drop(connection);
-    mend_folder(options, Loss::Accepted)
+    mend_folder(options, Loss::Accepted, entry)
 }
 
 /// What is wrong with a file, by what SQLite says.

@@ -19,8 +19,10 @@ use rusqlite::backup::Backup;
 use rusqlite::config::DbConfig;
 
 use crate::domain::ChatId;
+use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
 use crate::storage::ended;
 
+use super::audit::AuditRow;
 use super::copies::mark_as_copy;
 use super::limits::DAMAGED_KEPT_MAX;
 use super::open::{Access, DATABASE_FILE, connect, connect_to, create_schema};
@@ -90,7 +92,12 @@ impl From<ReadError> for MendError {
 }
 
 /// Rebuilds the database of a folder that this process holds.
-pub(super) fn mend(options: &SqliteOptions, loss: Loss) -> Result<Mended, MendError> {
+/// `entry` goes into the new one, with what was found.
+pub(super) fn mend(
+    options: &SqliteOptions,
+    loss: Loss,
+    entry: Option<AuditEntry>,
+) -> Result<Mended, MendError> {
     let old = connect(options, Access::Write)?;
     let new = emptied(options)?;
     let mut mended = fill(&old, &new, loss)?;
@@ -98,12 +105,30 @@ pub(super) fn mend(options: &SqliteOptions, loss: Loss) -> Result<Mended, MendEr
         // Clients may know what is lost.
         mark_as_copy(&new)?;
     }
+    if let Some(entry) = entry {
+        add_entry(&new, entry, &mended)?;
+    }
     mended.kept = keep(options, &old)?;
     drop(old);
     put_back(options, &new)?;
     drop(new);
     discard(options)?;
     Ok(mended)
+}
+
+/// Says in the new database's trail that it was repaired, and what that took: there is no repair
+/// without its entry, since both come into force with the same transaction.
+fn add_entry(new: &Connection, entry: AuditEntry, mended: &Mended) -> Result<(), MendError> {
+    let told =
+        |field: &str, to: String| AuditChange { field: field.to_owned(), from: None, to: Some(to) };
+    let lost: Vec<_> = mended.dispensed.iter().chain(&mended.lost).map(String::as_str).collect();
+    let mut changes = vec![told("damaged_chats", mended.damaged.len().to_string())];
+    if !lost.is_empty() {
+        changes.push(told("lost", lost.join("; ")));
+    }
+    let entry = AuditEntry { changes, outcome: Some(AuditOutcome::Done), ..entry };
+    let row = AuditRow::of(&entry).map_err(|error| MendError::Needed(error.to_string()))?;
+    Ok(row.add(new)?)
 }
 
 /// A database of our schema, without rows. Nothing is lost with it, so nothing is synced.

@@ -1,0 +1,52 @@
+//! What the command line leaves in the audit trail: whoever may run commands on the machine changes a
+//! store, and the store says so.
+//!
+//! Invariant: no command changes a store without an entry. Where a store can take one it is there
+//! before the change; that of a repair comes with the repaired store, and that of the first steps of a
+//! schema with the table that it goes into.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::entropy::{SystemEntropy, wall_now};
+use super::store::OpenedStore;
+use crate::access::{Act, ActError, Entropy, NoEntropy};
+use crate::audit::{Note, Trail};
+use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId, AuditSubject};
+use crate::storage::StoreError;
+
+/// How long the store may take over an entry: nobody else is waiting.
+const NOTED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The entry of something that is done to a store now, for who writes it beside the change itself.
+pub(super) fn entry(act: AuditAct) -> Result<AuditEntry, NoEntropy> {
+    Ok(AuditEntry {
+        id: AuditId::new(wall_now(), life()?, 1),
+        actor: AuditActor::CommandLine,
+        address: None,
+        act,
+        subject: Some(AuditSubject::Store),
+        changes: Vec::new(),
+        outcome: None,
+    })
+}
+
+/// Does something to an open store, with its entry before it and the outcome after it.
+pub(super) async fn noted(
+    opened: &OpenedStore,
+    act: AuditAct,
+    change: impl Future<Output = Result<(), StoreError>>,
+) -> Result<(), ActError> {
+    let life = life().map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
+    let (audit, documents) = (Arc::clone(&opened.store.audit), Arc::clone(&opened.store.documents));
+    let trail = Trail::new(audit, documents, life, NOTED_WITHIN);
+    let note = Note { act, subject: Some(AuditSubject::Store), changes: Vec::new() };
+    Act::of_command_line(&trail, wall_now()).carry_out(note, change).await
+}
+
+/// Tells this process's entries from those of others in the same millisecond.
+pub(super) fn life() -> Result<u32, NoEntropy> {
+    let mut bytes = [0; 4];
+    SystemEntropy.fill(&mut bytes)?;
+    Ok(u32::from_le_bytes(bytes))
+}
