@@ -10,6 +10,10 @@
 //!   that all is well. Those in the batch do not know their outcome, those behind it were not
 //!   touched, and whoever watches [`StoreFailure`] ends the process.
 
+mod copy;
+mod tidy;
+mod write;
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::rc::Rc;
@@ -19,59 +23,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
-use rusqlite::backup::{Backup, StepResult};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::domain::{ChatId, Seq};
 use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
-use super::backup::{Answer, BackupBounds, Job, Progress};
+use super::backup::{BackupBounds, Job};
 use super::claims::Claims;
 use super::counters::Counters;
 use super::damage::{Damage, is_busy, is_damage};
-use super::limits::{
-    BACKUP_MAX, BACKUP_PAUSE_MIN, BACKUP_SLICE_PAGES, BATCH_MAX, BATCH_MAX_BYTES, BUSY_MAX,
-    CHECKPOINT_WAIT_FACTOR, FORGET_EVENTS, GIVE_BACK_PAGES, SCRUB_AGAIN, SCRUB_WAIT, TIDY_AGAIN,
-};
+use super::limits::{BATCH_MAX, BATCH_MAX_BYTES, FORGET_EVENTS, TIDY_AGAIN};
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
 use super::sql::ReadError;
 use super::{SqliteOptions, StoreFailure, sql};
 
-/// What waits for the writer.
-pub(super) enum Write {
-    /// A claim of a chat.
-    Claim { chat: ChatId, answer: oneshot::Sender<Result<Claimed, StoreError>> },
-    /// An append to a chat's log.
-    Append(Append, oneshot::Sender<Result<(), AppendError>>),
-    /// A slice of forgetting a chat; answers whether there is more to remove.
-    Forget { chat: ChatId, answer: oneshot::Sender<Result<bool, StoreError>> },
-    /// A change of small rows.
-    Rows(Box<dyn RowWrite>),
-    /// A copy of the database; in no batch.
-    Backup(Box<Job>),
-}
-
-/// An append, encoded by its caller.
-pub(super) struct Append {
-    pub claim: Claim,
-    /// Where it begins; 0 when it is empty.
-    pub first: Seq,
-    /// Whether its events are numbered without gaps, and there is one.
-    pub whole: bool,
-    pub records: Vec<Vec<u8>>,
-}
-
-/// A change of small rows within the batch's transaction. If it refuses, it has written nothing.
-pub(super) trait RowWrite: Send {
-    /// Changes rows, and answers who waits for the commit.
-    fn run(self: Box<Self>, connection: &Connection) -> rusqlite::Result<Waiting>;
-    /// Nothing was done, since the store has failed.
-    fn refuse(self: Box<Self>, failure: &StoreFailure);
-}
-
-/// Someone to answer once it is known how the commit went.
-pub(super) type Waiting = Box<dyn FnOnce(Result<(), &StoreFailure>) + Send>;
+pub(super) use write::{Append, RowWrite, Waiting, Write};
 
 /// The writer's thread and all that it owns.
 pub(super) struct Writer {
@@ -217,85 +184,6 @@ impl Writer {
             next = if full { None } else { self.queue.try_recv().ok() };
         }
         batch
-    }
-
-    /// Makes the copy that was asked for. Errors only when the store has failed meanwhile.
-    fn back_up(&mut self) -> rusqlite::Result<()> {
-        let Some(job) = self.backup.take() else { return Ok(()) };
-        let Job { mut to, progress, answer } = *job;
-        let copied = self.copy(&mut to, &progress, &answer)?;
-        let _ = answer.send(copied.map(|()| to));
-        Ok(())
-    }
-
-    /// Copies slice by slice and serves what waits in between: for at least as long as the slice
-    /// took, so that half of the time is that of who writes.
-    fn copy(
-        &mut self,
-        to: &mut Connection,
-        progress: &watch::Sender<Progress>,
-        answer: &Answer,
-    ) -> rusqlite::Result<Result<(), String>> {
-        let from = Rc::clone(&self.connection);
-        let copying = match Backup::new(&from, to) {
-            Ok(copying) => copying,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let (begun, mut slow) = (now(), 0);
-        loop {
-            let slice = now();
-            let stepped = copying.step(BACKUP_SLICE_PAGES);
-            let took = slice.elapsed();
-            let pages = copying.progress();
-            let [left, of] = [pages.remaining, pages.pagecount];
-            let [left, of] = [left, of].map(|pages| u64::from(pages.max(0).unsigned_abs()));
-            progress.send_replace(Progress { done: of.saturating_sub(left), of });
-            match stepped {
-                Ok(StepResult::Done) => return Ok(Ok(())),
-                // Locked by another process: tried again.
-                Ok(_) => {}
-                Err(error) => return Ok(Err(error.to_string())),
-            }
-            slow = if took > self.backup_bounds.slice_slow { slow + 1 } else { 0 };
-            if let Some(why) = self.too_dear(slow, begun.elapsed(), answer) {
-                return Ok(Err(why.to_owned()));
-            }
-            if !self.serve_for(took.max(BACKUP_PAUSE_MIN))? {
-                return Ok(Err("the store is being closed".to_owned()));
-            }
-        }
-    }
-
-    /// Why the backup under way is to be given up, if it is.
-    fn too_dear(&self, slow: u32, lasts: Duration, answer: &Answer) -> Option<&'static str> {
-        if answer.is_closed() {
-            Some("nobody waits for it")
-        } else if slow >= self.backup_bounds.slow_max {
-            Some("the disk is too slow for it beside the writes; try when less is written")
-        } else if self.wal_pages.load(Relaxed) >= self.backup_bounds.wal_pages_max {
-            Some("the log of writes grew too long beside it; try when less is written")
-        } else {
-            (lasts > BACKUP_MAX).then_some("it took too long")
-        }
-    }
-
-    /// Serves what comes within this time; false when nothing can come any more.
-    fn serve_for(&mut self, time: Duration) -> rusqlite::Result<bool> {
-        let begun = now();
-        loop {
-            let left = time.saturating_sub(begun.elapsed());
-            match self.queue.recv_timeout(left) {
-                Ok(first) => self.serve(first)?,
-                Err(RecvTimeoutError::Timeout) => return Ok(true),
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            }
-            if let Some(job) = self.backup.take() {
-                job.refuse("another backup is under way");
-            }
-            if left.is_zero() {
-                return Ok(true);
-            }
-        }
     }
 
     /// Writes and commits a batch and answers everybody in it, whatever happens.
@@ -482,81 +370,6 @@ impl Writer {
         Ok(true)
     }
 
-    /// What is done between commits, while nobody waits for it.
-    fn tidy(&mut self) -> rusqlite::Result<()> {
-        if self.recent.events() >= self.fold_at {
-            self.fold()?;
-        }
-        // What another process has locked stays due.
-        if self.give_back_due {
-            match sql::give_back(&self.connection, GIVE_BACK_PAGES) {
-                Err(error) if is_busy(&error) => {}
-                left => self.give_back_due = left? > 0,
-            }
-        }
-        if self.scrub_due.is_some_and(|at| at <= now()) {
-            self.scrub()?;
-        }
-        let pages = self.wal_pages.load(Relaxed);
-        if pages < self.checkpoint_least {
-            self.checkpoint_at = self.checkpoint_least;
-        }
-        if pages < self.checkpoint_at {
-            return Ok(());
-        }
-        let patience = self.checkpoint_least.saturating_mul(CHECKPOINT_WAIT_FACTOR);
-        let mode = if pages < patience { "PASSIVE" } else { "RESTART" };
-        self.connection.busy_timeout(BUSY_MAX)?;
-        let begun = now();
-        let done = sql::checkpoint(&self.connection, mode);
-        self.connection.busy_timeout(self.lock_wait)?;
-        match done {
-            // Another process has it; the WAL keeps everything meanwhile.
-            Err(error) if is_busy(&error) => {}
-            done => {
-                done?;
-                self.counters.checkpoint_done(begun.elapsed());
-            }
-        }
-        // If a reader keeps the WAL from starting over, the next one waits until it is worth its
-        // fsync. Else the WAL is short after the next commit.
-        self.checkpoint_at = pages + self.checkpoint_least / 4;
-        Ok(())
-    }
-
-    /// The WAL has what it had of a forgotten chat until it is cut. Who reads an older state keeps it
-    /// from being cut, and is not waited for long.
-    fn scrub(&mut self) -> rusqlite::Result<()> {
-        self.connection.busy_timeout(SCRUB_WAIT)?;
-        let begun = now();
-        let done = sql::checkpoint(&self.connection, "TRUNCATE");
-        self.connection.busy_timeout(self.lock_wait)?;
-        let cut = match done {
-            Err(error) if is_busy(&error) => false,
-            done => done?,
-        };
-        self.scrub_due = (!cut).then(|| now() + SCRUB_AGAIN);
-        if cut {
-            self.counters.checkpoint_done(begun.elapsed());
-            self.wal_pages.store(0, Relaxed);
-        }
-        Ok(())
-    }
-
-    /// Moves the tail into the index. The readers find it in either until it is committed.
-    fn fold(&mut self) -> rusqlite::Result<()> {
-        let (events, runs) = (self.recent.events(), self.recent.sorted());
-        let begun = now();
-        if !self.began()? {
-            return Ok(());
-        }
-        sql::fold(&self.connection, &runs, self.last_position)?;
-        self.statement("COMMIT")?;
-        self.recent.clear();
-        self.counters.fold_done(events as u64, begun.elapsed());
-        Ok(())
-    }
-
     /// Begins a transaction; false when another process holds the lock for too long. Nothing has
     /// happened then, unlike after a write or a sync that failed.
     fn began(&self) -> rusqlite::Result<bool> {
@@ -596,32 +409,4 @@ impl Writer {
 #[allow(clippy::disallowed_methods, reason = "nothing that is stored depends on it")]
 fn now() -> Instant {
     Instant::now()
-}
-
-impl Write {
-    /// Bytes that it adds to a batch, roughly.
-    fn size(&self) -> usize {
-        match self {
-            Self::Append(append, _) => append.records.iter().map(Vec::len).sum(),
-            Self::Claim { .. } | Self::Forget { .. } | Self::Rows(_) | Self::Backup(_) => 0,
-        }
-    }
-
-    /// Nothing of it was written.
-    fn refuse(self, failure: &StoreFailure) {
-        match self {
-            Self::Claim { answer, .. } => {
-                let _ = answer.send(Err(failure.unavailable()));
-            }
-            Self::Forget { answer, .. } => {
-                let _ = answer.send(Err(failure.unavailable()));
-            }
-            Self::Append(_, answer) => {
-                let StoreFailure { reason } = failure.clone();
-                let _ = answer.send(Err(AppendError::Unavailable { reason }));
-            }
-            Self::Rows(write) => write.refuse(failure),
-            Self::Backup(job) => job.refuse(&failure.reason),
-        }
-    }
 }

@@ -1,0 +1,72 @@
+//! What the writer is asked for.
+
+use rusqlite::Connection;
+use tokio::sync::oneshot;
+
+use crate::domain::{ChatId, Seq};
+use crate::storage::sqlite::StoreFailure;
+use crate::storage::sqlite::backup::Job;
+use crate::storage::{AppendError, Claim, Claimed, StoreError};
+
+/// What waits for the writer.
+pub(in crate::storage::sqlite) enum Write {
+    /// A claim of a chat.
+    Claim { chat: ChatId, answer: oneshot::Sender<Result<Claimed, StoreError>> },
+    /// An append to a chat's log.
+    Append(Append, oneshot::Sender<Result<(), AppendError>>),
+    /// A slice of forgetting a chat; answers whether there is more to remove.
+    Forget { chat: ChatId, answer: oneshot::Sender<Result<bool, StoreError>> },
+    /// A change of small rows.
+    Rows(Box<dyn RowWrite>),
+    /// A copy of the database; in no batch.
+    Backup(Box<Job>),
+}
+
+/// An append, encoded by its caller.
+pub(in crate::storage::sqlite) struct Append {
+    pub claim: Claim,
+    /// Where it begins; 0 when it is empty.
+    pub first: Seq,
+    /// Whether its events are numbered without gaps, and there is one.
+    pub whole: bool,
+    pub records: Vec<Vec<u8>>,
+}
+
+/// A change of small rows within the batch's transaction. If it refuses, it has written nothing.
+pub(in crate::storage::sqlite) trait RowWrite: Send {
+    /// Changes rows, and answers who waits for the commit.
+    fn run(self: Box<Self>, connection: &Connection) -> rusqlite::Result<Waiting>;
+    /// Nothing was done, since the store has failed.
+    fn refuse(self: Box<Self>, failure: &StoreFailure);
+}
+
+/// Someone to answer once it is known how the commit went.
+pub(in crate::storage::sqlite) type Waiting = Box<dyn FnOnce(Result<(), &StoreFailure>) + Send>;
+
+impl Write {
+    /// Bytes that it adds to a batch, roughly.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::Append(append, _) => append.records.iter().map(Vec::len).sum(),
+            Self::Claim { .. } | Self::Forget { .. } | Self::Rows(_) | Self::Backup(_) => 0,
+        }
+    }
+
+    /// Nothing of it was written.
+    pub(super) fn refuse(self, failure: &StoreFailure) {
+        match self {
+            Self::Claim { answer, .. } => {
+                let _ = answer.send(Err(failure.unavailable()));
+            }
+            Self::Forget { answer, .. } => {
+                let _ = answer.send(Err(failure.unavailable()));
+            }
+            Self::Append(_, answer) => {
+                let StoreFailure { reason } = failure.clone();
+                let _ = answer.send(Err(AppendError::Unavailable { reason }));
+            }
+            Self::Rows(write) => write.refuse(failure),
+            Self::Backup(job) => job.refuse(&failure.reason),
+        }
+    }
+}
