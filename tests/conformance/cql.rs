@@ -36,7 +36,7 @@ impl Rig {
     }
 
     /// The process ends and starts again.
-    async fn restart(&mut self) {
+    pub async fn restart(&mut self) {
         self.store.close().await;
         self.store = Arc::new(ScyllaStore::open(&self.keyspace.options).await.unwrap());
     }
@@ -67,7 +67,7 @@ impl Rig {
         written.unwrap();
     }
 
-    async fn count(&self, text: &str) -> i64 {
+    pub async fn count(&self, text: &str) -> i64 {
         let answer = self.raw.query_unpaged(text, ()).await.unwrap();
         answer.into_rows_result().unwrap().first_row::<(i64,)>().unwrap().0
     }
@@ -493,7 +493,7 @@ fn cql_a_start_names_the_step_that_is_missing() {
         assert!(text.contains("no keyspace") && text.contains("schema apply"), "{text}");
         assert_eq!(
             apply_schema(&keyspace.options, None).await.unwrap(),
-            ["0001_first", "0002_audit", "0003_forgotten", "0004_ended"]
+            ["0001_first", "0002_audit", "0003_forgotten", "0004_ended", "0005_ended_tallies"]
         );
         assert_eq!(apply_schema(&keyspace.options, None).await.unwrap(), [""; 0]);
         let raw = raw(&keyspace).await;

@@ -5,7 +5,8 @@
 //! - `generated`: random calls get the same answers from every store as from the model.
 //! - `cql`: what only the distributed store can meet: writes that arrive after their claim is dead,
 //!   answers that do not, owners that are gone (`cql_owner`), the row that says who owns
-//!   (`cql_lease`), claims within a process (`cql_claims`). All have `cql` in their names.
+//!   (`cql_lease`), claims within a process (`cql_claims`), what removed rows leave behind
+//!   (`cql_tombstones`). All have `cql` in their names.
 //! - `power_loss`: seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses.
 //! - `damage`: damaged, newer and foreign files, folders in use; `damage_pages`: 64 bytes of any page.
@@ -29,6 +30,7 @@ mod cql_claims;
 mod cql_export;
 mod cql_lease;
 mod cql_owner;
+mod cql_tombstones;
 mod damage;
 mod damage_pages;
 mod disk;

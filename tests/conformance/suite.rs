@@ -65,6 +65,7 @@ conformance!(
     old_entries_go_by_whole_hours,
     an_erased_customer_is_in_no_entry,
     ended_chats_are_listed_by_channel_in_order,
+    a_day_of_thousands_of_ended_chats_is_scanned_while_they_go,
     the_filling_of_ended_chats_counts_for_the_next_process_only,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,

@@ -1,5 +1,6 @@
 //! What a store promises of the chats that have ended.
 
+use futures_util::StreamExt;
 use switchboard::domain::{ChannelId, ChatId, Timestamp};
 use switchboard::storage::{EndedChat, EndedRow, Filled, Store};
 
@@ -69,6 +70,53 @@ pub async fn ended_chats_are_listed_by_channel_in_order(subject: Subject) {
     let subject = subject.restart().await;
     assert_eq!(all(&subject.store, channel(1)).await.len(), 5);
     assert_eq!(all(&subject.store, channel(2)).await.len(), 1);
+}
+
+/// Whatever thousands of a day were forgotten, each that is left is found, in order.
+pub async fn a_day_of_thousands_of_ended_chats_is_scanned_while_they_go(subject: Subject) {
+    const REMOVED: u128 = 9_000;
+    // A chat each 9.5 s of the day, of which each hundredth stays for now.
+    let at = |n: u128| made(40, ((9_500 * n) << 80) + n);
+    let left = |from: u128| (from..=REMOVED).step_by(100).map(at).collect::<Vec<_>>();
+    let store = &subject.store;
+    for n in (0..=REMOVED).step_by(100) {
+        store.ended_chats.put(ended(1, at(n), 5)).await.unwrap();
+    }
+    let gone: Vec<u128> = (0..=REMOVED).filter(|n| n % 100 != 0).collect();
+    for (half, gone) in gone.chunks(gone.len() / 2 + 1).enumerate() {
+        let removed = gone.iter().map(|n| store.ended_chats.remove(channel(1), at(*n)));
+        let removed: Vec<_> = futures_util::stream::iter(removed).buffered(64).collect().await;
+        assert!(removed.iter().all(Result::is_ok), "half {half}");
+        let found = all(store, channel(1)).await;
+        assert_eq!(found.iter().map(|row| row.chat).collect::<Vec<_>>(), left(0));
+    }
+    let subject = subject.restart().await;
+    let store = &subject.store;
+    let scan = async |after: ChatId, before: u64, limit| -> Vec<ChatId> {
+        let before = Timestamp(40 * DAY_MS + before);
+        let found = store.ended_chats.scan(channel(1), Some(after), before, limit).await.unwrap();
+        found.iter().map(|row| row.chat).collect()
+    };
+    for _ in 0..2 {
+        assert_eq!(scan(at(0), DAY_MS, 10).await, left(100)[..10]);
+        assert_eq!(scan(at(150), DAY_MS, 1_000).await, left(200));
+        assert_eq!(scan(at(8_999), DAY_MS, 1_000).await, left(9_000));
+        assert_eq!(scan(at(9_000), DAY_MS, 1_000).await, []);
+        // The 3,500th was made later, within a minute that begins before.
+        assert_eq!(scan(at(3_399), 33_240_000, 1_000).await, [at(3_400)]);
+    }
+    // A minute that was found empty gets a row again.
+    store.ended_chats.put(ended(1, at(3_550), 5)).await.unwrap();
+    assert_eq!(scan(at(3_401), 34_000_000, 1_000).await, [at(3_500), at(3_550)]);
+    for n in (0..=REMOVED).step_by(100).chain([3_550]) {
+        store.ended_chats.remove(channel(1), at(n)).await.unwrap();
+    }
+    let everything = Timestamp(u64::MAX);
+    assert_eq!(store.ended_chats.scan(channel(1), None, everything, 9).await.unwrap(), []);
+    store.ended_chats.put(ended(1, at(77), 5)).await.unwrap();
+    assert_eq!(all(store, channel(1)).await.len(), 1);
+    let subject = subject.restart().await;
+    assert_eq!(all(&subject.store, channel(1)).await.len(), 1);
 }
 
 pub async fn the_filling_of_ended_chats_counts_for_the_next_process_only(subject: Subject) {

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use switchboard::domain::ChatId;
 use switchboard::storage::OpenChats;
@@ -13,7 +12,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cql::{ready, starting, waiting};
-use crate::cql_support::Keyspace;
+use crate::cql_support::{Keyspace, tombstones};
 use crate::samples::open_chat;
 
 /// How often a process is killed.
@@ -60,16 +59,6 @@ async fn fill(store: &Arc<ScyllaStore>, completed: u128) {
         tasks.spawn(async move { OpenChats::put(&*store, row).await.unwrap() });
     }
     tasks.join_all().await;
-}
-
-/// The most tombstones that one read of a table of the keyspace has met since the server started,
-/// by its own account (Apache Cassandra's `system_views`).
-async fn tombstones(raw: &Session, keyspace: &str) -> Vec<(String, f64)> {
-    let text = "SELECT table_name, max FROM system_views.tombstones_per_read \
-                WHERE keyspace_name = ? ALLOW FILTERING";
-    let answer = raw.query_unpaged(text, (keyspace,)).await.unwrap();
-    let rows = answer.into_rows_result().unwrap();
-    rows.rows::<(String, f64)>().unwrap().map(Result::unwrap).collect()
 }
 
 /// `SWITCHBOARD_TEST_COMPLETED` chats, by default 100,000, have come and gone.

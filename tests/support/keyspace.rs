@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
+use scylla::client::session::Session;
 use switchboard::storage::scylla::{ScyllaOptions, apply_schema, drop_keyspace};
 use tokio::runtime::Runtime;
 
@@ -62,4 +63,14 @@ impl Drop for Keyspace {
             eprintln!("the keyspace {} was not dropped", self.options.keyspace);
         }
     }
+}
+
+/// The most tombstones that one read of a table of the keyspace has met since the server started,
+/// by its own account (Apache Cassandra's `system_views`).
+pub async fn tombstones(raw: &Session, keyspace: &str) -> Vec<(String, f64)> {
+    let text = "SELECT table_name, max FROM system_views.tombstones_per_read \
+                WHERE keyspace_name = ? ALLOW FILTERING";
+    let answer = raw.query_unpaged(text, (keyspace,)).await.unwrap();
+    let rows = answer.into_rows_result().unwrap();
+    rows.rows::<(String, f64)>().unwrap().map(Result::unwrap).collect()
 }

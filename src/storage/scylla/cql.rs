@@ -114,10 +114,18 @@ statements! {
     ended_scan: Read = "SELECT chat, record FROM %.ended_chats \
                         WHERE channel = ? AND day = ? AND chat > ? AND chat < ? LIMIT ?";
     ended_day_put: Write = "INSERT INTO %.ended_days (channel, day) VALUES (?, ?) USING TIMESTAMP ?";
+    ended_drop: Write = "DELETE FROM %.ended_chats USING TIMESTAMP ? WHERE channel = ? AND day = ?";
     ended_day_drop: Write = "DELETE FROM %.ended_days USING TIMESTAMP ? \
                              WHERE channel = ? AND day = ?";
+    ended_days_drop: Write = "DELETE FROM %.ended_days USING TIMESTAMP ? \
+                              WHERE channel = ? AND day <= ?";
     ended_days: Read = "SELECT day FROM %.ended_days WHERE channel = ? AND day >= ? AND day <= ? \
                         LIMIT ?";
+    ended_tally_put: Write = "INSERT INTO %.ended_tallies (channel, day, at) VALUES (?, ?, ?) \
+                              USING TIMESTAMP ?";
+    ended_tally_drop: Write = "DELETE FROM %.ended_tallies USING TIMESTAMP ? \
+                               WHERE channel = ? AND day = ?";
+    ended_tallies: Read = "SELECT at FROM %.ended_tallies WHERE channel = ? AND day = ? LIMIT ?";
 
     talk_read: SerialRead = "SELECT command, chat FROM %.conversations \
                              WHERE channel = ? AND customer = ? AND command IN ('', ?)";

@@ -1,14 +1,19 @@
 //! The chats that have ended, by channel and the day in their ids.
 //!
 //! A channel's list names the days that are not known to be empty. A removed row leaves a tombstone,
-//! so a day that is found empty leaves the list: then nobody reads its tombstones again.
+//! so a day that is found empty is deleted whole and leaves the list: then nobody reads its tombstones
+//! again. Until then its removals are tallied, and a crowded day is read by the minute.
 //!
 //! Invariants: a day is on the list before it gets a row; it leaves the list only while nobody of this
 //! process writes to it; each life lists again what it writes to, since a dead one's removal may still
-//! be under way.
+//! be under way. A tally stands before the removals that it counts.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use dashmap::DashSet;
+use dashmap::DashMap;
+use futures_util::future::try_join_all;
 use tokio::sync::RwLock;
 
 use crate::domain::{ChannelId, ChatId, Timestamp};
@@ -16,14 +21,94 @@ use crate::storage::{EndedChat, EndedChats, EndedRow, StoreError, record};
 
 use super::ScyllaStore;
 use super::errors::unreadable;
-use super::limits::{DAY_MS, DAYS_KNOWN_MAX, DAYS_PAGE_ROWS, SCAN_PAGE_ROWS};
+use super::limits::{
+    CROWDED_TALLIES, DAY_MS, DAYS_KNOWN_MAX, DAYS_PAGE_ROWS, MINUTE_MS, SCAN_AT_ONCE,
+    SCAN_PAGE_ROWS, TALLIED_REMOVALS,
+};
+use super::slices::{END, key_at};
 
-/// The days that this life has put on the lists.
+/// Minutes of a day.
+const MINUTES: u64 = DAY_MS / MINUTE_MS;
+
+/// The days that this life has to do with.
 #[derive(Default)]
 pub(super) struct EndedDays {
-    known: DashSet<(ChannelId, i64)>,
+    known: DashMap<(ChannelId, i64), Arc<Day>>,
     /// Held shared while rows are written, alone while a day is taken off a list.
     writing: RwLock<()>,
+}
+
+/// A day of a channel as this life knows it.
+#[derive(Default)]
+struct Day {
+    /// Whether this life has put it on the list.
+    listed: AtomicBool,
+    tally: tokio::sync::Mutex<Tally>,
+    minutes: Mutex<Minutes>,
+}
+
+/// The removals of a day.
+#[derive(Default)]
+struct Tally {
+    /// By this life.
+    removed: u64,
+    /// Tallies that are written, as far as they matter; none before they were read.
+    written: Option<usize>,
+}
+
+/// The minutes of a crowded day that were found empty: a scan that comes by again passes them over.
+#[derive(Default)]
+struct Minutes {
+    empty: [u64; MINUTES.div_ceil(64) as usize],
+    /// How often rows were put.
+    changes: u64,
+}
+
+impl Day {
+    fn minutes<T>(&self, work: impl FnOnce(&mut Minutes) -> T) -> T {
+        work(&mut self.minutes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A row of this chat is about to be put, or was.
+    fn changes(&self, chat: ChatId) {
+        let minute = chat.made_at().0 % DAY_MS / MINUTE_MS;
+        self.minutes(|minutes| {
+            minutes.changes += 1;
+            if let Some(word) = minutes.empty.get_mut((minute / 64) as usize) {
+                *word &= !(1 << (minute % 64));
+            }
+        });
+    }
+
+    /// The minutes that are not known to be empty, and the state of things.
+    fn to_read(&self) -> (Vec<u64>, u64) {
+        self.minutes(|minutes| {
+            let empty = |minute: &u64| {
+                let word = minutes.empty.get((minute / 64) as usize);
+                word.is_some_and(|word| word & (1 << (minute % 64)) != 0)
+            };
+            ((0..MINUTES).filter(|minute| !empty(minute)).collect(), minutes.changes)
+        })
+    }
+
+    /// The minute was read whole and had no rows; `seen` is the state of things before.
+    fn found_empty(&self, minute: u64, seen: u64) {
+        self.minutes(|minutes| {
+            if let Some(word) = minutes.empty.get_mut((minute / 64) as usize)
+                && minutes.changes == seen
+            {
+                *word |= 1 << (minute % 64);
+            }
+        });
+    }
+}
+
+/// What a scan wants of a day: rows behind the first key and before the second one, so many at most.
+#[derive(Clone, Copy)]
+struct Wanted<'a> {
+    behind: &'a [u8],
+    before: &'a [u8],
+    limit: usize,
 }
 
 fn day_of(chat: ChatId) -> i64 {
@@ -35,15 +120,25 @@ impl EndedChats for ScyllaStore {
     async fn put(&self, ended: EndedChat) -> Result<(), StoreError> {
         let sealed = record::encode_ended_chat(&ended)?;
         let (channel, day) = (ended.customer.channel, day_of(ended.chat));
+        self.make_room().await;
         let _shared = self.ended_days.writing.read().await;
-        self.list_day(channel, day).await?;
+        let known = self.day(channel, day);
+        self.list_day(channel, day, &known).await?;
+        known.changes(ended.chat);
         let chat = ended.chat.0.as_bytes().as_slice();
         let values = (channel.0, day, chat, sealed, self.db.stamp()?);
-        self.db.write(&self.db.statements.ended_put, values).await
+        self.db.write(&self.db.statements.ended_put, values).await?;
+        // Once more: whoever has read since the first time may not have seen it.
+        known.changes(ended.chat);
+        Ok(())
     }
 
     async fn remove(&self, channel: ChannelId, chat: ChatId) -> Result<(), StoreError> {
-        let values = (self.db.stamp()?, channel.0, day_of(chat), chat.0.as_bytes().as_slice());
+        let day = day_of(chat);
+        self.make_room().await;
+        let _shared = self.ended_days.writing.read().await;
+        self.tally(channel, day).await?;
+        let values = (self.db.stamp()?, channel.0, day, chat.0.as_bytes().as_slice());
         self.db.write(&self.db.statements.ended_remove, values).await
     }
 
@@ -56,20 +151,19 @@ impl EndedChats for ScyllaStore {
     ) -> Result<Vec<EndedRow>, StoreError> {
         let end = ChatId::first_at(made_before);
         let (mut from, last) = (after.map_or(0, day_of), day_of(end));
+        // Every id comes after the empty key.
+        let behind = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
         let mut found = Vec::new();
         loop {
-            let values = (channel.0, from, last, DAYS_PAGE_ROWS);
-            let answer = self.db.read(&self.db.statements.ended_days, values).await?;
-            let rows = answer.rows::<(i64,)>().map_err(unreadable)?;
-            let days: Vec<i64> = rows
-                .map(|row| row.map(|(day,)| day).map_err(unreadable))
-                .collect::<Result<_, _>>()?;
+            let days = self.days(channel, from, last, DAYS_PAGE_ROWS).await?;
             for day in &days {
                 if found.len() >= limit {
                     return Ok(found);
                 }
                 let begins = after.is_none_or(|after| day_of(after) < *day);
-                let rows = self.ended_of(channel, *day, after, end, limit - found.len()).await?;
+                let limit = limit - found.len();
+                let wanted = Wanted { behind: &behind, before: end.0.as_bytes(), limit };
+                let rows = self.ended_of(channel, *day, wanted).await?;
                 if rows.is_empty() && begins && *day < last {
                     self.drop_if_empty(channel, *day).await?;
                 }
@@ -84,53 +178,152 @@ impl EndedChats for ScyllaStore {
 }
 
 impl ScyllaStore {
+    /// What this life knows of the day.
+    fn day(&self, channel: ChannelId, day: i64) -> Arc<Day> {
+        Arc::clone(&self.ended_days.known.entry((channel, day)).or_default())
+    }
+
+    /// Begins to know days anew when there are too many.
+    async fn make_room(&self) {
+        if self.ended_days.known.len() >= DAYS_KNOWN_MAX {
+            let _alone = self.ended_days.writing.write().await;
+            self.ended_days.known.clear();
+        }
+    }
+
     /// Puts the day on the channel's list, once a life.
-    async fn list_day(&self, channel: ChannelId, day: i64) -> Result<(), StoreError> {
-        let known = &self.ended_days.known;
-        if known.contains(&(channel, day)) {
-            return Ok(());
+    async fn list_day(&self, channel: ChannelId, day: i64, known: &Day) -> Result<(), StoreError> {
+        if !known.listed.load(Relaxed) {
+            let values = (channel.0, day, self.db.stamp()?);
+            self.db.write(&self.db.statements.ended_day_put, values).await?;
+            known.listed.store(true, Relaxed);
         }
-        let values = (channel.0, day, self.db.stamp()?);
-        self.db.write(&self.db.statements.ended_day_put, values).await?;
-        if known.len() >= DAYS_KNOWN_MAX {
-            known.clear();
-        }
-        known.insert((channel, day));
         Ok(())
     }
 
-    /// Takes the day off the channel's list unless it got a row meanwhile.
+    /// The days of the channel's list, in order.
+    async fn days(
+        &self,
+        channel: ChannelId,
+        from: i64,
+        last: i64,
+        limit: i32,
+    ) -> Result<Vec<i64>, StoreError> {
+        let values = (channel.0, from, last, limit);
+        let answer = self.db.read(&self.db.statements.ended_days, values).await?;
+        let rows = answer.rows::<(i64,)>().map_err(unreadable)?;
+        rows.map(|row| row.map(|(day,)| day).map_err(unreadable)).collect()
+    }
+
+    /// Counts a removal: writes a tally for it and those that follow, if there is none.
+    async fn tally(&self, channel: ChannelId, day: i64) -> Result<(), StoreError> {
+        let known = self.day(channel, day);
+        let mut tally = known.tally.lock().await;
+        if tally.removed.is_multiple_of(TALLIED_REMOVALS) {
+            let stamp = self.db.stamp()?;
+            let values = (channel.0, day, stamp, stamp);
+            self.db.write(&self.db.statements.ended_tally_put, values).await?;
+            tally.written = tally.written.map(|written| written + 1);
+        }
+        tally.removed += 1;
+        Ok(())
+    }
+
+    /// Whether so many rows of the day were removed that it is not to be read at once.
+    async fn is_crowded(
+        &self,
+        channel: ChannelId,
+        day: i64,
+        known: &Day,
+    ) -> Result<bool, StoreError> {
+        let mut tally = known.tally.lock().await;
+        let written = match tally.written {
+            Some(written) => written,
+            None => {
+                let limit = i32::try_from(CROWDED_TALLIES).unwrap_or(i32::MAX);
+                let tallies = &self.db.statements.ended_tallies;
+                self.db.read(tallies, (channel.0, day, limit)).await?.rows_num()
+            }
+        };
+        tally.written = Some(written);
+        Ok(written >= CROWDED_TALLIES)
+    }
+
+    /// Deletes the day and takes it off the channel's list unless it got a row meanwhile.
     async fn drop_if_empty(&self, channel: ChannelId, day: i64) -> Result<(), StoreError> {
         let _alone = self.ended_days.writing.write().await;
-        let end = ChatId::from_u128(u128::MAX);
-        if !self.ended_of(channel, day, None, end, 1).await?.is_empty() {
+        let any = Wanted { behind: &[], before: &END, limit: 1 };
+        if !self.ended_of(channel, day, any).await?.is_empty() {
             return Ok(());
         }
         // Whoever comes next lists it again, whatever becomes of this.
         self.ended_days.known.remove(&(channel, day));
-        let values = (self.db.stamp()?, channel.0, day);
-        self.db.write(&self.db.statements.ended_day_drop, values).await
+        let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
+        let values = (stamp, channel.0, day);
+        self.db.write(&statements.ended_drop, values).await?;
+        self.db.write(&statements.ended_tally_drop, values).await?;
+        // Of a list's first days one tombstone is left, and not one each.
+        let is_first = self.days(channel, 0, day, 1).await?.first() == Some(&day);
+        let drop = if is_first { &statements.ended_days_drop } else { &statements.ended_day_drop };
+        self.db.write(drop, values).await
     }
 
-    /// Up to `limit` rows of one day.
+    /// Rows of one day.
     async fn ended_of(
         &self,
         channel: ChannelId,
         day: i64,
-        after: Option<ChatId>,
-        end: ChatId,
-        limit: usize,
+        wanted: Wanted<'_>,
     ) -> Result<Vec<EndedRow>, StoreError> {
-        // Every id comes after the empty key.
-        let mut behind = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
+        let known = self.day(channel, day);
+        if !self.is_crowded(channel, day, &known).await? {
+            return self.ended_between(channel, day, wanted).await;
+        }
+        let (minutes, seen) = known.to_read();
+        let first = day.unsigned_abs().saturating_mul(DAY_MS);
+        let read = async |minute: u64| {
+            let begin = first.saturating_add(minute * MINUTE_MS);
+            let (begin, end) = (key_at(begin), key_at(begin.saturating_add(MINUTE_MS)));
+            let behind = wanted.behind.max(begin.as_slice());
+            let before = wanted.before.min(end.as_slice());
+            if behind >= before {
+                return Ok(Vec::new());
+            }
+            let of_minute = Wanted { behind, before, ..wanted };
+            let rows = self.ended_between(channel, day, of_minute).await?;
+            if rows.is_empty() && (behind, before) == (begin.as_slice(), end.as_slice()) {
+                known.found_empty(minute, seen);
+            }
+            Ok::<_, StoreError>(rows)
+        };
+        let mut found = Vec::new();
+        for minutes in minutes.chunks(SCAN_AT_ONCE) {
+            let rows = try_join_all(minutes.iter().map(|minute| read(*minute))).await?;
+            found.extend(rows.into_iter().flatten());
+            if found.len() >= wanted.limit {
+                break;
+            }
+        }
+        found.truncate(wanted.limit);
+        Ok(found)
+    }
+
+    /// Rows of one day that are read at once.
+    async fn ended_between(
+        &self,
+        channel: ChannelId,
+        day: i64,
+        Wanted { behind, before, limit }: Wanted<'_>,
+    ) -> Result<Vec<EndedRow>, StoreError> {
+        let mut behind = behind.to_vec();
         let mut found = Vec::new();
         while found.len() < limit {
             let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
             let page = page.min(SCAN_PAGE_ROWS);
-            let values = (channel.0, day, &behind, end.0.as_bytes().as_slice(), page);
+            let values = (channel.0, day, &behind, before, page);
             let answer = self.db.read(&self.db.statements.ended_scan, values).await?;
             let rows = answer.rows::<(&[u8], Option<&[u8]>)>().map_err(unreadable)?;
-            let before = found.len();
+            let read = found.len();
             for row in rows {
                 let (key, sealed) = row.map_err(unreadable)?;
                 let chat = ChatId(uuid::Uuid::from_slice(key).map_err(unreadable)?);
@@ -138,7 +331,7 @@ impl ScyllaStore {
                 found.push(EndedRow { chat, ended: sealed.and_then(read) });
                 behind = key.to_vec();
             }
-            if found.len() - before < page as usize {
+            if found.len() - read < page as usize {
                 break;
             }
         }

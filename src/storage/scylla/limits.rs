@@ -110,11 +110,23 @@ pub(super) const SCAN_PAGE_ROWS: i32 = 1_000;
 /// a busy channel (a million chats) is some 100 MB.
 pub(super) const DAY_MS: u64 = 24 * HOUR_MS;
 
+/// The length of a minute, ms: a crowded day of ended chats is read by minutes. At 1,000,000 chats an
+/// hour on one channel a minute has 16,667, and with them tombstones; servers refuse a read that
+/// passes over more than 100,000.
+pub(super) const MINUTE_MS: u64 = 60_000;
+
+/// Removals that a tally stands for. A write more for each thousand, and for the first one of a life.
+pub(super) const TALLIED_REMOVALS: u64 = 1_000;
+
+/// With so many tallies a partition is read in parts; with fewer a read passes over 7,000 tombstones
+/// at most: some milliseconds, and far below the 100,000 that servers refuse.
+pub(super) const CROWDED_TALLIES: usize = 8;
+
 /// Days of ended chats that are listed at once.
 pub(super) const DAYS_PAGE_ROWS: i32 = 1_000;
 
-/// Days of ended chats that this life remembers to have listed, 24 bytes each. With more it begins to
-/// list them anew, which does no harm.
+/// Days of ended chats that this life knows something of, some 400 bytes each. With more it begins
+/// anew, which costs a row of the list and a tally each.
 pub(super) const DAYS_KNOWN_MAX: usize = 65_536;
 
 /// Entries of the audit trail read at once; of some hundred bytes each.

@@ -31,6 +31,7 @@ mod open_chats;
 mod owner;
 mod rows;
 mod schema;
+mod slices;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -155,7 +156,7 @@ pub struct ScyllaStore {
     /// Hours of the audit trail that this life has put on their list: the present one.
     audit_hours: DashSet<i64>,
     damaged_entries: DamagedEntries,
-    /// Days of ended chats that this life has put on their lists.
+    /// Days of ended chats that this life has to do with.
     ended_days: EndedDays,
     life: u64,
     renewing: JoinHandle<()>,

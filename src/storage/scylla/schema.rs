@@ -53,6 +53,13 @@ const STEPS: &[Step] = &[
         // What a release that does not know it leaves out is filled in when its process is over.
         additive: true,
     },
+    Step {
+        number: 5,
+        name: "0005_ended_tallies",
+        text: include_str!("migrations/0005_ended_tallies.cql"),
+        // A release that does not know it reads the same rows, only more of their tombstones at once.
+        additive: true,
+    },
 ];
 
 /// The step that makes the audit trail.
