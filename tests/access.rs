@@ -1,9 +1,15 @@
 //! Logging in, tokens, and what ends them, over a store that survives restarts.
 #![allow(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+#[path = "support/ended.rs"]
+mod ended;
+#[path = "access/erasures.rs"]
+mod erasures;
 #[path = "access/sessions.rs"]
 mod sessions;
 mod support;
+#[path = "access/watched.rs"]
+mod watched;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;

@@ -1,12 +1,13 @@
 //! Erasures that outlive copies: what was erased is written down as keyed hashes, in the store and in a
 //! file beside it, and applied again by whoever starts on a store that was copied before.
 //!
-//! Invariants: the file says that somebody is erased before anything of them is removed for good, and
-//! the store says so when all of it is; so what a crash left is finished by the next start, too. The
-//! hash takes the key of the store, which every copy of it has and the file has not. Nothing that came
-//! after an erasure is touched by applying it again.
+//! Invariants: the store says who is being erased before the file says that somebody is, the file before
+//! anything of them is removed for good, and the store that nobody is any more when all of it is; so what a
+//! crash left is finished by the next start, and without a search. The hash takes the key of the store,
+//! which every copy of it has and the file has not: a copy of the file tells nothing. Nothing that came
+//! after an erasure is touched by applying it to a copy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -14,16 +15,16 @@ use tokio::sync::Mutex;
 
 use super::act::{Act, ActError};
 use super::gate::Access;
-use super::limits::{ERASED_SLICE, LOAD_PAGE};
+use super::limits::{BEGIN_ERASURE_TRIES, ERASED_SLICE, LOAD_PAGE};
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditChange, AuditId, AuditSubject};
-use crate::domain::{ChatId, Customer, Timestamp};
+use crate::domain::{ChannelId, ChatId, Customer, CustomerId, Timestamp};
 use crate::storage::{
     Document, Documents, Erased, ErasuresError, ErasuresFile, Mark, Store, StoreError, Trace,
     Unread, forget_chats, read_all, version_of,
 };
 
-/// The kind of the documents. The id is the hash in hex, the body the time as decimal digits.
+/// The kind of the documents. The id is the hash in hex, the body what [`Said`] is written as.
 const KIND: &str = "erased";
 
 /// What makes the store's key a key of these hashes, and the name of that key.
@@ -43,6 +44,36 @@ pub enum NotApplied {
     Store(#[from] StoreError),
 }
 
+/// What the store says of an erasure: `TIME` once it is done, which is all that a release before knew, and
+/// `TIME CHANNEL CUSTOMER` while it is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Said {
+    /// As of when.
+    at: Timestamp,
+    /// Whom, while it is under way.
+    of: Option<Customer>,
+}
+
+impl Said {
+    fn parse(body: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(body).ok()?;
+        let (at, of) = match text.split_once(' ') {
+            None => (text, None),
+            Some((at, of)) => {
+                let (channel, id) = of.split_once(' ')?;
+                let (channel, id) = (ChannelId::parse(channel).ok()?, CustomerId::parse(id).ok()?);
+                (at, Some(Customer { channel, id }))
+            }
+        };
+        Some(Self { at: Timestamp(at.parse().ok()?), of })
+    }
+
+    fn body(self) -> Vec<u8> {
+        let Self { at: Timestamp(at), of } = self;
+        of.map_or(at.to_string(), |of| format!("{at} {} {}", of.channel, of.id)).into_bytes()
+    }
+}
+
 /// The erasures of a store that is served.
 pub struct Erasures {
     documents: Arc<dyn Documents>,
@@ -58,11 +89,11 @@ impl Erasures {
     }
 
     /// One that cannot be read does not count as applied, and is applied again.
-    async fn stored(&self) -> Result<Erased, StoreError> {
+    async fn stored(&self) -> Result<BTreeMap<Mark, Said>, StoreError> {
         let read = |document: &Document| {
             let mark = Mark::parse(&document.id);
             let damaged = || Unread::Damaged("it is no erasure".to_owned());
-            mark.zip(time_of(&document.body)).ok_or_else(damaged)
+            mark.zip(Said::parse(&document.body)).ok_or_else(damaged)
         };
         let (stored, _) = read_all(&*self.documents, KIND, LOAD_PAGE, read).await?;
         Ok(stored.into_iter().collect())
@@ -80,24 +111,52 @@ impl Erasures {
         })
     }
 
-    /// When the store says that this was done last; none also when that cannot be read.
-    async fn known(&self, mark: Mark) -> Result<Option<Timestamp>, StoreError> {
-        match self.documents.get(KIND, &mark.to_string()).await {
-            Ok(found) => Ok(found.and_then(|found| time_of(&found.body))),
-            Err(StoreError::Damaged { .. }) => Ok(None),
+    /// What the store says of one, none when that cannot be read, and its version.
+    async fn known(&self, mark: Mark) -> Result<(Option<Said>, u64), StoreError> {
+        let id = mark.to_string();
+        match self.documents.get(KIND, &id).await {
+            Ok(Some(found)) => Ok((Said::parse(&found.body), found.version)),
+            Ok(None) => Ok((None, 0)),
+            Err(StoreError::Damaged { .. }) => {
+                Ok((None, version_of(&*self.documents, KIND, &id).await?))
+            }
             Err(error) => Err(error),
         }
     }
 
-    /// Says in the store that this is done; never an earlier time than it says already.
-    async fn done(&self, mark: Mark, at: Timestamp) -> Result<(), StoreError> {
-        let id = mark.to_string();
-        let version = version_of(&*self.documents, KIND, &id).await?;
-        if self.known(mark).await?.is_some_and(|known| known >= at) {
+    /// Says in the store that somebody is being erased; later than every erasure of the same customer.
+    async fn begin(
+        &self,
+        mark: Mark,
+        customer: Customer,
+        now: Timestamp,
+    ) -> Result<Timestamp, StoreError> {
+        let mut tries_left = BEGIN_ERASURE_TRIES;
+        loop {
+            let (known, version) = self.known(mark).await?;
+            let at = known.map_or(now, |known| now.max(known.at.plus_ms(1)));
+            let body = Said { at, of: Some(customer) }.body();
+            tries_left -= 1;
+            match self.documents.put(KIND, &mark.to_string(), version, body).await {
+                // Another one of the same customer came in between.
+                Err(StoreError::VersionConflict { .. }) if tries_left > 0 => {}
+                Err(StoreError::VersionConflict { .. }) => {
+                    let reason = "the same customer is being erased by others".to_owned();
+                    return Err(StoreError::Unavailable { reason });
+                }
+                put => return put.map(|_| at),
+            }
+        }
+    }
+
+    /// Says in the store how far one is; over nothing that is later, or is done by then.
+    async fn say(&self, mark: Mark, said: Said) -> Result<(), StoreError> {
+        let (known, version) = self.known(mark).await?;
+        let stands = |known: Said| (known.at, known.of.is_none()) >= (said.at, said.of.is_none());
+        if known.is_some_and(stands) {
             return Ok(());
         }
-        let body = at.0.to_string().into_bytes();
-        match self.documents.put(KIND, &id, version, body).await {
+        match self.documents.put(KIND, &mark.to_string(), version, said.body()).await {
             // Another one of the same customer came in between.
             Ok(_) | Err(StoreError::VersionConflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -105,33 +164,40 @@ impl Erasures {
     }
 }
 
-fn time_of(body: &[u8]) -> Option<Timestamp> {
-    std::str::from_utf8(body).ok().and_then(|at| at.parse().ok()).map(Timestamp)
+/// Whom a search through a copy found to be erased in it.
+#[derive(Default)]
+struct Found {
+    customers: BTreeMap<Mark, Customer>,
+    /// Whom the audit trail names from before their erasure.
+    in_trail: BTreeSet<Mark>,
+    /// Why not all of it could be searched.
+    damaged: Option<String>,
 }
 
 impl Access {
     /// Writes down that a customer is being erased, durably; before anything is removed. Answers as of
     /// when: later than every erasure of the customer before, though the clock was ahead then. Else a
-    /// start would take this one for that one, and apply that one again to what came in between.
+    /// start would take this one for that one, and apply that one again to what came in between. Once it
+    /// is begun, a start finishes it that finds it under way.
     pub async fn begin_erasure(
         &self,
         customer: Customer,
         now: Timestamp,
     ) -> Result<Timestamp, StoreError> {
         let mark = self.mark(customer);
-        let known = self.erasures.known(mark).await?;
-        let at = known.map_or(now, |known| now.max(known.plus_ms(1)));
+        let at = self.erasures.begin(mark, customer, now).await?;
         self.erasures.add(Erased::from([(mark, at)])).await?;
         Ok(at)
     }
 
-    /// Writes down that all that a customer had at the time is gone, durably.
+    /// Writes down that all that a customer had at the time is gone, durably; and whose it was no more.
     pub async fn end_erasure(&self, customer: Customer, at: Timestamp) -> Result<(), StoreError> {
-        self.erasures.done(self.mark(customer), at).await
+        self.erasures.say(self.mark(customer), Said { at, of: None }).await
     }
 
-    /// Keeps erasures in this file, too, and applies those to the store that it does not know of, with
-    /// an entry in the audit trail: answers how many these were. Before anybody is served.
+    /// Keeps erasures in this file, too, finishes those that a former process left under way, and applies
+    /// those of the file to the store that it does not know of, with an entry in the audit trail: answers how
+    /// many these were. Before anybody is served.
     pub async fn apply_erasures(
         &mut self,
         store: &Store,
@@ -139,23 +205,33 @@ impl Access {
         now: Timestamp,
     ) -> Result<usize, NotApplied> {
         let stored = self.erasures.stored().await?;
-        let Some(path) = file else { return Ok(0) };
-        let (file, known) = ErasuresFile::open(&path, &self.erasures_key())?;
-        self.erasures.file = Some(Arc::new(file));
-        let newer = |than: &Erased, mark: &Mark, at: &Timestamp| than.get(mark) < Some(at);
-        let mut missing = stored.clone();
-        missing.retain(|mark, at| newer(&known, mark, at));
-        self.erasures.add(missing).await?;
-        let mut pending = known;
-        pending.retain(|mark, at| newer(&stored, mark, at));
-        if !pending.is_empty() {
-            tracing::warn!(
-                erasures = pending.len(),
-                "the store was copied before these, or a process ended within one: they are applied"
-            );
-            return Ok(self.apply_noted(store, pending, now).await?);
+        let mut pending = Erased::new();
+        if let Some(path) = file {
+            let (file, known) = ErasuresFile::open(&path, &self.erasures_key())?;
+            self.erasures.file = Some(Arc::new(file));
+            let missing = stored.iter().map(|(mark, said)| (*mark, said.at));
+            let missing = missing.filter(|(mark, at)| known.get(mark) < Some(at)).collect();
+            self.erasures.add(missing).await?;
+            pending = known;
         }
-        Ok(0)
+        let mut named = BTreeMap::new();
+        for (mark, said) in stored {
+            let known = pending.get(&mark).copied();
+            match said.of {
+                Some(customer) if self.mark(customer) == mark => {
+                    named.insert(mark, customer);
+                    pending.insert(mark, known.map_or(said.at, |known| known.max(said.at)));
+                }
+                // Nobody is erased for it, and it does not count as done.
+                Some(_) => tracing::error!(document = %mark, "an erasure names somebody else"),
+                None if known.is_some_and(|known| known <= said.at) => drop(pending.remove(&mark)),
+                None => {}
+            }
+        }
+        if pending.is_empty() {
+            return Ok(0);
+        }
+        Ok(self.apply_noted(store, pending, named, now).await?)
     }
 
     /// Applies them with their entry. Of some that stay pending its outcome says that it is unknown.
@@ -163,6 +239,7 @@ impl Access {
         &self,
         store: &Store,
         pending: Erased,
+        named: BTreeMap<Mark, Customer>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         let all = pending.len();
@@ -172,7 +249,7 @@ impl Access {
         let note = Note { act: AuditAct::ErasuresApplied, subject, changes };
         let mut applied = None;
         let change = async {
-            let done = *applied.insert(self.apply(store, pending).await?);
+            let done = *applied.insert(self.apply(store, pending, named).await?);
             let reason = "some customers stay to be erased".to_owned();
             if done < all { Err(StoreError::Damaged { reason }) } else { Ok(()) }
         };
@@ -184,58 +261,142 @@ impl Access {
         }
     }
 
-    /// Applies them; answers how many. Damage ends no start: who cannot be erased for it stays pending,
-    /// and is erased by a later one.
-    async fn apply(&self, store: &Store, mut pending: Erased) -> Result<usize, StoreError> {
-        let mut at = None;
-        loop {
-            let page = match store.inventory.conversations(at.as_ref(), LOAD_PAGE).await {
-                Ok(page) => page,
+    /// Applies them, of whom some are `named`; answers how many. Damage ends no start: who cannot be erased
+    /// for it stays pending, and is erased by a later one.
+    async fn apply(
+        &self,
+        store: &Store,
+        pending: Erased,
+        mut named: BTreeMap<Mark, Customer>,
+    ) -> Result<usize, StoreError> {
+        if !named.is_empty() {
+            tracing::warn!(
+                erasures = named.len(),
+                "a process ended within these: they are finished"
+            );
+        }
+        let mut unknown = pending.clone();
+        unknown.retain(|mark, _| !named.contains_key(mark));
+        let mut found = Found::default();
+        if !unknown.is_empty() {
+            tracing::warn!(
+                erasures = unknown.len(),
+                "the store was copied before these: they are applied to it, which reads whom it knows"
+            );
+            found = self.search(store, &unknown).await?;
+            named.append(&mut found.customers);
+        }
+        let mut applied = 0;
+        for (mark, at) in pending {
+            let finished = match (named.get(&mark), &found.damaged) {
+                (None, Some(_)) => continue,
+                (None, None) => Ok(()),
+                (Some(customer), _) => {
+                    // Of who was found in a copy, entries from after the erasure may be all that there is.
+                    let in_trail = found.in_trail.contains(&mark)
+                        || found.damaged.is_some()
+                        || !unknown.contains_key(&mark);
+                    self.finish(store, *customer, at, in_trail).await
+                }
+            };
+            let of = match finished {
+                Ok(()) => None,
                 Err(StoreError::Damaged { reason }) => {
-                    stay_pending(pending.len(), &reason);
-                    return Ok(0);
+                    stay_pending(1, &reason);
+                    named.get(&mark).copied()
                 }
                 Err(error) => return Err(error),
             };
+            applied += usize::from(of.is_none());
+            self.erasures.say(mark, Said { at, of }).await?;
+        }
+        let left = unknown.keys().filter(|mark| !named.contains_key(*mark)).count();
+        if let Some(reason) = found.damaged.filter(|_| left > 0) {
+            stay_pending(left, &reason);
+        }
+        Ok(applied)
+    }
+
+    /// Erases one customer as of then; from the audit trail, if it is named there.
+    async fn finish(
+        &self,
+        store: &Store,
+        customer: Customer,
+        at: Timestamp,
+        in_trail: bool,
+    ) -> Result<(), StoreError> {
+        let commands = store.conversations.commands(customer).await?;
+        let chats = commands.into_iter().map(|(_, chat)| chat).collect();
+        self.erase(store, customer, chats, at).await?;
+        if in_trail {
+            store.audit.forget_customer(customer.channel, customer.id).await?;
+        }
+        Ok(())
+    }
+
+    /// Whom the hashes mean, of those whom the store knows.
+    async fn search(&self, store: &Store, unknown: &Erased) -> Result<Found, StoreError> {
+        let mut found = Found::default();
+        let searched = match self.search_conversations(store, unknown, &mut found).await {
+            Ok(()) => self.search_trail(store, unknown, &mut found).await,
+            searched => searched,
+        };
+        match searched {
+            Ok(()) => {}
+            Err(StoreError::Damaged { reason }) => found.damaged = Some(reason),
+            Err(error) => return Err(error),
+        }
+        Ok(found)
+    }
+
+    async fn search_conversations(
+        &self,
+        store: &Store,
+        unknown: &Erased,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        let mut at = None;
+        loop {
+            let page = store.inventory.conversations(at.as_ref(), LOAD_PAGE).await?;
             for of in page.items {
                 let mark = self.mark(of.customer);
-                if let Some(erased) = pending.get(&mark).copied() {
-                    let chats: BTreeSet<ChatId> =
-                        of.commands.into_iter().map(|(_, chat)| chat).collect();
-                    match self.erase(store, of.customer, chats, erased).await {
-                        Err(StoreError::Damaged { reason }) => {
-                            stay_pending(1, &reason);
-                            pending.remove(&mark);
-                        }
-                        erased => erased?,
-                    }
+                if unknown.contains_key(&mark) {
+                    found.customers.insert(mark, of.customer);
                 }
             }
             at = page.next;
             if at.is_none() {
-                break;
+                return Ok(());
             }
         }
-        let named = match self.in_trail(store, &pending).await {
-            Err(StoreError::Damaged { reason }) => {
-                stay_pending(pending.len(), &reason);
-                return Ok(0);
-            }
-            named => named?,
-        };
-        for customer in named {
-            match store.audit.forget_customer(customer.channel, customer.id).await {
-                Err(StoreError::Damaged { reason }) => {
-                    stay_pending(1, &reason);
-                    pending.remove(&self.mark(customer));
+    }
+
+    /// Customers whom entries of the audit trail name that were made before their erasure.
+    async fn search_trail(
+        &self,
+        store: &Store,
+        unknown: &Erased,
+        found: &mut Found,
+    ) -> Result<(), StoreError> {
+        let mut before = AuditId::END;
+        loop {
+            let page = store.audit.newest(before, AuditId::FIRST, LOAD_PAGE).await?;
+            for entry in &page {
+                if let Some(AuditSubject::Customer { channel, customer: Some(id) }) = entry.subject
+                {
+                    let customer = Customer { channel, id };
+                    let mark = self.mark(customer);
+                    if unknown.get(&mark).is_some_and(|at| entry.id.at() <= *at) {
+                        found.customers.insert(mark, customer);
+                        found.in_trail.insert(mark);
+                    }
                 }
-                forgotten => forgotten?,
+            }
+            match page.last() {
+                Some(last) => before = last.id,
+                None => return Ok(()),
             }
         }
-        for (mark, erased) in &pending {
-            self.erasures.done(*mark, *erased).await?;
-        }
-        Ok(pending.len())
     }
 
     /// Forgets those of a customer's chats that began before the erasure, and takes its tokens away.
@@ -264,31 +425,6 @@ impl Access {
             forget_chats(store, slice).await?;
         }
         Ok(())
-    }
-
-    /// Customers whom entries of the audit trail name that were made before their erasure.
-    async fn in_trail(
-        &self,
-        store: &Store,
-        pending: &Erased,
-    ) -> Result<BTreeSet<Customer>, StoreError> {
-        let (mut found, mut before) = (BTreeSet::new(), AuditId::END);
-        loop {
-            let page = store.audit.newest(before, AuditId::FIRST, LOAD_PAGE).await?;
-            for entry in &page {
-                if let Some(AuditSubject::Customer { channel, customer: Some(id) }) = entry.subject
-                {
-                    let customer = Customer { channel, id };
-                    if pending.get(&self.mark(customer)).is_some_and(|at| entry.id.at() <= *at) {
-                        found.insert(customer);
-                    }
-                }
-            }
-            match page.last() {
-                Some(last) => before = last.id,
-                None => return Ok(found),
-            }
-        }
     }
 
     fn mark(&self, customer: Customer) -> Mark {

@@ -110,6 +110,10 @@ pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
 /// Chats that are forgotten in one piece when an erasure is applied again.
 pub const ERASED_SLICE: usize = 64;
 
+/// How often an erasure looks again at what is said of its customer, when others of the same customer
+/// write it down, too: who asks as often at one time is refused, and asks again.
+pub const BEGIN_ERASURE_TRIES: u32 = 3;
+
 /// How long a revocation waits for what began before it, at most: longer than the store may take
 /// over a write, and short enough for whoever waits for the answer.
 pub const SETTLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(12);

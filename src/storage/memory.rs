@@ -85,6 +85,8 @@ struct State {
     audit: BTreeMap<AuditId, AuditEntry>,
     faults: BTreeMap<FaultAt, VecDeque<Fault>>,
     late: Vec<(Claim, Vec<Recorded>)>,
+    /// Writes that the process still gets to before it dies; none: it lives.
+    lives_for: Option<usize>,
 }
 
 impl State {
@@ -93,6 +95,11 @@ impl State {
     }
 
     fn fault(&mut self, at: FaultAt) -> Option<Fault> {
+        match &mut self.lives_for {
+            Some(0) => return Some(Fault::Refuse),
+            Some(left) => *left -= 1,
+            None => {}
+        }
         self.faults.get_mut(&at)?.pop_front()
     }
 
@@ -155,10 +162,18 @@ impl MemoryStore {
         landed
     }
 
+    /// The process dies when it has written so often: every later write is refused, until the
+    /// [`restart`](Self::restart).
+    pub fn die_after(&self, writes: usize) {
+        self.lock().lives_for = Some(writes);
+    }
+
     /// The process ends and starts again: every claim is dead, what was written stays. Late
     /// appends stay under way, and will find their claims dead.
     pub fn restart(&self) {
-        self.lock().claims.clear();
+        let mut state = self.lock();
+        state.claims.clear();
+        state.lives_for = None;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

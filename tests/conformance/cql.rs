@@ -11,8 +11,8 @@ use switchboard::domain::{ChatId, Recorded};
 use switchboard::storage::record::{Slot, encode_event, seal_as};
 use switchboard::storage::scylla::{OpenError, ScyllaOptions, ScyllaStore, apply_schema};
 use switchboard::storage::{
-    AppendError, AuditTrail, ChatLog, Claim, Documents, OpenChats, StoreError, Watermark,
-    Watermarks,
+    AppendError, AuditTrail, ChatLog, Claim, Documents, Inventory, OpenChats, StoreError,
+    Watermark, Watermarks,
 };
 
 use crate::cql_support::{Keyspace, RUNTIME};
@@ -255,6 +255,38 @@ fn cql_an_append_is_bounded() {
         let refused = rig.store.append(claim, messages(1..=1_001)).await.unwrap_err();
         assert!(matches!(refused, AppendError::Unavailable { .. }), "{refused}");
         rig.store.append(claim, messages(1..=1_000)).await.unwrap();
+    });
+}
+
+/// Whether a log has begun is told by its first event: one that cannot be read is there.
+#[test]
+fn cql_a_walk_over_all_chats_finds_those_whose_first_event_is_damaged() {
+    with_rig(async |rig| {
+        let mut epoch = 0;
+        for n in 1..=3 {
+            let claim = rig.store.claim(chat(n)).await.unwrap().claim;
+            rig.store.append(claim, messages(1..=2)).await.unwrap();
+            epoch = claim.epoch;
+        }
+        // One that was claimed and never opened is no chat.
+        rig.store.claim(chat(4)).await.unwrap();
+        let mut bad: Vec<_> =
+            messages(1..=2).iter().map(|event| encode_event(chat(3), event).unwrap()).collect();
+        bad[0][9] ^= 1;
+        rig.put(chat(3), 1, epoch, Some(bad)).await;
+        let first = rig.store.read(chat(3), 1, 1).await.unwrap_err();
+        assert!(matches!(first, StoreError::Damaged { .. }), "{first}");
+        let (mut found, mut at) = (Vec::new(), None);
+        loop {
+            let page = rig.store.chats(at.as_ref(), 1).await.unwrap();
+            found.extend(page.items);
+            at = page.next;
+            if at.is_none() {
+                break;
+            }
+        }
+        found.sort_unstable();
+        assert_eq!(found, [chat(1), chat(2), chat(3)]);
     });
 }
 

@@ -115,6 +115,9 @@ async fn an_erasure_outlives_a_copy_that_was_made_before_it() {
     world.server.stop().await;
     // Also when it is applied once more.
     let database = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let of_customer = "SELECT count(*) FROM documents WHERE kind = 'erased' AND instr(body, ?)";
+    let named: u32 = database.query_row(of_customer, [who.as_bytes()], |row| row.get(0)).unwrap();
+    assert_eq!(named, 0, "only while it was under way");
     let removed = database.execute("DELETE FROM documents WHERE kind = 'erased'", ()).unwrap();
     assert_eq!(removed, 1);
     drop(database);

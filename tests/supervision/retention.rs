@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard::actors::{Options, Roster, Router};
+use switchboard::actors::{CallError, Options, Roster, Router};
 use switchboard::domain::{ChatId, Timestamp};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
 use switchboard::storage::{EndedChat, Store, Trace, forget_chats};
 
+use tokio::sync::Semaphore;
+
 use crate::ended::{days_ago, made_and_ended};
-use crate::store::{BREAKS, Breaking};
+use crate::store::{BREAKS, Break, Breaking, Only};
 use crate::world::*;
 
 fn sweeping() -> Options {
@@ -199,4 +201,45 @@ async fn a_chat_that_ended_has_its_row_whatever_broke() {
         }
     }
     assert!(broken > 40, "{broken}");
+}
+
+/// Whoever owned it has not heard of its end: it would be shown a chat that nobody knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_is_not_let_go_of_is_forgotten_later_and_holds_back_no_other() {
+    let store = MemoryStore::new().store();
+    let hold = Arc::new(Semaphore::new(0));
+    let mut slow = Breaking::at_only(store.clone(), Only::Loads, 0, Break::Late);
+    slow.hold = Some(Arc::clone(&hold));
+    let slow = Arc::new(slow);
+    let options = Options {
+        call_limit: Duration::from_secs(1),
+        // The operator's record is waited for until the test lets it go.
+        store_limit: LIMIT,
+        ..options()
+    };
+    silence_meant_panics();
+    let router = Router::start(slow.store(), roster(2), options).await.unwrap();
+    let before = ended_now(&router, 1).await;
+    let desk = Desk::ready(&router, ANN).await;
+    let owned = open(&router, 1).await;
+    assert_eq!(accepted(&router, &[desk], owned).await, ANN);
+    slow.break_next();
+    router.crash_operator(ANN);
+    until("the operator's next life waits", || async { slow.has_fired().then_some(()) }).await;
+    let end = ChatCall::End { by: as_customer(1), command: fresh() };
+    call(&router, owned, end).await.unwrap();
+    let chats = [before, owned];
+    let erased = router.erase(customer(1), &chats).await;
+    assert_eq!(erased, Err(CallError::Unavailable));
+    assert!(is_gone(&store, before).await, "nobody has to hear of it");
+    assert!(!is_gone(&store, owned).await);
+    hold.add_permits(1);
+    persist("the erasure", || {
+        let router = router.clone();
+        async move { router.erase(customer(1), &chats).await }
+    })
+    .await
+    .unwrap();
+    assert!(is_gone(&store, owned).await);
+    router.stop().await;
 }

@@ -62,12 +62,14 @@ pub enum Only {
     MarkReads,
     /// Writes of operators' records.
     Saves,
+    /// Reads of operators' records.
+    Loads,
 }
 
 pub struct Breaking {
     inner: Store,
     calls: AtomicUsize,
-    at: usize,
+    at: AtomicUsize,
     how: Break,
     only: Only,
     fired: AtomicBool,
@@ -84,7 +86,7 @@ impl Breaking {
         Self {
             inner,
             calls: AtomicUsize::new(0),
-            at,
+            at: AtomicUsize::new(at),
             how,
             only: Only::All,
             fired: AtomicBool::new(false),
@@ -124,6 +126,11 @@ impl Breaking {
         self.calls.load(Ordering::SeqCst)
     }
 
+    /// Breaks at the next call of the counted kind.
+    pub fn break_next(&self) {
+        self.at.store(self.calls() + 1, Ordering::SeqCst);
+    }
+
     pub fn has_fired(&self) -> bool {
         self.fired.load(Ordering::SeqCst)
     }
@@ -150,7 +157,8 @@ impl Breaking {
         }
         let counted = self.only == Only::All || self.only == kind;
         let nth = if counted { self.calls.fetch_add(1, Ordering::SeqCst) + 1 } else { 0 };
-        if nth != self.at || self.at == 0 {
+        let at = self.at.load(Ordering::SeqCst);
+        if nth != at || at == 0 {
             return call.await;
         }
         let reason = "a test says so".to_owned();
@@ -301,7 +309,7 @@ impl Conversations for Breaking {
 #[async_trait]
 impl OperatorRecords for Breaking {
     async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
-        self.small(self.inner.operators.load(operator)).await
+        self.small_of(Only::Loads, self.inner.operators.load(operator)).await
     }
 
     async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
