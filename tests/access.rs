@@ -5,6 +5,8 @@
 mod ended;
 #[path = "access/erasures.rs"]
 mod erasures;
+#[path = "access/lanes.rs"]
+mod lanes;
 #[path = "access/sessions.rs"]
 mod sessions;
 mod support;

@@ -243,3 +243,20 @@ async fn a_chat_that_is_not_let_go_of_is_forgotten_later_and_holds_back_no_other
     assert!(is_gone(&store, owned).await);
     router.stop().await;
 }
+
+/// It fails whenever it is asked, and has nothing to let go of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_is_damaged_while_it_is_served_can_be_forgotten() {
+    let store = MemoryStore::new().store();
+    let damaged = Arc::new(Breaking::new(store.clone(), 0, Break::Refused));
+    let options = Options { call_limit: Duration::from_secs(1), ..options() };
+    silence_meant_panics();
+    let router = Router::start(damaged.store(), roster(2), options).await.unwrap();
+    let chat = open(&router, 1).await;
+    damaged.damage_logs();
+    router.crash_chat(chat);
+    until("its next life fails", || async { (router.restarts() > 1).then_some(()) }).await;
+    router.erase(customer(1), &[chat]).await.unwrap();
+    assert!(is_gone(&store, chat).await);
+    router.stop().await;
+}

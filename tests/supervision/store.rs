@@ -78,6 +78,8 @@ pub struct Breaking {
     dead: AtomicBool,
     /// Rows are refused from now on; marks are taken.
     no_rows: AtomicBool,
+    /// No log can be read from now on.
+    damaged: AtomicBool,
 }
 
 impl Breaking {
@@ -93,6 +95,7 @@ impl Breaking {
             hold: None,
             dead: AtomicBool::new(false),
             no_rows: AtomicBool::new(false),
+            damaged: AtomicBool::new(false),
         }
     }
 
@@ -138,6 +141,11 @@ impl Breaking {
     /// No row of an open chat is written any more.
     pub fn refuse_rows(&self) {
         self.no_rows.store(true, Ordering::SeqCst);
+    }
+
+    /// What is in the logs cannot be read any more.
+    pub fn damage_logs(&self) {
+        self.damaged.store(true, Ordering::SeqCst);
     }
 
     /// The process is gone: nothing that it has under way ever takes effect or comes back.
@@ -221,6 +229,9 @@ impl ChatLog for Breaking {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError> {
+        if self.damaged.load(Ordering::SeqCst) {
+            return Err(StoreError::Damaged { reason: "says a test".into() });
+        }
         self.small(self.inner.log.read(chat, from, limit)).await
     }
 
