@@ -28,6 +28,20 @@ pub fn user_from(id: UserId, request: &UserRequest, former: Option<&User>) -> Us
     }
 }
 
+/// The request that would leave a user as it is. The password stays inside.
+pub fn user_request(user: &User) -> UserRequest {
+    let shown = user_response(user);
+    UserRequest {
+        version: shown.version,
+        name: shown.name,
+        login: shown.login,
+        role: shown.role,
+        active: shown.active,
+        capacity: shown.capacity,
+        password: None,
+    }
+}
+
 /// What a user looks like. The password stays inside.
 pub fn user_response(user: &User) -> UserResponse {
     UserResponse {

@@ -72,7 +72,7 @@ impl World {
         token: &str,
         body: Option<Value>,
     ) -> (u16, Value) {
-        let body = body.map(|body| ("application/json", body.to_string()));
+        let body = body.map(|body| (media_type(verb), body.to_string()));
         let (status, text) = request(self.server.address, verb, path, token, body).await;
         let value = serde_json::from_str(&text).unwrap_or(Value::String(text));
         (status, value)
@@ -166,6 +166,11 @@ impl Body for Whole {
     ) -> std::task::Poll<Option<Result<hyper::body::Frame<Bytes>, Self::Error>>> {
         std::task::Poll::Ready(self.0.take().map(|bytes| Ok(hyper::body::Frame::data(bytes))))
     }
+}
+
+/// What bodies of the method come as.
+pub fn media_type(verb: &str) -> &'static str {
+    if verb == "PATCH" { "application/merge-patch+json" } else { "application/json" }
 }
 
 /// One request on a connection of its own.

@@ -21,7 +21,7 @@ use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreErr
 use tokio::sync::Semaphore;
 
 use crate::client::Client;
-use crate::harness::{World, demo_password, id, plan, request, settings, until};
+use crate::harness::{World, demo_password, id, media_type, plan, request, settings, until};
 
 /// Stops the next who asks for a permit to do something.
 #[derive(Default)]
@@ -197,6 +197,11 @@ impl Admins<'_> {
                 let body = user("clara", &format!("Clara {n}"), &version);
                 (path, Some(body))
             }
+            Route::PatchUser => {
+                let path = at("user", "user", "clara");
+                let version = self.get(&path).await["version"].clone();
+                (path, Some(json!({"version": version, "name": format!("Clara the {n}th")})))
+            }
             Route::SetPassword => {
                 (at("user", "user", "clara"), Some(json!({"password": "a password of a victim"})))
             }
@@ -214,6 +219,10 @@ impl Admins<'_> {
                 let body = channel(&format!("Shop {n}"), true, &version);
                 (site, Some(body))
             }
+            Route::PatchChannel => {
+                let version = self.get(&site).await["version"].clone();
+                (site, Some(json!({"version": version, "reference": format!("shop {n}")})))
+            }
             Route::NewSiteKey => {
                 let channel = self.get(site.trim_end_matches("/site-key")).await;
                 (site, Some(json!({"version": channel["version"]})))
@@ -226,6 +235,11 @@ impl Admins<'_> {
                 let version = self.get(&path).await["version"].clone();
                 let body = queue(&format!("Sales {n}"), "longest_idle", true, &version);
                 (path, Some(body))
+            }
+            Route::PatchQueue => {
+                let path = at("queue", "queue", "Sales");
+                let version = self.get(&path).await["version"].clone();
+                (path, Some(json!({"version": version, "offer_timeout_ms": 20_000 + n})))
             }
             Route::DeleteQueue => {
                 let body = queue("Old", "manual", false, &Value::Null);
@@ -298,7 +312,7 @@ async fn no_route_takes_effect_once_the_right_to_it_is_gone() {
                 _ => victim.access.clone(),
             };
             let asked = {
-                let body = body.clone().map(|body| ("application/json", body.to_string()));
+                let body = body.clone().map(|body| (media_type(verb), body.to_string()));
                 let path = path.clone();
                 tokio::spawn(async move { request(address, verb, &path, &token, body).await })
             };

@@ -37,6 +37,7 @@ mod limits;
 mod live;
 mod names;
 mod openings;
+mod patch;
 mod private;
 mod process;
 mod proxied;

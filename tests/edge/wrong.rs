@@ -260,7 +260,7 @@ fn problem(text: &str, status: u16) -> String {
 }
 
 /// What the server answers to these bytes, up to its end: head and body.
-async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> (String, String) {
+pub async fn answer_to(address: std::net::SocketAddr, bytes: &[u8]) -> (String, String) {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
     stream.write_all(bytes).await.unwrap();

@@ -21,7 +21,7 @@ use crate::edge::limits::BODY_LIMIT;
 use crate::edge::{ClientAddress, Edge, access_error, catalog_error, forbidden};
 use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
 use crate::protocol::rest::openapi::PAGE_MAX;
-use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route, Verb};
+use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route};
 
 /// See the module.
 pub(super) struct Asked {
@@ -188,16 +188,10 @@ fn principal(
 }
 
 async fn body(edge: &Edge, route: Route, request: Request<Body>) -> Result<Vec<u8>, ErrorResponse> {
-    let takes = match route.verb() {
-        Verb::Post | Verb::Put => true,
-        Verb::Get | Verb::Delete => false,
-    };
-    let json = |text: &str| {
-        let kind = text.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-    };
+    let takes = route.verb().media_type();
     let kind = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    if takes && !kind.is_some_and(json) {
+    let kind = kind.map(|text| text.split(';').next().unwrap_or_default().trim());
+    if takes.is_some_and(|takes| !kind.is_some_and(|kind| kind.eq_ignore_ascii_case(takes))) {
         return Err(ErrorResponse::of(RestErrorKind::UnsupportedMediaType));
     }
     let read = timeout(BODY_LIMIT, whole(request.into_body(), edge.options.request_bytes)).await;
@@ -266,6 +260,15 @@ pub(super) fn is_new(version: u64) -> Result<(), ErrorResponse> {
     }
     let what = "what is created has no version yet; leave it out";
     Err(ErrorResponse::new(RestErrorKind::InvalidValue, what).at("version"))
+}
+
+/// A patch was merged with the version that is `present`. One that names a later version saw what is
+/// not shown yet, and would be written over it. Of an earlier one the store says so, as of a whole body.
+pub(super) fn not_ahead(version: u64, present: u64) -> Result<(), ErrorResponse> {
+    if version <= present {
+        return Ok(());
+    }
+    Err(ErrorResponse::of(RestErrorKind::VersionConflict).found(present))
 }
 
 /// As [`not_found`], of a user, queue or channel: one may be there and be damaged, which is told.

@@ -1,10 +1,11 @@
 //! Channels and their site keys.
 
 use super::Answer;
-use super::asked::{Asked, absent, is_new, json, new_id, written};
-use crate::catalog::Usage;
+use super::asked::{Asked, absent, is_new, json, new_id, not_ahead, written};
+use crate::catalog::{Channel, Usage};
 use crate::domain::ChannelId;
 use crate::edge::{access_error, catalog_error, channel_from, channel_response, store_error};
+use crate::protocol::rest::MergePatch;
 use crate::protocol::rest::body::{ChannelRequest, Secret, SiteKeyRequest, SiteKeyResponse};
 
 pub(super) fn list(asked: &Asked) -> Answer {
@@ -37,9 +38,23 @@ pub(super) async fn change(asked: &Asked) -> Answer {
     let request: ChannelRequest = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
     let former = snapshot.channel(id).ok_or_else(absent(&snapshot, id))?;
-    let channel = channel_from(id, &request, Some(former));
+    replace(asked, former, &request).await
+}
+
+pub(super) async fn patch(asked: &Asked) -> Answer {
+    let id = ChannelId(asked.id("channel")?);
+    let patch: MergePatch<ChannelRequest> = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    let former = snapshot.channel(id).ok_or_else(absent(&snapshot, id))?;
+    let request = patch.over(&channel_response(former).channel)?;
+    not_ahead(request.version, former.version)?;
+    replace(asked, former, &request).await
+}
+
+async fn replace(asked: &Asked, former: &Channel, request: &ChannelRequest) -> Answer {
+    let channel = channel_from(former.id, request, Some(former));
     let put = asked.edge.catalog.put_channel(channel, &asked.act()?).await;
-    written(id.0, &put.map_err(|error| catalog_error(&error))?)
+    written(former.id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
 pub(super) async fn delete(asked: &Asked) -> Answer {

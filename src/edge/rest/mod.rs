@@ -18,7 +18,7 @@ use std::sync::{Arc, LazyLock};
 use axum::body::Body;
 use axum::extract::Request;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, SEC_WEBSOCKET_VERSION};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use tokio::time::timeout;
 
@@ -26,7 +26,9 @@ use super::limits::{REQUEST_LIMIT, UNAVAILABLE_RETRY_MS};
 use super::state::Alive;
 use super::{ClientAddress, Edge};
 use crate::access::Operation;
-use crate::protocol::rest::{ErrorResponse, PROBLEM_TYPE, RestErrorKind, Route, Verb, openapi};
+use crate::protocol::rest::{
+    ErrorResponse, MERGE_PATCH_TYPE, PROBLEM_TYPE, RestErrorKind, Route, Verb, openapi,
+};
 
 use asked::Asked;
 
@@ -61,7 +63,9 @@ pub(super) async fn serve(
             // Reading the trail is an act in it, which has to be given its outcome.
             Verb::Get if route == Route::ReadAudit => to_the_end(asked, route, alive.clone()).await,
             Verb::Get => carry_out(&asked, route).await,
-            Verb::Post | Verb::Put | Verb::Delete => to_the_end(asked, route, alive.clone()).await,
+            Verb::Post | Verb::Put | Verb::Patch | Verb::Delete => {
+                to_the_end(asked, route, alive.clone()).await
+            }
         }
     };
     let answer = timeout(REQUEST_LIMIT, answer).await;
@@ -71,9 +75,20 @@ pub(super) async fn serve(
             let status = StatusCode::from_u16(route.status()).unwrap_or(StatusCode::OK);
             respond(status, body, "application/json")
         }
-        Err(error) => error_response(&error),
+        Err(error) => {
+            let mut response = error_response(&error);
+            if route.verb() == Verb::Patch && error.kind() == RestErrorKind::UnsupportedMediaType {
+                // RFC 5789, 2.2: who sent another kind of patch is told ours.
+                response.headers_mut().insert(ACCEPT_PATCH, MERGE_PATCH);
+            }
+            response
+        }
     }
 }
+
+/// The kinds of patches that are taken (RFC 5789, 3.1).
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+const MERGE_PATCH: HeaderValue = HeaderValue::from_static(MERGE_PATCH_TYPE);
 
 /// A change that has begun goes to its end, also when its client hangs up or its time is over: one
 /// that stopped between the store and what is shown would leave the two apart. Each of its steps
@@ -103,6 +118,7 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::CreateUser => people::create_user(asked).await,
         Route::ReadUser => people::read_user(asked),
         Route::ChangeUser => people::change_user(asked).await,
+        Route::PatchUser => people::patch_user(asked).await,
         Route::SetPassword => people::set_password(asked).await,
         Route::ListOperators => people::list_operators(asked).await,
         Route::ReadOperator => people::read_operator(asked).await,
@@ -111,12 +127,14 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::CreateChannel => channels::create(asked).await,
         Route::ReadChannel => channels::read(asked),
         Route::ChangeChannel => channels::change(asked).await,
+        Route::PatchChannel => channels::patch(asked).await,
         Route::DeleteChannel => channels::delete(asked).await,
         Route::NewSiteKey => channels::new_site_key(asked).await,
         Route::ListQueues => queues::list(asked),
         Route::CreateQueue => queues::create(asked).await,
         Route::ReadQueue => queues::read(asked),
         Route::ChangeQueue => queues::change(asked).await,
+        Route::PatchQueue => queues::patch(asked).await,
         Route::DeleteQueue => queues::delete(asked).await,
         Route::ReadChat => chats::read(asked).await,
         Route::ExplainChat => chats::explain(asked).await,

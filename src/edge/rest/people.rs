@@ -1,17 +1,19 @@
 //! Users, their passwords, and operators with their limits.
 
 use super::Answer;
-use super::asked::{Asked, absent, is_new, json, new_id, not_found, written};
+use super::asked::{Asked, absent, is_new, json, new_id, not_ahead, not_found, written};
 use super::sessions::in_time;
 use crate::access::{Attempt, Right};
 use crate::catalog::User;
 use crate::domain::UserId;
-use crate::edge::{access_error, catalog_error, operator_response, user_from, user_response};
+use crate::edge::{
+    access_error, catalog_error, operator_response, user_from, user_request, user_response,
+};
 use crate::protocol::answer::StatusFrame;
 use crate::protocol::rest::body::{
     OperatorRequest, OperatorResponse, PasswordRequest, Secret, UserRequest,
 };
-use crate::protocol::rest::{ErrorResponse, RestErrorKind};
+use crate::protocol::rest::{ErrorResponse, MergePatch, RestErrorKind};
 
 pub(super) fn list_users(asked: &Asked) -> Answer {
     let snapshot = asked.edge.catalog.snapshot();
@@ -40,14 +42,27 @@ pub(super) fn read_user(asked: &Asked) -> Answer {
 
 pub(super) async fn change_user(asked: &Asked) -> Answer {
     let id = UserId(asked.id("user")?);
-    let mut request: UserRequest = asked.body()?;
+    let request: UserRequest = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    replace(asked, snapshot.user(id).ok_or_else(absent(&snapshot, id))?, request).await
+}
+
+pub(super) async fn patch_user(asked: &Asked) -> Answer {
+    let id = UserId(asked.id("user")?);
+    let patch: MergePatch<UserRequest> = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
     let former = snapshot.user(id).ok_or_else(absent(&snapshot, id))?;
+    let request = patch.over(&user_request(former))?;
+    not_ahead(request.version, former.version)?;
+    replace(asked, former, request).await
+}
+
+async fn replace(asked: &Asked, former: &User, mut request: UserRequest) -> Answer {
     let password = request.password.take();
-    let user = user_from(id, &request, Some(former));
+    let user = user_from(former.id, &request, Some(former));
     let user = with_password(asked, user, password).await?;
     let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
-    written(id.0, &put.map_err(|error| catalog_error(&error))?)
+    written(former.id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
 pub(super) async fn set_password(asked: &Asked) -> Answer {

@@ -1,10 +1,11 @@
 //! Queues.
 
 use super::Answer;
-use super::asked::{Asked, absent, is_new, json, new_id, written};
+use super::asked::{Asked, absent, is_new, json, new_id, not_ahead, written};
 use crate::catalog::Usage;
 use crate::domain::QueueId;
 use crate::edge::{catalog_error, queue_from, queue_response};
+use crate::protocol::rest::MergePatch;
 use crate::protocol::rest::body::QueueRequest;
 
 pub(super) fn list(asked: &Asked) -> Answer {
@@ -33,7 +34,21 @@ pub(super) async fn change(asked: &Asked) -> Answer {
     let request: QueueRequest = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
     snapshot.queue(id).ok_or_else(absent(&snapshot, id))?;
-    let put = asked.edge.catalog.put_queue(queue_from(id, &request)?, &asked.act()?).await;
+    replace(asked, id, &request).await
+}
+
+pub(super) async fn patch(asked: &Asked) -> Answer {
+    let id = QueueId(asked.id("queue")?);
+    let patch: MergePatch<QueueRequest> = asked.body()?;
+    let snapshot = asked.edge.catalog.snapshot();
+    let former = snapshot.queue(id).ok_or_else(absent(&snapshot, id))?;
+    let request = patch.over(&queue_response(former).queue)?;
+    not_ahead(request.version, former.version)?;
+    replace(asked, id, &request).await
+}
+
+async fn replace(asked: &Asked, id: QueueId, request: &QueueRequest) -> Answer {
+    let put = asked.edge.catalog.put_queue(queue_from(id, request)?, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 

@@ -123,7 +123,7 @@ impl From<UserRole> for RoleFrame {
     }
 }
 
-/// `POST /api/v1/users`, `PUT /api/v1/users/{user}`.
+/// `POST /api/v1/users`, `PUT /api/v1/users/{user}`; what `PATCH` makes of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct UserRequest {
@@ -232,7 +232,7 @@ pub enum SenderWord {
     Operator,
 }
 
-/// `POST /api/v1/channels`, `PUT /api/v1/channels/{channel}`.
+/// `POST /api/v1/channels`, `PUT /api/v1/channels/{channel}`; what `PATCH` makes of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ChannelRequest {
@@ -291,7 +291,7 @@ pub struct SiteKeyResponse {
     pub site_key: Secret,
 }
 
-/// `POST /api/v1/queues`, `PUT /api/v1/queues/{queue}`.
+/// `POST /api/v1/queues`, `PUT /api/v1/queues/{queue}`; what `PATCH` makes of one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QueueRequest {

@@ -69,7 +69,7 @@ kinds! {
     TooMany = 409, "too_many";
     /// The body is larger than the limit.
     TooLarge = 413, "too_large";
-    /// The body is not `application/json`.
+    /// The body is not of the media type that the method takes: `application/json`, for `PATCH` `application/merge-patch+json`.
     UnsupportedMediaType = 415, "unsupported_media_type";
     /// The request names a host that the server does not go by.
     Misdirected = 421, "misdirected";

@@ -11,8 +11,10 @@ pub mod body;
 pub mod chat;
 pub mod error;
 pub mod openapi;
+pub mod patch;
 pub mod routes;
 
 pub use error::{ErrorResponse, PROBLEM_TYPE, RestErrorKind};
 pub use openapi::openapi;
+pub use patch::{MERGE_PATCH_TYPE, MergePatch};
 pub use routes::{Route, Verb};

@@ -51,7 +51,7 @@ pub fn openapi(callers: impl Fn(&str) -> Vec<String>) -> Value {
         "info": {
             "title": "Switchboard",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "Configuration and questions. Chats themselves go over the socket, see GET /protocol.json.",
+            "description": "Configuration and questions. PUT replaces a document, and resets what is optional and absent; PATCH changes a part of it, by a merge patch (RFC 7396). Chats themselves go over the socket, see GET /protocol.json.",
         },
         "paths": paths,
         "components": {
@@ -90,8 +90,9 @@ fn describe(route: Route, callers: Vec<String>, generator: &mut SchemaGenerator)
         "x-callers": callers,
         "x-errors": route.errors().iter().map(|kind| kind.name()).collect::<Vec<_>>(),
     });
-    if let Some(schema) = route.request(generator) {
-        let content = json!({"application/json": {"schema": schema}});
+    if let (Some(schema), Some(media_type)) = (route.request(generator), route.verb().media_type())
+    {
+        let content = json!({media_type: {"schema": schema}});
         described["requestBody"] = json!({"required": true, "content": content});
     }
     described

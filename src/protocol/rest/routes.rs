@@ -12,6 +12,7 @@ use super::body::{
 };
 use super::chat::{ChatResponse, ExplanationResponse};
 use super::error::RestErrorKind;
+use super::patch::{MERGE_PATCH_TYPE, MergePatch};
 
 /// An HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -22,6 +23,8 @@ pub enum Verb {
     Post,
     /// Replaces.
     Put,
+    /// Changes a part.
+    Patch,
     /// Removes.
     Delete,
 }
@@ -33,7 +36,18 @@ impl Verb {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
+        }
+    }
+
+    /// The media type of its body; none: it has no body.
+    pub fn media_type(self) -> Option<&'static str> {
+        match self {
+            Self::Post | Self::Put => Some("application/json"),
+            // Not what a whole document comes as: who takes one for the other is told.
+            Self::Patch => Some(MERGE_PATCH_TYPE),
+            Self::Get | Self::Delete => None,
         }
     }
 }
@@ -148,8 +162,10 @@ routes! {
     CreateUser = Post "/api/v1/users", "users.create", UserRequest => 201 WrittenResponse, [LoginTaken, InvalidValue, Routing, TooMany];
     /// Reads a user.
     ReadUser = Get "/api/v1/users/{user}", "users.read", Nothing => 200 UserResponse, [NotFound];
-    /// Changes or deactivates a user.
+    /// Changes or deactivates a user; replaces all but a password that is not given.
     ChangeUser = Put "/api/v1/users/{user}", "users.change", UserRequest => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
+    /// Changes a part of a user; what the patch does not name stays.
+    PatchUser = Patch "/api/v1/users/{user}", "users.change", MergePatch<UserRequest> => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
     /// Sets a user's password and ends its sessions.
     SetPassword = Put "/api/v1/users/{user}/password", "users.set_password", PasswordRequest => 204 Nothing, [NotFound, VersionConflict, Credentials, Throttled, InvalidValue];
 
@@ -166,8 +182,10 @@ routes! {
     CreateChannel = Post "/api/v1/channels", "channels.create", ChannelRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
     /// Reads a channel.
     ReadChannel = Get "/api/v1/channels/{channel}", "channels.read", Nothing => 200 ChannelResponse, [NotFound];
-    /// Changes or deactivates a channel.
+    /// Changes or deactivates a channel; replaces it, so that what is optional and absent is reset.
     ChangeChannel = Put "/api/v1/channels/{channel}", "channels.change", ChannelRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    /// Changes a part of a channel; what the patch does not name stays.
+    PatchChannel = Patch "/api/v1/channels/{channel}", "channels.change", MergePatch<ChannelRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
     /// Deletes an inactive channel that never had a chat; `version` in the query.
     DeleteChannel = Delete "/api/v1/channels/{channel}", "channels.delete", Nothing => 204 Nothing, [NotFound, VersionConflict, InUse];
     /// Makes the site key of a channel anew.
@@ -179,8 +197,10 @@ routes! {
     CreateQueue = Post "/api/v1/queues", "queues.create", QueueRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
     /// Reads a queue.
     ReadQueue = Get "/api/v1/queues/{queue}", "queues.read", Nothing => 200 QueueResponse, [NotFound];
-    /// Changes or deactivates a queue.
+    /// Changes or deactivates a queue; replaces it, so that what is optional and absent is reset.
     ChangeQueue = Put "/api/v1/queues/{queue}", "queues.change", QueueRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    /// Changes a part of a queue; what the patch does not name stays.
+    PatchQueue = Patch "/api/v1/queues/{queue}", "queues.change", MergePatch<QueueRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
     /// Deletes an inactive queue without open chats; `version` in the query.
     DeleteQueue = Delete "/api/v1/queues/{queue}", "queues.delete", Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing];
 
@@ -212,17 +232,20 @@ impl Route {
             | Self::CreateUser
             | Self::ReadUser
             | Self::ChangeUser
+            | Self::PatchUser
             | Self::SetPassword
             | Self::ReadOperator
             | Self::ChangeOperator
             | Self::CreateChannel
             | Self::ReadChannel
             | Self::ChangeChannel
+            | Self::PatchChannel
             | Self::DeleteChannel
             | Self::NewSiteKey
             | Self::CreateQueue
             | Self::ReadQueue
             | Self::ChangeQueue
+            | Self::PatchQueue
             | Self::DeleteQueue
             | Self::ReadChat
             | Self::ExplainChat

@@ -8,7 +8,7 @@ use hyper::Request;
 use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE};
 use serde_json::{Value, json};
-use switchboard::protocol::rest::Route;
+use switchboard::protocol::rest::{Route, Verb};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -78,7 +78,8 @@ async fn request(common: &Common, draw: &mut Draw) -> u16 {
     let kind = match draw.below(12) {
         0 => "text/plain",
         1 => "application/json; charset=utf-16",
-        _ => "application/json",
+        2 => "application/json",
+        _ => route.verb().media_type().unwrap_or("application/json"),
     };
     let token = if one_in(draw, 10) {
         common.pool(|pool| pool.some(draw, "token"))
@@ -181,8 +182,25 @@ fn escaped(text: &str) -> String {
     text.bytes().take(200).map(escape).collect()
 }
 
-/// The body of a route, valid as far as what is known goes.
+/// The body of a route, valid as far as what is known goes; a patch has some of the members, and some
+/// of them are to be reset.
 fn body(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
+    let mut body = whole(common, draw, route)?;
+    if route.verb() == Verb::Patch
+        && let Some(members) = body.as_object_mut()
+    {
+        members.retain(|name, _| name == "version" || one_in(draw, 2));
+        for (_, value) in members.iter_mut() {
+            if one_in(draw, 10) {
+                *value = Value::Null;
+            }
+        }
+    }
+    Some(body)
+}
+
+/// The body of a route, or of the one that replaces what it patches.
+fn whole(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
     let kind = |draw: &mut Draw, kind| common.pool(|pool| pool.some(draw, kind));
     let version = common.pool(|pool| pool.number(draw, "version"));
     let name =
@@ -194,7 +212,7 @@ fn body(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
         Route::IssueVisitorToken => {
             json!({"customer": kind(draw, "customer"), "priority": draw.below(12), "name": name})
         }
-        Route::CreateUser | Route::ChangeUser => json!({
+        Route::CreateUser | Route::ChangeUser | Route::PatchUser => json!({
             "version": if route == Route::CreateUser { 0 } else { version },
             "name": name, "login": login,
             "role": one_of(draw, &["operator", "chat_administrator", "administrator"]),
@@ -202,14 +220,14 @@ fn body(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
         }),
         Route::SetPassword => json!({"password": format!("long enough {}", draw.bits())}),
         Route::ChangeOperator => json!({"version": version, "capacity": draw.below(20)}),
-        Route::CreateChannel | Route::ChangeChannel => json!({
+        Route::CreateChannel | Route::ChangeChannel | Route::PatchChannel => json!({
             "version": if route == Route::CreateChannel { 0 } else { version },
             "name": name, "provider": one_of(draw, &["internal", "web_chat"]),
             "active": !one_in(draw, 4), "queue": kind(draw, "queue"),
             "sender": one_of(draw, &["channel", "operator"]), "reference": wild::text(draw),
         }),
         Route::NewSiteKey => json!({"version": version}),
-        Route::CreateQueue | Route::ChangeQueue => json!({
+        Route::CreateQueue | Route::ChangeQueue | Route::PatchQueue => json!({
             "version": if route == Route::CreateQueue { 0 } else { version },
             "name": name, "active": !one_in(draw, 4),
             "rule": one_of(draw, &["to_all", "least_loaded", "longest_idle", "manual"]),
