@@ -517,8 +517,14 @@ fn cql_watermarks_grow_whatever_order_they_arrive_in() {
 }
 
 /// The steps of the schema.
-const STEPS: [&str; 5] =
-    ["0001_first", "0002_audit", "0003_forgotten", "0004_ended", "0005_ended_tallies"];
+const STEPS: [&str; 6] = [
+    "0001_first",
+    "0002_audit",
+    "0003_forgotten",
+    "0004_ended",
+    "0005_ended_tallies",
+    "0006_open_tallies",
+];
 
 #[test]
 fn cql_a_start_names_the_step_that_is_missing() {

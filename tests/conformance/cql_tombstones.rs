@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use switchboard::domain::{ChatId, Timestamp};
-use switchboard::storage::{EndedChat, EndedChats};
+use switchboard::storage::{EndedChat, EndedChats, OpenChats};
 
 use crate::cql::{Rig, with_rig};
 use crate::cql_support::tombstones;
-use crate::samples::{channel, customer_of};
+use crate::samples::{channel, customer_of, open_chat};
 
 /// More than a read of a table that is bounded by tallies ever meets; the server tells the number
 /// rounded up by a fifth.
@@ -33,8 +33,8 @@ impl Rig {
 
 #[test]
 fn cql_tens_of_thousands_of_forgotten_chats_of_a_day_are_passed_over_in_parts() {
-    const FORGOTTEN: u64 = 40_000;
-    // 40 chats in each of a day's first thousand minutes; and the first of the day is kept.
+    const FORGOTTEN: u64 = 24_000;
+    // 40 chats in each of a day's first minutes.
     let made = |day: u64, n: u64| {
         let at = Timestamp(day * DAY_MS + n / 40 * MINUTE_MS);
         ChatId::from_u128(ChatId::first_at(at).0.as_u128() + u128::from(n) + 1)
@@ -55,8 +55,8 @@ fn cql_tens_of_thousands_of_forgotten_chats_of_a_day_are_passed_over_in_parts() 
         };
         // By three lives, each of which forgets where the one before it stopped; the first one has
         // begun to forget when it scans.
-        for (life, last) in [6_500, 20_000, FORGOTTEN].into_iter().enumerate() {
-            let first = [0, 6_500, 20_000][life];
+        for (life, last) in [6_500, 15_000, FORGOTTEN].into_iter().enumerate() {
+            let first = [0, 6_500, 15_000][life];
             let gone: Vec<u64> = (first..last).filter(|n| !kept.contains(n)).collect();
             let gone = gone.into_iter().map(|n| (Arc::clone(&rig.store), made(40, n)));
             stream::iter(gone)
@@ -114,6 +114,130 @@ fn cql_ended_chats_of_a_release_that_tallied_nothing_are_scanned_and_forgotten()
         }
         assert_eq!(scan(&rig).await, []);
         assert_eq!(rig.count("SELECT count(*) FROM ended_days").await, 0);
+    });
+}
+
+/// The open chats that a start finds.
+async fn open(rig: &Rig) -> Vec<ChatId> {
+    let found = OpenChats::scan(&*rig.store, None, 1_000).await.unwrap();
+    found.into_iter().map(|row| row.chat).collect()
+}
+
+async fn put_open(rig: &Rig, chat: ChatId) {
+    let mut row = open_chat(1, 5);
+    row.chat = chat;
+    OpenChats::put(&*rig.store, row).await.unwrap();
+}
+
+async fn remove_open(rig: &Rig, chats: impl Iterator<Item = ChatId>) {
+    let gone = chats.map(|chat| (Arc::clone(&rig.store), chat));
+    stream::iter(gone)
+        .for_each_concurrent(AT_ONCE, async |(store, chat)| {
+            OpenChats::remove(&*store, chat).await.unwrap();
+        })
+        .await;
+}
+
+/// The `n`th chat of an hour, of which there are so many; all of them in one shard.
+fn of_one_shard(hour: u64, n: u64, of: u64) -> ChatId {
+    let at = Timestamp(hour * 60 * MINUTE_MS + n * 60 * MINUTE_MS / of);
+    let first = ChatId::first_at(at).0.as_u128() + (u128::from(n) << 16);
+    let mut ids = (0..).map(|id| ChatId::from_u128(first + id));
+    ids.find(|id| crc32c::crc32c(id.0.as_bytes()) % 16 == 3).unwrap()
+}
+
+#[test]
+fn cql_open_chats_of_a_busy_hour_are_read_in_parts() {
+    // A sixteenth of an hour of 256,000 chats.
+    const CHATS: u64 = 16_000;
+    let made = |n: u64| of_one_shard(7, n, CHATS);
+    with_rig(async |mut rig| {
+        assert_eq!(open(&rig).await, []);
+        let kept = [0, 10, CHATS / 2, CHATS - 1];
+        for n in kept {
+            put_open(&rig, made(n)).await;
+        }
+        let mut first = 0;
+        for (life, last) in [7_000, 12_000, CHATS].into_iter().enumerate() {
+            remove_open(&rig, (first..last).filter(|n| !kept.contains(n)).map(made)).await;
+            first = last;
+            assert_eq!(open(&rig).await, kept.map(made));
+            let most = rig.most_tombstones("open_chats").await;
+            assert!((6_000.0..BOUND).contains(&most), "life {life}: {most} in one read");
+            rig.restart().await;
+            assert_eq!(open(&rig).await, kept.map(made));
+        }
+        let page = OpenChats::scan(&*rig.store, Some(made(10)), 1).await.unwrap();
+        assert_eq!(page[0].chat, made(CHATS / 2));
+        let tallies = "SELECT count(*) FROM open_tallies WHERE list = 0";
+        assert!(rig.count(tallies).await >= 8);
+        // The hour is over when the next one has a chat, and is emptied, and deleted.
+        put_open(&rig, of_one_shard(8, 0, CHATS)).await;
+        remove_open(&rig, kept.map(made).into_iter()).await;
+        assert_eq!(open(&rig).await, [of_one_shard(8, 0, CHATS)]);
+        assert_eq!(rig.count("SELECT count(*) FROM open_partitions WHERE list = 0").await, 1);
+        assert_eq!(rig.count(tallies).await, 0);
+        // What lies below that is not counted any more, should the hour be put to use again.
+        put_open(&rig, made(5)).await;
+        rig.restart().await;
+        assert_eq!(open(&rig).await, [made(5), of_one_shard(8, 0, CHATS)]);
+        let most = rig.most_tombstones("open_chats").await;
+        assert!(most < BOUND, "{most} in one read");
+    });
+}
+
+#[test]
+fn cql_hours_that_are_over_leave_one_tombstone_at_the_front_of_their_list() {
+    with_rig(async |mut rig| {
+        const HOURS: u64 = 300;
+        for hour in 1..=HOURS {
+            put_open(&rig, of_one_shard(hour, 0, 1)).await;
+            OpenChats::remove(&*rig.store, of_one_shard(hour, 0, 1)).await.unwrap();
+        }
+        rig.restart().await;
+        assert_eq!(open(&rig).await, []);
+        let most = rig.most_tombstones("open_partitions").await;
+        assert!(most < 10.0, "{most} in one read of the list");
+    });
+}
+
+#[test]
+fn cql_forgetting_old_chats_leaves_nothing_in_the_list_of_open_ones() {
+    with_rig(async |mut rig| {
+        const HOURS: u64 = 300;
+        put_open(&rig, of_one_shard(HOURS + 1, 0, 1)).await;
+        rig.restart().await;
+        // Each of an hour of its own, long ago.
+        remove_open(&rig, (1..=HOURS).map(|hour| of_one_shard(hour, 0, 1))).await;
+        rig.restart().await;
+        assert_eq!(open(&rig).await.len(), 1);
+        let most = rig.most_tombstones("open_partitions").await;
+        assert!(most < 10.0, "{most} in one read of the list");
+    });
+}
+
+#[test]
+fn cql_open_chats_of_a_release_that_tallied_nothing_are_found() {
+    with_rig(async |mut rig| {
+        let made = |n: u64| of_one_shard(7, n, 40);
+        for n in 0..20 {
+            put_open(&rig, made(n)).await;
+        }
+        // It had no such table, and removed rows without a word.
+        let gone = "DELETE FROM open_chats WHERE hour = 7 AND shard = 3 AND chat = ?";
+        for n in 0..10 {
+            rig.raw.query_unpaged(gone, (made(n).0.as_bytes().to_vec(),)).await.unwrap();
+        }
+        rig.restart().await;
+        let left: Vec<_> = (10..20).map(made).collect();
+        // Also by who has not read them.
+        OpenChats::remove(&*rig.store, left[0]).await.unwrap();
+        assert_eq!(open(&rig).await, left[1..]);
+        assert_eq!(rig.count("SELECT count(*) FROM open_tallies WHERE list = 0").await, 1);
+        put_open(&rig, of_one_shard(8, 0, 1)).await;
+        remove_open(&rig, left.into_iter()).await;
+        assert_eq!(rig.count("SELECT count(*) FROM open_tallies WHERE list = 0").await, 0);
+        assert_eq!(rig.count("SELECT count(*) FROM open_partitions WHERE list = 0").await, 1);
     });
 }
 

@@ -99,11 +99,20 @@ statements! {
                           WHERE hour = ? AND shard = ? AND chat = ?";
     open_drop: Write = "DELETE FROM %.open_chats USING TIMESTAMP ? WHERE hour = ? AND shard = ?";
     open_scan: Read = "SELECT chat, record, moving FROM %.open_chats \
-                       WHERE hour = ? AND shard = ? AND chat > ? LIMIT ?";
+                       WHERE hour = ? AND shard = ? AND chat > ? AND chat < ? LIMIT ?";
+    open_tally_put: Write = "INSERT INTO %.open_tallies (list, hour, shard, at) VALUES (0, ?, ?, ?) \
+                             USING TIMESTAMP ?";
+    open_tally_drop: Write = "DELETE FROM %.open_tallies USING TIMESTAMP ? \
+                              WHERE list = 0 AND hour = ? AND shard = ?";
+    open_tallies_cut: Write = "DELETE FROM %.open_tallies USING TIMESTAMP ? \
+                               WHERE list = 0 AND hour < ?";
+    open_tallies: Read = "SELECT hour, shard, at FROM %.open_tallies \
+                          WHERE list = 0 AND (hour, shard, at) > (?, ?, ?) LIMIT ?";
     list_put: Write = "INSERT INTO %.open_partitions (list, hour, shard) VALUES (0, ?, ?) \
                        USING TIMESTAMP ?";
     list_drop: Write = "DELETE FROM %.open_partitions USING TIMESTAMP ? \
                         WHERE list = 0 AND hour = ? AND shard = ?";
+    list_cut: Write = "DELETE FROM %.open_partitions USING TIMESTAMP ? WHERE list = 0 AND hour < ?";
     list_read: Read = "SELECT hour, shard FROM %.open_partitions \
                        WHERE list = 0 AND (hour, shard) > (?, ?) LIMIT ?";
 

@@ -2,27 +2,33 @@
 //!
 //! A start reads the list of partitions that are not known to be empty, and these; nothing else.
 //! A removed row leaves a tombstone, so an emptied partition of an earlier hour is deleted whole
-//! and leaves the list: then nobody reads its tombstones again.
+//! and leaves the list: then nobody reads its tombstones again. Until then its removals are tallied,
+//! and a crowded partition is read in slices of its hour.
 //!
 //! Invariants: a partition is on the list before it gets a row; it is deleted only while nobody
 //! of this process writes to it, with a timestamp before that of whoever writes next; each life
-//! lists again what it writes to, since a dead one's deletion may still be under way.
+//! lists again what it writes to, since a dead one's deletion may still be under way. All but the
+//! first removals of a partition that this life was the first to list have a tally before them.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use dashmap::DashMap;
 use futures_util::future::try_join_all;
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::domain::ChatId;
 use crate::storage::{Moving, OpenChat, OpenChats, StoreError, record};
 
 use super::ScyllaStore;
 use super::errors::unreadable;
-use super::limits::{HOUR_MS, LIST_PAGE_ROWS, SCAN_AT_ONCE, SCAN_PAGE_ROWS, SHARDS};
+use super::limits::{
+    CROWDED_TALLIES, HOUR_MS, LIST_PAGE_ROWS, OPEN_SLICE_MS, SCAN_AT_ONCE, SCAN_PAGE_ROWS, SHARDS,
+    TALLIED_REMOVALS,
+};
+use super::slices::{END, key_at};
 
 /// Where the row of a chat lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -37,6 +43,18 @@ impl Place {
         let hour = i64::try_from(chat.made_at().0 / HOUR_MS).unwrap_or(i64::MAX);
         Self { hour, shard: shard(chat.0.as_bytes()) }
     }
+
+    /// Ranges of keys that are read one after the other: each behind the first key of its pair and
+    /// before the second one.
+    fn ranges(self, crowded: bool) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if !crowded {
+            return vec![(Vec::new(), END.to_vec())];
+        }
+        let begin = self.hour.unsigned_abs().saturating_mul(HOUR_MS);
+        let slices = (0..HOUR_MS).step_by(OPEN_SLICE_MS as usize);
+        let at = |ms: u64| key_at(begin.saturating_add(ms));
+        slices.map(|slice| (at(slice), at(slice + OPEN_SLICE_MS))).collect()
+    }
 }
 
 /// The shard of a key.
@@ -50,8 +68,21 @@ pub(super) fn shard(key: &[u8]) -> i16 {
 struct Partition {
     /// Whether this life has put it on the list. Held shared while rows are written.
     listed: RwLock<bool>,
+    /// Whether it is on the list, as far as this life knows.
+    on_list: AtomicBool,
     /// Chats with a row, as far as they are known.
     chats: Mutex<HashSet<ChatId>>,
+    removals: tokio::sync::Mutex<Removals>,
+}
+
+/// The rows of a partition that this life removed.
+#[derive(Default)]
+struct Removals {
+    removed: u64,
+    /// How many tallies it wrote of them.
+    tallies: usize,
+    /// Nobody had put rows there before it.
+    first: bool,
 }
 
 impl Partition {
@@ -68,6 +99,11 @@ pub(super) struct Partitions {
     newest: AtomicI64,
     /// The latest hour before which the emptied ones were deleted.
     swept: AtomicI64,
+    /// The tallies that former lives have left. Once they are read, so is the list, and what is not
+    /// known to be on it is not.
+    former: OnceCell<HashMap<Place, usize>>,
+    /// Held shared while partitions are put on the list, alone while its front is cut off.
+    list: RwLock<()>,
 }
 
 impl Partitions {
@@ -76,15 +112,21 @@ impl Partitions {
         Arc::clone(&self.known.entry(place).or_default())
     }
 
+    /// The partition, if it may have rows.
+    fn listed(&self, place: Place) -> Option<Arc<Partition>> {
+        let known = self.known.get(&place).map(|known| Arc::clone(known.value()));
+        known.filter(|known| known.on_list.load(Relaxed))
+    }
+
     /// Once an hour, those of earlier hours that have no chats: most were emptied within their own.
-    fn to_sweep(&self) -> Vec<(Place, Arc<Partition>)> {
+    fn to_sweep(&self) -> Option<Vec<(Place, Arc<Partition>)>> {
         let newest = self.newest.load(Relaxed);
         if self.swept.fetch_max(newest, Relaxed) >= newest {
-            return Vec::new();
+            return None;
         }
         let earlier = self.known.iter().filter(|known| known.key().hour < newest);
         let empty = earlier.filter(|known| known.with(|chats| chats.is_empty()));
-        empty.map(|known| (*known.key(), Arc::clone(known.value()))).collect()
+        Some(empty.map(|known| (*known.key(), Arc::clone(known.value()))).collect())
     }
 }
 
@@ -107,7 +149,8 @@ impl OpenChats for ScyllaStore {
     async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
         let mark = record::encode_moving(chat, moving)?;
         let place = Place::of(chat);
-        let partition = self.partitions.at(place);
+        self.former_tallies().await?;
+        let Some(partition) = self.partitions.listed(place) else { return Ok(()) };
         let _shared = partition.listed.read().await;
         let id = chat.0.as_bytes().as_slice();
         let values = (self.db.stamp()?, mark, place.hour, place.shard, id);
@@ -116,8 +159,11 @@ impl OpenChats for ScyllaStore {
 
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
         let place = Place::of(chat);
-        let partition = self.partitions.at(place);
+        self.former_tallies().await?;
+        // Of most chats that are forgotten nothing is here any more.
+        let Some(partition) = self.partitions.listed(place) else { return Ok(()) };
         let shared = partition.listed.read().await;
+        self.tally_open(place, &partition).await?;
         let id = chat.0.as_bytes().as_slice();
         let values = (self.db.stamp()?, place.hour, place.shard, id);
         self.db.write(&self.db.statements.open_remove, values).await?;
@@ -129,13 +175,19 @@ impl OpenChats for ScyllaStore {
         if empty {
             self.tidy(place, partition).await;
         }
-        for (place, partition) in self.partitions.to_sweep() {
-            self.tidy(place, partition).await;
+        if let Some(empty) = self.partitions.to_sweep() {
+            for (place, partition) in empty {
+                self.tidy(place, partition).await;
+            }
+            if let Err(error) = self.cut_lists().await {
+                tracing::debug!(%error, "the front of the list of open chats was not cut off");
+            }
         }
         Ok(())
     }
 
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
+        self.former_tallies().await?;
         let mut found = Vec::new();
         let mut behind = after.map_or(i64::MIN, |chat| Place::of(chat).hour.saturating_sub(1));
         while found.len() < limit {
@@ -195,6 +247,11 @@ impl ScyllaStore {
         drop(shared);
         let mut alone = partition.listed.write().await;
         if !*alone {
+            if self.partitions.former.initialized() && !partition.on_list.load(Relaxed) {
+                partition.removals.lock().await.first = true;
+            }
+            let _list = self.partitions.list.read().await;
+            partition.on_list.store(true, Relaxed);
             let values = (place.hour, place.shard, self.db.stamp()?);
             self.db.write(&self.db.statements.list_put, values).await?;
             *alone = true;
@@ -233,18 +290,102 @@ impl ScyllaStore {
         if !partition.with(|chats| chats.is_empty()) {
             return Ok(false);
         }
-        let first: &[u8] = &[];
-        let values = (place.hour, place.shard, first, SCAN_PAGE_ROWS);
-        let rows = self.page_of(values).await?;
-        if rows.len() >= SCAN_PAGE_ROWS as usize || rows.iter().any(|(_, row)| row.is_some()) {
-            return Ok(false);
+        if !partition.on_list.load(Relaxed) {
+            return Ok(true);
+        }
+        for (behind, before) in place.ranges(self.is_crowded_place(place, partition).await?) {
+            let values = (place.hour, place.shard, behind, before, SCAN_PAGE_ROWS);
+            let rows = self.page_of(values).await?;
+            if rows.len() >= SCAN_PAGE_ROWS as usize || rows.iter().any(|(_, row)| row.is_some()) {
+                return Ok(false);
+            }
         }
         // Whoever comes next lists it again, whatever becomes of this.
         *listed = false;
         let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
-        self.db.write(&statements.open_drop, (stamp, place.hour, place.shard)).await?;
-        self.db.write(&statements.list_drop, (stamp, place.hour, place.shard)).await?;
+        let values = (stamp, place.hour, place.shard);
+        self.db.write(&statements.open_drop, values).await?;
+        if self.tallies_of(place, partition).await? > 0 {
+            self.db.write(&statements.open_tally_drop, values).await?;
+        }
+        self.db.write(&statements.list_drop, values).await?;
+        partition.on_list.store(false, Relaxed);
+        *partition.removals.lock().await = Removals::default();
         Ok(true)
+    }
+
+    /// Counts a removal: writes a tally for it and those that follow, if there is none. None is
+    /// written for the first ones of a partition that was not there before this life, and none when
+    /// it is crowded anyway.
+    async fn tally_open(&self, place: Place, partition: &Partition) -> Result<(), StoreError> {
+        let mut removals = partition.removals.lock().await;
+        let spared = removals.first && removals.removed < TALLIED_REMOVALS;
+        let due = removals.removed.is_multiple_of(TALLIED_REMOVALS) && !spared;
+        if due && removals.tallies < CROWDED_TALLIES {
+            let stamp = self.db.stamp()?;
+            let values = (place.hour, place.shard, stamp, stamp);
+            self.db.write(&self.db.statements.open_tally_put, values).await?;
+            removals.tallies += 1;
+        }
+        removals.removed += 1;
+        Ok(())
+    }
+
+    /// How many tallies the partition has.
+    async fn tallies_of(&self, place: Place, partition: &Partition) -> Result<usize, StoreError> {
+        let former = self.former_tallies().await?.get(&place).copied().unwrap_or(0);
+        Ok(former + partition.removals.lock().await.tallies)
+    }
+
+    /// Whether so many rows were removed there that it is not to be read at once.
+    async fn is_crowded_place(
+        &self,
+        place: Place,
+        partition: &Partition,
+    ) -> Result<bool, StoreError> {
+        Ok(self.tallies_of(place, partition).await? >= CROWDED_TALLIES)
+    }
+
+    /// What former lives have left: reads the list and all tallies, once a life.
+    async fn former_tallies(&self) -> Result<&HashMap<Place, usize>, StoreError> {
+        self.partitions.former.get_or_try_init(|| self.read_former()).await
+    }
+
+    async fn read_former(&self) -> Result<HashMap<Place, usize>, StoreError> {
+        let (mut hour, mut more) = (i64::MIN, true);
+        while more {
+            let places;
+            (places, more) = self.listed_after(hour).await?;
+            for place in &places {
+                self.partitions.at(*place).on_list.store(true, Relaxed);
+                hour = place.hour;
+            }
+        }
+        let mut tallies = HashMap::new();
+        let mut behind = (i64::MIN, i16::MIN, i64::MIN);
+        loop {
+            let values = (behind.0, behind.1, behind.2, LIST_PAGE_ROWS);
+            let answer = self.db.read(&self.db.statements.open_tallies, values).await?;
+            for row in answer.rows::<(i64, i16, i64)>().map_err(unreadable)? {
+                behind = row.map_err(unreadable)?;
+                let place = Place { hour: behind.0, shard: behind.1 };
+                *tallies.entry(place).or_default() += 1;
+            }
+            if answer.rows_num() < LIST_PAGE_ROWS as usize {
+                return Ok(tallies);
+            }
+        }
+    }
+
+    /// Leaves one tombstone of what was before the first partition of the list, and not one each.
+    async fn cut_lists(&self) -> Result<(), StoreError> {
+        let _alone = self.partitions.list.write().await;
+        let answer = self.db.read(&self.db.statements.list_read, (i64::MIN, SHARDS, 1)).await?;
+        let first = answer.maybe_first_row::<(i64, i16)>().map_err(unreadable)?;
+        let first = first.map_or(self.partitions.newest.load(Relaxed), |(hour, _)| hour);
+        let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
+        self.db.write(&statements.list_cut, (stamp, first)).await?;
+        self.db.write(&statements.open_tallies_cut, (stamp, first)).await
     }
 
     /// A page of the list, in its order, of hours after `hour`; and whether there is more. A page
@@ -278,19 +419,23 @@ impl ScyllaStore {
         let partition = self.partitions.at(place);
         let mut found = Vec::new();
         // Every id comes after the empty key.
-        let mut behind = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
-        let whole = behind.is_empty();
-        loop {
-            let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
-            let page = page.clamp(1, SCAN_PAGE_ROWS);
-            let rows = self.page_of((place.hour, place.shard, &behind, page)).await?;
-            let last = rows.len() < page as usize;
-            for (key, row) in rows {
-                behind = key;
-                found.extend(row);
-            }
-            if last || found.len() >= limit {
-                break;
+        let after = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
+        let whole = after.is_empty();
+        for (behind, before) in place.ranges(self.is_crowded_place(place, &partition).await?) {
+            let mut behind = behind.max(after.clone());
+            while behind < before && found.len() < limit {
+                let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
+                let page = page.clamp(1, SCAN_PAGE_ROWS);
+                let values = (place.hour, place.shard, &behind, &before, page);
+                let rows = self.page_of(values).await?;
+                let last = rows.len() < page as usize;
+                for (key, row) in rows {
+                    behind = key;
+                    found.extend(row);
+                }
+                if last {
+                    break;
+                }
             }
         }
         partition.with(|chats| chats.extend(found.iter().map(|row| row.chat)));

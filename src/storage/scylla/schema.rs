@@ -60,6 +60,13 @@ const STEPS: &[Step] = &[
         // A release that does not know it reads the same rows, only more of their tombstones at once.
         additive: true,
     },
+    Step {
+        number: 6,
+        name: "0006_open_tallies",
+        text: include_str!("migrations/0006_open_tallies.cql"),
+        // The same.
+        additive: true,
+    },
 ];
 
 /// The step that makes the audit trail.
