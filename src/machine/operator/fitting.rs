@@ -50,6 +50,33 @@ impl Operator {
         all < self.account.capacity && self.limit_of(queue).is_none_or(|limit| here < limit)
     }
 
+    /// Takes back what queues offered of which it is no member, without waiting for their word: once the
+    /// account says so, nothing of them is accepted.
+    pub(super) fn give_back_of_lost_queues(&mut self, now: Timestamp) {
+        let queues = &self.account.queues;
+        let lost = |queue: &QueueId| !queues.contains_key(queue);
+        let reserved = self.reserved.iter().filter(|(_, held)| lost(&held.queue));
+        let reserved: Vec<_> = reserved.map(|(offer, _)| *offer).collect();
+        for (chat, slot) in &mut self.slots {
+            if let Held::Offered { offer, .. } = slot.held
+                && slot.queue.as_ref().is_some_and(lost)
+            {
+                let reason = WithdrawReason::NotEligible;
+                slot.held = Held::Withdrawing { offer, reason };
+                self.owed.owe(Owed::Withdraw(*chat), now);
+            }
+        }
+        for (chat, invite) in &mut self.invites {
+            if lost(&invite.queue) && invite.declining.is_none() && !invite.withdrawing {
+                invite.withdrawing = true;
+                self.owed.owe(Owed::Withdraw(*chat), now);
+            }
+        }
+        for offer in reserved {
+            self.release(offer);
+        }
+    }
+
     /// Takes back what stands above the limits in force, the newest first. An `Assign` on its way
     /// stands: it was sent when there was room.
     pub(super) fn give_back_above_limits(&mut self, now: Timestamp) {

@@ -287,7 +287,9 @@ impl Operator {
             return Some((*offer, DIRECTED_STAY, *reason));
         }
         let invite = self.invites.get(&chat).filter(|invite| invite.withdrawing)?;
-        Some((invite.offer, invite.stay, self.leaving()))
+        let member = self.account.queues.contains_key(&invite.queue);
+        let reason = if member { self.leaving() } else { WithdrawReason::NotEligible };
+        Some((invite.offer, invite.stay, reason))
     }
 
     /// Why its offers are taken back.

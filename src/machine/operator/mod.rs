@@ -351,6 +351,7 @@ impl Operator {
             self.wants_pull = true;
         }
         self.was_available = available;
+        self.give_back_of_lost_queues(now);
         self.give_back_above_limits(now);
         self.trim_kept();
         self.maybe_pull(now, effects);

@@ -23,6 +23,7 @@ use crate::storage::{Moving, OpenChat};
 
 mod fitting;
 mod kept;
+mod membership;
 
 const START: Timestamp = Timestamp(1_000_000);
 const ABSENT_MS: u64 = 5_000;
