@@ -140,7 +140,7 @@ impl<'a> Act<'a> {
     }
 
     /// The right to do it now, until the permit is dropped; for what leaves no entry.
-    pub async fn permit(&self) -> Result<Option<Permit<'_>>, Lost> {
+    pub async fn permit(&self) -> Result<Option<Permit>, Lost> {
         let (Some(permits), Some(asks)) = (self.permits, &self.asks) else { return Ok(None) };
         let permit = permits.ask(asks.asker, asks.operation, &asks.check);
         Ok(Some(permit.await?))

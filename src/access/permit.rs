@@ -45,11 +45,23 @@ impl From<&Who> for Asker {
 /// What is done first by whoever is about to change something; tests stop them there.
 pub type Before = Arc<dyn Fn(Operation) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// Who has a permit.
+#[derive(Default)]
+struct Given {
+    askers: Mutex<HashMap<u64, Asker>>,
+    returned: Notify,
+}
+
+impl Given {
+    fn askers(&self) -> MutexGuard<'_, HashMap<u64, Asker>> {
+        self.askers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The permits of a process.
 pub struct Permits {
-    given: Mutex<HashMap<u64, Asker>>,
+    given: Arc<Given>,
     next: AtomicU64,
-    returned: Notify,
     /// Up to which revision of the catalog all others have been told; none: nobody is told.
     followed: watch::Sender<Option<u64>>,
     before: OnceLock<Before>,
@@ -58,9 +70,8 @@ pub struct Permits {
 impl Default for Permits {
     fn default() -> Self {
         Self {
-            given: Mutex::default(),
+            given: Arc::default(),
             next: AtomicU64::new(0),
-            returned: Notify::new(),
             followed: watch::Sender::new(None),
             before: OnceLock::new(),
         }
@@ -69,15 +80,15 @@ impl Default for Permits {
 
 /// The right to one change, until it is dropped.
 #[must_use = "a permit is held until it is known what became of the change"]
-pub struct Permit<'a> {
-    permits: &'a Permits,
+pub struct Permit {
+    given: Arc<Given>,
     n: u64,
 }
 
-impl Drop for Permit<'_> {
+impl Drop for Permit {
     fn drop(&mut self) {
-        self.permits.given().remove(&self.n);
-        self.permits.returned.notify_waiters();
+        self.given.askers().remove(&self.n);
+        self.given.returned.notify_waiters();
     }
 }
 
@@ -88,11 +99,11 @@ impl Permits {
         asker: Asker,
         operation: Operation,
         check: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Permit<'_>, E> {
+    ) -> Result<Permit, E> {
         self.stopped(operation).await;
         let n = self.next.fetch_add(1, Relaxed);
-        self.given().insert(n, asker);
-        let permit = Permit { permits: self, n };
+        self.given.askers().insert(n, asker);
+        let permit = Permit { given: Arc::clone(&self.given), n };
         check()?;
         Ok(permit)
     }
@@ -118,15 +129,15 @@ impl Permits {
             // Whoever tells the others ends with the process.
             drop(known.await);
             let earlier: Vec<u64> = {
-                let given = self.given();
+                let given = self.given.askers();
                 given.iter().filter(|(_, asker)| of(**asker)).map(|(n, _)| *n).collect()
             };
             loop {
-                let returned = self.returned.notified();
+                let returned = self.given.returned.notified();
                 let mut returned = std::pin::pin!(returned);
                 // Heard from here on, also what comes before the wait.
                 returned.as_mut().enable();
-                if !earlier.iter().any(|n| self.given().contains_key(n)) {
+                if !earlier.iter().any(|n| self.given.askers().contains_key(n)) {
                     return;
                 }
                 returned.await;
@@ -149,10 +160,6 @@ impl Permits {
         // A second one would come too late for who waits in the first.
         let _ = self.before.set(before);
     }
-
-    fn given(&self) -> MutexGuard<'_, HashMap<u64, Asker>> {
-        self.given.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 #[cfg(test)]
@@ -163,7 +170,7 @@ mod tests {
     const ANNA: Asker = Asker::User(UserId::from_u128(1));
     const BORIS: Asker = Asker::User(UserId::from_u128(2));
 
-    async fn ask(permits: &Permits, asker: Asker) -> Permit<'_> {
+    async fn ask(permits: &Permits, asker: Asker) -> Permit {
         permits.ask(asker, Operation::UsersChange, || Ok::<_, ()>(())).await.unwrap()
     }
 

@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::sync::oneshot;
 
 use crate::domain::{ChatEvent, ChatId, Person, Seq, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
@@ -13,6 +13,7 @@ use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal};
 use crate::machine::message::{ToChat, ToQueue};
 use crate::machine::{CallId, Life};
 
+use super::held::CallPermit;
 use super::homeless::Homeless;
 use super::hub::Outgoing;
 use super::marking::{Marked, Marking, MarksRead};
@@ -32,15 +33,15 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 pub(super) enum ChatMessage {
     Begin,
     /// With the way that it goes, if it leads into a queue.
-    Call(ChatCall, Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit, Option<Arc<Way>>),
+    Call(ChatCall, Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>),
     Said(ToChat),
-    Look(Reply<ChatView>, OwnedSemaphorePermit),
+    Look(Reply<ChatView>, CallPermit),
     Mark {
         person: Person,
         up_to: Seq,
         read: bool,
         reply: Marked,
-        permit: OwnedSemaphorePermit,
+        permit: CallPermit,
     },
     Tick,
     /// The watermarks were read, or not.
@@ -49,7 +50,7 @@ pub(super) enum ChatMessage {
     /// They were written, or not: the reason.
     MarksWritten(Batch<Marked>, Result<(), String>),
     /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
-    LetGo(Reply<bool>, OwnedSemaphorePermit),
+    LetGo(Reply<bool>, CallPermit),
     /// Go to sleep if there is nothing to do.
     Rest,
     /// For tests of supervision: panic, here and now.
@@ -57,7 +58,7 @@ pub(super) enum ChatMessage {
 }
 
 /// Who waits for an answer, and what is held until then.
-type Caller = (Reply<Result<Answer, Refusal>>, OwnedSemaphorePermit, Option<Arc<Way>>);
+type Caller = (Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>);
 
 pub(super) struct ChatShell;
 

@@ -14,10 +14,11 @@ use std::sync::Arc;
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as MapEntry;
 use ractor::{ActorRef, Message};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 
 use crate::machine::Life;
 
+use super::held::CallPermit;
 use super::limits::{CALLS_MAX, PENDING_MAX};
 
 /// The addressee has as many calls as it takes.
@@ -77,22 +78,18 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
 
     /// Sends a call with a permit of the addressee's, in one step: so no call is in a mailbox that
     /// is not counted there. Answers like [`Self::send`]; errors when it has [`CALLS_MAX`] calls.
-    pub fn call(
-        &self,
-        key: K,
-        call: impl FnOnce(OwnedSemaphorePermit) -> M,
-    ) -> Result<bool, Overloaded> {
+    pub fn call(&self, key: K, call: impl FnOnce(CallPermit) -> M) -> Result<bool, Overloaded> {
         match self.entries.entry(key) {
             MapEntry::Vacant(vacant) => {
                 let calls = fresh_permits();
                 let permit = Arc::clone(&calls).try_acquire_owned().map_err(|_| Overloaded)?;
-                vacant.insert(Entry::starting(vec![call(permit)], calls));
+                vacant.insert(Entry::starting(vec![call(CallPermit::new(permit))], calls));
                 Ok(true)
             }
             MapEntry::Occupied(mut occupied) => {
                 let calls = Arc::clone(&occupied.get().calls);
                 let permit = calls.try_acquire_owned().map_err(|_| Overloaded)?;
-                occupied.get_mut().deliver(call(permit));
+                occupied.get_mut().deliver(call(CallPermit::new(permit)));
                 Ok(false)
             }
         }

@@ -16,6 +16,7 @@ mod clock;
 mod configure;
 pub mod directory;
 mod forget;
+mod held;
 mod homeless;
 mod hub;
 mod intake;
@@ -40,6 +41,7 @@ mod ways;
 
 pub use clock::Clock;
 pub use directory::Overloaded;
+pub use held::{CallPermit, Held, holding};
 pub use hub::{Connection, Outgoing};
 pub use intake::{Opens, TooMany};
 pub use lifecycle::{Options, StartError};

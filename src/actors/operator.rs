@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::OperatorRecord;
@@ -18,6 +17,7 @@ use crate::machine::operator::{
 use crate::machine::{CallId, Life};
 
 use super::chat::{ChatMessage, Reply};
+use super::held::CallPermit;
 use super::hub::Outgoing;
 use super::observe::StatusSeen;
 use super::queue::QueueMessage;
@@ -27,7 +27,7 @@ use super::view::OperatorView;
 
 pub(super) enum OperatorMessage {
     Begin,
-    Call(OperatorCall, Reply<Result<OperatorAnswer, Refusal>>, OwnedSemaphorePermit),
+    Call(OperatorCall, Reply<Result<OperatorAnswer, Refusal>>, CallPermit),
     Said(Box<ToOperator>),
     /// Its account has changed. Read when this is handled: of two changes the later one holds, in
     /// whatever order they are told.
@@ -35,7 +35,7 @@ pub(super) enum OperatorMessage {
     Connected(ConnectionId),
     Disconnected(ConnectionId),
     ProbeAnswered(ConnectionId, u64),
-    Look(Reply<Option<OperatorView>>, OwnedSemaphorePermit),
+    Look(Reply<Option<OperatorView>>, CallPermit),
     Saved(bool),
     /// The store is silent over its record.
     NotSaved(StoreSilent),
@@ -52,7 +52,7 @@ pub(super) struct OperatorState {
     life: Life,
     /// None until its record has been read, before anything else.
     machine: Option<Operator>,
-    calls: HashMap<CallId, (Reply<Result<OperatorAnswer, Refusal>>, OwnedSemaphorePermit)>,
+    calls: HashMap<CallId, (Reply<Result<OperatorAnswer, Refusal>>, CallPermit)>,
     calls_made: CallId,
     timer: Timer,
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::OwnedSemaphorePermit;
 
 use crate::domain::{ChatId, QueueId};
 use crate::machine::Life;
@@ -12,6 +11,7 @@ use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
 use crate::routing::Explanation;
 
 use super::chat::{ChatMessage, Reply};
+use super::held::CallPermit;
 use super::operator::OperatorMessage;
 use super::roster::Roster;
 use super::shared::Shared;
@@ -26,12 +26,12 @@ pub(super) enum QueueMessage {
     Configured,
     /// What holds for all queues has changed.
     Settings,
-    Explain(ChatId, Reply<Option<Explanation>>, OwnedSemaphorePermit),
+    Explain(ChatId, Reply<Option<Explanation>>, CallPermit),
     Line {
         after: Option<LinePosition>,
         limit: usize,
         reply: Reply<LinePage>,
-        permit: OwnedSemaphorePermit,
+        permit: CallPermit,
     },
     Tick,
     /// For tests of supervision: panic, here and now.

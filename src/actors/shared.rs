@@ -13,12 +13,12 @@ use crate::machine::message::{ChatAt, Peer, ToChat, ToQueue};
 use crate::machine::{Life, life};
 use crate::storage::Store;
 
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 
 use super::chat::ChatMessage;
 use super::clock::Clock;
 use super::directory::{Directory, Overloaded};
+use super::held::CallPermit;
 use super::hub::Hub;
 use super::lifecycle::Options;
 use super::observe::StatusSeen;
@@ -172,7 +172,7 @@ impl Shared {
     pub(super) fn call_chat(
         &self,
         chat: ChatId,
-        call: impl FnOnce(OwnedSemaphorePermit) -> ChatMessage,
+        call: impl FnOnce(CallPermit) -> ChatMessage,
     ) -> Result<(), Overloaded> {
         if self.chats.call(chat, call)? {
             self.start_chat(chat);
@@ -184,7 +184,7 @@ impl Shared {
     pub(super) fn call_queue(
         &self,
         queue: QueueId,
-        call: impl FnOnce(OwnedSemaphorePermit) -> QueueMessage,
+        call: impl FnOnce(CallPermit) -> QueueMessage,
     ) -> Result<(), Overloaded> {
         if self.is_queue(queue) && self.queues.call(queue, call)? {
             self.start_queue(queue);
@@ -195,7 +195,7 @@ impl Shared {
     pub(super) fn call_operator(
         &self,
         operator: UserId,
-        call: impl FnOnce(OwnedSemaphorePermit) -> OperatorMessage,
+        call: impl FnOnce(CallPermit) -> OperatorMessage,
     ) -> Result<(), Overloaded> {
         if self.operators.call(operator, call)? {
             self.start_operator(operator);

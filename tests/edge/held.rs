@@ -5,10 +5,12 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use switchboard::access::{Before, Operation};
+use switchboard::actors::Options;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
@@ -589,6 +591,15 @@ impl ChatLog for Held {
 
 #[tokio::test]
 async fn a_revocation_is_answered_when_the_write_that_it_met_has_ended() {
+    a_revocation_waits_for_the_write(Options::default().call_limit, false).await;
+}
+
+#[tokio::test]
+async fn a_revocation_waits_for_the_write_also_when_who_asked_for_it_had_no_answer_in_time() {
+    a_revocation_waits_for_the_write(Duration::from_secs(2), true).await;
+}
+
+async fn a_revocation_waits_for_the_write(call_limit: Duration, given_up: bool) {
     let inner = MemoryStore::new().store();
     let held = Arc::new(Held {
         inner: inner.clone(),
@@ -597,13 +608,19 @@ async fn a_revocation_is_answered_when_the_write_that_it_met_has_ended() {
         go: Semaphore::new(0),
     });
     let store = Store { log: Arc::clone(&held) as _, ..inner.clone() };
-    let server = Server::start(plan(settings(), StoreChoice::Given(store))).await.unwrap();
+    let mut plan = plan(settings(), StoreChoice::Given(store));
+    plan.router.call_limit = call_limit;
+    let server = Server::start(plan).await.unwrap();
     let world = World { server };
     let mut prepared = prepare(&world, Method::MessageSend).await;
     let token = world.tokens("anna", &demo_password("anna")).await.1["access_token"].clone();
     held.holding.store(true, SeqCst);
-    prepared.client.send("message.send", prepared.params.clone()).await;
+    let asked = prepared.client.send("message.send", prepared.params.clone()).await;
     held.waiting.acquire().await.unwrap().forget();
+    if given_up {
+        let answer = prepared.client.answer(asked).await;
+        assert_eq!(answer.unwrap_err()["data"]["name"], "unavailable");
+    }
     // Anna's password is changed; it ends the session in which she is writing.
     let admin = world.log_in("admin").await;
     let path = format!("/api/v1/users/{}/password", id("user", "anna"));

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use futures_util::FutureExt;
 use switchboard::actors::directory::Directory;
 use switchboard::actors::limits::CALLS_MAX;
-use switchboard::actors::{CallError, Overloaded};
+use switchboard::actors::{CallError, CallPermit, Overloaded};
 use switchboard::domain::{ChatEvent, ChatId, Person, Queue, QueueId, Rule, UserId};
 use switchboard::machine::chat::{ChatCall, Refusal, Target};
 use switchboard::storage::memory::MemoryStore;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use crate::store::{Break, Breaking};
@@ -56,7 +56,7 @@ async fn calls_beyond_the_bound_are_refused_and_the_others_answered() {
 
 #[test]
 fn calls_to_an_actor_that_is_not_there_yet_are_counted_from_the_first() {
-    let directory: Directory<u8, OwnedSemaphorePermit> = Directory::new();
+    let directory: Directory<u8, CallPermit> = Directory::new();
     assert_eq!(directory.call(1, |permit| permit), Ok(true), "it is to be started");
     for _ in 1..CALLS_MAX {
         assert_eq!(directory.call(1, |permit| permit), Ok(false));

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::refusals::refused;
 use crate::access::{Invalid, Lost, Openings, Operation, Principal, Right, Subject, Who};
-use crate::actors::{CallError, ChatView, Opens, TooMany};
+use crate::actors::{CallError, ChatView, Opens, TooMany, holding};
 use crate::domain::{ChatId, Customer, Person, Profile, UserId};
 use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
@@ -52,10 +52,8 @@ impl Caller {
         let operation = operation.ok_or_else(|| ErrorFrame::of(ErrorKind::Internal))?;
         let permits = self.edge.access.permits();
         let permit = permits.ask((&self.who).into(), operation, || self.still(operation));
-        let permit = permit.await?;
-        let done = work.await;
-        drop(permit);
-        done
+        // Whoever carries the call out keeps the permit as well: it goes on when this gave it up.
+        holding(Arc::new(permit.await?), work).await
     }
 
     /// Whether the caller still is who it was, and may do it. A token that ran out since the call

@@ -1,0 +1,34 @@
+//! What a call holds until it is known what became of it: a place in its addressee's mailbox, and what
+//! its asker gave it, which outlives the asker's patience.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use tokio::sync::OwnedSemaphorePermit;
+
+/// Something to be held; whoever waits for its end sees it dropped.
+pub type Held = Arc<dyn Any + Send + Sync>;
+
+tokio::task_local! {
+    /// Beside the parameters of some twenty calls, of which none looks at it.
+    static HELD: Held;
+}
+
+/// Carries out work whose calls hold this: until it has ended, and each of them has been answered or
+/// will never be.
+pub async fn holding<R>(held: Held, work: impl Future<Output = R>) -> R {
+    HELD.scope(held, work).await
+}
+
+/// What a call carries until it is answered, or its addressee's life ends without that.
+pub struct CallPermit {
+    _mailbox: OwnedSemaphorePermit,
+    _held: Option<Held>,
+}
+
+impl CallPermit {
+    /// With a place in the addressee's mailbox.
+    pub(super) fn new(mailbox: OwnedSemaphorePermit) -> Self {
+        Self { _mailbox: mailbox, _held: HELD.try_with(Arc::clone).ok() }
+    }
+}
