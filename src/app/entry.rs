@@ -6,17 +6,14 @@
 //! schema with the table that it goes into.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::entropy::{SystemEntropy, wall_now};
+use super::limits::ENTRY_LIMIT;
 use super::store::OpenedStore;
 use crate::access::{Act, ActError, Entropy, NoEntropy};
 use crate::audit::{Note, Trail};
 use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId, AuditSubject};
 use crate::storage::StoreError;
-
-/// How long the store may take over an entry: nobody else is waiting.
-const NOTED_WITHIN: Duration = Duration::from_secs(30);
 
 /// The entry of something that is done to a store now, for who writes it beside the change itself.
 pub(super) fn entry(act: AuditAct) -> Result<AuditEntry, NoEntropy> {
@@ -39,7 +36,7 @@ pub(super) async fn noted(
 ) -> Result<(), ActError> {
     let life = life().map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
     let (audit, documents) = (Arc::clone(&opened.store.audit), Arc::clone(&opened.store.documents));
-    let trail = Trail::new(audit, documents, life, NOTED_WITHIN);
+    let trail = Trail::new(audit, documents, life, ENTRY_LIMIT);
     let note = Note { act, subject: Some(AuditSubject::Store), changes: Vec::new() };
     Act::of_command_line(&trail, wall_now()).carry_out(note, change).await
 }

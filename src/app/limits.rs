@@ -32,6 +32,9 @@ pub const AUDIT_EVERY: Duration = Duration::from_secs(5);
 /// How long a process that stops waits for the last of the audit trail.
 pub const AUDIT_END_LIMIT: Duration = Duration::from_secs(5);
 
+/// How long the store may take over an entry of a command: nobody else waits for it.
+pub const ENTRY_LIMIT: Duration = Duration::from_secs(30);
+
 /// How often what is over is removed from the store, a page at a time.
 pub const PRUNE_EVERY: Duration = Duration::from_secs(600);
 

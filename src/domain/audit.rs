@@ -183,7 +183,8 @@ acts! {
     StoreRepaired = "store.repaired";
     /// Steps of the schema were applied.
     SchemaApplied = "schema.applied";
-    /// Customers who were erased before were erased in a store that did not know of it.
+    /// Customers who were erased before were erased in a store that did not know of it, or in which a
+    /// process had not ended it.
     ErasuresApplied = "erasures.applied";
     /// The audit trail was read.
     TrailRead = "audit.read";
