@@ -510,6 +510,25 @@ async fn a_revocation_takes_away_what_was_issued_before_it_whatever_the_clock_sa
 }
 
 #[tokio::test]
+async fn a_revocation_is_dropped_when_no_token_can_be_alive_and_no_earlier() {
+    let world = world().await;
+    let longest = TokenLives::default().visitor_ms;
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
+    world.access.revoke_customer(of_site(visitor.customer), &system(), || NOW).await.unwrap();
+    // The longest that can be configured: another setting may have been in force then.
+    let none_lives = NOW.plus_ms(90 * 24 * 3_600_000);
+    assert!(longest < none_lives.since_ms(NOW));
+    for (now, kept) in [(NOW, 1), (NOW.plus_ms(longest + 1), 1), (none_lives, 1)] {
+        world.access.prune(now).await.unwrap();
+        assert_eq!(world.documents.count("revoked_visitor"), kept, "{now}");
+        assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
+    }
+    let again = start(world.documents).await;
+    again.access.prune(none_lives.plus_ms(1)).await.unwrap();
+    assert_eq!(again.documents.count("revoked_visitor"), 0);
+}
+
+#[tokio::test]
 async fn a_revocation_takes_away_what_was_issued_until_it_was_carried_out() {
     let world = world().await;
     let asked = system();

@@ -44,7 +44,7 @@ pub struct Options {
     pub sweep_every: Duration,
     /// The pause after each slice of them.
     pub sweep_pause: Duration,
-    /// How long retention rests when the clock jumped ahead, in time of running on it.
+    /// How long nothing is removed for its age when the clock jumped ahead, in time of running on it.
     pub clock_doubt: Duration,
 }
 
@@ -100,8 +100,7 @@ impl Router {
         let homeless: Vec<ChatId> = homeless.map(|row| row.chat).collect();
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
-        let ahead_ms = latest.since_ms(now);
-        let shared = Shared::new(store, (clock, ahead_ms), process, roster, index, &options);
+        let shared = Shared::new(store, (clock, latest), process, roster, index, &options);
         shared.ways.unsettled(&moving);
         // They look for a queue that is there when they say where they are.
         moving.extend(homeless);
@@ -110,7 +109,7 @@ impl Router {
             .map_err(|error| StartError::Tree(error.to_string()))?;
         let (stopping, _) = watch::channel(false);
         let router = Self { shared, root, ended, options, stopping: Arc::new(stopping) };
-        supervise::start_sweeper(&router, latest)
+        supervise::start_sweeper(&router)
             .await
             .map_err(|error| StartError::Tree(error.to_string()))?;
         for queue in queues {

@@ -5,8 +5,8 @@
 //! about chats, queues or operators; that is `crate::machine`.
 //!
 //! Reading order: [`router`] (what can be asked for), `lifecycle` (start and end), [`tree`] (who
-//! restarts whom), [`directory`], `supervise`, then the shells `chat`, `queue`, `operator`; `forget`
-//! and `retention`. Every bound is in [`limits`].
+//! restarts whom), [`directory`], `supervise`, then the shells `chat`, `queue`, `operator`; `forget`,
+//! `retention` and `doubt`. Every bound is in [`limits`].
 //!
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
@@ -15,6 +15,7 @@ mod chat;
 mod clock;
 mod configure;
 pub mod directory;
+mod doubt;
 mod forget;
 mod held;
 mod homeless;

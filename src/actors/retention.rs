@@ -3,7 +3,7 @@
 //! Owns when and how fast: a slice at a time with a pause after it, channel by channel, from the oldest
 //! on; then a wait. Every turn begins anew with what is configured and stored then, so that a changed
 //! retention takes effect with the next one, and nothing has to be remembered over a restart.
-//! Refuses to forget on a clock that jumped ahead and is doubted ([`clock_trust`](crate::storage::clock_trust)),
+//! Refuses to forget on a clock that jumped ahead and is doubted ([`doubt`](super::doubt)),
 //! and what has not ended: rows say what has, and an open chat that is said to be one is
 //! left alone, aloud.
 //! Invariant: what fails hinders nothing else; it is tried again in the next turn.
@@ -16,17 +16,14 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
 use crate::machine::chat::Chat;
 use crate::machine::chat::driver::READ_PAGE;
-use crate::storage::{ClockTrust, EndedChat, EndedRow, Filled, Store, StoreError, Trust};
+use crate::storage::{EndedChat, EndedRow, Filled, Store, StoreError};
 use crate::telemetry;
 
 use super::limits::{FILL_PAGE, FILL_PAUSE, FORGET_SLICE};
 use super::router::{CallError, Router};
 
-/// The length of an hour, ms.
-const HOUR_MS: u64 = 3_600_000;
-
 /// The length of a day, ms: retention counts whole ones, wherever midnight is.
-const DAY_MS: u64 = 24 * HOUR_MS;
+const DAY_MS: u64 = 24 * 3_600_000;
 
 /// The chat as its log has it. Nobody may be appending to it, or what is read is a moment of it.
 pub async fn read_chat(store: &Store, id: ChatId) -> Result<Chat, StoreError> {
@@ -48,10 +45,6 @@ pub(super) struct Sweeper;
 /// Where a turn is.
 pub(super) struct Sweep {
     router: Router,
-    /// The latest time that the store knew of when the process started.
-    newest: Timestamp,
-    /// What to think of the clock; none before the first look.
-    clock: Option<ClockTrust>,
     /// How far the rows of chats that ended before are filled; none before the first look.
     filled: Option<Filled>,
     /// Where the turn goes on: a channel, and the chat in it after which to look.
@@ -62,16 +55,16 @@ pub(super) struct Sweep {
 impl Actor for Sweeper {
     type Msg = ();
     type State = Sweep;
-    type Arguments = (Router, Timestamp);
+    type Arguments = Router;
 
     async fn pre_start(
         &self,
         myself: ActorRef<()>,
-        (router, newest): (Router, Timestamp),
+        router: Router,
     ) -> Result<Sweep, ActorProcessingErr> {
         myself.send_after(router.options.sweep_pause, || ());
         let lag = Lag::default();
-        Ok(Sweep { router, newest, clock: None, filled: None, at: None, lag })
+        Ok(Sweep { router, filled: None, at: None, lag })
     }
 
     async fn handle(
@@ -99,7 +92,8 @@ impl Sweep {
     /// One slice; answers how long to wait before the next.
     async fn step(&mut self) -> Result<Duration, CallError> {
         let options = self.router.options;
-        if !self.may_trust_the_clock().await? {
+        // Also while no channel forgets.
+        if !self.router.may_trust_the_clock().await? {
             self.at = None;
             return Ok(options.sweep_every);
         }
@@ -140,38 +134,6 @@ impl Sweep {
         let whole = last.is_none();
         self.lag.end_slice(channel, whole);
         Ok(if whole && chats.is_empty() { Duration::ZERO } else { options.sweep_pause })
-    }
-
-    /// Whether the clock is not doubted. Looked at in every step, also while no channel forgets: what it
-    /// said last is to be known when one does.
-    async fn may_trust_the_clock(&mut self) -> Result<bool, CallError> {
-        let documents = self.router.store().documents.clone();
-        let mut clock = match self.clock.take() {
-            Some(clock) => clock,
-            None => self.router.within(ClockTrust::load(&*documents, self.newest)).await?,
-        };
-        let (now, doubt) = (self.router.shared.now(), self.router.options.clock_doubt);
-        let doubt_ms = u64::try_from(doubt.as_millis()).unwrap_or(u64::MAX);
-        let seen = clock.look(now, doubt_ms);
-        let saved = self.router.within(clock.save(&*documents)).await;
-        self.clock = Some(clock);
-        telemetry::retention_clock_doubted(seen != Trust::Trusted);
-        match seen {
-            Trust::Trusted => saved.map(|_| true),
-            Trust::Doubted { since, waited_ms } => {
-                // As often as it is written down.
-                if saved? {
-                    let left_hours = doubt_ms.saturating_sub(waited_ms).div_ceil(HOUR_MS);
-                    tracing::error!(
-                        %now, known = %since, left_hours,
-                        "the clock is more than 30 days ahead of what it said last: retention forgets \
-                         nothing. If it is wrong, set it and start again; if it is right, for this was \
-                         switched off, retention goes on by itself after so many hours of running"
-                    );
-                }
-                Ok(false)
-            }
-        }
     }
 
     /// The channel that is next in this turn, of those that keep their chats for some time only.

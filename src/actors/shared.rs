@@ -18,6 +18,7 @@ use tokio::time::timeout;
 use super::chat::ChatMessage;
 use super::clock::Clock;
 use super::directory::{Directory, Overloaded};
+use super::doubt::ClockDoubt;
 use super::held::CallPermit;
 use super::hub::Hub;
 use super::lifecycle::Options;
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     pub(super) started_at: Timestamp,
     /// How far the store was ahead of the clock at the start, ms.
     pub(super) store_ahead_ms: u64,
+    /// What to think of the clock.
+    pub(super) clock_doubt: ClockDoubt,
     pub(super) chats: Directory<ChatId, ChatMessage>,
     pub(super) queues: Directory<QueueId, QueueMessage>,
     pub(super) operators: Directory<UserId, OperatorMessage>,
@@ -73,7 +76,7 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(
         store: Store,
-        (clock, store_ahead_ms): (Clock, u64),
+        (clock, newest): (Clock, Timestamp),
         process: u64,
         roster: SharedRoster,
         index: Index,
@@ -85,7 +88,8 @@ impl Shared {
             clock,
             process,
             started_at: now,
-            store_ahead_ms,
+            store_ahead_ms: newest.since_ms(now),
+            clock_doubt: ClockDoubt::new(newest),
             chats: Directory::new(),
             queues: Directory::new(),
             operators: Directory::new(),

@@ -383,14 +383,10 @@ pub(super) async fn start(
     Ok((root.get_cell(), watching))
 }
 
-/// Starts the sweeper below the root. `newest` is the latest time that the store knew of before.
-pub(super) async fn start_sweeper(
-    router: &Router,
-    newest: Timestamp,
-) -> Result<(), ractor::SpawnErr> {
+/// Starts the sweeper below the root.
+pub(super) async fn start_sweeper(router: &Router) -> Result<(), ractor::SpawnErr> {
     let root = router.root.clone();
-    let arguments = (router.clone(), newest);
-    let (sweeper, _) = Actor::spawn_linked(None, Sweeper, arguments, root).await?;
+    let (sweeper, _) = Actor::spawn_linked(None, Sweeper, router.clone(), root).await?;
     if let Some(supervisors) = router.shared.supervisors.get() {
         let _ = supervisors.retention.set(sweeper.get_cell());
     }

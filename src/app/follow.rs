@@ -149,16 +149,31 @@ fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
     }
 }
 
-/// Removes sessions, revocations and entries of the audit trail that are over, now and then.
+/// Removes sessions, revocations and entries of the audit trail that are over: at the start, since a
+/// process may live for a shorter time than it waits, and then now and then.
 pub(super) async fn prune(access: Arc<Access>, router: Router, audit_kept_ms: u64) {
     loop {
+        prune_once(&access, &router, audit_kept_ms).await;
         tokio::time::sleep(PRUNE_EVERY).await;
-        if let Err(error) = access.prune(router.now()).await {
-            tracing::warn!(%error, "what is over was not removed; it is tried again");
+    }
+}
+
+/// Nothing on a clock that is doubted: a token that was revoked would count again once it is set right.
+async fn prune_once(access: &Access, router: &Router, audit_kept_ms: u64) {
+    match router.may_trust_the_clock().await {
+        Ok(true) => {}
+        // It was said.
+        Ok(false) => return,
+        Err(error) => {
+            tracing::warn!(%error, "what is over was not removed, for nobody knows the clock; it is tried again");
+            return;
         }
-        if let Err(error) = access.trail().remove_old(router.now(), audit_kept_ms).await {
-            tracing::warn!(%error, "the old audit trail was not removed; it is tried again");
-        }
+    }
+    if let Err(error) = access.prune(router.now()).await {
+        tracing::warn!(%error, "what is over was not removed; it is tried again");
+    }
+    if let Err(error) = access.trail().remove_old(router.now(), audit_kept_ms).await {
+        tracing::warn!(%error, "the old audit trail was not removed; it is tried again");
     }
 }
 
@@ -167,5 +182,87 @@ pub(super) async fn audit(access: Arc<Access>, router: Router) {
     loop {
         tokio::time::sleep(AUDIT_EVERY).await;
         access.trail().tend(router.now()).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::access::{Attempt, HashCost, Invalid, Visitor};
+    use crate::actors::{Clock, Options};
+    use crate::app::{Plan, Server, StoreChoice};
+    use crate::audit::limits::{KEPT_DAYS, days_ms};
+    use crate::config::Settings;
+    use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId};
+    use crate::domain::{Customer, Timestamp};
+    use crate::storage::Store;
+    use crate::storage::memory::MemoryStore;
+
+    /// The length of an hour, ms.
+    const HOUR_MS: u64 = 3_600_000;
+
+    /// A server whose clock is doubted for so long.
+    async fn serving(store: &Store, clock_doubt: Duration) -> Server {
+        let mut settings = Settings::default();
+        settings.server.listen = "127.0.0.1:0".parse().unwrap();
+        settings.server.ops_listen = settings.server.listen;
+        settings.server.seed = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.toml").into();
+        let (hash_cost, store) =
+            (HashCost { memory_kib: 8, passes: 1, lanes: 1 }, StoreChoice::Given(store.clone()));
+        let router = Options { clock_doubt, ..Options::default() };
+        Server::start(Plan { settings, store, hash_cost, router }).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_clock_that_jumped_ahead_brings_no_revoked_token_back_and_removes_nothing() {
+        let store = MemoryStore::new().store();
+        // The present is 91 days ahead of what is right.
+        let right = Timestamp(Clock::start().now().0 - days_ms(91));
+        let said = format!(r#"{{"trusted":{},"doubt":null}}"#, right.0).into_bytes();
+        store.documents.put("clock_trust", "1", 0, said).await.unwrap();
+        let id = AuditId::new(Timestamp(right.0 - days_ms(KEPT_DAYS - 1)), 1, 1);
+        let (actor, act) = (AuditActor::System, AuditAct::QueueChanged);
+        let changes = Vec::new();
+        let entry =
+            AuditEntry { id, actor, address: None, act, subject: None, changes, outcome: None };
+        store.audit.record(entry).await.unwrap();
+
+        let server = serving(&store, Duration::from_secs(3_600)).await;
+        let access = &server.edge().access;
+        let channel = server.edge().catalog.snapshot().channels().next().unwrap().id;
+        let visitor = Visitor::default();
+        let issued = access.visitor_token(channel, visitor, &access.act_of_system(right)).await;
+        let issued = issued.unwrap();
+        let customer = Customer { channel, id: issued.customer };
+        {
+            let act = access.act_of_system(right);
+            access.revoke_customer(customer, &act, || right).await.unwrap();
+        }
+        let (password, address) = ("demo-anna-01".to_owned(), Ipv4Addr::LOCALHOST.into());
+        let anna = Attempt { login: "anna", password, device_mark: None, address };
+        let anna = access.log_in(anna, right).await.outcome.unwrap().user;
+        let later = right.plus_ms(HOUR_MS);
+        let oldest = async || {
+            let all = store.audit.newest(AuditId::END, AuditId::FIRST, 1_000).await.unwrap();
+            all.last().unwrap().id
+        };
+
+        prune_once(access, &server.edge().router, days_ms(KEPT_DAYS)).await;
+        assert_eq!(access.authenticate(&issued.token, later), Err(Invalid::Revoked));
+        assert!(access.has_session(anna, later));
+        assert_eq!(oldest().await, id);
+        server.stop().await;
+
+        // It was right after all: then all of that is over.
+        let server = serving(&store, Duration::ZERO).await;
+        let access = &server.edge().access;
+        prune_once(access, &server.edge().router, days_ms(KEPT_DAYS)).await;
+        assert!(access.authenticate(&issued.token, later).is_ok());
+        assert!(!access.has_session(anna, later));
+        assert_ne!(oldest().await, id);
+        server.stop().await;
     }
 }

@@ -82,7 +82,7 @@ pub const METRICS: &[Metric] = &[
         "switchboard_retention_clock_doubted",
         Gauge,
         [],
-        "1 while retention forgets nothing, since the clock jumped ahead; else 0."
+        "1 while nothing is removed for its age, since the clock jumped ahead; else 0."
     ),
     metric!(
         "switchboard_forgetting_unreadable_total",

@@ -76,7 +76,7 @@ pub fn retention_failed() {
 }
 
 /// See the catalogue.
-pub fn retention_clock_doubted(doubted: bool) {
+pub fn clock_doubted(doubted: bool) {
     gauge!("switchboard_retention_clock_doubted").set(if doubted { 1.0 } else { 0.0 });
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use switchboard::actors::Options;
 use switchboard::app::{Plan, Server, StoreChoice};
+use switchboard::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId, AuditOutcome};
 use switchboard::domain::{ChannelId, Customer, CustomerId, QueueId};
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{EndedChat, Store};
@@ -58,5 +59,30 @@ async fn a_channel_says_how_long_it_keeps_its_chats() {
     assert_eq!(put(&world, Value::Null).await.0, 200);
     assert_eq!(put(&world, json!(15)).await.0, 200);
     until("the other one, too", async || status(young).await == 404).await;
+    world.server.stop().await;
+}
+
+#[tokio::test]
+async fn the_audit_trail_is_kept_for_as_many_days_as_is_configured() {
+    let store = MemoryStore::new().store();
+    let made = async |n: u64, days: u64| {
+        let id = AuditId::new(days_ago(days), 1, n);
+        let (actor, act, subject) = (AuditActor::System, AuditAct::QueueChanged, None);
+        let (address, changes, outcome) = (None, Vec::new(), Some(AuditOutcome::Done));
+        let entry = AuditEntry { id, actor, address, act, subject, changes, outcome };
+        store.audit.record(entry).await.unwrap();
+        id
+    };
+    let (old, young) = (made(1, 46).await, made(2, 44).await);
+    let mut settings = settings();
+    settings.audit.kept_days = 45;
+    let given = StoreChoice::Given(store.clone());
+    let world = World { server: Server::start(plan(settings, given)).await.unwrap() };
+    let kept = async |id: AuditId| {
+        let all = store.audit.newest(AuditId::END, AuditId::FIRST, 1_000).await.unwrap();
+        all.iter().any(|entry| entry.id == id)
+    };
+    until("the old one is removed", async || !kept(old).await).await;
+    assert!(kept(young).await);
     world.server.stop().await;
 }
