@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use super::act::{Act, ActError};
 use super::gate::Access;
 use super::limits::{BEGIN_ERASURE_TRIES, ERASED_SLICE, LOAD_PAGE};
+use super::revoked::For;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditChange, AuditId, AuditSubject};
 use crate::domain::{ChannelId, ChatId, Customer, CustomerId, Timestamp};
@@ -407,7 +408,7 @@ impl Access {
         chats: BTreeSet<ChatId>,
         erased: Timestamp,
     ) -> Result<(), StoreError> {
-        if !self.revoked.revoke(customer, || erased).await? {
+        if !self.revoked.revoke(customer, For::Erasure, || erased).await? {
             tracing::warn!("too many customers' tokens are revoked: one's who is erased are not");
         }
         let mut traces = Vec::new();

@@ -107,6 +107,11 @@ pub const SESSIONS_PER_USER: usize = 32;
 /// with the longest token. By channel, so that no site uses up another's.
 pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
 
+/// The same up to which a customer may be erased, who is revoked with it: whoever has a right to be
+/// forgotten does not wait for 90 days until there is room. Ten times as many: some 10 MB, and as many
+/// documents for a start to read.
+pub const REVOKED_FOR_ERASURE_MAX: usize = 100_000;
+
 /// Chats that are forgotten in one piece when an erasure is applied again.
 pub const ERASED_SLICE: usize = 64;
 

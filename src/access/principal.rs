@@ -71,7 +71,10 @@ pub enum AccessError {
     #[error(transparent)]
     VisitorName(#[from] BadName),
     /// Too many customers of the channel are revoked.
-    #[error("the channel has as many revoked customers as it may; entries end after 90 days")]
+    #[error(
+        "the channel has as many revoked customers as it may; entries end 90 days after their revocation: \
+         try again then"
+    )]
     TooManyRevoked,
     /// The right to do it was taken away meanwhile.
     #[error(transparent)]

@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Mutex;
 
-use super::limits::{LOAD_PAGE, REVOKED_CUSTOMERS_MAX, TOKEN_MS_MAX};
+use super::limits::{LOAD_PAGE, REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX, TOKEN_MS_MAX};
 use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::{Document, Documents, StoreError};
 
@@ -23,6 +23,25 @@ pub(super) struct Revoked {
     documents: Arc<dyn Documents>,
     at: RwLock<Entries>,
     writing: Mutex<()>,
+}
+
+/// For what a customer's tokens are revoked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum For {
+    /// Somebody asked for it.
+    Itself,
+    /// The customer is erased.
+    Erasure,
+}
+
+impl For {
+    /// Entries of the channel below which there is room for one more.
+    fn most(self) -> usize {
+        match self {
+            Self::Itself => REVOKED_CUSTOMERS_MAX,
+            Self::Erasure => REVOKED_FOR_ERASURE_MAX,
+        }
+    }
 }
 
 type Entries = HashMap<ChannelId, HashMap<CustomerId, Entry>>;
@@ -69,8 +88,8 @@ impl Revoked {
     }
 
     /// Whether there is room for one more of the channel, or it is there already.
-    pub fn room(&self, customer: Customer) -> bool {
-        self.entry(customer).is_some() || self.of_channel(customer.channel) < REVOKED_CUSTOMERS_MAX
+    pub fn room(&self, customer: Customer, what: For) -> bool {
+        self.entry(customer).is_some() || self.of_channel(customer.channel) < what.most()
     }
 
     /// Revokes all tokens issued to the customer until its turn comes, by what `now` says then. Answers
@@ -79,12 +98,13 @@ impl Revoked {
     pub async fn revoke(
         &self,
         customer: Customer,
+        what: For,
         now: impl Fn() -> Timestamp,
     ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let now = now();
         let known = self.entry(customer);
-        if !self.room(customer) {
+        if !self.room(customer, what) {
             return Ok(false);
         }
         let version = known.map_or(0, |entry| entry.version);

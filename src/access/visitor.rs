@@ -4,6 +4,7 @@ use super::act::Act;
 use super::gate::Access;
 use super::permit::Asker;
 use super::principal::{AccessError, Holder, Invalid, Visitor, VisitorToken, Who};
+use super::revoked::For;
 use super::token::Claims;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
@@ -44,10 +45,39 @@ impl Access {
     }
 
     /// Revokes all tokens that a customer has when this is carried out, by what `now` says then; durably.
-    /// The caller holds no permit.
+    /// The caller holds no permit. Errors with `TooManyRevoked`, and nothing has changed, when
+    /// [`REVOKED_CUSTOMERS_MAX`](super::limits::REVOKED_CUSTOMERS_MAX) others of the channel are.
     pub async fn revoke_customer(
         &self,
         customer: Customer,
+        act: &Act<'_>,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<(), AccessError> {
+        self.revoke(customer, For::Itself, act, now).await
+    }
+
+    /// The same of one who is being erased: up to
+    /// [`REVOKED_FOR_ERASURE_MAX`](super::limits::REVOKED_FOR_ERASURE_MAX).
+    pub async fn revoke_erased(
+        &self,
+        customer: Customer,
+        act: &Act<'_>,
+        now: impl Fn() -> Timestamp,
+    ) -> Result<(), AccessError> {
+        self.revoke(customer, For::Erasure, act, now).await
+    }
+
+    /// Whether there is room for the revocation that an erasure of this customer needs; to be asked before
+    /// anything of it is done. Errors with `TooManyRevoked`.
+    pub fn may_erase(&self, customer: Customer) -> Result<(), AccessError> {
+        let room = self.revoked.room(customer, For::Erasure);
+        if room { Ok(()) } else { Err(AccessError::TooManyRevoked) }
+    }
+
+    async fn revoke(
+        &self,
+        customer: Customer,
+        what: For,
         act: &Act<'_>,
         now: impl Fn() -> Timestamp,
     ) -> Result<(), AccessError> {
@@ -55,7 +85,7 @@ impl Access {
         if self.catalog.snapshot().channel(channel).is_none() {
             return Err(AccessError::NoChannel { channel });
         }
-        if !self.revoked.room(customer) {
+        if !self.revoked.room(customer, what) {
             return Err(AccessError::TooManyRevoked);
         }
         let note = Note {
@@ -63,7 +93,7 @@ impl Access {
             subject: Some(AuditSubject::Customer { channel, customer: Some(customer.id) }),
             changes: Vec::new(),
         };
-        let revoked = act.carry_out(note, self.revoked.revoke(customer, now)).await;
+        let revoked = act.carry_out(note, self.revoked.revoke(customer, what, now)).await;
         self.tell(Holder::Customer(customer));
         let room = revoked?;
         act.settle(0, |asker| asker == Asker::Visitor(customer)).await;

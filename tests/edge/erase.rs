@@ -3,13 +3,15 @@
 use std::path::Path;
 
 use serde_json::{Value, json};
-use switchboard::access::limits::SETTLE_LIMIT;
+use switchboard::access::limits::{REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX, SETTLE_LIMIT};
 use switchboard::app::{Server, StoreChoice};
+use switchboard::domain::CustomerId;
 use switchboard::protocol::rest::Route;
 use switchboard::storage::memory::MemoryStore;
 
 use crate::client::Client;
 use crate::cql_support::Keyspace;
+use crate::ended::days_ago;
 use crate::harness::{World, id, plan, request, settings, until};
 use crate::held::Stop;
 
@@ -221,4 +223,53 @@ async fn an_erasure_ends_with_the_right_to_it_and_nobody_waits_for_it() {
     assert!(!store.log.is_forgotten(chat).await.unwrap(), "its right was gone");
     erase(&world, &who).await;
     assert!(store.log.is_forgotten(chat).await.unwrap());
+}
+
+/// A server on a store in which so many customers of the shop were revoked yesterday; who is one of them.
+async fn revoked_before(customers: usize) -> (World, String) {
+    let store = MemoryStore::new().store();
+    let (shop, at) = (id("channel", "Shop"), days_ago(1).0.to_string().into_bytes());
+    let who = |n: usize| CustomerId::from_u128(n as u128 + 1).to_string();
+    for n in 0..customers {
+        let id = format!("{shop}.{}", who(n));
+        store.documents.put("revoked_visitor", &id, 0, at.clone()).await.unwrap();
+    }
+    let plan = plan(settings(), StoreChoice::Given(store));
+    (World { server: Server::start(plan).await.unwrap() }, who(0))
+}
+
+#[tokio::test]
+async fn a_customer_can_be_erased_when_no_further_one_can_be_revoked() {
+    let (world, revoked) = revoked_before(REVOKED_CUSTOMERS_MAX).await;
+    let (token, who) = world.visitor("Shop", None).await;
+    let mut customer = opened(&world, &token).await;
+    let chat = customer.call("chat.open", open("c1")).await.unwrap()["chat"].clone();
+    let admin = world.log_in("admin").await;
+    let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
+    let (status, no) = world.ask("DELETE", &format!("{path}/{who}"), &admin, None).await;
+    assert_eq!((status, &no["name"]), (409, &json!("too_many")), "{no}");
+    assert!(no["detail"].as_str().unwrap().contains("90 days"), "{no}");
+    let again = world.ask("DELETE", &format!("{path}/{revoked}"), &admin, None).await;
+    assert_eq!(again.0, 204, "who is one of them takes no further room: {again:?}");
+    customer.call("message.send", message(&chat, "m1", "hello")).await.unwrap();
+    erase(&world, &who).await;
+    assert_eq!(customer.until_closed().await, 4002);
+    assert!(world.socket().await.open(&token, json!([])).await.is_err(), "revoked for good");
+    let path = format!("/api/v1/chats/{}", chat.as_str().unwrap());
+    assert_eq!(world.ask("GET", &path, &admin, None).await.0, 404);
+}
+
+#[tokio::test]
+async fn an_erasure_that_is_refused_for_room_has_done_nothing() {
+    let (world, _) = revoked_before(REVOKED_FOR_ERASURE_MAX).await;
+    let (token, who) = world.visitor("Shop", None).await;
+    let mut customer = opened(&world, &token).await;
+    let chat = customer.call("chat.open", open("c1")).await.unwrap()["chat"].clone();
+    let admin = world.log_in("admin").await;
+    let path = format!("/api/v1/channels/{}/customers/{who}", id("channel", "Shop"));
+    let (status, no) = world.ask("DELETE", &path, &admin, None).await;
+    assert_eq!((status, &no["name"]), (409, &json!("too_many")), "{no}");
+    customer.call("message.send", message(&chat, "m1", "still here")).await.unwrap();
+    let trail = world.ask("GET", "/api/v1/audit?limit=50", &admin, None).await.1;
+    assert!(!trail.to_string().contains("customer.erased"), "{trail}");
 }

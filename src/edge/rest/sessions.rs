@@ -108,6 +108,8 @@ pub(super) async fn erase_customer(asked: &Asked) -> Answer {
     let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
     let snapshot = asked.edge.catalog.snapshot();
     snapshot.channel(channel).ok_or_else(absent(&snapshot, channel))?;
+    // Before its chats end: a refused erasure leaves all as it is.
+    asked.edge.access.may_erase(customer).map_err(|error| access_error(&error))?;
     let act = asked.act()?;
     let note = Note {
         act: AuditAct::CustomerErased,
@@ -139,7 +141,7 @@ async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), E
         let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
         router.end_to_erase(slice).await.map_err(undone)?;
     }
-    let revoked = edge.access.revoke_customer(customer, act, || edge.now()).await;
+    let revoked = edge.access.revoke_erased(customer, act, || edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
     let at = {
         let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
