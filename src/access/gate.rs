@@ -127,7 +127,8 @@ impl Access {
         &self.trail
     }
 
-    /// Begins a session, and marks the device for its next log-in.
+    /// Begins a session, and marks the device for its next log-in. Of a user with too many the oldest ends
+    /// as by a log-out.
     pub async fn log_in(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Tokens> {
         let address = attempt.address;
         let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
@@ -215,7 +216,15 @@ impl Access {
         let until = now.plus_ms(self.lives.refresh_ms);
         let act = self.log_in_act(user, address, now);
         let begun = self.sessions.begin(id, user.id, user.epoch, now, until);
-        let session = act.carry_out(of_user(AuditAct::LoggedIn, user.id), begun).await?;
+        let begun = act.carry_out(of_user(AuditAct::LoggedIn, user.id), begun).await;
+        // Also when nobody knows whether it began: another may have ended for it.
+        if !matches!(begun, Ok((_, false))) {
+            self.tell(Holder::User(user.id));
+        }
+        let (session, another_ended) = begun?;
+        if another_ended {
+            act.settle(0, |asker| asker == Asker::User(user.id)).await;
+        }
         let device = match proven.device {
             Some(device) => device,
             None => uuid::Builder::from_random_bytes(self.random()?).into_uuid(),

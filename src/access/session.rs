@@ -173,7 +173,7 @@ impl Sessions {
         live.own.get(user)?.sessions.get(&id).copied()
     }
 
-    /// Begins a session; a user with too many loses the oldest.
+    /// Begins a session; a user with too many loses the oldest. Answers whether that was so.
     pub async fn begin(
         &self,
         id: Uuid,
@@ -181,16 +181,17 @@ impl Sessions {
         epoch: u64,
         now: Timestamp,
         until: Timestamp,
-    ) -> Result<Session, StoreError> {
+    ) -> Result<(Session, bool), StoreError> {
         let _writing = self.lock(user).await;
         let mut own = self.known(user).await?;
+        let too_many = own.sessions.len() >= SESSIONS_PER_USER;
         while own.sessions.len() >= SESSIONS_PER_USER {
             own.drop_oldest();
         }
         let session = Session { user, epoch, n: 0, began: now, until };
         own.sessions.insert(id, session);
         self.write(user, own).await?;
-        Ok(session)
+        Ok((session, too_many))
     }
 
     /// Uses refresh token number `n`.

@@ -83,7 +83,7 @@ closes! {
     SessionNotOpened = 4000, "session_not_opened", Resume;
     /// The token came to its end and was not renewed.
     TokenExpired = 4001, "token_expired", Renew;
-    /// The token was revoked: logged out, deactivated, or a stolen refresh token was used.
+    /// The token was revoked: logged out, deactivated, a stolen refresh token was used, or the session gave way to a newer one of the same user.
     TokenRevoked = 4002, "token_revoked", LogIn;
     /// The client read too slowly; what it missed comes when it resumes.
     TooSlow = 4003, "too_slow", Resume;

@@ -1,6 +1,7 @@
 //! Changes while the server runs, and its restart.
 
 use serde_json::{Value, json};
+use switchboard::access::limits::SESSIONS_PER_USER;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{Document, Documents, Listed, StoreError};
@@ -423,4 +424,26 @@ async fn who_logs_out_everywhere_is_offline_at_once() {
     assert_eq!(world.ask("DELETE", "/api/v1/sessions/current", &here, None).await.0, 204);
     assert_eq!(status().await, "offline");
     assert_eq!(anna.until_closed().await, 4002);
+}
+
+#[tokio::test]
+async fn the_log_in_that_ends_the_oldest_session_closes_its_sockets() {
+    let world = World::start().await;
+    let tokens = [world.log_in("anna").await, world.log_in("anna").await];
+    let mut sockets = Vec::new();
+    for token in &tokens {
+        let mut socket = world.socket().await;
+        socket.open(token, json!([])).await.unwrap();
+        sockets.push(socket);
+    }
+    let [mut oldest, mut next] = sockets.try_into().unwrap_or_else(|_| panic!("two"));
+    for _ in tokens.len()..SESSIONS_PER_USER {
+        world.log_in("anna").await;
+    }
+    for socket in [&mut oldest, &mut next] {
+        socket.call("chat.list", json!({"scope": "mine"})).await.unwrap();
+    }
+    world.log_in("anna").await;
+    assert_eq!(oldest.until_closed().await, 4002);
+    next.call("chat.list", json!({"scope": "mine"})).await.unwrap();
 }
