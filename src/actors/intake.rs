@@ -148,8 +148,7 @@ impl Router {
     ) -> Result<ChatId, CallError> {
         let arrival = self.arrival_after(ended, comes, opens).await?;
         let command = CommandId::after(ended);
-        let known = self.is_opened(chat).await?;
-        match self.open_claimed(&arrival, (chat, known), &command, Some(ended)).await {
+        match self.open_claimed(&arrival, (chat, false), &command, Some(ended)).await {
             Ok(_) => Ok(chat),
             Err(CallError::Refused(Refusal::UnknownChat)) if self.is_forgotten(chat).await? => {
                 let (next, _) = self.arrive(&arrival, &command, Some(ended)).await?;
@@ -201,8 +200,7 @@ impl Router {
                 // opened it is no matter; it may have been another tab.
                 ClaimOpen::Existing(chat) => (chat, after == Some(chat)),
             };
-            let known = !is_fresh && self.is_opened(chat).await?;
-            let opened = self.open_claimed(&arrival, (chat, known), command, after);
+            let opened = self.open_claimed(&arrival, (chat, is_fresh), command, after);
             let answer = match opened.await {
                 // It is being forgotten: nothing of it stands in the way of another.
                 Err(CallError::Refused(Refusal::UnknownChat))
@@ -237,7 +235,7 @@ impl Router {
         let conversations = &self.store().conversations;
         let latest = self.within(conversations.latest(customer)).await?;
         if let Some(latest) = latest.filter(|latest| Some(*latest) != after)
-            && self.is_opened(latest).await?
+            && (self.shared.charges.covers(latest) || self.is_opened(latest).await?)
             && !self.look(latest).await?.state.is_some_and(|state| state.is_final())
         {
             return Ok(true);
@@ -249,13 +247,13 @@ impl Router {
         }
     }
 
-    /// Opens a claimed chat; one that is `known` to be open already answers as it did the first time,
-    /// for nothing. One that is too many after all, since another was opened meanwhile, stays claimed:
-    /// the customer's next call finds it and opens it then.
+    /// Opens a claimed chat; one that is open already answers as it did the first time, for nothing. One
+    /// that is too many after all, since another was opened meanwhile, stays claimed: the customer's next
+    /// call finds it and opens it then. `is_fresh`: this call has claimed it just now.
     async fn open_claimed(
         &self,
         arrival: &Arrival<'_>,
-        (chat, known): (ChatId, bool),
+        (chat, is_fresh): (ChatId, bool),
         command: &CommandId,
         continues: Option<ChatId>,
     ) -> Result<Answer, CallError> {
@@ -266,14 +264,26 @@ impl Router {
             profile: arrival.profile.clone(),
             continues: continues.filter(|ended| *ended != chat),
         };
-        if known {
+        if !is_fresh && self.is_opened(chat).await? {
             return self.call_chat(chat, wanted).await;
         }
         let Arrival { customer, opens, .. } = *arrival;
-        opens.take(customer).map_err(CallError::TooManyOpenings)?;
+        let charge = self.shared.charges.take(chat, customer, opens);
+        let charge = charge.map_err(CallError::TooManyOpenings)?;
+        // Another call may have opened it between the look and the charge; of a chat that was claimed just
+        // now the index tells.
+        let opened_before = match is_fresh {
+            true => self.waits_since(chat).is_some(),
+            false => self.is_opened(chat).await?,
+        };
+        if opened_before {
+            charge.not_earned();
+            return self.call_chat(chat, wanted).await;
+        }
         let opened = self.call_chat(chat, wanted).await;
-        if opened.is_err() {
-            opens.give_back(customer);
+        match opened {
+            Ok(_) => drop(charge),
+            Err(_) => charge.not_earned(),
         }
         opened
     }

@@ -11,6 +11,7 @@
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
 
+mod charges;
 mod chat;
 mod clock;
 mod configure;

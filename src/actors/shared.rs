@@ -15,6 +15,7 @@ use crate::storage::Store;
 
 use tokio::time::timeout;
 
+use super::charges::Charges;
 use super::chat::ChatMessage;
 use super::clock::Clock;
 use super::directory::{Directory, Overloaded};
@@ -63,6 +64,8 @@ pub(super) struct Shared {
     pub(super) statuses: DashMap<UserId, StatusSeen>,
     /// Held by whoever forgets chats.
     pub(super) forgetting: tokio::sync::Mutex<()>,
+    /// Openings that are under way, with what they cost.
+    pub(super) charges: Charges,
     /// Appends that nobody was told of yet.
     pub(super) untold: Untold,
     /// The offers on each operator's screens; no entry for one whose screens show none.
@@ -104,6 +107,7 @@ impl Shared {
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
             forgetting: tokio::sync::Mutex::default(),
+            charges: Charges::default(),
             untold: Untold::new(),
             screens: DashMap::new(),
             ways: Ways::default(),

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 
+use futures_util::FutureExt;
 use switchboard::actors::{CallError, Opens, Router, TooMany};
 use switchboard::domain::{ChatId, CommandId, Customer, Profile};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
+use tokio::sync::Semaphore;
+use tokio::task::yield_now;
 
 use crate::store::{Break, Breaking, Only};
 use crate::world::*;
@@ -95,4 +98,40 @@ async fn what_could_not_be_opened_is_given_back() {
     assert_eq!(opens.taken.load(SeqCst), 0);
     open().await.unwrap();
     assert_eq!(opens.taken.load(SeqCst), 1);
+}
+
+/// The chat's first append is held until both have come.
+#[tokio::test]
+async fn two_tabs_that_open_one_chat_at_the_same_moment_are_charged_once() {
+    for how in [Break::Late, Break::Refused] {
+        let hold = Arc::new(Semaphore::new(0));
+        let held = Breaking::at_append(MemoryStore::new().store(), 1, how, Arc::clone(&hold));
+        let held = Arc::new(held);
+        let router = start(held.store()).await;
+        let (opens, ids) = (Counted::default(), [fresh(), fresh()]);
+        let profile = Profile::default();
+        let open = |id| router.open(customer(1), id, &profile, &opens);
+        let [mut first, mut second] = [0, 1].map(|n| Box::pin(open(&ids[n])));
+        while !held.has_fired() {
+            assert!(first.as_mut().now_or_never().is_none());
+            yield_now().await;
+        }
+        // Nothing here waits for anything but the append.
+        for _ in 0..1_000 {
+            assert!(second.as_mut().now_or_never().is_none());
+            yield_now().await;
+        }
+        assert_eq!(opens.taken.load(SeqCst), 1, "{how:?}");
+        hold.add_permits(1);
+        let (first, second) = tokio::join!(first, second);
+        let chat = second.unwrap().0;
+        match how {
+            Break::Late => assert_eq!(first.unwrap().0, chat),
+            _ => assert_eq!(first, Err(CallError::Unavailable), "the other one has opened it"),
+        }
+        assert_eq!(opens.taken.load(SeqCst), 1, "{how:?}");
+        end(&router, chat).await;
+        assert_ne!(open(&fresh()).await.unwrap().0, chat);
+        assert_eq!(opens.taken.load(SeqCst), 2);
+    }
 }
