@@ -62,6 +62,7 @@ fn two_crashes_under_load_lose_nothing() {
     assert!(said.contains(nothing), "{said}");
     assert!(said.contains("customers; traces of them: 0"), "{said}");
     assert!(!said.contains("erased: 0"), "{said}");
+    assert!(said.contains("chats of long ago: 400 forgotten by retention, which "), "{said}");
 }
 
 #[test]

@@ -59,5 +59,7 @@ fn print(outcome: &Outcome) {
     spread("from kill to answer, ms", &outcome.restart_ms, 1);
     let (whole, without) = outcome.copies;
     println!("backups: {whole} whole, {without} that a kill met or prevented");
+    let (forgotten, under_way) = outcome.past;
+    println!("chats of long ago: {forgotten} forgotten by retention, which {under_way} kills met");
     print_seen(&outcome.seen);
 }

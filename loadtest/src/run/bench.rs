@@ -87,6 +87,7 @@ pub fn wanted_queues() -> Vec<WantedQueue> {
         rule: Rule::Manual,
         members: Vec::new(),
         offer_timeout_ms: switchboard::domain::limits::OFFER_TIMEOUT_MS,
+        retention_days: None,
     }]
 }
 

@@ -2,6 +2,7 @@
 //! acknowledged is lost, doubled or reordered, that no chat has two owners, that nobody holds too
 //! many, and that no chat is stuck; and that nothing is left of who was erased meanwhile, in the
 //! files as each kill leaves them, in backups that were begun later, and in an export at the end.
+//! With the embedded store, chats of long ago are forgotten by retention meanwhile, likewise.
 //! Backups run beside the load; some are killed with the server.
 //!
 //! A kill counts when, at that moment, at least [`OPEN_MIN`](super::crowd::OPEN_MIN) chats are open,
@@ -14,9 +15,11 @@ use tokio::time::sleep;
 
 use super::RunError;
 use super::crowd::{Crowd, Load, Verified};
+use super::past::Past;
 use super::progress::Progress;
 use super::provision::Provisioned;
 use super::server::{Server, Setup};
+use crate::client::Rest;
 use crate::client::clock::wall_ms;
 use crate::draw::{Draw, Purpose};
 use crate::stats::Samples;
@@ -36,9 +39,17 @@ pub struct Outcome {
     pub restart_ms: Samples,
     /// Backups that were whole, and those that a kill or the store prevented.
     pub copies: (u32, u32),
+    /// Chats of long ago that retention forgot, and how many kills found it under way.
+    pub past: (usize, usize),
     /// What people saw.
     pub seen: Verified,
 }
+
+/// Chats of long ago for each round: about as many as retention forgets between two kills.
+const PAST_OF_ROUND: u32 = 200;
+
+/// Most of them in all: longer runs are without them at their end.
+const PAST_MAX: u32 = 20_000;
 
 /// How long a backup waits for its turn in a round, ms at most: some meet the kill.
 const COPY_WITHIN_MS: usize = 5_000;
@@ -51,6 +62,18 @@ pub async fn crash(
     rounds: u32,
     seed: u64,
 ) -> Result<Outcome, RunError> {
+    let mut auditor = there.auditor.clone();
+    let mut past = None;
+    if setup.is_embedded() {
+        process.stop().await?;
+        let chats = rounds.saturating_mul(PAST_OF_ROUND).min(PAST_MAX);
+        past = match there.doors.first() {
+            Some(door) => Some(Past::plant(&setup.data(), door, chats).await?),
+            None => None,
+        };
+        process = setup.start().await?;
+    }
+    let mut met = 0;
     let mut crowd = Crowd::gather(setup.address(), there, seed);
     let mut draw = Draw::new(seed, Purpose::Kill, 0);
     let (mut kills, mut kills_wall_ms, mut tried) = (Vec::new(), Vec::new(), 0);
@@ -86,10 +109,18 @@ pub async fn crash(
         if copied == Some(true) {
             // Who was erased before this round is not in a copy that was begun in it.
             searcher.look(&file, &before)?;
+            if let Some(past) = &mut past {
+                past.look_into_copy(&file)?;
+            }
             setup.store("check", &file).await?;
             copies.0 += 1;
         } else if embedded {
             copies.1 += 1;
+        }
+        if let Some(past) = &mut past {
+            let before = past.forgotten();
+            past.look(&setup.data())?;
+            met += usize::from(past.forgotten() > before);
         }
         // What a kill left unfinished has another name, and goes with the folder.
         let _ = std::fs::remove_file(&file);
@@ -109,6 +140,9 @@ pub async fn crash(
     }
     progress.done();
     let mut seen = crowd.verify(&mut process, &kills_wall_ms).await?;
+    if let Some(past) = &past {
+        past.gone(&Rest::new(&setup.address()), &mut auditor).await?;
+    }
     process.stop().await?;
     let known = searcher.known();
     if embedded {
@@ -118,7 +152,15 @@ pub async fn crash(
     setup.store("export", &export).await?;
     searcher.look(&export, &known)?;
     seen.traces.extend(searcher.traces());
-    Ok(Outcome { kills, tried, restart_ms, copies, seen })
+    let mut forgotten = 0;
+    if let Some(mut past) = past {
+        past.look(&setup.data())?;
+        past.look_into_copy(&export)?;
+        let traces;
+        (forgotten, traces) = past.end();
+        seen.traces.extend(traces);
+    }
+    Ok(Outcome { kills, tried, restart_ms, copies, past: (forgotten, met), seen })
 }
 
 fn show(progress: &mut Progress, crowd: &Crowd, (counted, rounds): (u64, u64), begun_ms: u64) {

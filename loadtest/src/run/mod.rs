@@ -14,6 +14,7 @@ pub mod crowd;
 pub mod fuzz;
 pub mod guard;
 pub mod outage;
+mod past;
 pub mod progress;
 pub mod provision;
 pub mod reading;

@@ -37,6 +37,8 @@ pub struct WantedQueue {
     pub members: Vec<usize>,
     /// How long its offers stand, ms.
     pub offer_timeout_ms: u64,
+    /// For how many days its channel keeps chats; none: for good.
+    pub retention_days: Option<u16>,
 }
 
 /// An operator that is there.
@@ -189,7 +191,7 @@ impl Maker<'_> {
             image: None,
             sender: SenderWord::Operator,
             reference: None,
-            retention_days: None,
+            retention_days: wanted.retention_days,
         };
         let written = self.rest.create_channel(self.bearer, &request).await?;
         let channel = ChannelId::parse(&written.id).map_err(|_| RunError::Answer("channels"))?;

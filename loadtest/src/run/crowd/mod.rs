@@ -26,6 +26,7 @@ use self::hall::{Gauge, Hall, Stage};
 use self::leaver::Erasure;
 pub use self::leaver::Searcher;
 use super::RunError;
+use super::past::KEPT_DAYS;
 use super::provision::{Operator, Provisioned, WantedOperator, WantedQueue};
 use super::reading::read_whole;
 use super::recorder::Recorder;
@@ -83,6 +84,7 @@ pub fn wanted() -> (Vec<WantedOperator>, Vec<WantedQueue>) {
             rule: *rule,
             members: members.collect(),
             offer_timeout_ms: OFFER_TIMEOUT_MS,
+            retention_days: Some(KEPT_DAYS),
         }
     });
     (operators.collect(), queues.collect())

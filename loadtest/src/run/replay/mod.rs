@@ -64,6 +64,7 @@ pub fn wanted(plan: &Plan, speed: Speed) -> (Vec<WantedOperator>, Vec<WantedQueu
             .filter(|who| plan.operators[*who].queues.contains(&place))
             .collect(),
         offer_timeout_ms: speed.offer_timeout_ms(),
+        retention_days: None,
     });
     (operators.collect(), queues.collect())
 }

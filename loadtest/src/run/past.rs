@@ -1,0 +1,160 @@
+//! Chats of long ago, put into the embedded store before a run, which the server forgets during it, since
+//! their channel keeps chats for a day. What was forgotten must not come back, whatever crashes; at
+//! the end nothing of them is left.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use switchboard::domain::event::PlacedCause;
+use switchboard::domain::{
+    ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Outcome, Party, Profile,
+    Recorded, Timestamp,
+};
+use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
+use switchboard::storage::{EndedChat, Store};
+use tokio::time::{Instant, sleep};
+
+use super::RunError;
+use super::provision::{Door, Operator};
+use super::traces;
+use crate::client::clock::wall_ms;
+use crate::client::{Rest, RestError};
+
+/// What begins every text of theirs. Nobody else writes it.
+const MARK: &str = "long-ago-";
+
+/// For how many days the channel keeps chats.
+pub const KEPT_DAYS: u16 = 1;
+
+/// How long ago they were, ms: three days.
+const AGO_MS: u64 = 3 * 24 * 3_600_000;
+
+/// Chats written at once.
+const AT_ONCE: usize = 64;
+
+/// How long the server may take to forget what is left when the load is over, s.
+const LIMIT_S: u64 = 300;
+
+/// How often it is asked whether it has, ms.
+const ASK_EVERY_MS: u64 = 200;
+
+/// The chats, and what is left of them.
+pub struct Past {
+    /// The last one to be forgotten: retention goes by the order of ids.
+    last: Option<ChatId>,
+    /// The texts that were found at the last look.
+    left: BTreeSet<String>,
+    planted: usize,
+    traces: Vec<String>,
+}
+
+impl Past {
+    /// Writes so many chats into the folder of a server that does not run.
+    pub async fn plant(data: &Path, door: &Door, chats: u32) -> Result<Self, RunError> {
+        let failed = |why: String| RunError::Person { who: "chats of long ago".to_owned(), why };
+        let store = SqliteStore::open(&SqliteOptions::new(data));
+        let store = store.map_err(|error| failed(error.to_string()))?;
+        let ports = Arc::new(store).store();
+        let begin = wall_ms().saturating_sub(AGO_MS);
+        let made: Vec<(ChatId, String)> = stream::iter(0..u64::from(chats))
+            .map(|n| one(&ports, door, Timestamp(begin + n)))
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+            .map_err(failed)?;
+        let last = made.last().map(|(chat, _)| *chat);
+        let left: BTreeSet<String> = made.into_iter().map(|(_, text)| text).collect();
+        Ok(Self { last, planted: left.len(), left, traces: Vec::new() })
+    }
+
+    /// Looks into the folder of a server that was killed: there is nothing that was gone before.
+    pub fn look(&mut self, data: &Path) -> Result<(), RunError> {
+        self.left = self.find(data)?;
+        Ok(())
+    }
+
+    /// Looks into a copy that was begun after the last look: likewise.
+    pub fn look_into_copy(&mut self, file: &Path) -> Result<(), RunError> {
+        self.find(file).map(drop)
+    }
+
+    fn find(&mut self, place: &Path) -> Result<BTreeSet<String>, RunError> {
+        let length = MARK.len() + uuid::fmt::Hyphenated::LENGTH;
+        let found = traces::texts(place, MARK, length)
+            .map_err(|error| RunError::Search { place: place.to_owned(), error })?;
+        let back = found.difference(&self.left);
+        self.traces.extend(back.map(|text| format!("{text} is back in {}", place.display())));
+        Ok(found)
+    }
+
+    /// Waits until the server has forgotten all of them.
+    pub async fn gone(&self, rest: &Rest, auditor: &mut Operator) -> Result<(), RunError> {
+        let Some(last) = self.last else { return Ok(()) };
+        let until = Instant::now() + Duration::from_secs(LIMIT_S);
+        let bearer = auditor.tokens.fresh().await?;
+        while Instant::now() < until {
+            let path = format!("/api/v1/chats/{last}");
+            match rest.get::<serde_json::Value>(bearer.token.expose(), &path).await {
+                Err(RestError::Refused { status: 404, .. }) => return Ok(()),
+                Err(error @ RestError::Refused { status: 400..=499, .. }) => {
+                    return Err(error.into());
+                }
+                Ok(_) | Err(_) => sleep(Duration::from_millis(ASK_EVERY_MS)).await,
+            }
+        }
+        Err(RunError::Limit {
+            what: "chats of long ago are forgotten".to_owned(),
+            limit_s: LIMIT_S,
+        })
+    }
+
+    /// How many the server has forgotten by the last look.
+    pub fn forgotten(&self) -> usize {
+        self.planted - self.left.len()
+    }
+
+    /// How many there were, and what came back or was left.
+    pub fn end(self) -> (usize, Vec<String>) {
+        let left = self.left.iter().map(|text| format!("{text} was to be forgotten, and is there"));
+        let traces = self.traces.into_iter().chain(left).collect();
+        (self.planted, traces)
+    }
+}
+
+/// A chat in which somebody wrote and left. Errors with what the store says.
+async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, String), String> {
+    let text = format!("{MARK}{}", uuid::Uuid::new_v4());
+    let id = CustomerId::from_u128(uuid::Uuid::new_v4().as_u128());
+    let customer = Customer { channel: door.channel, id };
+    let random = uuid::Uuid::new_v4().as_u128() & 0xffff_ffff;
+    let chat = ChatId::from_u128(ChatId::first_at(at).0.as_u128() | random);
+    let command = |word: &str| CommandId::new(word).map_err(|error| error.to_string());
+    let (opens, writes, ends) = (command("opens")?, command("writes")?, command("ends")?);
+    let by = Party::Customer(id);
+    let events = [
+        ChatEvent::Opened {
+            customer,
+            command: opens,
+            profile: Profile::default(),
+            continues: None,
+        },
+        ChatEvent::Placed { queue: door.queue, placement: 1, cause: PlacedCause::Opened },
+        ChatEvent::Message {
+            from: by,
+            id: writes,
+            text: MessageText::new(&text).map_err(|error| error.to_string())?,
+        },
+        ChatEvent::Ended { placement: 2, by, command: Some(ends), outcome: Outcome::Missed },
+    ];
+    let record = |(seq, event)| Recorded { seq, at, event, names: Default::default() };
+    let events = (1..).zip(events).map(record).collect();
+    let said = |error: &dyn std::fmt::Display| error.to_string();
+    let claim = store.log.claim(chat).await.map_err(|error| said(&error))?.claim;
+    store.log.append(claim, events).await.map_err(|error| said(&error))?;
+    let ended = EndedChat { chat, customer, at };
+    store.ended_chats.put(ended).await.map_err(|error| said(&error))?;
+    Ok((chat, text))
+}
