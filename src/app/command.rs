@@ -33,7 +33,7 @@ struct CommandLine {
 enum Command {
     /// Serves until it is told to stop.
     Serve(Serve),
-    /// Copies a whole store. Stop the router before: none may run on the store meanwhile.
+    /// Copies, checks or mends a whole store. `backup` asks the running router; for all else stop it before.
     Store {
         #[command(subcommand)]
         command: StoreCommand,

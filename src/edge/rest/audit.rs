@@ -43,7 +43,7 @@ fn wanted(asked: &Asked) -> Result<Wanted, ErrorResponse> {
             "from" => wanted.filter.from = Some(Timestamp(number(name, value)?)),
             "to" => wanted.filter.to = Some(Timestamp(number(name, value)?)),
             "actor" => {
-                let what = "`system`, `unknown`, `user:ID` or `site:CHANNEL`";
+                let what = "`system`, `command_line`, `unknown`, `user:ID` or `site:CHANNEL`";
                 wanted.filter.actor = Some(read_actor(value).ok_or_else(|| wrong(what))?);
             }
             "subject" => {
