@@ -18,6 +18,7 @@ use super::limits::{
     AGAIN_AFTER, CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, SCAN_PAGE,
     STORE_LIMIT, SWEEP_EVERY, SWEEP_PAUSE,
 };
+use super::retention::relist_chat;
 use super::roster::{Roster, SharedRoster};
 use super::router::Router;
 use super::shared::Shared;
@@ -173,13 +174,20 @@ impl Router {
 async fn read_index(store: &Store, limit: Duration) -> Result<(Index, Timestamp), StoreError> {
     let (mut index, mut latest, mut after) = (Index::new(), Timestamp::default(), None);
     loop {
-        let page = in_time(limit, store.open_chats.scan(after, SCAN_PAGE)).await?;
-        let Some(last) = page.last() else { return Ok((index, latest)) };
-        after = Some(last.chat);
+        let mut page = in_time(limit, store.open_chats.scan(after, SCAN_PAGE)).await?;
+        let last = page.last().map(|last| last.chat);
+        if last.is_none() {
+            for chat in store.open_chats.damaged() {
+                page.extend(in_time(limit, relist_chat(store, chat)).await?);
+                tracing::warn!(%chat, "the damaged row of an open chat was made anew");
+            }
+        }
         for row in page {
             latest = latest.max(row.since);
             latest = row.refused_by.values().copied().fold(latest, Timestamp::max);
             index.load(row);
         }
+        let Some(last) = last else { return Ok((index, latest)) };
+        after = Some(last);
     }
 }

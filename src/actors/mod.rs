@@ -47,7 +47,7 @@ pub use held::{CallPermit, Held, holding};
 pub use hub::{Connection, Outgoing};
 pub use intake::{Opens, TooMany};
 pub use lifecycle::{Options, StartError};
-pub use retention::read_chat;
+pub use retention::{read_chat, relist_chat};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Router};
 pub use view::{ChatView, LinePage, LinePosition, OperatorView, Routed, WaitingChat};

@@ -16,7 +16,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
 use crate::machine::chat::Chat;
 use crate::machine::chat::driver::READ_PAGE;
-use crate::storage::{EndedChat, EndedRow, Filled, Store, StoreError};
+use crate::storage::{EndedChat, EndedRow, Filled, OpenChat, Store, StoreError};
 use crate::telemetry;
 
 use super::limits::{FILL_PAGE, FILL_PAUSE, FORGET_SLICE};
@@ -37,6 +37,27 @@ pub async fn read_chat(store: &Store, id: ChatId) -> Result<Chat, StoreError> {
             return Ok(chat);
         }
     }
+}
+
+/// Writes the row of an open chat as its log has it, and answers it; none when it is open no more, or its
+/// log cannot be read: nobody could serve it. Nobody may be appending to it.
+pub async fn relist_chat(store: &Store, id: ChatId) -> Result<Option<OpenChat>, StoreError> {
+    let chat = match read_chat(store, id).await {
+        Err(StoreError::Damaged { .. }) => {
+            store.open_chats.remove(id).await?;
+            return Ok(None);
+        }
+        chat => chat?,
+    };
+    if let Some(row) = chat.row() {
+        store.open_chats.put(row.clone()).await?;
+        return Ok(Some(row));
+    }
+    if let Some(ended) = chat.ended_row() {
+        store.ended_chats.put(ended).await?;
+    }
+    store.open_chats.remove(id).await?;
+    Ok(None)
 }
 
 /// See the module.

@@ -301,8 +301,15 @@ pub trait OpenChats: Send + Sync + 'static {
     /// an actor that has not heard of the end yet, and removes it when it has.
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError>;
 
-    /// Up to `limit` rows in the order of their chats, beginning after `after`.
+    /// Up to `limit` rows in the order of their chats, beginning after `after`; without those that
+    /// cannot be read.
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError>;
+
+    /// The chats whose rows a scan came upon and could not read, until they are written or removed.
+    /// Their logs say what belongs there.
+    fn damaged(&self) -> Vec<ChatId> {
+        Vec::new()
+    }
 }
 
 /// What a claim of a conversation answers.

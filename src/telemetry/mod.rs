@@ -243,6 +243,8 @@ pub fn store_damaged_chats(chats: usize) {
 pub enum DamagedRow {
     /// An entry of the audit trail.
     AuditEntry,
+    /// The row of an open chat.
+    OpenChat,
     /// The document of a user.
     User,
     /// The document of a queue.
@@ -265,6 +267,7 @@ impl DamagedRow {
     fn label(self) -> &'static str {
         match self {
             Self::AuditEntry => "audit_entry",
+            Self::OpenChat => "open_chat",
             Self::User => "user",
             Self::Queue => "queue",
             Self::Channel => "channel",

@@ -328,13 +328,21 @@ fn cql_damaged_newer_and_missing_records_are_found() {
         assert_eq!(rig.store.read(chat(1), 1, 9).await.unwrap(), messages(1..=5));
 
         OpenChats::put(&*rig.store, open_chat(1, 5)).await.unwrap();
-        let text =
-            "UPDATE open_chats SET record = 0x000102 WHERE hour = 0 AND shard = ? AND chat = ?";
+        let text = "UPDATE open_chats SET record = 0x000102 WHERE hour = 0 AND shard = ? AND chat = ? IF EXISTS";
         for shard in 0..16_i16 {
             let key = (shard, chat(1).0.as_bytes().to_vec());
             rig.raw.query_unpaged(text, key).await.unwrap();
         }
-        damaged(rig.store.scan(None, 9).await.unwrap_err());
+        OpenChats::put(&*rig.store, open_chat(2, 5)).await.unwrap();
+        assert_eq!(
+            rig.store.scan(None, 9).await.unwrap(),
+            [open_chat(2, 5)],
+            "the others are read"
+        );
+        assert_eq!(OpenChats::damaged(&*rig.store), [chat(1)]);
+        OpenChats::put(&*rig.store, open_chat(1, 6)).await.unwrap();
+        assert_eq!(rig.store.scan(None, 9).await.unwrap(), [open_chat(1, 6), open_chat(2, 5)]);
+        assert_eq!(OpenChats::damaged(&*rig.store), []);
         Documents::put(&*rig.store, "kind", "a", 0, b"body".to_vec()).await.unwrap();
         let text = "UPDATE documents SET body = 0x000102 WHERE kind = 'kind' AND shard = ? \
                     AND id = 'a' IF EXISTS";

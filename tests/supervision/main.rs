@@ -9,6 +9,7 @@ mod bounds;
 mod chain;
 mod configuration;
 mod crashes;
+mod damaged_row;
 mod homes;
 mod life;
 mod looks;

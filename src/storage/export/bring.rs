@@ -87,7 +87,7 @@ async fn holds(store: &Store) -> Result<Option<String>, StoreError> {
         (any!(conversations), Section::Conversations),
         (any!(chats), Section::Chats),
         (any!(watched), Section::Watermarks),
-        (!store.open_chats.scan(None, 1).await?.is_empty(), Section::OpenChats),
+        (has_open_chats(store).await?, Section::OpenChats),
         (!store.audit.newest(AuditId::END, AuditId::FIRST, 1).await?.is_empty(), Section::Audit),
     ];
     let found = found.into_iter().find(|(any, _)| *any);
@@ -304,4 +304,10 @@ async fn store_log(
         store.log.append(claimed.claim, some.to_vec()).await?;
     }
     Ok(())
+}
+
+/// Whether there are rows of open chats, also such that cannot be read.
+async fn has_open_chats(store: &Store) -> Result<bool, StoreError> {
+    let found = store.open_chats.scan(None, 1).await?;
+    Ok(!found.is_empty() || !store.open_chats.damaged().is_empty())
 }

@@ -321,10 +321,21 @@ async fn open_chats(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Exp
             }
             visit.take(Section::OpenChats, &item::open_chat(row)?)?;
         }
-        let Some(last) = rows.last() else {
-            return Ok(());
-        };
+        let Some(last) = rows.last() else { break };
         after = Some(last.chat);
+    }
+    // The router that starts on it next makes these anew; a copy without them would leave the chats in
+    // no line.
+    let damaged = source.read(async |store| Ok(store.open_chats.damaged())).await?;
+    match damaged.first() {
+        None => Ok(()),
+        Some(chat) => Err(StoreError::Damaged {
+            reason: format!(
+                "the row of open chat {chat} cannot be read; start the router on this store once, which \
+                 makes it anew from the log, and export then"
+            ),
+        }
+        .into()),
     }
 }
 

@@ -15,12 +15,14 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 use futures_util::future::try_join_all;
 use tokio::sync::{OnceCell, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use crate::domain::ChatId;
+use crate::storage::record::RecordError;
 use crate::storage::{Moving, OpenChat, OpenChats, StoreError, record};
+use crate::telemetry::{self, DamagedRow};
 
 use super::ScyllaStore;
 use super::errors::unreadable;
@@ -104,6 +106,18 @@ pub(super) struct Partitions {
     former: OnceCell<HashMap<Place, usize>>,
     /// Held shared while partitions are put on the list, alone while its front is cut off.
     list: RwLock<()>,
+    /// The chats whose rows cannot be read, as far as scans have come upon them.
+    damaged: DashSet<ChatId>,
+}
+
+/// What stands in a row.
+enum Found {
+    /// A mark that has no row.
+    Mark,
+    /// A row.
+    Row(Box<OpenChat>),
+    /// Something that cannot be read.
+    Damaged(ChatId),
 }
 
 impl Partitions {
@@ -143,7 +157,9 @@ impl OpenChats for ScyllaStore {
         partition.with(|chats| chats.insert(row.chat));
         let chat = row.chat.0.as_bytes().as_slice();
         let values = (place.hour, place.shard, chat, sealed, mark, self.db.stamp()?);
-        self.db.write(&self.db.statements.open_put, values).await
+        self.db.write(&self.db.statements.open_put, values).await?;
+        self.row_replaced(row.chat);
+        Ok(())
     }
 
     async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
@@ -168,6 +184,7 @@ impl OpenChats for ScyllaStore {
         let values = (self.db.stamp()?, place.hour, place.shard, id);
         self.db.write(&self.db.statements.open_remove, values).await?;
         drop(shared);
+        self.row_replaced(chat);
         let empty = partition.with(|chats| {
             chats.remove(&chat);
             chats.is_empty()
@@ -209,6 +226,10 @@ impl OpenChats for ScyllaStore {
         }
         found.truncate(limit);
         Ok(found)
+    }
+
+    fn damaged(&self) -> Vec<ChatId> {
+        self.partitions.damaged.iter().map(|chat| *chat).collect()
     }
 }
 
@@ -296,7 +317,9 @@ impl ScyllaStore {
         for (behind, before) in place.ranges(self.is_crowded_place(place, partition).await?) {
             let values = (place.hour, place.shard, behind, before, SCAN_PAGE_ROWS);
             let rows = self.page_of(values).await?;
-            if rows.len() >= SCAN_PAGE_ROWS as usize || rows.iter().any(|(_, row)| row.is_some()) {
+            if rows.len() >= SCAN_PAGE_ROWS as usize
+                || rows.iter().any(|(_, row)| !matches!(row, Found::Mark))
+            {
                 return Ok(false);
             }
         }
@@ -409,6 +432,24 @@ impl ScyllaStore {
         Ok((places, more))
     }
 
+    fn row_replaced(&self, chat: ChatId) {
+        if self.partitions.damaged.remove(&chat).is_some() {
+            telemetry::store_damaged_rows(DamagedRow::OpenChat, self.partitions.damaged.len());
+        }
+    }
+
+    /// Says once that a row cannot be read.
+    fn damaged_row(&self, chat: ChatId, error: &RecordError) {
+        if self.partitions.damaged.insert(chat) {
+            tracing::error!(
+                %chat,
+                %error,
+                "the row of an open chat cannot be read; its log says what it was"
+            );
+            telemetry::store_damaged_rows(DamagedRow::OpenChat, self.partitions.damaged.len());
+        }
+    }
+
     /// Up to `limit` rows of one partition.
     async fn rows_of(
         &self,
@@ -417,7 +458,7 @@ impl ScyllaStore {
         limit: usize,
     ) -> Result<Vec<OpenChat>, StoreError> {
         let partition = self.partitions.at(place);
-        let mut found = Vec::new();
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
         // Every id comes after the empty key.
         let after = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
         let whole = after.is_empty();
@@ -431,25 +472,30 @@ impl ScyllaStore {
                 let last = rows.len() < page as usize;
                 for (key, row) in rows {
                     behind = key;
-                    found.extend(row);
+                    match row {
+                        Found::Row(row) => found.push(*row),
+                        Found::Damaged(chat) => damaged.push(chat),
+                        Found::Mark => {}
+                    }
                 }
                 if last {
                     break;
                 }
             }
         }
-        partition.with(|chats| chats.extend(found.iter().map(|row| row.chat)));
-        if whole && found.is_empty() {
+        let there = found.iter().map(|row| row.chat).chain(damaged.iter().copied());
+        partition.with(|chats| chats.extend(there));
+        if whole && found.is_empty() && damaged.is_empty() {
             self.tidy(place, partition).await;
         }
         Ok(found)
     }
 
-    /// Keys and rows of a page; none for a mark that has no row.
+    /// Keys and rows of a page.
     async fn page_of(
         &self,
         values: impl scylla::serialize::row::SerializeRow,
-    ) -> Result<Vec<(Vec<u8>, Option<OpenChat>)>, StoreError> {
+    ) -> Result<Vec<(Vec<u8>, Found)>, StoreError> {
         type Stored<'a> = (&'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
         let answer = self.db.read(&self.db.statements.open_scan, values).await?;
         let mut page = Vec::new();
@@ -457,8 +503,17 @@ impl ScyllaStore {
             let (key, sealed, mark) = row.map_err(unreadable)?;
             let id = uuid::Uuid::from_slice(key).map_err(unreadable)?;
             let mark = mark.filter(|mark| !mark.is_empty());
-            let row = sealed.map(|sealed| record::decode_open_chat(ChatId(id), sealed, mark));
-            page.push((key.to_vec(), row.transpose()?));
+            let chat = ChatId(id);
+            let found = match sealed.map(|sealed| record::decode_open_chat(chat, sealed, mark)) {
+                None => Found::Mark,
+                Some(Ok(row)) => Found::Row(Box::new(row)),
+                Some(Err(error @ RecordError::Damaged { .. })) => {
+                    self.damaged_row(chat, &error);
+                    Found::Damaged(chat)
+                }
+                Some(Err(error)) => return Err(error.into()),
+            };
+            page.push((key.to_vec(), found));
         }
         Ok(page)
     }
