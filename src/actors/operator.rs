@@ -15,6 +15,8 @@ use crate::machine::operator::{
     OperatorEffect, OperatorInput,
 };
 use crate::machine::{CallId, Life};
+use crate::storage::OperatorRecordError;
+use crate::telemetry::{self, DamagedRow};
 
 use super::chat::{ChatMessage, Reply};
 use super::held::CallPermit;
@@ -126,7 +128,15 @@ impl OperatorState {
     /// waits until nothing of the former can land any more.
     async fn begin(&mut self) -> Result<Vec<OperatorInput>, ActorProcessingErr> {
         let asked = self.shared.store.operators.load(self.operator);
-        let record = self.shared.in_time(asked).await??;
+        let record = match self.shared.in_time(asked).await? {
+            // As if it had none: a life that fails would do so for ever, and nobody else gives its chats
+            // back to their lines. The next change writes it anew.
+            Err(OperatorRecordError::Damaged { what }) => {
+                note_damaged(&self.shared, self.operator, &what);
+                OperatorRecord::default()
+            }
+            record => record?,
+        };
         let account = self.account();
         let now = self.shared.now();
         let live_at = match self.shared.supervisors.get() {
@@ -196,6 +206,18 @@ impl OperatorState {
                 }
             }
         }
+    }
+}
+
+/// Says and counts it, once in a process.
+fn note_damaged(shared: &Shared, operator: UserId, what: &str) {
+    if shared.damaged_operators.insert(operator) {
+        telemetry::store_damaged_rows(DamagedRow::Operator, shared.damaged_operators.len());
+        tracing::error!(
+            %operator, what,
+            "the record of an operator is damaged: it goes on as one who is offline and has just begun, \
+             and is written anew at its next change; see what else is with `switchboard store check`"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
-use dashmap::DashMap;
+use dashmap::{DashMap, DashSet};
 
 use crate::domain::{ChatId, OfferId, Place, QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub(super) restarts: AtomicU64,
     /// What is counted of the operators that have had a life; as many as are configured.
     pub(super) statuses: DashMap<UserId, StatusSeen>,
+    /// Operators whose records were damaged when they were read; as many as are configured.
+    pub(super) damaged_operators: DashSet<UserId>,
     /// Held by whoever forgets chats.
     pub(super) forgetting: tokio::sync::Mutex<()>,
     /// Openings that are under way, with what they cost.
@@ -106,6 +108,7 @@ impl Shared {
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
+            damaged_operators: DashSet::new(),
             forgetting: tokio::sync::Mutex::default(),
             charges: Charges::default(),
             untold: Untold::new(),

@@ -123,5 +123,11 @@ fn told(summary: &Summary) -> String {
         told += "; these documents are damaged and not in the export: ";
         told += &documents.join(", ");
     }
+    if !summary.damaged_operators.is_empty() {
+        let operators: Vec<_> = summary.damaged_operators.iter().map(ToString::to_string).collect();
+        told +=
+            "; the records of these operators are damaged and not in the export, they begin anew: ";
+        told += &operators.join(", ");
+    }
     told
 }

@@ -22,8 +22,8 @@ use crate::domain::{
 
 use super::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, EndedChat,
-    Listed, Moving, OpenChat, OpenChats, OperatorRecords, Processes, Store, StoreError, Watermark,
-    Watermarks,
+    Listed, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Processes, Store,
+    StoreError, Watermark, Watermarks,
 };
 
 /// Where a fault strikes.
@@ -355,7 +355,7 @@ impl Conversations for MemoryStore {
 
 #[async_trait]
 impl OperatorRecords for MemoryStore {
-    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, OperatorRecordError> {
         let state = self.lock();
         Ok(state.operators.get(&operator).cloned().unwrap_or_default())
     }

@@ -253,6 +253,8 @@ pub enum DamagedRow {
     Channel,
     /// The document of a user's sessions.
     Sessions,
+    /// The record of an operator.
+    Operator,
     /// Any other document.
     Document,
 }
@@ -272,6 +274,7 @@ impl DamagedRow {
             Self::Queue => "queue",
             Self::Channel => "channel",
             Self::Sessions => "sessions",
+            Self::Operator => "operator",
             Self::Document => "document",
         }
     }

@@ -7,12 +7,13 @@ use std::time::Duration;
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
 use switchboard::domain::audit::{AuditAct, AuditEntry, AuditId, AuditOutcome};
+use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, Recorded};
 use switchboard::storage::record::{Slot, encode_event, seal_as};
 use switchboard::storage::scylla::{OpenError, ScyllaOptions, ScyllaStore, apply_schema};
 use switchboard::storage::{
-    AppendError, AuditTrail, ChatLog, Claim, Documents, Inventory, OpenChats, StoreError,
-    Watermark, Watermarks,
+    AppendError, AuditTrail, ChatLog, Claim, Documents, Inventory, OpenChats, OperatorRecordError,
+    OperatorRecords, StoreError, Watermark, Watermarks,
 };
 
 use crate::cql_support::{Keyspace, RUNTIME};
@@ -356,6 +357,15 @@ fn cql_damaged_newer_and_missing_records_are_found() {
         let lost = found.pop().unwrap();
         assert_eq!((lost.id.as_str(), lost.version), ("a", 1));
         damaged(lost.document().unwrap_err());
+
+        let record = OperatorRecord { lapses_in_row: 3, ..OperatorRecord::default() };
+        OperatorRecords::save(&*rig.store, user(1), record.clone()).await.unwrap();
+        let text = "UPDATE operators SET record = 0x000102 WHERE operator = ?";
+        rig.raw.query_unpaged(text, (user(1).0,)).await.unwrap();
+        let unread = OperatorRecords::load(&*rig.store, user(1)).await.unwrap_err();
+        assert!(matches!(unread, OperatorRecordError::Damaged { .. }), "{unread:?}");
+        OperatorRecords::save(&*rig.store, user(1), record.clone()).await.unwrap();
+        assert_eq!(OperatorRecords::load(&*rig.store, user(1)).await, Ok(record));
 
         for n in 1..=3 {
             rig.store.record(entry(n, n)).await.unwrap();

@@ -14,7 +14,8 @@ use switchboard::storage::sqlite::{
     DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore, Unlisted,
 };
 
-use switchboard::storage::{Store, StoreError};
+use switchboard::domain::operator::OperatorRecord;
+use switchboard::storage::{OperatorRecordError, Store, StoreError};
 
 use crate::samples::{channel, chat, customer, messages, open_chat, user};
 use crate::subject::{Kind, Rig, block_on};
@@ -116,7 +117,8 @@ fn damaged_small_rows_are_refused_one_by_one() {
     let store = rig.open().unwrap().store();
     block_on(async {
         let damaged = |error| matches!(error, StoreError::Damaged { .. });
-        assert!(damaged(store.operators.load(user(1)).await.unwrap_err()));
+        let unread = store.operators.load(user(1)).await.unwrap_err();
+        assert!(matches!(unread, OperatorRecordError::Damaged { .. }), "{unread:?}");
         assert_eq!(store.operators.load(user(2)).await, Ok(Default::default()));
         assert!(damaged(store.documents.get("kind", "id").await.unwrap_err()));
         // One among others is listed as what it is, and keeps its version.
@@ -128,6 +130,37 @@ fn damaged_small_rows_are_refused_one_by_one() {
         assert!(damaged(lost.document().unwrap_err()));
         let put = store.documents.put("kind", "id", 0, vec![3]).await;
         assert_eq!(put, Err(StoreError::VersionConflict { expected: 0, found: 2 }));
+    });
+}
+
+/// A record of a newer release is none that is damaged: nobody goes on without it, and no repair drops it.
+#[test]
+fn a_repair_leaves_out_records_of_operators_that_nobody_can_read_and_no_others() {
+    let rig = Rig::new(Kind::Sqlite);
+    let record = |n| OperatorRecord { lapses_in_row: n, ..OperatorRecord::default() };
+    let newer = record::seal_as(Slot::Operator(user(3)), record::FORMAT_VERSION + 1, b"{}");
+    let newer: String = newer.iter().map(|byte| format!("{byte:02x}")).collect();
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=3 {
+            store.operators.save(user(n), record(n as u32)).await.unwrap();
+        }
+    });
+    drop(store);
+    let is = |n: u128| format!("operator = x'{:032x}'", n);
+    edit(&rig, &format!("UPDATE operators SET record = zeroblob(9) WHERE {}", is(1)));
+    edit(&rig, &format!("UPDATE operators SET record = x'{newer}' WHERE {}", is(3)));
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
+    assert_eq!((mended.dispensed.len(), mended.lost.len()), (1, 0), "{mended:?}");
+    assert!(mended.dispensed[0].contains("operators"), "{mended:?}");
+    let problems = SqliteStore::check(&rig.options).unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("newer"), "{problems:?}");
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        assert_eq!(store.operators.load(user(1)).await, Ok(OperatorRecord::default()));
+        assert_eq!(store.operators.load(user(2)).await, Ok(record(2)));
+        let newer = store.operators.load(user(3)).await.unwrap_err();
+        assert!(matches!(newer, OperatorRecordError::Store(_)), "{newer:?}");
     });
 }
 

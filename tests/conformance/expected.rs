@@ -401,7 +401,7 @@ async fn forget(store: &Store, id: u128) -> Result<(), StoreError> {
     store.ended_chats.remove(customer(0).channel, chat(id)).await
 }
 
-fn text(error: StoreError) -> Violation {
+fn text(error: impl std::fmt::Display) -> Violation {
     error.to_string()
 }
 

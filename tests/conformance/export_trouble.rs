@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use switchboard::domain::audit::{AuditAct, AuditEntry, AuditId, AuditOutcome};
+use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, Recorded, Seq};
 use switchboard::storage::export::{
     ExportError, Patience, Section, export, import, is_half_imported,
@@ -16,7 +17,7 @@ use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
 use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreError};
 
 use crate::export::{contents, exported, fill, imported, is_as_filled, occasion};
-use crate::samples::{chat, messages, open_chat};
+use crate::samples::{chat, messages, open_chat, user};
 use crate::subject::{Kind, Rig, Subject, block_on};
 use crate::suite_audit::entry;
 
@@ -307,6 +308,29 @@ fn a_damaged_document_is_named_and_all_else_is_copied() {
         let listed = memory.documents.list("thing", None, 10).await.unwrap();
         assert_eq!(listed.iter().map(|one| one.id.as_str()).collect::<Vec<_>>(), ["1", "3"]);
         assert_eq!(memory.log.read(chat(1), 1, 99).await.unwrap(), messages(1..=30));
+    });
+}
+
+#[test]
+fn a_damaged_record_of_an_operator_is_named_and_all_else_is_copied() {
+    let rig = Rig::new(Kind::SqliteOnOurDisk);
+    let store = rig.open().unwrap().store();
+    let record = |n| OperatorRecord { lapses_in_row: n, ..OperatorRecord::default() };
+    block_on(async {
+        store.operators.save(user(1), record(77_777)).await.unwrap();
+        store.operators.save(user(2), record(2)).await.unwrap();
+    });
+    drop(store);
+    assert!(rig.disk.damage("switchboard.db", b"77777"));
+    let store = rig.open().unwrap().store();
+    let (stream, summary) = block_on(exported(&store, 1));
+    assert_eq!(summary.damaged_operators, BTreeSet::from([user(1).0]));
+    let memory = MemoryStore::new().store();
+    let brought = block_on(imported(&memory, &stream)).unwrap();
+    assert_eq!(brought.damaged_operators, summary.damaged_operators);
+    block_on(async {
+        assert_eq!(memory.operators.load(user(1)).await, Ok(OperatorRecord::default()));
+        assert_eq!(memory.operators.load(user(2)).await, Ok(record(2)));
     });
 }
 

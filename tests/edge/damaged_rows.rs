@@ -7,6 +7,7 @@ use switchboard::storage::sqlite::DATABASE_FILE;
 
 use crate::erase::{SECRET, erase, finds, message, open, opened};
 use crate::harness::{World, demo_password, id, plan, settings};
+use crate::process::{command, said};
 
 /// Every kind of row that a start reads and that is nobody's chat.
 #[tokio::test]
@@ -104,4 +105,49 @@ async fn a_customer_with_a_damaged_chat_can_be_erased() {
     assert!(!finds(folder.path(), SECRET));
     let world = start().await;
     world.server.stop().await;
+}
+
+#[tokio::test]
+async fn an_operator_with_a_damaged_record_keeps_its_chats_and_works() {
+    let folder = tempfile::tempdir().unwrap();
+    let (data, file) = (folder.path().join("data"), folder.path().join("copy"));
+    let start = async || {
+        let store = StoreChoice::Sqlite(data.clone());
+        World { server: Server::start(plan(settings(), store)).await.unwrap() }
+    };
+    let world = start().await;
+    let mut anna = world.ready("anna").await;
+    let (token, _) = world.visitor("Shop", None).await;
+    let mut customer = opened(&world, &token).await;
+    let chat = customer.call("chat.open", open("c1")).await.unwrap()["chat"].clone();
+    let offer = anna.wait("offer.presented").await["offer"].clone();
+    let accept = json!({"command_id": "a1", "chat": chat, "offer": offer});
+    anna.call("offer.accept", accept).await.unwrap();
+    world.server.stop().await;
+    let edit = |text: &str| {
+        let database = Connection::open(data.join(DATABASE_FILE)).unwrap();
+        database.execute(text, ()).unwrap()
+    };
+    assert_eq!(edit("UPDATE operators SET record = zeroblob(9)"), 1);
+
+    let mut export = command();
+    export.args(["store", "export"]).arg(&file).arg("--data").arg(&data);
+    let told = tokio::task::spawn_blocking(move || said(&mut export)).await.unwrap();
+    assert!(told.contains(&id("user", "anna")) && told.contains("1 open chats"), "{told}");
+
+    let world = start().await;
+    let token_of_anna = world.log_in("anna").await;
+    let mut anna = world.socket().await;
+    let session = anna.open(&token_of_anna, json!([])).await.unwrap();
+    assert_eq!(session["status"]["status"], "offline", "as one who has no record: {session}");
+    let (_, metrics) = world.operations("/metrics").await;
+    let line = "switchboard_store_damaged_rows{of=\"operator\"} 1";
+    assert!(metrics.contains(line), "{metrics}");
+    anna.be_ready().await;
+    anna.call("message.send", message(&chat, "m1", "there you are")).await.unwrap();
+    let mut customer = opened(&world, &token).await;
+    customer.call("message.send", message(&chat, "m2", "and you")).await.unwrap();
+    anna.call("chat.end", json!({"command_id": "e1", "chat": chat})).await.unwrap();
+    world.server.stop().await;
+    assert_eq!(edit("DELETE FROM operators WHERE record = zeroblob(9)"), 0, "written anew");
 }

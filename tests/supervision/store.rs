@@ -12,8 +12,8 @@ use switchboard::domain::{
 };
 use switchboard::storage::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, EndedChat, EndedChats,
-    EndedRow, Moving, OpenChat, OpenChats, OperatorRecords, Store, StoreError, Watermark,
-    Watermarks,
+    EndedRow, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Store, StoreError,
+    Watermark, Watermarks,
 };
 use tokio::sync::Semaphore;
 
@@ -319,8 +319,9 @@ impl Conversations for Breaking {
 
 #[async_trait]
 impl OperatorRecords for Breaking {
-    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
-        self.small_of(Only::Loads, self.inner.operators.load(operator)).await
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, OperatorRecordError> {
+        let load = async { Ok(self.inner.operators.load(operator).await) };
+        self.small_of(Only::Loads, load).await?
     }
 
     async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {

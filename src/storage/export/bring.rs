@@ -127,6 +127,7 @@ pub(super) async fn bring<R: BufRead>(
             store_all(target, batch).await?;
             summary.process = should.process;
             summary.damaged_documents = should.damaged_documents;
+            summary.damaged_operators = should.damaged_operators;
             target
                 .patience
                 .keep_trying(async || count_up(target.store, should.process).await)

@@ -116,6 +116,9 @@ pub struct Summary {
     /// Documents that could not be copied: kind and id, with a `/` in between.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub damaged_documents: BTreeSet<String>,
+    /// Operators whose records could not be copied.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub damaged_operators: BTreeSet<Uuid>,
 }
 
 impl Summary {

@@ -5,7 +5,9 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 
 use crate::domain::audit::AuditId;
 use crate::domain::{ChatId, Recorded};
-use crate::storage::{Cursor, Page, Store, StoreError, clock_trust, ended, incarnation};
+use crate::storage::{
+    Cursor, OperatorRecordError, Page, Store, StoreError, clock_trust, ended, incarnation,
+};
 
 use super::limits::{CALLS_IN_FLIGHT, DAMAGED_IN_VAIN, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
 use super::line::{DamagedLine, Line, LogLine};
@@ -152,12 +154,25 @@ async fn operators(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Expo
             source.read(async |store| store.inventory.operators(at.as_ref(), PAGE_ITEMS).await);
         let page = page.await?;
         let load = async |user| {
-            let record = source.read(async |store| store.operators.load(user).await).await?;
-            Ok::<_, ExportError>((user, record))
+            let read = async |store: &Store| match store.operators.load(user).await {
+                Err(OperatorRecordError::Damaged { what }) => Ok(Err(what)),
+                Err(OperatorRecordError::Store(error)) => Err(error),
+                Ok(record) => Ok(Ok(record)),
+            };
+            Ok::<_, ExportError>((user, source.read(read).await?))
         };
         let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
         while let Some((user, record)) = found.try_next().await? {
-            visit.take(Section::Operators, &item::operator(user, &record)?)?;
+            match record {
+                Ok(record) => visit.take(Section::Operators, &item::operator(user, &record)?)?,
+                Err(reason) => {
+                    tracing::error!(
+                        operator = %user, reason,
+                        "a damaged record of an operator is not copied"
+                    );
+                    visit.summary.damaged_operators.insert(user.0);
+                }
+            }
         }
         at = page.next;
         if at.is_none() {

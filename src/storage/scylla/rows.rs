@@ -8,7 +8,8 @@ use uuid::Uuid;
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, UserId};
 use crate::storage::{
-    ClaimOpen, Conversations, OperatorRecords, Processes, StoreError, Watermark, Watermarks, record,
+    ClaimOpen, Conversations, OperatorRecordError, OperatorRecords, Processes, StoreError,
+    Watermark, Watermarks, record,
 };
 
 use super::ScyllaStore;
@@ -163,7 +164,7 @@ impl ScyllaStore {
 
 #[async_trait]
 impl OperatorRecords for ScyllaStore {
-    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, OperatorRecordError> {
         let answer = self.db.read(&self.db.statements.operator_load, (operator.0,)).await?;
         match answer.maybe_first_row::<(&[u8],)>().map_err(unreadable)? {
             Some((sealed,)) => Ok(record::decode_operator(operator, sealed)?),

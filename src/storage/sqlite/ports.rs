@@ -13,8 +13,8 @@ use crate::domain::{
 };
 use crate::storage::{
     AppendError, ChatLog, Claim, ClaimOpen, Claimed, Conversations, Document, Documents, Listed,
-    Moving, OpenChat, OpenChats, OperatorRecords, Processes, StoreError, Watermark, Watermarks,
-    record,
+    Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Processes, StoreError,
+    Watermark, Watermarks, record,
 };
 
 use super::recent::{Entry, Part};
@@ -211,8 +211,12 @@ impl Conversations for SqliteStore {
 
 #[async_trait]
 impl OperatorRecords for SqliteStore {
-    async fn load(&self, operator: UserId) -> Result<OperatorRecord, StoreError> {
-        self.readers.read(move |connection| rows::load_operator(connection, operator)).await
+    async fn load(&self, operator: UserId) -> Result<OperatorRecord, OperatorRecordError> {
+        let read = move |connection: &_| Ok(rows::operator(connection, operator)?);
+        match self.readers.read(read).await? {
+            Some(sealed) => Ok(record::decode_operator(operator, &sealed)?),
+            None => Ok(OperatorRecord::default()),
+        }
     }
 
     async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {

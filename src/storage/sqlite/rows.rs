@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Row};
 
-use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, UserId};
 use crate::storage::record::{self, RecordError, Slot};
 use crate::storage::{ClaimOpen, Document, Listed, OpenChat, StoreError, Watermark};
@@ -188,18 +187,15 @@ pub(super) fn latest(connection: &Connection, of: Customer) -> rusqlite::Result<
         .map(|found| found.map(ChatId))
 }
 
-pub(super) fn load_operator(
+/// An operator's record as it is stored.
+pub(super) fn operator(
     connection: &Connection,
     operator: UserId,
-) -> Result<OperatorRecord, ReadError> {
-    let sealed = connection
+) -> rusqlite::Result<Option<Vec<u8>>> {
+    connection
         .prepare_cached("SELECT record FROM operators WHERE operator = ?")?
-        .query_row([operator.0.as_bytes()], |row| row.get::<_, Vec<u8>>(0))
-        .optional()?;
-    match sealed {
-        Some(sealed) => Ok(record::decode_operator(operator, &sealed)?),
-        None => Ok(OperatorRecord::default()),
-    }
+        .query_row([operator.0.as_bytes()], |row| row.get(0))
+        .optional()
 }
 
 pub(super) fn save_operator(

@@ -1,8 +1,10 @@
 //! The small tables: what of them can be read, from both ends and around the damage between.
 
 use rusqlite::{Connection, ErrorCode, params_from_iter, types::Value};
+use uuid::Uuid;
 
 use super::super::damage::is_damage;
+use crate::domain::UserId;
 use crate::domain::audit::{AuditId, AuditOutcome};
 use crate::storage::record::{self, RecordError};
 
@@ -27,6 +29,16 @@ fn entry(mut row: Vec<Value>) -> Option<Vec<Value>> {
     let readable = read(None);
     row[2] = Value::Blob(unknown);
     readable.then_some(row)
+}
+
+/// A row of the operators as `operator, record`, if anybody can read it: one without a record begins anew.
+fn operator(row: Vec<Value>) -> Option<Vec<Value>> {
+    let [Value::Blob(id), Value::Blob(record)] = row.as_slice() else { return None };
+    let id = UserId(Uuid::from_slice(id).ok()?);
+    match record::decode_operator(id, record) {
+        Ok(_) | Err(RecordError::Newer { .. }) => Some(row),
+        Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
+    }
 }
 
 /// A table as it is copied.
@@ -126,7 +138,11 @@ impl Table {
             let Some(row) = row else { return Ok(whole) };
             let values = (0..self.width).map(|n| row.get::<_, Value>(n));
             let values = values.collect::<rusqlite::Result<Vec<_>>>().ok();
-            let readable = if self.name == "audit" { values.and_then(entry) } else { values };
+            let readable = values.and_then(|values| match self.name.as_str() {
+                "audit" => entry(values),
+                "operators" => operator(values),
+                _ => Some(values),
+            });
             match readable {
                 None => whole = false,
                 Some(values) => match insert.execute(params_from_iter(values)) {
