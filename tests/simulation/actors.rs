@@ -6,7 +6,6 @@ use switchboard::machine::chat::{Answer, ChatInput};
 use switchboard::machine::message::ToOperator;
 use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
 use switchboard::machine::queue::{QueueEffect, QueueInput};
-use switchboard::storage::OpenChat;
 
 use crate::overtaking::asked;
 use crate::planted::Planted;
@@ -87,12 +86,7 @@ impl World {
         for action in actions {
             match action {
                 Action::Store(call) => self.store_call(chat, call),
-                Action::Row(row) => {
-                    self.index.put(chat, row.clone());
-                    let at = self.row_time(chat);
-                    let kept = row.map(OpenChat::kept);
-                    self.at(at, Some(self.process), Happening::RowWritten(chat, kept));
-                }
+                Action::Row(row) => self.write_row(chat, row),
                 Action::MarkIndex(moving) => self.index.mark(chat, moving),
                 Action::Answer(call, answer) => self.answered(call, answer),
                 Action::ToQueue(queue, said) => self.deliver(Happening::ToQueue(queue, said)),

@@ -49,6 +49,8 @@ pub enum Planted {
     StalePriority,
     /// Chats go by the token that comes last.
     TokensByArrival,
+    /// A chat that ended leaves the open ones before it is among those that have ended.
+    EndedRowLast,
 }
 
 impl Planted {
@@ -229,6 +231,12 @@ fn a_queue_that_does_not_hear_of_another_priority_is_caught() {
 fn a_chat_that_goes_by_the_token_that_comes_last_is_caught() {
     let by = caught(Planted::TokensByArrival, false);
     assert!(by.contains("though it was told of"), "{by}");
+}
+
+#[test]
+fn a_chat_that_ended_and_is_in_no_index_after_a_crash_is_caught() {
+    let by = caught(Planted::EndedRowLast, true);
+    assert!(by.contains("among those that have ended"), "{by}");
 }
 
 #[test]

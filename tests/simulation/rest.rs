@@ -120,6 +120,11 @@ impl World {
         let (chat, seed) = (fold.id(), self.seed);
         let Some(at) = fold.at() else { return };
         self.goes_by_the_latest_token(fold);
+        assert_eq!(
+            self.store.ended.get(&chat),
+            fold.ended_row().as_ref(),
+            "{chat:?}: the row among those that have ended (seed {seed})"
+        );
         assert!(fold.transfer().is_none(), "{chat:?} is being transferred for ever (seed {seed})");
         match &at.place {
             Place::Waiting => {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, Recorded, UserId};
-use switchboard::storage::{AppendError, Claim, Claimed, OpenChat};
+use switchboard::storage::{AppendError, Claim, Claimed, EndedChat, OpenChat};
 
 use crate::rng::Rng;
 
@@ -25,6 +25,7 @@ pub struct Store {
     pub logs: BTreeMap<ChatId, Vec<Recorded>>,
     epochs: BTreeMap<ChatId, u64>,
     pub rows: BTreeMap<ChatId, OpenChat>,
+    pub ended: BTreeMap<ChatId, EndedChat>,
     pub records: BTreeMap<UserId, OperatorRecord>,
 }
 

@@ -3,7 +3,7 @@
 use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
 use switchboard::domain::{ChatEvent, ChatId, Recorded};
 use switchboard::machine::chat::driver::{READ_PAGE, StoreAnswer, StoreCall};
-use switchboard::storage::{AppendError, Claim, StoreError};
+use switchboard::storage::{AppendError, Claim, OpenChat, StoreError};
 
 use crate::planted::Planted;
 use crate::store::{AppendFate, fate};
@@ -11,6 +11,9 @@ use crate::world::{Happening, World};
 
 /// How long anything here stands at most, ms: transfers 2,000, directed offers up to 2,500.
 const LONGEST_MS: u64 = TO_ALL_STANDS_MAX_MS;
+
+/// How long after the one row of an ended chat the other is written, ms: a process may end in between.
+const BETWEEN_ROWS_MS: u64 = 20;
 
 impl World {
     pub fn write(&mut self, claim: Claim, events: &[Recorded]) -> Result<(), AppendError> {
@@ -35,6 +38,24 @@ impl World {
         let until = self.rows_until.entry(chat).or_default();
         *until = (*until).max(self.now) + delay;
         *until
+    }
+
+    /// As the shell does: of a chat that has ended the one row is there before the other is removed.
+    pub fn write_row(&mut self, chat: ChatId, row: Option<OpenChat>) {
+        self.index.put(chat, row.clone());
+        let (process, at) = (Some(self.process), self.row_time(chat));
+        let driver = self.chats.get(&chat).map(|live| &live.driver);
+        let ended = driver.filter(|_| row.is_none()).and_then(|driver| driver.chat().ended_row());
+        let kept = Happening::RowWritten(chat, row.map(OpenChat::kept));
+        let Some(ended) = ended else { return self.at(at, process, kept) };
+        let ended = Happening::EndedWritten(ended);
+        let (first, second) = match self.plan.planted {
+            Some(Planted::EndedRowLast) => (kept, ended),
+            Some(_) | None => (ended, kept),
+        };
+        self.at(at, process, first);
+        self.at(at + BETWEEN_ROWS_MS, process, second);
+        self.rows_until.insert(chat, at + BETWEEN_ROWS_MS);
     }
 
     pub fn store_call(&mut self, chat: ChatId, call: StoreCall) {

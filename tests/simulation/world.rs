@@ -12,7 +12,7 @@ use switchboard::machine::index::Index;
 use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput};
 use switchboard::machine::queue::{Queue, QueueInput};
-use switchboard::storage::{Claim, OpenChat};
+use switchboard::storage::{Claim, EndedChat, OpenChat};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
@@ -60,6 +60,7 @@ pub enum Happening {
     Stored(ChatId, u64, StoreAnswer),
     Written(Claim, Vec<Recorded>),
     RowWritten(ChatId, Option<OpenChat>),
+    EndedWritten(EndedChat),
     Saved(UserId, u64, OperatorRecord, bool),
     Wake(Actor, u64),
     Restart(Actor),
@@ -329,6 +330,9 @@ impl World {
                     Some(row) => self.store.rows.insert(chat, row),
                     None => self.store.rows.remove(&chat),
                 };
+            }
+            Happening::EndedWritten(ended) => {
+                self.store.ended.insert(ended.chat, ended);
             }
             Happening::Saved(operator, life, record, durable) => {
                 if durable {

@@ -56,6 +56,9 @@ async fn chats_are_forgotten_when_their_time_has_come_and_no_others() {
     let young = ended_before(&store, 1, 29).await;
     // One that went on for long.
     let long = made_and_ended(&store, (customer(5), PUSH), days_ago(60), 29).await;
+    // One that was made on a right clock, and opened and ended by a process whose clock was behind.
+    let behind = made_and_ended(&store, (customer(6), PUSH), days_ago(2), 90).await;
+    store.ended_chats.put(behind).await.unwrap();
     let router = Router::start(store.clone(), keeping(30), sweeping()).await.unwrap();
     let open = open(&router, 2).await;
     let now = ended_now(&router, 3).await;
@@ -63,7 +66,7 @@ async fn chats_are_forgotten_when_their_time_has_come_and_no_others() {
         until_gone(&store, ended.chat).await;
         assert_eq!(store.conversations.latest(ended.customer).await.unwrap(), None);
     }
-    for chat in [young.chat, long.chat, open, now] {
+    for chat in [young.chat, long.chat, behind.chat, open, now] {
         assert!(!is_gone(&store, chat).await);
         assert!(!store.log.read(chat, 1, 1).await.unwrap().is_empty());
     }

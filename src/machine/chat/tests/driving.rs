@@ -454,3 +454,21 @@ fn everybody_whom_an_offer_reached_is_told_of_its_end_after_a_crash() {
     });
     assert_eq!(told.count(), everybody.len());
 }
+
+/// Retention counts from the end: on a clock that is behind it would else be long ago at once.
+#[test]
+fn a_chat_that_ends_on_a_clock_that_is_behind_ended_no_earlier_than_its_latest_event() {
+    let (log, row) = waiting();
+    let latest = log.last().unwrap().at;
+    let (mut driver, _) = started(&log, row);
+    let behind = Timestamp(latest.0 / 2);
+    driver.input(behind, call(end(customer(), "e1")));
+    let actions = driver.stored(behind, StoreAnswer::Marked(Ok(())));
+    let [.., Action::Store(StoreCall::Append(_, events))] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert!(events.iter().all(|recorded| recorded.at == latest), "{events:?}");
+    let actions = driver.stored(behind, StoreAnswer::Appended(Ok(())));
+    assert!(actions.contains(&Action::Row(None)), "{actions:?}");
+    assert_eq!(driver.chat().ended_row().unwrap().at, latest);
+}
