@@ -24,19 +24,50 @@ pub struct Shown {
 }
 
 impl Shown {
-    /// A chat of the visitor is offered to the operator at this time.
-    pub fn note(&mut self, (customer, chat): (Customer, ChatId), to: UserId, at: Timestamp) {
+    /// A chat of the visitor is offered to the operator at this time. Answers what was known of the two
+    /// before.
+    pub fn note(
+        &mut self,
+        (customer, chat): (Customer, ChatId),
+        to: UserId,
+        at: Timestamp,
+    ) -> Option<(ChatId, Timestamp)> {
         let lately = self.of.entry(customer).or_default();
-        if let Some((_, before)) = lately.get(&to) {
-            if *before > at {
-                return;
+        let known = lately.get(&to).copied();
+        if let Some((_, before)) = known {
+            if before > at {
+                return known;
             }
-            self.order.remove(&(*before, customer, to));
+            self.order.remove(&(before, customer, to));
         }
         lately.insert(to, (chat, at));
         self.order.insert((at, customer, to));
         while self.order.len() > SHOWN_REMEMBERED_MAX {
             self.forget_oldest();
+        }
+        known
+    }
+
+    /// The chat was not offered to the operator at that time after all: what was known before counts again.
+    /// Nothing is changed once something else was noted.
+    pub fn take_back(
+        &mut self,
+        (customer, chat): (Customer, ChatId),
+        to: UserId,
+        at: Timestamp,
+        before: Option<(ChatId, Timestamp)>,
+    ) {
+        let Some(lately) = self.of.get_mut(&customer) else { return };
+        if lately.get(&to) != Some(&(chat, at)) {
+            return;
+        }
+        lately.remove(&to);
+        if lately.is_empty() {
+            self.of.remove(&customer);
+        }
+        self.order.remove(&(at, customer, to));
+        if let Some((chat, at)) = before {
+            self.note((customer, chat), to, at);
         }
     }
 
@@ -82,6 +113,26 @@ mod tests {
     }
 
     const ANN: UserId = UserId::from_u128(0xa);
+
+    #[test]
+    fn what_did_not_come_true_is_taken_back_to_what_was_before() {
+        let (mut shown, chat) = (Shown::default(), ChatId::from_u128);
+        let latest = |shown: &Shown| shown.of(customer(1)).and_then(|of| of.get(&ANN)).copied();
+        assert_eq!(shown.note((customer(1), chat(1)), ANN, Timestamp(10)), None);
+        let before = shown.note((customer(1), chat(2)), ANN, Timestamp(20));
+        assert_eq!(before, Some((chat(1), Timestamp(10))));
+        // Not that one.
+        shown.take_back((customer(1), chat(2)), ANN, Timestamp(21), before);
+        shown.take_back((customer(1), chat(1)), ANN, Timestamp(20), None);
+        assert_eq!(latest(&shown), Some((chat(2), Timestamp(20))));
+        shown.take_back((customer(1), chat(2)), ANN, Timestamp(20), before);
+        shown.assert_invariants();
+        assert_eq!(latest(&shown), before);
+        shown.take_back((customer(1), chat(1)), ANN, Timestamp(10), None);
+        shown.assert_invariants();
+        assert_eq!(latest(&shown), None);
+        shown.take_back((customer(1), chat(1)), ANN, Timestamp(10), None);
+    }
 
     #[test]
     fn the_latest_counts_and_old_ones_are_forgotten() {

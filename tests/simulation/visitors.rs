@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::{ChatId, Customer, QueueId, Timestamp, UserId};
 use switchboard::machine::chat::Chat;
-use switchboard::machine::queue::{Entry, Queue};
+use switchboard::machine::queue::{Entry, Phase, Queue};
 
 use crate::check::Checker;
 
@@ -62,6 +62,17 @@ impl Checker {
         // It was before the operator since then: one chat may be offered again.
         let offered = self.visitors.offered.get(&(customer, to));
         if offered.is_some_and(|(of, since)| *of == chat && since >= at) {
+            return;
+        }
+        // What was asked for came true, or may yet; else nobody was shown anything.
+        // A time that is to come is that of a log from before the clock was set back.
+        let came_true =
+            offered.is_some_and(|(of, since)| of == other && (*at..=now).contains(since));
+        let may_yet = queue.line().get(*other).is_some_and(|entry| match entry.phase {
+            Phase::Offering { .. } | Phase::Offered => true,
+            Phase::Waiting | Phase::Reserving { .. } => false,
+        });
+        if !came_true && !may_yet {
             return;
         }
         assert!(

@@ -101,27 +101,6 @@ impl Queue {
         }
     }
 
-    /// A chat is offered to these, as of a time. Others of its visitor wait until that has passed.
-    pub(super) fn note_shown(
-        &mut self,
-        chat: ChatId,
-        to: &[UserId],
-        at: Timestamp,
-        now: Timestamp,
-    ) {
-        let Some(customer) = self.line.get(chat).and_then(|entry| entry.at.customer) else {
-            return;
-        };
-        for operator in to {
-            self.shown.note((customer, chat), *operator, at);
-        }
-        let others: Vec<ChatId> =
-            self.line.of_visitor(customer).filter(|other| *other != chat).collect();
-        for other in others {
-            self.look_again(other, now);
-        }
-    }
-
     /// When a live offer has stood for as long as the queue's offers do.
     pub(super) fn stood_at(&self, entry: &Entry) -> Timestamp {
         let stood = entry.at.moved_at.plus_ms(self.config.offer_timeout_ms);
@@ -139,7 +118,7 @@ impl Queue {
         (offer, reach, to): (OfferId, Reach, Vec<UserId>),
         decision: Decision,
     ) {
-        self.note_shown(chat, &to, now, now);
+        self.note_asked((chat, offer), &to, now);
         self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
         self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
         self.owed.owe(Owed::Offer(chat), now);

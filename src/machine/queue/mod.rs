@@ -8,6 +8,7 @@
 //! Invariants ([`Queue::assert_invariants`]): the waiting chats are ordered by rank; every chat of
 //! the line is in one phase; a reservation on its way is counted at its operator.
 
+mod asked;
 mod explain;
 mod line;
 mod matching;
@@ -25,6 +26,7 @@ use crate::machine::repeat::Repeater;
 use crate::routing::{Pool, Shown, rank};
 use crate::storage::OpenChat;
 
+use asked::Asked;
 pub use line::{Entry, Line, Phase};
 
 /// An input of a queue.
@@ -84,6 +86,9 @@ pub struct Queue {
     widening: BTreeMap<ChatId, Vec<UserId>>,
     /// To whom chats of each visitor were offered lately.
     shown: Shown,
+    /// Of these what stands in `shown` only because it was asked for, by chat; until the chat says what
+    /// became of it.
+    asked: BTreeMap<ChatId, Vec<Asked>>,
 }
 
 impl Queue {
@@ -101,6 +106,7 @@ impl Queue {
             given: BTreeMap::new(),
             widening: BTreeMap::new(),
             shown: Shown::default(),
+            asked: BTreeMap::new(),
             config: config.clone(),
             settings,
             life,
@@ -239,6 +245,7 @@ impl Queue {
             return;
         }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
+        self.take_back_asked(chat, at.placement, at.place.offer());
         let here = at.queue == self.config.id;
         let phase = match &at.place {
             Place::Waiting if here => Phase::Waiting,
@@ -513,6 +520,8 @@ impl Queue {
         self.pool.assert_invariants();
         self.line.assert_invariants();
         self.shown.assert_invariants();
+        let in_line = |chat: &ChatId| self.line.get(*chat).is_some();
+        assert!(self.asked.keys().all(in_line), "only chats of the line are asked for");
         for entry in self.line.entries() {
             let chat = entry.at.chat;
             let live = entry.at.place.offer().is_some();

@@ -154,3 +154,49 @@ fn one_chat_may_be_offered_again_and_again() {
     let effects = arrive(&mut queue, again);
     assert_eq!(reservations(&effects).len(), 1, "{effects:?}");
 }
+
+/// Asked of a chat of Vera's that then is elsewhere: directed to Ann, or to all.
+fn asked_in_vain(rule: Rule, came_true: bool) -> (Queue, Vec<QueueEffect>) {
+    let mut queue = queue(rule, &[]);
+    step(&mut queue, QueueInput::Configure(config(rule, &[ANN])));
+    step(&mut queue, said(roomy(ANN, 1)));
+    let reach = if rule == Rule::ToAll { Reach::ToAll } else { Reach::Directed };
+    // Somebody else's waits all the time, and is on the screen of nobody here.
+    let other = ChatAt {
+        moved_at: now(),
+        ..live(ChatId::from_u128(2), OfferId::from_u128(2), reach, &[BOB])
+    };
+    arrive(&mut queue, of(WILL, other));
+    let mut effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    if let [(ANN, offer, chat)] = reservations(&effects)[..] {
+        let (state, result) = (OperatorState { free: 2, ..state(ANN, 2, Standing::Free) }, Ok(()));
+        effects = step(&mut queue, said(ToQueue::ReserveAnswer { offer, chat, result, state }));
+    }
+    let (offer, _, to) = offers(&effects).remove(&CHAT).unwrap();
+    assert_eq!(to, [ANN]);
+    if came_true {
+        let live = ChatAt { moved_at: now(), ..live(CHAT, offer, reach, &[ANN]) };
+        arrive(&mut queue, of(VERA, live));
+    }
+    let ended = Place::Ended { outcome: domain::Outcome::Missed, by: domain::Party::System };
+    let placement = if came_true { 3 } else { 2 };
+    arrive(&mut queue, of(VERA, at(CHAT, placement, ended)));
+    step(&mut queue, said(roomy(ANN, 3)));
+    let effects = arrive(&mut queue, of(VERA, waits(0xc9, 1_000)));
+    (queue, effects)
+}
+
+#[test]
+fn an_offer_that_never_came_true_was_shown_to_nobody() {
+    let next = ChatId::from_u128(0xc9);
+    for rule in [Rule::LeastLoaded, Rule::ToAll] {
+        let (queue, effects) = asked_in_vain(rule, true);
+        assert_eq!(why(&queue, next), WhyWaits::ShownLately { until: until() }, "{rule:?}");
+        assert!(reservations(&effects).is_empty() && !offers(&effects).contains_key(&next));
+        let (queue, effects) = asked_in_vain(rule, false);
+        let asked = reservations(&effects).iter().any(|(_, _, chat)| *chat == next);
+        assert!(asked || offers(&effects).contains_key(&next), "{rule:?}: {effects:?}");
+        let explained = queue.explain(next, now()).unwrap();
+        assert_ne!(explained.candidates[0].standing, Standing::ShownLately, "{rule:?}");
+    }
+}
