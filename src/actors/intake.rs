@@ -264,21 +264,28 @@ impl Router {
             profile: arrival.profile.clone(),
             continues: continues.filter(|ended| *ended != chat),
         };
-        if !is_fresh && self.is_opened(chat).await? {
+        // Of a chat that was claimed just now the index tells whether another call has opened it.
+        let is_opened = async || match is_fresh {
+            true => Ok(self.waits_since(chat).is_some()),
+            false => self.is_opened(chat).await,
+        };
+        if is_opened().await? {
             return self.call_chat(chat, wanted).await;
         }
         let Arrival { customer, opens, .. } = *arrival;
         let charge = self.shared.charges.take(chat, customer, opens);
         let charge = charge.map_err(CallError::TooManyOpenings)?;
-        // Another call may have opened it between the look and the charge; of a chat that was claimed just
-        // now the index tells.
-        let opened_before = match is_fresh {
-            true => self.waits_since(chat).is_some(),
-            false => self.is_opened(chat).await?,
-        };
-        if opened_before {
-            charge.not_earned();
-            return self.call_chat(chat, wanted).await;
+        // Another call may have opened it between the look and the charge.
+        match is_opened().await {
+            Ok(false) => {}
+            Ok(true) => {
+                charge.not_earned();
+                return self.call_chat(chat, wanted).await;
+            }
+            Err(error) => {
+                charge.not_earned();
+                return Err(error);
+            }
         }
         let opened = self.call_chat(chat, wanted).await;
         match opened {

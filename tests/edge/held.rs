@@ -609,7 +609,8 @@ async fn a_revocation_waits_for_the_write(call_limit: Duration, given_up: bool) 
     });
     let store = Store { log: Arc::clone(&held) as _, ..inner.clone() };
     let mut plan = plan(settings(), StoreChoice::Given(store));
-    plan.router.call_limit = call_limit;
+    // The write itself is given up by nobody.
+    (plan.router.call_limit, plan.router.store_limit) = (call_limit, Duration::from_secs(60));
     let server = Server::start(plan).await.unwrap();
     let world = World { server };
     let mut prepared = prepare(&world, Method::MessageSend).await;

@@ -215,7 +215,7 @@ async fn a_chat_that_is_not_let_go_of_is_forgotten_later_and_holds_back_no_other
     slow.hold = Some(Arc::clone(&hold));
     let slow = Arc::new(slow);
     let options = Options {
-        call_limit: Duration::from_secs(1),
+        call_limit: Duration::from_secs(3),
         // The operator's record is waited for until the test lets it go.
         store_limit: LIMIT,
         ..options()
@@ -252,7 +252,7 @@ async fn a_chat_that_is_not_let_go_of_is_forgotten_later_and_holds_back_no_other
 async fn a_chat_that_is_damaged_while_it_is_served_can_be_forgotten() {
     let store = MemoryStore::new().store();
     let damaged = Arc::new(Breaking::new(store.clone(), 0, Break::Refused));
-    let options = Options { call_limit: Duration::from_secs(1), ..options() };
+    let options = Options { call_limit: Duration::from_secs(3), ..options() };
     silence_meant_panics();
     let router = Router::start(damaged.store(), roster(2), options).await.unwrap();
     let chat = open(&router, 1).await;

@@ -65,8 +65,8 @@ impl Drop for Keyspace {
     }
 }
 
-/// The most tombstones that one read of a table of the keyspace has met since the server started,
-/// by its own account (Apache Cassandra's `system_views`).
+/// The most tombstones that one read of a table of the keyspace has met lately,
+/// by the server's own account (Apache Cassandra's `system_views`).
 pub async fn tombstones(raw: &Session, keyspace: &str) -> Vec<(String, f64)> {
     let text = "SELECT table_name, max FROM system_views.tombstones_per_read \
                 WHERE keyspace_name = ? ALLOW FILTERING";

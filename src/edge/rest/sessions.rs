@@ -1,5 +1,6 @@
 //! Logging in and out, and the tokens of visitors.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
@@ -8,6 +9,7 @@ use super::Answer;
 use super::asked::{Asked, absent, json};
 use super::chats::call_error;
 use crate::access::{Act, Attempt, Judged, Right, Tokens, Visitor, Who};
+use crate::actors::holding;
 use crate::actors::limits::FORGET_SLICE;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
@@ -138,8 +140,8 @@ async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), E
     let (router, edge) = (&asked.edge.router, &asked.edge);
     let undone = |error| call_error(&error);
     for slice in router.chats_of(customer).await.map_err(undone)?.chunks(FORGET_SLICE) {
-        let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
-        router.end_to_erase(slice).await.map_err(undone)?;
+        let permit = Arc::new(act.permit().await.map_err(|lost| lost_error(&lost))?);
+        holding(permit, router.end_to_erase(slice)).await.map_err(undone)?;
     }
     let revoked = edge.access.revoke_erased(customer, act, || edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
@@ -149,8 +151,8 @@ async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), E
         begun.map_err(|error| store_error(&error))?
     };
     for slice in router.chats_of(customer).await.map_err(undone)?.chunks(FORGET_SLICE) {
-        let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
-        router.erase(customer, slice).await.map_err(undone)?;
+        let permit = Arc::new(act.permit().await.map_err(|lost| lost_error(&lost))?);
+        holding(permit, router.erase(customer, slice)).await.map_err(undone)?;
     }
     let _permit = act.permit().await.map_err(|lost| lost_error(&lost))?;
     router.erase_from_trail(customer).await.map_err(undone)?;

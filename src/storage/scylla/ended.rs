@@ -127,10 +127,11 @@ impl EndedChats for ScyllaStore {
         known.changes(ended.chat);
         let chat = ended.chat.0.as_bytes().as_slice();
         let values = (channel.0, day, chat, sealed, self.db.stamp()?);
-        self.db.write(&self.db.statements.ended_put, values).await?;
-        // Once more: whoever has read since the first time may not have seen it.
+        let written = self.db.write(&self.db.statements.ended_put, values).await;
+        // Once more, also when nobody knows what became of it: whoever has read since the first time may
+        // not have seen it.
         known.changes(ended.chat);
-        Ok(())
+        written
     }
 
     async fn remove(&self, channel: ChannelId, chat: ChatId) -> Result<(), StoreError> {
