@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
 use switchboard::domain::{ChatId, Timestamp};
-use switchboard::storage::{EndedChat, EndedChats, OpenChats};
+use switchboard::storage::{Documents, EndedChat, EndedChats, OpenChats};
 
 use crate::cql::{Rig, with_rig};
 use crate::cql_support::tombstones;
@@ -263,5 +263,24 @@ fn cql_days_that_are_over_leave_one_tombstone_at_the_front_of_their_list() {
         assert_eq!(rig.count("SELECT count(*) FROM ended_days").await, 0);
         let most = rig.most_tombstones("ended_days").await;
         assert!(most < 10.0, "{most} in one read of the list");
+    });
+}
+
+#[test]
+fn cql_documents_that_are_gone_are_passed_over_by_shards_of_their_kind() {
+    with_rig(async |rig| {
+        const GONE: usize = 6_400;
+        Documents::put(&*rig.store, "kept", "1", 0, b"1".to_vec()).await.unwrap();
+        let text = "DELETE FROM documents WHERE kind = 'gone' AND shard = ? AND id = ?";
+        let gone = (0..GONE).map(|n| ((n % 16) as i16, n.to_string()));
+        stream::iter(gone)
+            .for_each_concurrent(AT_ONCE, async |key| {
+                rig.raw.query_unpaged(text, key).await.unwrap();
+            })
+            .await;
+        assert_eq!(rig.store.list("kept", None, 9).await.unwrap().len(), 1);
+        assert_eq!(rig.store.list("gone", None, 9).await.unwrap(), []);
+        let most = rig.most_tombstones("documents").await;
+        assert!(most < 1_000.0, "{most} in one read");
     });
 }

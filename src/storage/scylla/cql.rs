@@ -175,6 +175,8 @@ statements! {
     document_after: SerialRead = "SELECT id, version, body FROM %.documents \
                                   WHERE kind = ? AND shard = ? AND id > ? LIMIT ?";
     document_kinds: Read = "SELECT DISTINCT kind, shard FROM %.documents";
+    document_shards: Read = "SELECT shard FROM %.documents WHERE kind = ? AND shard IN ? \
+                             PER PARTITION LIMIT 1";
     document_new: Condition = "INSERT INTO %.documents (kind, shard, id, version, body) \
                                VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
     document_put: Condition = "UPDATE %.documents SET version = ?, body = ? \

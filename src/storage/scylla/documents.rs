@@ -9,7 +9,7 @@ use crate::storage::{Document, Documents, Listed, StoreError};
 
 use super::ScyllaStore;
 use super::errors::{unavailable, unreadable};
-use super::limits::{CONDITION_TRIES, KINDS_PAGE_ROWS};
+use super::limits::{CONDITION_TRIES, KINDS_PAGE_ROWS, SHARDS};
 use super::open_chats::shard;
 
 pub(super) fn big(version: u64) -> i64 {
@@ -89,9 +89,11 @@ impl Documents for ScyllaStore {
         let statements = &self.db.statements;
         // Most kinds have few documents, or none yet: only partitions that are there are asked. A
         // write that nobody was told of may begin one later; whoever lists did not miss a promise.
-        let partitions = self.document_partitions().await?;
-        let shards = partitions.into_iter().filter(|(of, _)| of == kind);
-        let shards = shards.map(async |(_, shard)| {
+        let all: Vec<i16> = (0..SHARDS).collect();
+        let answer = self.db.read(&statements.document_shards, (kind, all)).await?;
+        let shards = answer.rows::<(i16,)>().map_err(unreadable)?;
+        let shards: Vec<_> = shards.collect::<Result<_, _>>().map_err(unreadable)?;
+        let shards = shards.into_iter().map(async |(shard,)| {
             let answer = match after {
                 None => self.db.read(&statements.document_first, (kind, shard, page)).await?,
                 Some(after) => {
