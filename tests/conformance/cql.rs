@@ -628,7 +628,7 @@ fn cql_a_list_asks_only_the_shards_that_are_there() {
         let mut options = rig.keyspace.options.clone();
         options.contact_points = vec![proxy.address.to_string()];
         let store = ScyllaStore::open(&options).await.unwrap();
-        let serial = |text: &str| text.contains(".documents WHERE kind = ? AND shard");
+        let serial = |text: &str| text.contains(".documents WHERE kind = ? AND shard = ?");
         assert_eq!(store.list("user", None, 9).await.unwrap(), []);
         assert_eq!(proxy.executed(serial), 0, "there are no documents at all");
         for n in 0..3 {
