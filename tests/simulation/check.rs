@@ -413,6 +413,17 @@ impl Checker {
     /// No decision passes over a chat of smaller rank that the operator could serve, unless it was
     /// asked for another one of the same visitor just before.
     pub fn decided(&mut self, queue: &Queue, effects: &[QueueEffect], now: Timestamp, seed: u64) {
+        // What is said first was not always chosen first.
+        let offers = effects.iter().filter_map(|effect| match effect {
+            QueueEffect::ToChat(chat, ToChat::Offer { offer, to, .. })
+                if !self.told.contains(offer) =>
+            {
+                let chosen = queue.line().get(*chat)?;
+                Some((naive_rank(queue, &chosen.at), *chat, to.clone()))
+            }
+            _ => None,
+        });
+        let offers: Vec<_> = offers.collect();
         for effect in effects {
             let (offer, chat, to) = match effect {
                 QueueEffect::ToOperator(to, ToOperator::Reserve { offer, chat, .. }) => {
@@ -456,8 +467,14 @@ impl Checker {
                 let waits = queue.line().waiting().any(|(_, waiting)| waiting == entry.at.chat);
                 let before = (naive_rank(queue, &entry.at), entry.at.chat) < (rank, chat);
                 for operator in &to {
-                    let shown =
-                        waits && before && self.shown_lately(queue, entry.at.chat, *operator, now);
+                    let mut chosen_first = offers.iter().filter(|(of, other, to)| {
+                        (*of, *other) < (rank, chat) && to.contains(operator)
+                    });
+                    let shown = waits
+                        && before
+                        && (self.shown_lately(queue, entry.at.chat, *operator, now)
+                            || chosen_first
+                                .any(|(_, other, _)| self.gives_way(queue, entry.at.chat, *other)));
                     self.visitors.passed_over += u64::from(shown);
                     assert!(
                         !waits

@@ -1,7 +1,7 @@
 //! Nobody is asked for one chat of a visitor after the other while others wait. Counted from outside:
 //! by what the queue asked for and what the logs say.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard::domain::{ChatId, Customer, QueueId, Timestamp, UserId};
 use switchboard::machine::chat::Chat;
@@ -16,6 +16,8 @@ pub const VISITOR_OFFER_EVERY_MS: u64 = 3_000;
 pub struct Visitors {
     /// The last chat of each visitor that this life of a queue had offered to each operator.
     asked: BTreeMap<(QueueId, Customer, UserId), (ChatId, Timestamp)>,
+    /// Those of them that the logs have said since then: times do not tell, for clocks are set back.
+    came_true: BTreeSet<(ChatId, UserId)>,
     /// The same by the logs, which a queue may have heard of or not.
     offered: BTreeMap<(Customer, UserId), (ChatId, Timestamp)>,
     /// Decisions that passed over a chat for that.
@@ -37,7 +39,10 @@ impl Checker {
     /// An offer stands in the log.
     pub fn offered_to(&mut self, chat: ChatId, to: impl Iterator<Item = UserId>, at: Timestamp) {
         let Some(customer) = self.visitor(chat) else { return };
-        self.visitors.offered.extend(to.map(|operator| ((customer, operator), (chat, at))));
+        for operator in to {
+            self.visitors.offered.insert((customer, operator), (chat, at));
+            self.visitors.came_true.insert((chat, operator));
+        }
     }
 
     fn others_wait(&self, queue: &Queue, customer: Customer) -> bool {
@@ -65,9 +70,7 @@ impl Checker {
             return;
         }
         // What was asked for came true, or may yet; else nobody was shown anything.
-        // A time that is to come is that of a log from before the clock was set back.
-        let came_true =
-            offered.is_some_and(|(of, since)| of == other && (*at..=now).contains(since));
+        let came_true = self.visitors.came_true.contains(&(*other, to));
         let may_yet = queue.line().get(*other).is_some_and(|entry| match entry.phase {
             Phase::Offering { .. } | Phase::Offered => true,
             Phase::Waiting | Phase::Reserving { .. } => false,
@@ -88,7 +91,14 @@ impl Checker {
         let known = queue.line().get(chat).is_some_and(|entry| entry.at.version > 0);
         if let Some(customer) = self.visitor(chat).filter(|_| known) {
             self.visitors.asked.insert((queue.config().id, customer, to), (chat, now));
+            self.visitors.came_true.remove(&(chat, to));
         }
+    }
+
+    /// Whether the chat waits because another one of its visitor is offered in the same step.
+    pub fn gives_way(&self, queue: &Queue, chat: ChatId, other: ChatId) -> bool {
+        let Some(customer) = self.visitor(chat).filter(|_| other != chat) else { return false };
+        self.visitor(other) == Some(customer) && self.others_wait(queue, customer)
     }
 
     /// Whether the operator may have been passed over with the chat for another one of its visitor.
