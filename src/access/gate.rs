@@ -1,15 +1,15 @@
-//! Who is there: logging in, tokens in and out, and whether somebody still is who they were.
+//! Who is there: tokens in and out, and whether somebody still is who they were. Logging in is
+//! [`log_in`](super::log_in)'s.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
-use super::act::{Act, Lost};
+use super::act::Act;
 use super::erasures::Erasures;
-use super::limits::{DEVICE_MARK_MS, KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
-use super::network::Network;
+use super::limits::{KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
 use super::password::{Lane, PasswordError, Passwords};
 use super::permit::{Asker, Permits};
 use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
@@ -17,10 +17,9 @@ use super::published::is_published;
 use super::revoked::Revoked;
 use super::rights::Operation;
 use super::session::{Session, Sessions, Turned};
-use super::throttle::{Guess, Guesses, Taken};
+use super::throttle::Guesses;
 use super::token::{Claims, TokenKey};
-use crate::audit::{Failure, Note, Trail};
-use crate::catalog::limits::LOGIN_MAX_BYTES;
+use crate::audit::{Note, Trail};
 use crate::catalog::{Catalog, PasswordHash, User};
 use crate::domain::audit::{AuditAct, AuditActor, AuditSubject};
 use crate::domain::{ChannelId, Timestamp, UserId};
@@ -40,34 +39,6 @@ pub trait Entropy: Send + Sync + 'static {
 #[error("the system gives no randomness")]
 pub struct NoEntropy;
 
-/// Somebody says who they are.
-pub struct Attempt<'a> {
-    /// The login, in whatever case.
-    pub login: &'a str,
-    /// The password.
-    pub password: String,
-    /// The mark that an earlier log-in gave to the device. One that does not count is as none.
-    pub device_mark: Option<&'a str>,
-    /// The client's address, for throttling.
-    pub address: IpAddr,
-}
-
-/// What became of an attempt.
-#[derive(Debug)]
-pub struct Judged<T> {
-    /// What is answered.
-    pub outcome: Result<T, AccessError>,
-    /// How long to keep the answer back, ms, whatever it is.
-    pub delay_ms: u64,
-}
-
-/// Who proved who they are.
-struct Proven {
-    user: Arc<User>,
-    /// The device whose mark counted.
-    device: Option<Uuid>,
-}
-
 /// The gate. Asking is quick and never waits; changing waits for the store.
 pub struct Access {
     pub(super) catalog: Arc<Catalog>,
@@ -76,8 +47,8 @@ pub struct Access {
     pub(super) lives: TokenLives,
     pub(super) key: TokenKey,
     pub(super) erasures: Erasures,
-    guesses: Mutex<Guesses>,
-    sessions: Sessions,
+    pub(super) guesses: Mutex<Guesses>,
+    pub(super) sessions: Sessions,
     pub(super) revoked: Revoked,
     changed: broadcast::Sender<Holder>,
     pub(super) trail: Arc<Trail>,
@@ -125,131 +96,6 @@ impl Access {
     /// The audit trail.
     pub fn trail(&self) -> &Trail {
         &self.trail
-    }
-
-    /// Begins a session, and marks the device for its next log-in. Of a user with too many the oldest ends
-    /// as by a log-out.
-    pub async fn log_in(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Tokens> {
-        let address = attempt.address;
-        let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
-        let outcome = match outcome {
-            Ok(proven) => self.begin(&proven, address, now).await,
-            Err(error) => Err(error),
-        };
-        Judged { outcome, delay_ms }
-    }
-
-    /// A log-in of a user whose password was right, as long as the user stays as it was then.
-    fn log_in_act(&self, user: &User, address: IpAddr, now: Timestamp) -> Act<'_> {
-        let (id, epoch) = (user.id, user.epoch);
-        let check = move || {
-            let snapshot = self.catalog.snapshot();
-            let same = snapshot.user(id).is_some_and(|user| user.active && user.epoch == epoch);
-            if same { Ok(()) } else { Err(Lost::Invalid(Invalid::Revoked)) }
-        };
-        let (actor, asker) = (AuditActor::User(id), Asker::User(id));
-        self.act_by(actor, asker, Operation::SessionsLogIn, address, now, Box::new(check))
-    }
-
-    /// The user whose login and password these are. Counts as a guess.
-    pub async fn prove(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Arc<User>> {
-        let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
-        Judged { outcome: outcome.map(|proven| proven.user), delay_ms }
-    }
-
-    async fn judge(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Proven> {
-        let mut login = attempt.login.to_lowercase();
-        login.truncate(login.floor_char_boundary(LOGIN_MAX_BYTES + 1));
-        let user = self.catalog.snapshot().user_by_login(&login).cloned();
-        let user = user.filter(|user| user.active);
-        let device = attempt.device_mark.zip(user.as_ref());
-        let device = device.and_then(|(mark, user)| self.marked(mark, user, now));
-        let network = Network::of_client(attempt.address);
-        let guess = Guess { login, network, device, user: user.as_ref().map(|user| user.id) };
-        let taken = match self.guesses().take(&guess, now) {
-            Ok(taken) => taken,
-            Err(throttled) => return Judged { outcome: Err(throttled.into()), delay_ms: 0 },
-        };
-        let lane = match taken {
-            Taken { known: true, .. } => Lane::Known,
-            Taken { asked, .. } => Lane::Stranger(asked),
-        };
-        let kept = user.as_ref().and_then(|user| user.password.clone());
-        let right = self.passwords.verify(attempt.password, kept, lane).await;
-        let outcome = match (right, user) {
-            (Ok(true), Some(user)) => {
-                self.guesses().right(&guess, now);
-                Ok(Proven { user, device })
-            }
-            (Ok(_), _) => {
-                self.wrong(&guess, now);
-                Err(AccessError::Credentials)
-            }
-            (Err(error), _) => {
-                self.guesses().give_back(&guess, now);
-                Err(error.into())
-            }
-        };
-        Judged { outcome, delay_ms: taken.delay_ms }
-    }
-
-    /// An unknown login is not named: people type passwords there.
-    fn wrong(&self, guess: &Guess, now: Timestamp) {
-        self.trail.failed(&Failure::LogIn(guess.user), guess.network.address(), now);
-        if !self.guesses().wrong(guess, now) {
-            return;
-        }
-        self.trail.failed(&Failure::GuessedAt(guess.user), guess.network.address(), now);
-        let user = guess.user.map_or_else(|| "unknown".to_owned(), |user| user.to_string());
-        let network = guess.network;
-        tracing::warn!(%user, %network, "more than 100 wrong guesses at a login in an hour");
-    }
-
-    async fn begin(
-        &self,
-        proven: &Proven,
-        address: IpAddr,
-        now: Timestamp,
-    ) -> Result<Tokens, AccessError> {
-        let user = &proven.user;
-        let id = uuid::Builder::from_random_bytes(self.random()?).into_uuid();
-        let until = now.plus_ms(self.lives.refresh_ms);
-        let act = self.log_in_act(user, address, now);
-        let begun = self.sessions.begin(id, user.id, user.epoch, now, until);
-        let begun = act.carry_out(of_user(AuditAct::LoggedIn, user.id), begun).await;
-        // Also when nobody knows whether it began: another may have ended for it.
-        if !matches!(begun, Ok((_, false))) {
-            self.tell(Holder::User(user.id));
-        }
-        let (session, another_ended) = begun?;
-        if another_ended {
-            act.settle(0, |asker| asker == Asker::User(user.id)).await;
-        }
-        let device = match proven.device {
-            Some(device) => device,
-            None => uuid::Builder::from_random_bytes(self.random()?).into_uuid(),
-        };
-        let mark = self.sign(&Claims::Device {
-            device,
-            login: user.login.clone(),
-            epoch: user.epoch,
-            until: now.plus_ms(DEVICE_MARK_MS).0,
-        })?;
-        Ok(Tokens { device_mark: Some(mark), ..self.tokens(id, session, now)? })
-    }
-
-    /// The device of a mark that was given to this user under the present epoch.
-    fn marked(&self, mark: &str, user: &User, now: Timestamp) -> Option<Uuid> {
-        match self.key.open(mark).ok()? {
-            Claims::Device { device, login, epoch, until } => {
-                let counts = login == user.login && epoch == user.epoch && now.0 < until;
-                counts.then_some(device)
-            }
-            Claims::Access { .. }
-            | Claims::Refresh { .. }
-            | Claims::Visitor { .. }
-            | Claims::Site { .. } => None,
-        }
     }
 
     /// The next tokens of a session. A refresh token works once; its second use ends the session,
@@ -429,7 +275,12 @@ impl Access {
         }
     }
 
-    fn tokens(&self, id: Uuid, session: Session, now: Timestamp) -> Result<Tokens, AccessError> {
+    pub(super) fn tokens(
+        &self,
+        id: Uuid,
+        session: Session,
+        now: Timestamp,
+    ) -> Result<Tokens, AccessError> {
         let access_until = now.plus_ms(self.lives.access_ms).min(session.until);
         let user = session.user;
         let access =
@@ -454,17 +305,13 @@ impl Access {
         Ok(bytes)
     }
 
-    fn guesses(&self) -> std::sync::MutexGuard<'_, Guesses> {
-        self.guesses.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     pub(super) fn tell(&self, holder: Holder) {
         // Nobody may be watching.
         let _ = self.changed.send(holder);
     }
 }
 
-fn of_user(act: AuditAct, user: UserId) -> Note {
+pub(super) fn of_user(act: AuditAct, user: UserId) -> Note {
     Note { act, subject: Some(AuditSubject::User(user)), changes: Vec::new() }
 }
 

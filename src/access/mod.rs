@@ -16,6 +16,7 @@ mod erasures;
 mod gate;
 mod hour;
 pub mod limits;
+mod log_in;
 mod network;
 pub mod openings;
 pub mod password;
@@ -32,7 +33,8 @@ mod visitor;
 
 pub use act::{Act, ActError, Lost};
 pub use erasures::NotApplied;
-pub use gate::{Access, Attempt, Entropy, Judged, NoEntropy};
+pub use gate::{Access, Entropy, NoEntropy};
+pub use log_in::{Attempt, Judged};
 pub use network::{BadNetwork, Network};
 pub use openings::{OpeningBound, Openings, TooManyOpenings};
 pub use password::{HashCost, PasswordError, Passwords};

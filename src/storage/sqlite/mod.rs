@@ -32,6 +32,7 @@ mod ports;
 mod readers;
 mod recent;
 mod rows;
+mod schema;
 mod scrub;
 mod sql;
 mod writer;

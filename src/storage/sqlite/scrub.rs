@@ -12,8 +12,9 @@ use crate::storage::record::{self, Slot};
 
 use super::damage::is_damage;
 use super::limits::PROBLEMS_NAMED;
-use super::open::{Access, OpenError, blame, check_schema, connect, lock};
+use super::open::{Access, OpenError, blame, connect, lock};
 use super::recent::Position;
+use super::schema::check_schema;
 use super::sql::{self, LOST, ReadError};
 use super::{DATABASE_FILE, SqliteOptions};
 

@@ -25,7 +25,8 @@ use crate::storage::ended;
 use super::audit::AuditRow;
 use super::copies::mark_as_copy;
 use super::limits::DAMAGED_KEPT_MAX;
-use super::open::{Access, DATABASE_FILE, connect, connect_to, create_schema};
+use super::open::{Access, DATABASE_FILE, connect, connect_to};
+use super::schema::create_schema;
 use super::sql::ReadError;
 use super::{SqliteOptions, sql};
 
