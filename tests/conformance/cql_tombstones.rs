@@ -2,15 +2,17 @@
 //! the database, so every table that is removed from has a bound. How many a read has met is told by
 //! the server itself.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::{StreamExt, stream};
-use switchboard::domain::{ChatId, Timestamp};
-use switchboard::storage::{Documents, EndedChat, EndedChats, OpenChats};
+use scylla::statement::batch::{Batch, BatchType};
+use switchboard::domain::{ChatId, Customer, Timestamp};
+use switchboard::storage::{Conversations, Documents, EndedChat, EndedChats, Inventory, OpenChats};
 
 use crate::cql::{Rig, with_rig};
 use crate::cql_support::tombstones;
-use crate::samples::{channel, customer_of, open_chat};
+use crate::samples::{channel, chat, command, customer_of, open_chat};
 
 /// More than a read of a table that is bounded by tallies ever meets; the server tells the number
 /// rounded up by a fifth.
@@ -282,5 +284,94 @@ fn cql_documents_that_are_gone_are_passed_over_by_shards_of_their_kind() {
         assert_eq!(rig.store.list("gone", None, 9).await.unwrap(), []);
         let most = rig.most_tombstones("documents").await;
         assert!(most < 1_000.0, "{most} in one read");
+    });
+}
+
+/// All customers that a copy finds.
+async fn customers(rig: &Rig) -> BTreeSet<Customer> {
+    let (mut found, mut at, mut all) = (BTreeSet::new(), None, 0);
+    loop {
+        let page = rig.store.conversations(at.as_ref(), 256).await.unwrap();
+        all += page.items.len();
+        found.extend(page.items.into_iter().map(|of| of.customer));
+        at = page.next;
+        if at.is_none() {
+            assert_eq!(all, found.len(), "each comes once");
+            return found;
+        }
+    }
+}
+
+/// Customers with a chat each.
+async fn open_for(rig: &Rig, customers: &BTreeSet<Customer>) {
+    for (n, customer) in (0..).zip(customers) {
+        let id = command("opens");
+        rig.store.claim_open(*customer, &id, chat(n), None).await.unwrap();
+    }
+}
+
+#[test]
+fn cql_customers_and_documents_that_are_gone_are_passed_over_by_parts_of_the_ring() {
+    // Of each 16th of a kind of documents, and of customers.
+    const GONE: u128 = 12_800;
+    with_rig(async |rig| {
+        let kept: BTreeSet<_> = (1..=20).map(|n| customer_of(1, n)).collect();
+        open_for(&rig, &kept).await;
+        for kind in ["first", "second"] {
+            Documents::put(&*rig.store, kind, "1", 0, b"1".to_vec()).await.unwrap();
+        }
+        let customer = "DELETE FROM conversations WHERE channel = ? AND customer = ? \
+                        AND command = 'opens'";
+        let customer = rig.raw.prepare(customer).await.unwrap();
+        let document = "DELETE FROM documents WHERE kind = ? AND shard = ? AND id = '1'";
+        let document = rig.raw.prepare(document).await.unwrap();
+        stream::iter(1..=GONE)
+            .for_each_concurrent(AT_ONCE, async |n| {
+                let gone = (channel(1).0, customer_of(1, 1_000 + n).id.0);
+                rig.raw.execute_unpaged(&customer, gone).await.unwrap();
+                let gone = (format!("gone {}", n / 16), (n % 16) as i16);
+                rig.raw.execute_unpaged(&document, gone).await.unwrap();
+            })
+            .await;
+        assert_eq!(customers(&rig).await, kept);
+        assert_eq!(rig.store.document_kinds().await.unwrap(), ["first", "second"]);
+        for table in ["conversations", "documents"] {
+            let most = rig.most_tombstones(table).await;
+            assert!((100.0..1_000.0).contains(&most), "{most} in one read of {table}");
+        }
+    });
+}
+
+#[test]
+fn cql_a_part_of_the_ring_with_more_that_is_gone_than_a_read_may_meet_is_read_in_halves() {
+    const CUSTOMERS: usize = 60;
+    const GONE_OF_ONE: usize = 2_000;
+    with_rig(async |rig| {
+        // All of them in the same 64th of the ring.
+        let place = "SELECT chat FROM conversations WHERE channel = ? AND customer = ?";
+        let place = rig.raw.prepare(place).await.unwrap();
+        let token = |of: &Customer| {
+            let token = place.calculate_token(&(of.channel.0, of.id.0)).unwrap().unwrap();
+            token.value()
+        };
+        let all = (0..).map(|n| customer_of(1, n));
+        let all: Vec<_> = all.filter(|of| token(of) >> 58 == -9).take(CUSTOMERS).collect();
+        let kept: BTreeSet<_> = all.iter().step_by(9).copied().collect();
+        open_for(&rig, &kept).await;
+        let text = "DELETE FROM conversations WHERE channel = ? AND customer = ? AND command = ?";
+        let delete = rig.raw.prepare(text).await.unwrap();
+        let commands: Vec<_> = (0..GONE_OF_ONE).map(|n| format!("gone {n}")).collect();
+        stream::iter(all.iter().flat_map(|of| commands.chunks(100).map(move |some| (of, some))))
+            .for_each_concurrent(AT_ONCE, async |(of, commands)| {
+                let mut batch = Batch::new(BatchType::Unlogged);
+                commands.iter().for_each(|_| batch.append_statement(delete.clone()));
+                let rows = commands.iter().map(|command| (of.channel.0, of.id.0, command));
+                rig.raw.batch(&batch, rows.collect::<Vec<_>>()).await.unwrap();
+            })
+            .await;
+        let whole = "SELECT DISTINCT channel, customer FROM conversations";
+        let refused = rig.raw.query_unpaged(whole, ()).await.unwrap_err();
+        assert!(refused.to_string().contains("failure"), "{refused}");
+        assert_eq!(customers(&rig).await, kept);
     });
 }

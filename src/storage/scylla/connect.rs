@@ -17,8 +17,9 @@ use scylla::errors::{
 use scylla::statement::Consistency;
 use tokio::time::timeout;
 
-use super::cql::{Profiles, Statements, nodes};
 use super::limits::{KEEPALIVE_EVERY, KEEPALIVE_MAX, KEYSPACE_NAME_MAX, SCHEMA_CHANGE_MAX};
+use super::profiles::{Profiles, nodes};
+use super::statements::Statements;
 use super::{ConsistencyOf, ScyllaOptions};
 
 /// Why the store cannot be opened. Each says what to do.

@@ -1,5 +1,7 @@
 //! Documents: written on the condition of their version, spread over shards by their ids.
 
+use std::collections::BTreeSet;
+
 use async_trait::async_trait;
 use futures_util::future::try_join_all;
 use scylla::response::query_result::QueryRowsResult;
@@ -9,7 +11,7 @@ use crate::storage::{Document, Documents, Listed, StoreError};
 
 use super::ScyllaStore;
 use super::errors::{unavailable, unreadable};
-use super::limits::{CONDITION_TRIES, KINDS_PAGE_ROWS, SHARDS};
+use super::limits::{CONDITION_TRIES, RING_PAGE_ROWS, SHARDS};
 use super::open_chats::shard;
 
 pub(super) fn big(version: u64) -> i64 {
@@ -111,18 +113,18 @@ impl Documents for ScyllaStore {
 }
 
 impl ScyllaStore {
-    /// The partitions that have documents: kinds and shards.
-    pub(super) async fn document_partitions(&self) -> Result<Vec<(String, i16)>, StoreError> {
-        let (mut partitions, mut at) = (Vec::new(), None);
+    /// The kinds of which there are documents.
+    pub(super) async fn kinds(&self) -> Result<BTreeSet<String>, StoreError> {
+        let (mut kinds, mut at) = (BTreeSet::new(), None);
         loop {
             let statement = &self.db.statements.document_kinds;
-            let (answer, next) = self.db.read_page(statement, KINDS_PAGE_ROWS, at.as_ref()).await?;
-            for row in answer.rows::<(String, i16)>().map_err(unreadable)? {
-                partitions.push(row.map_err(unreadable)?);
-            }
-            at = next;
+            let keys =
+                self.keys(statement, at.as_ref(), RING_PAGE_ROWS, |row: &(i64, String)| row.0);
+            let page = keys.await?;
+            kinds.extend(page.items.into_iter().map(|(_, kind)| kind));
+            at = page.next;
             if at.is_none() {
-                return Ok(partitions);
+                return Ok(kinds);
             }
         }
     }

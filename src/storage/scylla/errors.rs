@@ -52,6 +52,18 @@ fn refused(error: &DbError) -> bool {
     }
 }
 
+/// Whether a read was refused, or not answered in time, and a smaller one may be answered: so it is when
+/// it passes over too much that was deleted.
+pub(super) fn is_too_much(error: &ExecutionError) -> bool {
+    match error {
+        ExecutionError::RequestTimeout(_) => true,
+        ExecutionError::LastAttemptError(RequestAttemptError::DbError(error, _)) => {
+            matches!(error, DbError::ReadFailure { .. } | DbError::ReadTimeout { .. })
+        }
+        _ => false,
+    }
+}
+
 /// What an append answers for this error.
 pub(super) fn append_error(error: &ExecutionError) -> AppendError {
     let reason = error.to_string();

@@ -1,7 +1,5 @@
 //! Listings of the whole keyspace, for copies. They read partitions in the order of their tokens,
-//! page by page; nothing else in this store scans a table.
-
-use std::collections::BTreeSet;
+//! by parts of the ring ([`ring`](super::ring)); nothing else in this store scans a table.
 
 use async_trait::async_trait;
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -29,10 +27,8 @@ impl ScyllaStore {
         at: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<Uuid>, StoreError> {
-        let (answer, next) = self.db.read_page(statement, limit, at).await?;
-        let rows = answer.rows::<(Uuid,)>().map_err(unreadable)?;
-        let items = rows.map(|row| row.map(|(id,)| id).map_err(unreadable));
-        Ok(Page { items: items.collect::<Result<_, _>>()?, next })
+        let page = self.keys(statement, at, limit, |row: &(i64, Uuid)| row.0).await?;
+        Ok(Page { items: page.items.into_iter().map(|(_, id)| id).collect(), next: page.next })
     }
 
     /// Everything of one customer on a channel, read as the conditional writes left it. None when
@@ -52,12 +48,11 @@ impl ScyllaStore {
 impl Inventory for ScyllaStore {
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
         let statement = &self.db.statements.log_partitions;
-        let (answer, next) = self.db.read_page(statement, limit, at).await?;
-        let rows = answer.rows::<(Uuid, i64)>().map_err(unreadable)?;
-        let rows: Vec<(Uuid, i64)> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
+        let Page { items, next } =
+            self.keys(statement, at, limit, |row: &(i64, Uuid, i64)| row.0).await?;
         // Every log begins in the first bucket; one that was only claimed has no event there.
-        let first = rows.into_iter().filter(|(_, bucket)| *bucket == 0).map(|(chat, _)| chat);
-        let looked = stream::iter(first.map(async |chat| {
+        let first = items.into_iter().filter(|(.., bucket)| *bucket == 0);
+        let looked = stream::iter(first.map(async |(_, chat, _)| {
             let begun = match self.read(ChatId(chat), 1, 1).await {
                 // Whoever reads its log is told; the others of the page are listed.
                 Err(StoreError::Damaged { .. }) => true,
@@ -80,10 +75,10 @@ impl Inventory for ScyllaStore {
         limit: usize,
     ) -> Result<Page<Conversation>, StoreError> {
         let statement = &self.db.statements.talks;
-        let (answer, next) = self.db.read_page(statement, limit, at).await?;
-        let rows = answer.rows::<(Uuid, Uuid)>().map_err(unreadable)?;
-        let rows: Vec<(Uuid, Uuid)> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
-        let read = rows.into_iter().map(|(channel, customer)| self.conversation(channel, customer));
+        let Page { items, next } =
+            self.keys(statement, at, limit, |row: &(i64, Uuid, Uuid)| row.0).await?;
+        let read =
+            items.into_iter().map(|(_, channel, customer)| self.conversation(channel, customer));
         let found = stream::iter(read).buffered(SCAN_AT_ONCE);
         let found = found.try_filter_map(async |conversation| Ok(conversation));
         Ok(Page { items: found.try_collect().await?, next })
@@ -99,9 +94,7 @@ impl Inventory for ScyllaStore {
     }
 
     async fn document_kinds(&self) -> Result<Vec<String>, StoreError> {
-        let partitions = self.document_partitions().await?;
-        let kinds: BTreeSet<String> = partitions.into_iter().map(|(kind, _)| kind).collect();
-        Ok(kinds.into_iter().collect())
+        Ok(self.kinds().await?.into_iter().collect())
     }
 
     async fn last_process(&self) -> Result<u64, StoreError> {

@@ -142,8 +142,21 @@ pub(super) const AUDIT_HOURS_PAGE_ROWS: i32 = 1_000;
 /// Most letters of a keyspace's name: both servers refuse longer ones.
 pub(super) const KEYSPACE_NAME_MAX: usize = 48;
 
-/// Partitions of documents listed at once: of about ten kinds, each in [`SHARDS`].
-pub(super) const KINDS_PAGE_ROWS: usize = 1_000;
+/// How often the ring is halved for the parts in which whole tables are listed: 64 parts, which are all
+/// that the copy of an empty keyspace has to read of a table, and each has a 64th of what was deleted.
+pub(super) const PART_HALVINGS: u8 = 6;
+
+/// How often at most, when the database refuses a part for all that was deleted there: 65,536 parts. At
+/// 100,000 a read that is 6,500,000,000 tombstones; 1,000,000 chats an hour that are all forgotten leave
+/// some 720,000,000 in the ten days that one stays.
+pub(super) const PART_HALVINGS_MAX: u8 = 16;
+
+/// Keys of a table listed at once.
+pub(super) const RING_PAGE_ROWS: usize = 1_000;
+
+/// How long a page of such a listing goes on to the next part. Whoever fills in rows while the router runs
+/// waits 5 s for a page, and a read takes one of them at most.
+pub(super) const RING_PAGE_MAX: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -11,7 +11,8 @@
 //!   with the value itself as timestamp (watermarks).
 //! - Nothing is written and nothing acknowledged without the lease.
 //!
-//! Reading order: `chain` (what is visible), `log`, `lease`, `owner`, `cql`, the other ports.
+//! Reading order: `chain` (what is visible), `log`, `lease`, `owner`, `cql`, `statements`, the
+//! other ports.
 
 mod audit;
 mod chain;
@@ -28,10 +29,14 @@ mod limits;
 mod lines;
 mod log;
 mod open_chats;
+mod open_tallies;
 mod owner;
+mod profiles;
+mod ring;
 mod rows;
 mod schema;
 mod slices;
+mod statements;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -46,12 +51,13 @@ use crate::domain::ChannelId;
 use crate::storage::audit::DamagedEntries;
 use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
-use cql::{Db, Profiles};
+use cql::Db;
 use ended::EndedDays;
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
 use lines::Lines;
 use open_chats::Partitions;
+use profiles::Profiles;
 
 pub use connect::{OpenError, drop_keyspace};
 pub use owner::Wait;

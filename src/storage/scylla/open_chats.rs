@@ -2,13 +2,12 @@
 //!
 //! A start reads the list of partitions that are not known to be empty, and these; nothing else.
 //! A removed row leaves a tombstone, so an emptied partition of an earlier hour is deleted whole
-//! and leaves the list: then nobody reads its tombstones again. Until then its removals are tallied,
-//! and a crowded partition is read in slices of its hour.
+//! and leaves the list: then nobody reads its tombstones again. Until then its removals are tallied
+//! ([`open_tallies`](super::open_tallies)), and a crowded partition is read in slices of its hour.
 //!
 //! Invariants: a partition is on the list before it gets a row; it is deleted only while nobody
 //! of this process writes to it, with a timestamp before that of whoever writes next; each life
-//! lists again what it writes to, since a dead one's deletion may still be under way. All but the
-//! first removals of a partition that this life was the first to list have a tally before them.
+//! lists again what it writes to, since a dead one's deletion may still be under way.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::Relaxed};
@@ -26,17 +25,15 @@ use crate::telemetry::{self, DamagedRow};
 
 use super::ScyllaStore;
 use super::errors::unreadable;
-use super::limits::{
-    CROWDED_TALLIES, HOUR_MS, LIST_PAGE_ROWS, OPEN_SLICE_MS, SCAN_AT_ONCE, SCAN_PAGE_ROWS, SHARDS,
-    TALLIED_REMOVALS,
-};
+use super::limits::{HOUR_MS, LIST_PAGE_ROWS, OPEN_SLICE_MS, SCAN_AT_ONCE, SCAN_PAGE_ROWS, SHARDS};
+use super::open_tallies::Removals;
 use super::slices::{END, key_at};
 
 /// Where the row of a chat lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Place {
-    hour: i64,
-    shard: i16,
+    pub hour: i64,
+    pub shard: i16,
 }
 
 impl Place {
@@ -67,24 +64,14 @@ pub(super) fn shard(key: &[u8]) -> i16 {
 
 /// A partition as this process knows it.
 #[derive(Default)]
-struct Partition {
+pub(super) struct Partition {
     /// Whether this life has put it on the list. Held shared while rows are written.
     listed: RwLock<bool>,
     /// Whether it is on the list, as far as this life knows.
-    on_list: AtomicBool,
+    pub on_list: AtomicBool,
     /// Chats with a row, as far as they are known.
     chats: Mutex<HashSet<ChatId>>,
-    removals: tokio::sync::Mutex<Removals>,
-}
-
-/// The rows of a partition that this life removed.
-#[derive(Default)]
-struct Removals {
-    removed: u64,
-    /// How many tallies it wrote of them.
-    tallies: usize,
-    /// Nobody had put rows there before it.
-    first: bool,
+    pub removals: tokio::sync::Mutex<Removals>,
 }
 
 impl Partition {
@@ -103,7 +90,7 @@ pub(super) struct Partitions {
     swept: AtomicI64,
     /// The tallies that former lives have left. Once they are read, so is the list, and what is not
     /// known to be on it is not.
-    former: OnceCell<HashMap<Place, usize>>,
+    pub former: OnceCell<HashMap<Place, usize>>,
     /// Held shared while partitions are put on the list, alone while its front is cut off.
     list: RwLock<()>,
     /// The chats whose rows cannot be read, as far as scans have come upon them.
@@ -121,7 +108,7 @@ enum Found {
 }
 
 impl Partitions {
-    fn at(&self, place: Place) -> Arc<Partition> {
+    pub fn at(&self, place: Place) -> Arc<Partition> {
         self.newest.fetch_max(place.hour, Relaxed);
         Arc::clone(&self.known.entry(place).or_default())
     }
@@ -337,69 +324,6 @@ impl ScyllaStore {
         Ok(true)
     }
 
-    /// Counts a removal: writes a tally for it and those that follow, if there is none. None is
-    /// written for the first ones of a partition that was not there before this life, and none when
-    /// it is crowded anyway.
-    async fn tally_open(&self, place: Place, partition: &Partition) -> Result<(), StoreError> {
-        let mut removals = partition.removals.lock().await;
-        let spared = removals.first && removals.removed < TALLIED_REMOVALS;
-        let due = removals.removed.is_multiple_of(TALLIED_REMOVALS) && !spared;
-        if due && removals.tallies < CROWDED_TALLIES {
-            let stamp = self.db.stamp()?;
-            let values = (place.hour, place.shard, stamp, stamp);
-            self.db.write(&self.db.statements.open_tally_put, values).await?;
-            removals.tallies += 1;
-        }
-        removals.removed += 1;
-        Ok(())
-    }
-
-    /// How many tallies the partition has.
-    async fn tallies_of(&self, place: Place, partition: &Partition) -> Result<usize, StoreError> {
-        let former = self.former_tallies().await?.get(&place).copied().unwrap_or(0);
-        Ok(former + partition.removals.lock().await.tallies)
-    }
-
-    /// Whether so many rows were removed there that it is not to be read at once.
-    async fn is_crowded_place(
-        &self,
-        place: Place,
-        partition: &Partition,
-    ) -> Result<bool, StoreError> {
-        Ok(self.tallies_of(place, partition).await? >= CROWDED_TALLIES)
-    }
-
-    /// What former lives have left: reads the list and all tallies, once a life.
-    async fn former_tallies(&self) -> Result<&HashMap<Place, usize>, StoreError> {
-        self.partitions.former.get_or_try_init(|| self.read_former()).await
-    }
-
-    async fn read_former(&self) -> Result<HashMap<Place, usize>, StoreError> {
-        let (mut hour, mut more) = (i64::MIN, true);
-        while more {
-            let places;
-            (places, more) = self.listed_after(hour).await?;
-            for place in &places {
-                self.partitions.at(*place).on_list.store(true, Relaxed);
-                hour = place.hour;
-            }
-        }
-        let mut tallies = HashMap::new();
-        let mut behind = (i64::MIN, i16::MIN, i64::MIN);
-        loop {
-            let values = (behind.0, behind.1, behind.2, LIST_PAGE_ROWS);
-            let answer = self.db.read(&self.db.statements.open_tallies, values).await?;
-            for row in answer.rows::<(i64, i16, i64)>().map_err(unreadable)? {
-                behind = row.map_err(unreadable)?;
-                let place = Place { hour: behind.0, shard: behind.1 };
-                *tallies.entry(place).or_default() += 1;
-            }
-            if answer.rows_num() < LIST_PAGE_ROWS as usize {
-                return Ok(tallies);
-            }
-        }
-    }
-
     /// Leaves one tombstone of what was before the first partition of the list, and not one each.
     async fn cut_lists(&self) -> Result<(), StoreError> {
         let _alone = self.partitions.list.write().await;
@@ -413,7 +337,7 @@ impl ScyllaStore {
 
     /// A page of the list, in its order, of hours after `hour`; and whether there is more. A page
     /// ends with a whole hour.
-    async fn listed_after(&self, hour: i64) -> Result<(Vec<Place>, bool), StoreError> {
+    pub(super) async fn listed_after(&self, hour: i64) -> Result<(Vec<Place>, bool), StoreError> {
         let values = (hour, SHARDS, LIST_PAGE_ROWS);
         let answer = self.db.read(&self.db.statements.list_read, values).await?;
         let rows = answer.rows::<(i64, i16)>().map_err(unreadable)?;
