@@ -113,7 +113,7 @@ impl Operator {
         let Some(invite) = invited else {
             return self.recall(now, chat, call, (command, Asked::Accept(offer), false));
         };
-        if invite.declining.is_some() || invite.withdrawing {
+        if !invite.is_open() {
             return Some(Refusal::OfferGone);
         }
         if self.free_in(invite.queue) == 0 {

@@ -67,7 +67,7 @@ impl Operator {
             }
         }
         for (chat, invite) in &mut self.invites {
-            if lost(&invite.queue) && invite.declining.is_none() && !invite.withdrawing {
+            if lost(&invite.queue) && invite.is_open() {
                 invite.withdrawing = true;
                 self.owed.owe(Owed::Withdraw(*chat), now);
             }

@@ -123,6 +123,11 @@ pub struct Invite {
 }
 
 impl Invite {
+    /// Whether it could be accepted, by what has become of it: nobody declines it or takes it back.
+    pub fn is_open(&self) -> bool {
+        self.declining.is_none() && !self.withdrawing
+    }
+
     pub(super) fn ask_at(&self) -> Timestamp {
         ask_after(self.expires_at)
     }
@@ -185,7 +190,7 @@ impl Operator {
             }
         }
         for (chat, invite) in &mut self.invites {
-            if invite.declining.is_none() && !invite.withdrawing {
+            if invite.is_open() {
                 invite.withdrawing = true;
                 self.owed.owe(Owed::Withdraw(*chat), now);
             }

@@ -103,6 +103,8 @@ impl Operator {
         if let Some(kept) = self.kept.get_mut(&chat).filter(|kept| !kept.offered) {
             *kept = Kept { since: now, until: now.plus_ms(kept_ms), offered: true, ..*kept };
         }
+        // Its priority may have changed since it was quoted, or offered before.
+        self.rank_kept(chat);
     }
 
     /// Every offer on the screen keeps a slot, smallest ranks first, as far as slots reach. What
@@ -131,7 +133,7 @@ impl Operator {
     fn open_invites(&self) -> impl Iterator<Item = (Quote, QueueId)> + '_ {
         let open = self.invites.iter().filter(|(chat, invite)| {
             let known = self.kept.contains_key(chat) || self.passed.contains_key(chat);
-            !known && invite.declining.is_none() && !invite.withdrawing
+            !known && invite.is_open()
         });
         open.filter_map(|(chat, invite)| {
             let rank = self.rank_of(invite, self.account.queues.get(&invite.queue)?);
@@ -159,7 +161,7 @@ impl Operator {
     /// A queue quoted a chat that it offers to all: its offer is here, or will be in a moment.
     pub(super) fn keep_for_quote(&mut self, now: Timestamp, queue: QueueId, quote: Quote) {
         let Some(terms) = self.account.queues.get(&queue) else { return };
-        let offered = self.invites.contains_key(&quote.chat);
+        let offered = self.invites.get(&quote.chat).is_some_and(Invite::is_open);
         let kept_ms = if offered { kept_ms(terms) } else { KEPT_ON_THE_WAY_MS };
         let (rank, until) = (quote.rank, now.plus_ms(kept_ms));
         self.keep(quote.chat, Kept { queue, rank, since: now, until, offered });
@@ -205,6 +207,9 @@ impl Operator {
         };
         if !open {
             self.keep_no_more(at.chat);
+        } else if let Some(terms) = self.account.queues.get(&at.queue) {
+            let rank = rank(at.since, terms.priority, at.priority, &self.account.settings);
+            self.kept.insert(at.chat, Kept { rank, ..*kept });
         }
     }
 
@@ -228,7 +233,8 @@ impl Operator {
             let queues = &self.account.queues;
             let beside = self.invites.iter().filter(|(_, invite)| {
                 let wanted_ms = queues.get(&invite.queue).map_or(0, kept_ms);
-                invite.room_since.is_some_and(|since| since <= kept.since)
+                invite.is_open()
+                    && invite.room_since.is_some_and(|since| since <= kept.since)
                     && now.since_ms(kept.since) >= wanted_ms
             });
             let beside: Vec<ChatId> = beside.map(|(chat, _)| *chat).collect();

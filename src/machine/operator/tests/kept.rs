@@ -72,6 +72,47 @@ fn a_kept_slot_follows_the_priority_of_its_chat() {
     assert_eq!(asked(&mut desk, 3, 998), Ok(()), "a point of priority is worth less");
 }
 
+/// The pull under way.
+fn pull(effects: &[OperatorEffect]) -> u64 {
+    let pull = effects.iter().find_map(|effect| match effect {
+        OperatorEffect::ToQueue(_, ToQueue::Pull { pull, .. }) => Some(*pull),
+        _ => None,
+    });
+    pull.unwrap()
+}
+
+/// Ann chooses among her queues, and the second quotes this chat, which it offers to all.
+fn quoted(desk: &mut Desk, choosing: &[OperatorEffect], chat: ChatId, rank: i64) {
+    let pull = pull(choosing);
+    let nothing = ToOperator::Best { queue: QUEUE, pull, best: None };
+    desk.ann.step(desk.now, OperatorInput::Said(nothing));
+    let best = Some(Quote { rank, chat, reach: Reach::ToAll });
+    desk.say(ToOperator::Best { queue: OTHER_QUEUE, pull, best });
+    assert_eq!(desk.ann.kept()[&chat].rank, rank);
+}
+
+#[test]
+fn what_is_kept_for_an_offer_on_its_way_or_between_two_offers_follows_the_priority_of_its_chat() {
+    let mut desk = Desk::present(1);
+    let choosing = desk.ann.step(desk.now, OperatorInput::Account(with_to_all(1)));
+    quoted(&mut desk, &choosing, chat(1), 1_000);
+    let mut at = to_all(&desk, 1, 1_000);
+    at.priority = Priority::new(1).unwrap();
+    desk.say(ToOperator::At(at.clone()));
+    assert_eq!(asked(&mut desk, 2, 999), Err(Standing::Kept), "it came with the offer");
+    at.place = Place::Waiting;
+    (at.placement, at.priority) = (at.placement + 1, Priority::new(2).unwrap());
+    let step = i64::try_from(desk.ann.account().settings.priority_step_ms).unwrap();
+    desk.say(ToOperator::At(at.clone()));
+    assert_eq!(asked(&mut desk, 3, 999 - step), Err(Standing::Kept), "it came between two");
+    let offer =
+        Offer { id: OfferId::of(70, 2), ..to_all(&desk, 1, 1_000).place.offer().unwrap().clone() };
+    at.place = Place::Offered(offer);
+    (at.placement, at.priority) = (at.placement + 1, Priority::new(3).unwrap());
+    desk.say(ToOperator::At(at));
+    assert_eq!(asked(&mut desk, 4, 999 - 2 * step), Err(Standing::Kept), "it came with the next");
+}
+
 #[test]
 fn of_several_offers_to_all_the_smallest_ranks_keep_what_is_free() {
     let mut desk = Desk::present(2);
@@ -100,11 +141,7 @@ fn a_freed_slot_is_kept_for_an_offer_to_all_of_smaller_rank_than_all_that_wait()
     assert!(desk.ann.kept().is_empty(), "there is nothing to keep");
     let gone = crate::machine::fixture::at(chat(9), 20, Place::Waiting);
     let effects = desk.ann.step(desk.now, OperatorInput::Said(ToOperator::At(gone)));
-    let pull = effects.iter().find_map(|effect| match effect {
-        OperatorEffect::ToQueue(_, ToQueue::Pull { pull, .. }) => Some(*pull),
-        _ => None,
-    });
-    let pull = pull.unwrap();
+    let pull = pull(&effects);
     let quote = |rank| Quote { rank, chat: chat(5), reach: Reach::Directed };
     let best = ToOperator::Best { queue: QUEUE, pull, best: Some(quote(2_000)) };
     desk.ann.step(desk.now, OperatorInput::Said(best));
@@ -201,6 +238,27 @@ fn an_offer_to_all_that_was_passed_by_does_not_come_first_again_without_a_cool_d
     desk.later(4_000);
     assert!(desk.ann.kept().is_empty(), "its time is over");
     assert_eq!(asked(&mut desk, 2, 5_000), Ok(()));
+}
+
+#[test]
+fn an_offer_that_is_being_taken_back_keeps_nothing_as_if_it_were_seen_and_is_not_passed_by() {
+    let mut desk = Desk::present(1);
+    desk.step(OperatorInput::Account(with_to_all(1)));
+    for n in [1, 2] {
+        let at = to_all(&desk, n, n as u64 * 1_000);
+        desk.say(ToOperator::At(at));
+    }
+    desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Busy)));
+    desk.ann.step(desk.now, OperatorInput::Call(2, OperatorCall::SetStatus(Status::Ready)));
+    let choosing = desk.ann.step(desk.now, OperatorInput::Saved(true));
+    quoted(&mut desk, &choosing, chat(1), 1_000);
+    assert!(!desk.ann.kept()[&chat(1)].offered, "she is to be asked into it again");
+    let third = to_all(&desk, 3, 500);
+    desk.say(ToOperator::At(third));
+    desk.later(4_000);
+    let seen = desk.ann.passed().iter().filter(|(_, passed)| passed.seen);
+    let seen: Vec<ChatId> = seen.map(|(chat, _)| *chat).collect();
+    assert_eq!(seen, [chat(3)], "nobody could have accepted the others");
 }
 
 #[test]
