@@ -13,6 +13,7 @@ use switchboard::domain::{
 };
 use switchboard::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, Chat, ChatCall, ChatInput, Recent};
+use switchboard::machine::index::Former;
 use switchboard::storage::{Claim, Claimed};
 
 const CHAT: ChatId = ChatId::from_u128(1);
@@ -110,7 +111,7 @@ fn main() {
     println!("{} events, all of them messages", log.len());
     println!("memory: {} KB", memory(&log, Recent::default()) / 1_024);
     println!("with every answer in memory: {} KB", memory(&log, everything) / 1_024);
-    let (mut driver, _) = Driver::begin(CHAT, 1, 1, None, None);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 1, Former::default());
     driver.wake();
     let claim = Claim { chat: CHAT, epoch: 1 };
     let now = Timestamp(1_000_000);

@@ -92,9 +92,9 @@ impl Actor for ChatShell {
         myself: ActorRef<ChatMessage>,
         (shared, chat, life): Self::Arguments,
     ) -> Result<ChatState, ActorProcessingErr> {
-        let (listed, rested) = shared.index(|index| (index.get(chat).cloned(), index.wake(chat)));
+        let former = shared.index(|index| index.wake(chat));
         let found = Found::new(&shared.untold, chat);
-        let (driver, begin) = Driver::begin(chat, shared.process, life, listed, rested);
+        let (driver, begin) = Driver::begin(chat, shared.process, life, former);
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
         Ok(ChatState {

@@ -73,7 +73,7 @@ macro_rules! kind {
 }
 
 kind!(Chats, "chat", ChatId, ChatMessage, chats, ChatShell, |shared, chat| shared
-    .index(|index| index.get(chat).is_some()));
+    .index(|index| index.wants(chat)));
 kind!(Queues, "queue", QueueId, super::queue::QueueMessage, queues, QueueShell, |shared, queue| {
     shared.roster.look(|roster| roster.queues.contains_key(&queue))
 });

@@ -18,6 +18,21 @@ pub struct Index {
     customers: BTreeMap<ChatId, Name>,
     /// Chats that went to sleep with everybody told, and the tail of their logs.
     rested: BTreeMap<ChatId, Seq>,
+    /// Chats that ended and have not gone to sleep since: somebody may not have heard of it. At most as
+    /// many as are awake.
+    ending: BTreeSet<ChatId>,
+}
+
+/// What the former life of a chat left behind.
+#[derive(Debug, Clone, Default)]
+pub struct Former {
+    /// Its row; none when the chat is not among the open ones.
+    pub row: Option<OpenChat>,
+    /// The position up to which everybody was told, if it went to sleep; none after a failure, or in a
+    /// new process.
+    pub rested: Option<Seq>,
+    /// Whether it ended the chat and failed before it went to sleep.
+    pub ending: bool,
 }
 
 impl Index {
@@ -41,6 +56,9 @@ impl Index {
     pub fn put(&mut self, chat: ChatId, row: Option<OpenChat>) {
         if let Some(old) = self.rows.remove(&chat) {
             self.unlink(&old);
+            if row.is_none() {
+                self.ending.insert(chat);
+            }
         }
         match row {
             Some(row) => {
@@ -49,6 +67,12 @@ impl Index {
             }
             None => drop(self.customers.remove(&chat)),
         }
+    }
+
+    /// Removes the row of a chat that is to be forgotten as it is, since nobody can read it.
+    pub fn drop_unreadable(&mut self, chat: ChatId) {
+        self.put(chat, None);
+        self.ending.remove(&chat);
     }
 
     /// What the customer of an open chat is called, as the chat says while it is awake. So it is
@@ -79,12 +103,22 @@ impl Index {
             self.rested.pop_first();
         }
         self.rested.insert(chat, tail);
+        self.ending.remove(&chat);
     }
 
-    /// A new life of the chat begins. Answers the position up to which everybody was told, if the
-    /// former one went to sleep; once, so that the life after a failure finds nothing.
-    pub fn wake(&mut self, chat: ChatId) -> Option<Seq> {
-        self.rested.remove(&chat)
+    /// A new life of the chat begins. Answers what the former one left; that it went to sleep once, so
+    /// that the life after a failure finds nothing of it.
+    pub fn wake(&mut self, chat: ChatId) -> Former {
+        Former {
+            row: self.rows.get(&chat).cloned(),
+            rested: self.rested.remove(&chat),
+            ending: self.ending.contains(&chat),
+        }
+    }
+
+    /// Whether somebody may wait for a word of the chat, so that it starts again when it failed.
+    pub fn wants(&self, chat: ChatId) -> bool {
+        self.rows.contains_key(&chat) || self.ending.contains(&chat)
     }
 
     /// The chat's row.
@@ -169,4 +203,52 @@ fn concerned(row: &OpenChat) -> BTreeSet<UserId> {
     let mut operators = row.place.as_ref().map(Place::operators).unwrap_or_default();
     operators.extend(row.moving.and_then(|moving| moving.to));
     operators
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::fixture::*;
+
+    fn row() -> OpenChat {
+        OpenChat {
+            chat: CHAT,
+            queue: QUEUE,
+            placement: 1,
+            priority: Default::default(),
+            since: Timestamp(1),
+            refused_by: BTreeMap::new(),
+            place: Some(Place::Waiting),
+            next_deadline: None,
+            moving: None,
+        }
+    }
+
+    #[test]
+    fn a_chat_that_ended_is_wanted_until_it_sleeps() {
+        let mut index = Index::new();
+        assert!(!index.wants(CHAT));
+        index.put(CHAT, Some(row()));
+        assert!(index.wants(CHAT) && !index.wake(CHAT).ending);
+        index.put(CHAT, None);
+        // Its next lives remove the row again, and may fail as well.
+        index.put(CHAT, None);
+        for _ in 0..2 {
+            assert!(index.wants(CHAT));
+            let former = index.wake(CHAT);
+            assert!(former.ending && former.row.is_none());
+        }
+        index.rest(CHAT, 5);
+        assert!(!index.wants(CHAT));
+        let former = index.wake(CHAT);
+        assert_eq!((former.ending, former.rested), (false, Some(5)));
+    }
+
+    #[test]
+    fn one_that_nobody_can_read_is_not() {
+        let mut index = Index::new();
+        index.put(CHAT, Some(row()));
+        index.drop_unreadable(CHAT);
+        assert!(!index.wants(CHAT));
+    }
 }

@@ -84,9 +84,8 @@ impl World {
                     return;
                 }
                 let life = self.next_life();
-                let listed = self.index.get(chat).cloned();
-                let rested = self.index.wake(chat);
-                let (driver, actions) = Driver::begin(chat, self.process, life, listed, rested);
+                let former = self.index.wake(chat);
+                let (driver, actions) = Driver::begin(chat, self.process, life, former);
                 let driver = driver.remembering(RECENT);
                 let mailbox = VecDeque::new();
                 self.chats.insert(chat, ChatActor { driver, life, mailbox, armed: None });

@@ -15,7 +15,7 @@ use switchboard::domain::{
 };
 use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, ChatCall, ChatInput};
-use switchboard::machine::index::Index;
+use switchboard::machine::index::{Former, Index};
 use switchboard::machine::message::ToQueue;
 use switchboard::machine::operator::{
     Account, Notice, Operator, OperatorCall, OperatorEffect, OperatorInput, Terms,
@@ -267,7 +267,7 @@ impl Traffic {
             profile: Profile::default(),
             continues: None,
         };
-        let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, None, None);
+        let (driver, actions) = Driver::begin(chat, PROCESS, 1_000 + n, Former::default());
         self.chats.insert(chat, driver);
         self.carry_out(chat, actions);
         self.call(chat, open);

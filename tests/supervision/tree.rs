@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use switchboard::actors::tree::{CHAT_SHARDS, TREE, render};
 use switchboard::actors::{CallError, Options, Router};
+use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 
 use crate::world::*;
@@ -55,6 +56,17 @@ async fn a_child_that_fails_is_counted_and_comes_back() {
     }
     assert!(!*router.ended().borrow());
     accepted(&router, &desks, chat).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_ended_comes_back_when_it_fails_before_it_sleeps() {
+    let router = start(MemoryStore::new().store()).await;
+    let chat = open(&router, 1).await;
+    call(&router, chat, ChatCall::End { by: as_customer(1), command: fresh() }).await.unwrap();
+    router.crash_chat(chat);
+    until("it failed", || async { (router.restarts() == 1).then_some(()) }).await;
+    until("it is back", || async { (router.count("chat") == 1).then_some(()) }).await;
+    assert_eq!(router.open_chats(), (0, 0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

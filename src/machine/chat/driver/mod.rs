@@ -16,6 +16,7 @@ mod tell;
 
 use crate::domain::time::earliest;
 use crate::domain::{ChatId, QueueId, Recorded, Seq, Timestamp, UserId};
+use crate::machine::index::Former;
 use crate::machine::message::{ToChat, ToOperator, ToQueue};
 use crate::machine::{CallId, Life};
 use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
@@ -163,16 +164,12 @@ pub struct Driver {
 }
 
 impl Driver {
-    /// A new life of a chat. `listed` is its row in the index in memory, `rested` the position up to
-    /// which everybody was told when the former life went to sleep; none after a failure, or in a
-    /// new process. Begins with a claim, or asleep when it is not listed.
-    pub fn begin(
-        chat: ChatId,
-        process: u64,
-        life: Life,
-        listed: Option<OpenChat>,
-        rested: Option<Seq>,
-    ) -> (Self, Vec<Action>) {
+    /// A new life of a chat, after what the former one left. Begins with a claim when the chat is
+    /// open, or ended and somebody may not have heard of it; else asleep.
+    pub fn begin(chat: ChatId, process: u64, life: Life, former: Former) -> (Self, Vec<Action>) {
+        let awake = former.row.is_some() || former.ending;
+        // Whether the store has heard that a chat ended, nobody knows after a failure.
+        let listed = (!former.ending).then_some(former.row);
         let mut driver = Self {
             chat: Chat::new(chat),
             recent: Recent::default(),
@@ -180,15 +177,14 @@ impl Driver {
             phase: Phase::Asleep,
             process,
             life,
-            listed: Some(listed),
-            rested,
+            listed,
+            rested: former.rested,
             woken_by: None,
             held: Vec::new(),
             quiet_until: Timestamp::default(),
             called: Called::default(),
         };
-        let open = driver.listed != Some(None);
-        let actions = if open { driver.wake() } else { Vec::new() };
+        let actions = if awake { driver.wake() } else { Vec::new() };
         (driver, actions)
     }
 

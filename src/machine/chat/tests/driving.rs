@@ -7,6 +7,7 @@ use crate::machine::chat::driver::{Action, Driver, Failure, READ_PAGE, StoreAnsw
 use crate::machine::chat::tests::{Bench, variant};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, Target};
 use crate::machine::fixture::*;
+use crate::machine::index::Former;
 use crate::machine::message::{Asked, Peer, ToChat, ToOperator};
 use crate::storage::{AppendError, Claim, Claimed, OpenChat, StoreError};
 
@@ -35,7 +36,8 @@ fn started_after(
     listed: Option<OpenChat>,
     rested: Option<u64>,
 ) -> (Driver, Vec<Action>) {
-    let (mut driver, mut actions) = Driver::begin(CHAT, 1, 9, listed, rested);
+    let (mut driver, mut actions) =
+        Driver::begin(CHAT, 1, 9, Former { row: listed, rested, ending: false });
     actions.extend(driver.wake());
     assert_eq!(kinds(&actions), ["Claim"]);
     let tail = log.len() as u64;
@@ -131,7 +133,8 @@ fn paged(driver: &mut Driver, log: &[Recorded]) -> Vec<Action> {
 #[test]
 fn a_look_at_an_ended_chat_reads_and_claims_nothing() {
     let log = ended();
-    let (mut driver, actions) = Driver::begin(CHAT, 1, 9, None, Some(2));
+    let (mut driver, actions) =
+        Driver::begin(CHAT, 1, 9, Former { rested: Some(2), ..Former::default() });
     assert!(actions.is_empty() && driver.is_idle(), "it sleeps until somebody wants something");
     assert_eq!(kinds(&driver.look()), ["Read"]);
     assert!(!driver.is_idle());
@@ -146,7 +149,7 @@ fn a_look_at_an_ended_chat_reads_and_claims_nothing() {
 fn whoever_wants_to_change_an_ended_chat_claims_it_and_reads_it_anew() {
     let log = ended();
     for looked in [false, true] {
-        let (mut driver, _) = Driver::begin(CHAT, 1, 9, None, None);
+        let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former::default());
         if looked {
             driver.look();
             // An event that was not acknowledged may be seen, and be gone once the chat is claimed.
@@ -171,8 +174,22 @@ fn whoever_wants_to_change_an_ended_chat_claims_it_and_reads_it_anew() {
 }
 
 #[test]
+fn a_chat_that_ended_and_failed_before_everybody_had_heard_tells_it_again_and_leaves_the_index() {
+    let log = ended();
+    let (mut driver, actions) =
+        Driver::begin(CHAT, 1, 9, Former { ending: true, ..Former::default() });
+    assert_eq!(kinds(&actions), ["Claim"], "whether somebody asks or not");
+    let tail = log.len() as u64;
+    driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
+    let actions = paged(&mut driver, &log);
+    assert_eq!(kinds(&actions), ["RowRemoved"], "the store may still have it");
+    assert_eq!(kinds(&driver.input(now(), ChatInput::Tick)), ["ToQueue"]);
+    assert!(!driver.can_rest(), "until they have");
+}
+
+#[test]
 fn a_chat_that_is_opened_is_claimed_before_anything_is_read() {
-    let (mut driver, _) = Driver::begin(CHAT, 1, 9, None, None);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former::default());
     assert_eq!(kinds(&driver.input(now(), call(open()))), ["Claim"]);
     let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 0 }));
     assert_eq!(kinds(&driver.stored(now(), claimed)), ["PutRow"]);
@@ -181,7 +198,7 @@ fn a_chat_that_is_opened_is_claimed_before_anything_is_read() {
 #[test]
 fn a_chat_that_is_open_though_it_is_not_listed_is_claimed_at_a_look() {
     let (log, _) = waiting();
-    let (mut driver, _) = Driver::begin(CHAT, 1, 9, None, None);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former::default());
     driver.look();
     assert_eq!(kinds(&paged(&mut driver, &log)), ["Claim"]);
     let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: log.len() as u64 }));
@@ -281,7 +298,7 @@ fn the_routers_own_deadlines_wait_while_the_store_refuses() {
 #[test]
 fn a_life_ends_when_the_log_is_not_what_the_claim_said() {
     let (log, row) = waiting();
-    let (mut driver, _) = Driver::begin(CHAT, 1, 9, row, None);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former { row, ..Former::default() });
     let tail = log.len() as u64;
     driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
     let gap = driver.stored(now(), StoreAnswer::Page(Ok(log[1..].to_vec())));
@@ -294,7 +311,7 @@ fn what_is_written_beyond_the_claimed_tail_is_not_read() {
     let mut bench = Bench::opened();
     let row = bench.chat.row();
     bench.call(send(customer(), "late", "hello"));
-    let (mut driver, _) = Driver::begin(CHAT, 1, 9, row, None);
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former { row, ..Former::default() });
     driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 2 })));
     driver.stored(now(), StoreAnswer::Page(Ok(bench.log)));
     assert!(driver.is_idle());
