@@ -3,7 +3,7 @@
 use switchboard::domain::{ChatId, QueueId, UserId};
 use switchboard::machine::chat::driver::{Action, StoreAnswer};
 use switchboard::machine::chat::{Answer, ChatInput};
-use switchboard::machine::message::ToOperator;
+use switchboard::machine::message::{ToOperator, ToQueue};
 use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
 use switchboard::machine::queue::{QueueEffect, QueueInput};
 
@@ -89,7 +89,12 @@ impl World {
                 Action::Row(row) => self.write_row(chat, row),
                 Action::MarkIndex(moving) => self.index.mark(chat, moving),
                 Action::Answer(call, answer) => self.answered(call, answer),
-                Action::ToQueue(queue, said) => self.deliver(Happening::ToQueue(queue, said)),
+                Action::ToQueue(queue, said) => {
+                    if let ToQueue::At(at) = &said {
+                        self.checker.said_offered(at, self.now());
+                    }
+                    self.deliver(Happening::ToQueue(queue, said));
+                }
                 Action::ToOperator(to, said) => self.deliver(Happening::ToOperator(to, said)),
                 Action::Publish(events) => self.checker.published(chat, &events, &self.store),
                 Action::Fail(_) => {
@@ -139,7 +144,15 @@ impl World {
         };
         let before = live.machine.load();
         let asked = asked(&input);
-        let told = matches!(input, OperatorInput::Said(ToOperator::At(_)));
+        // An answer says where its chat is, too.
+        let told = matches!(
+            input,
+            OperatorInput::Said(
+                ToOperator::At(_)
+                    | ToOperator::AssignAnswer { at: Some(_), .. }
+                    | ToOperator::Recalled { at: Some(_), .. }
+            )
+        );
         let recovered = matches!(input, OperatorInput::Recovered(_));
         let effects = live.machine.step(now, input);
         live.machine.assert_invariants();

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard::domain::limits::{PRIORITY_STEP_MS, SLOT_KEPT_MAX_MS};
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{ChatId, OfferId, QueueId, UserId};
+use switchboard::domain::{ChatId, OfferId, Priority, QueueId, UserId};
 use switchboard::machine::message::ToOperator;
 use switchboard::machine::operator::{Invite, Operator, OperatorCall, OperatorInput};
 
@@ -14,8 +14,8 @@ use crate::world::World;
 
 #[derive(Default)]
 pub struct Overtaking {
-    /// How long each could have accepted each chat, ms.
-    chance_ms: BTreeMap<(UserId, ChatId), u64>,
+    /// How long each could have accepted each chat of each queue, ms.
+    chance_ms: BTreeMap<(UserId, ChatId), BTreeMap<QueueId, u64>>,
     /// When each operator was looked at last.
     looked_at: BTreeMap<UserId, u64>,
     /// Who said no.
@@ -24,7 +24,13 @@ pub struct Overtaking {
     shortest_ms: BTreeMap<QueueId, u64>,
     /// When ranks changed last: what was said before speaks of other ranks.
     ranks_changed_at: u64,
+    /// The smallest priority that each chat had before it changed, and when: an operator may not have
+    /// heard of the change yet.
+    former: BTreeMap<ChatId, (u64, Priority)>,
 }
+
+/// How long a word of a changed rank may be on its way, ms.
+const HEARD_MS: u64 = 3_000;
 
 impl Overtaking {
     pub fn configured(&mut self, queue: QueueId, offer_timeout_ms: u64, now: u64) {
@@ -33,34 +39,50 @@ impl Overtaking {
         self.ranks_changed_at = now;
     }
 
+    /// A chat's priority was this until now.
+    pub fn reprioritised(&mut self, chat: ChatId, former: Priority, now: u64) {
+        let smallest = self.former_priority(chat, now).map_or(former, |known| known.min(former));
+        self.former.insert(chat, (now, smallest));
+    }
+
+    /// What an operator may still take for the chat's priority.
+    fn former_priority(&self, chat: ChatId, now: u64) -> Option<Priority> {
+        let former = self.former.get(&chat).filter(|(at, _)| now < at + HEARD_MS);
+        former.map(|(_, priority)| *priority)
+    }
+
     /// Nobody was looked at by the clock of the process that comes.
-    pub fn clock_set_back(&mut self) {
+    pub fn clock_set_back(&mut self, now: u64) {
         self.looked_at.clear();
+        for (at, _) in self.former.values_mut() {
+            *at = now.min(*at);
+        }
     }
 
     /// Counts what has passed since the operator's last step, in which nothing about it changed.
     fn count(&mut self, operator: UserId, machine: &Operator, now: u64) {
         let since = self.looked_at.insert(operator, now).unwrap_or(now);
         let could = matches!(machine.standing(), Standing::Free | Standing::Choosing);
-        let open = machine.invites().iter().filter(|(_, invite)| is_open(invite));
-        let mut chances: BTreeSet<ChatId> =
-            open.filter(|(_, i)| machine.free_in(i.queue) > 0).map(|(chat, _)| *chat).collect();
+        let open = machine.invites().iter().filter(|(_, invite)| invite.is_open());
+        let with_room = open.filter(|(_, invite)| machine.free_in(invite.queue) > 0);
+        let mut chances: BTreeSet<(ChatId, QueueId)> =
+            with_room.map(|(chat, invite)| (*chat, invite.queue)).collect();
         // A slot is kept on through the moment between an offer that lapses and the next one.
-        chances.extend(machine.kept().iter().filter(|(_, kept)| kept.offered).map(|(c, _)| *c));
-        for chat in chances.into_iter().filter(|_| could) {
-            *self.chance_ms.entry((operator, chat)).or_default() += now - since;
+        let between = |chat: &ChatId| machine.invites().get(chat).is_none_or(Invite::is_open);
+        let kept = machine.kept().iter().filter(|(chat, kept)| kept.offered && between(chat));
+        chances.extend(kept.map(|(chat, kept)| (*chat, kept.queue)));
+        for (chat, queue) in chances.into_iter().filter(|_| could) {
+            let here = self.chance_ms.entry((operator, chat)).or_default();
+            *here.entry(queue).or_default() += now - since;
         }
     }
 
-    fn had_a_chance(&self, operator: UserId, chat: ChatId, queue: QueueId) -> bool {
-        let wanted = self.shortest_ms[&queue].min(SLOT_KEPT_MAX_MS);
-        self.declined.contains(&(operator, chat))
-            || self.chance_ms.get(&(operator, chat)).is_some_and(|had| *had >= wanted)
+    /// Whoever let a chat pass by in one queue may be overtaken with it in the next.
+    fn had_a_chance(&self, operator: UserId, chat: ChatId) -> bool {
+        let wanted = |queue: &QueueId| self.shortest_ms[queue].min(SLOT_KEPT_MAX_MS);
+        let mut had = self.chance_ms.get(&(operator, chat)).into_iter().flatten();
+        self.declined.contains(&(operator, chat)) || had.any(|(queue, had)| *had >= wanted(queue))
     }
-}
-
-fn is_open(invite: &Invite) -> bool {
-    invite.declining.is_none() && !invite.withdrawing
 }
 
 /// What is on an operator's screen before a step.
@@ -78,11 +100,13 @@ impl World {
         if let OperatorInput::Call(_, OperatorCall::Decline { chat, .. }) = input {
             self.overtaking.declined.insert((operator, *chat));
         }
-        let open = machine.invites().iter().filter(|(_, invite)| is_open(invite));
+        let open = machine.invites().iter().filter(|(_, invite)| invite.is_open());
         let offers = open.filter_map(|(chat, invite)| {
             let at = self.checker.folds.get(chat)?.at()?;
             let queue = self.configs.get(&invite.queue)?;
-            let points = queue.priority.points() + at.priority.points();
+            let former = self.overtaking.former_priority(*chat, self.now);
+            let priority = former.map_or(at.priority, |former| former.min(at.priority));
+            let points = queue.priority.points() + priority.points();
             let rank = at.since.0 as i64 - PRIORITY_STEP_MS as i64 * i64::from(points);
             Some((*chat, invite.queue, rank, machine.free_in(invite.queue)))
         });
@@ -96,7 +120,7 @@ impl World {
     pub fn check_overtaking(&mut self, operator: UserId, before: &Screen, asked: Option<i64>) {
         let Some(live) = self.operators.get(&operator) else { return };
         // Words of before the last change of a priority may still be on their way.
-        if self.now < self.overtaking.ranks_changed_at + 3_000 {
+        if self.now < self.overtaking.ranks_changed_at + HEARD_MS {
             return;
         }
         for (offer, reservation) in live.machine.reserved() {
@@ -106,7 +130,7 @@ impl World {
             let rank = reservation.given_for.or(asked).expect("a slot is given or asked for");
             let mut wanted: BTreeMap<QueueId, u32> = BTreeMap::new();
             for (chat, queue, theirs, room) in &before.offers {
-                if *theirs < rank && !self.overtaking.had_a_chance(operator, *chat, *queue) {
+                if *theirs < rank && !self.overtaking.had_a_chance(operator, *chat) {
                     let wanted = wanted.entry(*queue).or_default();
                     *wanted = (*wanted + 1).min(*room);
                 }

@@ -238,6 +238,7 @@ impl World {
     fn shown_lately(&self, queue: &Queue, chat: ChatId, operator: UserId) -> bool {
         let ms = VISITOR_OFFER_EVERY_MS + 500;
         self.checker.shown_within(queue, (chat, operator), self.now(), ms)
+            || self.checker.asked_within(queue, (chat, operator), self.now(), 500)
     }
 
     /// Since when the operator has been `offline` or without a proven connection.

@@ -24,6 +24,12 @@ impl World {
             if self.checker.comes_back(claim.chat, &recorded.event) {
                 self.coverage.count("offer", "member came back");
             }
+            let fold = self.checker.folds.get(&claim.chat);
+            if let ChatEvent::CustomerUpdated { .. } = &recorded.event
+                && let Some(former) = fold.map(|fold| fold.profile().priority)
+            {
+                self.overtaking.reprioritised(claim.chat, former, self.now);
+            }
             self.checker.appended(claim.chat, recorded, self.seed);
         }
         self.check_capacities();

@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::{ChatId, Customer, QueueId, Timestamp, UserId};
+use switchboard::domain::{ChatId, Customer, Place, QueueId, Timestamp, UserId};
 use switchboard::machine::chat::Chat;
+use switchboard::machine::message::ChatAt;
 use switchboard::machine::queue::{Entry, Phase, Queue};
 
 use crate::check::Checker;
@@ -16,10 +17,11 @@ pub const VISITOR_OFFER_EVERY_MS: u64 = 3_000;
 pub struct Visitors {
     /// The last chat of each visitor that this life of a queue had offered to each operator.
     asked: BTreeMap<(QueueId, Customer, UserId), (ChatId, Timestamp)>,
-    /// Those of them that the logs have said since then: times do not tell, for clocks are set back.
-    came_true: BTreeSet<(ChatId, UserId)>,
+    /// Those of them that the logs have said since then, in the same queue: times do not tell, for
+    /// clocks are set back.
+    came_true: BTreeSet<(QueueId, ChatId, UserId)>,
     /// The same by the logs, which a queue may have heard of or not.
-    offered: BTreeMap<(Customer, UserId), (ChatId, Timestamp)>,
+    offered: BTreeMap<(Customer, UserId), BTreeMap<ChatId, Timestamp>>,
     /// Decisions that passed over a chat for that.
     pub passed_over: u64,
 }
@@ -28,6 +30,13 @@ impl Visitors {
     /// A new life of a queue knows nothing of what its former one did.
     pub fn started(&mut self, queue: QueueId) {
         self.asked.retain(|(of, ..), _| *of != queue);
+    }
+
+    /// What was later than now was just now.
+    pub fn clock_set_back(&mut self, now: Timestamp) {
+        for at in self.offered.values_mut().flat_map(BTreeMap::values_mut) {
+            *at = now.min(*at);
+        }
     }
 }
 
@@ -39,9 +48,19 @@ impl Checker {
     /// An offer stands in the log.
     pub fn offered_to(&mut self, chat: ChatId, to: impl Iterator<Item = UserId>, at: Timestamp) {
         let Some(customer) = self.visitor(chat) else { return };
+        let queue = self.folds.get(&chat).and_then(Chat::at).map(|at| at.queue);
         for operator in to {
-            self.visitors.offered.insert((customer, operator), (chat, at));
-            self.visitors.came_true.insert((chat, operator));
+            self.visitors.offered.entry((customer, operator)).or_default().insert(chat, at);
+            self.visitors.came_true.extend(queue.map(|queue| (queue, chat, operator)));
+        }
+    }
+
+    /// The chat says who has its offer. One that is dated ahead of the clock counts from now.
+    pub fn said_offered(&mut self, at: &ChatAt, now: Timestamp) {
+        if let Place::Offered(offer) = &at.place
+            && at.moved_at >= now
+        {
+            self.offered_to(at.chat, offer.to.iter().copied(), now);
         }
     }
 
@@ -65,14 +84,15 @@ impl Checker {
         let last = self.visitors.asked.get(&(queue.config().id, customer, to));
         let Some((other, at)) = last.filter(|(other, _)| *other != chat && known) else { return };
         // It was before the operator since then: one chat may be offered again.
-        let offered = self.visitors.offered.get(&(customer, to));
-        if offered.is_some_and(|(of, since)| *of == chat && since >= at) {
+        let offered = self.visitors.offered.get(&(customer, to)).and_then(|of| of.get(&chat));
+        if offered.is_some_and(|since| since >= at) {
             return;
         }
         // What was asked for came true, or may yet; else nobody was shown anything.
-        let came_true = self.visitors.came_true.contains(&(*other, to));
-        let may_yet = queue.line().get(*other).is_some_and(|entry| match entry.phase {
-            Phase::Offering { .. } | Phase::Offered => true,
+        let came_true = self.visitors.came_true.contains(&(queue.config().id, *other, to));
+        let may_yet = queue.line().get(*other).is_some_and(|entry| match &entry.phase {
+            Phase::Offering { to: whom, .. } => whom.contains(&to),
+            Phase::Offered => entry.at.place.offer().is_some_and(|live| live.to.contains(&to)),
             Phase::Waiting | Phase::Reserving { .. } => false,
         });
         if !came_true && !may_yet {
@@ -91,7 +111,7 @@ impl Checker {
         let known = queue.line().get(chat).is_some_and(|entry| entry.at.version > 0);
         if let Some(customer) = self.visitor(chat).filter(|_| known) {
             self.visitors.asked.insert((queue.config().id, customer, to), (chat, now));
-            self.visitors.came_true.remove(&(chat, to));
+            self.visitors.came_true.remove(&(queue.config().id, chat, to));
         }
     }
 
@@ -118,8 +138,22 @@ impl Checker {
     ) -> bool {
         let Some(customer) = self.visitor(chat) else { return false };
         let asked = self.visitors.asked.get(&(queue.config().id, customer, to));
-        let last = asked.into_iter().chain(self.visitors.offered.get(&(customer, to)));
-        let mut last = last.filter(|(other, _)| *other != chat);
-        last.any(|(_, at)| now.0 < at.0 + ms)
+        let asked = asked.map(|(other, at)| (other, at));
+        let offered = self.visitors.offered.get(&(customer, to)).into_iter().flatten();
+        let mut others = asked.into_iter().chain(offered).filter(|(other, _)| **other != chat);
+        others.any(|(_, at)| now.0 < at.0 + ms)
+    }
+
+    /// Whether the queue has asked the chat within this time to offer itself to the operator.
+    pub fn asked_within(
+        &self,
+        queue: &Queue,
+        (chat, to): (ChatId, UserId),
+        now: Timestamp,
+        ms: u64,
+    ) -> bool {
+        let Some(customer) = self.visitor(chat) else { return false };
+        let asked = self.visitors.asked.get(&(queue.config().id, customer, to));
+        asked.is_some_and(|(last, at)| *last == chat && now.0 < at.0 + ms)
     }
 }

@@ -234,7 +234,8 @@ impl World {
         self.now -= ms;
         self.behind += ms;
         self.rows_until.clear();
-        self.overtaking.clock_set_back();
+        self.overtaking.clock_set_back(self.now);
+        self.checker.visitors.clock_set_back(self.now());
     }
 
     /// The wall clock is set right again.
