@@ -364,6 +364,27 @@ fn a_machine_that_damages_everything_does_not_fill_its_disk() {
 }
 
 #[test]
+fn what_an_interrupted_repair_left_stops_no_other_and_is_gone_after_a_start() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    let remains =
+        [".new", ".keeping"].map(|end| rig.folder.path().join(format!("{DATABASE_FILE}{end}")));
+    let interrupt = || {
+        let whole = std::fs::read(rig.folder.path().join(DATABASE_FILE)).unwrap();
+        let torn = [&whole[..200], &[7; 5_000]].concat();
+        remains.iter().for_each(|file| std::fs::write(file, &torn).unwrap());
+    };
+    interrupt();
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
+    assert_eq!((mended.lost.len(), mended.damaged.len()), (0, 0), "{mended:?}");
+    assert_eq!(kept(&rig), 1, "whole ones alone have such names");
+    interrupt();
+    let store = rig.open().unwrap().store();
+    assert_eq!(block_on(store.log.read(chat(1), 1, 99)).unwrap(), messages(1..=20));
+    assert!(remains.iter().all(|file| !file.exists()), "they have what may be forgotten later");
+}
+
+#[test]
 fn a_newer_schema_is_refused_and_left_as_it_is() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 1);

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
+use switchboard::domain::audit::AuditId;
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, CommandId, Party, Recorded, Timestamp};
 use switchboard::storage::{
@@ -80,6 +81,8 @@ pub struct Expected {
     /// The chat of each key; another one when it was forgotten.
     chats: Vec<u128>,
     forgotten: Vec<u128>,
+    /// Entries of the audit trail that were acknowledged.
+    pub entries: Vec<AuditId>,
     /// Keys whose chat may be forgotten, or be half so.
     doubtful: Vec<usize>,
     last_epoch: u64,
@@ -106,6 +109,7 @@ impl Expected {
             claims: vec![None; KEYS],
             chats: (0..KEYS as u128).collect(),
             forgotten: Vec::new(),
+            entries: Vec::new(),
             doubtful: Vec::new(),
             last_epoch: 0,
             last_process: 0,
@@ -156,6 +160,10 @@ impl Expected {
             if answer != Ok(ClaimOpen::Existing(*opened)) {
                 return Err(format!("the command {id} got {answer:?}, not {opened:?}"));
             }
+        }
+        let found = store.audit.newest(AuditId::END, AuditId::FIRST, 100).await.map_err(text)?;
+        if let Some(lost) = self.entries.iter().find(|id| found.iter().all(|one| one.id != **id)) {
+            return Err(format!("the entry {lost:?} is lost"));
         }
         let process = store.processes.begin().await;
         self.process(process).map(drop)
@@ -420,4 +428,9 @@ pub struct Tally {
     pub folds: AtomicUsize,
     pub checkpoints: AtomicUsize,
     pub forgotten: AtomicUsize,
+    pub damaged: AtomicUsize,
+    pub started_again: AtomicUsize,
+    pub repaired: AtomicUsize,
+    pub cut_in_repair: AtomicUsize,
+    pub converted: AtomicUsize,
 }

@@ -8,7 +8,8 @@
 //!   (`cql_lease`), claims within a process (`cql_claims`), what removed rows leave behind
 //!   (`cql_tombstones`). All have `cql` in their names.
 //! - `power_loss`: seeds of lost power; nothing acknowledged is missing, nothing is there
-//!   by half, and with `synchronous=OFF` the same check finds losses.
+//!   by half, and with `synchronous=OFF` the same check finds losses; `power_loss_repair`: damage and
+//!   repairs in them.
 //! - `damage`: damaged, newer and foreign files, folders in use; `damage_pages`: 64 bytes of any page.
 //! - `export`: copies of whole stores between every two kinds, and of damaged exports none;
 //!   `export_trouble` and `cql_export`: copies while a store fails, is interrupted, or lies.
@@ -40,6 +41,7 @@ mod export_trouble;
 mod forget;
 mod generated;
 mod power_loss;
+mod power_loss_repair;
 mod power_loss_vfs;
 mod rng;
 mod subject;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
+use switchboard::domain::audit::AuditEntry;
 use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::scylla::ScyllaStore;
-use switchboard::storage::sqlite::{OpenError, SqliteOptions, SqliteStore};
+use switchboard::storage::sqlite::{Mended, OpenError, SqliteOptions, SqliteStore};
 use tempfile::TempDir;
 
 use crate::cql_support::{Keyspace, RUNTIME};
@@ -56,20 +57,30 @@ impl Rig {
         Self { _mount: mount(folder.path(), &disk), options, disk, folder }
     }
 
-    /// Opens the store. A folder of ours that is in use still is waited for: a test that starts a
-    /// program at this moment holds every lock of this process until the program has begun.
+    /// Opens the store.
     pub fn open(&self) -> Result<Arc<SqliteStore>, OpenError> {
-        let mut tries = TRIES_UNTIL_FREE;
-        loop {
-            match SqliteStore::open(&self.options) {
-                Err(OpenError::InUse { holder, .. })
-                    if holder.contains(&std::process::id().to_string()) && tries > 0 =>
-                {
-                    tries -= 1;
-                    std::thread::yield_now();
-                }
-                opened => return opened.map(Arc::new),
+        until_free(|| SqliteStore::open(&self.options)).map(Arc::new)
+    }
+
+    /// Repairs the database.
+    pub fn repair(&self, entry: AuditEntry) -> Result<Mended, OpenError> {
+        until_free(|| SqliteStore::repair(&self.options, Some(entry.clone())))
+    }
+}
+
+/// A folder of ours that is in use still is waited for: a test that starts a program at this moment
+/// holds every lock of this process until the program has begun.
+fn until_free<T>(attempt: impl Fn() -> Result<T, OpenError>) -> Result<T, OpenError> {
+    let mut tries = TRIES_UNTIL_FREE;
+    loop {
+        match attempt() {
+            Err(OpenError::InUse { holder, .. })
+                if holder.contains(&std::process::id().to_string()) && tries > 0 =>
+            {
+                tries -= 1;
+                std::thread::yield_now();
             }
+            done => return done,
         }
     }
 }

@@ -20,6 +20,7 @@
 mod audit;
 mod backup;
 mod claims;
+mod connect;
 mod copies;
 pub mod counters;
 mod damage;

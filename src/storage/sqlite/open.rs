@@ -10,21 +10,21 @@ use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use crate::domain::ChatId;
 use crate::domain::audit::AuditEntry;
 use crate::storage::files;
 use crate::storage::record::{self, RecordError};
 
+use super::connect::{Access, connect};
 use super::damage::{Damage, is_damage};
-use super::limits::{BUSY_MAX, RECORDS_CHECKED, STATEMENTS_KEPT};
+use super::limits::RECORDS_CHECKED;
 use super::mend::{self, Loss, MendError, Mended};
 use super::recent::{Position, Recent};
 use super::schema::migrate;
 use super::sql::ReadError;
-use super::{SqliteOptions, Synchronous, rows, sql};
+use super::{SqliteOptions, rows, sql};
 
 /// The file that holds everything.
 pub const DATABASE_FILE: &str = "switchboard.db";
@@ -158,15 +158,10 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
         }
         opened => opened,
     }
-    .map(|Attempt { connection, recent, last_position, life, unlisted, wal_cut }| Opened {
-        lock,
-        connection,
-        recent,
-        last_position,
-        life,
-        damage,
-        unlisted,
-        wal_cut,
+    .map(|Attempt { connection, recent, last_position, life, unlisted, wal_cut }| {
+        // They have what may be forgotten from now on.
+        mend::remove_remains(options);
+        Opened { lock, connection, recent, last_position, life, damage, unlisted, wal_cut }
     })
 }
 
@@ -196,6 +191,7 @@ fn mend_folder(
         MendError::Newer(what) => OpenError::NewerRecord { file: file.clone(), what },
         MendError::Needed(what) => OpenError::Damaged { file: file.clone(), what },
         MendError::Sqlite(error) => blame(&file)(error),
+        MendError::Folder(source) => OpenError::Folder { folder: options.folder.clone(), source },
     })?;
     let refuse = |source| OpenError::Folder { folder: options.folder.clone(), source };
     Damage::new(&options.folder).mended().map_err(refuse)?;
@@ -317,64 +313,6 @@ fn sync_folder(folder: &Path) -> Result<(), OpenError> {
     sync(folder)
         .and_then(|()| parent.map_or(Ok(()), |parent| sync(&parent)))
         .map_err(|source| OpenError::Folder { folder: folder.to_owned(), source })
-}
-
-/// What a connection is for.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// The one that writes.
-    Write,
-    /// One of those that read.
-    Read,
-}
-
-/// A connection to the database of the folder.
-pub(super) fn connect(options: &SqliteOptions, access: Access) -> rusqlite::Result<Connection> {
-    let connection = connect_to(options, DATABASE_FILE, access)?;
-    if access == Access::Write {
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
-        let level = match options.synchronous {
-            Synchronous::Full => "FULL",
-            Synchronous::Off => "OFF",
-        };
-        connection.pragma_update(None, "synchronous", level)?;
-    }
-    Ok(connection)
-}
-
-/// A connection to a database in the folder.
-pub(super) fn connect_to(
-    options: &SqliteOptions,
-    name: &str,
-    access: Access,
-) -> rusqlite::Result<Connection> {
-    let file = options.folder.join(name);
-    if access == Access::Write && options.vfs.is_none() {
-        // SQLite would let others read it; what it makes besides has the permissions of this one.
-        let made = files::open_or_make(&file);
-        made.map_err(|_| rusqlite::Error::InvalidPath(file.clone()))?;
-    }
-    let mode = match access {
-        Access::Write => OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE,
-        Access::Read => OpenFlags::SQLITE_OPEN_READ_ONLY,
-    };
-    let flags = mode | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = match &options.vfs {
-        Some(vfs) => Connection::open_with_flags_and_vfs(file, flags, vfs.as_str())?,
-        None => Connection::open_with_flags(file, flags)?,
-    };
-    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
-    connection.busy_timeout(BUSY_MAX)?;
-    // Closing would checkpoint, and so sync again what may just have failed to sync.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
-    connection.pragma_update(None, "cell_size_check", true)?;
-    if access == Access::Write {
-        // Only a database without tables takes this: space that is free comes back in slices.
-        connection.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-        // What is removed is overwritten, so that nothing of it can be read from the file.
-        connection.pragma_update(None, "secure_delete", true)?;
-    }
-    Ok(connection)
 }
 
 /// Reads what was not folded yet and the last records before it, and verifies that nothing is

@@ -17,10 +17,10 @@ use tokio::sync::oneshot;
 use crate::storage::StoreError;
 
 use super::SqliteOptions;
+use super::connect::{Access, connect};
 use super::counters::Counters;
 use super::damage::{Damage, is_damage};
 use super::limits::{READ_MAX, READ_QUEUE_MAX, READ_STEPS_BETWEEN_CHECKS, READERS};
-use super::open::{Access, connect};
 use super::sql::ReadError;
 
 type Job = Box<dyn FnOnce(&Connection) + Send>;

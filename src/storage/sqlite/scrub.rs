@@ -10,9 +10,10 @@ use crate::domain::audit::AuditId;
 use crate::domain::{ChannelId, ChatId, Seq, UserId};
 use crate::storage::record::{self, Slot};
 
+use super::connect::{Access, connect};
 use super::damage::is_damage;
 use super::limits::PROBLEMS_NAMED;
-use super::open::{Access, OpenError, blame, connect, lock};
+use super::open::{OpenError, blame, lock};
 use super::recent::Position;
 use super::schema::check_schema;
 use super::sql::{self, LOST, ReadError};

@@ -12,7 +12,8 @@ mod log;
 mod tables;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
@@ -23,9 +24,10 @@ use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
 use crate::storage::ended;
 
 use super::audit::AuditRow;
+use super::connect::{Access, connect, open_file, set_up};
 use super::copies::mark_as_copy;
 use super::limits::DAMAGED_KEPT_MAX;
-use super::open::{Access, DATABASE_FILE, connect, connect_to};
+use super::open::DATABASE_FILE;
 use super::schema::create_schema;
 use super::sql::ReadError;
 use super::{SqliteOptions, sql};
@@ -35,6 +37,9 @@ use tables::Table;
 
 /// The file that the new database is made in.
 const NEW_FILE: &str = "switchboard.db.new";
+
+/// The file that the damaged database is copied to, until all of it is there.
+const KEEPING_FILE: &str = "switchboard.db.keeping";
 
 /// Tables that cannot be made from anything else, and without which nobody may go on.
 const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
@@ -81,6 +86,8 @@ pub(super) enum MendError {
     Newer(String),
     #[error("{0}")]
     Needed(String),
+    #[error(transparent)]
+    Folder(#[from] std::io::Error),
 }
 
 impl From<ReadError> for MendError {
@@ -134,8 +141,7 @@ fn add_entry(new: &Connection, entry: AuditEntry, mended: &Mended) -> Result<(),
 
 /// A database of our schema, without rows. Nothing is lost with it, so nothing is synced.
 fn emptied(options: &SqliteOptions) -> Result<Connection, MendError> {
-    let mut new = connect_to(options, NEW_FILE, Access::Write)?;
-    reset(&new)?;
+    let mut new = anew(options, NEW_FILE)?;
     new.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
     new.pragma_update(None, "synchronous", "OFF")?;
     create_schema(&mut new)?;
@@ -143,11 +149,15 @@ fn emptied(options: &SqliteOptions) -> Result<Connection, MendError> {
     Ok(new)
 }
 
-fn reset(connection: &Connection) -> rusqlite::Result<()> {
+/// An empty database, whatever is in the file: a repair that was interrupted leaves anything there.
+fn anew(options: &SqliteOptions, name: &str) -> rusqlite::Result<Connection> {
+    let connection = open_file(options, name, Access::Write)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
+    // From here on nothing that is there is read.
+    set_up(&connection, Access::Write)?;
     connection.execute_batch("VACUUM")?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
-    Ok(())
+    Ok(connection)
 }
 
 fn fill(old: &Connection, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
@@ -243,10 +253,19 @@ fn keep(options: &SqliteOptions, old: &Connection) -> Result<PathBuf, MendError>
         );
         return Err(MendError::Needed(what));
     };
-    let mut kept = connect_to(options, &name(free), Access::Write)?;
+    let mut kept = anew(options, KEEPING_FILE)?;
     kept.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
     copy(old, &mut kept)?;
-    Ok(options.folder.join(name(free)))
+    drop(kept);
+    let from = options.folder.join(KEEPING_FILE);
+    if options.vfs.is_some() {
+        return Ok(from);
+    }
+    // Only what is whole takes one of the names.
+    let to = options.folder.join(name(free));
+    std::fs::rename(from, &to)?;
+    File::open(&options.folder)?.sync_all()?;
+    Ok(to)
 }
 
 /// Makes the new content that of the database: in one transaction, durable when it answers.
@@ -267,15 +286,17 @@ fn copy(from: &Connection, to: &mut Connection) -> Result<(), MendError> {
 
 fn discard(options: &SqliteOptions) -> Result<(), MendError> {
     if options.vfs.is_some() {
-        return Ok(reset(&connect_to(options, NEW_FILE, Access::Write)?)?);
+        anew(options, NEW_FILE)?;
     }
-    for suffix in ["", "-wal", "-shm", "-journal"] {
-        remove(&options.folder.join(format!("{NEW_FILE}{suffix}")));
-    }
+    remove_remains(options);
     Ok(())
 }
 
-/// What cannot be removed is made anew by the next repair.
-fn remove(file: &Path) {
-    let _ = std::fs::remove_file(file);
+/// Removes what a repair leaves that was interrupted. What cannot be removed is made anew by the next.
+pub(super) fn remove_remains(options: &SqliteOptions) {
+    for file in [NEW_FILE, KEEPING_FILE] {
+        for suffix in ["", "-wal", "-shm", "-journal"] {
+            let _ = std::fs::remove_file(options.folder.join(format!("{file}{suffix}")));
+        }
+    }
 }
