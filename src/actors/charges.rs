@@ -2,7 +2,8 @@
 //! moment.
 //!
 //! Owns the openings that are under way, by chat. Whoever comes first is charged, and whoever comes while
-//! that is under way is not; when none of them opened it, the charge is given back.
+//! that is under way is not; when none of them opened it, the charge goes back to whoever it was taken
+//! from, whichever of them ends last.
 //! Invariant: as many entries as chats that calls of this process are opening.
 
 use std::collections::HashMap;
@@ -10,45 +11,43 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ChatId, Customer};
 
-use super::intake::{Opens, TooMany};
+use super::intake::{GiveBack, Opens, TooMany};
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Charges(Mutex<HashMap<ChatId, UnderWay>>);
 
-#[derive(Debug)]
 struct UnderWay {
     calls: usize,
     /// One of them may have opened it.
     earned: bool,
+    give_back: GiveBack,
 }
 
 /// One call's part in it, for as long as it goes on. One that is dropped may have opened the chat.
 pub(super) struct Charge<'a> {
     charges: &'a Charges,
     chat: ChatId,
-    customer: Customer,
-    opens: &'a dyn Opens,
     opened: bool,
 }
 
 impl Charges {
     /// Takes what the opening costs, unless another call has for this chat. Errors when it is too many.
-    pub(super) fn take<'a>(
-        &'a self,
+    pub(super) fn take(
+        &self,
         chat: ChatId,
         customer: Customer,
-        opens: &'a dyn Opens,
-    ) -> Result<Charge<'a>, TooMany> {
+        opens: &dyn Opens,
+    ) -> Result<Charge<'_>, TooMany> {
         let mut under_way = self.lock();
         match under_way.get_mut(&chat) {
             Some(opening) => opening.calls += 1,
             None => {
-                opens.take(customer)?;
-                under_way.insert(chat, UnderWay { calls: 1, earned: false });
+                let give_back = opens.take(customer)?;
+                under_way.insert(chat, UnderWay { calls: 1, earned: false, give_back });
             }
         }
-        Ok(Charge { charges: self, chat, customer, opens, opened: true })
+        Ok(Charge { charges: self, chat, opened: true })
     }
 
     /// Whether somebody is opening the chat, and has been charged.
@@ -77,9 +76,50 @@ impl Drop for Charge<'_> {
         if opening.calls > 0 {
             return;
         }
-        if !opening.earned {
-            self.opens.give_back(self.customer);
+        if let Some(opening) = under_way.remove(&self.chat)
+            && !opening.earned
+        {
+            (opening.give_back)();
         }
-        under_way.remove(&self.chat);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering::SeqCst};
+
+    use super::*;
+    use crate::domain::{ChannelId, CustomerId};
+
+    /// One network's openings.
+    #[derive(Default)]
+    struct Network(Arc<AtomicI64>);
+
+    impl Opens for Network {
+        fn look(&self, _: Customer) -> Result<(), TooMany> {
+            Ok(())
+        }
+
+        fn take(&self, _: Customer) -> Result<GiveBack, TooMany> {
+            self.0.fetch_add(1, SeqCst);
+            let taken = Arc::clone(&self.0);
+            Ok(Box::new(move || {
+                taken.fetch_sub(1, SeqCst);
+            }))
+        }
+    }
+
+    #[test]
+    fn what_nobody_earned_goes_back_to_whoever_was_charged() {
+        let customer = Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(1) };
+        let (charges, chat) = (Charges::default(), ChatId::from_u128(1));
+        let (one, two) = (Network::default(), Network::default());
+        let first = charges.take(chat, customer, &one).unwrap();
+        let second = charges.take(chat, customer, &two).unwrap();
+        first.not_earned();
+        second.not_earned();
+        let taken = (one.0.load(SeqCst), two.0.load(SeqCst));
+        assert_eq!(taken, (0, 0));
     }
 }

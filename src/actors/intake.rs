@@ -27,12 +27,13 @@ pub trait Opens: Send + Sync {
     /// Whether one more may be opened now. Costs nothing.
     fn look(&self, customer: Customer) -> Result<(), TooMany>;
 
-    /// One more. Errors when it is too many; then it costs nothing.
-    fn take(&self, customer: Customer) -> Result<(), TooMany>;
-
-    /// It was not opened after all.
-    fn give_back(&self, customer: Customer);
+    /// One more. Answers how to give it back, when it was not opened after all: that may be found out
+    /// when whoever took it is gone. Errors when it is too many; then it costs nothing.
+    fn take(&self, customer: Customer) -> Result<GiveBack, TooMany>;
 }
+
+/// Gives back what was taken, to whom it was taken from.
+pub type GiveBack = Box<dyn FnOnce() + Send>;
 
 /// More chats are opened than may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -183,9 +184,9 @@ impl Router {
         let Arrival { customer, opens, .. } = *arrival;
         // Before anything is claimed: what is refused leaves nothing behind.
         if opens.look(customer).is_err() && !self.is_known(customer, command, after).await? {
-            opens.take(customer).map_err(CallError::TooManyOpenings)?;
+            let give_back = opens.take(customer).map_err(CallError::TooManyOpenings)?;
             // There was room again.
-            opens.give_back(customer);
+            give_back();
         }
         let (fresh, mut arrival) = (Self::new_chat(), arrival.clone());
         let mut after = after;

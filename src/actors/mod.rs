@@ -45,7 +45,7 @@ pub use clock::Clock;
 pub use directory::Overloaded;
 pub use held::{CallPermit, Held, holding};
 pub use hub::{Connection, Outgoing};
-pub use intake::{Opens, TooMany};
+pub use intake::{GiveBack, Opens, TooMany};
 pub use lifecycle::{Options, StartError};
 pub use retention::{read_chat, relist_chat};
 pub use roster::{OperatorSettings, Roster};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering::SeqCst};
 
 use futures_util::FutureExt;
-use switchboard::actors::{CallError, Opens, Router, TooMany};
+use switchboard::actors::{CallError, GiveBack, Opens, Router, TooMany};
 use switchboard::domain::{ChatId, CommandId, Customer, Profile};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
@@ -18,7 +18,7 @@ use crate::world::*;
 #[derive(Default)]
 struct Counted {
     closed: AtomicBool,
-    taken: AtomicI64,
+    taken: Arc<AtomicI64>,
 }
 
 impl Opens for Counted {
@@ -26,14 +26,13 @@ impl Opens for Counted {
         if self.closed.load(SeqCst) { Err(TooMany { retry_after_ms: 10_000 }) } else { Ok(()) }
     }
 
-    fn take(&self, customer: Customer) -> Result<(), TooMany> {
+    fn take(&self, customer: Customer) -> Result<GiveBack, TooMany> {
         self.look(customer)?;
         self.taken.fetch_add(1, SeqCst);
-        Ok(())
-    }
-
-    fn give_back(&self, _: Customer) {
-        self.taken.fetch_sub(1, SeqCst);
+        let taken = Arc::clone(&self.taken);
+        Ok(Box::new(move || {
+            taken.fetch_sub(1, SeqCst);
+        }))
     }
 }
 

@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, Once};
 use std::time::Duration;
 
 use switchboard::actors::{
-    CallError, ChatView, Connection, Opens, OperatorSettings, Options, Outgoing, Roster, Router,
-    TooMany,
+    CallError, ChatView, Connection, GiveBack, Opens, OperatorSettings, Options, Outgoing, Roster,
+    Router, TooMany,
 };
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
@@ -46,11 +46,9 @@ impl Opens for Unbounded {
         Ok(())
     }
 
-    fn take(&self, _: Customer) -> Result<(), TooMany> {
-        Ok(())
+    fn take(&self, _: Customer) -> Result<GiveBack, TooMany> {
+        Ok(Box::new(|| ()))
     }
-
-    fn give_back(&self, _: Customer) {}
 }
 
 pub fn queue(id: QueueId, rule: Rule, members: &[UserId]) -> Queue {

@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::refusals::refused;
 use crate::access::{Invalid, Lost, Openings, Operation, Principal, Right, Subject, Who};
-use crate::actors::{CallError, ChatView, Opens, TooMany, holding};
+use crate::actors::{CallError, ChatView, GiveBack, Opens, TooMany, holding};
 use crate::domain::{ChatId, Customer, Person, Profile, UserId};
 use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
@@ -199,7 +199,7 @@ impl Caller {
 
 impl Caller {
     fn openings(&self) -> MutexGuard<'_, Openings> {
-        self.edge.openings.lock().unwrap_or_else(PoisonError::into_inner)
+        openings(&self.edge)
     }
 }
 
@@ -210,18 +210,20 @@ impl Opens for Caller {
         looked.map_err(|refused| TooMany { retry_after_ms: refused.retry_after_ms })
     }
 
-    fn take(&self, customer: Customer) -> Result<(), TooMany> {
+    fn take(&self, customer: Customer) -> Result<GiveBack, TooMany> {
         let (network, now) = (self.client.network(), self.edge.now());
         let taken = self.openings().take(customer, network, now);
         taken.map_err(|refused| {
             telemetry::opening_refused(refused.bound.word());
             TooMany { retry_after_ms: refused.retry_after_ms }
-        })
+        })?;
+        let edge = Arc::clone(&self.edge);
+        Ok(Box::new(move || openings(&edge).give_back(customer, network, edge.now())))
     }
+}
 
-    fn give_back(&self, customer: Customer) {
-        self.openings().give_back(customer, self.client.network(), self.edge.now());
-    }
+fn openings(edge: &Edge) -> MutexGuard<'_, Openings> {
+    edge.openings.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whom chats know somebody as; none for a site.
