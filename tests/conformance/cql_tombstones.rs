@@ -8,10 +8,12 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use scylla::statement::batch::{Batch, BatchType};
 use switchboard::domain::{ChatId, Customer, Timestamp};
+use switchboard::storage::scylla::ScyllaStore;
 use switchboard::storage::{Conversations, Documents, EndedChat, EndedChats, Inventory, OpenChats};
 
 use crate::cql::{Rig, with_rig};
 use crate::cql_support::tombstones;
+use crate::proxy::{Proxy, Says, Trouble};
 use crate::samples::{channel, chat, command, customer_of, open_chat};
 
 /// More than a read of a table that is bounded by tallies ever meets; the server tells the number
@@ -89,6 +91,47 @@ fn cql_tens_of_thousands_of_forgotten_chats_of_a_day_are_passed_over_in_parts() 
         let most = rig.most_tombstones("ended_chats").await;
         assert!(most < BOUND, "{most} in one read");
     });
+}
+
+/// The minutes of a crowded day that were found empty are passed over by the scans to come, and a day that
+/// was found empty is deleted.
+#[test]
+fn cql_a_row_of_an_ended_chat_that_lands_after_its_minute_was_read_is_found() {
+    let crowded = [8, 0].into_iter();
+    crowded.for_each(|tallies| with_rig(async |rig| lands_late(rig, tallies).await));
+}
+
+async fn lands_late(rig: Rig, tallies: i64) {
+    let made = |n: u64| ChatId::first_at(Timestamp(40 * DAY_MS + n * MINUTE_MS + 1));
+    let row = |n| EndedChat { chat: made(n), customer: customer_of(1, 7), at: Timestamp(5) };
+    // Of a crowded day, which the process before has left.
+    let there: Vec<_> = (tallies > 0).then_some(1).into_iter().collect();
+    for n in &there {
+        EndedChats::put(&*rig.store, row(*n)).await.unwrap();
+    }
+    rig.store.close().await;
+    for at in 0..tallies {
+        let text = "INSERT INTO ended_tallies (channel, day, at) VALUES (?, 40, ?)";
+        rig.raw.query_unpaged(text, (channel(1).0, at)).await.unwrap();
+    }
+    let proxy = Proxy::before(rig.keyspace.options.contact_points[0].clone()).await;
+    let mut options = rig.keyspace.options.clone();
+    options.contact_points = vec![proxy.address.to_string()];
+    let store = ScyllaStore::open(&options).await.unwrap();
+    let scan = async || -> Vec<u128> {
+        let found = EndedChats::scan(&store, channel(1), None, Timestamp(u64::MAX), 64);
+        found.await.unwrap().into_iter().map(|row| row.chat.0.as_u128()).collect()
+    };
+    let chats = |of: &[u64]| of.iter().map(|n| made(*n).0.as_u128()).collect::<Vec<_>>();
+    // It is under way for longer than anybody waits for it.
+    let of_row = |text: &str| text.contains("INTO") && text.contains(".ended_chats ");
+    proxy.trouble(of_row, Trouble::Refused(Says::WriteTimeout));
+    EndedChats::put(&store, row(2)).await.unwrap_err();
+    proxy.heal();
+    assert_eq!(scan().await, chats(&there));
+    proxy.arrives_again(of_row).await;
+    assert_eq!(scan().await, chats(&[&there[..], &[2]].concat()), "{tallies} tallies");
+    store.close().await;
 }
 
 #[test]

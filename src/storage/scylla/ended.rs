@@ -5,7 +5,7 @@
 //! again. Until then its removals are tallied, and a crowded day is read by the minute.
 //!
 //! Invariants: a day is on the list before it gets a row; it leaves the list only while nobody of this
-//! process writes to it; each life lists again what it writes to, since a dead one's removal may still
+//! process writes to it, nor has given up a write to it; each life lists again what it writes to, since a dead one's removal may still
 //! be under way. A tally stands before the removals that it counts.
 
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -59,9 +59,49 @@ struct Tally {
 /// The minutes of a crowded day that were found empty: a scan that comes by again passes them over.
 #[derive(Default)]
 struct Minutes {
-    empty: [u64; MINUTES.div_ceil(64) as usize],
-    /// How often rows were put.
+    empty: MinuteSet,
+    /// Those of puts whose outcome nobody knows: a row may land in one at any time, so that this life never
+    /// takes it for empty.
+    doubtful: MinuteSet,
+    /// How often a put was begun or ended.
     changes: u64,
+}
+
+/// Some minutes of a day.
+#[derive(Default)]
+struct MinuteSet([u64; MINUTES.div_ceil(64) as usize]);
+
+impl MinuteSet {
+    fn has(&self, minute: u64) -> bool {
+        self.0.get((minute / 64) as usize).is_some_and(|word| word & (1 << (minute % 64)) != 0)
+    }
+
+    fn set(&mut self, minute: u64, to: bool) {
+        if let Some(word) = self.0.get_mut((minute / 64) as usize) {
+            let bit = 1 << (minute % 64);
+            *word = if to { *word | bit } else { *word & !bit };
+        }
+    }
+}
+
+/// A put that is under way. One that is dropped has an outcome that nobody knows.
+struct Put<'a> {
+    day: &'a Day,
+    minute: u64,
+    is_known: bool,
+}
+
+impl Drop for Put<'_> {
+    fn drop(&mut self) {
+        self.day.minutes(|minutes| {
+            minutes.changes += 1;
+            // Whoever has read since it was begun may not have seen it.
+            minutes.empty.set(self.minute, false);
+            if !self.is_known {
+                minutes.doubtful.set(self.minute, true);
+            }
+        });
+    }
 }
 
 impl Day {
@@ -69,35 +109,34 @@ impl Day {
         work(&mut self.minutes.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A row of this chat is about to be put, or was.
-    fn changes(&self, chat: ChatId) {
+    /// A row of this chat is about to be put.
+    fn begin_put(&self, chat: ChatId) -> Put<'_> {
         let minute = chat.made_at().0 % DAY_MS / MINUTE_MS;
         self.minutes(|minutes| {
             minutes.changes += 1;
-            if let Some(word) = minutes.empty.get_mut((minute / 64) as usize) {
-                *word &= !(1 << (minute % 64));
-            }
+            minutes.empty.set(minute, false);
         });
+        Put { day: self, minute, is_known: false }
+    }
+
+    /// Whether there was a put whose outcome nobody knows.
+    fn is_doubtful(&self) -> bool {
+        self.minutes(|minutes| minutes.doubtful.0.iter().any(|word| *word != 0))
     }
 
     /// The minutes that are not known to be empty, and the state of things.
     fn to_read(&self) -> (Vec<u64>, u64) {
         self.minutes(|minutes| {
-            let empty = |minute: &u64| {
-                let word = minutes.empty.get((minute / 64) as usize);
-                word.is_some_and(|word| word & (1 << (minute % 64)) != 0)
-            };
-            ((0..MINUTES).filter(|minute| !empty(minute)).collect(), minutes.changes)
+            let unknown = (0..MINUTES).filter(|minute| !minutes.empty.has(*minute));
+            (unknown.collect(), minutes.changes)
         })
     }
 
     /// The minute was read whole and had no rows; `seen` is the state of things before.
     fn found_empty(&self, minute: u64, seen: u64) {
         self.minutes(|minutes| {
-            if let Some(word) = minutes.empty.get_mut((minute / 64) as usize)
-                && minutes.changes == seen
-            {
-                *word |= 1 << (minute % 64);
+            if minutes.changes == seen && !minutes.doubtful.has(minute) {
+                minutes.empty.set(minute, true);
             }
         });
     }
@@ -124,13 +163,11 @@ impl EndedChats for ScyllaStore {
         let _shared = self.ended_days.writing.read().await;
         let known = self.day(channel, day);
         self.list_day(channel, day, &known).await?;
-        known.changes(ended.chat);
+        let mut put = known.begin_put(ended.chat);
         let chat = ended.chat.0.as_bytes().as_slice();
         let values = (channel.0, day, chat, sealed, self.db.stamp()?);
         let written = self.db.write(&self.db.statements.ended_put, values).await;
-        // Once more, also when nobody knows what became of it: whoever has read since the first time may
-        // not have seen it.
-        known.changes(ended.chat);
+        put.is_known = written.is_ok();
         written
     }
 
@@ -250,9 +287,13 @@ impl ScyllaStore {
         Ok(written >= CROWDED_TALLIES)
     }
 
-    /// Deletes the day and takes it off the channel's list unless it got a row meanwhile.
+    /// Deletes the day and takes it off the channel's list unless it got a row meanwhile, or may get one
+    /// of a put that somebody gave up.
     async fn drop_if_empty(&self, channel: ChannelId, day: i64) -> Result<(), StoreError> {
         let _alone = self.ended_days.writing.write().await;
+        if self.day(channel, day).is_doubtful() {
+            return Ok(());
+        }
         let any = Wanted { behind: &[], before: &END, limit: 1 };
         if !self.ended_of(channel, day, any).await?.is_empty() {
             return Ok(());
@@ -337,5 +378,40 @@ impl ScyllaStore {
             }
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_passed_over(day: &Day, minute: u64) -> bool {
+        !day.to_read().0.contains(&minute)
+    }
+
+    #[test]
+    fn a_minute_is_empty_only_if_nothing_was_put_since_it_was_begun_to_be_read() {
+        let day = Day::default();
+        let chat = ChatId::first_at(Timestamp(40 * DAY_MS + 5 * MINUTE_MS));
+        // Put while it was read.
+        let (_, seen) = day.to_read();
+        day.begin_put(chat).is_known = true;
+        day.found_empty(5, seen);
+        assert!(!is_passed_over(&day, 5));
+        // Read while it was put.
+        let mut put = day.begin_put(chat);
+        let (_, seen) = day.to_read();
+        day.found_empty(5, seen);
+        put.is_known = true;
+        drop(put);
+        assert!(!is_passed_over(&day, 5));
+        let (_, seen) = day.to_read();
+        day.found_empty(5, seen);
+        assert!(is_passed_over(&day, 5), "there was nothing after all");
+        // Given up, and on its way still.
+        drop(day.begin_put(chat));
+        let (_, seen) = day.to_read();
+        (4..6).for_each(|minute| day.found_empty(minute, seen));
+        assert!(!is_passed_over(&day, 5) && is_passed_over(&day, 4));
     }
 }
