@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use switchboard::access::limits::{REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX};
 use switchboard::access::{Access, HashCost, Passwords, TokenLives};
 use switchboard::catalog::Catalog;
 use switchboard::domain::audit::{
@@ -77,7 +78,7 @@ impl Kept {
         let customer = Customer { channel: SITE, id: CustomerId::from_u128(n) };
         let chat = made_and_ended(&self.memory.store(), (customer, QUEUE), made, 0).await.chat;
         let entry = AuditEntry {
-            id: AuditId::new(BEFORE, 7, u64::try_from(n).unwrap()),
+            id: AuditId::new(BEFORE, 7, n as u64),
             actor: AuditActor::System,
             address: None,
             act: AuditAct::VisitorTokensRevoked,
@@ -276,6 +277,28 @@ async fn a_chat_with_a_damaged_first_event_is_erased_if_it_was_made_before() {
     assert!(kept.is_gone(old).await);
     let is_forgotten = kept.memory.store().log.is_forgotten(young.1).await.unwrap();
     assert!(!is_forgotten, "it came after the erasure");
+}
+
+/// A start has nobody to refuse: it goes on above the bound that others meet, and at its own it takes away
+/// what there is and lets the tokens end by themselves.
+#[tokio::test]
+async fn a_start_erases_whoever_finds_no_room_among_the_revoked() {
+    for (revoked, room) in [(REVOKED_CUSTOMERS_MAX, true), (REVOKED_FOR_ERASURE_MAX, false)] {
+        let kept = Kept::new().await;
+        let of = kept.talked(u128::MAX, BEFORE).await;
+        kept.serving().await.begin_erasure(of.0, NOW).await.unwrap();
+        let documents = kept.memory.store().documents;
+        let named = |id: CustomerId| format!("{SITE}.{id}");
+        for n in 0..revoked {
+            let (id, at) = (named(CustomerId::from_u128(n as u128)), NOW.0.to_string());
+            documents.put("revoked_visitor", &id, 0, at.into_bytes()).await.unwrap();
+        }
+        assert_eq!(kept.start().await, 1);
+        assert!(kept.is_gone(of).await);
+        assert_eq!(kept.says().await, Says::Done);
+        let own = documents.get("revoked_visitor", &named(of.0.id)).await.unwrap();
+        assert_eq!(own.is_some(), room, "{revoked}");
+    }
 }
 
 /// It says whom it means: not believed when its hash is another's.

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use serde_json::{Value, json};
-use switchboard::access::{AccessError, Invalid};
+use switchboard::access::limits::SESSIONS_PER_USER;
+use switchboard::access::{AccessError, Asker, Invalid, Operation};
 use switchboard::catalog::{Catalog, CatalogError, Channel, Role, User};
 use switchboard::domain::{Customer, CustomerId, Queue, Timestamp, UserId};
 use switchboard::storage::Documents;
@@ -45,6 +47,39 @@ async fn log_ins_do_not_wait_for_those_of_others() {
     assert!(!anna.is_finished());
     free.add_permits(1);
     assert_eq!(anna.await.unwrap().user, ANNA);
+}
+
+/// That log-in is a revocation like any other: what the oldest session had under way is over when it answers.
+#[tokio::test]
+async fn the_log_in_that_ends_the_oldest_session_waits_for_what_is_under_way() {
+    let world = world().await;
+    let log_in = async |n: usize| {
+        let now = NOW.plus_ms(n as u64);
+        world.access.log_in(attempt("anna", PASSWORD), now).await.outcome.unwrap()
+    };
+    let oldest = log_in(0).await;
+    for n in 1..SESSIONS_PER_USER {
+        log_in(n).await;
+    }
+    let own = || Ok::<_, ()>(());
+    let asked = world.access.permits().ask(Asker::User(ANNA), Operation::SessionsRefresh, own);
+    let permit = asked.await.unwrap();
+    let mut last = Box::pin(log_in(SESSIONS_PER_USER));
+    while world.access.authenticate(&oldest.access, NOW).is_ok() {
+        assert!(last.as_mut().now_or_never().is_none());
+        tokio::task::yield_now().await;
+    }
+    // Nothing here waits for anything but the permit.
+    for _ in 0..1_000 {
+        assert!(
+            last.as_mut().now_or_never().is_none(),
+            "something of the ended session is under way"
+        );
+        tokio::task::yield_now().await;
+    }
+    drop(permit);
+    let tokens = last.await;
+    assert!(world.access.authenticate(&tokens.access, NOW).is_ok());
 }
 
 #[tokio::test]

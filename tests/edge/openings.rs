@@ -101,22 +101,3 @@ async fn an_address_opens_so_many_chats_by_whatever_visitors() {
     }
     assert_eq!(refused(&world, "address").await, Some(2));
 }
-
-#[tokio::test]
-async fn two_tabs_that_open_a_chat_at_the_same_moment_pay_for_one() {
-    let mut settings = settings();
-    settings.limits.visitor_openings_per_minute = 1;
-    let world = World::with(settings).await;
-    for n in 0..20 {
-        let (token, _) = world.visitor("Shop", None).await;
-        let (mut one, mut two) = (session(&world, &token).await, session(&world, &token).await);
-        let (first, second) =
-            tokio::join!(one.call("chat.open", open(1)), two.call("chat.open", open(2)));
-        let chat = first.unwrap()["chat"].clone();
-        assert_eq!(second.unwrap()["chat"], chat, "visitor {n}");
-        ends(&mut one, &chat, n).await;
-        // And they did pay.
-        let error = two.call("chat.open", open(3)).await.expect_err("a refusal");
-        assert_eq!(error["data"]["name"], "too_many_calls", "{error}");
-    }
-}

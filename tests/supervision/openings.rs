@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use switchboard::actors::{CallError, GiveBack, Opens, Router, TooMany};
 use switchboard::domain::{ChatId, CommandId, Customer, Profile};
 use switchboard::machine::chat::ChatCall;
+use switchboard::storage::ClaimOpen;
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
@@ -96,6 +97,24 @@ async fn what_could_not_be_opened_is_given_back() {
     assert!(refuses.has_fired());
     assert_eq!(opens.taken.load(SeqCst), 0);
     open().await.unwrap();
+    assert_eq!(opens.taken.load(SeqCst), 1);
+}
+
+/// It is asked once more when the opening is charged: another call may have opened the chat meanwhile.
+#[tokio::test]
+async fn an_opening_is_given_back_when_the_store_is_silent_at_the_second_look() {
+    let inner = MemoryStore::new().store();
+    let silent = Arc::new(Breaking::at_only(inner.clone(), Only::Reads, 2, Break::SilentNotDone));
+    let router = Router::start(silent.store(), roster(2), impatient()).await.unwrap();
+    // Claimed by a process that ended before it opened it.
+    let (opens, id, chat) = (Counted::default(), fresh(), ChatId::from_u128(0x77));
+    let claimed = inner.conversations.claim_open(customer(1), &id, chat, None).await;
+    assert_eq!(claimed, Ok(ClaimOpen::Claimed));
+    let open = async || router.open(customer(1), &id, &Profile::default(), &opens).await;
+    assert_eq!(open().await, Err(CallError::Unavailable));
+    assert!(silent.has_fired());
+    assert_eq!(opens.taken.load(SeqCst), 0);
+    assert_eq!(open().await.unwrap().0, chat);
     assert_eq!(opens.taken.load(SeqCst), 1);
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard::actors::{CallError, Options, Roster, Router};
+use switchboard::actors::{CallError, Held, Options, Roster, Router, holding};
 use switchboard::domain::{ChatId, Timestamp};
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
@@ -245,6 +245,34 @@ async fn a_chat_that_is_not_let_go_of_is_forgotten_later_and_holds_back_no_other
     .unwrap();
     assert!(is_gone(&store, owned).await);
     router.stop().await;
+}
+
+/// A revocation waits for what is held: the end of a chat may take effect long after its asker has given up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_is_given_up_is_held_until_it_is_known_what_became_of_it() {
+    for to_the_end in [false, true] {
+        let hold = Arc::new(Semaphore::new(0));
+        let inner = MemoryStore::new().store();
+        let slow = Breaking::at_append(inner, 0, Break::Late, Arc::clone(&hold));
+        let slow = Arc::new(slow);
+        let call_limit = Duration::from_millis(400);
+        let options = Options { call_limit, store_limit: LIMIT, ..options() };
+        let router = Router::start(slow.store(), roster(2), options).await.unwrap();
+        let (ended, chat) = (ended_now(&router, 1).await, open(&router, 1).await);
+        let held: Held = Arc::new(());
+        let watched = Arc::downgrade(&held);
+        slow.break_next();
+        let chats = [ended, chat];
+        let given_up = match to_the_end {
+            false => holding(held, router.end_to_erase(&chats)).await,
+            true => holding(held, router.erase(customer(1), &chats)).await,
+        };
+        assert_eq!(given_up, Err(CallError::Unavailable));
+        assert!(slow.has_fired() && watched.upgrade().is_some(), "it is under way");
+        hold.add_permits(1);
+        until("it has ended", || async { watched.upgrade().is_none().then_some(()) }).await;
+        router.stop().await;
+    }
 }
 
 /// It fails whenever it is asked, and has nothing to let go of.

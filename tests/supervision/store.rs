@@ -56,6 +56,8 @@ pub const PANIC: &str = "a store that panics";
 pub enum Only {
     All,
     Appends,
+    /// Reads of logs.
+    Reads,
     /// Writes of watermarks.
     Marks,
     /// Reads of watermarks.
@@ -232,7 +234,7 @@ impl ChatLog for Breaking {
         if self.damaged.load(Ordering::SeqCst) {
             return Err(StoreError::Damaged { reason: "says a test".into() });
         }
-        self.small(self.inner.log.read(chat, from, limit)).await
+        self.small_of(Only::Reads, self.inner.log.read(chat, from, limit)).await
     }
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
