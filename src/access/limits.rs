@@ -1,5 +1,7 @@
 //! The bounds of access, each with its unit and its reason.
 
+use crate::storage::CLOCK_JUMP_MAX_MS;
+
 /// Bytes of the key that signs tokens: the block that HMAC-SHA256 is strongest with.
 pub const KEY_BYTES: usize = 32;
 
@@ -97,6 +99,10 @@ pub const VISITOR_TOKEN_MS: u64 = 24 * 3_600_000;
 /// Longest life of any of them that can be configured, ms.
 pub const TOKEN_MS_MAX: u64 = 90 * 24 * 3_600_000;
 
+/// How long a revocation is kept, ms: for the longest life of what it revokes, and for as far as a clock
+/// may be ahead before it is doubted. Set right again, it finds tokens alive that were not by then.
+pub const REVOCATION_KEPT_MS: u64 = TOKEN_MS_MAX + CLOCK_JUMP_MAX_MS;
+
 /// Longest token, bytes; a longer one is not even looked at.
 pub const TOKEN_MAX_BYTES: usize = 1_024;
 
@@ -104,11 +110,11 @@ pub const TOKEN_MAX_BYTES: usize = 1_024;
 pub const SESSIONS_PER_USER: usize = 32;
 
 /// Customers of one channel whose tokens are revoked at one time, some 100 bytes each; entries end
-/// with the longest token. By channel, so that no site uses up another's.
+/// after [`REVOCATION_KEPT_MS`]. By channel, so that no site uses up another's.
 pub const REVOKED_CUSTOMERS_MAX: usize = 10_000;
 
 /// The same up to which a customer may be erased, who is revoked with it: whoever has a right to be
-/// forgotten does not wait for 90 days until there is room. Ten times as many: some 10 MB, and as many
+/// forgotten does not wait for 120 days until there is room. Ten times as many: some 10 MB, and as many
 /// documents for a start to read.
 pub const REVOKED_FOR_ERASURE_MAX: usize = 100_000;
 

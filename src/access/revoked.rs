@@ -1,5 +1,6 @@
 //! Customers whose tokens were revoked, each a document: a token issued up to then is refused.
-//! An entry is dropped when no such token can be alive any more.
+//! An entry is dropped when no such token can be alive any more, also if the clock is ahead and nobody
+//! doubts it.
 //!
 //! Entries belong to a channel: the sites of two channels may use the same customer id, and what
 //! one revokes is no matter of the other's.
@@ -9,7 +10,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Mutex;
 
-use super::limits::{LOAD_PAGE, REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX, TOKEN_MS_MAX};
+use super::limits::{
+    LOAD_PAGE, REVOCATION_KEPT_MS, REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX,
+};
 use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::{Document, Documents, StoreError};
 
@@ -135,7 +138,7 @@ impl Revoked {
         let old: Vec<(Customer, u64)> = {
             let entries = self.at.read().unwrap_or_else(PoisonError::into_inner);
             let all = entries.iter().flat_map(|(channel, of)| of.iter().map(move |e| (channel, e)));
-            let old = all.filter(|(_, (_, entry))| entry.at.plus_ms(TOKEN_MS_MAX) < now);
+            let old = all.filter(|(_, (_, entry))| entry.at.plus_ms(REVOCATION_KEPT_MS) < now);
             let customer = |channel, id| Customer { channel, id };
             old.map(|(channel, (id, entry))| (customer(*channel, *id), entry.version))
                 .take(LOAD_PAGE)

@@ -219,8 +219,8 @@ mod tests {
     #[tokio::test]
     async fn a_clock_that_jumped_ahead_brings_no_revoked_token_back_and_removes_nothing() {
         let store = MemoryStore::new().store();
-        // The present is 91 days ahead of what is right.
-        let right = Timestamp(Clock::start().now().0 - days_ms(91));
+        // The present is 121 days ahead of what is right.
+        let right = Timestamp(Clock::start().now().0 - days_ms(121));
         let said = format!(r#"{{"trusted":{},"doubt":null}}"#, right.0).into_bytes();
         store.documents.put("clock_trust", "1", 0, said).await.unwrap();
         let id = AuditId::new(Timestamp(right.0 - days_ms(KEPT_DAYS - 1)), 1, 1);
