@@ -5,6 +5,8 @@
 mod ended;
 #[path = "access/erasures.rs"]
 mod erasures;
+#[path = "support/hooked.rs"]
+mod hooked;
 #[path = "access/lanes.rs"]
 mod lanes;
 #[path = "access/sessions.rs"]

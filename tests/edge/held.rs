@@ -14,16 +14,17 @@ use switchboard::actors::Options;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, Customer, CustomerId, Party, Recorded, Seq, Status, UserId,
+    ChannelId, ChatEvent, ChatId, Customer, CustomerId, Party, Status, UserId,
 };
 use switchboard::protocol::Method;
 use switchboard::protocol::rest::{Route, Verb};
+use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
-use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreError};
 use tokio::sync::Semaphore;
 
 use crate::client::Client;
 use crate::harness::{World, demo_password, id, media_type, plan, request, settings, until};
+use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 
 /// Stops the next who asks for a permit to do something.
 #[derive(Default)]
@@ -554,38 +555,22 @@ async fn no_call_takes_effect_once_the_right_to_it_is_gone() {
     assert_eq!(held, 14);
 }
 
-/// A store whose appends wait while they are held.
+/// Appends wait while they are held.
 struct Held {
-    inner: Store,
     holding: AtomicBool,
     waiting: Semaphore,
     go: Semaphore,
 }
 
 #[async_trait]
-impl ChatLog for Held {
-    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
-        self.inner.log.claim(chat).await
-    }
-
-    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
-        if self.holding.load(SeqCst) {
+impl Hook for Held {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        if asked == Asked::Append && self.holding.load(SeqCst) {
             self.waiting.add_permits(1);
             self.go.acquire().await.unwrap().forget();
         }
-        self.inner.log.append(claim, events).await
-    }
-
-    async fn read(&self, chat: ChatId, from: Seq, n: usize) -> Result<Vec<Recorded>, StoreError> {
-        self.inner.log.read(chat, from, n).await
-    }
-
-    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
-        self.inner.log.forget(chat).await
-    }
-
-    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
-        self.inner.log.is_forgotten(chat).await
+        call.await;
+        Ok(())
     }
 }
 
@@ -602,12 +587,11 @@ async fn a_revocation_waits_for_the_write_also_when_who_asked_for_it_had_no_answ
 async fn a_revocation_waits_for_the_write(call_limit: Duration, given_up: bool) {
     let inner = MemoryStore::new().store();
     let held = Arc::new(Held {
-        inner: inner.clone(),
         holding: AtomicBool::new(false),
         waiting: Semaphore::new(0),
         go: Semaphore::new(0),
     });
-    let store = Store { log: Arc::clone(&held) as _, ..inner.clone() };
+    let store = hooked(&inner, Arc::clone(&held) as _);
     let mut plan = plan(settings(), StoreChoice::Given(store));
     // The write itself is given up by nobody.
     (plan.router.call_limit, plan.router.store_limit) = (call_limit, Duration::from_secs(60));

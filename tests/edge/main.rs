@@ -8,6 +8,8 @@
 
 #[path = "../support/ended.rs"]
 mod ended;
+#[path = "../support/hooked.rs"]
+mod hooked;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/samples.rs"]

@@ -6,62 +6,32 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use switchboard::app::{Server, StoreChoice};
-use switchboard::domain::{ChatId, Recorded, Seq};
+use switchboard::domain::ChatId;
 use switchboard::storage::memory::MemoryStore;
-use switchboard::storage::{AppendError, ChatLog, Claim, Claimed, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::client::Client;
 use crate::harness::{World, id, plan, settings, until};
+use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 
 /// How long a session or a list may take: less than one call of the router, which asks such a chat
 /// in vain.
 const SOON: Duration = Duration::from_secs(4);
 
-/// The logs of a store of which one cannot be read.
-struct OneUnreadable {
-    inner: Arc<dyn ChatLog>,
-    which: Mutex<Option<ChatId>>,
-}
-
-impl OneUnreadable {
-    fn readable(&self, chat: ChatId) -> Result<(), StoreError> {
-        match *self.which.lock().unwrap() {
-            Some(which) if which == chat => {
-                Err(StoreError::Unavailable { reason: "a test says so".to_owned() })
-            }
-            Some(_) | None => Ok(()),
-        }
-    }
-}
+/// Of the logs one cannot be read.
+#[derive(Default)]
+struct OneUnreadable(Mutex<Option<ChatId>>);
 
 #[async_trait]
-impl ChatLog for OneUnreadable {
-    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
-        self.readable(chat)?;
-        self.inner.claim(chat).await
-    }
-
-    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
-        self.inner.append(claim, events).await
-    }
-
-    async fn read(
-        &self,
-        chat: ChatId,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        self.readable(chat)?;
-        self.inner.read(chat, from, limit).await
-    }
-
-    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
-        self.inner.forget(chat).await
-    }
-
-    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
-        self.inner.is_forgotten(chat).await
+impl Hook for OneUnreadable {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        if let Asked::Claim(chat) | Asked::Read(chat) = asked
+            && *self.0.lock().unwrap() == Some(chat)
+        {
+            return Err(Trouble::Refused);
+        }
+        call.await;
+        Ok(())
     }
 }
 
@@ -89,9 +59,8 @@ async fn opened(world: &World, token: &str, resume: Value) -> (Client, Value) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_chat_that_cannot_be_read_locks_nobody_out() {
     let memory = MemoryStore::new().store();
-    let (inner, which) = (Arc::clone(&memory.log), Mutex::default());
-    let log = Arc::new(OneUnreadable { inner, which });
-    let store = Store { log: Arc::clone(&log) as _, ..memory };
+    let log = Arc::new(OneUnreadable::default());
+    let store = hooked(&memory, Arc::clone(&log) as _);
     let server = Server::start(plan(settings(), StoreChoice::Given(store))).await.unwrap();
     let world = World { server };
     let mut anna = world.ready("anna").await;
@@ -101,7 +70,7 @@ async fn one_chat_that_cannot_be_read_locks_nobody_out() {
     let known = json!([{"chat": bad, "cursor": page["after"]}]);
     let token = world.log_in("anna").await;
     let chat = ChatId(bad.as_str().unwrap().parse().unwrap());
-    *log.which.lock().unwrap() = Some(chat);
+    *log.0.lock().unwrap() = Some(chat);
     world.server.edge().router.crash_chat(chat);
 
     let (mut anna, answer) = opened(&world, &token, known).await;
@@ -116,7 +85,7 @@ async fn one_chat_that_cannot_be_read_locks_nobody_out() {
     let (_, answer) = opened(&world, &visitor, json!([])).await;
     assert_eq!((&answer["chats"], &answer["unreachable"]), (&json!([]), &json!([bad])));
 
-    *log.which.lock().unwrap() = None;
+    *log.0.lock().unwrap() = None;
     let after = json!({"chat": bad, "after": page["after"]});
     until("it is read", async || anna.call("chat.history", after.clone()).await.is_ok()).await;
     let (_, answer) = opened(&world, &token, json!([])).await;

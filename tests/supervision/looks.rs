@@ -5,86 +5,41 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 
 use async_trait::async_trait;
 use switchboard::actors::Router;
-use switchboard::domain::{ChatId, Recorded, Seq};
 use switchboard::machine::chat::ChatCall;
+use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
-use switchboard::storage::{
-    AppendError, ChatLog, Claim, Claimed, Moving, OpenChat, OpenChats, Store, StoreError,
-};
 
+use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 use crate::world::*;
 
-/// A store that counts what is written to chats, and reads of their logs.
+/// Counts what is written to chats, and reads of their logs.
+#[derive(Default)]
 struct Counted {
-    inner: Store,
     writes: AtomicU64,
     reads: AtomicU64,
 }
 
 impl Counted {
     fn over(inner: &Store) -> (Arc<Self>, Store) {
-        let (writes, reads) = Default::default();
-        let counted = Arc::new(Self { inner: inner.clone(), writes, reads });
-        let (log, open_chats) = (counted.clone(), counted.clone());
-        (counted, Store { log, open_chats, ..inner.clone() })
-    }
-
-    fn written(&self) {
-        self.writes.fetch_add(1, SeqCst);
+        let counted = Arc::new(Self::default());
+        (Arc::clone(&counted), hooked(inner, counted))
     }
 }
 
 #[async_trait]
-impl ChatLog for Counted {
-    async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
-        self.written();
-        self.inner.log.claim(chat).await
-    }
-
-    async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
-        self.written();
-        self.inner.log.append(claim, events).await
-    }
-
-    async fn read(
-        &self,
-        chat: ChatId,
-        from: Seq,
-        limit: usize,
-    ) -> Result<Vec<Recorded>, StoreError> {
-        self.reads.fetch_add(1, SeqCst);
-        self.inner.log.read(chat, from, limit).await
-    }
-
-    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
-        self.written();
-        self.inner.log.forget(chat).await
-    }
-
-    async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
-        self.inner.log.is_forgotten(chat).await
-    }
-}
-
-#[async_trait]
-impl OpenChats for Counted {
-    async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
-        self.written();
-        self.inner.open_chats.put(row).await
-    }
-
-    async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
-        self.written();
-        self.inner.open_chats.mark(chat, moving).await
-    }
-
-    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
-        self.written();
-        self.inner.open_chats.remove(chat).await
-    }
-
-    async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
-        self.inner.open_chats.scan(after, limit).await
+impl Hook for Counted {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        match asked {
+            Asked::Read(_) => self.reads.fetch_add(1, SeqCst),
+            Asked::Claim(_)
+            | Asked::Append
+            | Asked::Forget(_)
+            | Asked::PutOpen
+            | Asked::ChangeOpen => self.writes.fetch_add(1, SeqCst),
+            _ => 0,
+        };
+        call.await;
+        Ok(())
     }
 }
 

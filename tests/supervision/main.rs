@@ -4,6 +4,8 @@
 
 #[path = "../support/ended.rs"]
 mod ended;
+#[path = "../support/hooked.rs"]
+mod hooked;
 
 mod bounds;
 mod chain;
