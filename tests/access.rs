@@ -534,6 +534,20 @@ async fn a_revocation_is_dropped_when_no_token_can_be_alive_and_no_earlier() {
 }
 
 #[tokio::test]
+async fn a_revocation_whose_first_try_took_effect_late_is_not_refused() {
+    let world = world().await;
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
+    // As a store that neither answered the write nor the look after it.
+    let id = format!("{SITE}.{}", visitor.customer);
+    let late = NOW.0.to_string().into_bytes();
+    world.documents.put("revoked_visitor", &id, 0, late).await.unwrap();
+    world.access.revoke_customer(of_site(visitor.customer), &system(), || NOW).await.unwrap();
+    assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
+    let again = start(world.documents).await;
+    assert_eq!(again.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
+}
+
+#[tokio::test]
 async fn a_revocation_takes_away_what_was_issued_until_it_was_carried_out() {
     let world = world().await;
     let asked = system();

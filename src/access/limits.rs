@@ -125,6 +125,10 @@ pub const ERASED_SLICE: usize = 64;
 /// write it down, too: who asks as often at one time is refused, and asks again.
 pub const BEGIN_ERASURE_TRIES: u32 = 3;
 
+/// How often a revocation is written when an earlier try of the same one, whose outcome nobody knew, has
+/// taken effect meanwhile: there is one at a time, so one such try.
+pub const REVOKE_TRIES: u32 = 2;
+
 /// How long a revocation waits for what began before it, at most: longer than the store may take
 /// over a write, and short enough for whoever waits for the answer.
 pub const SETTLE_LIMIT: std::time::Duration = std::time::Duration::from_secs(12);

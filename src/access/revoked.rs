@@ -11,7 +11,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::Mutex;
 
 use super::limits::{
-    LOAD_PAGE, REVOCATION_KEPT_MS, REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX,
+    LOAD_PAGE, REVOCATION_KEPT_MS, REVOKE_TRIES, REVOKED_CUSTOMERS_MAX, REVOKED_FOR_ERASURE_MAX,
 };
 use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::{Document, Documents, StoreError};
@@ -97,7 +97,8 @@ impl Revoked {
 
     /// Revokes all tokens issued to the customer until its turn comes, by what `now` says then. Answers
     /// `false` when the channel has too many entries. When the store fails, what it holds is shown: the write may
-    /// have taken effect, and the next one has to know its version.
+    /// have taken effect. An earlier try that did so unnoticed, or does so only now, is revoked over: nobody
+    /// is told of it.
     pub async fn revoke(
         &self,
         customer: Customer,
@@ -106,28 +107,35 @@ impl Revoked {
     ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
         let now = now();
-        let known = self.entry(customer);
-        if !self.room(customer, what) {
-            return Ok(false);
-        }
-        let version = known.map_or(0, |entry| entry.version);
-        // Never back: what an earlier revocation took away stays away, whatever a clock says;
-        // and tokens issued since the earlier one, each
-        // dated behind it, are taken away too.
-        let at = known.map_or(now, |entry| now.max(entry.at.plus_ms(1)));
-        let id = document_id(customer);
-        let body = at.0.to_string().into_bytes();
-        match self.documents.put(KIND, &id, version, body).await {
-            Ok(version) => {
-                self.show(customer, Entry { at, version });
-                Ok(true)
+        let mut tries_left = REVOKE_TRIES;
+        loop {
+            let known = self.entry(customer);
+            if !self.room(customer, what) {
+                return Ok(false);
             }
-            Err(error) => {
-                let found = self.documents.get(KIND, &id).await.ok().flatten();
-                if let Some(entry) = found.as_ref().and_then(decode) {
-                    self.show(customer, entry);
+            let version = known.map_or(0, |entry| entry.version);
+            // Never back: what an earlier revocation took away stays away, whatever a clock says;
+            // and tokens issued since the earlier one, each
+            // dated behind it, are taken away too.
+            let at = known.map_or(now, |entry| now.max(entry.at.plus_ms(1)));
+            let id = document_id(customer);
+            let body = at.0.to_string().into_bytes();
+            tries_left -= 1;
+            match self.documents.put(KIND, &id, version, body).await {
+                Ok(version) => {
+                    self.show(customer, Entry { at, version });
+                    return Ok(true);
                 }
-                Err(error)
+                Err(error) => {
+                    let found = self.documents.get(KIND, &id).await.ok().flatten();
+                    if let Some(entry) = found.as_ref().and_then(decode) {
+                        self.show(customer, entry);
+                    }
+                    let late = matches!(error, StoreError::VersionConflict { .. });
+                    if !late || tries_left == 0 {
+                        return Err(error);
+                    }
+                }
             }
         }
     }
