@@ -37,6 +37,8 @@ struct Known {
     part: Part,
     /// The last load was refused and begun again at once.
     tried_again: bool,
+    /// Nothing but `unreachable` has named it: it may have been claimed and not opened.
+    unsure: bool,
 }
 
 /// Whether a chat is the person's.
@@ -90,6 +92,20 @@ impl Chats {
         }
         known.loading = Some(Loading { part, ..Loading::default() });
         Some(history(chat, None, known.cursor))
+    }
+
+    /// The server cannot say whether there is this chat; it may be one that nobody else has named.
+    pub fn suspect(&mut self, chat: ChatId) {
+        self.0.entry(chat).or_insert_with(|| Known { unsure: true, ..Known::default() });
+    }
+
+    /// Drops a chat of which nothing is known but that it could not be reached. Whether it was one.
+    pub fn drop_unsure(&mut self, chat: ChatId) -> bool {
+        let unsure = self.0.get(&chat).is_some_and(|known| known.unsure);
+        if unsure {
+            self.0.remove(&chat);
+        }
+        unsure
     }
 
     /// Enters a chat that is not known, or was left; none when there is nothing to do.
@@ -230,7 +246,7 @@ impl Known {
         let Some(loading) = self.loading.take() else {
             return Vec::new();
         };
-        self.tried_again = false;
+        (self.tried_again, self.unsure) = (false, false);
         let mut events: Vec<_> = loading.pages.into_iter().flatten().collect();
         if let Some(last) = events.last() {
             (self.cursor, self.told) = (Some(last.cursor.0), last.seq);

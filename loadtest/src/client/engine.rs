@@ -211,6 +211,9 @@ impl Engine {
             }
         }
         // What was missed of these may still be readable, or be so again after a while.
+        for chat in &opened.unreachable {
+            self.chats.suspect(chat.0);
+        }
         for chat in opened.gone.iter().chain(&opened.unreachable) {
             self.load(chat.0);
         }
@@ -284,6 +287,10 @@ impl Engine {
             let mut meanwhile = self.chats.not_loaded(chat);
             while let Some(next) = meanwhile.pop_front_if(|event| self.chats.follows(event)) {
                 self.event(next);
+            }
+            if self.chats.drop_unsure(chat) {
+                meanwhile.into_iter().for_each(|event| self.event(event));
+                return;
             }
             let may_be_back = self.chats.refused(chat);
             self.told.push_back(Happening::Gone(chat));

@@ -223,6 +223,26 @@ fn what_cannot_be_reached_is_loaded_from_where_it_was_as_soon_as_it_answers() {
     assert_eq!(seqs(&told(&mut engine)), [3, 4]);
 }
 
+#[test]
+fn a_chat_that_was_claimed_and_never_opened_is_not_gone() {
+    let mut engine = open();
+    engine.lost();
+    engine.connected(token());
+    sent(&mut engine);
+    let mut answer = session(json!([]), json!([]));
+    answer["unreachable"] = json!([CHAT.to_string()]);
+    result(&mut engine, 0, answer);
+    let load = sent(&mut engine);
+    let no = ErrorFrame::of(ErrorKind::NotFound);
+    let no = write_error(Some(&RequestId::Number(load[0].0)), &no).unwrap();
+    engine.frame(&no, 0).unwrap();
+    assert!(matches!(told(&mut engine)[..], [Happening::Lost, Happening::Opened(_)]));
+    // Then it is opened, and told from its beginning.
+    notify(&mut engine, "chat.event", assigned(1, ME));
+    let load = sent(&mut engine);
+    assert_eq!((load.len(), &load[0].1[..]), (1, "chat.history"));
+}
+
 /// An engine whose operator got the chat at position 1 and gave it away at position 3.
 fn gave_away() -> Engine {
     let mut engine = open();

@@ -1,9 +1,9 @@
 //! Kills the server under load, again and again, and verifies from the clients' side that nothing
 //! acknowledged is lost, doubled or reordered, that no chat has two owners, that nobody holds too
 //! many, and that no chat is stuck; and that nothing is left of who was erased meanwhile, in the
-//! files as each kill leaves them, in backups that were begun later, and in an export at the end.
-//! With the embedded store, chats of long ago are forgotten by retention meanwhile, likewise.
-//! Backups run beside the load; some are killed with the server.
+//! files or the keyspace as each kill leaves them, in backups that were begun later, and in an export
+//! at the end. Chats of long ago are forgotten by retention meanwhile, likewise. With the embedded store
+//! backups run beside the load; some are killed with the server.
 //!
 //! A kill counts when, at that moment, at least [`OPEN_MIN`](super::crowd::OPEN_MIN) chats are open,
 //! offers are out and calls are in flight.
@@ -19,6 +19,7 @@ use super::past::Past;
 use super::progress::Progress;
 use super::provision::Provisioned;
 use super::server::{Server, Setup};
+use super::traces::Place;
 use crate::client::Rest;
 use crate::client::clock::wall_ms;
 use crate::draw::{Draw, Purpose};
@@ -63,23 +64,20 @@ pub async fn crash(
     seed: u64,
 ) -> Result<Outcome, RunError> {
     let mut auditor = there.auditor.clone();
-    let mut past = None;
-    if setup.is_embedded() {
-        process.stop().await?;
-        let chats = rounds.saturating_mul(PAST_OF_ROUND).min(PAST_MAX);
-        past = match there.doors.first() {
-            Some(door) => Some(Past::plant(&setup.data(), door, chats).await?),
-            None => None,
-        };
-        process = setup.start().await?;
-    }
+    let (stored, embedded) = (setup.stored()?, setup.is_embedded());
+    process.stop().await?;
+    let chats = rounds.saturating_mul(PAST_OF_ROUND).min(PAST_MAX);
+    let door = there.doors.first().ok_or(RunError::Answer("channels"))?;
+    let mut past = Past::plant(setup.store_choice()?, door, chats).await?;
+    process = setup.start().await?;
+    past.begun(&Rest::new(&setup.address()), &mut auditor).await?;
     let mut met = 0;
     let mut crowd = Crowd::gather(setup.address(), there, seed);
     let mut draw = Draw::new(seed, Purpose::Kill, 0);
     let (mut kills, mut kills_wall_ms, mut tried) = (Vec::new(), Vec::new(), 0);
     let (mut restart_ms, mut progress) = (Samples::default(), Progress::default());
     let (begun_ms, mut copies) = (crowd.now_ms(), (0, 0));
-    let (embedded, mut searcher) = (setup.is_embedded(), crowd.searcher());
+    let mut searcher = crowd.searcher();
     while kills.len() < rounds as usize {
         let random_ms = draw.below((UP_MS.1 - UP_MS.0) as usize) as u64;
         let copy_ms = draw.below(COPY_WITHIN_MS) as u64;
@@ -103,25 +101,20 @@ pub async fn crash(
             }
         };
         process.kill().await?;
-        if embedded {
-            searcher.look(&setup.data(), &searcher.known())?;
-        }
+        searcher.look(&stored, &searcher.known()).await?;
         if copied == Some(true) {
             // Who was erased before this round is not in a copy that was begun in it.
-            searcher.look(&file, &before)?;
-            if let Some(past) = &mut past {
-                past.look_into_copy(&file)?;
-            }
+            let copy = Place::Files(file.clone());
+            searcher.look(&copy, &before).await?;
+            past.look_into_copy(&copy).await?;
             setup.store("check", &file).await?;
             copies.0 += 1;
         } else if embedded {
             copies.1 += 1;
         }
-        if let Some(past) = &mut past {
-            let before = past.forgotten();
-            past.look(&setup.data())?;
-            met += usize::from(past.forgotten() > before);
-        }
+        let before = past.forgotten();
+        past.look(&stored).await?;
+        met += usize::from(past.forgotten() > before);
         // What a kill left unfinished has another name, and goes with the folder.
         let _ = std::fs::remove_file(&file);
         kills_wall_ms.push(wall_ms());
@@ -140,26 +133,19 @@ pub async fn crash(
     }
     progress.done();
     let mut seen = crowd.verify(&mut process, &kills_wall_ms).await?;
-    if let Some(past) = &past {
-        past.gone(&Rest::new(&setup.address()), &mut auditor).await?;
-    }
+    past.gone(&Rest::new(&setup.address()), &mut auditor).await?;
     process.stop().await?;
     let known = searcher.known();
-    if embedded {
-        searcher.look(&setup.data(), &known)?;
-    }
+    searcher.look(&stored, &known).await?;
     let export = setup.beside("export");
     setup.store("export", &export).await?;
-    searcher.look(&export, &known)?;
+    let copy = Place::Files(export);
+    searcher.look(&copy, &known).await?;
     seen.traces.extend(searcher.traces());
-    let mut forgotten = 0;
-    if let Some(mut past) = past {
-        past.look(&setup.data())?;
-        past.look_into_copy(&export)?;
-        let traces;
-        (forgotten, traces) = past.end();
-        seen.traces.extend(traces);
-    }
+    past.look(&stored).await?;
+    past.look_into_copy(&copy).await?;
+    let (forgotten, traces) = past.end();
+    seen.traces.extend(traces);
     Ok(Outcome { kills, tried, restart_ms, copies, past: (forgotten, met), seen })
 }
 

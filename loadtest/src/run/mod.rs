@@ -21,7 +21,7 @@ pub mod reading;
 pub mod recorder;
 pub mod replay;
 pub mod server;
-mod traces;
+pub mod traces;
 
 /// Why a run came to nothing. What a run finds wrong with the router are violations, not these.
 #[derive(Debug, thiserror::Error)]
@@ -70,13 +70,13 @@ pub enum RunError {
         /// What is wrong with it.
         why: String,
     },
-    /// A file of the server that could not be looked into.
-    #[error("searching {}: {error}", place.display())]
+    /// What the server has written could not be looked into.
+    #[error("searching {place}: {why}")]
     Search {
         /// Where.
-        place: std::path::PathBuf,
+        place: String,
         /// Why.
-        error: std::io::Error,
+        why: String,
     },
     /// Too many rounds in which the load was not there.
     #[error("only {counted} of {wanted} rounds had the load in {tried} tries; {last}")]

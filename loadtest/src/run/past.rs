@@ -1,25 +1,23 @@
-//! Chats of long ago, put into the embedded store before a run, which the server forgets during it, since
-//! their channel keeps chats for a day. What was forgotten must not come back, whatever crashes; at
-//! the end nothing of them is left.
+//! Chats of long ago, put into the store before a run, which the server forgets during it, since their
+//! channel keeps chats for a day. What was forgotten must not come back, whatever crashes; at the end
+//! nothing of them is left.
 
 use std::collections::BTreeSet;
-use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{StreamExt, TryStreamExt, stream};
+use switchboard::app::StoreChoice;
 use switchboard::domain::event::PlacedCause;
 use switchboard::domain::{
     ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Outcome, Party, Profile,
     Recorded, Timestamp,
 };
-use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
 use switchboard::storage::{EndedChat, Store};
 use tokio::time::{Instant, sleep};
 
 use super::RunError;
 use super::provision::{Door, Operator};
-use super::traces;
+use super::traces::{self, Place};
 use crate::client::clock::wall_ms;
 use crate::client::{Rest, RestError};
 
@@ -43,8 +41,8 @@ const ASK_EVERY_MS: u64 = 200;
 
 /// The chats, and what is left of them.
 pub struct Past {
-    /// The last one to be forgotten: retention goes by the order of ids.
-    last: Option<ChatId>,
+    /// The first one to be forgotten, and the last: retention goes by the order of ids.
+    ends: Option<(ChatId, ChatId)>,
     /// The texts that were found at the last look.
     left: BTreeSet<String>,
     planted: usize,
@@ -52,63 +50,54 @@ pub struct Past {
 }
 
 impl Past {
-    /// Writes so many chats into the folder of a server that does not run.
-    pub async fn plant(data: &Path, door: &Door, chats: u32) -> Result<Self, RunError> {
+    /// Writes so many chats into the store of a server that does not run.
+    pub async fn plant(store: StoreChoice, door: &Door, chats: u32) -> Result<Self, RunError> {
         let failed = |why: String| RunError::Person { who: "chats of long ago".to_owned(), why };
-        let store = SqliteStore::open(&SqliteOptions::new(data));
-        let store = store.map_err(|error| failed(error.to_string()))?;
-        let ports = Arc::new(store).store();
+        let opened = store.at_once().open().await.map_err(|error| failed(error.to_string()))?;
+        let ports = &opened.store;
         let begin = wall_ms().saturating_sub(AGO_MS);
         let made: Vec<(ChatId, String)> = stream::iter(0..u64::from(chats))
-            .map(|n| one(&ports, door, Timestamp(begin + n)))
+            .map(|n| one(ports, door, Timestamp(begin + n)))
             .buffered(AT_ONCE)
             .try_collect()
             .await
             .map_err(failed)?;
-        let last = made.last().map(|(chat, _)| *chat);
+        opened.close().await;
+        let ends = made.first().zip(made.last()).map(|((first, _), (last, _))| (*first, *last));
         let left: BTreeSet<String> = made.into_iter().map(|(_, text)| text).collect();
-        Ok(Self { last, planted: left.len(), left, traces: Vec::new() })
+        Ok(Self { ends, planted: left.len(), left, traces: Vec::new() })
     }
 
-    /// Looks into the folder of a server that was killed: there is nothing that was gone before.
-    pub fn look(&mut self, data: &Path) -> Result<(), RunError> {
-        self.left = self.find(data)?;
+    /// Looks into what a server that was killed has left: there is nothing that was gone before.
+    pub async fn look(&mut self, place: &Place) -> Result<(), RunError> {
+        self.left = self.find(place).await?;
         Ok(())
     }
 
     /// Looks into a copy that was begun after the last look: likewise.
-    pub fn look_into_copy(&mut self, file: &Path) -> Result<(), RunError> {
-        self.find(file).map(drop)
+    pub async fn look_into_copy(&mut self, place: &Place) -> Result<(), RunError> {
+        self.find(place).await.map(drop)
     }
 
-    fn find(&mut self, place: &Path) -> Result<BTreeSet<String>, RunError> {
+    async fn find(&mut self, place: &Place) -> Result<BTreeSet<String>, RunError> {
         let length = MARK.len() + uuid::fmt::Hyphenated::LENGTH;
-        let found = traces::texts(place, MARK, length)
-            .map_err(|error| RunError::Search { place: place.to_owned(), error })?;
+        let found = traces::texts(place, MARK, length).await?;
         let back = found.difference(&self.left);
-        self.traces.extend(back.map(|text| format!("{text} is back in {}", place.display())));
+        self.traces.extend(back.map(|text| format!("{text} is back in {place}")));
         Ok(found)
+    }
+
+    /// Waits until the server has begun to forget them: before, it looks through the whole store for
+    /// chats that ended without a word of it, which a slow one is not done with between two kills.
+    pub async fn begun(&self, rest: &Rest, auditor: &mut Operator) -> Result<(), RunError> {
+        let Some((first, _)) = self.ends else { return Ok(()) };
+        forgotten(first, rest, auditor).await
     }
 
     /// Waits until the server has forgotten all of them.
     pub async fn gone(&self, rest: &Rest, auditor: &mut Operator) -> Result<(), RunError> {
-        let Some(last) = self.last else { return Ok(()) };
-        let until = Instant::now() + Duration::from_secs(LIMIT_S);
-        let bearer = auditor.tokens.fresh().await?;
-        while Instant::now() < until {
-            let path = format!("/api/v1/chats/{last}");
-            match rest.get::<serde_json::Value>(bearer.token.expose(), &path).await {
-                Err(RestError::Refused { status: 404, .. }) => return Ok(()),
-                Err(error @ RestError::Refused { status: 400..=499, .. }) => {
-                    return Err(error.into());
-                }
-                Ok(_) | Err(_) => sleep(Duration::from_millis(ASK_EVERY_MS)).await,
-            }
-        }
-        Err(RunError::Limit {
-            what: "chats of long ago are forgotten".to_owned(),
-            limit_s: LIMIT_S,
-        })
+        let Some((_, last)) = self.ends else { return Ok(()) };
+        forgotten(last, rest, auditor).await
     }
 
     /// How many the server has forgotten by the last look.
@@ -124,6 +113,23 @@ impl Past {
     }
 }
 
+/// Waits until the server has forgotten this one.
+async fn forgotten(chat: ChatId, rest: &Rest, auditor: &mut Operator) -> Result<(), RunError> {
+    let until = Instant::now() + Duration::from_secs(LIMIT_S);
+    let bearer = auditor.tokens.fresh().await?;
+    while Instant::now() < until {
+        let path = format!("/api/v1/chats/{chat}");
+        match rest.get::<serde_json::Value>(bearer.token.expose(), &path).await {
+            Err(RestError::Refused { status: 404, .. }) => return Ok(()),
+            Err(error @ RestError::Refused { status: 400..=499, .. }) => {
+                return Err(error.into());
+            }
+            Ok(_) | Err(_) => sleep(Duration::from_millis(ASK_EVERY_MS)).await,
+        }
+    }
+    Err(RunError::Limit { what: "chats of long ago are forgotten".to_owned(), limit_s: LIMIT_S })
+}
+
 /// A chat in which somebody wrote and left. Errors with what the store says.
 async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, String), String> {
     let text = format!("{MARK}{}", uuid::Uuid::new_v4());
@@ -137,7 +143,7 @@ async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, Strin
     let events = [
         ChatEvent::Opened {
             customer,
-            command: opens,
+            command: opens.clone(),
             profile: Profile::default(),
             continues: None,
         },
@@ -152,6 +158,8 @@ async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, Strin
     let record = |(seq, event)| Recorded { seq, at, event, names: Default::default() };
     let events = (1..).zip(events).map(record).collect();
     let said = |error: &dyn std::fmt::Display| error.to_string();
+    let opened = store.conversations.claim_open(customer, &opens, chat, None).await;
+    opened.map_err(|error| said(&error))?;
     let claim = store.log.claim(chat).await.map_err(|error| said(&error))?.claim;
     store.log.append(claim, events).await.map_err(|error| said(&error))?;
     let ended = EndedChat { chat, customer, at };

@@ -10,12 +10,15 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use switchboard::access::limits::OPENINGS_MAX;
+use switchboard::app::StoreChoice;
+use switchboard::config::read;
 use switchboard::storage::sqlite::DATABASE_FILE;
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::guard::SUBCOMMAND;
+use super::traces::Place;
 use crate::client::{Rest, RestError};
 
 /// The server's program.
@@ -45,6 +48,12 @@ pub enum ServerError {
         .0.display()
     )]
     NoProgram(PathBuf),
+    /// Its configuration cannot be used.
+    #[error("the server's configuration: {why}")]
+    Settings {
+        /// What is wrong with it.
+        why: String,
+    },
     /// The machine refuses.
     #[error("{what}: {error}")]
     Io {
@@ -206,6 +215,34 @@ impl Setup {
     /// Whether it keeps its data there.
     pub fn is_embedded(&self) -> bool {
         self.data().join(DATABASE_FILE).is_file()
+    }
+
+    /// The store that its configuration names.
+    pub fn store_choice(&self) -> Result<StoreChoice, ServerError> {
+        let unread = |why: String| ServerError::Settings { why };
+        let text = self.config.as_ref().map(|file| {
+            let text = std::fs::read_to_string(file);
+            Ok((file.display().to_string(), text.map_err(|error| unread(error.to_string()))?))
+        });
+        let text = text.transpose()?;
+        let text = text.as_ref().map(|(name, text)| (name.as_str(), text.as_str()));
+        let ours = std::env::vars_os().filter_map(|(name, value)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        });
+        let settings = read(text, ours).map_err(|error| unread(error.to_string()))?;
+        Ok(match StoreChoice::of(&settings) {
+            StoreChoice::Sqlite(_) => StoreChoice::Sqlite(self.data()),
+            other @ (StoreChoice::Scylla(_) | StoreChoice::Given(_)) => other,
+        })
+    }
+
+    /// Where all that it writes can be looked at.
+    pub fn stored(&self) -> Result<Place, ServerError> {
+        Ok(match self.store_choice()? {
+            StoreChoice::Sqlite(folder) => Place::Files(folder),
+            StoreChoice::Scylla(options) => Place::Keyspace(options),
+            StoreChoice::Given(_) => Place::Files(self.data()),
+        })
     }
 
     /// A place for a file that is removed with all of this.

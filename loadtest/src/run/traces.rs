@@ -1,9 +1,15 @@
-//! A search for what was to be forgotten: byte by byte in whatever files there are.
+//! A search for what was to be forgotten: byte by byte in whatever files there are, or cell by cell in a
+//! keyspace.
 
 use std::collections::BTreeSet;
+use std::fmt;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
+
+use switchboard::storage::scylla::{ScyllaOptions, every_cell};
+
+use super::RunError;
 
 /// Deepest folder that is looked into.
 const DEPTH_MAX: usize = 4;
@@ -11,10 +17,48 @@ const DEPTH_MAX: usize = 4;
 /// What is read at a time, bytes.
 const CHUNK_BYTES: usize = 1 << 20;
 
-/// The texts that begin with `prefix`, each `length` bytes long in all, wherever they stand in the
-/// files of a folder, or in one file. What cannot be read while it is looked at, because it has just
-/// been removed, has nothing.
-pub fn texts(place: &Path, prefix: &str, length: usize) -> std::io::Result<BTreeSet<String>> {
+/// Where is looked.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In the files of a folder, or in one file.
+    Files(PathBuf),
+    /// In all cells that a keyspace answers. What its server keeps of deleted ones until it compacts them
+    /// is not looked at.
+    Keyspace(Box<ScyllaOptions>),
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Files(path) => path.display().fmt(f),
+            Self::Keyspace(options) => write!(f, "the keyspace {}", options.keyspace),
+        }
+    }
+}
+
+/// The texts that begin with `prefix`, each `length` bytes long in all, wherever they stand in a place.
+pub async fn texts(
+    place: &Place,
+    prefix: &str,
+    length: usize,
+) -> Result<BTreeSet<String>, RunError> {
+    let failed = |why: String| RunError::Search { place: place.to_string(), why };
+    match place {
+        Place::Files(path) => {
+            in_files(path, prefix, length).map_err(|error| failed(error.to_string()))
+        }
+        Place::Keyspace(options) => {
+            let mut found = BTreeSet::new();
+            // Reading from memory does not fail.
+            let look = |cell: &[u8]| drop(search(cell, prefix.as_bytes(), length, &mut found));
+            every_cell(options, look).await.map_err(|error| failed(error.to_string()))?;
+            Ok(found)
+        }
+    }
+}
+
+/// What cannot be read while it is looked at, because it has just been removed, has nothing.
+fn in_files(place: &Path, prefix: &str, length: usize) -> std::io::Result<BTreeSet<String>> {
     let mut found = BTreeSet::new();
     for file in files(place, 0)? {
         match File::open(&file) {

@@ -158,6 +158,9 @@ pub(super) const RING_PAGE_ROWS: usize = 1_000;
 /// waits 5 s for a page, and a read takes one of them at most.
 pub(super) const RING_PAGE_MAX: Duration = Duration::from_millis(500);
 
+/// Rows of a table shown at once to whoever looks for traces.
+pub(super) const CELLS_PAGE_ROWS: i32 = 1_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;

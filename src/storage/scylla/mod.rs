@@ -15,6 +15,7 @@
 //! other ports.
 
 mod audit;
+mod cells;
 mod chain;
 #[cfg(test)]
 mod chain_model;
@@ -59,6 +60,7 @@ use lines::Lines;
 use open_chats::Partitions;
 use profiles::Profiles;
 
+pub use cells::every_cell;
 pub use connect::{OpenError, drop_keyspace};
 pub use owner::Wait;
 pub use schema::apply as apply_schema;

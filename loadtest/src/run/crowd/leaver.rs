@@ -2,7 +2,6 @@
 //! goes on. What they wrote is nobody's any more once the erasure is answered, whatever crashes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +17,7 @@ use super::hall::{Conduct, Hall, Stage};
 use crate::client::{Client, Happening, Inbox, RestError, TokenSource, answer};
 use crate::run::RunError;
 use crate::run::provision::Door;
-use crate::run::traces;
+use crate::run::traces::{self, Place};
 
 /// What begins every text of theirs, so that one look finds all. Nobody else writes it.
 pub const MARK: &str = "forget-me-";
@@ -109,16 +108,15 @@ impl Searcher {
         }
     }
 
-    /// Looks in a folder or a file for those who were forgotten then. Who stayed must be found there:
-    /// else the search is blind.
-    pub fn look(&mut self, place: &Path, known: &Known) -> Result<(), RunError> {
+    /// Looks in a place for those who were forgotten then. Who stayed must be found there: else the
+    /// search is blind.
+    pub async fn look(&mut self, place: &Place, known: &Known) -> Result<(), RunError> {
         let length = MARK.len() + uuid::fmt::Hyphenated::LENGTH;
-        let found = traces::texts(place, MARK, length)
-            .map_err(|error| RunError::Search { place: place.to_owned(), error })?;
+        let found = traces::texts(place, MARK, length).await?;
         let left = found.intersection(&known.forgotten);
-        self.traces.extend(left.map(|mark| format!("{mark} stands in {}", place.display())));
+        self.traces.extend(left.map(|mark| format!("{mark} stands in {place}")));
         if let Some(stays) = known.stays.as_ref().filter(|stays| !found.contains(*stays)) {
-            let blind = format!("{stays} was not erased and is not in {}", place.display());
+            let blind = format!("{stays} was not erased and is not in {place}");
             self.traces.push(blind);
         }
         self.traces.truncate(TRACES_MAX);
