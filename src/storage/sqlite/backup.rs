@@ -15,7 +15,11 @@ use crate::storage::files;
 
 use super::SqliteStore;
 use super::copies::mark_as_copy;
-use super::limits::{BACKUP_SLICE_SLOW, BACKUP_SLOW_MAX, BACKUP_WAL_PAGES_MAX};
+use super::limits::{
+    BACKUP_WAIT_FACTOR, BACKUP_WAIT_LEAST, BACKUP_WAL_PAGES_MAX, BACKUP_WINDOWS_MAX, WAITS_MIN,
+    WAITS_WINDOW,
+};
+use super::write_back::WriteBack;
 use super::writer::Write;
 
 /// Why there is no copy. The store goes on.
@@ -40,10 +44,16 @@ pub enum BackupError {
 /// What a copy may cost whoever writes meanwhile; beyond it, it is given up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BackupBounds {
-    /// A slice that takes longer is a slow one.
-    pub slice_slow: Duration,
-    /// Slow slices in succession.
-    pub slow_max: u32,
+    /// How many times longer the 99th of a hundred writes may wait than before.
+    pub wait_factor: u32,
+    /// What it waited before, at least.
+    pub wait_least: Duration,
+    /// Windows in succession in which it may wait longer.
+    pub windows_max: u64,
+    /// How long a window of waits lasts.
+    pub window: Duration,
+    /// How many writes are in it, at least.
+    pub window_writes: u64,
     /// Pages in the WAL.
     pub wal_pages_max: u32,
 }
@@ -51,8 +61,11 @@ pub struct BackupBounds {
 impl Default for BackupBounds {
     fn default() -> Self {
         Self {
-            slice_slow: BACKUP_SLICE_SLOW,
-            slow_max: BACKUP_SLOW_MAX,
+            wait_factor: BACKUP_WAIT_FACTOR,
+            wait_least: BACKUP_WAIT_LEAST,
+            windows_max: BACKUP_WINDOWS_MAX,
+            window: WAITS_WINDOW,
+            window_writes: WAITS_MIN,
             wal_pages_max: BACKUP_WAL_PAGES_MAX,
         }
     }
@@ -71,6 +84,8 @@ pub struct Progress {
 pub(super) struct Job {
     /// The new database.
     pub to: Connection,
+    /// Its file.
+    pub file: WriteBack,
     /// Hears how far it is. Nobody listens any more: it is given up.
     pub progress: watch::Sender<Progress>,
     /// Gets the database back, or why it is not whole.
@@ -78,7 +93,7 @@ pub(super) struct Job {
 }
 
 /// See [`Job`].
-pub(super) type Answer = oneshot::Sender<Result<Connection, String>>;
+pub(super) type Answer = oneshot::Sender<Result<(Connection, WriteBack), String>>;
 
 impl Job {
     /// Nothing was copied.
@@ -100,14 +115,15 @@ impl SqliteStore {
         }
         let part = Part::of(file);
         let begun = part.0.clone();
-        let to = blocking(move || begin(&begun)).await.map_err(|what| part.blame(what))?;
+        let begun = blocking(move || begin(&begun)).await.map_err(|what| part.blame(what))?;
+        let (to, written) = begun;
         let (answer, answered) = oneshot::channel();
-        let job = Job { to, progress, answer };
+        let job = Job { to, file: written, progress, answer };
         self.submit(Write::Backup(Box::new(job))).map_err(BackupError::GivenUp)?;
         let gone = |_| Err("the store is being closed".to_owned());
-        let copy = answered.await.unwrap_or_else(gone).map_err(BackupError::GivenUp)?;
+        let (copy, written) = answered.await.unwrap_or_else(gone).map_err(BackupError::GivenUp)?;
         let (from, to) = (part.0.clone(), file.to_owned());
-        blocking(move || finish(copy, &from, &to)).await.map_err(|what| part.blame(what))
+        blocking(move || finish(copy, written, &from, &to)).await.map_err(|what| part.blame(what))
     }
 }
 
@@ -139,30 +155,33 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// An empty database that nothing is lost with: it is synced when it is whole.
-fn begin(part: &Path) -> Result<Connection, String> {
-    files::make_anew(part).map_err(|error| error.to_string())?;
+/// An empty database that nothing is lost with: it counts for nothing before it is whole and synced.
+fn begin(part: &Path) -> Result<(Connection, WriteBack), String> {
+    let file = files::make_anew(part).map_err(|error| error.to_string())?;
     let to = Connection::open(part).map_err(|error| error.to_string())?;
     let set = to
         .pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))
         .and_then(|()| to.pragma_update(None, "synchronous", "OFF"));
     set.map_err(|error| error.to_string())?;
-    Ok(to)
+    let file = WriteBack::start(file).map_err(|error| error.to_string())?;
+    Ok((to, file))
 }
 
 /// Marks the copy, makes it durable, and gives it its name.
-fn finish(copy: Connection, part: &Path, file: &Path) -> Result<(), String> {
+fn finish(copy: Connection, written: WriteBack, part: &Path, file: &Path) -> Result<(), String> {
+    // First: a copy of which a sync failed was given up before it was whole.
+    let synced = written.end().map_err(|error| error.to_string())?;
     let marked = copy
         // Else whoever looks at it alone would leave files beside it.
         .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
         .and_then(|()| mark_as_copy(&copy));
     marked.map_err(|error| error.to_string())?;
     copy.close().map_err(|(_, error)| error.to_string())?;
-    named(part, file).map_err(|error| error.to_string())
+    named(&synced, part, file).map_err(|error| error.to_string())
 }
 
-fn named(part: &Path, file: &Path) -> std::io::Result<()> {
-    std::fs::File::open(part)?.sync_all()?;
+fn named(synced: &std::fs::File, part: &Path, file: &Path) -> std::io::Result<()> {
+    synced.sync_all()?;
     // A link, unlike a new name, takes no file's place.
     std::fs::hard_link(part, file)?;
     std::fs::remove_file(part)?;
@@ -172,45 +191,110 @@ fn named(part: &Path, file: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::super::SqliteOptions;
     use super::*;
     use crate::storage::Documents;
 
-    /// Slices of the copy: there are more than the slow ones that are borne.
-    const SLICES: usize = 5;
+    /// MiB of a store: many slices, and the file of its copy is synced once before its end.
+    const MIB: usize = 10;
 
-    async fn gives_up(bounds: BackupBounds) -> String {
+    /// A folder with a store, with some slices for a copy.
+    async fn store(bounds: BackupBounds) -> (tempfile::TempDir, Arc<SqliteStore>) {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions {
             backup_bounds: bounds,
             ..SqliteOptions::new(folder.path().join("data"))
         };
-        let store = SqliteStore::open(&options).unwrap();
-        let body = || vec![7; 256 * 4_096];
-        for n in 0..SLICES {
-            store.put("queue", &n.to_string(), 0, body()).await.unwrap();
+        let store = Arc::new(SqliteStore::open(&options).unwrap());
+        for n in 0..MIB {
+            store.put("queue", &n.to_string(), 0, vec![7; 256 * 4_096]).await.unwrap();
         }
-        let file = folder.path().join("copy");
+        (folder, store)
+    }
+
+    async fn back_up(store: &SqliteStore, file: &Path) -> Result<(), BackupError> {
         let (progress, _watch) = watch::channel(Progress::default());
-        let failed = store.back_up(&file, progress).await.unwrap_err();
+        store.back_up(file, progress).await
+    }
+
+    async fn given_up(folder: &Path, store: &SqliteStore, failed: BackupError) -> String {
         assert!(matches!(failed, BackupError::GivenUp(_)), "{failed}");
-        let left: Vec<_> = std::fs::read_dir(folder.path()).unwrap().collect();
+        let left: Vec<_> = std::fs::read_dir(folder).unwrap().collect();
         assert_eq!(left.len(), 1, "nothing of the copy is left: {left:?}");
-        store.put("queue", "0", 1, body()).await.expect("the store goes on");
+        store.put("queue", "0", 1, vec![7]).await.expect("the store goes on");
         assert_eq!(*store.failure().borrow(), None);
         failed.to_string()
     }
 
+    /// Any wait is too long.
+    const UNBEARABLE: BackupBounds = BackupBounds {
+        wait_factor: 0,
+        wait_least: Duration::ZERO,
+        windows_max: 1,
+        window: Duration::ZERO,
+        window_writes: 1,
+        wal_pages_max: u32::MAX,
+    };
+
+    /// Copies that may end before anybody writes beside them.
+    const ROUNDS_MAX: u32 = 100;
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_backup_beside_which_writes_wait_too_long_gives_up_and_the_store_goes_on() {
+        let (folder, store) = store(UNBEARABLE).await;
+        let writer = Arc::clone(&store);
+        let writing = tokio::spawn(async move {
+            for version in 0.. {
+                writer.put("channel", "0", version, vec![7]).await.unwrap();
+            }
+        });
+        let file = folder.path().join("copy");
+        let mut failed = None;
+        for _ in 0..ROUNDS_MAX {
+            match back_up(&store, &file).await {
+                Ok(()) => std::fs::remove_file(&file).unwrap(),
+                Err(error) => {
+                    failed = Some(error);
+                    break;
+                }
+            }
+        }
+        writing.abort();
+        let why = given_up(folder.path(), &store, failed.expect("it gives up")).await;
+        assert!(why.contains("one write in a hundred waited"), "{why}");
+    }
+
     #[tokio::test]
-    async fn a_backup_on_a_slow_disk_gives_up_and_the_store_goes_on() {
-        let bounds = BackupBounds { slice_slow: Duration::ZERO, slow_max: 3, ..Default::default() };
-        let why = gives_up(bounds).await;
-        assert!(why.contains("the disk is too slow"), "{why}");
+    async fn a_backup_to_a_slow_disk_is_made_while_nobody_writes() {
+        let (folder, store) = store(UNBEARABLE).await;
+        let file = folder.path().join("copy");
+        back_up(&store, &file).await.unwrap();
+        assert_eq!(SqliteStore::check_copy(&file).unwrap().problems, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_copy_of_which_a_sync_failed_gets_no_name() {
+        let (folder, store) = store(BackupBounds::default()).await;
+        let (part, file) = (folder.path().join("copy.part"), folder.path().join("copy"));
+        let to = Connection::open(&part).unwrap();
+        let unsyncable = WriteBack::start(std::fs::File::open("/dev/null").unwrap()).unwrap();
+        let (progress, _watch) = watch::channel(Progress::default());
+        let (answer, answered) = oneshot::channel();
+        let job = Job { to, file: unsyncable, progress, answer };
+        store.submit(Write::Backup(Box::new(job))).unwrap();
+        let (copy, written) = answered.await.unwrap().unwrap();
+        let why = finish(copy, written, &part, &file).unwrap_err();
+        assert!(why.contains("os error"), "{why}");
+        assert!(!file.exists());
     }
 
     #[tokio::test]
     async fn a_backup_beside_a_long_wal_gives_up_and_the_store_goes_on() {
-        let why = gives_up(BackupBounds { wal_pages_max: 1, ..Default::default() }).await;
+        let (folder, store) = store(BackupBounds { wal_pages_max: 1, ..Default::default() }).await;
+        let failed = back_up(&store, &folder.path().join("copy")).await.unwrap_err();
+        let why = given_up(folder.path(), &store, failed).await;
         assert!(why.contains("the log of writes grew too long"), "{why}");
     }
 }

@@ -89,17 +89,43 @@ pub(super) const DAMAGED_KEPT_MAX: usize = 3;
 /// Problems that a check names, and of each kind SQLite: whoever has more restores a backup.
 pub(super) const PROBLEMS_NAMED: usize = 100;
 
-/// Pages that a backup copies at once: 1 MiB, for a commit waits as long.
-pub(super) const BACKUP_SLICE_PAGES: i32 = 256;
+/// Pages (of 4 KiB) that a backup copies at once, for a commit waits as long: 128 KiB.
+pub(super) const BACKUP_SLICE_PAGES: i32 = 32;
 
-/// Shortest pause between two slices of a backup: at most 200 MiB/s, which leaves the disk to commits.
-pub(super) const BACKUP_PAUSE_MIN: Duration = Duration::from_millis(5);
+/// The pause after a slice of a backup, in times of the slice, while somebody writes: an eighth of the
+/// writer's time is the backup's.
+pub(super) const BACKUP_PAUSE_FACTOR: u32 = 7;
 
-/// A slice that takes longer is a slow one: with it a commit waits about as long again as it takes.
-pub(super) const BACKUP_SLICE_SLOW: Duration = Duration::from_millis(50);
+/// Longest pause between two slices while writes wait all the time, so that a backup goes on: with
+/// it some MiB a second.
+pub(super) const BACKUP_PAUSE_MAX: Duration = Duration::from_millis(50);
 
-/// So many slow slices in succession, and a backup is given up: the disk has no room for it.
-pub(super) const BACKUP_SLOW_MAX: u32 = 20;
+/// How long a backup that is ahead of its disk waits before it looks again.
+pub(super) const BACKUP_AHEAD_AGAIN: Duration = Duration::from_millis(2);
+
+/// Pages of a copy after which its file is synced: 8 MiB, a short turn of the disk.
+pub(super) const BACKUP_SYNC_PAGES: u64 = 2_048;
+
+/// Pages that a copy may be ahead of its disk: 32 MiB, so that no storm of them holds up the fsync of a
+/// commit.
+pub(super) const BACKUP_AHEAD_PAGES_MAX: u64 = 8_192;
+
+/// How many times longer the 99th of a hundred writes may wait beside a backup than before it.
+pub(super) const BACKUP_WAIT_FACTOR: u32 = 2;
+
+/// What the 99th of a hundred writes waited before a backup, at least: nobody notices twice as much
+/// either, and without it an idle store on a slow disk could never be copied.
+pub(super) const BACKUP_WAIT_LEAST: Duration = Duration::from_millis(50);
+
+/// Windows in succession in which writes waited too long, and a backup is given up: one alone may be
+/// the hiccup of a disk.
+pub(super) const BACKUP_WINDOWS_MAX: u64 = 2;
+
+/// How long the waits of writes are gathered before they are judged: some checkpoints.
+pub(super) const WAITS_WINDOW: Duration = Duration::from_secs(10);
+
+/// Writes of which the waits are judged, at least: so that ten of them are the longest hundredth.
+pub(super) const WAITS_MIN: u64 = 1_000;
 
 /// Pages in the WAL at which a backup is given up: 768 MiB, so that it stays below 1 GiB.
 pub(super) const BACKUP_WAL_PAGES_MAX: u32 = 196_608;

@@ -36,6 +36,7 @@ mod rows;
 mod schema;
 mod scrub;
 mod sql;
+mod write_back;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -57,7 +58,7 @@ use damage::{Damage, is_damage};
 use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, LOCK_WAIT, WRITE_QUEUE_MAX};
 use readers::Readers;
 use recent::Recent;
-use writer::{RowWrite, Waiting, Write, Writer};
+use writer::{Queued, RowWrite, Waiting, Write, Writer, now};
 
 pub use backup::{BackupBounds, BackupError, Progress};
 pub use copies::mark_as_copy;
@@ -135,7 +136,7 @@ impl From<&rusqlite::Error> for StoreFailure {
 pub struct SqliteStore {
     readers: Readers,
     recent: Arc<Recent>,
-    queue: Option<SyncSender<Write>>,
+    queue: Option<SyncSender<Queued>>,
     writer: Option<JoinHandle<()>>,
     failed: watch::Receiver<Option<StoreFailure>>,
     counters: Arc<Counters>,
@@ -245,7 +246,7 @@ impl SqliteStore {
             return Err(self.reason());
         }
         let queue = self.queue.as_ref().ok_or_else(|| self.reason())?;
-        queue.try_send(write).map_err(|refused| match refused {
+        queue.try_send(Queued { since: now(), write }).map_err(|refused| match refused {
             TrySendError::Full(_) => {
                 self.counters.refused();
                 "too many writes wait".to_owned()

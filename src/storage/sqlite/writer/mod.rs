@@ -12,6 +12,7 @@
 
 mod copy;
 mod tidy;
+mod waits;
 mod write;
 
 use std::collections::HashMap;
@@ -38,13 +39,15 @@ use super::recent::{Entry, Position, Recent};
 use super::sql::ReadError;
 use super::{SqliteOptions, StoreFailure, sql};
 
-pub(super) use write::{Append, RowWrite, Waiting, Write};
+use waits::Waits;
+
+pub(super) use write::{Append, Queued, RowWrite, Waiting, Write};
 
 /// The writer's thread and all that it owns.
 pub(super) struct Writer {
     /// Shared with a backup under way, in this thread.
     connection: Rc<Connection>,
-    queue: Receiver<Write>,
+    queue: Receiver<Queued>,
     claims: Claims,
     recent: Arc<Recent>,
     last_position: Position,
@@ -60,6 +63,8 @@ pub(super) struct Writer {
     give_back_due: bool,
     /// The backup that was asked for.
     backup: Option<Box<Job>>,
+    /// How long writes wait; those beside a backup are measured by themselves.
+    waits: Waits,
     counters: Arc<Counters>,
     damage: Arc<Damage>,
     lock_wait: Duration,
@@ -87,7 +92,7 @@ impl Writer {
     pub fn run_with(
         opened: Opened,
         shared: (Arc<Recent>, SqliteOptions, Arc<Counters>),
-        queue: Receiver<Write>,
+        queue: Receiver<Queued>,
         failed: watch::Sender<Option<StoreFailure>>,
     ) {
         match Self::new(opened, shared, queue, failed.clone()) {
@@ -101,9 +106,10 @@ impl Writer {
     fn new(
         mut opened: Opened,
         (recent, options, counters): (Arc<Recent>, SqliteOptions, Arc<Counters>),
-        queue: Receiver<Write>,
+        queue: Receiver<Queued>,
         failed: watch::Sender<Option<StoreFailure>>,
     ) -> rusqlite::Result<Self> {
+        let bounds = options.backup_bounds;
         let wal_pages = Arc::new(AtomicU32::new(0));
         let pages = Arc::clone(&wal_pages);
         opened.connection.busy_timeout(options.lock_wait)?;
@@ -125,10 +131,11 @@ impl Writer {
             scrub_due: (!opened.wal_cut).then(now),
             give_back_due: true,
             backup: None,
+            waits: Waits::new(bounds.window, bounds.window_writes, now()),
             counters,
             damage: opened.damage,
             lock_wait: options.lock_wait,
-            backup_bounds: options.backup_bounds,
+            backup_bounds: bounds,
             failed,
             _lock: opened.lock,
         })
@@ -153,7 +160,7 @@ impl Writer {
     }
 
     /// The next write, or a timeout when there is something to tidy up meanwhile.
-    fn next(&self) -> Result<Write, RecvTimeoutError> {
+    fn next(&self) -> Result<Queued, RecvTimeoutError> {
         if self.scrub_due.is_some() || self.give_back_due {
             return self.queue.recv_timeout(TIDY_AGAIN);
         }
@@ -161,12 +168,13 @@ impl Writer {
     }
 
     /// A batch from this one on.
-    fn serve(&mut self, first: Write) -> rusqlite::Result<()> {
-        let batch = self.drain(first);
+    fn serve(&mut self, first: Queued) -> rusqlite::Result<()> {
+        let since = first.since;
+        let batch = self.drain(first.write);
         if batch.is_empty() {
             return Ok(());
         }
-        self.commit(batch)?;
+        self.commit(batch, since)?;
         self.tidy()
     }
 
@@ -181,13 +189,14 @@ impl Writer {
                 write => batch.push(write),
             }
             let full = batch.len() >= BATCH_MAX || bytes >= BATCH_MAX_BYTES;
-            next = if full { None } else { self.queue.try_recv().ok() };
+            next = if full { None } else { self.queue.try_recv().ok().map(|next| next.write) };
         }
         batch
     }
 
-    /// Writes and commits a batch and answers everybody in it, whatever happens.
-    fn commit(&mut self, writes: Vec<Write>) -> rusqlite::Result<()> {
+    /// Writes and commits a batch and answers everybody in it, whatever happens. The first of it has
+    /// waited since then.
+    fn commit(&mut self, writes: Vec<Write>, since: Instant) -> rusqlite::Result<()> {
         let begun = now();
         let size = writes.len();
         let mut batch = Batch::default();
@@ -205,6 +214,7 @@ impl Writer {
             Ok(()) => {
                 let events = batch.entries.len() as u64;
                 self.counters.batch_done(size, batch.appends, events, begun.elapsed());
+                self.waits.add(size as u64, since.elapsed(), now());
                 // Each continues its chat's log: that was checked before it was written.
                 let added = self.recent.add(batch.entries);
                 debug_assert_eq!(added, Ok(()));
@@ -399,7 +409,7 @@ impl Writer {
     /// with the queue, and its caller takes that as an unknown outcome.
     fn fail(&self, error: &rusqlite::Error) {
         let failure = self.report(error);
-        while let Ok(write) = self.queue.try_recv() {
+        while let Ok(Queued { write, .. }) = self.queue.try_recv() {
             write.refuse(&failure);
         }
     }
@@ -407,6 +417,6 @@ impl Writer {
 
 /// For measures, and for how much of the time a backup may take.
 #[allow(clippy::disallowed_methods, reason = "nothing that is stored depends on it")]
-fn now() -> Instant {
+pub(super) fn now() -> Instant {
     Instant::now()
 }

@@ -1,5 +1,7 @@
 //! What the writer is asked for.
 
+use std::time::Instant;
+
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -20,6 +22,13 @@ pub(in crate::storage::sqlite) enum Write {
     Rows(Box<dyn RowWrite>),
     /// A copy of the database; in no batch.
     Backup(Box<Job>),
+}
+
+/// A write with its time in the queue.
+pub(in crate::storage::sqlite) struct Queued {
+    /// When it was handed over.
+    pub since: Instant,
+    pub write: Write,
 }
 
 /// An append, encoded by its caller.
