@@ -28,6 +28,8 @@ pub struct Book {
     /// Whose each message is, and when it was sent, µs of the run.
     sent: HashMap<CommandId, (Party, u64)>,
     names: HashMap<String, UserId>,
+    /// The offers that reached their operators.
+    shown: BTreeSet<OfferId>,
 }
 
 impl Recorder {
@@ -107,6 +109,11 @@ impl Book {
         }
     }
 
+    /// An offer has reached its operator.
+    pub fn shown(&mut self, offer: OfferId) {
+        self.shown.insert(offer);
+    }
+
     /// Somebody read a whole chat again.
     pub fn history(&mut self, chat: ChatId, by: Party, events: &[ChatEventFrame]) {
         let messages = events.iter();
@@ -118,10 +125,13 @@ impl Book {
     /// Somebody who may see everything read a whole chat: who held a slot for it when, by the
     /// server's times. `kills` are the times at which the server was killed, UTC ms, in order: an
     /// offer that a restart ended was over then, though the chat says so only when it is woken. An
-    /// offer for which its operator held no slot never reached that operator, and took none.
+    /// offer for which its operator held no slot never reached that operator, and took none; nor does
+    /// one that a restart ended before it reached anybody: a store that is slower than a reservation
+    /// lives makes such, and the kill came before they were taken back.
     pub fn audited(&mut self, chat: ChatId, by: Party, events: &[ChatEventFrame], kills: &[u64]) {
         self.history(chat, by, events);
-        let unheld: BTreeSet<OfferId> = events.iter().filter_map(not_reserved).collect();
+        let unheld = events.iter().filter_map(|event| self.not_reserved(event));
+        let unheld: BTreeSet<OfferId> = unheld.collect();
         let (mut asked, mut owner): (Option<(UserId, u64)>, Option<UserId>) = (None, None);
         for event in events {
             let at_ms = event.at.0;
@@ -153,6 +163,20 @@ impl Book {
             }
             owner = now;
         }
+    }
+
+    /// The offer that ended here without a slot held for it.
+    fn not_reserved(&self, event: &ChatEventFrame) -> Option<OfferId> {
+        let EventFrame::OfferEnded { offer, how } = &event.what else { return None };
+        let unheld = match how {
+            OfferEndFrame::NotReserved => true,
+            OfferEndFrame::Restart => !self.shown.contains(&offer.0),
+            OfferEndFrame::Declined
+            | OfferEndFrame::Lapsed
+            | OfferEndFrame::NotReady
+            | OfferEndFrame::NotEligible => false,
+        };
+        unheld.then_some(offer.0)
     }
 
     fn held(&mut self, operator: UserId, chat: ChatId, at_ms: u64) {
@@ -222,14 +246,6 @@ impl Book {
     }
 }
 
-/// The offer that this event ends since its operator held no slot for it.
-fn not_reserved(event: &ChatEventFrame) -> Option<OfferId> {
-    if let EventFrame::OfferEnded { offer, how: OfferEndFrame::NotReserved } = &event.what {
-        return Some(offer.0);
-    }
-    None
-}
-
 /// When an offer that was made at `from_ms` was over, by the server's ms.
 fn offer_over_ms(how: OfferEndFrame, from_ms: u64, told_ms: u64, kills: &[u64]) -> u64 {
     match how {
@@ -279,9 +295,11 @@ mod tests {
         json!({"kind": "offer_ended", "offer": OfferId::from_u128(n).to_string(), "how": how})
     }
 
-    /// Two chats offered to an operator of one slot at one time; one offer ends as told.
-    fn two_offers(how: &str) -> usize {
+    /// Two chats offered to an operator of one slot at one time; one offer ends as told, and the
+    /// operator has been shown these.
+    fn two_offers(how: &str, shown: &[u128]) -> usize {
         let mut book = Book::default();
+        shown.iter().for_each(|n| book.shown(OfferId::from_u128(*n)));
         book.ledger.observe(Observation::Operator {
             operator: ANN,
             at_ms: 0,
@@ -299,7 +317,9 @@ mod tests {
 
     #[test]
     fn an_offer_without_a_slot_takes_none_and_any_other_does() {
-        assert_eq!(two_offers("not_reserved"), 0);
-        assert_eq!(two_offers("declined"), 1);
+        assert_eq!(two_offers("not_reserved", &[]), 0);
+        assert_eq!(two_offers("declined", &[]), 1);
+        assert_eq!(two_offers("restart", &[2]), 0);
+        assert_eq!(two_offers("restart", &[1, 2]), 1);
     }
 }

@@ -274,6 +274,7 @@ impl Worker<'_> {
     }
 
     fn offered(&mut self, offer: &OfferFrame) {
+        self.hall.recorder.book().shown(offer.offer.0);
         let looks_us = self.conduct.between(LOOKS_US.0, LOOKS_US.1);
         let shown = Shown { chat: offer.chat.0, at_us: self.hall.clock.us() + looks_us };
         if self.offers.insert(offer.offer.0, shown).is_none() {

@@ -298,6 +298,7 @@ impl Duty<'_> {
         if self.offers.insert(offer.offer.0, offer.chat.0).is_some() {
             return Ok(());
         }
+        self.floor.recorder.book().shown(offer.offer.0);
         self.floor.offered(offer.chat.0, at_us);
         let shown = OfferShownFrame { chat: offer.chat, offer: offer.offer };
         self.client.call(Call::OfferShown(shown));
