@@ -1,7 +1,7 @@
 //! Who somebody is, what they hold, and why they are not let in.
 
 use super::act::{ActError, Lost};
-use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, VISITOR_TOKEN_MS};
+use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, REVOCATION_KEPT_MS, VISITOR_TOKEN_MS};
 use super::password::PasswordError;
 use super::rights::{Forbidden, Subject};
 use super::throttle::Throttled;
@@ -72,8 +72,9 @@ pub enum AccessError {
     VisitorName(#[from] BadName),
     /// Too many customers of the channel are revoked.
     #[error(
-        "the channel has as many revoked customers as it may; entries end 90 days after their revocation: \
-         try again then"
+        "the channel has as many revoked customers as it may; entries end {} days after their revocation: \
+         try again then",
+        REVOCATION_KEPT_MS / (24 * 3_600_000)
     )]
     TooManyRevoked,
     /// The right to do it was taken away meanwhile.

@@ -318,7 +318,12 @@ impl ChatState {
                     self.shared.hub.send(&to, &Outgoing::Events { chat, events });
                     self.shared.untold.remove(&chat);
                 }
-                Action::Fail(failure) => return Err(Box::new(failure)),
+                Action::Fail(failure) => {
+                    if failure.is_lasting() {
+                        self.shared.index(|index| index.give_up_ending(self.chat));
+                    }
+                    return Err(Box::new(failure));
+                }
             }
         }
         if std::mem::take(&mut self.bound) {

@@ -19,7 +19,7 @@ pub struct Index {
     /// Chats that went to sleep with everybody told, and the tail of their logs.
     rested: BTreeMap<ChatId, Seq>,
     /// Chats that ended and have not gone to sleep since: somebody may not have heard of it. At most as
-    /// many as are awake.
+    /// many as are awake or about to start again.
     ending: BTreeSet<ChatId>,
 }
 
@@ -114,6 +114,12 @@ impl Index {
             rested: self.rested.remove(&chat),
             ending: self.ending.contains(&chat),
         }
+    }
+
+    /// The log of a chat cannot be read, and that will not pass: one that ended starts no more for those
+    /// who have not heard of it.
+    pub fn give_up_ending(&mut self, chat: ChatId) {
+        self.ending.remove(&chat);
     }
 
     /// Whether somebody may wait for a word of the chat, so that it starts again when it failed.
@@ -248,7 +254,13 @@ mod tests {
     fn one_that_nobody_can_read_is_not() {
         let mut index = Index::new();
         index.put(CHAT, Some(row()));
+        index.give_up_ending(CHAT);
+        assert!(index.wants(CHAT), "it is open, and people wait for it");
         index.drop_unreadable(CHAT);
+        assert!(!index.wants(CHAT));
+        index.put(CHAT, Some(row()));
+        index.put(CHAT, None);
+        index.give_up_ending(CHAT);
         assert!(!index.wants(CHAT));
     }
 }

@@ -248,7 +248,7 @@ async fn a_customer_can_be_erased_when_no_further_one_can_be_revoked() {
     let path = format!("/api/v1/channels/{}/visitor-tokens", id("channel", "Shop"));
     let (status, no) = world.ask("DELETE", &format!("{path}/{who}"), &admin, None).await;
     assert_eq!((status, &no["name"]), (409, &json!("too_many")), "{no}");
-    assert!(no["detail"].as_str().unwrap().contains("90 days"), "{no}");
+    assert!(no["detail"].as_str().unwrap().contains("120 days"), "{no}");
     let again = world.ask("DELETE", &format!("{path}/{revoked}"), &admin, None).await;
     assert_eq!(again.0, 204, "who is one of them takes no further room: {again:?}");
     customer.call("message.send", message(&chat, "m1", "hello")).await.unwrap();

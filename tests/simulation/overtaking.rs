@@ -24,9 +24,9 @@ pub struct Overtaking {
     shortest_ms: BTreeMap<QueueId, u64>,
     /// When ranks changed last: what was said before speaks of other ranks.
     ranks_changed_at: u64,
-    /// The smallest priority that each chat had before it changed, and when: an operator may not have
-    /// heard of the change yet.
-    former: BTreeMap<ChatId, (u64, Priority)>,
+    /// The priorities that each chat had, and when each changed: an operator may not have heard of it
+    /// yet.
+    former: BTreeMap<ChatId, Vec<(u64, Priority)>>,
 }
 
 /// How long a word of a changed rank may be on its way, ms.
@@ -41,20 +41,19 @@ impl Overtaking {
 
     /// A chat's priority was this until now.
     pub fn reprioritised(&mut self, chat: ChatId, former: Priority, now: u64) {
-        let smallest = self.former_priority(chat, now).map_or(former, |known| known.min(former));
-        self.former.insert(chat, (now, smallest));
+        self.former.entry(chat).or_default().push((now, former));
     }
 
-    /// What an operator may still take for the chat's priority.
+    /// The smallest that an operator may still take for the chat's priority.
     fn former_priority(&self, chat: ChatId, now: u64) -> Option<Priority> {
-        let former = self.former.get(&chat).filter(|(at, _)| now < at + HEARD_MS);
-        former.map(|(_, priority)| *priority)
+        let former = self.former.get(&chat).into_iter().flatten();
+        former.filter(|(at, _)| now < at + HEARD_MS).map(|(_, priority)| *priority).min()
     }
 
     /// Nobody was looked at by the clock of the process that comes.
     pub fn clock_set_back(&mut self, now: u64) {
         self.looked_at.clear();
-        for (at, _) in self.former.values_mut() {
+        for (at, _) in self.former.values_mut().flatten() {
             *at = now.min(*at);
         }
     }

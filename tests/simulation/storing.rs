@@ -25,8 +25,9 @@ impl World {
                 self.coverage.count("offer", "member came back");
             }
             let fold = self.checker.folds.get(&claim.chat);
-            if let ChatEvent::CustomerUpdated { .. } = &recorded.event
+            if let ChatEvent::CustomerUpdated { profile } = &recorded.event
                 && let Some(former) = fold.map(|fold| fold.profile().priority)
+                && former != profile.priority
             {
                 self.overtaking.reprioritised(claim.chat, former, self.now);
             }

@@ -150,10 +150,10 @@ routes! {
 
     /// Issues a visitor's token.
     IssueVisitorToken = Post "/api/v1/channels/{channel}/visitor-tokens", "visitor_tokens.issue", VisitorTokenRequest => 201 VisitorTokenResponse, [NotFound, InvalidValue];
-    /// Revokes all tokens of a customer on a channel's site, and closes its sockets. A channel has 10,000 customers at most who were revoked within 90 days, the erased among them: one more is `too_many`, one of them again is not.
+    /// Revokes all tokens of a customer on a channel's site, and closes its sockets. A channel has 10,000 customers at most who were revoked within 120 days, the erased among them: one more is `too_many`, one of them again is not.
     RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", "visitor_tokens.revoke", Nothing => 204 Nothing, [NotFound, TooMany];
 
-    /// Erases a customer for good: ends its open chats, revokes its tokens, forgets every chat. A repeat is harmless. Only with 100,000 customers of the channel who were revoked within 90 days it is `too_many`, and nothing is done.
+    /// Erases a customer for good: ends its open chats, revokes its tokens, forgets every chat. A repeat is harmless. Only with 100,000 customers of the channel who were revoked within 120 days it is `too_many`, and nothing is done.
     EraseCustomer = Delete "/api/v1/channels/{channel}/customers/{customer}", "customers.erase", Nothing => 204 Nothing, [NotFound, TooMany];
 
     /// Lists users.

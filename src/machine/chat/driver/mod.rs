@@ -102,6 +102,17 @@ pub enum Failure {
     Broken(String),
 }
 
+impl Failure {
+    /// Whether each further life would end likewise.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unreadable(error) => matches!(error, StoreError::Damaged { .. }),
+            Self::Broken(_) => true,
+            Self::Fenced | Self::Unknown(_) => false,
+        }
+    }
+}
+
 #[derive(Debug, Clone)]
 enum Phase {
     /// Nothing is known of the log, and nobody needs to know: the chat is not among the open ones.
