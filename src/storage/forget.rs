@@ -6,6 +6,8 @@
 //! with it before it serves ([`resume`]).
 //! Refuses to end an open chat: that is the router's, and comes first.
 
+use std::collections::BTreeMap;
+
 use futures_util::{StreamExt, stream};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -140,13 +142,27 @@ async fn finish(
     let one = async |trace: Trace| (trace, remove(store, &trace).await);
     let removing = stream::iter(traces).map(one).buffered(REMOVED_AT_ONCE);
     let (mut stuck, mut failed) = (Vec::new(), None);
+    let mut of_customers: BTreeMap<Customer, Vec<Trace>> = BTreeMap::new();
     for (trace, removed) in removing.collect::<Vec<_>>().await {
-        let removed = match removed {
-            // Each by itself: those of one customer would stand in each other's way.
-            Ok(()) => store.conversations.forget(trace.customer(), ChatId(trace.chat)).await,
-            removed => removed,
-        };
         match removed {
+            Ok(()) => of_customers.entry(trace.customer()).or_default().push(trace),
+            Err(error @ StoreError::Damaged { .. }) => stuck.push((trace, error)),
+            Err(error) => failed = Some(error),
+        }
+    }
+    // Those of one customer one after the other, as they would stand in each other's way; and no customer
+    // waits for the conditional writes of another, else a slice of many takes longer than a call may.
+    let of_one = async |(customer, traces): (Customer, Vec<Trace>)| {
+        let mut forgotten = Vec::with_capacity(traces.len());
+        for trace in traces {
+            let chat = ChatId(trace.chat);
+            forgotten.push((trace, store.conversations.forget(customer, chat).await));
+        }
+        forgotten
+    };
+    let forgetting = stream::iter(of_customers).map(of_one).buffered(REMOVED_AT_ONCE);
+    for (trace, forgotten) in forgetting.collect::<Vec<_>>().await.into_iter().flatten() {
+        match forgotten {
             Ok(()) => {}
             Err(error @ StoreError::Damaged { .. }) => stuck.push((trace, error)),
             Err(error) => failed = Some(error),
