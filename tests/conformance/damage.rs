@@ -258,6 +258,30 @@ fn kept(rig: &Rig) -> usize {
 }
 
 #[test]
+fn a_repair_that_is_cut_again_and_again_keeps_one_damaged_database() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    edit(&rig, "DELETE FROM log WHERE position = 12; PRAGMA wal_checkpoint(TRUNCATE)");
+    let file = rig.folder.path().join(DATABASE_FILE);
+    let damaged = std::fs::read(&file).unwrap();
+    for n in 0..6 {
+        // A cut before the new content is committed leaves the old one; on the way, half a copy too.
+        std::fs::write(&file, &damaged).unwrap();
+        if n % 2 == 1 {
+            let half = rig.folder.path().join("switchboard.db.keeping");
+            std::fs::write(half, &damaged[..damaged.len() / 2]).unwrap();
+        }
+        let mended = SqliteStore::repair(&rig.options, None).unwrap();
+        assert!(mended.kept.ends_with("switchboard.db.damaged-1"), "{mended:?}");
+    }
+    assert_eq!(kept(&rig), 1);
+    // Other damage is kept besides.
+    edit(&rig, "DELETE FROM log WHERE position = 13; PRAGMA wal_checkpoint(TRUNCATE)");
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
+    assert!(mended.kept.ends_with("switchboard.db.damaged-2"), "{mended:?}");
+}
+
+#[test]
 fn a_lost_row_of_the_log_is_the_trouble_of_the_chat_that_misses_it() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 20);

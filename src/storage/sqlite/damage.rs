@@ -5,6 +5,7 @@
 //! what can be rebuilt before anybody is served ([`super::mend`]).
 
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -74,11 +75,16 @@ impl Damage {
         self.suspect.exists()
     }
 
-    /// The database has been rebuilt.
+    /// The database has been rebuilt; durable when it answers.
     pub fn mended(&self) -> std::io::Result<()> {
         match std::fs::remove_file(&self.suspect) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-            Ok(()) | Err(_) => Ok(()),
+            Ok(()) => {
+                // Else the next start rebuilds a good database, and keeps it as a damaged one.
+                let folder = self.suspect.parent().unwrap_or(Path::new("."));
+                File::open(folder)?.sync_all()
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

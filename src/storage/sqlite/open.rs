@@ -187,15 +187,12 @@ fn mend_folder(
     entry: Option<AuditEntry>,
 ) -> Result<Mended, OpenError> {
     let file = options.folder.join(DATABASE_FILE);
-    let mended = mend::mend(options, loss, entry).map_err(|error| match error {
+    mend::mend(options, loss, entry).map_err(|error| match error {
         MendError::Newer(what) => OpenError::NewerRecord { file: file.clone(), what },
         MendError::Needed(what) => OpenError::Damaged { file: file.clone(), what },
         MendError::Sqlite(error) => blame(&file)(error),
         MendError::Folder(source) => OpenError::Folder { folder: options.folder.clone(), source },
-    })?;
-    let refuse = |source| OpenError::Folder { folder: options.folder.clone(), source };
-    Damage::new(&options.folder).mended().map_err(refuse)?;
-    Ok(mended)
+    })
 }
 
 /// Rebuilds the database of a folder and answers what was lost, whatever that is.

@@ -13,7 +13,9 @@ mod tables;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::backup::Backup;
@@ -26,6 +28,7 @@ use crate::storage::ended;
 use super::audit::AuditRow;
 use super::connect::{Access, connect, open_file, set_up};
 use super::copies::mark_as_copy;
+use super::damage::Damage;
 use super::limits::DAMAGED_KEPT_MAX;
 use super::open::DATABASE_FILE;
 use super::schema::create_schema;
@@ -40,6 +43,12 @@ const NEW_FILE: &str = "switchboard.db.new";
 
 /// The file that the damaged database is copied to, until all of it is there.
 const KEEPING_FILE: &str = "switchboard.db.keeping";
+
+/// Bytes of the header of a database.
+const HEADER_BYTES: usize = 100;
+
+/// What of it each copy counts for itself: changes, those of the schema, and who made the last one.
+const OF_THE_COPY: [Range<usize>; 3] = [24..28, 40..44, 92..100];
 
 /// Tables that cannot be made from anything else, and without which nobody may go on.
 const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
@@ -242,17 +251,9 @@ fn rows_of_chats(
     Ok(())
 }
 
-/// Copies the damaged database, page by page as it is, and answers where to.
+/// Copies the damaged database, page by page as it is, and answers where to. A copy that an interrupted
+/// repair has kept of it is replaced.
 fn keep(options: &SqliteOptions, old: &Connection) -> Result<PathBuf, MendError> {
-    let name = |n: usize| format!("{DATABASE_FILE}.damaged-{n}");
-    let free = (1..=DAMAGED_KEPT_MAX).find(|n| !options.folder.join(name(*n)).exists());
-    let Some(free) = free else {
-        let what = format!(
-            "it was rebuilt {DAMAGED_KEPT_MAX} times already: look at the disk and the memory of \
-             this machine, then move the files {DATABASE_FILE}.damaged-* away"
-        );
-        return Err(MendError::Needed(what));
-    };
     let mut kept = anew(options, KEEPING_FILE)?;
     kept.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
     copy(old, &mut kept)?;
@@ -261,17 +262,63 @@ fn keep(options: &SqliteOptions, old: &Connection) -> Result<PathBuf, MendError>
     if options.vfs.is_some() {
         return Ok(from);
     }
-    // Only what is whole takes one of the names.
-    let to = options.folder.join(name(free));
+    // Only what is whole takes one of the names; and one alone, however often its repair is cut.
+    let name = |n: usize| options.folder.join(format!("{DATABASE_FILE}.damaged-{n}"));
+    let names = || (1..=DAMAGED_KEPT_MAX).map(name);
+    let mut same = None;
+    for taken in names().filter(|taken| taken.exists()) {
+        if has_same_pages(&from, &taken)? {
+            same = Some(taken);
+        }
+    }
+    let Some(to) = same.or_else(|| names().find(|name| !name.exists())) else {
+        let what = format!(
+            "it was rebuilt {DAMAGED_KEPT_MAX} times already: look at the disk and the memory of \
+             this machine, then move the files {DATABASE_FILE}.damaged-* away"
+        );
+        return Err(MendError::Needed(what));
+    };
     std::fs::rename(from, &to)?;
     File::open(&options.folder)?.sync_all()?;
     Ok(to)
+}
+
+/// Whether two copies are of the same database: what else its header says is the copy's own.
+fn has_same_pages(one: &Path, other: &Path) -> std::io::Result<bool> {
+    let (one, other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
+    let mut headers = [[0; HEADER_BYTES]; 2];
+    one.read_exact(&mut headers[0])?;
+    other.read_exact(&mut headers[1])?;
+    for header in &mut headers {
+        OF_THE_COPY.into_iter().for_each(|own| header[own].fill(0));
+    }
+    if headers[0] != headers[1] {
+        return Ok(false);
+    }
+    loop {
+        let (left, right) = (one.fill_buf()?, other.fill_buf()?);
+        let both = left.len().min(right.len());
+        if left[..both] != right[..both] {
+            return Ok(false);
+        }
+        if both == 0 {
+            return Ok(true);
+        }
+        one.consume(both);
+        other.consume(both);
+    }
 }
 
 /// Makes the new content that of the database: in one transaction, durable when it answers.
 fn put_back(options: &SqliteOptions, new: &Connection) -> Result<(), MendError> {
     let mut to = connect(options, Access::Write)?;
     copy(new, &mut to)?;
+    // At once: whoever is cut from here on has a good database, which is not to be rebuilt.
+    Damage::new(&options.folder).mended()?;
     sql::checkpoint(&to, "TRUNCATE")?;
     Ok(())
 }
