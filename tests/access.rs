@@ -548,6 +548,23 @@ async fn a_revocation_whose_first_try_took_effect_late_is_not_refused() {
 }
 
 #[tokio::test]
+async fn a_revocation_is_written_anew_when_the_earlier_one_was_dropped_without_an_answer() {
+    let world = world().await;
+    let visitor = world.access.visitor_token(SITE, Visitor::default(), &system()).await.unwrap();
+    let of = of_site(visitor.customer);
+    world.access.revoke_customer(of, &system(), || NOW).await.unwrap();
+    world.documents.fail_next_write(Fault::After);
+    assert!(world.access.prune(NOW.plus_ms(121 * 24 * 3_600_000)).await.is_err());
+    assert_eq!(world.documents.count("revoked_visitor"), 0);
+    // By a clock that is behind: what was taken away stays away.
+    world.access.revoke_customer(of, &system(), || Timestamp(0)).await.unwrap();
+    assert_eq!(world.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
+    world.access.revoke_customer(of, &system(), || NOW).await.unwrap();
+    let again = start(world.documents).await;
+    assert_eq!(again.access.authenticate(&visitor.token, NOW), Err(Invalid::Revoked));
+}
+
+#[tokio::test]
 async fn a_revocation_takes_away_what_was_issued_until_it_was_carried_out() {
     let world = world().await;
     let asked = system();

@@ -97,8 +97,8 @@ impl Revoked {
 
     /// Revokes all tokens issued to the customer until its turn comes, by what `now` says then. Answers
     /// `false` when the channel has too many entries. When the store fails, what it holds is shown: the write may
-    /// have taken effect. An earlier try that did so unnoticed, or does so only now, is revoked over: nobody
-    /// is told of it.
+    /// have taken effect. An earlier try or a deletion that did so unnoticed, or does so only now, is revoked
+    /// over: nobody is told of it.
     pub async fn revoke(
         &self,
         customer: Customer,
@@ -106,7 +106,7 @@ impl Revoked {
         now: impl Fn() -> Timestamp,
     ) -> Result<bool, StoreError> {
         let _writing = self.writing.lock().await;
-        let now = now();
+        let mut at = now();
         let mut tries_left = REVOKE_TRIES;
         loop {
             let known = self.entry(customer);
@@ -117,7 +117,7 @@ impl Revoked {
             // Never back: what an earlier revocation took away stays away, whatever a clock says;
             // and tokens issued since the earlier one, each
             // dated behind it, are taken away too.
-            let at = known.map_or(now, |entry| now.max(entry.at.plus_ms(1)));
+            at = known.map_or(at, |entry| at.max(entry.at.plus_ms(1)));
             let id = document_id(customer);
             let body = at.0.to_string().into_bytes();
             tries_left -= 1;
@@ -127,11 +127,17 @@ impl Revoked {
                     return Ok(true);
                 }
                 Err(error) => {
-                    let found = self.documents.get(KIND, &id).await.ok().flatten();
-                    if let Some(entry) = found.as_ref().and_then(decode) {
-                        self.show(customer, entry);
-                    }
                     let late = matches!(error, StoreError::VersionConflict { .. });
+                    match self.documents.get(KIND, &id).await {
+                        Ok(Some(found)) => {
+                            if let Some(entry) = decode(&found) {
+                                self.show(customer, entry);
+                            }
+                        }
+                        // A deletion whose outcome nobody knew took effect.
+                        Ok(None) if late => self.hide(customer),
+                        Ok(None) | Err(_) => {}
+                    }
                     if !late || tries_left == 0 {
                         return Err(error);
                     }
@@ -167,13 +173,7 @@ impl Revoked {
                 }
                 Err(error) => return Err(error),
             }
-            let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
-            if let Some(of_channel) = entries.get_mut(&customer.channel) {
-                of_channel.remove(&customer.id);
-                if of_channel.is_empty() {
-                    entries.remove(&customer.channel);
-                }
-            }
+            self.hide(customer);
         }
         Ok(())
     }
@@ -191,6 +191,16 @@ impl Revoked {
     fn show(&self, customer: Customer, entry: Entry) {
         let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
         entries.entry(customer.channel).or_default().insert(customer.id, entry);
+    }
+
+    fn hide(&self, customer: Customer) {
+        let mut entries = self.at.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(of_channel) = entries.get_mut(&customer.channel) {
+            of_channel.remove(&customer.id);
+            if of_channel.is_empty() {
+                entries.remove(&customer.channel);
+            }
+        }
     }
 }
 
