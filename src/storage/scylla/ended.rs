@@ -34,6 +34,8 @@ const MINUTES: u64 = DAY_MS / MINUTE_MS;
 #[derive(Default)]
 pub(super) struct EndedDays {
     known: DashMap<(ChannelId, i64), Arc<Day>>,
+    /// Too many were doubtful to remember which: now each is.
+    all_doubtful: AtomicBool,
     /// Held shared while rows are written, alone while a day is taken off a list.
     writing: RwLock<()>,
 }
@@ -101,6 +103,38 @@ impl Drop for Put<'_> {
                 minutes.doubtful.set(self.minute, true);
             }
         });
+    }
+}
+
+impl EndedDays {
+    /// What this life knows of the day.
+    fn day(&self, channel: ChannelId, day: i64) -> Arc<Day> {
+        let new = || {
+            let day = Day::default();
+            if self.all_doubtful.load(Relaxed) {
+                day.minutes(|minutes| minutes.doubtful = MinuteSet([u64::MAX; _]));
+            }
+            Arc::new(day)
+        };
+        Arc::clone(&self.known.entry((channel, day)).or_insert_with(new))
+    }
+
+    /// Begins to know days anew, but for the doubtful ones. Called while nobody writes rows.
+    fn make_room(&self, most: usize) {
+        if !self.all_doubtful.load(Relaxed) {
+            self.known.retain(|_, day| day.is_doubtful());
+            if self.known.len() <= most / 2 {
+                return;
+            }
+            // What this life cannot remember it must not take for empty, and it reads on.
+            self.all_doubtful.store(true, Relaxed);
+            tracing::warn!(
+                doubtful_days = self.known.len(),
+                "so many rows of ended chats were given up that until the next start no day of them is \
+                 taken for empty"
+            );
+        }
+        self.known.clear();
     }
 }
 
@@ -218,14 +252,13 @@ impl EndedChats for ScyllaStore {
 impl ScyllaStore {
     /// What this life knows of the day.
     fn day(&self, channel: ChannelId, day: i64) -> Arc<Day> {
-        Arc::clone(&self.ended_days.known.entry((channel, day)).or_default())
+        self.ended_days.day(channel, day)
     }
 
-    /// Begins to know days anew when there are too many.
     async fn make_room(&self) {
         if self.ended_days.known.len() >= DAYS_KNOWN_MAX {
             let _alone = self.ended_days.writing.write().await;
-            self.ended_days.known.clear();
+            self.ended_days.make_room(DAYS_KNOWN_MAX);
         }
     }
 
@@ -413,5 +446,29 @@ mod tests {
         let (_, seen) = day.to_read();
         (4..6).for_each(|minute| day.found_empty(minute, seen));
         assert!(!is_passed_over(&day, 5) && is_passed_over(&day, 4));
+    }
+
+    #[test]
+    fn room_for_more_days_is_made_of_those_without_a_doubt_and_bounded_all_the_same() {
+        let channel = ChannelId::from_u128(1);
+        let days = EndedDays::default();
+        let first = |day: i64| ChatId::first_at(Timestamp(day.unsigned_abs() * DAY_MS));
+        for day in 0..8 {
+            days.day(channel, day);
+        }
+        drop(days.day(channel, 3).begin_put(first(3)));
+        days.make_room(8);
+        assert_eq!(days.known.len(), 1);
+        assert!(days.day(channel, 3).is_doubtful() && !days.day(channel, 2).is_doubtful());
+        // More than can be remembered.
+        for day in 0..8 {
+            drop(days.day(channel, day).begin_put(first(day)));
+        }
+        days.make_room(8);
+        assert_eq!(days.known.len(), 0);
+        let known = days.day(channel, 3);
+        let (_, seen) = known.to_read();
+        known.found_empty(0, seen);
+        assert!(known.is_doubtful() && !is_passed_over(&known, 0));
     }
 }

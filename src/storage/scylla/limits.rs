@@ -130,7 +130,8 @@ pub(super) const CROWDED_TALLIES: usize = 8;
 pub(super) const DAYS_PAGE_ROWS: i32 = 1_000;
 
 /// Days of ended chats that this life knows something of, some 400 bytes each. With more it begins
-/// anew, which costs a row of the list and a tally each.
+/// anew, which costs a row of the list and a tally each, but for the doubtful ones, if they are no more than
+/// half.
 pub(super) const DAYS_KNOWN_MAX: usize = 65_536;
 
 /// Entries of the audit trail read at once; of some hundred bytes each.
