@@ -65,10 +65,13 @@ async fn the_log_in_that_ends_the_oldest_session_waits_for_what_is_under_way() {
     let asked = world.access.permits().ask(Asker::User(ANNA), Operation::SessionsRefresh, own);
     let permit = asked.await.unwrap();
     let mut last = Box::pin(log_in(SESSIONS_PER_USER));
-    while world.access.authenticate(&oldest.access, NOW).is_ok() {
-        assert!(last.as_mut().now_or_never().is_none());
-        tokio::task::yield_now().await;
-    }
+    let ends = async {
+        while world.access.authenticate(&oldest.access, NOW).is_ok() {
+            assert!(last.as_mut().now_or_never().is_none());
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), ends).await.expect("the oldest session ends");
     // Nothing here waits for anything but the permit.
     for _ in 0..1_000 {
         assert!(

@@ -256,9 +256,12 @@ async fn an_erasure_that_is_given_up_is_held_until_it_is_known_what_became_of_it
         let slow = Breaking::at_append(inner, 0, Break::Late, Arc::clone(&hold));
         let slow = Arc::new(slow);
         let call_limit = Duration::from_millis(400);
+        // What comes before has the time it needs.
+        let router = Router::start(slow.store(), roster(2), options()).await.unwrap();
+        let (ended, chat) = (ended_now(&router, 1).await, open(&router, 1).await);
+        router.stop().await;
         let options = Options { call_limit, store_limit: LIMIT, ..options() };
         let router = Router::start(slow.store(), roster(2), options).await.unwrap();
-        let (ended, chat) = (ended_now(&router, 1).await, open(&router, 1).await);
         let held: Held = Arc::new(());
         let watched = Arc::downgrade(&held);
         slow.break_next();
@@ -268,7 +271,8 @@ async fn an_erasure_that_is_given_up_is_held_until_it_is_known_what_became_of_it
             true => holding(held, router.erase(customer(1), &chats)).await,
         };
         assert_eq!(given_up, Err(CallError::Unavailable));
-        assert!(slow.has_fired() && watched.upgrade().is_some(), "it is under way");
+        until("it is under way", || async { slow.has_fired().then_some(()) }).await;
+        assert!(watched.upgrade().is_some(), "it is held");
         hold.add_permits(1);
         until("it has ended", || async { watched.upgrade().is_none().then_some(()) }).await;
         router.stop().await;
