@@ -16,8 +16,8 @@ use crate::storage::files;
 use super::SqliteStore;
 use super::copies::mark_as_copy;
 use super::limits::{
-    BACKUP_WAIT_FACTOR, BACKUP_WAIT_LEAST, BACKUP_WAL_PAGES_MAX, BACKUP_WINDOWS_MAX, WAITS_MIN,
-    WAITS_WINDOW,
+    BACKUP_STILL_MAX, BACKUP_WAIT_FACTOR, BACKUP_WAIT_LEAST, BACKUP_WAL_PAGES_MAX,
+    BACKUP_WINDOWS_MAX, WAITS_MIN, WAITS_WINDOW,
 };
 use super::write_back::WriteBack;
 use super::writer::Write;
@@ -56,6 +56,8 @@ pub struct BackupBounds {
     pub window_writes: u64,
     /// Pages in the WAL.
     pub wal_pages_max: u32,
+    /// How long it may have no fewer pages left than before.
+    pub still_max: Duration,
 }
 
 impl Default for BackupBounds {
@@ -67,6 +69,7 @@ impl Default for BackupBounds {
             window: WAITS_WINDOW,
             window_writes: WAITS_MIN,
             wal_pages_max: BACKUP_WAL_PAGES_MAX,
+            still_max: BACKUP_STILL_MAX,
         }
     }
 }
@@ -193,7 +196,10 @@ fn named(synced: &std::fs::File, part: &Path, file: &Path) -> std::io::Result<()
 mod tests {
     use std::sync::Arc;
 
+    use tokio::time::timeout;
+
     use super::super::SqliteOptions;
+    use super::super::limits::BACKUP_AHEAD_PAGES_MAX;
     use super::*;
     use crate::storage::Documents;
 
@@ -202,13 +208,18 @@ mod tests {
 
     /// A folder with a store, with some slices for a copy.
     async fn store(bounds: BackupBounds) -> (tempfile::TempDir, Arc<SqliteStore>) {
+        store_of(MIB, bounds).await
+    }
+
+    /// The same, of so many MiB.
+    async fn store_of(mib: usize, bounds: BackupBounds) -> (tempfile::TempDir, Arc<SqliteStore>) {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions {
             backup_bounds: bounds,
             ..SqliteOptions::new(folder.path().join("data"))
         };
         let store = Arc::new(SqliteStore::open(&options).unwrap());
-        for n in 0..MIB {
+        for n in 0..mib {
             store.put("queue", &n.to_string(), 0, vec![7; 256 * 4_096]).await.unwrap();
         }
         (folder, store)
@@ -236,6 +247,7 @@ mod tests {
         window: Duration::ZERO,
         window_writes: 1,
         wal_pages_max: u32::MAX,
+        still_max: Duration::MAX,
     };
 
     /// Copies that may end before anybody writes beside them.
@@ -267,23 +279,83 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_backup_to_a_slow_disk_is_made_while_nobody_writes() {
+    async fn a_backup_is_made_while_nobody_writes_however_little_waiting_is_borne() {
         let (folder, store) = store(UNBEARABLE).await;
         let file = folder.path().join("copy");
         back_up(&store, &file).await.unwrap();
         assert_eq!(SqliteStore::check_copy(&file).unwrap().problems, [""; 0]);
     }
 
+    type Answered = oneshot::Receiver<Result<(Connection, WriteBack), String>>;
+
+    /// A copy under way into this file, which is synced like this.
+    fn copying(
+        store: &SqliteStore,
+        part: &Path,
+        file: WriteBack,
+    ) -> (watch::Receiver<Progress>, Answered) {
+        let to = Connection::open(part).unwrap();
+        let (progress, seen) = watch::channel(Progress::default());
+        let (answer, answered) = oneshot::channel();
+        let job = Job { to, file, progress, answer };
+        store.submit(Write::Backup(Box::new(job))).unwrap();
+        (seen, answered)
+    }
+
+    /// The file of a copy, with a disk that syncs nothing before the sender is gone.
+    fn hung(part: &Path) -> (std::sync::mpsc::Sender<()>, WriteBack) {
+        let (hangs, goes_on) = std::sync::mpsc::channel();
+        let sync = move |file: &std::fs::File| {
+            let _ = goes_on.recv();
+            file.sync_data()
+        };
+        (hangs, WriteBack::synced_by(files::make_anew(part).unwrap(), sync).unwrap())
+    }
+
+    /// Longest wait for a copy: far more than any of these needs.
+    const LIMIT: Duration = Duration::from_secs(60);
+
+    /// MiB of a store of which a copy runs ahead of a disk that hangs.
+    const LARGE_MIB: usize = 36;
+
+    #[tokio::test]
+    async fn a_copy_waits_for_a_slow_disk_while_writes_go_on_and_is_whole() {
+        let (folder, store) = store_of(LARGE_MIB, BackupBounds::default()).await;
+        let (part, file) = (folder.path().join("copy.part"), folder.path().join("copy"));
+        let (hangs, written) = hung(&part);
+        let (mut seen, answered) = copying(&store, &part, written);
+        let far = seen.wait_for(|copied| copied.done >= BACKUP_AHEAD_PAGES_MAX);
+        timeout(LIMIT, far).await.expect("it goes on").expect("until then");
+        for version in 0..10 {
+            store.put("channel", "0", version, vec![7]).await.unwrap();
+        }
+        let Progress { done, of } = *seen.borrow();
+        assert!(done == BACKUP_AHEAD_PAGES_MAX && done < of, "{done} of {of}");
+        drop(hangs);
+        let (copy, written) = timeout(LIMIT, answered).await.unwrap().unwrap().unwrap();
+        finish(copy, written, &part, &file).unwrap();
+        assert_eq!(SqliteStore::check_copy(&file).unwrap().problems, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_backup_to_a_disk_that_hangs_gives_up_and_the_store_goes_on() {
+        let bounds = BackupBounds { still_max: Duration::from_millis(100), ..Default::default() };
+        let (folder, store) = store_of(LARGE_MIB, bounds).await;
+        let part = folder.path().join("copy.part");
+        let (_hangs, written) = hung(&part);
+        let (_seen, answered) = copying(&store, &part, written);
+        let answered = timeout(LIMIT, answered).await.expect("it gives up");
+        let why = answered.unwrap().err().expect("it is not whole");
+        assert!(why.contains("it came no nearer to its end"), "{why}");
+        store.put("queue", "0", 1, vec![7]).await.expect("the store goes on");
+    }
+
     #[tokio::test]
     async fn a_copy_of_which_a_sync_failed_gets_no_name() {
         let (folder, store) = store(BackupBounds::default()).await;
         let (part, file) = (folder.path().join("copy.part"), folder.path().join("copy"));
-        let to = Connection::open(&part).unwrap();
         let unsyncable = WriteBack::start(std::fs::File::open("/dev/null").unwrap()).unwrap();
-        let (progress, _watch) = watch::channel(Progress::default());
-        let (answer, answered) = oneshot::channel();
-        let job = Job { to, file: unsyncable, progress, answer };
-        store.submit(Write::Backup(Box::new(job))).unwrap();
+        let (_seen, answered) = copying(&store, &part, unsyncable);
         let (copy, written) = answered.await.unwrap().unwrap();
         let why = finish(copy, written, &part, &file).unwrap_err();
         assert!(why.contains("os error"), "{why}");

@@ -96,9 +96,13 @@ pub(super) const BACKUP_SLICE_PAGES: i32 = 32;
 /// writer's time is the backup's.
 pub(super) const BACKUP_PAUSE_FACTOR: u32 = 7;
 
-/// Longest pause between two slices while writes wait all the time, so that a backup goes on: with
-/// it some MiB a second.
+/// Longest pause after a slice of some ms while writes wait all the time, so that a backup goes on:
+/// with it two MiB a second.
 pub(super) const BACKUP_PAUSE_MAX: Duration = Duration::from_millis(50);
+
+/// Longest pause after any slice. A slow disk has slices of up to a second, which take an eighth with
+/// it; one that hung for a minute once is to hold up the backup no further.
+pub(super) const BACKUP_PAUSE_SLOW_MAX: Duration = Duration::from_secs(10);
 
 /// How long a backup that is ahead of its disk waits before it looks again.
 pub(super) const BACKUP_AHEAD_AGAIN: Duration = Duration::from_millis(2);
@@ -124,14 +128,20 @@ pub(super) const BACKUP_WINDOWS_MAX: u64 = 2;
 /// How long the waits of writes are gathered before they are judged: some checkpoints.
 pub(super) const WAITS_WINDOW: Duration = Duration::from_secs(10);
 
-/// Writes of which the waits are judged, at least: so that ten of them are the longest hundredth.
-pub(super) const WAITS_MIN: u64 = 1_000;
+/// Writes of which the waits are judged, at least: so that there is a longest hundredth. Few enough
+/// that ten a second are judged with each window.
+pub(super) const WAITS_MIN: u64 = 100;
+
+/// For how many windows from its beginning one tells what writes wait at present: 5 minutes, which
+/// suffices for a hundred writes where few come. What was before, as a storm in the night, says nothing.
+pub(super) const WAITS_LATELY_WINDOWS: u32 = 30;
 
 /// Pages in the WAL at which a backup is given up: 768 MiB, so that it stays below 1 GiB.
 pub(super) const BACKUP_WAL_PAGES_MAX: u32 = 196_608;
 
-/// Longest backup: of some TB at the rate above.
-pub(super) const BACKUP_MAX: Duration = Duration::from_secs(4 * 3_600);
+/// How long a backup may have no fewer pages left than before: its disk hangs, another process holds
+/// a lock, or the store grows as fast as it is copied, which a rush of writes may do for a while.
+pub(super) const BACKUP_STILL_MAX: Duration = Duration::from_secs(3_600);
 
 /// Statements kept prepared by each connection; there are about thirty.
 pub(super) const STATEMENTS_KEPT: usize = 64;

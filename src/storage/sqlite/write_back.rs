@@ -29,6 +29,14 @@ pub(super) struct WriteBack {
 impl WriteBack {
     /// Starts the thread. It ends with the value, and with the first sync that fails.
     pub fn start(file: File) -> io::Result<Self> {
+        Self::synced_by(file, File::sync_data)
+    }
+
+    /// The same, with the disk that this is.
+    pub fn synced_by(
+        file: File,
+        sync: impl Fn(&File) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<Self> {
         // One that is asked for while one is under way; more would sync nothing more.
         let (ask, asked) = sync_channel(1);
         let synced = Arc::new(AtomicU64::new(0));
@@ -36,7 +44,7 @@ impl WriteBack {
         let thread =
             std::thread::Builder::new().name("store-copy".to_owned()).spawn(move || {
                 for pages in asked {
-                    file.sync_data()?;
+                    sync(&file)?;
                     done.store(pages, Relaxed);
                 }
                 Ok(file)
@@ -45,15 +53,18 @@ impl WriteBack {
     }
 
     /// So many pages are copied by now. Asks for a sync if one is due, and answers whether more may
-    /// be copied before it; false for good once a sync has failed. Never waits.
+    /// be copied before it. Once a sync has failed, what is on the disk grows no more: see
+    /// [`has_failed`](Self::has_failed). Never waits.
     pub fn keeps_up(&mut self, copied: u64) -> bool {
+        // Before the request: what that brings counts the next time, however fast it is.
+        let synced = self.synced.load(Relaxed);
         if copied.saturating_sub(self.asked) >= BACKUP_SYNC_PAGES {
             match self.ask.try_send(copied) {
                 Ok(()) => self.asked = copied,
                 Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
             }
         }
-        copied.saturating_sub(self.synced.load(Relaxed)) < BACKUP_AHEAD_PAGES_MAX
+        copied.saturating_sub(synced) < BACKUP_AHEAD_PAGES_MAX
     }
 
     /// Whether a sync has failed; [`end`](Self::end) says why.
@@ -71,16 +82,29 @@ impl WriteBack {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+
+    /// Looks until it is so.
+    fn soon(mut so: impl FnMut() -> bool) {
+        // A minute at least.
+        let soon = (0..60_000).any(|_| {
+            let now = so();
+            if !now {
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            now
+        });
+        assert!(soon, "never");
+    }
 
     #[test]
     fn who_copies_waits_when_the_disk_is_behind_and_goes_on_when_it_has_caught_up() {
         let mut copy = WriteBack::start(tempfile::tempfile().unwrap()).unwrap();
         assert!(copy.keeps_up(BACKUP_SYNC_PAGES - 1), "no sync is due yet");
         assert!(!copy.keeps_up(BACKUP_AHEAD_PAGES_MAX), "nothing of it is on the disk");
-        while !copy.keeps_up(BACKUP_AHEAD_PAGES_MAX) {
-            std::thread::yield_now();
-        }
+        soon(|| copy.keeps_up(BACKUP_AHEAD_PAGES_MAX));
         assert!(!copy.has_failed());
         copy.end().unwrap();
     }
@@ -90,9 +114,7 @@ mod tests {
         let unsyncable = File::open("/dev/null").unwrap();
         let mut copy = WriteBack::start(unsyncable).unwrap();
         assert!(!copy.keeps_up(BACKUP_AHEAD_PAGES_MAX));
-        while !copy.has_failed() {
-            std::thread::yield_now();
-        }
+        soon(|| copy.has_failed());
         assert!(!copy.keeps_up(BACKUP_AHEAD_PAGES_MAX));
         copy.end().unwrap_err();
     }

@@ -1,8 +1,8 @@
 //! A backup: a copy in slices, between commits.
 //!
-//! Who writes goes first: a slice is copied when nothing waits, or when nothing was copied for the
-//! longest pause. What writes wait is measured before and beside it, and when that is too much worse,
-//! the backup is given up.
+//! Who writes goes first: a slice is copied when its share of the time is due and nothing waits, or,
+//! where writes wait all the time, after the longest pause. What writes wait is measured before and
+//! beside it, and when that is too much worse, the backup is given up.
 
 use std::rc::Rc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -15,7 +15,8 @@ use tokio::sync::watch;
 
 use crate::storage::sqlite::backup::{Answer, BackupBounds, Job, Progress};
 use crate::storage::sqlite::limits::{
-    BACKUP_AHEAD_AGAIN, BACKUP_MAX, BACKUP_PAUSE_FACTOR, BACKUP_PAUSE_MAX, BACKUP_SLICE_PAGES,
+    BACKUP_AHEAD_AGAIN, BACKUP_PAUSE_FACTOR, BACKUP_PAUSE_MAX, BACKUP_PAUSE_SLOW_MAX,
+    BACKUP_SLICE_PAGES,
 };
 use crate::storage::sqlite::write_back::WriteBack;
 
@@ -27,7 +28,7 @@ impl Writer {
     pub(super) fn back_up(&mut self) -> rusqlite::Result<()> {
         let Some(job) = self.backup.take() else { return Ok(()) };
         let Job { mut to, mut file, progress, answer } = *job;
-        let before = self.waits.p99();
+        let before = self.waits.lately(now());
         let bounds = self.backup_bounds;
         let beside = Waits::new(bounds.window, bounds.window_writes, now());
         // The waits beside a backup are no measure for the next one.
@@ -53,7 +54,7 @@ impl Writer {
             Ok(copying) => copying,
             Err(error) => return Ok(Err(error.to_string())),
         };
-        let mut copied = 0;
+        let (mut copied, mut left) = (0, u64::MAX);
         loop {
             let mut took = BACKUP_AHEAD_AGAIN;
             if file.keeps_up(copied) {
@@ -61,8 +62,8 @@ impl Writer {
                 let stepped = copying.step(BACKUP_SLICE_PAGES);
                 took = slice.elapsed();
                 let pages = copying.progress();
-                let [left, of] = [pages.remaining, pages.pagecount];
-                let [left, of] = [left, of].map(|pages| u64::from(pages.max(0).unsigned_abs()));
+                let of = u64::from(pages.pagecount.max(0).unsigned_abs());
+                left = u64::from(pages.remaining.max(0).unsigned_abs());
                 copied = of.saturating_sub(left);
                 progress.send_replace(Progress { done: copied, of });
                 match stepped {
@@ -76,7 +77,7 @@ impl Writer {
                 // Its end has the error.
                 return Ok(Ok(()));
             }
-            if let Some(why) = self.too_dear(&mut cost, answer) {
+            if let Some(why) = self.too_dear(&mut cost, left, answer) {
                 return Ok(Err(why));
             }
             if !self.serve_for(took)? {
@@ -85,8 +86,8 @@ impl Writer {
         }
     }
 
-    /// Why the backup under way is to be given up, if it is.
-    fn too_dear(&self, cost: &mut Cost, answer: &Answer) -> Option<String> {
+    /// Why the backup under way, with so many pages left, is to be given up, if it is.
+    fn too_dear(&self, cost: &mut Cost, left: u64, answer: &Answer) -> Option<String> {
         let bounds = self.backup_bounds;
         if answer.is_closed() {
             return Some("nobody waits for it".to_owned());
@@ -95,8 +96,10 @@ impl Writer {
             let why = "the log of writes grew too long beside it; try when less is written";
             return Some(why.to_owned());
         }
-        if cost.begun.elapsed() > BACKUP_MAX {
-            return Some("it took too long".to_owned());
+        if cost.stands_still(left, now()) {
+            let why = "it came no nearer to its end for too long: its disk hangs, or the store grows \
+                       as fast; copy to another disk, or when less is written";
+            return Some(why.to_owned());
         }
         cost.judge(self.waits.windows(), self.waits.p99()?)
     }
@@ -106,28 +109,41 @@ impl Writer {
     fn serve_for(&mut self, took: Duration) -> rusqlite::Result<bool> {
         let begun = now();
         // As long again when nobody writes: somebody might.
-        let mut pause = took;
+        let mut pause = took.min(BACKUP_PAUSE_MAX);
+        let (share, longest) = pause_beside_writes(took);
         loop {
-            let left = pause.min(BACKUP_PAUSE_MAX).saturating_sub(begun.elapsed());
+            let left = pause.saturating_sub(begun.elapsed());
             match self.queue.recv_timeout(left) {
                 Ok(first) => self.serve(first)?,
                 Err(RecvTimeoutError::Timeout) => return Ok(true),
                 Err(RecvTimeoutError::Disconnected) => return Ok(false),
             }
-            pause = took * BACKUP_PAUSE_FACTOR;
+            pause = share;
             if let Some(job) = self.backup.take() {
                 job.refuse("another backup is under way");
             }
-            if begun.elapsed() >= BACKUP_PAUSE_MAX {
+            if begun.elapsed() >= longest {
                 return Ok(true);
             }
         }
     }
 }
 
+/// The pause after a slice that took this long while somebody writes: its length when nothing waits
+/// at its end, and at most, when something always waits.
+fn pause_beside_writes(took: Duration) -> (Duration, Duration) {
+    let share = took.saturating_mul(BACKUP_PAUSE_FACTOR).min(BACKUP_PAUSE_SLOW_MAX);
+    (share, share.max(BACKUP_PAUSE_MAX))
+}
+
 /// What a backup under way costs.
 struct Cost {
-    begun: Instant,
+    /// The fewest pages that were left.
+    left: u64,
+    /// Since when they are.
+    left_since: Instant,
+    /// How long they may be.
+    still_max: Duration,
     /// What one write in a hundred may wait.
     wait_limit: Duration,
     /// Windows that were judged.
@@ -144,12 +160,22 @@ impl Cost {
     fn beside(before: Option<Duration>, bounds: &BackupBounds) -> Self {
         let before = before.unwrap_or_default().max(bounds.wait_least);
         Self {
-            begun: now(),
+            left: u64::MAX,
+            left_since: now(),
+            still_max: bounds.still_max,
             wait_limit: before.saturating_mul(bounds.wait_factor),
             judged: 0,
             too_long: 0,
             too_long_max: bounds.windows_max,
         }
+    }
+
+    /// Whether it came no nearer to its end for too long, with so many pages left now.
+    fn stands_still(&mut self, left: u64, now: Instant) -> bool {
+        if left < self.left {
+            (self.left, self.left_since) = (left, now);
+        }
+        now.saturating_duration_since(self.left_since) > self.still_max
     }
 
     /// Why it is too dear, with so many windows and the 99th percentile of the latest.
@@ -176,6 +202,31 @@ mod tests {
 
     fn ms(ms: u64) -> Duration {
         Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn beside_writes_a_slice_takes_an_eighth_of_the_time_however_slow_it_is() {
+        for took in [0, 1, 7, 8, 20, 1_000, 1_400].map(ms) {
+            let (share, longest) = pause_beside_writes(took);
+            assert!(longest >= share && share >= took * 7, "{took:?}");
+            assert!(longest == share || longest <= ms(50), "{took:?}: it goes on");
+        }
+    }
+
+    #[test]
+    fn a_disk_that_hung_once_holds_a_backup_up_for_seconds() {
+        assert_eq!(pause_beside_writes(ms(60_000)), (ms(10_000), ms(10_000)));
+        assert_eq!(pause_beside_writes(Duration::MAX), (ms(10_000), ms(10_000)));
+    }
+
+    #[test]
+    fn a_backup_may_take_days_while_it_comes_nearer_to_its_end() {
+        let mut cost = Cost::beside(None, &BackupBounds::default());
+        let (begun, hour) = (cost.left_since, Duration::from_secs(3_600));
+        assert!((1..100).all(|n| !cost.stands_still(1_000 - u64::from(n), begun + hour * n)));
+        // The store grows as fast as it is copied, or nothing is copied at all.
+        assert!(!cost.stands_still(2_000, begun + hour * 100));
+        assert!(cost.stands_still(901, begun + hour * 100 + ms(1)));
     }
 
     /// What is said of windows with these 99th percentiles, ms, after one in the first.

@@ -6,6 +6,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::storage::sqlite::limits::WAITS_LATELY_WINDOWS;
+
 /// Parts of each doubling of the time that are told apart: a wait is known to an eighth.
 const PARTS: usize = 8;
 
@@ -27,6 +29,8 @@ pub(super) struct Waits {
     windows: u64,
     /// Of the latest of them.
     p99: Option<Duration>,
+    /// When that began.
+    p99_since: Instant,
 }
 
 impl Waits {
@@ -41,6 +45,7 @@ impl Waits {
             writes_min,
             windows: 0,
             p99: None,
+            p99_since: now,
         }
     }
 
@@ -56,7 +61,7 @@ impl Waits {
         self.latest = now;
         let lasted = now.saturating_duration_since(self.since);
         if lasted >= self.window && self.writes >= self.writes_min {
-            self.p99 = Some(self.percentile_99(lasted));
+            (self.p99, self.p99_since) = (Some(self.percentile_99(lasted)), self.since);
             self.windows += 1;
             let none = [Count::default(); PARTS * DOUBLINGS];
             (self.counts, self.writes, self.since) = (none, 0, now);
@@ -66,6 +71,12 @@ impl Waits {
     /// The 99th percentile of the latest whole window, rounded up to the next part.
     pub fn p99(&self) -> Option<Duration> {
         self.p99
+    }
+
+    /// The same, unless that window began too long ago to tell of the present.
+    pub fn lately(&self, now: Instant) -> Option<Duration> {
+        let age = now.saturating_duration_since(self.p99_since);
+        self.p99.filter(|_| age <= self.window.saturating_mul(WAITS_LATELY_WINDOWS))
     }
 
     /// How many windows were whole.
@@ -115,6 +126,7 @@ fn end_of(place: usize) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::storage::sqlite::limits::WAITS_MIN;
 
     const WINDOW: Duration = Duration::from_secs(10);
 
@@ -182,5 +194,29 @@ mod tests {
         assert!(waits.p99() > Some(ms(79)), "the one before");
         waits.add(1, ms(1), second);
         assert!(waits.windows() == 2 && waits.p99() < Some(ms(2)), "nothing of the one before");
+    }
+
+    #[test]
+    fn ten_writes_a_second_are_judged_with_each_window() {
+        let begun = super::super::now();
+        let mut waits = Waits::new(WINDOW, WAITS_MIN, begun);
+        for n in 1..=200 {
+            waits.add(1, ms(80), begun + ms(100) * n);
+        }
+        assert_eq!(waits.windows(), 2);
+    }
+
+    #[test]
+    fn what_writes_waited_long_ago_says_nothing_of_the_present() {
+        let (mut waits, begun) = waits();
+        assert_eq!(waits.lately(begun), None, "nobody wrote yet");
+        waits.add(1_000, ms(80), begun + WINDOW);
+        let last = begun + WINDOW * WAITS_LATELY_WINDOWS;
+        assert_eq!(waits.lately(last), waits.p99());
+        assert_eq!(waits.lately(last + ms(1)), None);
+        // Some writes of a storm count in the window that the morning makes whole.
+        waits.add(1, ms(80), begun + WINDOW);
+        waits.add(999, ms(80), last + WINDOW * 2);
+        assert!(waits.windows() == 2 && waits.lately(last + WINDOW * 2).is_none());
     }
 }
