@@ -60,6 +60,8 @@ fn print(outcome: &Outcome) {
     let (whole, without) = outcome.copies;
     println!("backups: {whole} whole, {without} that a kill met or prevented");
     let (forgotten, under_way) = outcome.past;
-    println!("chats of long ago: {forgotten} forgotten by retention, which {under_way} kills met");
+    println!(
+        "chats of long ago: {forgotten} forgotten by retention, which {under_way} kills but the first met"
+    );
     print_seen(&outcome.seen);
 }

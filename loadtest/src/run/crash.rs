@@ -40,7 +40,7 @@ pub struct Outcome {
     pub restart_ms: Samples,
     /// Backups that were whole, and those that a kill or the store prevented.
     pub copies: (u32, u32),
-    /// Chats of long ago that retention forgot, and how many kills found it under way.
+    /// Chats of long ago that retention forgot, and how many kills but the first found it under way.
     pub past: (usize, usize),
     /// What people saw.
     pub seen: Verified,
@@ -112,9 +112,7 @@ pub async fn crash(
         } else if embedded {
             copies.1 += 1;
         }
-        let before = past.forgotten();
-        past.look(&stored).await?;
-        met += usize::from(past.forgotten() > before);
+        met += usize::from(past.look(&stored).await?);
         // What a kill left unfinished has another name, and goes with the folder.
         let _ = std::fs::remove_file(&file);
         kills_wall_ms.push(wall_ms());

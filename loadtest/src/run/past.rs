@@ -45,6 +45,8 @@ pub struct Past {
     ends: Option<(ChatId, ChatId)>,
     /// The texts that were found at the last look.
     left: BTreeSet<String>,
+    /// Whether there was a look.
+    looked: bool,
     planted: usize,
     traces: Vec<String>,
 }
@@ -65,13 +67,17 @@ impl Past {
         opened.close().await;
         let ends = made.first().zip(made.last()).map(|((first, _), (last, _))| (*first, *last));
         let left: BTreeSet<String> = made.into_iter().map(|(_, text)| text).collect();
-        Ok(Self { ends, planted: left.len(), left, traces: Vec::new() })
+        Ok(Self { ends, planted: left.len(), left, looked: false, traces: Vec::new() })
     }
 
-    /// Looks into what a server that was killed has left: there is nothing that was gone before.
-    pub async fn look(&mut self, place: &Place) -> Result<(), RunError> {
-        self.left = self.find(place).await?;
-        Ok(())
+    /// Looks into what a server that was killed has left: there is nothing that was gone before. Answers
+    /// whether some have gone since the look before; what had gone by the first one may have gone before
+    /// there was any load.
+    pub async fn look(&mut self, place: &Place) -> Result<bool, RunError> {
+        let left = self.find(place).await?;
+        let fewer = left.len() < self.left.len();
+        self.left = left;
+        Ok(std::mem::replace(&mut self.looked, true) && fewer)
     }
 
     /// Looks into a copy that was begun after the last look: likewise.
@@ -98,11 +104,6 @@ impl Past {
     pub async fn gone(&self, rest: &Rest, auditor: &mut Operator) -> Result<(), RunError> {
         let Some((_, last)) = self.ends else { return Ok(()) };
         forgotten(last, rest, auditor).await
-    }
-
-    /// How many the server has forgotten by the last look.
-    pub fn forgotten(&self) -> usize {
-        self.planted - self.left.len()
     }
 
     /// How many there were, and what came back or was left.
@@ -165,4 +166,29 @@ async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, Strin
     let ended = EndedChat { chat, customer, at };
     store.ended_chats.put(ended).await.map_err(|error| said(&error))?;
     Ok((chat, text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_went_before_the_first_look_is_no_kills() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("stored");
+        let texts: Vec<String> =
+            (0..3).map(|_| format!("{MARK}{}", uuid::Uuid::new_v4())).collect();
+        let left = texts.iter().cloned().collect();
+        let mut past =
+            Past { ends: None, left, looked: false, planted: texts.len(), traces: Vec::new() };
+        let place = Place::Files(folder.path().to_owned());
+        for (there, met) in [(2, false), (1, true), (1, false), (0, true)] {
+            std::fs::write(&file, texts[..there].join(" ")).unwrap();
+            assert_eq!(past.look(&place).await.unwrap(), met, "{there}");
+        }
+        assert!(past.traces.is_empty());
+        std::fs::write(&file, &texts[0]).unwrap();
+        assert!(!past.look(&place).await.unwrap());
+        assert_eq!(past.end().1.len(), 2, "it is back, and left");
+    }
 }
