@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use scylla::client::session::Session;
 use scylla::client::session_builder::SessionBuilder;
+use scylla::serialize::row::SerializeRow;
 use switchboard::domain::audit::{AuditAct, AuditEntry, AuditId, AuditOutcome};
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, Recorded};
@@ -71,6 +72,23 @@ impl Rig {
     pub async fn count(&self, text: &str) -> i64 {
         let answer = self.raw.query_unpaged(text, ()).await.unwrap();
         answer.into_rows_result().unwrap().first_row::<(i64,)>().unwrap().0
+    }
+}
+
+impl Rig {
+    /// Damages what a row has in this column, if there is the row. Just later than it was written, by
+    /// the store's time: the database's own may be ahead of that, and what the store writes next would
+    /// not be seen.
+    async fn damage(&self, column: &str, row: &str, key: impl SerializeRow + Clone) {
+        let (table, row) = row.split_once(' ').unwrap();
+        let written = format!("SELECT WRITETIME({column}) FROM {table} WHERE {row}");
+        let answer = self.raw.query_unpaged(written, key.clone()).await.unwrap();
+        let written = answer.into_rows_result().unwrap().maybe_first_row::<(i64,)>().unwrap();
+        let Some((written,)) = written else { return };
+        let at = written + 1;
+        let text =
+            format!("UPDATE {table} USING TIMESTAMP {at} SET {column} = 0x000102 WHERE {row}");
+        self.raw.query_unpaged(text, key).await.unwrap();
     }
 }
 
@@ -329,10 +347,9 @@ fn cql_damaged_newer_and_missing_records_are_found() {
         assert_eq!(rig.store.read(chat(1), 1, 9).await.unwrap(), messages(1..=5));
 
         OpenChats::put(&*rig.store, open_chat(1, 5)).await.unwrap();
-        let text = "UPDATE open_chats SET record = 0x000102 WHERE hour = 0 AND shard = ? AND chat = ? IF EXISTS";
         for shard in 0..16_i16 {
             let key = (shard, chat(1).0.as_bytes().to_vec());
-            rig.raw.query_unpaged(text, key).await.unwrap();
+            rig.damage("record", "open_chats hour = 0 AND shard = ? AND chat = ?", key).await;
         }
         OpenChats::put(&*rig.store, open_chat(2, 5)).await.unwrap();
         assert_eq!(
@@ -360,8 +377,7 @@ fn cql_damaged_newer_and_missing_records_are_found() {
 
         let record = OperatorRecord { lapses_in_row: 3, ..OperatorRecord::default() };
         OperatorRecords::save(&*rig.store, user(1), record.clone()).await.unwrap();
-        let text = "UPDATE operators SET record = 0x000102 WHERE operator = ?";
-        rig.raw.query_unpaged(text, (user(1).0,)).await.unwrap();
+        rig.damage("record", "operators operator = ?", (user(1).0,)).await;
         let unread = OperatorRecords::load(&*rig.store, user(1)).await.unwrap_err();
         assert!(matches!(unread, OperatorRecordError::Damaged { .. }), "{unread:?}");
         OperatorRecords::save(&*rig.store, user(1), record.clone()).await.unwrap();
@@ -370,8 +386,8 @@ fn cql_damaged_newer_and_missing_records_are_found() {
         for n in 1..=3 {
             rig.store.record(entry(n, n)).await.unwrap();
         }
-        let text = "UPDATE audit SET entry = 0x0001 WHERE hour = 0 AND id = ?";
-        rig.raw.query_unpaged(text, (entry(2, 2).id.key().to_vec(),)).await.unwrap();
+        let of_audit = "audit hour = 0 AND id = ?";
+        rig.damage("entry", of_audit, (entry(2, 2).id.key().to_vec(),)).await;
         for limit in 2..4 {
             let page = AuditTrail::newest(&*rig.store, AuditId::END, AuditId::FIRST, limit);
             let found = page.await.unwrap();
@@ -379,7 +395,7 @@ fn cql_damaged_newer_and_missing_records_are_found() {
         }
         let about = about(9, 9, 1, 1);
         rig.store.record(about.clone()).await.unwrap();
-        rig.raw.query_unpaged(text, (about.id.key().to_vec(),)).await.unwrap();
+        rig.damage("entry", of_audit, (about.id.key().to_vec(),)).await;
         rig.store.forget_customer(channel(1), customer(1).id).await.unwrap();
         let all = "SELECT count(*) FROM audit WHERE hour = 0";
         assert_eq!(rig.count(all).await, 3, "what may name the customer is gone");
