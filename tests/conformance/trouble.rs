@@ -178,6 +178,9 @@ fn a_foreign_lock_is_waited_for_refused_and_outlived() {
 }
 
 /// Appends to a chat until told to stop; answers how many were acknowledged.
+/// How often each of the writers beside a copy writes: some MiB a second together.
+const WRITES_EVERY: std::time::Duration = std::time::Duration::from_millis(2);
+
 async fn write_on(store: Store, n: u128, stop: Arc<std::sync::atomic::AtomicBool>) -> u64 {
     let claim = store.log.claim(chat(n)).await.unwrap().claim;
     let mut seq = 0;
@@ -185,6 +188,8 @@ async fn write_on(store: Store, n: u128, stop: Arc<std::sync::atomic::AtomicBool
         seq += 1;
         let long = message(seq, &format!("{seq}{}", " ".repeat(2_000)));
         store.log.append(claim, vec![long]).await.unwrap();
+        // A copy gives way to whoever writes all the time, and would follow a store that grows for ever.
+        tokio::time::sleep(WRITES_EVERY).await;
     }
     seq
 }
