@@ -12,6 +12,8 @@ mod asked;
 mod explain;
 mod line;
 mod matching;
+mod owed;
+mod timers;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,6 +30,7 @@ use crate::storage::OpenChat;
 
 use asked::Asked;
 pub use line::{Entry, Line, Phase};
+use owed::Owed;
 
 /// An input of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,19 +58,6 @@ pub enum QueueEffect {
 
 /// The version of what was read from the index: whatever the chat says of the placement is newer.
 const NOT_SAID: Seq = 0;
-
-/// What a queue says until it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Owed {
-    AskState(UserId),
-    /// Asks a chat where it is.
-    Ask(ChatId),
-    Reserve(ChatId),
-    Offer(ChatId),
-    Widen(ChatId),
-    Lapse(ChatId),
-    Withdraw(ChatId, UserId),
-}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -368,146 +358,6 @@ impl Queue {
         for operator in strangers.copied().collect::<Vec<_>>() {
             self.owed.keep(Owed::Withdraw(chat, operator), now);
         }
-    }
-
-    /// Wakes up when the chat is to be looked at again though nothing happens: when the next one who
-    /// refused it, or was offered another one of its visitor, may be asked; and when its offer has
-    /// stood long enough. What is under way has a timer of its own.
-    fn look_again(&mut self, chat: ChatId, now: Timestamp) {
-        let Some(entry) = self.line.get(chat) else {
-            return;
-        };
-        let lately = entry.at.customer.and_then(|customer| self.shown.of(customer));
-        let shown = lately.into_iter().flat_map(|lately| lately.values());
-        let shown = shown.filter(|(other, _)| *other != chat);
-        let shown = shown.map(|(_, at)| at.plus_ms(self.settings.visitor_offer_every_ms));
-        let next = match &entry.phase {
-            Phase::Waiting => {
-                let cool_down_ms = self.settings.cool_down_ms;
-                let ends = entry.at.refused_by.values().map(|at| at.plus_ms(cool_down_ms));
-                ends.chain(shown).filter(|end| *end > now).min()
-            }
-            Phase::Offered if !self.owed.owes(Owed::Lapse(chat)) => {
-                let Some(offer) = entry.at.place.offer() else { return };
-                // Once it has stood as long as others do it may be needed for another, and stands
-                // else.
-                let stood_at = self.stood_at(entry);
-                let over = if now < stood_at { stood_at } else { offer.expires_at };
-                let widens = shown.filter(|_| offer.reach == Reach::ToAll);
-                Some(widens.filter(|end| *end > now).fold(over, Timestamp::min))
-            }
-            Phase::Offered | Phase::Reserving { .. } | Phase::Offering { .. } => return,
-        };
-        if let Some(next) = next {
-            self.line.set_timer(chat, next);
-        }
-    }
-
-    fn on_timers(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
-        for chat in self.line.take_timers(now) {
-            let Some(entry) = self.line.get(chat) else {
-                continue;
-            };
-            match &entry.phase {
-                Phase::Waiting => self.look_again(chat, now),
-                Phase::Reserving { offer, operator, .. } => {
-                    // No answer: nothing is known of that operator any more.
-                    let (offer, operator) = (*offer, *operator);
-                    self.end_reservation(chat, operator);
-                    self.pool.doubt(operator);
-                    self.owed.keep(Owed::AskState(operator), now);
-                    effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
-                    self.line.set_phase(chat, Phase::Waiting);
-                    self.look_again(chat, now);
-                }
-                Phase::Offering { .. } => self.line.set_silent(chat),
-                Phase::Offered if self.owed.owes(Owed::Lapse(chat)) => self.line.set_silent(chat),
-                Phase::Offered if entry.at.place.offer().is_some_and(|o| now < o.expires_at) => {
-                    self.look_again(chat, now);
-                }
-                Phase::Offered => {
-                    self.owed.keep(Owed::Lapse(chat), now);
-                    self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
-                }
-            }
-        }
-    }
-
-    fn say_due(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
-        for owed in self.owed.take_due(now) {
-            match self.words(owed) {
-                Some(effect) => effects.push(effect),
-                None => {
-                    self.owed.settle(owed);
-                }
-            }
-        }
-    }
-
-    /// What is said about something owed; none when it has become void.
-    fn words(&self, owed: Owed) -> Option<QueueEffect> {
-        let queue = self.config.id;
-        match owed {
-            Owed::AskState(operator) => {
-                Some(QueueEffect::ToOperator(operator, ToOperator::AskState { queue }))
-            }
-            Owed::Ask(chat) => {
-                let entry = self.line.get(chat)?;
-                let peer = Peer::Queue(queue);
-                Some(QueueEffect::ToChat(entry.at.chat, ToChat::Ask { peer }))
-            }
-            Owed::Reserve(chat) => {
-                let entry = self.line.get(chat)?;
-                match &entry.phase {
-                    Phase::Reserving { offer, operator, expires_at, .. } => {
-                        let (rank, offer, expires_at) = (entry.rank, *offer, *expires_at);
-                        let reserve = ToOperator::Reserve { queue, offer, chat, rank, expires_at };
-                        Some(QueueEffect::ToOperator(*operator, reserve))
-                    }
-                    Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
-                }
-            }
-            Owed::Offer(chat) => {
-                let entry = self.line.get(chat)?;
-                let Phase::Offering { offer, reach, to, decision } = &entry.phase else {
-                    return None;
-                };
-                let said = ToChat::Offer {
-                    queue,
-                    placement: entry.at.placement,
-                    offer: *offer,
-                    reach: *reach,
-                    to: to.clone(),
-                    timeout_ms: self.config.offer_timeout_ms,
-                    decision: decision.clone(),
-                };
-                Some(QueueEffect::ToChat(chat, said))
-            }
-            Owed::Widen(chat) => {
-                let (placement, offer) = self.live(chat)?;
-                let to = self.widening.get(&chat)?.clone();
-                Some(QueueEffect::ToChat(chat, ToChat::Widen { placement, offer, to }))
-            }
-            Owed::Lapse(chat) => {
-                let (placement, offer) = self.live(chat)?;
-                let stands_ms = self.config.offer_timeout_ms;
-                Some(QueueEffect::ToChat(chat, ToChat::Lapse { placement, offer, stands_ms }))
-            }
-            Owed::Withdraw(chat, operator) => {
-                let live = self.line.get(chat)?.at.place.offer()?;
-                let (offer, stay) = (live.id, live.stay(operator)?);
-                let reason = domain::event::WithdrawReason::NotEligible;
-                let peer = Peer::Queue(queue);
-                let said = ToChat::Withdraw { peer, offer, operator, stay, reason };
-                Some(QueueEffect::ToChat(chat, said))
-            }
-        }
-    }
-
-    /// The live offer of a chat and its placement.
-    fn live(&self, chat: ChatId) -> Option<(domain::Placement, OfferId)> {
-        let at = &self.line.get(chat)?.at;
-        at.place.offer().map(|offer| (at.placement, offer.id))
     }
 
     fn next_offer(&mut self) -> OfferId {
