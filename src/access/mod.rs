@@ -10,6 +10,7 @@
 //! nothing of what it took away takes effect.
 
 mod act;
+mod blocks;
 mod buckets;
 mod common;
 mod erasures;

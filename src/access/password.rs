@@ -4,11 +4,11 @@
 
 use std::sync::Arc;
 
-use argon2::password_hash::phc::PasswordHash as Phc;
-use argon2::password_hash::{PasswordHasher, PasswordVerifier};
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash as Phc, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::blocks::{Blocks, Interest};
 use super::common::is_common;
 use super::limits::{
     HASH_LANES, HASH_MEMORY_KIB, HASH_PASSES, HASHES_AT_A_TIME, HASHES_WAITING_MAX,
@@ -78,6 +78,8 @@ pub struct Passwords {
     known: Arc<Semaphore>,
     /// One permit a hash that works.
     working: Arc<Semaphore>,
+    /// What hashes work in.
+    blocks: Arc<Blocks>,
     /// Verified when there is no such user, so that the answer takes as long.
     nobody: PasswordHash,
 }
@@ -87,12 +89,15 @@ impl Passwords {
     pub fn new(cost: HashCost) -> Result<Self, PasswordError> {
         let params = Params::new(cost.memory_kib, cost.passes, cost.lanes, None).map_err(failed)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobody = hash(&argon2, "nobody has this password", &[0; SALT_BYTES])?;
+        let blocks = Arc::new(Blocks::default());
+        let salt = [0; SALT_BYTES];
+        let nobody = hash(&blocks.interest(), &argon2, "nobody has this password", &salt)?;
         Ok(Self {
             argon2,
             strangers: Strangers::new(HASHES_WAITING_MAX),
             known: Arc::new(Semaphore::new(HASHES_AT_A_TIME + HASHES_WAITING_MAX)),
             working: Arc::new(Semaphore::new(HASHES_AT_A_TIME)),
+            blocks,
             nobody,
         })
     }
@@ -106,7 +111,7 @@ impl Passwords {
         check(&password)?;
         let turn = self.turn(Lane::Known).await?;
         let argon2 = self.argon2.clone();
-        work(turn, move || hash(&argon2, &password, &salt)).await?
+        work(turn, move |blocks| hash(blocks, &argon2, &password, &salt)).await?
     }
 
     /// Whether the password is the one of `kept`; never when there is none, after as long a time.
@@ -122,12 +127,12 @@ impl Passwords {
         let turn = self.turn(lane).await?;
         let known = kept.is_some();
         let kept = kept.unwrap_or_else(|| self.nobody.clone());
-        let argon2 = self.argon2.clone();
-        let same = work(turn, move || verify(&argon2, &password, &kept)).await??;
+        let same = work(turn, move |blocks| verify(blocks, &password, &kept)).await??;
         Ok(known && same)
     }
 
     async fn turn(&self, lane: Lane) -> Result<Turn, PasswordError> {
+        let interest = self.blocks.interest();
         let admitted = match lane {
             Lane::Known => Arc::clone(&self.known).try_acquire_owned().ok().map(Admitted::Known),
             Lane::Stranger(asked) => self.strangers.turn(asked).await.ok().map(Admitted::Stranger),
@@ -135,13 +140,14 @@ impl Passwords {
         let _admitted = admitted.ok_or(PasswordError::Busy)?;
         let working = Arc::clone(&self.working).acquire_owned().await;
         let _working = working.map_err(|_| PasswordError::Busy)?;
-        Ok(Turn { _working, _admitted })
+        Ok(Turn { interest, _working, _admitted })
     }
 }
 
 /// What is held as long as a hash works. A stranger's turn ends after the permit: the next stranger
 /// asks for one behind whoever is known and waits already.
 struct Turn {
+    interest: Interest,
     _working: OwnedSemaphorePermit,
     _admitted: Admitted,
 }
@@ -155,10 +161,10 @@ enum Admitted {
 /// The permits travel with the work: a caller that goes away does not make room early.
 async fn work<T: Send + 'static>(
     turn: Turn,
-    job: impl FnOnce() -> T + Send + 'static,
+    job: impl FnOnce(&Interest) -> T + Send + 'static,
 ) -> Result<T, PasswordError> {
     let done = tokio::task::spawn_blocking(move || {
-        let answer = job();
+        let answer = job(&turn.interest);
         drop(turn);
         answer
     });
@@ -181,23 +187,50 @@ pub fn check(password: &str) -> Result<(), PasswordError> {
     Ok(())
 }
 
+/// Hashes, and writes the result as others do: the PHC string format.
 fn hash(
+    interest: &Interest,
     argon2: &Argon2<'_>,
     password: &str,
     salt: &[u8; SALT_BYTES],
 ) -> Result<PasswordHash, PasswordError> {
-    let phc = argon2.hash_password_with_salt(password.as_bytes(), salt);
-    let phc = phc.map_err(failed)?;
+    let salt = Salt::new(salt).map_err(failed)?;
+    let phc = Phc {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(argon2.params()).map_err(failed)?,
+        hash: Some(output(interest, argon2, password, &salt)?),
+        salt: Some(salt),
+    };
     Ok(PasswordHash::from_phc(phc.to_string()))
 }
 
-fn verify(argon2: &Argon2<'_>, password: &str, kept: &PasswordHash) -> Result<bool, PasswordError> {
+/// By the costs that the kept hash itself names.
+fn verify(interest: &Interest, password: &str, kept: &PasswordHash) -> Result<bool, PasswordError> {
     let phc = Phc::new(kept.expose()).map_err(failed)?;
-    match argon2.verify_password(password.as_bytes(), &phc) {
-        Ok(()) => Ok(true),
-        Err(argon2::password_hash::Error::PasswordInvalid) => Ok(false),
-        Err(error) => Err(failed(error)),
-    }
+    let (Some(salt), Some(expected)) = (&phc.salt, &phc.hash) else { return Ok(false) };
+    let algorithm = Algorithm::try_from(phc.algorithm.as_str()).map_err(failed)?;
+    let version = phc.version.map(Version::try_from).transpose().map_err(failed)?;
+    let params = Params::try_from(&phc).map_err(failed)?;
+    let argon2 = Argon2::new(algorithm, version.unwrap_or_default(), params);
+    // The comparison takes the same time for all values.
+    Ok(output(interest, &argon2, password, salt)? == *expected)
+}
+
+fn output(
+    interest: &Interest,
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+) -> Result<Output, PasswordError> {
+    let length = argon2.params().output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let mut bytes = [0; Output::MAX_LENGTH];
+    let out = bytes.get_mut(..length).ok_or_else(|| failed("it is too long"))?;
+    let hashed = interest.lend(argon2.params().block_count(), |blocks| {
+        argon2.hash_password_into_with_memory(password.as_bytes(), salt, out, blocks)
+    });
+    hashed.ok_or_else(|| failed("there is no memory"))?.map_err(failed)?;
+    Output::new(&bytes[..length]).map_err(failed)
 }
 
 #[cfg(test)]
