@@ -1,50 +1,24 @@
-//! The picture of the layers (design: domain <- routing <- machine <- actors <- edge <- app;
-//! domain <- storage <- actors; domain <- protocol <- edge), held against the paths that the
-//! sources name. A module that is not there yet has its place already.
+//! The picture of the layers in `ARCHITECTURE.md`, held against the paths that the sources name:
+//! the sources have no arrow that the picture has not, and the picture none that they have not.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-/// Each module and what it may name besides itself.
-const MAY_USE: &[(&str, &[&str])] = &[
-    ("domain", &[]),
-    ("routing", &["domain"]),
-    // The words of the storage ports (rows, claims, answers) are the machines' inputs.
-    ("machine", &["domain", "routing", "storage"]),
-    // Measures are noted where they arise, and know the words of the domain only.
-    ("telemetry", &["domain"]),
-    ("storage", &["domain", "telemetry"]),
-    ("protocol", &["domain"]),
-    // Who is who, and what is configured: they need each other's words and the documents' port.
-    ("audit", &["domain", "storage", "telemetry"]),
-    ("access", &["domain", "storage", "catalog", "audit"]),
-    ("catalog", &["domain", "storage", "access", "audit"]),
-    ("config", &["domain", "storage", "access", "catalog", "audit"]),
-    (
-        "actors",
-        &["domain", "routing", "machine", "storage", "access", "catalog", "config", "telemetry"],
-    ),
-    (
-        "edge",
-        &[
-            "domain",
-            "routing",
-            "machine",
-            "storage",
-            "protocol",
-            "access",
-            "config",
-            "catalog",
-            "audit",
-            "actors",
-            "telemetry",
-        ],
-    ),
-];
-
-/// The outermost: may name everything.
+/// The outermost: may name everything, and stand in no picture.
 const OUTERMOST: &[&str] = &["app", "main", "lib"];
+
+/// Each module and what it may name besides itself: the lines of the picture.
+fn picture() -> BTreeMap<String, BTreeSet<String>> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let text = std::fs::read_to_string(path).expect("ARCHITECTURE.md can be read");
+    let (_, layers) = text.split_once("## Layers").expect("a chapter of the layers");
+    let picture = layers.split("```").nth(1).expect("a picture");
+    let lines = picture.lines().filter_map(|line| line.split_once("->"));
+    let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
+    lines.map(|(module, may)| (module.trim().to_owned(), words(may))).collect()
+}
 
 /// May speak JSON: the wire, the outermost, and what is stored or configured in that form.
 const MAY_NAME_JSON: &[&str] = &["protocol", "storage", "access", "catalog", "config", "edge"];
@@ -123,15 +97,19 @@ fn word(text: &str) -> String {
 }
 
 /// The arrows against the picture.
-fn wrong_arrows(module: &str, text: &str) -> Vec<String> {
+fn wrong_arrows(
+    picture: &BTreeMap<String, BTreeSet<String>>,
+    module: &str,
+    text: &str,
+) -> Vec<String> {
     if OUTERMOST.contains(&module) {
         return Vec::new();
     }
-    let Some((_, may)) = MAY_USE.iter().find(|(name, _)| *name == module) else {
-        return vec![format!("{module} has no place in the picture: give it one here")];
+    let Some(may) = picture.get(module) else {
+        return vec![format!("{module} has no place in the picture of ARCHITECTURE.md")];
     };
     let named = named(text).into_iter();
-    let wrong = named.filter(|used| used != module && !may.contains(&used.as_str()));
+    let wrong = named.filter(|used| used != module && !may.contains(used));
     wrong.map(|used| format!("{module} -> {used}")).collect()
 }
 
@@ -149,11 +127,25 @@ fn adapters(sources: &[Source]) -> Vec<String> {
 
 #[test]
 fn no_arrow_points_against_the_picture() {
-    let sources = sources();
+    let (sources, picture) = (sources(), picture());
     assert!(sources.len() > 20, "the sources are found");
     for source in &sources {
-        let wrong = wrong_arrows(&source.module, &source.text);
+        let wrong = wrong_arrows(&picture, &source.module, &source.text);
         assert!(wrong.is_empty(), "{}: {wrong:?}", source.path.display());
+    }
+}
+
+#[test]
+fn the_picture_has_no_arrow_that_nothing_goes_along() {
+    let sources = sources();
+    for (module, may) in picture() {
+        let of_module = sources.iter().filter(|source| source.module == module);
+        let used: BTreeSet<String> = of_module.flat_map(|source| named(&source.text)).collect();
+        let unused: Vec<_> = may.difference(&used).collect();
+        assert!(
+            unused.is_empty(),
+            "{module} names none of {unused:?}: take them out of the picture"
+        );
     }
 }
 
@@ -192,12 +184,11 @@ fn adapters_of_storage_are_named_outermost_only() {
 fn the_reading_of_paths_sees_what_it_must() {
     let text = "use crate::{actors::X, domain::{ChatId, Y},\n  edge};\nlet a = crate::app::run();";
     assert_eq!(named(text), ["actors", "domain", "edge", "app"]);
-    assert_eq!(wrong_arrows("routing", text).len(), 3);
-    assert_eq!(
-        wrong_arrows("domain", "use crate::domain::ChatId; use crate::routing::x;").len(),
-        1
-    );
-    assert_eq!(wrong_arrows("app", text).len(), 0);
-    assert_eq!(wrong_arrows("newcomer", "").len(), 1);
+    let picture = picture();
+    let wrong = |module, text| wrong_arrows(&picture, module, text).len();
+    assert_eq!(wrong("routing", text), 3);
+    assert_eq!(wrong("domain", "use crate::domain::ChatId; use crate::routing::x;"), 1);
+    assert_eq!(wrong("app", text), 0);
+    assert_eq!(wrong("newcomer", ""), 1);
     assert_eq!(named(&code("// crate::edge in a comment\nlet x = 1;")), Vec::<String>::new());
 }
