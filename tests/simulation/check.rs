@@ -1,26 +1,22 @@
-//! The invariants, written down a second time and as naively as may be.
+//! The invariants, written down a second time and as naively as may be. Here what holds of every log;
+//! what else is judged has a file of its own.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::event::{AssignedHow, OfferEnd, PlacedCause};
-use switchboard::domain::limits::PRIORITY_STEP_MS;
-use switchboard::domain::operator::Standing;
+use switchboard::domain::event::{AssignedHow, OfferEnd};
 use switchboard::domain::{
     ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Person, QueueId, Reach, Recorded,
     Timestamp, UserId,
 };
 use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
-use switchboard::machine::message::{ToChat, ToOperator};
-use switchboard::machine::operator::{Held, OperatorAnswer, OperatorCall, OperatorEffect, Slot};
-use switchboard::machine::queue::{Queue, QueueEffect};
 
+use crate::answers::id_of;
 use crate::insisting::Insisting;
-use crate::planted::Planted;
 use crate::stays::Stays;
 use crate::store::Store;
 use crate::tokens::Tokens;
 use crate::visitors::Visitors;
-use crate::world::{Pending, World};
+use crate::world::Pending;
 
 /// Where a chat is, by the words of its log alone: a second, much smaller fold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +49,19 @@ struct Seen {
 pub struct Checker {
     seen: BTreeMap<ChatId, Seen>,
     pub folds: BTreeMap<ChatId, Chat>,
-    owned: BTreeMap<UserId, BTreeSet<ChatId>>,
-    ceilings: BTreeMap<UserId, (u32, u32)>,
-    queue_ceilings: BTreeMap<(UserId, QueueId), (u32, u32)>,
+    pub owned: BTreeMap<UserId, BTreeSet<ChatId>>,
+    pub ceilings: BTreeMap<UserId, (u32, u32)>,
+    pub queue_ceilings: BTreeMap<(UserId, QueueId), (u32, u32)>,
     /// Every `Assign` that an operator has sent: by life, chat and time limit.
-    assigns: BTreeSet<(UserId, u64, ChatId, Timestamp)>,
+    pub assigns: BTreeSet<(UserId, u64, ChatId, Timestamp)>,
     published: BTreeMap<ChatId, u64>,
-    answers: BTreeMap<(ChatId, Person, CommandId), Answer>,
-    decided: BTreeSet<OfferId>,
+    pub answers: BTreeMap<(ChatId, Person, CommandId), Answer>,
+    pub decided: BTreeSet<OfferId>,
     /// Of which the chats were told.
-    told: BTreeSet<OfferId>,
+    pub told: BTreeSet<OfferId>,
     /// Whom each offer to all was widened to.
-    widened: BTreeSet<(OfferId, UserId)>,
-    insisting: Insisting,
+    pub widened: BTreeSet<(OfferId, UserId)>,
+    pub insisting: Insisting,
     pub stays: Stays,
     pub visitors: Visitors,
     pub tokens: Tokens,
@@ -76,24 +72,10 @@ pub struct Checker {
     /// Whose calls were given up.
     hung_up: Vec<ChatCall>,
     /// By whom and under which id something was written, and when.
-    ids: BTreeMap<(ChatId, Party, CommandId), Recorded>,
+    pub ids: BTreeMap<(ChatId, Party, CommandId), Recorded>,
 }
 
 impl Checker {
-    /// What fits an operator. A lowered limit takes no chat away: until the load has come down,
-    /// the former one is the ceiling.
-    pub fn capacity(&mut self, operator: UserId, capacity: u32) {
-        let ceiling = self.ceilings.entry(operator).or_insert((capacity, capacity));
-        *ceiling = (capacity, ceiling.1.max(capacity));
-    }
-
-    /// What fits an operator of one queue, likewise; [`u32::MAX`] without a limit.
-    pub fn queue_limit(&mut self, operator: UserId, queue: QueueId, limit: Option<u32>) {
-        let limit = limit.unwrap_or(u32::MAX);
-        let ceiling = self.queue_ceilings.entry((operator, queue)).or_insert((limit, limit));
-        *ceiling = (limit, ceiling.1.max(limit));
-    }
-
     pub fn owned_by(&self, operator: UserId) -> Vec<ChatId> {
         self.owned.get(&operator).into_iter().flatten().copied().collect()
     }
@@ -294,364 +276,5 @@ impl Checker {
             let log = &store.logs[&chat];
             assert_eq!(log[recorded.seq as usize - 1], *recorded, "shown but not durable");
         }
-    }
-
-    /// What was acknowledged is durable, and a repeat got its first answer.
-    pub fn acknowledged(
-        &mut self,
-        chat: ChatId,
-        wanted: &ChatCall,
-        answer: Answer,
-        store: &Store,
-        seed: u64,
-    ) {
-        let recorded = store.logs.get(&chat).and_then(|log| log.get(answer.seq as usize - 1));
-        let fits = match (wanted, recorded.map(|recorded| &recorded.event)) {
-            (ChatCall::Open { customer, .. }, Some(ChatEvent::Opened { customer: who, .. })) => {
-                who == customer
-            }
-            (
-                ChatCall::Send { by, id, text, .. },
-                Some(ChatEvent::Message { from, id: i, text: t }),
-            ) => (by.person, id, text) == (person_of(store, chat, *from), i, t),
-            // What it was told may count already, or come too late.
-            (ChatCall::UpdateCustomer { .. }, Some(_)) => true,
-            (ChatCall::Continue { chat }, Some(ChatEvent::ContinuedIn { chat: into })) => {
-                chat == into
-            }
-            (ChatCall::End { command, .. }, Some(ChatEvent::Ended { command: known, .. })) => {
-                known.as_ref() == Some(command)
-            }
-            (ChatCall::Begin { command, .. }, Some(ChatEvent::Begun { command: known, .. })) => {
-                command == known
-            }
-            (ChatCall::Transfer { .. }, Some(ChatEvent::Placed { .. })) => true,
-            (ChatCall::Transfer { command, .. }, Some(ChatEvent::Assigned { command: k, .. })) => {
-                command == k
-            }
-            _ => false,
-        };
-        assert!(
-            fits,
-            "{chat:?} acknowledged {wanted:?} with {answer:?}, durable is {recorded:?} (seed {seed})"
-        );
-        self.tokens.acknowledged(chat, wanted);
-        let key = match wanted {
-            // Every `Open` of a chat has the same answer, and its ids are no messages' ids.
-            ChatCall::Open { customer, .. } => {
-                CommandId::new("open").ok().map(|any| (Person::Customer(*customer), any))
-            }
-            ChatCall::Send { by, id, .. } => Some((by.person, id.clone())),
-            ChatCall::Continue { .. } | ChatCall::UpdateCustomer { .. } => None,
-            ChatCall::End { by, command }
-            | ChatCall::Begin { by, command }
-            | ChatCall::Transfer { by, command, .. }
-            | ChatCall::TransferNowhere { by, command, .. } => Some((by.person, command.clone())),
-        };
-        if let Some((person, command)) = key {
-            let first = *self.answers.entry((chat, person, command)).or_insert(answer);
-            assert_eq!(first, answer, "{wanted:?} got another answer than first (seed {seed})");
-        }
-    }
-
-    pub fn operator_acknowledged(
-        &mut self,
-        operator: UserId,
-        wanted: &OperatorCall,
-        answer: OperatorAnswer,
-        since: u64,
-        store: &Store,
-        seed: u64,
-    ) {
-        self.id_fits(operator, wanted, since, seed);
-        let chat = match wanted {
-            OperatorCall::Accept { chat, .. } | OperatorCall::Take { chat, .. } => *chat,
-            OperatorCall::SetStatus(_) => {
-                let saved = store.records.contains_key(&operator);
-                assert!(saved, "{operator:?}: acknowledged a status that is not durable");
-                return;
-            }
-            OperatorCall::Shown { .. } | OperatorCall::Decline { .. } => return,
-        };
-        let OperatorAnswer::Assigned(assigned) = answer else {
-            panic!("{operator:?}: {wanted:?} acknowledged without an assignment (seed {seed})");
-        };
-        let log = store.logs.get(&chat).map(Vec::as_slice).unwrap_or_default();
-        let owned = log.get(assigned.seq as usize - 1).is_some_and(|recorded| {
-            matches!(recorded.event, ChatEvent::Assigned { operator: who, .. } if who == operator)
-        });
-        assert!(owned, "{operator:?}: {wanted:?} acknowledged, not durable (seed {seed})");
-    }
-
-    /// An id that stood in the log for something else, when it was used again, is never answered
-    /// yes.
-    fn id_fits(&self, operator: UserId, wanted: &OperatorCall, since: u64, seed: u64) {
-        let (OperatorCall::Accept { chat, command, .. }
-        | OperatorCall::Decline { chat, command, .. }
-        | OperatorCall::Take { chat, command, .. }) = wanted
-        else {
-            return;
-        };
-        let known = self.ids.get(&(*chat, Party::User(operator), command.clone()));
-        let Some(known) = known.filter(|known| known.at.0 < since) else { return };
-        let fits = match (wanted, &known.event) {
-            (
-                OperatorCall::Accept { offer, .. },
-                ChatEvent::Assigned { how: AssignedHow::Accepted { offer: known }, .. },
-            )
-            | (OperatorCall::Decline { offer, .. }, ChatEvent::Declined { offer: known, .. }) => {
-                offer == known
-            }
-            (OperatorCall::Take { .. }, ChatEvent::Assigned { how: AssignedHow::Taken, .. }) => {
-                true
-            }
-            _ => false,
-        };
-        assert!(fits, "{operator:?}: {wanted:?} acknowledged, but {known:?} (seed {seed})");
-    }
-
-    /// No decision passes over a chat of smaller rank that the operator could serve, unless it was
-    /// asked for another one of the same visitor just before.
-    pub fn decided(&mut self, queue: &Queue, effects: &[QueueEffect], now: Timestamp, seed: u64) {
-        // What is said first was not always chosen first.
-        let offers = effects.iter().filter_map(|effect| match effect {
-            QueueEffect::ToChat(chat, ToChat::Offer { offer, to, .. })
-                if !self.told.contains(offer) =>
-            {
-                let chosen = queue.line().get(*chat)?;
-                Some((naive_rank(queue, &chosen.at), *chat, to.clone()))
-            }
-            _ => None,
-        });
-        let offers: Vec<_> = offers.collect();
-        for effect in effects {
-            let (offer, chat, to) = match effect {
-                QueueEffect::ToOperator(to, ToOperator::Reserve { offer, chat, .. }) => {
-                    (*offer, *chat, vec![*to])
-                }
-                QueueEffect::ToChat(chat, ToChat::Offer { offer, to, .. }) => {
-                    (*offer, *chat, to.clone())
-                }
-                QueueEffect::ToChat(chat, ToChat::Widen { offer, to, .. }) => {
-                    for operator in to {
-                        if self.widened.insert((*offer, *operator)) {
-                            self.check_visitor(queue, *chat, *operator, now, seed);
-                            self.asked_for(queue, *chat, *operator, now);
-                        }
-                    }
-                    self.offered_to(*chat, to.iter().copied(), now);
-                    continue;
-                }
-                QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => continue,
-            };
-            let repeated = !self.decided.insert(offer);
-            for operator in to.iter().filter(|_| !repeated) {
-                self.check_visitor(queue, chat, *operator, now, seed);
-            }
-            if let QueueEffect::ToChat(..) = effect
-                && self.told.insert(offer)
-            {
-                to.iter().for_each(|operator| self.asked_for(queue, chat, *operator, now));
-            }
-            if repeated {
-                continue;
-            }
-            if let QueueEffect::ToOperator(operator, _) = effect {
-                self.insisting.asked(*operator, chat, now, seed);
-            }
-            let Some(chosen) = queue.line().get(chat) else {
-                continue;
-            };
-            let rank = naive_rank(queue, &chosen.at);
-            for entry in queue.line().entries() {
-                let waits = queue.line().waiting().any(|(_, waiting)| waiting == entry.at.chat);
-                let before = (naive_rank(queue, &entry.at), entry.at.chat) < (rank, chat);
-                for operator in &to {
-                    let mut chosen_first = offers.iter().filter(|(of, other, to)| {
-                        (*of, *other) < (rank, chat) && to.contains(operator)
-                    });
-                    let shown = waits
-                        && before
-                        && (self.shown_lately(queue, entry.at.chat, *operator, now)
-                            || chosen_first
-                                .any(|(_, other, _)| self.gives_way(queue, entry.at.chat, *other)));
-                    self.visitors.passed_over += u64::from(shown);
-                    assert!(
-                        !waits
-                            || !before
-                            || shown
-                            || excluded(queue, *operator, &entry.at.refused_by, now),
-                        "{chat:?} passed over {:?} to {operator:?} at {now} (seed {seed})",
-                        entry.at.chat
-                    );
-                }
-            }
-        }
-    }
-}
-
-/// By whom and under which id an event was asked for.
-fn id_of(event: &ChatEvent) -> Option<(Party, CommandId)> {
-    match event {
-        ChatEvent::Message { from, id, .. } => Some((*from, id.clone())),
-        ChatEvent::Declined { operator, command, .. }
-        | ChatEvent::Assigned {
-            operator,
-            how: AssignedHow::Accepted { .. } | AssignedHow::Taken,
-            command,
-            ..
-        } => Some((Party::User(*operator), command.clone())),
-        ChatEvent::Begun { by, command }
-        | ChatEvent::TransferAsked { by, command, .. }
-        | ChatEvent::Placed { cause: PlacedCause::Transferred { by, command }, .. }
-        | ChatEvent::Ended { by, command: Some(command), .. } => Some((*by, command.clone())),
-        ChatEvent::Opened { .. }
-        | ChatEvent::CustomerUpdated { .. }
-        | ChatEvent::Placed { .. }
-        | ChatEvent::Offered { .. }
-        | ChatEvent::OfferWidened { .. }
-        | ChatEvent::OfferNarrowed { .. }
-        | ChatEvent::OfferEnded { .. }
-        | ChatEvent::Assigned { how: AssignedHow::Transferred { .. }, .. }
-        | ChatEvent::TransferFailed { .. }
-        | ChatEvent::Ended { command: None, .. }
-        | ChatEvent::ContinuedIn { .. } => None,
-    }
-}
-
-pub fn naive_rank(queue: &Queue, at: &switchboard::machine::message::ChatAt) -> i64 {
-    let points = queue.config().priority.points() + at.priority.points();
-    at.since.0 as i64 - PRIORITY_STEP_MS as i64 * i64::from(points)
-}
-
-/// Whether a refusal stands between operator and chat, by the words of features.md C6.
-pub fn excluded(
-    queue: &Queue,
-    operator: UserId,
-    refused_by: &BTreeMap<UserId, Timestamp>,
-    now: Timestamp,
-) -> bool {
-    let Some(at) = refused_by.get(&operator) else {
-        return false;
-    };
-    let eligible = |member: &UserId| {
-        queue.pool().belief(*member).is_some_and(|state| {
-            matches!(
-                state.standing,
-                Standing::Free | Standing::Full | Standing::Kept | Standing::Choosing
-            )
-        })
-    };
-    now.0 < at.0 + 3_000
-        || queue
-            .pool()
-            .members()
-            .any(|member| !refused_by.contains_key(&member) && eligible(&member))
-}
-
-impl World {
-    /// Nobody owns more chats of a queue than its limit allows, by the logs alone. A lowered limit
-    /// takes no chat away.
-    pub fn check_queue_limits(&mut self) {
-        let (folds, owned) = (&self.checker.folds, &self.checker.owned);
-        for ((operator, queue), (limit, ceiling)) in &mut self.checker.queue_ceilings {
-            let is_here = |chat: &ChatId| {
-                folds.get(chat).and_then(Chat::at).is_some_and(|at| at.queue == *queue)
-            };
-            let here = owned.get(operator).into_iter().flatten().filter(|c| is_here(c)).count();
-            let here = here as u32;
-            assert!(
-                here <= *ceiling,
-                "{operator:?} owns {here} chats of {queue:?}, above its limit {ceiling} (seed {})",
-                self.seed
-            );
-            let held = self.operators.get(operator).map_or(*ceiling, |live| {
-                let of = |slot: &&Slot| slot.queue.is_none_or(|known| known == *queue);
-                let slots = live.machine.slots().values().filter(of).count();
-                let reserved = live.machine.reserved().values().filter(|r| r.queue == *queue);
-                (slots + reserved.count()) as u32
-            });
-            if here.max(held) <= *limit {
-                *ceiling = *limit;
-            }
-        }
-    }
-
-    /// Never above capacity, by the logs alone.
-    pub fn check_capacities(&mut self) {
-        for (operator, (capacity, ceiling)) in &mut self.checker.ceilings {
-            let owned = self.checker.owned.get(operator).map_or(0, BTreeSet::len) as u32;
-            assert!(
-                owned <= *ceiling,
-                "{operator:?} owns {owned} chats, above its capacity {ceiling} (seed {})",
-                self.seed
-            );
-            let held = self.operators.get(operator).map_or(*ceiling, |live| live.machine.load());
-            if owned.max(held) <= *capacity {
-                *ceiling = *capacity;
-            }
-        }
-    }
-
-    /// By the limits in force, whatever the operator believes of them: it asks for no chat above
-    /// them, and no directed offer stays on its screens above them.
-    pub fn check_limits_in_force(&mut self, operator: UserId, effects: &[OperatorEffect]) {
-        // That one is for the capacity of the logs to catch.
-        if self.plan.planted == Some(Planted::CapacityOffByOne) {
-            return;
-        }
-        let Some(live) = self.operators.get(&operator) else { return };
-        let (life, slots) = (live.life, live.machine.slots());
-        let mut asked = Vec::new();
-        for effect in effects {
-            if let OperatorEffect::ToChat(chat, ToChat::Assign { valid_until, .. }) = effect
-                && self.checker.assigns.insert((operator, life, *chat, *valid_until))
-            {
-                asked.push(*chat);
-            }
-        }
-        let count = |queue: Option<QueueId>, held: fn(&Held) -> bool| {
-            let here = |slot: &&Slot| queue.is_none() || slot.queue == queue;
-            slots.values().filter(here).filter(|slot| held(&slot.held)).count() as u32
-        };
-        let own = |held: &Held| matches!(held, Held::Active | Held::Assigning { .. });
-        let standing = |held: &Held| {
-            matches!(held, Held::Active | Held::Assigning { .. } | Held::Offered { .. })
-        };
-        let offered = |held: &Held| matches!(held, Held::Offered { .. });
-        let capacity = (None, self.capacities[&operator]);
-        let queues = self.configs.values();
-        let limits = queues.filter_map(|q| Some((Some(q.id), q.per_operator_limit?)));
-        for (queue, limit) in limits.chain([capacity]) {
-            let concerned = |chat: &ChatId| {
-                slots.get(chat).is_some_and(|slot| queue.is_none() || slot.queue == queue)
-            };
-            assert!(
-                count(queue, own) <= limit || !asked.iter().any(concerned),
-                "{operator:?} asks for {asked:?} above the limit {limit} in force of {queue:?} at \
-                 {} (seed {})",
-                self.now,
-                self.seed
-            );
-            assert!(
-                count(queue, offered) == 0 || count(queue, standing) <= limit,
-                "{operator:?} is offered more than the limit {limit} in force of {queue:?} at {} \
-                 (seed {})",
-                self.now,
-                self.seed
-            );
-        }
-    }
-}
-
-/// Who a party of the chat is, as its first event says.
-fn person_of(store: &Store, chat: ChatId, party: Party) -> Person {
-    let first = store.logs.get(&chat).and_then(|log| log.first());
-    match (party, first.map(|first| &first.event)) {
-        (Party::User(user), _) => Person::User(user),
-        (Party::Customer(id), Some(ChatEvent::Opened { customer, .. })) if customer.id == id => {
-            Person::Customer(*customer)
-        }
-        (party, first) => panic!("{chat:?} begins with {first:?} and speaks of {party:?}"),
     }
 }

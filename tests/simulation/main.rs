@@ -10,7 +10,9 @@
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
 mod actors;
+mod answers;
 mod calls;
+mod ceilings;
 mod check;
 mod coverage;
 #[rustfmt::skip]
@@ -19,6 +21,7 @@ mod ignored;
 mod insisting;
 mod lives;
 mod overtaking;
+mod passed_over;
 mod people;
 mod planted;
 mod rest;

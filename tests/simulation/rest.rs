@@ -10,7 +10,7 @@ use switchboard::machine::chat::Chat;
 use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
 
-use crate::check::{excluded, naive_rank};
+use crate::passed_over::{excluded, naive_rank};
 use crate::visitors::VISITOR_OFFER_EVERY_MS;
 use crate::world::World;
 
