@@ -83,7 +83,12 @@ impl World {
     }
 
     pub fn carry_out(&mut self, chat: ChatId, actions: Vec<Action>) {
-        for action in actions {
+        for mut action in actions {
+            if let Some(planted) = self.plan.planted {
+                planted.misguides(&mut action);
+            }
+            self.keeps_its_age(chat, &action);
+            self.says_who_refused(chat, &action);
             match action {
                 Action::Store(call) => self.store_call(chat, call),
                 Action::Row(row) => self.write_row(chat, row),
@@ -115,13 +120,22 @@ impl World {
         let Some(live) = self.queues.get_mut(&queue) else {
             return;
         };
-        let effects = live.machine.step(now, input);
+        let effects = match self.plan.planted {
+            Some(planted) => {
+                let mut effects = live.machine.step(now, planted.misleads_queue(input.clone()));
+                planted.misspeaks(&mut effects);
+                effects
+            }
+            None => live.machine.step(now, input.clone()),
+        };
         live.machine.assert_invariants();
         self.checker.decided(&live.machine, &effects, now, self.seed);
         let (next, life) = (live.machine.next_deadline(), live.life);
         if let Some(at) = arm(&mut live.armed, next, now) {
             self.at(at, Some(self.process), Happening::Wake(Actor::Queue(queue), life));
         }
+        self.judge_queue(queue, &input, &effects);
+        self.ask_why(queue);
         for effect in effects {
             match effect {
                 QueueEffect::ToChat(chat, said) => {
@@ -136,9 +150,12 @@ impl World {
 
     pub fn operator_step(&mut self, operator: UserId, input: OperatorInput) {
         let now = self.now();
-        let Some(screen) = self.screen(operator, &input) else {
+        let (Some(screen), Some(before_lapses)) =
+            (self.screen(operator, &input), self.before_lapses(operator))
+        else {
             return;
         };
+        self.hear_quote(operator, &input);
         let Some(live) = self.operators.get_mut(&operator) else {
             return;
         };
@@ -154,7 +171,11 @@ impl World {
             )
         );
         let recovered = matches!(input, OperatorInput::Recovered(_));
-        let effects = live.machine.step(now, input);
+        let heard = match self.plan.planted {
+            Some(planted) => planted.misleads_operator(input.clone()),
+            None => input.clone(),
+        };
+        let effects = live.machine.step(now, heard);
         live.machine.assert_invariants();
         let (load, capacity) = (live.machine.load(), live.machine.account().capacity);
         if load > before && !told && !recovered {
@@ -168,6 +189,9 @@ impl World {
         if let Some(at) = arm(&mut live.armed, next, now) {
             self.at(at, Some(self.process), Happening::Wake(Actor::Operator(operator), life));
         }
+        self.judge_pull(operator, &effects);
+        self.judge_lapses(operator, &before_lapses, &input, &effects);
+        self.judge_told(operator, &input, &effects);
         self.check_overtaking(operator, &screen, asked);
         self.check_limits_in_force(operator, &effects);
         self.checker.stays.said(&effects);

@@ -13,6 +13,7 @@ use switchboard::machine::operator::{Account, OnScreen, Operator, OperatorInput,
 use switchboard::machine::queue::{Queue, QueueInput};
 
 use crate::check::RECENT;
+use crate::heard::Hearing;
 use crate::planted::Planted;
 use crate::world::{Actor, ChatActor, Happening, Live, World};
 
@@ -96,6 +97,7 @@ impl World {
                     return;
                 };
                 let life = self.next_life();
+                self.heard.insert(queue, Hearing::new(config.clone(), self.settings));
                 let machine = Queue::new(config, self.settings, life, self.now());
                 self.queues.insert(queue, Live { machine, life, armed: None });
                 self.checker.visitors.started(queue);
@@ -114,6 +116,7 @@ impl World {
         let record = self.store.records.get(&operator).cloned().unwrap_or_default();
         let times = (self.now(), Timestamp(live_at), Timestamp(self.now));
         let account = self.account(operator);
+        self.lapses.started(operator, record.lapses_in_row);
         let machine = Operator::new(operator, account, record, life, times);
         self.operators.insert(operator, Live { machine, life, armed: None });
         // A new life counts anew.

@@ -17,16 +17,23 @@ mod check;
 mod coverage;
 #[rustfmt::skip]
 mod erlang;
+mod heard;
 mod ignored;
 mod insisting;
+mod lapses;
 mod lives;
 mod overtaking;
 mod passed_over;
 mod people;
+mod picks;
 mod planted;
+mod pulls;
+mod reasons;
+mod refusals;
 mod rest;
 mod rng;
 mod scenarios;
+mod sinces;
 mod stays;
 mod store;
 mod storing;
@@ -34,6 +41,7 @@ mod tables;
 mod theory;
 mod time;
 mod tokens;
+mod told;
 mod traffic;
 mod trouble;
 mod visitors;
@@ -48,6 +56,15 @@ use world::{Plan, World};
 const SEEDS: u64 = 500;
 /// Steps of one seed, at least.
 const STEPS: u64 = 6_000;
+
+/// One in so many seeds meets no fault, so that all that is said can be held against the logs.
+const CALM_EVERY: u64 = 5;
+
+/// What goes on in a seed.
+fn plan_of(seed: u64) -> Plan {
+    let calm = seed % CALM_EVERY == CALM_EVERY - 1;
+    Plan { faults: !calm, ..Plan::default() }
+}
 
 fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
@@ -70,7 +87,7 @@ fn the_invariants_hold_on_every_seed() {
             std::thread::spawn(move || {
                 let mut total = Coverage::default();
                 for seed in (first..first + seeds).filter(|seed| seed % threads == part) {
-                    let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, Plan::default())));
+                    let outcome = catch_unwind(AssertUnwindSafe(|| run(seed, plan_of(seed))));
                     match outcome {
                         Ok(coverage) => total.add(&coverage),
                         Err(_) => panic!(
@@ -95,8 +112,8 @@ fn the_invariants_hold_on_every_seed() {
 
 #[test]
 fn the_same_seed_runs_the_same_way() {
-    for seed in 0..3 {
-        assert_eq!(run(seed, Plan::default()), run(seed, Plan::default()), "seed {seed}");
+    for seed in 0..CALM_EVERY {
+        assert_eq!(run(seed, plan_of(seed)), run(seed, plan_of(seed)), "seed {seed}");
     }
 }
 

@@ -1,10 +1,13 @@
 //! Faults planted by hand: each must be caught, or the simulation proves nothing.
 
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{Priority, Timestamp};
+use switchboard::domain::{Priority, Reach, Timestamp};
 use switchboard::machine::chat::Refusal;
+use switchboard::machine::chat::driver::Action;
 use switchboard::machine::chat::{Chat, ChatCall, ChatInput};
 use switchboard::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
+use switchboard::machine::operator::OperatorInput;
+use switchboard::machine::queue::{QueueEffect, QueueInput};
 
 use crate::world::{Happening, Plan};
 
@@ -51,6 +54,22 @@ pub enum Planted {
     TokensByArrival,
     /// A chat that ended leaves the open ones before it is among those that have ended.
     EndedRowLast,
+    /// Queues do not hear when operators accepted a chat or since when they are idle.
+    DeafToWork,
+    /// Queues leave one of several members out of an offer to all.
+    LeavesOneOut,
+    /// Operators do not hear what every second queue quotes.
+    DeafToQuotes,
+    /// Chats that moved wait since then.
+    ForgetsAge,
+    /// Queues take whoever is away for one who is offline.
+    MistakesAway,
+    /// Operators do not hear that an offer lapsed.
+    DeafToLapses,
+    /// Chats remember no refusal.
+    ForgetsRefusals,
+    /// Operators forget when they accepted a chat.
+    ForgetsAccepts,
 }
 
 impl Planted {
@@ -133,6 +152,75 @@ impl Planted {
     }
 }
 
+impl Planted {
+    /// What this fault has a queue understand.
+    pub fn misleads_queue(self, mut input: QueueInput) -> QueueInput {
+        if let QueueInput::Said(
+            ToQueue::State(state)
+            | ToQueue::ReserveAnswer { state, .. }
+            | ToQueue::Pull { state, .. }
+            | ToQueue::Give { state, .. },
+        ) = &mut input
+        {
+            match self {
+                Self::DeafToWork => {
+                    (state.last_accept, state.idle_since) = (None, Timestamp::default());
+                }
+                Self::MistakesAway if state.standing == Standing::Away => {
+                    state.standing = Standing::Offline;
+                }
+                _ => {}
+            }
+        }
+        input
+    }
+
+    /// What it has an operator understand.
+    pub fn misleads_operator(self, mut input: OperatorInput) -> OperatorInput {
+        match (self, &mut input) {
+            (Self::DeafToQuotes, OperatorInput::Said(ToOperator::Best { queue, best, .. }))
+                if queue.0.as_u128().is_multiple_of(2) =>
+            {
+                *best = None
+            }
+            (Self::DeafToLapses, OperatorInput::Said(ToOperator::At(at))) => at.last_offer = None,
+            (
+                Self::ForgetsAccepts,
+                OperatorInput::Said(
+                    ToOperator::At(at) | ToOperator::AssignAnswer { at: Some(at), .. },
+                ),
+            ) => at.moved_at = Timestamp::default(),
+            _ => {}
+        }
+        input
+    }
+
+    /// What it has a queue say.
+    pub fn misspeaks(self, effects: &mut [QueueEffect]) {
+        for effect in effects {
+            if let (
+                Self::LeavesOneOut,
+                QueueEffect::ToChat(_, ToChat::Offer { reach: Reach::ToAll, to, .. }),
+            ) = (self, effect)
+                && to.len() > 1
+            {
+                to.pop();
+            }
+        }
+    }
+
+    /// What it has a chat do.
+    pub fn misguides(self, action: &mut Action) {
+        if let Action::ToQueue(_, ToQueue::At(at)) = action {
+            match self {
+                Self::ForgetsAge => at.since = at.moved_at,
+                Self::ForgetsRefusals => at.refused_by = Default::default(),
+                _ => {}
+            }
+        }
+    }
+}
+
 /// Seeds tried until one catches the fault: several times as many as the rarest needs.
 const SEEDS: u64 = 200;
 
@@ -157,7 +245,7 @@ fn caught(planted: Planted, faults: bool) -> String {
 
 #[test]
 fn a_lost_withdrawal_is_caught() {
-    let by = caught(Planted::LostWithdrawal, false);
+    let by = caught(Planted::LostWithdrawal, true);
     assert!(by.contains("still holds") || by.contains("on the screen of"), "{by}");
 }
 
@@ -279,4 +367,52 @@ fn a_yes_to_an_id_that_stands_for_something_else_is_caught() {
 fn an_accept_that_never_reaches_the_chat_is_caught() {
     let by = caught(Planted::LostAssign, false);
     assert!(by.contains("still holds"), "{by}");
+}
+
+#[test]
+fn an_operator_whom_the_rule_does_not_prefer_is_caught() {
+    let by = caught(Planted::DeafToWork, false);
+    assert!(by.contains("prefers"), "{by}");
+}
+
+#[test]
+fn an_offer_to_all_but_one_is_caught() {
+    let by = caught(Planted::LeavesOneOut, false);
+    assert!(by.contains("but not to"), "{by}");
+}
+
+#[test]
+fn a_slot_that_goes_to_a_worse_queue_is_caught() {
+    let by = caught(Planted::DeafToQuotes, false);
+    assert!(by.contains("quoted were") || by.contains("though it was quoted"), "{by}");
+}
+
+#[test]
+fn a_chat_that_forgets_its_age_is_caught() {
+    let by = caught(Planted::ForgetsAge, false);
+    assert!(by.contains("since when it waits"), "{by}");
+}
+
+#[test]
+fn a_chat_that_forgets_who_refused_it_is_caught() {
+    let by = caught(Planted::ForgetsRefusals, false);
+    assert!(by.contains("who refused"), "{by}");
+}
+
+#[test]
+fn an_untrue_explanation_is_caught() {
+    let by = caught(Planted::MistakesAway, false);
+    assert!(by.contains("how the members stand"), "{by}");
+}
+
+#[test]
+fn a_lapse_that_is_not_counted_is_caught() {
+    let by = caught(Planted::DeafToLapses, false);
+    assert!(by.contains("lapsed offers in a row"), "{by}");
+}
+
+#[test]
+fn an_operator_that_does_not_know_when_it_accepted_last_is_caught() {
+    let by = caught(Planted::ForgetsAccepts, false);
+    assert!(by.contains("accepted last"), "{by}");
 }

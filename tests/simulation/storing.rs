@@ -32,6 +32,10 @@ impl World {
                 self.overtaking.reprioritised(claim.chat, former, self.now);
             }
             self.checker.appended(claim.chat, recorded, self.seed);
+            self.refusals.appended(claim.chat, recorded);
+            if let Some(fold) = self.checker.folds.get(&claim.chat) {
+                self.told.appended(fold, recorded, self.now);
+            }
         }
         self.check_capacities();
         if events.iter().any(|r| matches!(r.event, ChatEvent::Assigned { .. })) {

@@ -16,12 +16,17 @@ use switchboard::storage::{Claim, EndedChat, OpenChat};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
+use crate::heard::Heard;
+use crate::lapses::Lapses;
 use crate::overtaking::Overtaking;
 use crate::people::{Customer, Human};
 use crate::planted::Planted;
+use crate::pulls::Pulls;
+use crate::refusals::Refusals;
 use crate::rng::Rng;
 use crate::store::Store;
 use crate::time::Heap;
+use crate::told::Told;
 use crate::visitors::VISITOR_OFFER_EVERY_MS;
 
 /// How hard a world is.
@@ -134,6 +139,12 @@ pub struct World {
     pub call_n: u64,
     pub checker: Checker,
     pub overtaking: Overtaking,
+    /// What each queue has heard.
+    pub heard: Heard,
+    pub pulls: Pulls,
+    pub refusals: Refusals,
+    pub lapses: Lapses,
+    pub told: Told,
     pub coverage: Coverage,
     pub started_at: u64,
     /// Prints every happening; set by `SWITCHBOARD_SIM_TRACE`.
@@ -177,6 +188,11 @@ impl World {
             call_n: 0,
             checker: Checker::default(),
             overtaking: Overtaking::default(),
+            heard: Heard::new(),
+            pulls: Pulls::default(),
+            refusals: Refusals::default(),
+            lapses: Lapses::default(),
+            told: Told::default(),
             coverage: Coverage { seeds: 1, ..Default::default() },
             started_at: 0,
             trace: std::env::var_os("SWITCHBOARD_SIM_TRACE").is_some(),

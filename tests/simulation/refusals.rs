@@ -1,0 +1,92 @@
+//! Who refused each chat and when, by the events of its log: who declined it, let a directed offer of it
+//! lapse or gave it away, since it had an owner last. What the chat says of it is compared.
+
+use std::collections::BTreeMap;
+
+use switchboard::domain::event::{OfferEnd, PlacedCause};
+use switchboard::domain::{ChatEvent, ChatId, OfferId, Reach, Recorded, Timestamp, UserId};
+use switchboard::machine::chat::driver::Action;
+use switchboard::machine::message::{ToOperator, ToQueue};
+
+use crate::planted::Planted;
+use crate::world::World;
+
+/// What matters of one chat.
+#[derive(Debug, Default)]
+struct OfChat {
+    refused: BTreeMap<UserId, Timestamp>,
+    owner: Option<UserId>,
+    /// The live directed offer.
+    asked: Option<UserId>,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    chats: BTreeMap<ChatId, OfChat>,
+    /// To whom each directed offer was made.
+    directed: BTreeMap<OfferId, UserId>,
+}
+
+impl Refusals {
+    pub fn appended(&mut self, chat: ChatId, recorded: &Recorded) {
+        let of = self.chats.entry(chat).or_default();
+        match &recorded.event {
+            ChatEvent::Offered { offer, reach: Reach::Directed, to, .. } => {
+                of.asked = to.first().copied();
+                self.directed.extend(of.asked.map(|who| (*offer, who)));
+            }
+            ChatEvent::Declined { operator, .. } => {
+                of.refused.insert(*operator, recorded.at);
+            }
+            ChatEvent::OfferEnded { how, .. } => {
+                let asked = of.asked.take();
+                if let (OfferEnd::Lapsed, Some(asked)) = (how, asked) {
+                    of.refused.insert(asked, recorded.at);
+                }
+            }
+            ChatEvent::Assigned { operator, .. } => {
+                of.refused.clear();
+                (of.owner, of.asked) = (Some(*operator), None);
+            }
+            ChatEvent::Placed { cause, .. } => {
+                of.asked = None;
+                let owner = of.owner.take();
+                if let (PlacedCause::Transferred { .. }, Some(owner)) = (cause, owner) {
+                    of.refused.insert(owner, recorded.at);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether the offer was made to one alone, who held a slot for it.
+    pub fn is_directed(&self, offer: OfferId) -> bool {
+        self.directed.contains_key(&offer)
+    }
+}
+
+impl World {
+    /// What the chat says of who refused it.
+    pub fn says_who_refused(&self, chat: ChatId, action: &Action) {
+        let (Action::ToQueue(_, ToQueue::At(at)) | Action::ToOperator(_, ToOperator::At(at))) =
+            action
+        else {
+            return;
+        };
+        // That one counts by another clock than this check.
+        if self.plan.planted == Some(Planted::ClockOfTheChat) {
+            return;
+        }
+        let of = self.refusals.chats.get(&chat);
+        let refused = of.map(|of| of.refused.clone()).unwrap_or_default();
+        let now = self.now();
+        let told: BTreeMap<UserId, Timestamp> =
+            refused.into_iter().map(|(who, at)| (who, at.min(now))).collect();
+        assert_eq!(
+            *at.refused_by, told,
+            "who refused {chat:?}, as it says at {now} and as its log does (seed {})",
+            self.seed
+        );
+    }
+}

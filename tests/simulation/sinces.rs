@@ -1,0 +1,62 @@
+//! The age of a chat is kept: through offers, transfers, crashes and restarts it waits since it was
+//! opened, by the first event of its log. A clock that was set back makes it younger only while it is
+//! behind.
+
+use switchboard::domain::{ChatEvent, ChatId, Timestamp};
+use switchboard::machine::chat::driver::{Action, StoreCall};
+use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
+
+use crate::planted::Planted;
+use crate::world::World;
+
+impl World {
+    /// When the chat was opened, by the log.
+    pub fn opened_at(&self, chat: ChatId) -> Option<Timestamp> {
+        let first = self.store.logs.get(&chat)?.first()?;
+        matches!(first.event, ChatEvent::Opened { .. }).then_some(first.at)
+    }
+
+    /// Whatever a chat says of itself and writes down for others.
+    pub fn keeps_its_age(&self, chat: ChatId, action: &Action) {
+        // That one counts by another clock than this check.
+        if self.plan.planted == Some(Planted::ClockOfTheChat) {
+            return;
+        }
+        let said: Option<&ChatAt> = match action {
+            Action::ToQueue(_, ToQueue::At(at)) | Action::ToOperator(_, ToOperator::At(at)) => {
+                Some(at)
+            }
+            Action::ToOperator(
+                _,
+                ToOperator::AssignAnswer { at, .. } | ToOperator::Recalled { at, .. },
+            ) => at.as_ref(),
+            _ => None,
+        };
+        let opened_at = self.opened_at(chat);
+        if let Some(at) = said {
+            let since = opened_at.map(|at| at.min(self.now()));
+            self.same_age(chat, (Some(at.since), since), "says");
+        }
+        let row = match action {
+            Action::Row(row) => row.as_ref(),
+            Action::Store(StoreCall::PutRow(row)) => Some(row),
+            _ => None,
+        };
+        if let Some(row) = row.filter(|row| row.place.is_some()) {
+            self.same_age(chat, (Some(row.since), opened_at), "writes down");
+        }
+    }
+
+    fn same_age(
+        &self,
+        chat: ChatId,
+        (since, opened_at): (Option<Timestamp>, Option<Timestamp>),
+        how: &str,
+    ) {
+        assert_eq!(
+            since, opened_at,
+            "{chat:?} {how} another time since when it waits than that of its opening, at {} (seed {})",
+            self.now, self.seed
+        );
+    }
+}
