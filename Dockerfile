@@ -7,10 +7,12 @@ WORKDIR /src
 # The dependencies first, on empty sources: they are built again only when they change.
 COPY Cargo.toml Cargo.lock ./
 COPY loadtest/Cargo.toml loadtest/
-RUN mkdir -p src benches loadtest/src out/data \
+COPY tests/planted/Cargo.toml tests/planted/
+RUN mkdir -p src benches loadtest/src tests/planted/src out/data \
     && echo 'fn main() {}' > src/main.rs \
     && cp src/main.rs benches/append.rs \
     && cp src/main.rs loadtest/src/main.rs \
+    && cp src/main.rs tests/planted/src/main.rs \
     && touch src/lib.rs loadtest/src/lib.rs \
     && cargo build --release --locked --bin switchboard
 COPY src src

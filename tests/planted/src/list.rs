@@ -1,0 +1,211 @@
+//! The list of faults, and where in the source each of them has its place.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use serde::Deserialize;
+
+use crate::suites;
+
+/// A fault: a place in the source, and what stands there instead while it is switched on.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Fault {
+    /// Says what goes wrong; unique.
+    pub name: String,
+    /// Which promise that breaks, in a sentence.
+    pub breaks: String,
+    /// The source file, from the root of the repository.
+    pub file: String,
+    /// The beginning of the item in which it stands, where the text alone is not unique.
+    pub within: Option<String>,
+    /// What stands there: an expression, or whole statements.
+    pub original: String,
+    /// What the fault makes of it.
+    pub faulty: String,
+    /// The suites that are tried first.
+    #[serde(default)]
+    pub suites: Vec<String>,
+    /// Why nobody could notice; none: a suite has to see it.
+    pub equivalent: Option<String>,
+    /// The file of the list that it is in.
+    #[serde(skip)]
+    pub area: String,
+}
+
+/// Where a fault of the list, by its number, has its place in a file, bytes.
+pub type Place = (usize, Range<usize>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Area {
+    fault: Vec<Fault>,
+}
+
+/// All faults, area by area.
+pub fn load(root: &Path) -> Result<Vec<Fault>> {
+    let folder = root.join("tests/planted/faults");
+    let mut paths = Vec::new();
+    for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
+        paths.push(entry?.path());
+    }
+    paths.sort();
+    let mut faults = Vec::new();
+    for path in paths {
+        let text = std::fs::read_to_string(&path)?;
+        let area: Area = toml::from_str(&text).with_context(|| path.display().to_string())?;
+        let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        faults.extend(area.fault.into_iter().map(|fault| Fault { area: name.clone(), ..fault }));
+    }
+    Ok(faults)
+}
+
+/// Where each fault has its place, by file. Errors where a text is not there exactly once, and
+/// where the list contradicts itself.
+pub fn places(root: &Path, faults: &[Fault]) -> Result<BTreeMap<String, Vec<Place>>> {
+    let mut names = BTreeMap::new();
+    let mut places: BTreeMap<String, Vec<Place>> = BTreeMap::new();
+    for (n, fault) in faults.iter().enumerate() {
+        let Fault { name, area, .. } = fault;
+        if let Some(other) = names.insert(name, area) {
+            bail!("{name} is in {other}.toml and in {area}.toml: give one another name");
+        }
+        check(fault).with_context(|| format!("{area}.toml: {name}"))?;
+        let text = std::fs::read_to_string(root.join(&fault.file))
+            .with_context(|| format!("{area}.toml: {name}: {}", fault.file))?;
+        let place = place(&text, fault)
+            .with_context(|| format!("{area}.toml: {name}: in {}", fault.file))?;
+        places.entry(fault.file.clone()).or_default().push((n, place));
+    }
+    Ok(places)
+}
+
+fn check(fault: &Fault) -> Result<()> {
+    let named = fault.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    ensure!(named && !fault.name.is_empty(), "a name is made of letters, digits and `_`");
+    ensure!(!fault.breaks.trim().is_empty(), "say in `breaks` which promise it breaks");
+    ensure!(fault.file.starts_with("src/"), "faults are planted in the product: below src/");
+    ensure!(!fault.original.trim().is_empty(), "`original` is empty");
+    ensure!(squeezed(&fault.original) != squeezed(&fault.faulty), "it changes nothing");
+    let statement = fault.original.trim_end().ends_with(';');
+    let binds = statement && fault.original.trim_start().starts_with("let ");
+    ensure!(!binds, "a `let` cannot be switched: take the expression behind its `=`");
+    if let Some(unknown) = fault.suites.iter().find(|suite| suites::named(suite).is_none()) {
+        bail!("there is no suite {unknown}: they are {}", suites::names());
+    }
+    let explained = fault.equivalent.as_ref().is_none_or(|why| !why.trim().is_empty());
+    ensure!(explained, "`equivalent` needs an explanation");
+    Ok(())
+}
+
+/// Where the fault's text stands.
+fn place(text: &str, fault: &Fault) -> Result<Range<usize>> {
+    let area = match &fault.within {
+        None => 0..text.len(),
+        Some(header) => item(text, only(find(text, header), header)?.start),
+    };
+    let found = find(&text[area.clone()], &fault.original);
+    let place = only(found, &fault.original)?;
+    Ok(area.start + place.start..area.start + place.end)
+}
+
+fn only(found: Vec<Range<usize>>, wanted: &str) -> Result<Range<usize>> {
+    match found.as_slice() {
+        [only] => Ok(only.clone()),
+        [] => bail!("this is not there any more:\n{wanted}"),
+        _ => bail!("this is there {} times; say `within` which item:\n{wanted}", found.len()),
+    }
+}
+
+/// The item that begins on the line of `at`: up to the line that closes it, which formatted source
+/// indents as the first one.
+fn item(text: &str, at: usize) -> Range<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+    let indent = text[start..].len() - text[start..].trim_start_matches(' ').len();
+    let closing = format!("\n{}}}", " ".repeat(indent));
+    let end = text[at..].find(&closing).map_or(text.len(), |close| at + close + closing.len());
+    start..end
+}
+
+/// All places of a text, however it is broken into lines, at the borders of words.
+fn find(text: &str, wanted: &str) -> Vec<Range<usize>> {
+    let wanted: Vec<char> = wanted.chars().filter(|c| !c.is_whitespace()).collect();
+    let chars: Vec<(usize, char)> =
+        text.char_indices().filter(|(_, c)| !c.is_whitespace()).collect();
+    let mut found = Vec::new();
+    for window in chars.windows(wanted.len()) {
+        let same = window.iter().map(|(_, c)| c).eq(&wanted);
+        let (Some((start, _)), Some((last, c)), true) = (window.first(), window.last(), same)
+        else {
+            continue;
+        };
+        let place = *start..last + c.len_utf8();
+        if is_border(text, place.start) && is_border(text, place.end) {
+            found.push(place);
+        }
+    }
+    found
+}
+
+fn is_border(text: &str, at: usize) -> bool {
+    let is_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    !is_word(text[..at].chars().next_back()) || !is_word(text[at..].chars().next())
+}
+
+fn squeezed(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn root() -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    }
+
+    #[test]
+    fn every_fault_has_one_place_in_the_source_of_today() {
+        let faults = load(&root()).unwrap();
+        let places = places(&root(), &faults).unwrap_or_else(|error| panic!("{error:#}"));
+        assert_eq!(places.values().map(Vec::len).sum::<usize>(), faults.len());
+        for (file, places) in places {
+            let text = std::fs::read_to_string(root().join(&file)).unwrap();
+            crate::weave::woven(&text, &places, &faults).unwrap_or_else(|e| panic!("{file}: {e}"));
+        }
+    }
+
+    #[test]
+    fn a_text_is_found_however_it_is_broken_into_lines() {
+        let text =
+            "let x = a(\n    b, c);\nfn ab() {\n    now < at\n}\nfn c() {\n    now < at\n}\n";
+        assert_eq!(find(text, "a(b, c)").len(), 1);
+        assert_eq!(find(text, "b()").len(), 0, "a part of a name is no place");
+        assert_eq!(find(text, "now < at").len(), 2);
+        let item = item(text, text.find("fn ab").unwrap());
+        assert_eq!(&text[item], "fn ab() {\n    now < at\n}");
+    }
+
+    #[test]
+    fn a_text_that_is_gone_or_doubled_is_said() {
+        let fault = |within: Option<&str>, original: &str| Fault {
+            name: "x".into(),
+            breaks: "y".into(),
+            file: "src/x.rs".into(),
+            within: within.map(str::to_owned),
+            original: original.into(),
+            faulty: "false".into(),
+            suites: Vec::new(),
+            equivalent: None,
+            area: String::new(),
+        };
+        let text = "fn a() {\n    now < at\n}\nfn b() {\n    now < at\n}\n";
+        let said = |within, original| format!("{:?}", place(text, &fault(within, original)));
+        assert!(said(None, "now > at").contains("not there any more"));
+        assert!(said(None, "now < at").contains("2 times"));
+        assert!(said(Some("fn c("), "now < at").contains("not there any more"));
+        assert_eq!(place(text, &fault(Some("fn b("), "now < at")).unwrap(), 37..45);
+    }
+}
