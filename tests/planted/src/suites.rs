@@ -25,6 +25,10 @@ pub struct Suite {
 /// No CQL server here: each test binary would start one of its own.
 const WITHOUT_CQL: &[&str] = &["--skip", "cql"];
 
+/// The core decides and does nothing else: its own tests take a second.
+const CORE: &[&str] = &["machine::", "routing::", "domain::"];
+const BESIDE_CORE: &[&str] = &["--skip", "machine::", "--skip", "routing::", "--skip", "domain::"];
+
 /// So many seeds see what a simulation of a few seconds can.
 const SEEDS: (&str, &str) = ("SWITCHBOARD_SIM_SEEDS", "150");
 
@@ -33,8 +37,9 @@ const PLAIN_DEPENDENCIES: &str = "profile.test.package.\"*\".opt-level=0";
 
 /// All of them.
 pub const SUITES: &[Suite] = &[
-    quick("lib", None),
+    Suite { arguments: CORE, ..quick("core", None) },
     quick("matching", Some("matching")),
+    Suite { arguments: BESIDE_CORE, ..quick("lib", None) },
     quick("protocol", Some("protocol")),
     quick("config", Some("config")),
     quick("catalog", Some("catalog")),
