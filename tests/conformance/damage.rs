@@ -5,13 +5,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use switchboard::audit::Trail;
 use switchboard::domain::Timestamp;
 use switchboard::domain::audit::{AuditId, AuditOutcome};
 use switchboard::storage::record::{self, Slot};
 use switchboard::storage::sqlite::{
-    DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore, Unlisted,
+    DATABASE_FILE, LOCK_FILE, OpenError, SqliteOptions, SqliteStore, Unlisted, open_past_the_store,
 };
 
 use switchboard::domain::operator::OperatorRecord;
@@ -34,7 +33,7 @@ fn write_chat(rig: &Rig, id: u128, n: u64) {
 
 /// The database of a rig on this machine's disk, past the store.
 fn edit(rig: &Rig, text: &str) {
-    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
     database.execute_batch(text).unwrap();
 }
 
@@ -90,7 +89,7 @@ fn a_newer_record_is_refused_as_newer() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 3);
     let newer = record::seal_as(Slot::Event(chat(1), 2), record::FORMAT_VERSION + 1, b"{}");
-    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
     database.execute("UPDATE log SET record = ? WHERE seq = 2", [newer]).unwrap();
     drop(database);
     let error = refusal(&rig);
@@ -412,7 +411,7 @@ fn what_an_interrupted_repair_left_stops_no_other_and_is_gone_after_a_start() {
 fn a_newer_schema_is_refused_and_left_as_it_is() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 1);
-    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
     let known =
         database.pragma_query_value(None, "user_version", |row| row.get::<_, i64>(0)).unwrap();
     drop(database);

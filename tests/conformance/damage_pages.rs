@@ -6,7 +6,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use rusqlite::Connection;
-use switchboard::domain::{Party, Recorded, Seq};
+use switchboard::domain::{ChatEvent, Party, Profile, Recorded, Seq};
 use switchboard::storage::sqlite::{
     DATABASE_FILE, OpenError, SqliteOptions, SqliteStore, Synchronous,
 };
@@ -23,25 +23,33 @@ const SEEDS: u64 = 8;
 const BYTES: usize = 64;
 
 /// Bytes of a page.
-const PAGE: u64 = 4_096;
+pub const PAGE: u64 = 4_096;
 
-const CHATS: u128 = 60;
+pub const CHATS: u128 = 60;
 
 /// Events of a chat.
-fn events(n: u128) -> Vec<Recorded> {
+pub fn events(n: u128) -> Vec<Recorded> {
     let text =
         |seq: Seq| format!("{seq} of {n}{}", " of many".repeat(((seq + n as u64) % 9) as usize));
-    (1..=12 + n as u64 % 7).map(|seq| message(seq, &text(seq))).collect()
+    let mut events: Vec<_> = (1..=12 + n as u64 % 7).map(|seq| message(seq, &text(seq))).collect();
+    // Whose chat it is can be made anew from it.
+    events[0].event = ChatEvent::Opened {
+        customer: customer(n),
+        command: command("c"),
+        profile: Profile::default(),
+        continues: None,
+    };
+    events
 }
 
-fn options(folder: &Path) -> SqliteOptions {
+pub fn options(folder: &Path) -> SqliteOptions {
     let mut options = SqliteOptions::new(folder);
     options.fold_at = 100;
     options
 }
 
 /// A store with something in every table, each on several pages.
-fn fill(folder: &Path) {
+pub fn fill(folder: &Path) {
     // It is read by whoever comes next, not after a loss of power.
     let options = SqliteOptions { synchronous: Synchronous::Off, ..options(folder) };
     let store = std::sync::Arc::new(SqliteStore::open(&options).unwrap()).store();
@@ -72,7 +80,7 @@ fn fill(folder: &Path) {
 }
 
 /// The pages of each table.
-fn pages(folder: &Path) -> BTreeMap<String, Vec<u64>> {
+pub fn pages(folder: &Path) -> BTreeMap<String, Vec<u64>> {
     let database = Connection::open(folder.join(DATABASE_FILE)).unwrap();
     let text = "SELECT name, pageno FROM dbstat WHERE name NOT LIKE 'sqlite_%'";
     let mut statement = database.prepare(text).unwrap();
@@ -86,7 +94,7 @@ fn pages(folder: &Path) -> BTreeMap<String, Vec<u64>> {
 }
 
 /// Whether all that a chat has is there; the error when it says that not.
-fn look(store: &Store, n: u128) -> Result<(), StoreError> {
+pub fn look(store: &Store, n: u128) -> Result<(), StoreError> {
     block_on(async {
         let tail = store.log.claim(chat(n)).await?.tail;
         assert_eq!(tail, events(n).len() as u64, "the end of chat {n}");
@@ -97,7 +105,7 @@ fn look(store: &Store, n: u128) -> Result<(), StoreError> {
 }
 
 /// Chats that say that they are damaged; all others are whole.
-fn damaged(store: &Store) -> Vec<u128> {
+pub fn damaged(store: &Store) -> Vec<u128> {
     (0..CHATS)
         .filter(|n| match look(store, *n) {
             Ok(()) => false,

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::Connection;
 use switchboard::domain::event::ChatEvent;
 use switchboard::domain::{EventNames, Name, Party, Recorded, Timestamp};
 use switchboard::storage::record::encode_event;
 use switchboard::storage::scylla::{ScyllaStore, every_cell};
-use switchboard::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+use switchboard::storage::sqlite::{
+    DATABASE_FILE, SqliteOptions, SqliteStore, open_past_the_store,
+};
 use switchboard::storage::{ChatLog, StoreError};
 
 use crate::cql::raw;
@@ -78,7 +79,7 @@ fn a_reader_keeps_forgotten_bytes_on_the_disk_no_longer_than_it_reads() {
         let store = rig.open().unwrap().store();
         let claim = store.log.claim(chat(1)).await.unwrap().claim;
         store.log.append(claim, (1..=20).map(secret).collect()).await.unwrap();
-        let reader = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+        let reader = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
         reader.execute_batch("BEGIN").unwrap();
         let count = |row: &rusqlite::Row<'_>| row.get::<_, i64>(0);
         reader.query_row("SELECT count(*) FROM log", (), count).unwrap();
@@ -104,7 +105,7 @@ async fn until(what: &str, so: impl Fn() -> bool) {
 }
 
 fn vacuum_mode(rig: &Rig) -> i64 {
-    let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
     database.query_row("PRAGMA auto_vacuum", (), |row| row.get(0)).unwrap()
 }
 
@@ -120,7 +121,7 @@ fn a_database_of_before_gives_space_back_after_a_repair() {
         }
         let (before, _) = exported(&store, 1).await;
         drop(store);
-        let database = Connection::open(rig.folder.path().join(DATABASE_FILE)).unwrap();
+        let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
         database.execute_batch("PRAGMA auto_vacuum = NONE; VACUUM").unwrap();
         drop(database);
         assert_eq!(vacuum_mode(&rig), 0, "as it was made before");
@@ -146,7 +147,7 @@ fn the_space_of_forgotten_chats_comes_back() {
     let size = || std::fs::metadata(rig.folder.path().join(DATABASE_FILE)).unwrap().len();
     block_on(async {
         let store = rig.open().unwrap().store();
-        let mode: i64 = Connection::open(rig.folder.path().join(DATABASE_FILE))
+        let mode: i64 = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None)
             .unwrap()
             .query_row("PRAGMA auto_vacuum", (), |row| row.get(0))
             .unwrap();

@@ -10,7 +10,8 @@
 //! - `power_loss`: seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses; `power_loss_repair`: damage and
 //!   repairs in them.
-//! - `damage`: damaged, newer and foreign files, folders in use; `damage_pages`: 64 bytes of any page.
+//! - `damage`: damaged, newer and foreign files, folders in use; `damage_pages`: 64 bytes of any page;
+//!   `damage_checksums`: damage that leaves pages well formed, and databases without checksums of pages.
 //! - `export`: copies of whole stores between every two kinds, and of damaged exports none;
 //!   `export_trouble` and `cql_export`: copies while a store fails, is interrupted, or lies.
 //! - `trouble`: full disks, failed syncs, full queues; groups and checkpoints; the model's faults.
@@ -33,6 +34,7 @@ mod cql_lease;
 mod cql_owner;
 mod cql_tombstones;
 mod damage;
+mod damage_checksums;
 mod damage_pages;
 mod disk;
 mod expected;

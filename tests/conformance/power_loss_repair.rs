@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use rusqlite::{Connection, OpenFlags};
-use switchboard::storage::sqlite::{DATABASE_FILE, SqliteStore};
+use switchboard::storage::sqlite::{DATABASE_FILE, SqliteStore, open_past_the_store};
 
 use crate::expected::{Expected, Tally, Violation};
 use crate::rng::Rng;
@@ -44,6 +44,11 @@ pub struct Repairs {
 
 /// A connection past the store.
 fn connect(rig: &Rig) -> Connection {
+    open_past_the_store(&rig.folder.path().join(DATABASE_FILE), rig.options.vfs.as_deref()).unwrap()
+}
+
+/// One as earlier releases had, without checksums of pages.
+fn connect_as_before(rig: &Rig) -> Connection {
     let (file, vfs) = (rig.folder.path().join(DATABASE_FILE), rig.options.vfs.as_deref().unwrap());
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE;
     Connection::open_with_flags_and_vfs(file, flags, vfs).unwrap()
@@ -60,7 +65,7 @@ impl Repairs {
                  PRAGMA application_id = {:#x}; PRAGMA user_version = 1; COMMIT",
                 0x5357_4244
             );
-            connect(rig).execute_batch(&made).unwrap();
+            connect_as_before(rig).execute_batch(&made).unwrap();
         }
         Self { is_older, is_damaged: false, begun: 0, any: false }
     }

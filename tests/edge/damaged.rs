@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::Connection;
 use serde_json::json;
 use switchboard::domain::audit::{AuditAct, AuditActor, AuditId, AuditOutcome};
 use switchboard::storage::OpenChat;
-use switchboard::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+use switchboard::storage::sqlite::{
+    DATABASE_FILE, SqliteOptions, SqliteStore, open_past_the_store,
+};
 
 use crate::client::Client;
 use crate::harness::id;
@@ -46,7 +47,7 @@ async fn rows_of_open_chats_are_made_anew_from_their_logs() {
         "UPDATE open_chats SET record = zeroblob(9)",
         "DELETE FROM open_chats; INSERT INTO counters VALUES ('open_chats_lost', 1)",
     ] {
-        let database = Connection::open(data.join(DATABASE_FILE)).unwrap();
+        let database = open_past_the_store(&data.join(DATABASE_FILE), None).unwrap();
         database.execute_batch(damage).unwrap();
         drop(database);
         stop(start(&data)).await;
@@ -68,7 +69,7 @@ fn a_store_is_checked_and_repaired() {
     drop(SqliteStore::open(&SqliteOptions::new(&data)).unwrap());
     let checked = store("check").output().unwrap();
     assert!(String::from_utf8(checked.stdout).unwrap().contains("is whole"));
-    let database = Connection::open(data.join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&data.join(DATABASE_FILE), None).unwrap();
     database.execute_batch("UPDATE counters SET value = 9 WHERE name = 'folded'").unwrap();
     drop(database);
     assert!(refused(&mut store("check")).contains("switchboard store repair"));

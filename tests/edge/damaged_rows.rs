@@ -1,9 +1,8 @@
 //! A server on a store of which some rows are damaged.
 
-use rusqlite::Connection;
 use serde_json::json;
 use switchboard::app::{Server, StoreChoice};
-use switchboard::storage::sqlite::DATABASE_FILE;
+use switchboard::storage::sqlite::{DATABASE_FILE, open_past_the_store};
 
 use crate::erase::{SECRET, erase, finds, message, open, opened};
 use crate::harness::{World, demo_password, id, plan, request, settings};
@@ -22,7 +21,7 @@ async fn one_damaged_row_of_a_kind_stops_no_start_and_is_counted() {
     let boris = world.log_in("boris").await;
     world.server.stop().await;
 
-    let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&folder.path().join(DATABASE_FILE), None).unwrap();
     let mut damaged = 0;
     for (kind, id) in [
         ("user", id("user", "clara")),
@@ -89,7 +88,7 @@ async fn a_customer_with_a_damaged_chat_can_be_erased() {
     customer.call("message.send", message(&second, "m2", SECRET)).await.unwrap();
     world.server.stop().await;
     // One event of the chat that is open.
-    let database = Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&folder.path().join(DATABASE_FILE), None).unwrap();
     let text = "UPDATE log SET record = x'0102' WHERE position = (SELECT max(position) FROM log)";
     assert_eq!(database.execute(text, ()).unwrap(), 1);
     drop(database);
@@ -128,7 +127,7 @@ async fn an_operator_with_a_damaged_record_keeps_its_chats_and_works() {
     anna.call("offer.accept", accept).await.unwrap();
     world.server.stop().await;
     let edit = |text: &str| {
-        let database = Connection::open(data.join(DATABASE_FILE)).unwrap();
+        let database = open_past_the_store(&data.join(DATABASE_FILE), None).unwrap();
         database.execute(text, ()).unwrap()
     };
     assert_eq!(edit("UPDATE operators SET record = zeroblob(9)"), 1);

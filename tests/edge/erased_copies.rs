@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use switchboard::app::{ERASURES_FILE, Server, StoreChoice};
 use switchboard::config::Settings;
 use switchboard::storage::export::{Occasion, Patience, export, import};
-use switchboard::storage::sqlite::DATABASE_FILE;
+use switchboard::storage::sqlite::{DATABASE_FILE, open_past_the_store};
 
 use crate::cql_support::Keyspace;
 use crate::erase::{SECRET, erase, finds, message, open, opened};
@@ -114,7 +114,7 @@ async fn an_erasure_outlives_a_copy_that_was_made_before_it() {
     assert_eq!(status(&world, &fresh).await, 200);
     world.server.stop().await;
     // Also when it is applied once more.
-    let database = rusqlite::Connection::open(folder.path().join(DATABASE_FILE)).unwrap();
+    let database = open_past_the_store(&folder.path().join(DATABASE_FILE), None).unwrap();
     let of_customer = "SELECT count(*) FROM documents WHERE kind = 'erased' AND instr(body, ?)";
     let named: u32 = database.query_row(of_customer, [who.as_bytes()], |row| row.get(0)).unwrap();
     assert_eq!(named, 0, "only while it was under way");

@@ -22,7 +22,7 @@ fn customer_key(channel: ChannelId, customer: CustomerId) -> Vec<u8> {
 }
 
 /// The customer that an entry is about.
-fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
+pub(super) fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
     match entry.subject? {
         AuditSubject::Customer { channel, customer } => {
             customer.map(|customer| customer_key(channel, customer))

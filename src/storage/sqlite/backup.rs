@@ -14,6 +14,8 @@ use tokio::sync::{oneshot, watch};
 use crate::storage::files;
 
 use super::SqliteStore;
+use super::checksums::Pages;
+use super::connect::{Access, open_as, reserve};
 use super::copies::mark_as_copy;
 use super::limits::{
     BACKUP_STILL_MAX, BACKUP_WAIT_FACTOR, BACKUP_WAIT_LEAST, BACKUP_WAL_PAGES_MAX,
@@ -117,8 +119,10 @@ impl SqliteStore {
             return Err(BackupError::Exists(file.to_owned()));
         }
         let part = Part::of(file);
-        let begun = part.0.clone();
-        let begun = blocking(move || begin(&begun)).await.map_err(|what| part.blame(what))?;
+        let (begun, has_checksums) = (part.0.clone(), self.has_checksums);
+        let begun = blocking(move || begin(&begun, has_checksums))
+            .await
+            .map_err(|what| part.blame(what))?;
         let (to, written) = begun;
         let (answer, answered) = oneshot::channel();
         let job = Job { to, file: written, progress, answer };
@@ -158,16 +162,25 @@ async fn blocking<T: Send + 'static>(
     tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
 }
 
-/// An empty database that nothing is lost with: it counts for nothing before it is whole and synced.
-fn begin(part: &Path) -> Result<(Connection, WriteBack), String> {
+/// An empty database that nothing is lost with: it counts for nothing before it is whole and synced. Its
+/// pages have checksums if those of what is copied do.
+fn begin(part: &Path, has_checksums: bool) -> Result<(Connection, WriteBack), String> {
     let file = files::make_anew(part).map_err(|error| error.to_string())?;
-    let to = Connection::open(part).map_err(|error| error.to_string())?;
-    let set = to
-        .pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))
-        .and_then(|()| to.pragma_update(None, "synchronous", "OFF"));
-    set.map_err(|error| error.to_string())?;
+    let to = open_copy(part, has_checksums).map_err(|error| error.to_string())?;
     let file = WriteBack::start(file).map_err(|error| error.to_string())?;
     Ok((to, file))
+}
+
+fn open_copy(part: &Path, has_checksums: bool) -> rusqlite::Result<Connection> {
+    let to = open_as(part, Access::Write, None, Pages::Verified)?;
+    to.pragma_update_and_check(None, "journal_mode", "OFF", |_| Ok(()))?;
+    to.pragma_update(None, "synchronous", "OFF")?;
+    if has_checksums {
+        reserve(&to)?;
+        // The first page is copied last, and those before it must know of it: any number makes one.
+        to.pragma_update(None, "user_version", 1)?;
+    }
+    Ok(to)
 }
 
 /// Marks the copy, makes it durable, and gives it its name.
@@ -294,7 +307,7 @@ mod tests {
         part: &Path,
         file: WriteBack,
     ) -> (watch::Receiver<Progress>, Answered) {
-        let to = Connection::open(part).unwrap();
+        let to = open_copy(part, store.has_checksums).unwrap();
         let (progress, seen) = watch::channel(Progress::default());
         let (answer, answered) = oneshot::channel();
         let job = Job { to, file, progress, answer };

@@ -20,7 +20,7 @@ mod tests {
 
     use super::*;
     use crate::domain::Incarnation;
-    use crate::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore};
+    use crate::storage::sqlite::{DATABASE_FILE, SqliteOptions, SqliteStore, open_past_the_store};
 
     async fn begin(folder: &std::path::Path, fresh: u128) -> Incarnation {
         let opened = Arc::new(SqliteStore::open(&SqliteOptions::new(folder)).unwrap());
@@ -35,7 +35,7 @@ mod tests {
         assert_eq!(begin(&first, 1).await, Incarnation::from_u128(1));
         std::fs::create_dir(&copy).unwrap();
         std::fs::copy(first.join(DATABASE_FILE), copy.join(DATABASE_FILE)).unwrap();
-        mark_as_copy(&Connection::open(copy.join(DATABASE_FILE)).unwrap()).unwrap();
+        mark_as_copy(&open_past_the_store(&copy.join(DATABASE_FILE), None).unwrap()).unwrap();
         assert_eq!(begin(&copy, 2).await, Incarnation::from_u128(2));
         assert_eq!(begin(&first, 3).await, Incarnation::from_u128(1), "the original goes on");
     }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use rusqlite::ErrorCode;
+use rusqlite::{ErrorCode, ffi};
 
 use crate::domain::ChatId;
 use crate::storage::files;
@@ -54,7 +54,7 @@ impl Damage {
     /// SQLite refused something: if it was for a damaged page, the next start looks at all of it.
     pub fn note(&self, error: &rusqlite::Error) {
         if is_damage(error) {
-            self.note_page(error);
+            self.note_page(&told(error));
         }
     }
 
@@ -104,6 +104,7 @@ impl Damage {
 /// one stands in the way of a new one.
 pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
     match error {
+        error if is_failing_page(error) => true,
         rusqlite::Error::SqliteFailure(failure, _) => matches!(
             failure.code,
             ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation
@@ -114,6 +115,20 @@ pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
         | rusqlite::Error::Utf8Error(..)
         | rusqlite::Error::QueryReturnedNoRows => true,
         _ => false,
+    }
+}
+
+/// Whether a page does not fit its checksum. The disk did as it was told, so it is no failure of the disk
+/// for whoever asked.
+pub(super) fn is_failing_page(error: &rusqlite::Error) -> bool {
+    error.sqlite_error().is_some_and(|failure| failure.extended_code == ffi::SQLITE_IOERR_DATA)
+}
+
+/// What is wrong, in words: SQLite calls a page that does not fit its checksum a disk error.
+pub(super) fn told(error: &rusqlite::Error) -> String {
+    match is_failing_page(error) {
+        true => "a page of the database does not fit its checksum".to_owned(),
+        false => error.to_string(),
     }
 }
 

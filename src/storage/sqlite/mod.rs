@@ -12,13 +12,18 @@
 //! - Readers stand beside it, each statement with a short snapshot of its own.
 //! - Checkpoints run between commits, not within them.
 //! - A lock that another process holds is waited for; a batch that does not get it was not begun.
+//! - Every page in the database file has a checksum. One that does not fit is damage, but for rows that
+//!   have checksums of their own: there these decide, so that damage stays as small as it is.
 //! - After the first failed write or sync the store has failed for good ([`StoreFailure`]): those
 //!   in the batch get `Unknown`, and nothing is synced again. End the process and start anew.
 //!
-//! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`.
+//! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`; `checksums`,
+//! `log_rows`, `damage` and `mend` for what is not what was written.
 
 mod audit;
 mod backup;
+mod checksum_vfs;
+mod checksums;
 mod claims;
 mod connect;
 mod copies;
@@ -27,6 +32,7 @@ mod damage;
 mod ended;
 mod inventory;
 mod limits;
+mod log_rows;
 mod mend;
 mod open;
 mod ports;
@@ -54,13 +60,14 @@ use crate::storage::audit::DamagedEntries;
 use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
-use damage::{Damage, is_damage};
+use damage::{Damage, is_damage, told};
 use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, LOCK_WAIT, WRITE_QUEUE_MAX};
 use readers::Readers;
 use recent::Recent;
 use writer::{Queued, RowWrite, Waiting, Write, Writer, now};
 
 pub use backup::{BackupBounds, BackupError, Progress};
+pub use connect::open_past_the_store;
 pub use copies::mark_as_copy;
 pub use mend::Mended;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError, Unlisted};
@@ -127,7 +134,7 @@ impl From<&rusqlite::Error> for StoreFailure {
             _ if is_damage(error) => "; start again: what can be rebuilt is rebuilt then",
             _ => "; check the disk, then start again",
         };
-        Self { reason: format!("{error}{advice}") }
+        Self { reason: format!("{}{advice}", told(error)) }
     }
 }
 
@@ -143,6 +150,7 @@ pub struct SqliteStore {
     damage: Arc<Damage>,
     damaged_entries: Arc<DamagedEntries>,
     unlisted: Unlisted,
+    has_checksums: bool,
 }
 
 impl SqliteStore {
@@ -157,6 +165,7 @@ impl SqliteStore {
         let (queue, waiting) = sync_channel(WRITE_QUEUE_MAX);
         let (failing, failed) = watch::channel(None);
         let (damage, unlisted) = (Arc::clone(&opened.damage), opened.unlisted.clone());
+        let has_checksums = opened.has_checksums;
         let readers = Readers::start(options, Arc::clone(&counters), Arc::clone(&damage));
         let readers = readers.map_err(refused)?;
         let shared = (Arc::clone(&recent), options.clone(), Arc::clone(&counters));
@@ -174,6 +183,7 @@ impl SqliteStore {
             damage,
             damaged_entries: Arc::default(),
             unlisted,
+            has_checksums,
         })
     }
 
@@ -184,8 +194,9 @@ impl SqliteStore {
         open::repair(options, entry)
     }
 
-    /// Looks at everything in a folder that nobody uses, and changes nothing. Blocks for as long as
-    /// it takes to read all of it, and the log twice.
+    /// Looks at everything in a folder that nobody uses, and changes nothing of it: the log of writes is
+    /// brought into the database, as at a start. Blocks for as long as it takes to read all of it twice,
+    /// and the log once more.
     pub fn check(options: &SqliteOptions) -> Result<Scrubbed, OpenError> {
         scrub::folder(options)
     }
@@ -193,6 +204,12 @@ impl SqliteStore {
     /// The same for a copy, which is a database by itself.
     pub fn check_copy(file: &Path) -> Result<Scrubbed, OpenError> {
         scrub::file(file)
+    }
+
+    /// Whether the pages of its database have checksums: those of one that an earlier release made get
+    /// them by a [`repair`](Self::repair).
+    pub fn has_checksums(&self) -> bool {
+        self.has_checksums
     }
 
     /// The open chats whose rows are damaged, so that [`scan`](crate::storage::OpenChats::scan)

@@ -17,12 +17,15 @@ use crate::domain::audit::AuditEntry;
 use crate::storage::files;
 use crate::storage::record::{self, RecordError};
 
+use super::checksum_vfs;
+use super::checksums::Pages;
 use super::connect::{Access, connect};
-use super::damage::{Damage, is_damage};
+use super::damage::{Damage, is_damage, told};
 use super::limits::RECORDS_CHECKED;
+use super::log_rows::{LogRows, Unverified};
 use super::mend::{self, Loss, MendError, Mended};
 use super::recent::{Position, Recent};
-use super::schema::migrate;
+use super::schema::{check_schema, migrate};
 use super::sql::ReadError;
 use super::{SqliteOptions, rows, sql};
 
@@ -116,6 +119,10 @@ pub(super) struct Opened {
     pub life: u64,
     /// What is known to be damaged.
     pub damage: Arc<Damage>,
+    /// Where rows of the log are read whose pages are.
+    pub unverified: Unverified,
+    /// Whether the pages have checksums.
+    pub has_checksums: bool,
     /// Open chats without a row that can be read.
     pub unlisted: Unlisted,
     /// Whether nothing was left in the WAL; else it may have what was forgotten.
@@ -158,10 +165,30 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
         }
         opened => opened,
     }
-    .map(|Attempt { connection, recent, last_position, life, unlisted, wal_cut }| {
+    .map(|opened| {
         // They have what may be forgotten from now on.
         mend::remove_remains(options);
-        Opened { lock, connection, recent, last_position, life, damage, unlisted, wal_cut }
+        if !opened.has_checksums {
+            tracing::warn!(
+                file = %options.folder.join(DATABASE_FILE).display(),
+                "the database was made before pages had checksums, so not every damage of it is seen; \
+                 `switchboard store repair`, with the router stopped, makes it anew with them"
+            );
+        }
+        let Attempt { connection, unverified, has_checksums, .. } = opened;
+        let Attempt { recent, last_position, life, unlisted, wal_cut, .. } = opened;
+        Opened {
+            lock,
+            connection,
+            recent,
+            last_position,
+            life,
+            damage,
+            unverified,
+            has_checksums,
+            unlisted,
+            wal_cut,
+        }
     })
 }
 
@@ -202,16 +229,26 @@ pub(super) fn repair(
 ) -> Result<Mended, OpenError> {
     let _lock = lock(&options.folder)?;
     let file = options.folder.join(DATABASE_FILE);
-    let mut connection = connect(options, Access::Write).map_err(blame(&file))?;
-    migrate(&mut connection, &file, blame(&file))?;
-    drop(connection);
+    let blame = blame(&file);
+    let current = connect(options, Access::Write, Pages::Verified)
+        .map_err(blame)
+        .and_then(|mut connection| migrate(&mut connection, &file, blame));
+    match current {
+        Ok(()) => {}
+        // The pages of its schema are: then it is taken as it is, if that is ours.
+        Err(OpenError::Damaged { .. }) => {
+            let connection = connect(options, Access::Read, Pages::Unverified).map_err(blame)?;
+            check_schema(&connection, &file, blame)?;
+        }
+        Err(error) => return Err(error),
+    }
     mend_folder(options, Loss::Accepted, entry)
 }
 
 /// What is wrong with a file, by what SQLite says.
 pub(super) fn blame(file: &Path) -> impl Fn(rusqlite::Error) -> OpenError + Copy {
     move |error| {
-        let (file, what) = (file.to_owned(), error.to_string());
+        let (file, what) = (file.to_owned(), told(&error));
         match is_damage(&error) {
             true => OpenError::Damaged { file, what },
             false => OpenError::Refused { file, what },
@@ -222,6 +259,8 @@ pub(super) fn blame(file: &Path) -> impl Fn(rusqlite::Error) -> OpenError + Copy
 /// An open database, or why it is none.
 struct Attempt {
     connection: Connection,
+    unverified: Unverified,
+    has_checksums: bool,
     recent: Recent,
     last_position: Position,
     life: u64,
@@ -229,19 +268,34 @@ struct Attempt {
     wal_cut: bool,
 }
 
-fn attempt(options: &SqliteOptions, damage: &Damage) -> Result<Attempt, OpenError> {
+fn attempt(options: &SqliteOptions, damage: &Arc<Damage>) -> Result<Attempt, OpenError> {
     let file = options.folder.join(DATABASE_FILE);
     let blame = blame(&file);
-    let mut connection = connect(options, Access::Write).map_err(blame)?;
+    let mut connection = connect(options, Access::Write, Pages::Verified).map_err(blame)?;
     migrate(&mut connection, &file, blame)?;
     // After a kill the WAL may hold a commit that was written but not synced. This syncs it, so
     // that nothing is answered that a loss of power could still take back.
     let wal_cut = sql::checkpoint(&connection, "TRUNCATE").map_err(blame)?;
     sync_folder(&options.folder)?;
-    let (recent, last_position) = rebuild_tail(&connection, &file, damage, blame)?;
+    let has_checksums = checksum_vfs::has_checksums(&connection).map_err(blame)?;
+    let unverified = Unverified::new(options, Arc::clone(damage));
+    let log = LogRows { connection: &connection, unverified: Some(&unverified) };
+    let (recent, last_position) = rebuild_tail(log, &file, damage, blame)?;
     let unlisted = unlisted(&connection, &file, blame)?;
+    // Each of their rows has a checksum of its own, so one that is damaged is that row's trouble, once
+    // their pages are whole.
+    rows::look_at_pages(&connection).map_err(blame)?;
     let life = begin_life(&mut connection).map_err(blame)?;
-    Ok(Attempt { connection, recent, last_position, life, unlisted, wal_cut })
+    Ok(Attempt {
+        connection,
+        unverified,
+        has_checksums,
+        recent,
+        last_position,
+        life,
+        unlisted,
+        wal_cut,
+    })
 }
 
 /// The open chats whose rows cannot be read.
@@ -314,12 +368,16 @@ fn sync_folder(folder: &Path) -> Result<(), OpenError> {
 
 /// Reads what was not folded yet and the last records before it, and verifies that nothing is
 /// missing between them. A record whose checksum does not fit is its chat's damage.
+///
+/// A page that does not fit its checksum is damage here, whatever its records are: the writer appends to
+/// the last one, and a rebuild keeps what fits.
 fn rebuild_tail(
-    connection: &Connection,
+    log: LogRows<'_>,
     file: &Path,
     damage: &Damage,
     blame: impl Fn(rusqlite::Error) -> OpenError + Copy,
 ) -> Result<(Recent, Position), OpenError> {
+    let connection = log.connection;
     let damaged = |what: String| OpenError::Damaged { file: file.to_owned(), what };
     let folded = sql::counter(connection, "folded").map_err(blame)?;
     let found = sql::last_position(connection).map_err(blame)?;
@@ -361,7 +419,7 @@ fn rebuild_tail(
         }
     }
     for (chat, first) in recent.firsts() {
-        let tail = sql::indexed_tail(connection, chat).map_err(|error| match error {
+        let tail = sql::indexed_tail(log, chat).map_err(|error| match error {
             ReadError::Sqlite(error) => blame(error),
             error => damaged(error.to_string()),
         })?;

@@ -17,6 +17,7 @@ use crate::storage::{
     Watermark, Watermarks, record,
 };
 
+use super::log_rows::LogRows;
 use super::recent::{Entry, Part};
 use super::sql::ReadError;
 use super::writer::{Append, Write};
@@ -63,8 +64,8 @@ impl ChatLog for SqliteStore {
         // The tail first, the index after it: a fold in between leaves events in both, never in
         // neither.
         let part = self.recent.part(chat, from, limit);
-        let read = move |connection: &Connection| read_log(connection, chat, from, limit, part);
-        let read = self.readers.read(read).await;
+        let read = move |log: LogRows<'_>| read_log(log, chat, from, limit, part);
+        let read = self.readers.read_log(read).await;
         if let Err(StoreError::Damaged { reason }) = &read {
             self.damage.note_chat(chat, reason);
         }
@@ -96,16 +97,17 @@ impl ChatLog for SqliteStore {
 }
 
 fn read_log(
-    connection: &Connection,
+    log: LogRows<'_>,
     chat: ChatId,
     from: Seq,
     limit: usize,
     part: Option<Part>,
 ) -> Result<Vec<Recorded>, ReadError> {
+    let connection = log.connection;
     if sql::is_forgotten(connection, chat)? {
         return Ok(Vec::new());
     }
-    match read_rows(connection, chat, from, limit, part) {
+    match read_rows(log, chat, from, limit, part) {
         // It may have been forgotten between two statements.
         Err(ReadError::Missing(_)) if sql::is_forgotten(connection, chat)? => Ok(Vec::new()),
         read => read,
@@ -113,7 +115,7 @@ fn read_log(
 }
 
 fn read_rows(
-    connection: &Connection,
+    log: LogRows<'_>,
     chat: ChatId,
     from: Seq,
     limit: usize,
@@ -123,7 +125,7 @@ fn read_rows(
     let end = part.as_ref().map_or(Seq::MAX, |part| part.first);
     let mut found = Vec::new();
     if from < end {
-        found = sql::indexed(connection, chat, from, end, limit)?;
+        found = sql::indexed(log.connection, chat, from, end, limit)?;
     }
     found.extend(part.into_iter().flat_map(|part| part.positions));
     found.truncate(limit);
@@ -135,7 +137,7 @@ fn read_rows(
         if position == sql::LOST {
             return Err(ReadError::Lost(format!("event {seq} of chat {chat} was lost by damage")));
         }
-        let sealed = sql::at(connection, Entry { chat, seq, position })?;
+        let sealed = log.at(Entry { chat, seq, position })?;
         let what =
             || missing(format!("row {position} of the log, with event {seq} of chat {chat},"));
         let sealed = sealed.ok_or_else(what)?;

@@ -17,13 +17,15 @@ use tokio::sync::oneshot;
 use crate::storage::StoreError;
 
 use super::SqliteOptions;
+use super::checksums::Pages;
 use super::connect::{Access, connect};
 use super::counters::Counters;
-use super::damage::{Damage, is_damage};
+use super::damage::{Damage, is_damage, told};
 use super::limits::{READ_MAX, READ_QUEUE_MAX, READ_STEPS_BETWEEN_CHECKS, READERS};
+use super::log_rows::{LogRows, Unverified};
 use super::sql::ReadError;
 
-type Job = Box<dyn FnOnce(&Connection) + Send>;
+type Job = Box<dyn FnOnce(LogRows<'_>) + Send>;
 
 /// The threads and their queue. Dropping it lets them finish what waits.
 pub(super) struct Readers {
@@ -45,13 +47,14 @@ impl Readers {
         let mut readers =
             Self { queue: Some(sender), threads: Vec::with_capacity(READERS), counters, damage };
         for n in 0..READERS {
-            let (connection, clock) = connect(options, Access::Read)
+            let (connection, clock) = connect(options, Access::Read, Pages::Verified)
                 .and_then(bound_age)
-                .map_err(|error| error.to_string())?;
+                .map_err(|error| told(&error))?;
             let receiver = Arc::clone(&receiver);
             let mut reader = Reader {
                 options: options.clone(),
                 connection,
+                unverified: Unverified::new(options, Arc::clone(&readers.damage)),
                 clock,
                 counters: Arc::clone(&readers.counters),
             };
@@ -69,10 +72,18 @@ impl Readers {
         &self,
         work: impl FnOnce(&Connection) -> Result<T, ReadError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.read_log(|log| work(log.connection)).await
+    }
+
+    /// The same, with rows of the log that are read although their pages are damaged.
+    pub async fn read_log<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(LogRows<'_>) -> Result<T, ReadError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let damage = Arc::clone(&self.damage);
-        let job: Job = Box::new(move |connection| {
-            let done = work(connection);
+        let job: Job = Box::new(move |log| {
+            let done = work(log);
             match &done {
                 Err(ReadError::Sqlite(error)) => damage.note(error),
                 Err(error @ ReadError::Missing(_)) => damage.note_page(error),
@@ -142,6 +153,7 @@ fn bound_age(mut connection: Connection) -> rusqlite::Result<(Connection, Clock)
 struct Reader {
     options: SqliteOptions,
     connection: Connection,
+    unverified: Unverified,
     clock: Clock,
     counters: Arc<Counters>,
 }
@@ -156,7 +168,8 @@ impl Reader {
             };
             self.clock.begin();
             // Else a read that panics would take a reader away, and the fourth one all reading.
-            let ended = catch_unwind(AssertUnwindSafe(|| job(&self.connection)));
+            let log = LogRows { connection: &self.connection, unverified: Some(&self.unverified) };
+            let ended = catch_unwind(AssertUnwindSafe(|| job(log)));
             self.counters.read_done(self.clock.age());
             if ended.is_err() {
                 self.begin_anew();
@@ -167,7 +180,8 @@ impl Reader {
     /// Nobody knows what a panic left in the connection.
     fn begin_anew(&mut self) {
         self.counters.reader_replaced();
-        match connect(&self.options, Access::Read).and_then(bound_age) {
+        self.unverified.begin_anew();
+        match connect(&self.options, Access::Read, Pages::Verified).and_then(bound_age) {
             Ok((connection, clock)) => {
                 (self.connection, self.clock) = (connection, clock);
                 tracing::error!("a reader of the store panicked and was made anew");
@@ -185,7 +199,7 @@ impl From<ReadError> for StoreError {
             ReadError::Record(error) => error.into(),
             ReadError::Missing(reason) | ReadError::Lost(reason) => Self::Damaged { reason },
             ReadError::Sqlite(error) => match error.sqlite_error_code() {
-                _ if is_damage(&error) => Self::Damaged { reason: error.to_string() },
+                _ if is_damage(&error) => Self::Damaged { reason: told(&error) },
                 Some(ErrorCode::OperationInterrupted) => Self::Unavailable {
                     reason: format!("the read took longer than {} s", READ_MAX.as_secs()),
                 },

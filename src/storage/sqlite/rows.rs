@@ -173,6 +173,30 @@ pub(super) fn forget_conversation(
     }
 }
 
+/// Reads every page of the documents and of the operators' records.
+pub(super) fn look_at_pages(connection: &Connection) -> rusqlite::Result<()> {
+    for table in ["documents", "operators"] {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), (), |_| Ok(()))?;
+    }
+    Ok(())
+}
+
+/// The documents that are not what was written, each as what is wrong with it.
+pub(super) fn damaged_documents(connection: &Connection) -> rusqlite::Result<Vec<RecordError>> {
+    let mut statement = connection.prepare("SELECT kind, id, version, body FROM documents")?;
+    let mut rows = statement.query(())?;
+    let mut damaged = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (kind, id): (String, String) = (row.get(0)?, row.get(1)?);
+        let (slot, body) = (Slot::Document(&kind, &id, row.get(2)?), row.get::<_, Vec<u8>>(3)?);
+        match record::unseal(slot, &body) {
+            Ok(_) | Err(RecordError::Newer { .. }) => {}
+            Err(error) => damaged.push(error),
+        }
+    }
+    Ok(damaged)
+}
+
 /// Whether any customer ever had a chat on the channel.
 pub(super) fn any_of(connection: &Connection, channel: ChannelId) -> rusqlite::Result<bool> {
     let text = "SELECT EXISTS (SELECT 1 FROM conversations WHERE channel = ?1)";

@@ -1,18 +1,23 @@
-//! A look at everything: SQLite's pages, every record, and the index against the log. Changes
-//! nothing.
+//! A look at everything: the checksum of every page, SQLite's own order in them, every record, and the
+//! index against the log. Changes nothing.
+//!
+//! What does not fit its checksum is counted, and then read all the same: so what it costs is named too.
 
 use std::collections::HashMap;
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags, Row};
+use rusqlite::{Connection, Row};
 
 use crate::domain::audit::AuditId;
 use crate::domain::{ChannelId, ChatId, Seq, UserId};
 use crate::storage::record::{self, Slot};
 
-use super::connect::{Access, connect};
-use super::damage::is_damage;
+use super::checksum_vfs::{self, Failing};
+use super::checksums::Pages;
+use super::connect::{Access, connect, open_as};
+use super::damage::{is_damage, told};
 use super::limits::PROBLEMS_NAMED;
+use super::log_rows::LogRows;
 use super::open::{OpenError, blame, lock};
 use super::recent::Position;
 use super::schema::check_schema;
@@ -50,26 +55,32 @@ pub(super) fn folder(options: &SqliteOptions) -> Result<Scrubbed, OpenError> {
         return Err(OpenError::Refused { file, what });
     }
     let _lock = lock(&options.folder)?;
-    let connection = connect(options, Access::Write).map_err(blame(&file))?;
+    let connection = connect(options, Access::Write, Pages::Unverified).map_err(blame(&file))?;
+    // What a checkpoint that was cut left half written is written whole.
+    sql::checkpoint(&connection, "TRUNCATE").map_err(blame(&file))?;
     scrub(&connection, &file)
 }
 
 /// Checks a database by itself: a copy that nobody runs on.
 pub(super) fn file(file: &Path) -> Result<Scrubbed, OpenError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(file, flags).map_err(blame(file))?;
+    let connection = open_as(file, Access::Read, None, Pages::Unverified).map_err(blame(file))?;
     scrub(&connection, file)
 }
 
 fn scrub(connection: &Connection, file: &Path) -> Result<Scrubbed, OpenError> {
     check_schema(connection, file, blame(file))?;
     let mut found = Scrubbed::default();
-    let steps: [(&str, Step); 4] =
-        [("the pages", pages), ("the log", log), ("the index", index), ("the small tables", rows)];
+    let steps: [(&str, Step); 5] = [
+        ("the checksums of pages", checksums),
+        ("the pages", pages),
+        ("the log", log),
+        ("the index", index),
+        ("the small tables", rows),
+    ];
     for (what, step) in steps {
         match step(connection, &mut found) {
             Ok(()) => {}
-            Err(error) if is_damage(&error) => found.problem(format!("{what}: {error}")),
+            Err(error) if is_damage(&error) => found.problem(format!("{what}: {}", told(&error))),
             Err(error) => return Err(blame(file)(error)),
         }
     }
@@ -77,6 +88,17 @@ fn scrub(connection: &Connection, file: &Path) -> Result<Scrubbed, OpenError> {
 }
 
 type Step = fn(&Connection, &mut Scrubbed) -> rusqlite::Result<()>;
+
+fn checksums(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> {
+    let failing = checksum_vfs::failing(connection)?;
+    if failing.pages > 0 {
+        let Failing { pages, first } = failing;
+        found.problem(format!(
+            "{pages} pages do not fit their checksums, the first is page {first}"
+        ));
+    }
+    Ok(())
+}
 
 fn pages(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> {
     let mut statement = connection.prepare(&format!("PRAGMA integrity_check({PROBLEMS_NAMED})"))?;
@@ -128,7 +150,7 @@ fn index(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> 
         let (chat, seq): (ChatId, Seq) = (ChatId(sql::id(row, 0)?), row.get(1)?);
         let last = match tails.get(&chat) {
             Some(last) => *last,
-            None => match sql::indexed_tail(connection, chat) {
+            None => match sql::indexed_tail(LogRows { connection, unverified: None }, chat) {
                 Ok(tail) => {
                     found.chats += u64::from(tail == 0);
                     tail

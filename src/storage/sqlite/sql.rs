@@ -5,6 +5,8 @@ use uuid::Uuid;
 
 use crate::domain::{ChatId, Seq};
 
+use super::damage::told;
+use super::log_rows::LogRows;
 use super::recent::{Entry, Position, Run};
 
 /// The position of an event that was there and is lost. No row has it.
@@ -16,7 +18,7 @@ pub(super) const OPEN_CHATS_LOST: &str = "open_chats_lost";
 /// A read that did not find what it was after, by SQLite's fault or the record's.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ReadError {
-    #[error(transparent)]
+    #[error("{}", told(.0))]
     Sqlite(#[from] rusqlite::Error),
     #[error(transparent)]
     Record(#[from] crate::storage::record::RecordError),
@@ -52,11 +54,11 @@ pub(super) fn newest_row(connection: &Connection) -> rusqlite::Result<Option<(En
 
 /// The last event of the chat that the index has; 0 when it has none. Errors unless the run agrees
 /// with itself and with the log: whoever appends behind a wrong tail would hide what is there.
-pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> Result<Seq, ReadError> {
+pub(super) fn indexed_tail(log: LogRows<'_>, chat: ChatId) -> Result<Seq, ReadError> {
     let text =
         "SELECT first, last, positions FROM log_index WHERE chat = ? ORDER BY first DESC LIMIT 1";
     let read = |row: &Row<'_>| Ok((row.get(0)?, row.get(1)?, row.get(2)?));
-    let mut statement = connection.prepare_cached(text)?;
+    let mut statement = log.connection.prepare_cached(text)?;
     let found: Option<(Seq, Seq, Vec<u8>)> =
         statement.query_row([chat.0.as_bytes()], read).optional()?;
     let Some((first, last, positions)) = found else { return Ok(0) };
@@ -65,9 +67,7 @@ pub(super) fn indexed_tail(connection: &Connection, chat: ChatId) -> Result<Seq,
     let position = positions.last().map(|last| Position::from_le_bytes(*last));
     match position.filter(|_| counted && rest.is_empty()) {
         Some(LOST) => Ok(last),
-        Some(position) if at(connection, Entry { chat, seq: last, position })?.is_some() => {
-            Ok(last)
-        }
+        Some(position) if log.at(Entry { chat, seq: last, position })?.is_some() => Ok(last),
         Some(_) | None => Err(ReadError::Missing(format!("the index of chat {chat} is damaged"))),
     }
 }

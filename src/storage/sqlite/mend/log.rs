@@ -8,8 +8,9 @@ use rusqlite::Connection;
 use crate::domain::{ChatEvent, ChatId, Seq};
 use crate::storage::record::{self, RecordError};
 
-use super::super::damage::is_damage;
+use super::super::damage::{is_damage, is_failing_page};
 use super::super::limits::{HOLE_MAX, MEND_FOLD_EVENTS};
+use super::super::log_rows::LogRows;
 use super::super::recent::{Entry, Position, Recent};
 use super::super::sql::{self, LOST, ReadError};
 use super::MendError;
@@ -28,6 +29,10 @@ pub(super) struct LogFound {
 /// Copies the log from a damaged database into a new one, whose index it makes.
 pub(super) struct LogCopy<'a> {
     from: &'a Connection,
+    /// Reads pages that do not fit their checksums: each record tells by itself whether it is whole.
+    raw: &'a Connection,
+    /// Whether no row can have vanished from such a page; unknown until one has failed.
+    sound: Option<bool>,
     to: &'a Connection,
     /// Positions of the new log have no holes.
     last: Position,
@@ -46,9 +51,16 @@ pub(super) struct LogCopy<'a> {
 type LogRow = (Entry, Vec<u8>);
 
 impl<'a> LogCopy<'a> {
-    pub fn new(from: &'a Connection, to: &'a Connection, conversations: bool) -> Self {
+    /// From a connection that verifies pages and one that reads them as they are.
+    pub fn new(
+        (from, raw): (&'a Connection, &'a Connection),
+        to: &'a Connection,
+        conversations: bool,
+    ) -> Self {
         Self {
             from,
+            raw,
+            sound: None,
             to,
             last: 0,
             batch: Vec::new(),
@@ -64,9 +76,11 @@ impl<'a> LogCopy<'a> {
     /// All of it.
     pub fn run(mut self) -> Result<LogFound, MendError> {
         self.holes = sql::any_forgotten(self.to)?;
+        // The index was made from rows that were there.
+        let folded = sql::counter(self.to, "folded")?;
         self.to.execute_batch("BEGIN")?;
         let at = self.rows()?;
-        self.end(at)?;
+        self.end(at, folded)?;
         self.fold()?;
         self.what_the_index_knows()?;
         self.fold()?;
@@ -111,25 +125,50 @@ impl<'a> LogCopy<'a> {
     /// The next row that can be read by itself.
     fn behind_the_damage(&mut self, at: Position) -> Result<Option<LogRow>, MendError> {
         let mut unreadable = 0;
-        let text = "SELECT position, chat, seq, record FROM log WHERE position = ?";
         for position in at + 1..=at + HOLE_MAX {
-            let mut statement = self.from.prepare_cached(text)?;
-            let mut rows = statement.query([position])?;
-            match rows.next() {
-                Err(error) if is_damage(&error) => unreadable += 1,
-                Err(error) => return Err(error.into()),
-                Ok(None) => {}
-                Ok(Some(row)) => {
-                    if let Some(row) = read_row(row) {
-                        // Without holes they are counted by their positions.
-                        self.lost_rows += if self.holes { unreadable } else { 0 };
-                        return Ok(Some(row));
-                    }
-                    unreadable += 1;
+            match self.row(position)? {
+                Row::None => {}
+                Row::Unreadable => unreadable += 1,
+                Row::Read(row) => {
+                    // Without holes they are counted by their positions.
+                    self.lost_rows += if self.holes { unreadable } else { 0 };
+                    return Ok(Some(row));
                 }
             }
         }
         Ok(None)
+    }
+
+    /// What is at a position, also on a page that does not fit its checksum.
+    fn row(&mut self, position: Position) -> Result<Row, MendError> {
+        match read_at(self.from, position) {
+            Err(error) if is_failing_page(&error) => {}
+            Err(error) if is_damage(&error) => return Ok(Row::Unreadable),
+            read => return Ok(read?),
+        }
+        match read_at(self.raw, position) {
+            Err(error) if is_damage(&error) => Ok(Row::Unreadable),
+            // It may have been there.
+            Ok(Row::None) if !self.is_sound()? => Ok(Row::Unreadable),
+            read => Ok(read?),
+        }
+    }
+
+    /// Whether SQLite finds the pages of the log in order, so that none of them hides a row: every byte of
+    /// a page belongs to a row or is said to be free.
+    fn is_sound(&mut self) -> Result<bool, MendError> {
+        if let Some(sound) = self.sound {
+            return Ok(sound);
+        }
+        let found =
+            self.raw.query_row("PRAGMA quick_check(log)", (), |row| row.get::<_, String>(0));
+        let sound = match found {
+            Ok(found) => found == "ok",
+            Err(error) if is_damage(&error) => false,
+            Err(error) => return Err(error.into()),
+        };
+        self.sound = Some(sound);
+        Ok(sound)
     }
 
     fn arrived(&mut self, at: &mut Position, (entry, sealed): LogRow) -> Result<(), MendError> {
@@ -144,14 +183,18 @@ impl<'a> LogCopy<'a> {
     }
 
     /// What is missing behind the last row.
-    fn end(&mut self, at: Position) -> Result<(), MendError> {
-        let known = match sql::last_position(self.from) {
+    fn end(&mut self, at: Position, folded: Position) -> Result<(), MendError> {
+        let last = match sql::last_position(self.from) {
+            Err(error) if is_failing_page(&error) && self.is_sound()? => {
+                sql::last_position(self.raw)
+            }
+            last => last,
+        };
+        let known = match last {
             Ok(last) => (0..HOLE_MAX).contains(&(last - at)).then_some(last),
             Err(error) if is_damage(&error) => None,
             Err(error) => return Err(error.into()),
         };
-        // The index was made from rows that were there.
-        let folded = sql::counter(self.from, "folded")?;
         self.found.end_unknown = known.is_none();
         if !self.holes {
             self.lost_rows += (known.unwrap_or(at).max(folded) - at).max(0).unsigned_abs();
@@ -223,7 +266,10 @@ impl<'a> LogCopy<'a> {
     fn tail(&self, chat: ChatId) -> Result<Seq, MendError> {
         match self.tails.get(&chat) {
             Some(tail) => Ok(*tail),
-            None => Ok(sql::indexed_tail(self.to, chat)?),
+            None => {
+                let log = LogRows { connection: self.to, unverified: None };
+                Ok(sql::indexed_tail(log, chat)?)
+            }
         }
     }
 
@@ -284,6 +330,25 @@ impl<'a> LogCopy<'a> {
         }
         Ok(())
     }
+}
+
+/// What is at a position of the log.
+enum Row {
+    Read(LogRow),
+    /// Nothing, and nothing has been since the chat that had it was forgotten.
+    None,
+    /// Something that cannot be read, or perhaps something.
+    Unreadable,
+}
+
+fn read_at(connection: &Connection, position: Position) -> rusqlite::Result<Row> {
+    let text = "SELECT position, chat, seq, record FROM log WHERE position = ?";
+    let mut statement = connection.prepare_cached(text)?;
+    let mut rows = statement.query([position])?;
+    Ok(match rows.next()? {
+        None => Row::None,
+        Some(row) => read_row(row).map_or(Row::Unreadable, Row::Read),
+    })
 }
 
 /// The row, if its place and chat can be read; its record may be lost.

@@ -5,6 +5,9 @@
 //! damaged database is kept beside the new one. A new file is filled, then put in the place of the
 //! old one's content in one transaction, so that power may be lost at any moment.
 //!
+//! Pages that do not fit their checksums are read only where something else tells what is damaged: rows
+//! of the log, documents, records of operators and entries of the trail have checksums of their own.
+//!
 //! Invariants: every row of the log that can be read is in the new log, and no chat's log ends
 //! earlier than it is known to have ended: positions that were lost answer damage.
 
@@ -26,14 +29,15 @@ use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
 use crate::storage::ended;
 
 use super::audit::AuditRow;
-use super::connect::{Access, connect, open_file, set_up};
+use super::checksums::{HEADER_BYTES, Pages, RESERVED_BYTES, has_room, page_bytes};
+use super::connect::{Access, connect, give_back_in_slices, open_file, set_up};
 use super::copies::mark_as_copy;
-use super::damage::Damage;
+use super::damage::{Damage, is_failing_page};
 use super::limits::DAMAGED_KEPT_MAX;
 use super::open::DATABASE_FILE;
 use super::schema::create_schema;
 use super::sql::ReadError;
-use super::{SqliteOptions, sql};
+use super::{SqliteOptions, rows, sql};
 
 use log::LogCopy;
 use tables::Table;
@@ -43,9 +47,6 @@ const NEW_FILE: &str = "switchboard.db.new";
 
 /// The file that the damaged database is copied to, until all of it is there.
 const KEEPING_FILE: &str = "switchboard.db.keeping";
-
-/// Bytes of the header of a database.
-const HEADER_BYTES: usize = 100;
 
 /// What of it each copy counts for itself: changes, those of the schema, and who made the last one.
 const OF_THE_COPY: [Range<usize>; 3] = [24..28, 40..44, 92..100];
@@ -115,7 +116,14 @@ pub(super) fn mend(
     loss: Loss,
     entry: Option<AuditEntry>,
 ) -> Result<Mended, MendError> {
-    let old = connect(options, Access::Write)?;
+    remove_remains(options);
+    let raw = connect(options, Access::Write, Pages::Unverified)?;
+    // From here on the file has all of it, each page with the checksum that it was written with.
+    if !sql::checkpoint(&raw, "TRUNCATE")? {
+        return Err(locked());
+    }
+    let verified = connect(options, Access::Read, Pages::Verified)?;
+    let old = Old { has_schema: has_schema(&verified)?, verified, raw };
     let new = emptied(options)?;
     let mut mended = fill(&old, &new, loss)?;
     if !mended.lost.is_empty() {
@@ -125,12 +133,39 @@ pub(super) fn mend(
     if let Some(entry) = entry {
         add_entry(&new, entry, &mended)?;
     }
-    mended.kept = keep(options, &old)?;
+    mended.kept = keep(options, &old.raw)?;
     drop(old);
     put_back(options, &new)?;
     drop(new);
     discard(options)?;
     Ok(mended)
+}
+
+/// The damaged database.
+struct Old {
+    /// Whether the pages of its schema fit their checksums.
+    has_schema: bool,
+    verified: Connection,
+    raw: Connection,
+}
+
+impl Old {
+    /// What reads what nothing else vouches for. Without a schema nothing can be read but as it is.
+    fn sure(&self) -> &Connection {
+        if self.has_schema { &self.verified } else { &self.raw }
+    }
+}
+
+fn has_schema(verified: &Connection) -> rusqlite::Result<bool> {
+    let count = verified.query_row("SELECT count(*) FROM sqlite_schema", (), |_| Ok(()));
+    match count {
+        Err(error) if is_failing_page(&error) => Ok(false),
+        count => count.map(|()| true),
+    }
+}
+
+fn locked() -> MendError {
+    MendError::Needed("another process holds a lock of the database".to_owned())
 }
 
 /// Says in the new database's trail that it was repaired, and what that took: there is no repair
@@ -150,7 +185,7 @@ fn add_entry(new: &Connection, entry: AuditEntry, mended: &Mended) -> Result<(),
 
 /// A database of our schema, without rows. Nothing is lost with it, so nothing is synced.
 fn emptied(options: &SqliteOptions) -> Result<Connection, MendError> {
-    let mut new = anew(options, NEW_FILE)?;
+    let mut new = anew(options, NEW_FILE, Pages::Verified)?;
     new.pragma_update_and_check(None, "journal_mode", "MEMORY", |_| Ok(()))?;
     new.pragma_update(None, "synchronous", "OFF")?;
     create_schema(&mut new)?;
@@ -159,34 +194,44 @@ fn emptied(options: &SqliteOptions) -> Result<Connection, MendError> {
 }
 
 /// An empty database, whatever is in the file: a repair that was interrupted leaves anything there.
-fn anew(options: &SqliteOptions, name: &str) -> rusqlite::Result<Connection> {
-    let connection = open_file(options, name, Access::Write)?;
+fn anew(options: &SqliteOptions, name: &str, pages: Pages) -> rusqlite::Result<Connection> {
+    let connection = open_file(options, name, Access::Write, Pages::Unverified)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
     // From here on nothing that is there is read.
     set_up(&connection, Access::Write)?;
+    give_back_in_slices(&connection)?;
     connection.execute_batch("VACUUM")?;
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
+    drop(connection);
+    let connection = open_file(options, name, Access::Write, pages)?;
+    set_up(&connection, Access::Write)?;
     Ok(connection)
 }
 
-fn fill(old: &Connection, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
+fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
     let tables = Table::all(new)?;
     let mut mended = Mended::default();
+    let sure = old.sure();
+    if !old.has_schema {
+        let what = "perhaps anything, since the pages that say where everything lies are damaged";
+        mended.lost.push(what.to_owned());
+    }
     new.execute_batch("BEGIN")?;
     let mut broken = Vec::new();
     for table in &tables {
-        if !table.copy(old, new)? {
+        if !table.copy(sure, new)? {
             broken.push(table);
         }
     }
     for table in &broken {
         let name = table.name.as_str();
         if DEMANDED.contains(&name) {
-            let what =
-                format!("the table {name} cannot be read, and nothing else tells what was in it");
-            return Err(MendError::Needed(what));
-        }
-        if DISPENSABLE.contains(&name) {
+            demanded(table, &old.raw, new, &mut mended)?;
+        } else if DISPENSABLE.contains(&name) {
+            // Each record tells whether it is whole. Only who asked for it loses one that is not.
+            match (name, loss) {
+                ("operators", Loss::OfChats) => table.copy_as_found(&old.raw, new)?,
+                _ => table.copy(&old.raw, new)?,
+            };
             mended.dispensed.push(format!("rows of the table {name}"));
         } else if !FROM_THE_LOG.contains(&name) && !OF_CHATS.contains(&name) {
             mended.lost.push(format!("rows of the table {name}"));
@@ -195,17 +240,17 @@ fn fill(old: &Connection, new: &Connection, loss: Loss) -> Result<Mended, MendEr
     new.execute_batch("COMMIT")?;
     let has = |names: &[&str]| broken.iter().any(|table| names.contains(&table.name.as_str()));
     let conversations = has(&FROM_THE_LOG[..2]);
-    let found = LogCopy::new(old, new, conversations).run()?;
+    let found = LogCopy::new((sure, &old.raw), new, conversations).run()?;
     mended.damaged = found.damaged;
     new.execute_batch("BEGIN")?;
     for table in &broken {
         let name = table.name.as_str();
         // What can be read is the truth, and the log knew only what was opened.
         if FROM_THE_LOG.contains(&name) {
-            table.copy(old, new)?;
+            table.copy(sure, new)?;
         }
         if OF_CHATS.contains(&name) {
-            rows_of_chats(table, old, new, &mut mended)?;
+            rows_of_chats(table, sure, new, &mut mended)?;
         }
     }
     if has(&["ended_chats"]) {
@@ -231,6 +276,33 @@ fn fill(old: &Connection, new: &Connection, loss: Loss) -> Result<Mended, MendEr
     }
 }
 
+/// Copies a table without which nobody goes on from pages as they are, and says what may be lost of it.
+/// Documents have checksums of their own: where none can have vanished, one that is damaged is that one's
+/// trouble, and is named, since its name may have been another one.
+fn demanded(
+    table: &Table,
+    raw: &Connection,
+    new: &Connection,
+    mended: &mut Mended,
+) -> Result<(), MendError> {
+    let name = table.name.as_str();
+    if !table.copy_as_found(raw, new)? {
+        let what =
+            format!("the table {name} cannot be read, and nothing else tells what was in it");
+        return Err(MendError::Needed(what));
+    }
+    if name == "documents" {
+        let damaged = rows::damaged_documents(new)?;
+        mended.dispensed.extend(damaged.iter().map(ToString::to_string));
+    } else {
+        let what = format!(
+            "perhaps rows of the table {name}, on a damaged page: they are as they were found"
+        );
+        mended.lost.push(what);
+    }
+    Ok(())
+}
+
 /// Looks for every chat's rows in a table that cannot be read in one go.
 fn rows_of_chats(
     table: &Table,
@@ -254,7 +326,7 @@ fn rows_of_chats(
 /// Copies the damaged database, page by page as it is, and answers where to. A copy that an interrupted
 /// repair has kept of it is replaced.
 fn keep(options: &SqliteOptions, old: &Connection) -> Result<PathBuf, MendError> {
-    let mut kept = anew(options, KEEPING_FILE)?;
+    let mut kept = anew(options, KEEPING_FILE, Pages::Kept)?;
     kept.pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))?;
     copy(old, &mut kept)?;
     drop(kept);
@@ -290,13 +362,7 @@ fn has_same_pages(one: &Path, other: &Path) -> std::io::Result<bool> {
         return Ok(false);
     }
     let (mut one, mut other) = (BufReader::new(one), BufReader::new(other));
-    let mut headers = [[0; HEADER_BYTES]; 2];
-    one.read_exact(&mut headers[0])?;
-    other.read_exact(&mut headers[1])?;
-    for header in &mut headers {
-        OF_THE_COPY.into_iter().for_each(|own| header[own].fill(0));
-    }
-    if headers[0] != headers[1] {
+    if first_page(&mut one)? != first_page(&mut other)? {
         return Ok(false);
     }
     loop {
@@ -313,9 +379,24 @@ fn has_same_pages(one: &Path, other: &Path) -> std::io::Result<bool> {
     }
 }
 
+/// The first page of a copy, without what is the copy's own.
+fn first_page(of: &mut impl Read) -> std::io::Result<Vec<u8>> {
+    let mut page = vec![0; HEADER_BYTES];
+    of.read_exact(&mut page)?;
+    let bytes = page_bytes(&page).unwrap_or(HEADER_BYTES);
+    page.resize(bytes, 0);
+    of.read_exact(&mut page[HEADER_BYTES..])?;
+    OF_THE_COPY.into_iter().for_each(|own| page[own].fill(0));
+    if has_room(&page) {
+        page.truncate(bytes - RESERVED_BYTES);
+    }
+    Ok(page)
+}
+
 /// Makes the new content that of the database: in one transaction, durable when it answers.
 fn put_back(options: &SqliteOptions, new: &Connection) -> Result<(), MendError> {
-    let mut to = connect(options, Access::Write)?;
+    // What is there is read first, and replaced.
+    let mut to = connect(options, Access::Write, Pages::Unverified)?;
     copy(new, &mut to)?;
     // At once: whoever is cut from here on has a good database, which is not to be rebuilt.
     Damage::new(&options.folder).mended()?;
@@ -327,13 +408,13 @@ fn copy(from: &Connection, to: &mut Connection) -> Result<(), MendError> {
     let copying = Backup::new(from, to)?;
     match copying.step(-1)? {
         rusqlite::backup::StepResult::Done => Ok(()),
-        _ => Err(MendError::Needed("another process holds a lock of the database".to_owned())),
+        _ => Err(locked()),
     }
 }
 
 fn discard(options: &SqliteOptions) -> Result<(), MendError> {
     if options.vfs.is_some() {
-        anew(options, NEW_FILE)?;
+        anew(options, NEW_FILE, Pages::Unverified)?;
     }
     remove_remains(options);
     Ok(())

@@ -3,6 +3,7 @@
 use rusqlite::{Connection, ErrorCode, params_from_iter, types::Value};
 use uuid::Uuid;
 
+use super::super::audit::customer_of;
 use super::super::damage::is_damage;
 use crate::domain::UserId;
 use crate::domain::audit::{AuditId, AuditOutcome};
@@ -13,8 +14,14 @@ use crate::storage::record::{self, RecordError};
 fn entry(mut row: Vec<Value>) -> Option<Vec<Value>> {
     let [Value::Blob(id), Value::Blob(entry), outcome, _] = row.as_slice() else { return None };
     let id = AuditId::from_key(id.as_slice().try_into().ok()?);
-    let read = |outcome: Option<&[u8]>| match record::decode_audit(id, entry, outcome) {
-        Ok(_) | Err(RecordError::Newer { .. }) => true,
+    // Whom it is about follows from it; of what a newer release wrote the column alone tells.
+    let mut customer = None;
+    let mut read = |outcome: Option<&[u8]>| match record::decode_audit(id, entry, outcome) {
+        Ok(entry) => {
+            customer = Some(customer_of(&entry).map_or(Value::Null, Value::Blob));
+            true
+        }
+        Err(RecordError::Newer { .. }) => true,
         Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => false,
     };
     let whole = match outcome {
@@ -22,12 +29,13 @@ fn entry(mut row: Vec<Value>) -> Option<Vec<Value>> {
         Value::Blob(outcome) => read(Some(outcome)),
         Value::Integer(_) | Value::Real(_) | Value::Text(_) => false,
     };
-    if whole {
-        return Some(row);
+    let readable = whole || read(None);
+    if let Some(customer) = customer {
+        row[3] = customer;
     }
-    let unknown = record::encode_audit_outcome(id, AuditOutcome::Unknown).ok()?;
-    let readable = read(None);
-    row[2] = Value::Blob(unknown);
+    if !whole {
+        row[2] = Value::Blob(record::encode_audit_outcome(id, AuditOutcome::Unknown).ok()?);
+    }
     readable.then_some(row)
 }
 
@@ -40,6 +48,9 @@ fn operator(row: Vec<Value>) -> Option<Vec<Value>> {
         Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
     }
 }
+
+/// The row as it is copied; none when it is left out.
+type Readable = fn(Vec<Value>) -> Option<Vec<Value>>;
 
 /// A table as it is copied.
 pub(super) struct Table {
@@ -80,8 +91,28 @@ impl Table {
         Ok(Self { columns: names.join(", "), width: names.len(), places, order, name })
     }
 
-    /// Copies what can be read; answers whether that is all of it.
+    /// Copies what can be read; answers whether that is all of it. Rows of the trail and of the operators
+    /// that nobody can read are left out.
     pub fn copy(&self, from: &Connection, to: &Connection) -> rusqlite::Result<bool> {
+        let readable = match self.name.as_str() {
+            "audit" => entry,
+            "operators" => operator,
+            _ => Some,
+        };
+        self.copy_if(readable, from, to)
+    }
+
+    /// The same, with every row as it is.
+    pub fn copy_as_found(&self, from: &Connection, to: &Connection) -> rusqlite::Result<bool> {
+        self.copy_if(Some, from, to)
+    }
+
+    fn copy_if(
+        &self,
+        readable: Readable,
+        from: &Connection,
+        to: &Connection,
+    ) -> rusqlite::Result<bool> {
         let ordered = |way: &str| {
             let order: Vec<_> = self.order.iter().map(|column| format!("{column} {way}")).collect();
             format!(
@@ -91,11 +122,11 @@ impl Table {
                 order.join(", ")
             )
         };
-        let whole = self.take(from, to, &ordered("ASC"), &[])?;
+        let whole = self.take(readable, from, to, (&ordered("ASC"), &[]))?;
         if whole {
             return self.is_sound(from);
         }
-        self.take(from, to, &ordered("DESC"), &[])?;
+        self.take(readable, from, to, (&ordered("DESC"), &[]))?;
         Ok(false)
     }
 
@@ -108,16 +139,16 @@ impl Table {
         to: &Connection,
     ) -> rusqlite::Result<bool> {
         let text = format!("SELECT {} FROM {} WHERE chat = ?", self.columns, self.name);
-        self.take(from, to, &text, &[Value::Blob(chat.to_vec())])
+        self.take(Some, from, to, (&text, &[Value::Blob(chat.to_vec())]))
     }
 
     /// Copies rows until one cannot be read; answers whether none was.
     fn take(
         &self,
+        readable: Readable,
         from: &Connection,
         to: &Connection,
-        query: &str,
-        parameters: &[Value],
+        (query, parameters): (&str, &[Value]),
     ) -> rusqlite::Result<bool> {
         let text = format!(
             "INSERT OR REPLACE INTO {} ({}) VALUES ({})",
@@ -138,12 +169,7 @@ impl Table {
             let Some(row) = row else { return Ok(whole) };
             let values = (0..self.width).map(|n| row.get::<_, Value>(n));
             let values = values.collect::<rusqlite::Result<Vec<_>>>().ok();
-            let readable = values.and_then(|values| match self.name.as_str() {
-                "audit" => entry(values),
-                "operators" => operator(values),
-                _ => Some(values),
-            });
-            match readable {
+            match values.and_then(readable) {
                 None => whole = false,
                 Some(values) => match insert.execute(params_from_iter(values)) {
                     // No row of ours: what stands there was something else.

@@ -14,6 +14,7 @@ use rusqlite::backup::{Backup, StepResult};
 use tokio::sync::watch;
 
 use crate::storage::sqlite::backup::{Answer, BackupBounds, Job, Progress};
+use crate::storage::sqlite::damage::{is_damage, told};
 use crate::storage::sqlite::limits::{
     BACKUP_AHEAD_AGAIN, BACKUP_PAUSE_FACTOR, BACKUP_PAUSE_MAX, BACKUP_PAUSE_SLOW_MAX,
     BACKUP_SLICE_PAGES,
@@ -70,6 +71,11 @@ impl Writer {
                     Ok(StepResult::Done) => return Ok(Ok(())),
                     // Locked by another process: tried again.
                     Ok(_) => {}
+                    Err(error) if is_damage(&error) => {
+                        self.damage.note(&error);
+                        let advice = "start again: what can be rebuilt is rebuilt then";
+                        return Ok(Err(format!("{}; {advice}", told(&error))));
+                    }
                     Err(error) => return Ok(Err(error.to_string())),
                 }
             }

@@ -34,6 +34,7 @@ use super::claims::Claims;
 use super::counters::Counters;
 use super::damage::{Damage, is_busy, is_damage};
 use super::limits::{BATCH_MAX, BATCH_MAX_BYTES, FORGET_EVENTS, TIDY_AGAIN};
+use super::log_rows::{LogRows, Unverified};
 use super::open::Opened;
 use super::recent::{Entry, Position, Recent};
 use super::sql::ReadError;
@@ -67,6 +68,8 @@ pub(super) struct Writer {
     waits: Waits,
     counters: Arc<Counters>,
     damage: Arc<Damage>,
+    /// Reads rows of the log whose pages are damaged.
+    unverified: Unverified,
     lock_wait: Duration,
     backup_bounds: BackupBounds,
     failed: watch::Sender<Option<StoreFailure>>,
@@ -134,6 +137,7 @@ impl Writer {
             waits: Waits::new(bounds.window, bounds.window_writes, now()),
             counters,
             damage: opened.damage,
+            unverified: opened.unverified,
             lock_wait: options.lock_wait,
             backup_bounds: bounds,
             failed,
@@ -284,12 +288,13 @@ impl Writer {
     /// page is the trouble of the chats on it, not of all.
     fn indexed(&mut self, writes: &[Write]) -> rusqlite::Result<Tails> {
         let mut tails = Tails::new();
+        let log = LogRows { connection: &self.connection, unverified: Some(&self.unverified) };
         for write in writes {
             let Write::Claim { chat, .. } = write else { continue };
             if self.claims.holder(*chat).is_some() || self.recent.last(*chat).is_some() {
                 continue;
             }
-            let tail = match sql::indexed_tail(&self.connection, *chat) {
+            let tail = match sql::indexed_tail(log, *chat) {
                 Ok(tail) => Ok(tail),
                 Err(ReadError::Sqlite(error)) if !is_damage(&error) => return Err(error),
                 Err(error) => {
