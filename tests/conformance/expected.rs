@@ -429,6 +429,7 @@ pub struct Tally {
     pub checkpoints: AtomicUsize,
     pub forgotten: AtomicUsize,
     pub damaged: AtomicUsize,
+    pub started_again: AtomicUsize,
     pub repaired: AtomicUsize,
     pub cut_in_repair: AtomicUsize,
     pub converted: AtomicUsize,

@@ -20,6 +20,9 @@ const DAMAGED_BYTES: usize = 64;
 /// Bytes of a page.
 const PAGE: usize = 4_096;
 
+/// Where the header of a database says how many bytes of a page are reserved.
+const RESERVED_AT: usize = 20;
+
 /// What became of a repair.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Repaired {
@@ -36,6 +39,8 @@ pub struct Repairs {
     is_older: bool,
     /// The index was damaged, and no repair has been acknowledged since.
     is_damaged: bool,
+    /// It was damaged in a database without checksums, where not every start meets it.
+    is_hidden: bool,
     /// Repairs that were begun.
     begun: u64,
     /// One was acknowledged.
@@ -54,6 +59,13 @@ fn connect_as_before(rig: &Rig) -> Connection {
     Connection::open_with_flags_and_vfs(file, flags, vfs).unwrap()
 }
 
+/// Whether the pages of the database have checksums: by its header, which reserves room for them.
+fn has_checksums(rig: &Rig) -> bool {
+    let mut reserved = [0];
+    let read = rig.disk.read(rig.disk.life(), DATABASE_FILE, RESERVED_AT, &mut reserved);
+    read == Ok(1) && reserved == [8]
+}
+
 impl Repairs {
     /// Of a new disk. On some there is a database already, as the first release made them.
     pub fn new(rig: &Rig, rng: &mut Rng) -> Self {
@@ -67,7 +79,12 @@ impl Repairs {
             );
             connect_as_before(rig).execute_batch(&made).unwrap();
         }
-        Self { is_older, is_damaged: false, begun: 0, any: false }
+        Self { is_older, is_damaged: false, is_hidden: false, begun: 0, any: false }
+    }
+
+    /// Whether the index may be damaged.
+    pub fn is_damaged(&self) -> bool {
+        self.is_damaged
     }
 
     /// Damages the index, or not; repairs the database, or not.
@@ -81,11 +98,10 @@ impl Repairs {
         let damages = !self.is_damaged && rng.one_in(4);
         if damages && damage_index(rig, rng).map_err(|error| error.to_string())? {
             self.is_damaged = true;
+            self.is_hidden = !has_checksums(rig);
             tally.damaged.fetch_add(1, Relaxed);
         }
-        // Of what is damaged a start meets what it comes upon (`damage_pages`); a repair makes all of the
-        // index anew. So whoever knows of damage repairs, until a repair is acknowledged.
-        if !self.is_damaged && !rng.one_in(4) {
+        if !rng.one_in(if self.is_damaged { 2 } else { 4 }) && !self.is_hidden {
             return Ok(Repaired::No);
         }
         rig.disk.cut_power_after(rng.below(CHANGES_OF_A_REPAIR));
@@ -98,7 +114,7 @@ impl Repairs {
                     return Err(format!("a repair took what was whole: {mended:?}"));
                 }
                 expected.entries.push(id);
-                (self.is_damaged, self.any) = (false, true);
+                (self.is_damaged, self.is_hidden, self.any) = (false, false, true);
                 tally.repaired.fetch_add(1, Relaxed);
                 Ok(Repaired::Yes)
             }
@@ -110,17 +126,17 @@ impl Repairs {
         }
     }
 
-    /// What is still damaged is repaired.
+    /// What no start meets is repaired.
     pub fn before_the_end(&mut self, rig: &Rig) -> Result<(), Violation> {
-        if std::mem::take(&mut self.is_damaged) {
+        if std::mem::take(&mut self.is_hidden) {
             self.begun += 1;
             rig.repair(entry(self.begun, self.begun)).map_err(|error| error.to_string())?;
-            self.any = true;
+            (self.is_damaged, self.any) = (false, true);
         }
         Ok(())
     }
 
-    /// What a repair has made is whole, and gives space back.
+    /// What a repair has made is whole, has checksums, and gives space back.
     pub fn at_the_end(&self, rig: &Rig, tally: &Tally) -> Result<(), Violation> {
         if !self.any {
             return Ok(());
@@ -134,9 +150,12 @@ impl Repairs {
         if mode != Ok(2) {
             return Err(format!("the mode of the vacuum is {mode:?}"));
         }
+        if !has_checksums(rig) {
+            return Err("the pages have no checksums".to_owned());
+        }
         let problems =
             SqliteStore::check(&rig.options).map_err(|error| error.to_string())?.problems;
-        if !problems.is_empty() {
+        if !self.is_damaged && !problems.is_empty() {
             return Err(format!("a repair left problems: {problems:?}"));
         }
         Ok(())
