@@ -50,3 +50,59 @@ impl Drop for Timer {
         self.disarm();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ractor::{Actor, ActorProcessingErr};
+    use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+    use tokio::time::timeout;
+
+    use super::*;
+
+    /// Far above what a message takes.
+    const LIMIT: Duration = Duration::from_secs(20);
+    const HOUR_MS: u64 = 3_600_000;
+
+    /// Says that it was woken.
+    struct Sleeper;
+
+    impl Actor for Sleeper {
+        type Msg = ();
+        type State = UnboundedSender<()>;
+        type Arguments = UnboundedSender<()>;
+
+        async fn pre_start(
+            &self,
+            _: ActorRef<()>,
+            woken: UnboundedSender<()>,
+        ) -> Result<Self::State, ActorProcessingErr> {
+            Ok(woken)
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<()>,
+            (): (),
+            woken: &mut Self::State,
+        ) -> Result<(), ActorProcessingErr> {
+            woken.send(())?;
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn it_moves_to_an_earlier_time_and_a_later_one_leaves_it_as_it_is() {
+        let (clock, (woken, mut wakes)) = (Clock::start(), unbounded_channel());
+        let (sleeper, _) = Actor::spawn(None, Sleeper, woken).await.unwrap();
+        let mut timer = Timer::default();
+        let now = clock.now();
+        for ms in [HOUR_MS, 1, HOUR_MS] {
+            timer.arm(&clock, Some(now.plus_ms(ms)), &sleeper, || ());
+        }
+        let fired = timeout(LIMIT, wakes.recv()).await;
+        assert_eq!(fired.expect("it fires at the earliest time"), Some(()));
+        sleeper.stop(None);
+    }
+}

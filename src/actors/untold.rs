@@ -70,3 +70,37 @@ impl Found {
         hub.send(&since.seen_by, &Outgoing::Events { chat, events });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChatEvent, Timestamp, UserId};
+    use crate::storage::Claim;
+
+    const CHAT: ChatId = ChatId::from_u128(1);
+
+    fn event(seq: Seq) -> Recorded {
+        let event = ChatEvent::ContinuedIn { chat: CHAT };
+        Recorded { seq, at: Timestamp(seq), event, names: Default::default() }
+    }
+
+    fn append(untold: &Untold, seq: Seq, seen_by: u128) {
+        let call = StoreCall::Append(Claim { chat: CHAT, epoch: 1 }, vec![event(seq)]);
+        let seen_by = BTreeSet::from([Person::User(UserId::from_u128(seen_by))]);
+        begins(untold, CHAT, &call, || seen_by);
+    }
+
+    #[test]
+    fn an_append_that_nobody_was_told_of_stays_untold_when_a_later_one_begins() {
+        let untold = Untold::new();
+        append(&untold, 3, 0xa);
+        // The life that finds the third in the log goes on from there, and fails as well.
+        append(&untold, 4, 0xb);
+        let mut found = Found::new(&untold, CHAT);
+        found.read(&StoreAnswer::Page(Ok((1..=4).map(event).collect())));
+        let seqs: Vec<Seq> = found.events.iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [3, 4]);
+        let seen_by = found.since.unwrap().seen_by;
+        assert_eq!(seen_by, BTreeSet::from([Person::User(UserId::from_u128(0xa))]));
+    }
+}

@@ -213,7 +213,10 @@ fn concerned(row: &OpenChat) -> BTreeSet<UserId> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::domain::{Offer, Reach};
     use crate::machine::fixture::*;
 
     fn row() -> OpenChat {
@@ -262,5 +265,62 @@ mod tests {
         index.put(CHAT, None);
         index.give_up_ending(CHAT);
         assert!(!index.wants(CHAT));
+    }
+
+    #[test]
+    fn an_offer_does_not_outlive_its_process_and_its_chat_is_woken_to_say_so() {
+        let mut index = Index::new();
+        let (to, reach) = (Arc::new([ANN].into()), Reach::ToAll);
+        // By a clock that was ahead.
+        let expires_at = Timestamp(u64::MAX / 2);
+        let offer = Offer { id: OFFER, reach, to, returned: Default::default(), expires_at };
+        let place = Some(Place::Offered(offer));
+        index.load(OpenChat { place, next_deadline: Some(expires_at), ..row() });
+        assert_eq!(index.get(CHAT).unwrap().place, Some(Place::Waiting));
+        assert_eq!(index.due(Timestamp(1)), [CHAT]);
+        assert!(index.operators().is_empty(), "nobody sees it any more");
+        // One without a deadline sleeps on.
+        index.load(OpenChat { chat: OTHER_CHAT, ..row() });
+        assert_eq!(index.due(Timestamp(u64::MAX)), [CHAT]);
+    }
+
+    #[test]
+    fn a_chat_is_due_at_its_deadline_and_no_sooner_and_only_at_the_latest_that_it_named() {
+        let mut index = Index::new();
+        let until = |at| Some(OpenChat { next_deadline: Some(Timestamp(at)), ..row() });
+        index.put(CHAT, until(10));
+        index.put(CHAT, until(20));
+        assert_eq!(index.due(Timestamp(19)), []);
+        assert_eq!(index.due(Timestamp(20)), [CHAT]);
+        assert_eq!(index.next_deadline(), Some(Timestamp(20)));
+        index.put(CHAT, None);
+        assert_eq!(index.due(Timestamp(u64::MAX)), []);
+    }
+
+    #[test]
+    fn a_chat_is_found_where_it_is_and_with_whom_it_may_be_in_a_moment() {
+        let mut index = Index::new();
+        index.put(CHAT, Some(row()));
+        index.put(CHAT, Some(OpenChat { queue: OTHER_QUEUE, ..row() }));
+        let chats = |rows: Vec<OpenChat>| rows.iter().map(|row| row.chat).collect::<Vec<_>>();
+        assert_eq!(chats(index.of_queue(QUEUE)), []);
+        assert_eq!(chats(index.of_queue(OTHER_QUEUE)), [CHAT]);
+        index.mark(CHAT, Moving { to: Some(ANN) });
+        assert_eq!((chats(index.of_operator(ANN)), index.moving()), (vec![CHAT], vec![CHAT]));
+        let place = Some(Place::Assigned { owner: BOB, begun: false });
+        index.put(CHAT, Some(OpenChat { place, ..row() }));
+        assert_eq!(chats(index.of_operator(ANN)), []);
+        assert_eq!(chats(index.of_operator(BOB)), [CHAT]);
+        assert_eq!(chats(index.of_queue(QUEUE)), [], "an owned chat is in no line");
+        assert_eq!(index.operators(), [BOB]);
+    }
+
+    #[test]
+    fn that_everybody_was_told_counts_for_the_next_life_only() {
+        let mut index = Index::new();
+        index.put(CHAT, Some(row()));
+        index.rest(CHAT, 5);
+        assert_eq!(index.wake(CHAT).rested, Some(5));
+        assert_eq!(index.wake(CHAT).rested, None, "the former life failed, and nobody knows");
     }
 }

@@ -110,4 +110,18 @@ mod tests {
         assert_eq!(repeater.next(), None);
         assert!(!repeater.settle('a'));
     }
+
+    #[test]
+    fn what_is_owed_anew_is_said_at_once_and_what_is_kept_goes_on() {
+        let mut repeater = Repeater::new();
+        repeater.owe('a', Timestamp(0));
+        for now in [0, 100, 300] {
+            assert_eq!(repeater.take_due(Timestamp(now)), ['a']);
+        }
+        repeater.keep('a', Timestamp(400));
+        assert_eq!(repeater.next(), Some(Timestamp(700)));
+        repeater.owe('a', Timestamp(400));
+        assert_eq!(repeater.take_due(Timestamp(400)), ['a']);
+        assert_eq!(repeater.next(), Some(Timestamp(500)));
+    }
 }

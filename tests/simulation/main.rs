@@ -5,7 +5,8 @@
 //! `SWITCHBOARD_SIM_SEEDS=N` runs N seeds instead of the default, from
 //! `SWITCHBOARD_SIM_FIRST` (0) on. A failure prints its seed; run it alone with
 //! `SWITCHBOARD_SIM_FIRST=<seed> SWITCHBOARD_SIM_SEEDS=1`, with `SWITCHBOARD_SIM_TRACE=1` to see
-//! all that happens, and add it to `scenarios`.
+//! all that happens, and write its story as a test of the machines, with a name and without a seed:
+//! a seed tells another story as soon as anything draws one number more.
 
 #![allow(clippy::expect_used, reason = "a test that cannot go on fails")]
 
@@ -32,7 +33,6 @@ mod reasons;
 mod refusals;
 mod rest;
 mod rng;
-mod scenarios;
 mod sinces;
 mod stays;
 mod store;

@@ -21,9 +21,13 @@ use crate::machine::operator::{
 };
 use crate::storage::{Moving, OpenChat};
 
+mod assigning;
 mod fitting;
+mod keeping;
 mod kept;
 mod membership;
+mod pull;
+mod telling;
 
 const START: Timestamp = Timestamp(1_000_000);
 const ABSENT_MS: u64 = 5_000;
@@ -173,6 +177,21 @@ impl Desk {
     fn later(&mut self, ms: u64) -> Vec<OperatorEffect> {
         self.now = self.now.plus_ms(ms);
         self.step(OperatorInput::Tick)
+    }
+
+    /// Goes on from one time that she asked to be woken at to the next, while her page answers, until
+    /// this one: nothing else has to happen for what is due then.
+    fn woken_at(&mut self, at: Timestamp) -> Vec<OperatorEffect> {
+        loop {
+            let next = self.ann.next_deadline(self.now).expect("something is to come");
+            assert!(next <= at, "nothing wakes her at {at}, but at {next}");
+            self.now = next.max(self.now);
+            let effects = self.step(OperatorInput::Tick);
+            self.answer_probes(&effects);
+            if next == at {
+                return effects;
+            }
+        }
     }
 
     fn say(&mut self, said: ToOperator) -> Vec<OperatorEffect> {

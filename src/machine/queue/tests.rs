@@ -16,6 +16,7 @@ use crate::machine::message::{ChatAt, ToChat, ToOperator, ToQueue};
 use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
 use crate::routing::WhyWaits;
 
+mod given;
 mod shown;
 
 const COOL_DOWN_MS: u64 = 30_000;

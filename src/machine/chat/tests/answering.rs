@@ -1,13 +1,13 @@
 //! Answers: looked up first, remembered in bounds, the same after a fold.
 
 use crate::domain::limits::{CHAT_MESSAGES_MAX, COMMANDS_REMEMBERED};
-use crate::domain::{ChatEvent, OfferId, Party, Reach, Recorded, Timestamp};
+use crate::domain::{ChatEvent, OfferId, Party, Place, Reach, Recorded, Timestamp, UserId};
 use crate::machine::chat::tests::{Bench, refusal};
 use crate::machine::chat::{
-    Answer, ChatCall, ChatEffect, ChatInput, Context, Lookup, Refusal, Target,
+    Answer, Chat, ChatCall, ChatEffect, ChatInput, Context, Lookup, Recent, Refusal, Target,
 };
 use crate::machine::fixture::*;
-use crate::machine::message::{Asked, AssignedAt, ToChat, ToOperator};
+use crate::machine::message::{Asked, AssignBy, AssignedAt, ToChat, ToOperator};
 
 fn first_answer(bench: &mut Bench, call: ChatCall) -> Option<Result<Answer, Refusal>> {
     let decided = bench.call(call);
@@ -51,6 +51,62 @@ fn a_repeat_after_a_transfer_still_gets_its_first_answer_though_the_right_is_gon
     assert_eq!(again, Some(Ok(Answer { seq: 5, at: bench.now })));
     let new = bench.call(send(user(ANN), "m2", "hello?"));
     assert_eq!(refusal(&new), Some(Refusal::NotYours));
+}
+
+#[test]
+fn an_id_is_looked_up_before_anything_else_is_checked() {
+    let always = Timestamp(u64::MAX);
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    let accepted = || accept(ANN, OFFER, "yes", always);
+    bench.say(accepted());
+    let owned = AssignedAt { seq: bench.chat.tail(), at: bench.now };
+    let away = || ChatCall::Transfer {
+        by: user(ANN),
+        command: command("away"),
+        to: Target::Queue(OTHER_QUEUE),
+    };
+    bench.later(5).call(away());
+    let moved = Answer { seq: bench.chat.tail(), at: bench.now };
+    bench.later(5);
+    // The chat is hers no longer, nor is there an offer.
+    assert_eq!(first_answer(&mut bench, away()), Some(Ok(moved)));
+    let said = |bench: &mut Bench, said: ToChat| {
+        let decided = bench.say(said);
+        assert!(decided.events.is_empty(), "{decided:?}");
+        match decided.effects.as_slice() {
+            [ChatEffect::ToOperator(ANN, said)] => said.as_ref().clone(),
+            effects => panic!("{effects:?}"),
+        }
+    };
+    match said(&mut bench, accepted()) {
+        ToOperator::AssignAnswer { result, .. } => assert_eq!(result, Ok(owned)),
+        said => panic!("{said:?}"),
+    }
+    let decline = ToChat::Decline { offer: OFFER, operator: ANN, stay: 0, command: command("yes") };
+    match said(&mut bench, decline) {
+        ToOperator::Recalled { result, .. } => assert_eq!(result, Some(Err(Refusal::IdReused))),
+        said => panic!("{said:?}"),
+    }
+}
+
+#[test]
+fn a_late_repeat_of_a_take_that_was_refused_finds_nothing() {
+    let mut bench = Bench::opened();
+    let take = |placement| ToChat::Assign {
+        operator: ANN,
+        command: Some(command("t")),
+        by: AssignBy::Take { placement, queues: vec![QUEUE], any: false },
+        valid_until: Timestamp(u64::MAX),
+    };
+    // Where it is was not known; the refusal tells it, and the operator asks anew or lets it be.
+    assert!(bench.say(take(0)).events.is_empty());
+    assert_eq!(bench.say(take(1)).events.len(), 1);
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::ToAll, &[BOB]));
+    bench.say(ToChat::Decline { offer: OFFER, operator: BOB, stay: 0, command: command("no") });
+    assert_eq!(bench.chat.place(), Some(&Place::Waiting));
+    assert!(bench.say(take(1)).events.is_empty(), "it waits there again, and the slot is gone");
 }
 
 #[test]
@@ -109,6 +165,26 @@ fn the_oldest_answers_are_forgotten_and_no_others() {
 }
 
 #[test]
+fn of_too_many_who_speak_the_least_recent_is_looked_up_in_the_log_and_no_other() {
+    let recent = Recent { commands: 4, parties: 2 };
+    let mut chat = Chat::remembering(CHAT, recent);
+    let said = |chat: &mut Chat, who: UserId, id: &str| {
+        let (seq, from) = (chat.tail() + 1, Party::User(who));
+        let event = ChatEvent::Message { from, id: command(id), text: text("words") };
+        chat.apply(&Recorded { seq, at: Timestamp(seq), event, names: Default::default() });
+    };
+    for (who, id) in [(ANN, "a1"), (BOB, "b1"), (ANN, "a2"), (CYD, "c1")] {
+        said(&mut chat, who, id);
+    }
+    let known = |who, id: &str| chat.recall(Party::User(who), &command(id)) != Lookup::New;
+    assert!(known(ANN, "a1") && known(ANN, "a2") && known(CYD, "c1"), "they spoke last");
+    assert!(!known(BOB, "b1"));
+    let again = |who, id| ChatInput::Call(1, send(user(who), id, "words"));
+    assert!(chat.search(&again(BOB, "b1")).is_some(), "it stands in the log");
+    assert!(chat.search(&again(ANN, "a1")).is_none());
+}
+
+#[test]
 fn a_full_chat_takes_no_message_and_can_still_be_ended() {
     let mut bench = Bench::opened();
     let party = Party::Customer(CUSTOMER.id);
@@ -152,14 +228,9 @@ fn a_transfer_is_answered_when_its_outcome_is_durable() {
     // Asked again under another id, and taken.
     to_bob(&mut bench, "t2");
     let reservation = bench.chat.transfer().unwrap().reservation;
-    let by = crate::machine::message::AssignBy::Transfer(reservation);
+    let by = AssignBy::Transfer(reservation);
     let valid_until = bench.now;
-    bench.say(crate::machine::message::ToChat::Assign {
-        operator: BOB,
-        command: None,
-        by,
-        valid_until,
-    });
+    bench.say(ToChat::Assign { operator: BOB, command: None, by, valid_until });
     assert_eq!(bench.chat.place().unwrap().owner(), Some(BOB));
     assert_eq!(bench.chat.state(), Some(crate::domain::ChatState::InProgress), "at once");
     let seq = bench.chat.tail();

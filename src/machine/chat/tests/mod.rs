@@ -6,6 +6,7 @@ mod driving;
 mod folding;
 mod moves;
 mod offering;
+mod telling;
 
 use crate::domain::{Recorded, Timestamp};
 use crate::machine::chat::{Chat, ChatCall, ChatEffect, ChatInput, Context, Decided, Refusal};

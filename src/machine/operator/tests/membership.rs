@@ -50,3 +50,18 @@ fn an_accept_on_its_way_and_what_is_owned_stay_when_the_membership_ends() {
     assert_eq!(desk.ann.slots()[&chat(1)].held, Held::Active);
     assert!(matches!(desk.ann.slots()[&chat(2)].held, Held::Assigning { .. }));
 }
+
+#[test]
+fn an_absent_owner_gives_a_chat_back_also_of_a_queue_of_which_it_is_no_member() {
+    let mut desk = Desk::present(2);
+    let mut account = account(2);
+    account.absent_owner_limits_ms = Arc::new(BTreeMap::from([(OTHER_QUEUE, ABSENT_MS)]));
+    desk.step(OperatorInput::Account(account));
+    // It came by transfer, and has said so twice: the first word may have been a late one.
+    let mine = ChatAt { queue: OTHER_QUEUE, ..at(chat(1), 3, owned()) };
+    desk.say(ToOperator::At(mine.clone()));
+    desk.say(ToOperator::At(mine));
+    assert_eq!(desk.ann.slots()[&chat(1)].held, Held::Active);
+    desk.step(OperatorInput::Disconnected(1));
+    assert!(owner_gone(&desk.woken_at(desk.now.plus_ms(ABSENT_MS)), chat(1)));
+}

@@ -1,0 +1,167 @@
+//! Slots that operators give, and the answers to reservations.
+
+use super::*;
+use crate::domain::event::Trigger;
+
+fn choosing(version: u64) -> OperatorState {
+    OperatorState { free: 1, ..state(ANN, version, Standing::Choosing) }
+}
+
+/// A queue in which two wait, and Ann chooses.
+fn two_wait() -> Queue {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Choosing)]);
+    arrive(&mut queue, waits(1, 1_000));
+    arrive(&mut queue, waits(2, 2_000));
+    queue
+}
+
+fn give_at(queue: &mut Queue, now: Timestamp, n: u64, expires_at: Timestamp) -> Option<ChatId> {
+    let (offer, state) = (OfferId::of(9, n), choosing(2 + n));
+    let give = ToQueue::Give { offer, rank: 1_000_000, expires_at, state };
+    let effects = step_at(queue, now, said(give));
+    let mut answers = effects.iter().filter_map(|effect| match effect {
+        QueueEffect::ToOperator(ANN, ToOperator::GiveAnswer { chat, .. }) => Some(*chat),
+        QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
+    });
+    answers.next().expect("a slot that is given is answered")
+}
+
+#[test]
+fn a_repeated_give_goes_to_one_chat() {
+    let mut queue = two_wait();
+    let ends_at = now().plus_ms(RESERVATION_MS);
+    let first = ChatId::from_u128(1);
+    assert_eq!(give_at(&mut queue, now(), 1, ends_at), Some(first));
+    assert_eq!(give_at(&mut queue, now(), 1, ends_at), Some(first));
+    // Just before its end, and after the chat has made the offer.
+    let offer = OfferId::of(9, 1);
+    arrive(&mut queue, live(first, offer, Reach::Directed, &[ANN]));
+    let last_moment = Timestamp(ends_at.0 - 1);
+    assert_eq!(give_at(&mut queue, last_moment, 1, ends_at), Some(first));
+    assert_eq!(queue.line().get(ChatId::from_u128(2)).unwrap().phase, Phase::Waiting);
+    // Then the slot is free again, and of no use here.
+    assert_eq!(give_at(&mut queue, ends_at, 1, ends_at), None);
+}
+
+#[test]
+fn a_slot_whose_time_is_over_goes_to_nobody() {
+    let mut queue = two_wait();
+    assert_eq!(give_at(&mut queue, now(), 1, now()), None);
+    assert_eq!(queue.line().waiting().count(), 2);
+}
+
+#[test]
+fn nobody_but_a_member_gives_and_is_quoted_and_only_where_one_is_asked_at_a_time() {
+    let ends_at = now().plus_ms(RESERVATION_MS);
+    for rule in [Rule::ToAll, Rule::Manual] {
+        let mut queue = queue(rule, &[(ANN, Standing::Away)]);
+        arrive(&mut queue, waits(1, 1_000));
+        assert_eq!(give_at(&mut queue, now(), 1, ends_at), None, "{rule:?}");
+    }
+    let mut queue = queue(Rule::LeastLoaded, &[(BOB, Standing::Away)]);
+    arrive(&mut queue, waits(1, 1_000));
+    assert_eq!(give_at(&mut queue, now(), 1, ends_at), None, "she is no member");
+    let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: choosing(9) };
+    let best = ToOperator::Best { queue: QUEUE, pull: 1, best: None };
+    assert_eq!(step(&mut queue, said(pull)), [QueueEffect::ToOperator(ANN, best)]);
+}
+
+#[test]
+fn only_the_answer_to_the_reservation_under_way_leads_to_an_offer() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let effects = arrive(&mut queue, waits(0xc1, 1_000));
+    let [(ANN, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    let answer = |offer, version| {
+        let state = state(ANN, version, Standing::Full);
+        said(ToQueue::ReserveAnswer { offer, chat, result: Ok(()), state })
+    };
+    let other = OfferId::of(9, 9);
+    let effects = step(&mut queue, answer(other, 2));
+    assert!(offers(&effects).is_empty());
+    let release = QueueEffect::ToOperator(ANN, ToOperator::Release { offer: other });
+    assert!(effects.contains(&release), "{effects:?}");
+    assert_eq!(offers(&step(&mut queue, answer(offer, 3)))[&chat].0, offer);
+}
+
+#[test]
+fn the_record_of_a_decision_says_what_brought_it_about_and_who_was_next() {
+    let decision = |effects: &[QueueEffect]| {
+        let decision = effects.iter().find_map(|effect| match effect {
+            QueueEffect::ToChat(_, ToChat::Offer { decision, .. }) => Some(decision.clone()),
+            QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => None,
+        });
+        decision.expect("it is offered")
+    };
+    let mut pulled = two_wait();
+    let (offer, state) = (OfferId::of(9, 1), choosing(2));
+    let expires_at = now().plus_ms(RESERVATION_MS);
+    let give = ToQueue::Give { offer, rank: 1_000_000, expires_at, state };
+    assert_eq!(decision(&step(&mut pulled, said(give))).trigger, Trigger::Pull);
+
+    let everybody: Vec<(UserId, Standing)> =
+        (1..=9).map(|n| (UserId::from_u128(n), Standing::Free)).collect();
+    let mut pushed = queue(Rule::LeastLoaded, &everybody);
+    let refused_by = Arc::new(BTreeMap::from([(everybody[8].0, now())]));
+    let effects = arrive(&mut pushed, ChatAt { refused_by, ..waits(0xc1, 1_000) });
+    let [(first, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    let state = self::state(first, 2, Standing::Full);
+    let answer = ToQueue::ReserveAnswer { offer, chat, result: Ok(()), state };
+    let decision = decision(&step(&mut pushed, said(answer)));
+    assert_eq!((decision.trigger, first), (Trigger::Push, everybody[0].0));
+    let next: Vec<UserId> = everybody[1..=5].iter().map(|(id, _)| *id).collect();
+    assert_eq!(decision.runners_up, next, "as many as are recorded");
+    // One refused it just before; the others could have it when it was decided.
+    let stood = [(Standing::Free, 8), (Standing::CoolingDown, 1)];
+    assert_eq!(decision.standings, BTreeMap::from(stood));
+}
+
+#[test]
+fn a_row_that_was_moving_is_asked_about_and_what_it_dates_later_than_now_counts_as_now() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let later = now().plus_ms(60_000);
+    let row = crate::storage::OpenChat {
+        chat: CHAT,
+        queue: QUEUE,
+        placement: 1,
+        priority: Default::default(),
+        since: later,
+        refused_by: BTreeMap::from([(ANN, later)]),
+        place: Some(Place::Waiting),
+        next_deadline: None,
+        moving: Some(crate::storage::Moving { to: None }),
+    };
+    let effects = step(&mut queue, QueueInput::Recovered(vec![row]));
+    let peer = crate::machine::message::Peer::Queue(QUEUE);
+    assert!(effects.contains(&QueueEffect::ToChat(CHAT, ToChat::Ask { peer })), "{effects:?}");
+    let told = queue.explain(CHAT, now()).unwrap();
+    let until = Some(now().plus_ms(COOL_DOWN_MS));
+    assert_eq!((told.since, told.why), (now(), WhyWaits::AllRefused { until }));
+}
+
+#[test]
+fn a_refusal_counts_against_members_who_are_eligible_full_or_not() {
+    let refused = |ms_ago: u64, by: &[UserId]| {
+        let at = Timestamp(now().0 - ms_ago);
+        let refused_by = Arc::new(by.iter().map(|id| (*id, at)).collect());
+        ChatAt { refused_by, ..waits(0xc1, 1_000) }
+    };
+    let stood = |members: &[(UserId, Standing)], at: ChatAt| {
+        let mut queue = queue(Rule::LeastLoaded, members);
+        let effects = arrive(&mut queue, at);
+        let told = queue.explain(CHAT, now()).unwrap();
+        let standings: Vec<Standing> = told.candidates.iter().map(|one| one.standing).collect();
+        (standings, reservations(&effects).len())
+    };
+    use Standing::*;
+    let members = [(ANN, Free), (BOB, Full)];
+    // Bob has not refused: Ann waits for him, whoever else has, as long as he may come free.
+    let stranger = UserId::from_u128(0xee);
+    let long_ago = COOL_DOWN_MS + 1;
+    let told = stood(&members, refused(long_ago, &[ANN, stranger]));
+    assert_eq!(told, (vec![Declined, Full], 0));
+    // All who are eligible have: the first is asked again.
+    assert_eq!(stood(&members, refused(long_ago, &[ANN, BOB])).1, 1);
+    assert_eq!(stood(&[(ANN, Free), (BOB, Away)], refused(long_ago, &[ANN])).1, 1);
+    // A full one's refusal is told as one.
+    assert_eq!(stood(&members, refused(10, &[BOB])).0[1], CoolingDown);
+}
