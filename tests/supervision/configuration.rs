@@ -137,6 +137,21 @@ async fn the_offer_of_a_removed_member_goes_to_another() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_former_member_takes_nothing_more_out_of_the_queue() {
+    let (router, line) = with_a_line(2).await;
+    for chat in &line {
+        transfer(&router, as_administrator(), *chat, Target::Queue(MANUAL)).await.unwrap();
+    }
+    let ann = Desk::ready(&router, ANN).await;
+    ann.take(line[0]).await.unwrap();
+    let mut manual = queue(MANUAL, Rule::Manual, &[BEN]);
+    manual.version = 2;
+    router.set_queue(manual);
+    assert_eq!(refused(ann.take(line[1]).await), Refusal::UnknownChat);
+    assert_eq!(owner_of(&router, line[0]).await, Some(ANN), "what she has is hers");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_deactivated_operator_loses_offers_and_cannot_come_back() {
     let (router, line) = with_a_line(1).await;
     let ann = Desk::ready(&router, ANN).await;

@@ -131,6 +131,34 @@ async fn who_was_offered_a_chat_before_a_restart_sees_in_it_that_the_offer_is_ov
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sleeping_chat_whose_deadline_has_come_is_woken_though_nobody_wants_anything_of_it() {
+    let memory = MemoryStore::new();
+    let former = Arc::new(Breaking::new(memory.store(), 0, Break::Refused));
+    let router = start(former.store()).await;
+    let ann = Desk::ready(&router, ANN).await;
+    let chat = open(&router, 1).await;
+    ann.until_presented(chat).await;
+    until("its row is exact", || async {
+        let rows = memory.store().open_chats.scan(None, 1).await.ok()?;
+        let row = rows.into_iter().find(|row| row.moving.is_none())?;
+        row.place.filter(|place| place.offer().is_some())
+    })
+    .await;
+    former.die();
+    memory.restart();
+    // Nobody is there, and nobody looks; its queue finds it waiting. The log is read past the router.
+    let _router = start(memory.store()).await;
+    until("the offer of the former process is over", || async {
+        let log = memory.store().log.read(chat, 1, 100).await.ok()?;
+        let over = |event: &ChatEvent| {
+            matches!(event, ChatEvent::OfferEnded { how: OfferEnd::Restart, .. })
+        };
+        log.iter().any(|recorded| over(&recorded.event)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_a_data_folder_one_process_after_the_other_serves_the_same_chat() {
     let folder = tempfile::tempdir().unwrap();
     let mut acknowledged = Vec::new();

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use switchboard::actors::tree::{CHAT_SHARDS, TREE, render};
 use switchboard::actors::{CallError, Options, Router};
+use switchboard::domain::limits::ASSIGN_LIMIT_MS;
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 
@@ -56,6 +57,18 @@ async fn a_child_that_fails_is_counted_and_comes_back() {
     }
     assert!(!*router.ended().borrow());
     accepted(&router, &desks, chat).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restarted_operator_counts_its_slots_when_no_assign_of_its_former_life_can_land() {
+    let router = start(MemoryStore::new().store()).await;
+    let _ann = Desk::ready(&router, ANN).await;
+    let crashed_at = router.now();
+    router.crash_operator(ANN);
+    until("it failed", || async { (router.restarts() == 1).then_some(()) }).await;
+    until("its slots are counted", || async { router.operator(ANN).await.ok() }).await;
+    let waited_ms = router.now().since_ms(crashed_at);
+    assert!(waited_ms >= ASSIGN_LIMIT_MS, "after {waited_ms} ms");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
