@@ -306,3 +306,55 @@ fn subtract(standings: &mut BTreeMap<Standing, u32>, standing: Standing) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ANN: UserId = UserId::from_u128(1);
+
+    fn says((life, version): (u64, u64), standing: Standing, free: u32) -> OperatorState {
+        OperatorState {
+            operator: ANN,
+            life,
+            version,
+            standing,
+            load: 0,
+            free,
+            kept_below: None,
+            last_accept: None,
+            idle_since: Timestamp(0),
+            at: Timestamp(0),
+        }
+    }
+
+    #[test]
+    fn the_latest_that_a_member_said_is_believed_in_whatever_order_it_comes() {
+        let mut pool = Pool::new();
+        pool.set_members(&BTreeSet::from([ANN]));
+        let mut standing = |said, standing| {
+            pool.believe(says(said, standing, 1));
+            pool.standing(ANN)
+        };
+        assert_eq!(standing((1, 5), Standing::Away), Standing::Away);
+        assert_eq!(standing((1, 4), Standing::Free), Standing::Away, "said before");
+        // A new life counts anew.
+        assert_eq!(standing((2, 1), Standing::Busy), Standing::Busy);
+        assert_eq!(standing((1, 6), Standing::Free), Standing::Busy, "said by the former one");
+        assert_eq!(standing((2, 2), Standing::Free), Standing::Free);
+    }
+
+    #[test]
+    fn as_many_are_asked_of_a_member_as_it_has_slots() {
+        let mut pool = Pool::new();
+        pool.set_members(&BTreeSet::from([ANN]));
+        pool.believe(says((1, 1), Standing::Free, 2));
+        pool.send(ANN);
+        assert_eq!(pool.standing(ANN), Standing::Free);
+        pool.send(ANN);
+        assert_eq!(pool.standing(ANN), Standing::Full);
+        pool.arrived(ANN);
+        assert_eq!(pool.standing(ANN), Standing::Free);
+        pool.assert_invariants();
+    }
+}

@@ -99,3 +99,41 @@ pub fn towards(
         Some(_) | None => (member, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp(100_000);
+    const COOL_DOWN_MS: u64 = 1_000;
+
+    fn stands(against: Against) -> (Standing, Option<Timestamp>) {
+        towards(Standing::Free, against, COOL_DOWN_MS, NOW)
+    }
+
+    #[test]
+    fn a_refusal_stands_for_the_cool_down_and_then_while_another_has_not_refused() {
+        let refused = |ms_ago, others| {
+            let at = Timestamp(NOW.0 - ms_ago);
+            stands(Against { refused: Some(Refused { at, others }), shown_until: None })
+        };
+        let until = Some(NOW.plus_ms(1));
+        assert_eq!(refused(COOL_DOWN_MS - 1, false), (Standing::CoolingDown, until));
+        assert_eq!(refused(COOL_DOWN_MS, false), (Standing::Free, None));
+        assert_eq!(refused(COOL_DOWN_MS, true), (Standing::Declined, None));
+    }
+
+    #[test]
+    fn another_chat_of_the_visitor_stands_between_them_until_its_time_is_over() {
+        let shown = |until| stands(Against { refused: None, shown_until: Some(until) }).0;
+        assert_eq!(shown(NOW.plus_ms(1)), Standing::ShownLately);
+        assert_eq!(shown(NOW), Standing::Free);
+    }
+
+    #[test]
+    fn a_kept_slot_is_for_smaller_ranks_only() {
+        assert_eq!(for_rank(Standing::Kept, Some(10), 9), Standing::Free);
+        assert_eq!(for_rank(Standing::Kept, Some(10), 10), Standing::Kept);
+        assert_eq!(for_rank(Standing::Full, Some(10), 9), Standing::Full);
+    }
+}

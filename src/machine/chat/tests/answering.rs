@@ -2,6 +2,7 @@
 
 use crate::domain::limits::{CHAT_MESSAGES_MAX, COMMANDS_REMEMBERED};
 use crate::domain::{ChatEvent, OfferId, Party, Place, Reach, Recorded, Timestamp, UserId};
+use crate::machine::chat::search::Step;
 use crate::machine::chat::tests::{Bench, refusal};
 use crate::machine::chat::{
     Answer, Chat, ChatCall, ChatEffect, ChatInput, Context, Lookup, Recent, Refusal, Target,
@@ -200,7 +201,60 @@ fn a_full_chat_takes_no_message_and_can_still_be_ended() {
     }
     let over = bench.call(send(customer(), "over", "words"));
     assert_eq!(refusal(&over), Some(Refusal::ChatFull));
-    assert_eq!(bench.call(end(customer(), "bye")).events.len(), 1);
+    // They take no room from what the router does with the chat.
+    assert!(!bench.say(offer(1, OFFER, Reach::Directed, &[ANN])).events.is_empty());
+    assert!(!bench.chat.at().unwrap().spent);
+    assert!(!bench.call(end(customer(), "bye")).events.is_empty());
+}
+
+/// Looks for a call in the log, page by page, and answers it.
+fn looked_up(chat: &Chat, log: &[Recorded], call: ChatCall) -> Vec<ChatEffect> {
+    let input = ChatInput::Call(1, call);
+    let (mut search, mut from) = chat.search(&input).expect("only the log knows it");
+    let found = loop {
+        match search.page(&log[from as usize - 1..]) {
+            Step::Read(next) => from = next,
+            Step::Over(found) => break found,
+            Step::Gap(at) => panic!("no {at}"),
+        }
+    };
+    let (now, process, life) = (Timestamp(0), 1, 7);
+    chat.decide(&Context { now, process, life, unheard: false, found }, &input).effects
+}
+
+#[test]
+fn an_old_id_is_found_wherever_it_may_stand_and_only_with_whoever_used_it() {
+    const MESSAGES: u64 = 4_000;
+    let mut chat = Chat::remembering(CHAT, Recent { commands: 1, parties: 1 });
+    let mut log = Bench::opened().log;
+    let who = [Party::Customer(CUSTOMER.id), Party::User(ANN)];
+    // Both use the same ids, one after the other.
+    for n in 0..MESSAGES {
+        let (seq, from) = (log.len() as u64 + 1, who[n as usize % 2]);
+        let id = command(&format!("m{}", n / 2));
+        let event = ChatEvent::Message { from, id, text: text("words") };
+        log.push(Recorded { seq, at: Timestamp(seq), event, names: Default::default() });
+    }
+    let (seq, at) = (log.len() as u64 + 1, Timestamp(20_000));
+    let event = ChatEvent::Message { from: Party::System, id: command("s"), text: text("words") };
+    log.push(Recorded { seq, at, event, names: Default::default() });
+    log.iter().for_each(|recorded| chat.apply(recorded));
+    let mut several = 0;
+    for n in 0..MESSAGES {
+        let id = format!("m{}", n / 2);
+        let places = chat.answers.may_stand(who[n as usize % 2], &command(&id)).len();
+        // Most stand in one place; a few may stand in several, of which one is right.
+        if places < 2 && n > 9 {
+            continue;
+        }
+        several += usize::from(places > 1);
+        let customers = n % 2 == 0;
+        let by = if customers { customer() } else { user(ANN) };
+        let (seq, at) = (n + 3, Timestamp(n + 3));
+        let answer = looked_up(&chat, &log, send(by, &id, "words"));
+        assert_eq!(answer, [ChatEffect::Answer(1, Ok(Answer { seq, at }))], "{id}");
+    }
+    assert!(several > 0, "the filter errs now and then");
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod driving;
 mod folding;
 mod moves;
 mod offering;
+mod refusing;
 mod telling;
 
 use crate::domain::{Recorded, Timestamp};

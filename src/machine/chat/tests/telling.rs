@@ -232,10 +232,23 @@ fn a_transfer_that_is_over_asks_nobody_any_more() {
         actions.iter().any(asks)
     };
     assert!(asks(&actions));
+    // Its deadline is in the row before it counts.
+    let marks = |action: &Action| matches!(action, Action::Store(StoreCall::Mark(_)));
+    assert!(actions.iter().any(marks), "{actions:?}");
     assert!(!stage.driver.can_rest(), "somebody waits for its outcome");
     let reservation = stage.driver.chat().transfer().unwrap().reservation;
     let standing = crate::domain::operator::Standing::Full;
     stage.say(ToChat::ReserveRefused { reservation, standing });
     assert!(stage.driver.can_rest());
     assert_eq!(stage.driver.next_deadline(), None);
+}
+
+#[test]
+fn no_open_chat_is_let_go_and_an_ended_one_when_everybody_has_heard() {
+    let mut stage = Stage::waiting();
+    assert_eq!(stage.driver.let_go(), None);
+    stage.input(ChatInput::Call(5, end(customer(), "bye")));
+    assert_eq!(stage.driver.let_go(), None, "its queue has not heard of it");
+    stage.all_hear();
+    assert_eq!(stage.driver.let_go(), Some(vec![Action::Row(None)]));
 }

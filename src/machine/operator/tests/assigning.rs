@@ -172,3 +172,113 @@ fn a_chat_that_comes_to_take_a_slot_is_no_invitation_any_more() {
     assert!(assigns(&transferred(&mut desk, 1, 1, soon)), "by transfer");
     assert!(desk.ann.invites().is_empty() && is_assigning(&desk, 1));
 }
+
+#[test]
+fn a_chat_that_is_offered_to_her_alone_is_no_invitation_any_more() {
+    let mut desk = Desk::present(2);
+    desk.invited(chat(1));
+    let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
+    desk.say(ToOperator::Reserve { queue: QUEUE, offer, chat: chat(1), rank: 0, expires_at });
+    let live = desk.live(chat(1), offer, Reach::Directed);
+    desk.say(ToOperator::At(ChatAt { placement: 4, version: 4, ..live }));
+    assert!(desk.ann.invites().is_empty());
+    assert!(matches!(desk.ann.slots()[&chat(1)].held, Held::Offered { .. }));
+}
+
+#[test]
+fn a_slot_that_may_be_owned_counts_when_another_offer_is_accepted() {
+    let moving = Some(Moving { to: Some(ANN) });
+    let mut desk = Desk::absent(2, vec![row(chat(1), Place::Waiting, moving)]);
+    desk.connect(1);
+    let offer = desk.offered(chat(2), true);
+    assert_eq!(desk.ann.slots()[&chat(1)].held, Held::Unsure);
+    desk.step(OperatorInput::Account(account(1)));
+    let accept = OperatorCall::Accept { chat: chat(2), offer, command: command("yes") };
+    let effects = desk.step(OperatorInput::Call(1, accept));
+    assert_eq!(answers(&effects), [(1, Err(Refusal::NoSlot(Standing::Full)))]);
+}
+
+#[test]
+fn what_became_of_an_id_is_told_to_whoever_asked_for_the_same_with_it() {
+    let mut desk = Desk::present(1);
+    let dead = OfferId::of(9, 9);
+    let accept = OperatorCall::Accept { chat: chat(1), offer: dead, command: command("x") };
+    let decline = OperatorCall::Decline { chat: chat(1), offer: dead, command: command("x") };
+    desk.step(OperatorInput::Call(1, accept));
+    desk.step(OperatorInput::Call(2, decline));
+    let recalled = |asked| ToOperator::Recalled {
+        chat: chat(1),
+        command: command("x"),
+        asked,
+        result: None,
+        at: Some(at(chat(1), 1, Place::Waiting)),
+    };
+    let gone = Err(Refusal::OfferGone);
+    assert_eq!(answers(&desk.say(recalled(Asked::Accept(dead)))), [(1, gone)]);
+    assert_eq!(answers(&desk.say(recalled(Asked::Decline(dead)))), [(2, gone)]);
+}
+
+#[test]
+fn a_chat_that_nothing_here_expected_is_asked_where_it_is() {
+    let mut desk = Desk::present(1);
+    let effects = desk.say(ToOperator::At(at(chat(1), 3, owned())));
+    assert_eq!((&desk.ann.slots()[&chat(1)].held, desk.ann.load()), (&Held::Unsure, 1));
+    let asks = |effects: &[OperatorEffect]| {
+        let asks = |e: &OperatorEffect| matches!(e, OperatorEffect::ToChat(_, ToChat::Ask { .. }));
+        effects.iter().any(asks)
+    };
+    let next = desk.ann.next_deadline(desk.now).expect("it is asked");
+    assert!(asks(&effects) || asks(&desk.woken_at(next)));
+    desk.say(ToOperator::At(at(chat(1), 3, owned())));
+    assert_eq!(desk.ann.slots()[&chat(1)].held, Held::Active);
+}
+
+#[test]
+fn nobody_accepts_what_it_is_declining() {
+    let mut desk = Desk::present(1);
+    let offer = desk.invited(chat(1));
+    let decline = OperatorCall::Decline { chat: chat(1), offer, command: command("no") };
+    desk.step(OperatorInput::Call(1, decline));
+    let accept = OperatorCall::Accept { chat: chat(1), offer, command: command("yes") };
+    let effects = desk.step(OperatorInput::Call(2, accept));
+    assert_eq!(answers(&effects), [(2, Err(Refusal::OfferGone))]);
+    assert_eq!(desk.ann.load(), 0);
+}
+
+#[test]
+fn who_is_offline_takes_nothing() {
+    let mut desk = Desk::present(1);
+    desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Offline)));
+    let offline = Err(Refusal::NoSlot(Standing::Offline));
+    assert_eq!(answers(&take(&mut desk, 1, "t", 2)), [(2, offline)]);
+    assert_eq!(desk.ann.load(), 0);
+}
+
+#[test]
+fn what_is_said_of_an_offer_to_all_names_the_stay_in_it() {
+    let came_back = || {
+        let mut desk = Desk::present(1);
+        let live = to_all_at(&desk, 4, Some(1));
+        desk.say(ToOperator::At(live));
+        desk
+    };
+    let stay = |effects: &[OperatorEffect]| {
+        effects.iter().find_map(|effect| match effect {
+            OperatorEffect::ToChat(_, ToChat::Withdraw { stay, .. })
+            | OperatorEffect::ToChat(_, ToChat::Decline { stay, .. })
+            | OperatorEffect::ToChat(_, ToChat::Assign { by: AssignBy::Offer(_, stay), .. }) => {
+                Some(*stay)
+            }
+            _ => None,
+        })
+    };
+    let (chat, offer, command) = (chat(1), OfferId::of(50, 1), command("x"));
+    for call in [
+        OperatorCall::SetStatus(Status::Busy),
+        OperatorCall::Decline { chat, offer, command: command.clone() },
+        OperatorCall::Accept { chat, offer, command },
+    ] {
+        let effects = came_back().step(OperatorInput::Call(1, call.clone()));
+        assert_eq!(stay(&effects), Some(1), "{call:?}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::limits::{GONE_REMEMBERED_MS, LAST_CLOSED, REPEAT_MS, RESTART_GRACE_MS};
+use crate::machine::operator::OnScreen;
 
 fn saves(effects: &[OperatorEffect]) -> Option<&OperatorRecord> {
     effects.iter().find_map(|effect| match effect {
@@ -126,4 +127,30 @@ fn of_two_words_about_one_chat_at_the_start_of_a_life_the_newer_counts() {
     desk.step(OperatorInput::Recovered(vec![row(chat(1), Place::Waiting, moving)]));
     let slot = &desk.ann.slots()[&chat(1)];
     assert_eq!((slot.placement, &slot.held), (3, &Held::Active), "the row is of placement 2");
+}
+
+/// A new life of an operator on whose screens the offer of a chat is, which stands by its row.
+fn on_her_screen() -> Desk {
+    let record = OperatorRecord { status: Status::Ready, ..Default::default() };
+    let live_at = START.plus_ms(ASSIGN_LIMIT_MS);
+    let ann = Operator::new(ANN, account(1), record, 2, (START, live_at, START));
+    let mut desk = Desk { ann, now: START, offers: 0 };
+    let live = desk.live(chat(1), OFFER, Reach::Directed).place;
+    let row = Some(row(chat(1), live, None));
+    let shown = OnScreen { chat: chat(1), offer: OFFER, queue: QUEUE, row };
+    let effects = desk.step(OperatorInput::OnScreens(vec![shown]));
+    assert_eq!(reason(&effects), None, "it stands");
+    desk
+}
+
+#[test]
+fn what_is_on_a_screen_at_the_start_of_a_life_goes_when_its_chat_says_so_or_the_index_does() {
+    let mut desk = on_her_screen();
+    let last_offer = Some((OFFER, OfferEnd::Declined));
+    let over = ChatAt { last_offer, ..at(chat(1), 3, Place::Waiting) };
+    assert_eq!(reason(&desk.say(ToOperator::At(over))), Some(Gone::Declined), "at once");
+    let mut desk = on_her_screen();
+    assert!(desk.woken_at(START.plus_ms(ASSIGN_LIMIT_MS)).contains(&OperatorEffect::ReadIndex));
+    let effects = desk.step(OperatorInput::Recovered(Vec::new()));
+    assert_eq!(reason(&effects), Some(Gone::Moved), "when it is read");
 }

@@ -301,3 +301,42 @@ fn a_chat_that_was_passed_by_is_looked_at_again_when_its_time_has_come_and_not_b
     }
     assert!(desk.ann.kept().contains_key(&chat(1)), "a slot is kept again");
 }
+
+#[test]
+fn what_was_passed_by_is_asked_for_no_more_and_keeps_nothing_though_it_is_quoted() {
+    let mut desk = Desk::present(1);
+    desk.step(OperatorInput::Account(with_to_all(1)));
+    let at = to_all(&desk, 1, 1_000);
+    desk.say(ToOperator::At(at));
+    let until = desk.ann.kept()[&chat(1)].until;
+    desk.now = until;
+    let effects = desk.ann.step(until, OperatorInput::Tick);
+    let excepted = effects.iter().filter_map(|effect| match effect {
+        OperatorEffect::ToQueue(_, ToQueue::Pull { except, .. }) => Some(except.clone()),
+        _ => None,
+    });
+    assert_eq!(excepted.collect::<Vec<_>>(), [vec![chat(1)], vec![chat(1)]]);
+    // By a queue that has not heard so.
+    let pull = pull(&effects);
+    let best = Some(Quote { rank: 1_000, chat: chat(1), reach: Reach::ToAll });
+    desk.say(ToOperator::Best { queue: QUEUE, pull, best: None });
+    desk.say(ToOperator::Best { queue: OTHER_QUEUE, pull, best });
+    assert!(desk.ann.kept().is_empty());
+}
+
+#[test]
+fn what_she_refused_or_somebody_has_keeps_no_slot_of_hers() {
+    let refused = |at: ChatAt| ChatAt { refused_by: Arc::new([(ANN, at.since)].into()), ..at };
+    let of_bob = |at: ChatAt| ChatAt { place: Place::Assigned { owner: BOB, begun: false }, ..at };
+    let changes: [&dyn Fn(ChatAt) -> ChatAt; 2] = [&refused, &of_bob];
+    for change in changes {
+        let mut desk = Desk::present(1);
+        let choosing = desk.ann.step(desk.now, OperatorInput::Account(with_to_all(1)));
+        quoted(&mut desk, &choosing, chat(1), 1_000);
+        let waits = ChatAt { queue: OTHER_QUEUE, ..at(chat(1), 3, Place::Waiting) };
+        desk.say(ToOperator::At(waits.clone()));
+        assert!(desk.ann.kept().contains_key(&chat(1)), "its offer is to come");
+        desk.say(ToOperator::At(change(ChatAt { placement: 4, version: 4, ..waits })));
+        assert!(desk.ann.kept().is_empty());
+    }
+}

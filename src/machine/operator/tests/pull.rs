@@ -81,6 +81,10 @@ fn a_quote_of_an_old_pull_is_no_answer_to_the_new_one() {
 fn a_queue_that_does_not_answer_holds_a_slot_up_for_no_longer_than_a_pull_lasts() {
     let (mut desk, pull) = Desk::choosing(1);
     desk.raw(best(OTHER_QUEUE, pull, Some(2_000)));
+    // Her queues know her state, so that nothing else wakes her.
+    for queue in [QUEUE, OTHER_QUEUE] {
+        desk.say(ToOperator::StateSeen { queue, known: (1, u64::MAX) });
+    }
     let effects = desk.woken_at(desk.now.plus_ms(PULL_LIMIT_MS));
     assert_eq!(given(&effects), Some((OTHER_QUEUE, 2_000)));
     // Its answer comes late, and is of no use.

@@ -44,6 +44,69 @@ fn a_repeated_give_goes_to_one_chat() {
 }
 
 #[test]
+fn a_slot_never_goes_to_a_larger_rank_than_was_quoted() {
+    let mut queue = two_wait();
+    let (offer, expires_at) = (OfferId::of(9, 1), now().plus_ms(RESERVATION_MS));
+    let give = ToQueue::Give { offer, rank: 999, expires_at, state: choosing(3) };
+    let effects = step(&mut queue, said(give));
+    let nobody = QueueEffect::ToOperator(ANN, ToOperator::GiveAnswer { offer, chat: None });
+    assert_eq!(effects, [nobody]);
+}
+
+#[test]
+fn a_pull_of_a_queue_that_offers_to_all_is_quoted_the_smallest_rank_offered_or_not() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Away), (BOB, Standing::Full)]);
+    for (n, since) in [(1, 2_000), (2, 1_000), (3, 3_000)] {
+        let at = waits(n, since);
+        let live = live(at.chat, OfferId::from_u128(n), Reach::ToAll, &[BOB]);
+        let at = if n == 2 { at } else { ChatAt { since: at.since, ..live } };
+        arrive(&mut queue, at);
+    }
+    let mut quoted = |version, except: &[u128]| {
+        let except = except.iter().map(|n| ChatId::from_u128(*n)).collect();
+        let pull = ToQueue::Pull { pull: version, except, state: choosing(version) };
+        let effects = step(&mut queue, said(pull));
+        effects.iter().find_map(|effect| match effect {
+            QueueEffect::ToOperator(ANN, ToOperator::Best { best, .. }) => *best,
+            QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
+        })
+    };
+    let chat = |best: Option<crate::machine::message::Quote>| best.map(|best| best.chat);
+    assert_eq!(chat(quoted(2, &[])), Some(ChatId::from_u128(2)), "it waits");
+    assert_eq!(chat(quoted(3, &[2])), Some(ChatId::from_u128(1)), "it is offered");
+    assert_eq!(chat(quoted(4, &[1, 2, 3])), None);
+}
+
+#[test]
+fn who_comes_free_while_a_widening_is_on_its_way_comes_into_the_offer_as_well() {
+    let members = [(ANN, Standing::Free), (BOB, Standing::Full), (CYD, Standing::Full)];
+    let mut queue = queue(Rule::ToAll, &members);
+    arrive(&mut queue, live(CHAT, OFFER, Reach::ToAll, &[ANN]));
+    let mut widened = |operator| {
+        let effects = step(&mut queue, said(ToQueue::State(state(operator, 2, Standing::Free))));
+        effects.iter().find_map(|effect| match effect {
+            QueueEffect::ToChat(CHAT, ToChat::Widen { to, .. }) => Some(to.clone()),
+            QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => None,
+        })
+    };
+    assert_eq!(widened(BOB), Some(vec![BOB]));
+    assert_eq!(widened(CYD), Some(vec![BOB, CYD]));
+}
+
+#[test]
+fn a_chat_is_looked_at_when_the_first_who_refused_it_may_be_asked_again() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free), (BOB, Standing::Free)]);
+    let refused_at = |ms_ago| Timestamp(now().0 - ms_ago);
+    let refused_by = Arc::new(BTreeMap::from([(ANN, refused_at(20)), (CYD, refused_at(10))]));
+    let effects = arrive(&mut queue, ChatAt { refused_by, ..waits(0xc1, 1_000) });
+    let [(BOB, offer, chat)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+    let (state, result) = (state(BOB, 2, Standing::Busy), Err(Standing::Busy));
+    let effects = step(&mut queue, said(ToQueue::ReserveAnswer { offer, chat, result, state }));
+    assert!(reservations(&effects).is_empty());
+    assert_eq!(queue.next_deadline(), Some(refused_at(20).plus_ms(COOL_DOWN_MS)));
+}
+
+#[test]
 fn a_slot_whose_time_is_over_goes_to_nobody() {
     let mut queue = two_wait();
     assert_eq!(give_at(&mut queue, now(), 1, now()), None);

@@ -200,3 +200,81 @@ fn an_offer_that_never_came_true_was_shown_to_nobody() {
         assert_ne!(explained.candidates[0].standing, Standing::ShownLately, "{rule:?}");
     }
 }
+
+#[test]
+fn chats_of_others_whom_nobody_may_be_asked_for_any_more_hold_up_none() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    let spent = ChatAt { spent: true, ..at(ChatId::from_u128(2), 3, Place::Waiting) };
+    arrive(&mut queue, of(WILL, spent));
+    let effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let [(ANN, _, CHAT)] = reservations(&effects)[..] else { panic!("{effects:?}") };
+}
+
+/// Vera's chat is offered to Ann and Bob, and then says this of itself; another of hers comes.
+fn how_ann_stands_after(then: impl Fn(OfferId) -> ChatAt) -> Standing {
+    let mut queue = queue(Rule::ToAll, &[]);
+    step(&mut queue, QueueInput::Configure(config(Rule::ToAll, &[ANN, BOB])));
+    let others = ChatAt { moved_at: now(), ..live(OTHER_CHAT, OFFER, Reach::ToAll, &[ANN, BOB]) };
+    arrive(&mut queue, of(WILL, others));
+    for member in [ANN, BOB] {
+        step(&mut queue, said(roomy(member, 1)));
+    }
+    let effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let offers = offers(&effects);
+    arrive(&mut queue, of(VERA, then(offers[&CHAT].0)));
+    let next = ChatId::from_u128(0xc9);
+    arrive(&mut queue, of(VERA, waits(0xc9, 1_000)));
+    queue.explain(next, now()).unwrap().candidates[0].standing
+}
+
+#[test]
+fn whoever_left_an_offer_that_came_true_was_shown_it_and_of_what_went_on_since_nobody_knows() {
+    let left = |offer| ChatAt { moved_at: now(), ..live(CHAT, offer, Reach::ToAll, &[BOB]) };
+    assert_eq!(how_ann_stands_after(left), Standing::ShownLately, "she has left it");
+    let ended = |placement| {
+        let place = Place::Ended { outcome: domain::Outcome::Missed, by: domain::Party::System };
+        at(CHAT, placement, place)
+    };
+    assert_eq!(how_ann_stands_after(|_| ended(2)), Standing::Free, "it never came true");
+    assert_eq!(how_ann_stands_after(|_| ended(3)), Standing::ShownLately, "it may have");
+}
+
+/// Goes on from deadline to deadline until this time, which has to be one.
+fn woken_at(queue: &mut Queue, at: Timestamp) -> Vec<QueueEffect> {
+    loop {
+        let next = queue.next_deadline().expect("something is to come");
+        assert!(next <= at, "nothing wakes it at {at}, but at {next}");
+        let effects = step_at(queue, next.max(now()), QueueInput::Tick);
+        if next == at {
+            return effects;
+        }
+    }
+}
+
+#[test]
+fn whoever_was_shown_another_comes_into_an_offer_to_all_as_soon_as_its_time_is_over() {
+    let mut queue = shown(Rule::ToAll, &[ANN, BOB]);
+    let effects = arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    let (id, reach, to) = offers(&effects).remove(&CHAT).unwrap();
+    let (to, expires_at) = (Arc::new(to.into_iter().collect()), now().plus_ms(60_000));
+    let offer = Offer { id, reach, to, returned: Default::default(), expires_at };
+    let live = ChatAt { moved_at: now(), ..at(CHAT, 2, Place::Offered(offer)) };
+    arrive(&mut queue, of(VERA, live));
+    let effects = woken_at(&mut queue, until());
+    let widened = effects.iter().any(|effect| match effect {
+        QueueEffect::ToChat(CHAT, ToChat::Widen { to, .. }) => *to == [ANN],
+        QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => false,
+    });
+    assert!(widened, "{effects:?}");
+}
+
+#[test]
+fn when_one_chat_of_a_visitor_is_offered_the_others_are_looked_at_when_its_time_is_over() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Full)]);
+    arrive(&mut queue, of(WILL, waits(0xd1, 500)));
+    arrive(&mut queue, of(VERA, waits(0xc1, 1_000)));
+    arrive(&mut queue, of(VERA, waits(0xc2, 2_000)));
+    let live = ChatAt { moved_at: now(), ..live(CHAT, OFFER, Reach::Directed, &[ANN]) };
+    arrive(&mut queue, of(VERA, live));
+    woken_at(&mut queue, until());
+}
