@@ -97,6 +97,7 @@ impl World {
                 Action::ToQueue(queue, said) => {
                     if let ToQueue::At(at) = &said {
                         self.checker.said_offered(at, self.now());
+                        self.look_for_a_home(at);
                     }
                     self.deliver(Happening::ToQueue(queue, said));
                 }

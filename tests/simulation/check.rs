@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use switchboard::domain::event::{AssignedHow, OfferEnd};
 use switchboard::domain::{
     ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Person, QueueId, Reach, Recorded,
-    Timestamp, UserId,
+    RoutingSettings, Timestamp, UserId,
 };
 use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
 
@@ -47,6 +47,8 @@ struct Seen {
 
 #[derive(Default)]
 pub struct Checker {
+    /// Those in force.
+    pub settings: RoutingSettings,
     seen: BTreeMap<ChatId, Seen>,
     pub folds: BTreeMap<ChatId, Chat>,
     pub owned: BTreeMap<UserId, BTreeSet<ChatId>>,

@@ -132,7 +132,20 @@ const WANTED: &[(&str, &[&str])] = &[
     ),
     (
         "change",
-        &["capacity", "queue limit", "rule", "members", "priority", "deactivated", "offer timeout"],
+        &[
+            "capacity",
+            "queue limit",
+            "absent owner limit",
+            "rule",
+            "members",
+            "priority",
+            "deactivated",
+            "offer timeout",
+            "settings",
+            "queue added",
+            "queue deactivated",
+            "queue removed",
+        ],
     ),
 ];
 

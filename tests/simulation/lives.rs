@@ -12,6 +12,8 @@ use switchboard::machine::life;
 use switchboard::machine::operator::{Account, OnScreen, Operator, OperatorInput, Terms};
 use switchboard::machine::queue::{Queue, QueueInput};
 
+use switchboard::storage::OpenChat;
+
 use crate::check::RECENT;
 use crate::heard::Hearing;
 use crate::planted::Planted;
@@ -51,7 +53,12 @@ impl World {
         for operator in self.capacities.keys().copied().collect::<Vec<_>>() {
             self.start_operator(operator, self.now);
         }
-        for chat in self.index.moving() {
+        let there = |row: &&OpenChat| self.configs.contains_key(&row.queue);
+        let owned = |row: &&OpenChat| row.place.as_ref().is_some_and(|p| p.owner().is_some());
+        let homeless = self.index.rows().filter(|row| !there(row) && !owned(row));
+        let mut moving = self.index.moving();
+        moving.extend(homeless.map(|row| row.chat));
+        for chat in moving {
             self.start(Actor::Chat(chat));
         }
         self.wake_sleepers();

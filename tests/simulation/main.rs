@@ -14,6 +14,7 @@ mod actors;
 mod answers;
 mod calls;
 mod ceilings;
+mod changes;
 mod check;
 mod coverage;
 #[rustfmt::skip]

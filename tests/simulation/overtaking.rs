@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::limits::{PRIORITY_STEP_MS, SLOT_KEPT_MAX_MS};
+use switchboard::domain::limits::SLOT_KEPT_MAX_MS;
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{ChatId, OfferId, Priority, QueueId, UserId};
 use switchboard::machine::message::ToOperator;
@@ -36,6 +36,11 @@ impl Overtaking {
     pub fn configured(&mut self, queue: QueueId, offer_timeout_ms: u64, now: u64) {
         let shortest = self.shortest_ms.entry(queue).or_insert(offer_timeout_ms);
         *shortest = offer_timeout_ms.min(*shortest);
+        self.ranks_changed_at = now;
+    }
+
+    /// What a point of priority is worth has changed.
+    pub fn ranks_changed(&mut self, now: u64) {
         self.ranks_changed_at = now;
     }
 
@@ -106,7 +111,8 @@ impl World {
             let former = self.overtaking.former_priority(*chat, self.now);
             let priority = former.map_or(at.priority, |former| former.min(at.priority));
             let points = queue.priority.points() + priority.points();
-            let rank = at.since.0 as i64 - PRIORITY_STEP_MS as i64 * i64::from(points);
+            let rank =
+                at.since.0 as i64 - self.settings.priority_step_ms as i64 * i64::from(points);
             Some((*chat, invite.queue, rank, machine.free_in(invite.queue)))
         });
         Some(Screen {

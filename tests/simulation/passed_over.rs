@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use switchboard::domain::limits::PRIORITY_STEP_MS;
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{Timestamp, UserId};
-use switchboard::machine::message::{ToChat, ToOperator};
+use switchboard::domain::{RoutingSettings, Timestamp, UserId};
+use switchboard::machine::message::{ChatAt, ToChat, ToOperator};
 use switchboard::machine::queue::{Queue, QueueEffect};
 
 use crate::check::Checker;
@@ -20,7 +19,7 @@ impl Checker {
                 if !self.told.contains(offer) =>
             {
                 let chosen = queue.line().get(*chat)?;
-                Some((naive_rank(queue, &chosen.at), *chat, to.clone()))
+                Some((naive_rank(queue, &chosen.at, &self.settings), *chat, to.clone()))
             }
             _ => None,
         });
@@ -63,10 +62,11 @@ impl Checker {
             let Some(chosen) = queue.line().get(chat) else {
                 continue;
             };
-            let rank = naive_rank(queue, &chosen.at);
+            let rank = naive_rank(queue, &chosen.at, &self.settings);
             for entry in queue.line().entries() {
                 let waits = queue.line().waiting().any(|(_, waiting)| waiting == entry.at.chat);
-                let before = (naive_rank(queue, &entry.at), entry.at.chat) < (rank, chat);
+                let before =
+                    (naive_rank(queue, &entry.at, &self.settings), entry.at.chat) < (rank, chat);
                 for operator in &to {
                     let mut chosen_first = offers.iter().filter(|(of, other, to)| {
                         (*of, *other) < (rank, chat) && to.contains(operator)
@@ -81,7 +81,7 @@ impl Checker {
                         !waits
                             || !before
                             || shown
-                            || excluded(queue, *operator, &entry.at.refused_by, now),
+                            || self.excluded(queue, *operator, &entry.at.refused_by, now),
                         "{chat:?} passed over {:?} to {operator:?} at {now} (seed {seed})",
                         entry.at.chat
                     );
@@ -89,34 +89,35 @@ impl Checker {
             }
         }
     }
+
+    /// Whether a refusal stands between operator and chat, by the words of features.md C6.
+    pub fn excluded(
+        &self,
+        queue: &Queue,
+        operator: UserId,
+        refused_by: &BTreeMap<UserId, Timestamp>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(at) = refused_by.get(&operator) else {
+            return false;
+        };
+        let eligible = |member: &UserId| {
+            queue.pool().belief(*member).is_some_and(|state| {
+                matches!(
+                    state.standing,
+                    Standing::Free | Standing::Full | Standing::Kept | Standing::Choosing
+                )
+            })
+        };
+        now.0 < at.0 + self.settings.cool_down_ms
+            || queue
+                .pool()
+                .members()
+                .any(|member| !refused_by.contains_key(&member) && eligible(&member))
+    }
 }
 
-pub fn naive_rank(queue: &Queue, at: &switchboard::machine::message::ChatAt) -> i64 {
+pub fn naive_rank(queue: &Queue, at: &ChatAt, settings: &RoutingSettings) -> i64 {
     let points = queue.config().priority.points() + at.priority.points();
-    at.since.0 as i64 - PRIORITY_STEP_MS as i64 * i64::from(points)
-}
-
-/// Whether a refusal stands between operator and chat, by the words of features.md C6.
-pub fn excluded(
-    queue: &Queue,
-    operator: UserId,
-    refused_by: &BTreeMap<UserId, Timestamp>,
-    now: Timestamp,
-) -> bool {
-    let Some(at) = refused_by.get(&operator) else {
-        return false;
-    };
-    let eligible = |member: &UserId| {
-        queue.pool().belief(*member).is_some_and(|state| {
-            matches!(
-                state.standing,
-                Standing::Free | Standing::Full | Standing::Kept | Standing::Choosing
-            )
-        })
-    };
-    now.0 < at.0 + 3_000
-        || queue
-            .pool()
-            .members()
-            .any(|member| !refused_by.contains_key(&member) && eligible(&member))
+    at.since.0 as i64 - settings.priority_step_ms as i64 * i64::from(points)
 }

@@ -190,7 +190,8 @@ impl World {
     }
 
     fn open(&mut self, n: usize, command: CommandId) {
-        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let taking = self.configs.values().filter(|queue| queue.active);
+        let queues: Vec<QueueId> = taking.map(|queue| queue.id).collect();
         let queue = if is_hasty(n) { queues.first() } else { self.rng.pick(&queues) };
         let Some(queue) = queue.copied() else {
             return;
@@ -329,7 +330,8 @@ impl World {
         let by = user(id, false);
         let text = self.text();
         let others: Vec<UserId> = self.capacities.keys().copied().collect();
-        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let taking = self.configs.values().filter(|queue| queue.active);
+        let queues: Vec<QueueId> = taking.map(|queue| queue.id).collect();
         let wanted = match self.rng.below(100) {
             0..45 => ChatCall::Send { by, id: command, text, profile: None },
             45..58 => ChatCall::Begin { by, command },
@@ -368,7 +370,8 @@ impl World {
             return;
         };
         let by = user(id, self.rng.chance(500));
-        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
+        let taking = self.configs.values().filter(|queue| queue.active);
+        let queues: Vec<QueueId> = taking.map(|queue| queue.id).collect();
         let to = self.rng.pick(&queues).copied().expect("queues");
         match self.rng.below(9) {
             7..9 => {

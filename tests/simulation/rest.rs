@@ -10,7 +10,7 @@ use switchboard::machine::chat::Chat;
 use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
 
-use crate::passed_over::{excluded, naive_rank};
+use crate::passed_over::naive_rank;
 use crate::visitors::VISITOR_OFFER_EVERY_MS;
 use crate::world::World;
 
@@ -219,13 +219,14 @@ impl World {
             };
             let free = matches!(live.towards(at.queue), (Standing::Free, slots, _) if slots > 0);
             let free = free && self.now > live.idle_since().0 + 500;
-            let cooled = at.refused_by.values().all(|refused| self.now > refused.0 + 3_500);
+            let cooled =
+                at.refused_by.values().all(|at| self.now > at.0 + self.settings.cool_down_ms + 500);
             assert!(
                 !free
                     || !cooled
                     || self.shown_lately(queue, at.chat, *operator)
                     || !self.settled(fold)
-                    || excluded(queue, *operator, &at.refused_by, self.now()),
+                    || self.checker.excluded(queue, *operator, &at.refused_by, self.now()),
                 "{operator:?} is free and does not see {:?}, which is offered to all (seed {})",
                 at.chat,
                 self.seed
@@ -268,7 +269,8 @@ impl World {
             let free = match live.towards(at.queue) {
                 (Standing::Free, slots, _) => slots > 0,
                 (Standing::Kept, slots, below) => {
-                    slots > 0 && below.is_some_and(|below| naive_rank(queue, &at) < below)
+                    slots > 0
+                        && below.is_some_and(|below| naive_rank(queue, &at, &self.settings) < below)
                 }
                 _ => false,
             };
@@ -276,8 +278,9 @@ impl World {
             // What was kept until a moment ago is being given away.
             let just = self.settings.cool_down_ms - 500;
             let free = free && !live.passed().values().any(|p| p.until.0 > now + just);
-            let cooled = at.refused_by.values().all(|refused| now > refused.0 + 3_500);
-            let excluded = excluded(queue, *operator, &at.refused_by, self.now())
+            let cooled =
+                at.refused_by.values().all(|at| now > at.0 + self.settings.cool_down_ms + 500);
+            let excluded = self.checker.excluded(queue, *operator, &at.refused_by, self.now())
                 || self.shown_lately(queue, at.chat, *operator);
             assert!(
                 !free || excluded || !self.settled(fold) || !cooled,

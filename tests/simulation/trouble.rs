@@ -1,10 +1,7 @@
-//! Trouble: crashes, passivation, changed configurations.
+//! Trouble: crashes and passivation.
 
-use switchboard::domain::{ChatId, OfferId, Priority, QueueId, Rule, UserId};
-use switchboard::machine::operator::OperatorInput;
-use switchboard::machine::queue::QueueInput;
+use switchboard::domain::{ChatId, OfferId, QueueId, UserId};
 
-use crate::planted::Planted;
 use crate::world::{Actor, Happening, World};
 
 impl World {
@@ -79,76 +76,6 @@ impl World {
             self.coverage.count("fault", "ended chat looked at");
         }
         self.carry_out(chat, actions);
-    }
-
-    pub fn reconfigure(&mut self) {
-        let queues: Vec<QueueId> = self.configs.keys().copied().collect();
-        let operators: Vec<UserId> = self.capacities.keys().copied().collect();
-        let (Some(queue), Some(operator)) =
-            (self.rng.pick(&queues).copied(), self.rng.pick(&operators).copied())
-        else {
-            return;
-        };
-        let what = self.rng.below(14);
-        let small = self.rng.below(4);
-        let Some(config) = self.configs.get_mut(&queue) else {
-            return;
-        };
-        let change = match what {
-            0..3 => {
-                let capacity = 1 + small as u32;
-                self.capacities.insert(operator, capacity);
-                self.checker.capacity(operator, capacity);
-                "capacity"
-            }
-            3..5 => {
-                let rules = [Rule::LeastLoaded, Rule::LongestIdle, Rule::ToAll, Rule::Manual];
-                config.rule = rules[small as usize];
-                "rule"
-            }
-            5..8 => {
-                if !config.members.remove(&operator) {
-                    config.members.insert(operator);
-                }
-                "members"
-            }
-            8..10 => {
-                config.priority = Priority::new(small as u8).expect("small");
-                "priority"
-            }
-            10 => {
-                config.offer_timeout_ms = 300 + 500 * small;
-                "offer timeout"
-            }
-            11..13 => {
-                let limit = (small > 0).then_some(small as u32);
-                config.per_operator_limit = limit;
-                for operator in &operators {
-                    self.checker.queue_limit(*operator, queue, limit);
-                }
-                "queue limit"
-            }
-            _ => {
-                if !self.inactive.remove(&operator) {
-                    self.inactive.insert(operator);
-                }
-                "deactivated"
-            }
-        };
-        config.version += 1;
-        self.coverage.count("change", change);
-        self.last_fault = self.now;
-        let config = config.clone();
-        self.overtaking.configured(queue, config.offer_timeout_ms, self.now);
-        self.queue_step(queue, QueueInput::Configure(config));
-        let untold = self.plan.planted == Some(Planted::KeepsOldLimits);
-        for operator in operators {
-            if untold && matches!(change, "capacity" | "queue limit") {
-                continue;
-            }
-            let account = self.account(operator);
-            self.operator_step(operator, OperatorInput::Account(account));
-        }
     }
 
     pub fn offer_id(&mut self) -> OfferId {

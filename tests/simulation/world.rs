@@ -3,9 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{
-    self, ChatId, Priority, QueueId, Recorded, RoutingSettings, Rule, Timestamp, UserId,
-};
+use switchboard::domain::{self, ChatId, QueueId, Recorded, RoutingSettings, Timestamp, UserId};
 use switchboard::machine::chat::driver::{Driver, StoreAnswer};
 use switchboard::machine::chat::{ChatCall, ChatInput};
 use switchboard::machine::index::Index;
@@ -128,6 +126,7 @@ pub struct World {
     pub queues: BTreeMap<QueueId, Live<Queue>>,
     pub operators: BTreeMap<UserId, Live<Operator>>,
     pub configs: BTreeMap<QueueId, domain::Queue>,
+    pub queues_made: u64,
     pub capacities: BTreeMap<UserId, u32>,
     pub inactive: BTreeSet<UserId>,
     pub settings: RoutingSettings,
@@ -153,7 +152,6 @@ pub struct World {
 
 impl World {
     pub fn new(seed: u64, plan: Plan) -> Self {
-        let mut rng = Rng::new(seed);
         let settings = RoutingSettings {
             cool_down_ms: 3_000,
             visitor_offer_every_ms: VISITOR_OFFER_EVERY_MS,
@@ -178,6 +176,7 @@ impl World {
             queues: BTreeMap::new(),
             operators: BTreeMap::new(),
             configs: BTreeMap::new(),
+            queues_made: 0,
             capacities: BTreeMap::new(),
             inactive: BTreeSet::new(),
             settings,
@@ -196,10 +195,10 @@ impl World {
             coverage: Coverage { seeds: 1, ..Default::default() },
             started_at: 0,
             trace: std::env::var_os("SWITCHBOARD_SIM_TRACE").is_some(),
-            rng: rng.clone(),
+            rng: Rng::new(seed),
         };
-        world.people(&mut rng);
-        world.rng = rng;
+        world.checker.settings = settings;
+        world.people();
         world.started_at = world.now;
         world.start_process();
         let first = world.now + world.rng.below(2_000);
@@ -207,37 +206,25 @@ impl World {
         world
     }
 
-    fn people(&mut self, rng: &mut Rng) {
+    fn people(&mut self) {
         let operators: Vec<UserId> =
-            (0..rng.within(4, 8)).map(|n| UserId::from_u128(0x0a00 + u128::from(n))).collect();
+            (0..self.rng.within(4, 8)).map(|n| UserId::from_u128(0x0a00 + u128::from(n))).collect();
         for (n, operator) in operators.iter().enumerate() {
-            let capacity = rng.within(1, 3) as u32;
+            let capacity = self.rng.within(1, 3) as u32;
             self.capacities.insert(*operator, capacity);
             self.checker.capacity(*operator, capacity);
             self.humans.push(Human::new(*operator));
-            let at = self.now + rng.below(500);
+            let at = self.now + self.rng.below(500);
             self.at(at, None, Happening::Human(n));
         }
         self.coverage.operators = operators.len() as u64;
-        let rules = [Rule::LeastLoaded, Rule::LongestIdle, Rule::ToAll, Rule::Manual];
-        for n in 0..rng.within(2, 4) {
-            let id = QueueId::from_u128(0x0b00 + u128::from(n));
-            let rule = rules[if n < 2 { rng.below(3) } else { rng.below(4) } as usize];
-            let mut queue = domain::Queue::new(id, "queue", rule);
-            queue.members = operators.iter().filter(|_| rng.chance(700)).copied().collect();
-            queue.priority = Priority::new(rng.below(3) as u8).expect("small");
-            queue.offer_timeout_ms = rng.within(300, 2_500);
-            queue.per_operator_limit = rng.chance(300).then(|| rng.within(1, 2) as u32);
-            queue.absent_owner_limit_ms = rng.chance(700).then(|| rng.within(500, 5_000));
-            self.overtaking.configured(id, queue.offer_timeout_ms, 0);
-            for operator in &operators {
-                self.checker.queue_limit(*operator, id, queue.per_operator_limit);
-            }
-            self.configs.insert(id, queue);
+        for n in 0..self.rng.within(2, 4) {
+            let queue = self.new_queue(&operators, if n < 2 { 3 } else { 4 });
+            self.configs.insert(queue.id, queue);
         }
-        for n in 0..rng.within(20, 32) as usize {
+        for n in 0..self.rng.within(20, 32) as usize {
             self.customers.push(Customer::new(n));
-            let at = self.now + rng.below(8_000);
+            let at = self.now + self.rng.below(8_000);
             self.at(at, None, Happening::Customer(n));
         }
     }
