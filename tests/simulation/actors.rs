@@ -78,7 +78,11 @@ impl World {
         if live.driver.is_idle() {
             self.checker.seen(chat, live.driver.chat().tail());
         }
+        let idle = live.driver.is_idle();
         self.carry_out(chat, actions);
+        if idle {
+            self.has_published(chat);
+        }
         self.pump(chat);
     }
 
@@ -102,9 +106,16 @@ impl World {
                     self.deliver(Happening::ToQueue(queue, said));
                 }
                 Action::ToOperator(to, said) => self.deliver(Happening::ToOperator(to, said)),
-                Action::Publish(events) => self.checker.published(chat, &events, &self.store),
+                Action::Publish(events) => {
+                    let last = events.last().map(|last| last.seq);
+                    if self.rows.unpublished.get(&chat).copied() == last {
+                        self.rows.unpublished.remove(&chat);
+                    }
+                    self.checker.published(chat, &events, &self.store);
+                }
                 Action::Fail(_) => {
                     self.chats.remove(&chat);
+                    self.rows.unpublished.remove(&chat);
                     let delay = self.rng.below(200);
                     let again = Happening::Restart(Actor::Chat(chat));
                     self.at(self.now + delay, Some(self.process), again);
@@ -209,6 +220,9 @@ impl World {
             }
             OperatorEffect::ToQueue(queue, said) => self.deliver(Happening::ToQueue(queue, said)),
             OperatorEffect::Answer(call, answer) => self.operator_answered(call, answer),
+            OperatorEffect::Save(record) if self.faulty() && self.rng.chance(15) => {
+                self.save_in_silence(operator, life, record);
+            }
             OperatorEffect::Save(record) => {
                 let durable = !(self.faulty() && self.rng.chance(50));
                 if !durable {

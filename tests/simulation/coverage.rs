@@ -14,6 +14,8 @@ pub struct Coverage {
     pub chats: u64,
     pub operators: u64,
     pub counts: BTreeMap<(&'static str, &'static str), u64>,
+    /// The most that any seed came to.
+    pub most: BTreeMap<&'static str, u64>,
 }
 
 /// What a full run has to come across. `ChatFull` needs a hundred thousand events in one chat and
@@ -84,8 +86,14 @@ const WANTED: &[(&str, &[&str])] = &[
             "append unknown, late",
             "late write fenced",
             "mark refused",
+            "mark unknown, written",
+            "row not written",
             "save refused",
+            "save silent",
             "read refused",
+            "record not read",
+            "store silent, done",
+            "store silent, not done",
             "chat passivated",
             "ended chat looked at",
             "client hung up",
@@ -154,6 +162,11 @@ impl Coverage {
         *self.counts.entry((group, what)).or_default() += 1;
     }
 
+    pub fn most(&mut self, what: &'static str, n: u64) {
+        let most = self.most.entry(what).or_default();
+        *most = n.max(*most);
+    }
+
     pub fn event(&mut self, event: &ChatEvent) {
         use switchboard::domain::Reach;
         let name = match event {
@@ -216,6 +229,9 @@ impl Coverage {
         for (key, count) in &other.counts {
             *self.counts.entry(*key).or_default() += count;
         }
+        for (what, n) in &other.most {
+            self.most(what, *n);
+        }
     }
 
     /// Panics when something was never met, or the worlds were too small.
@@ -244,6 +260,9 @@ impl fmt::Display for Coverage {
         )?;
         for ((group, name), count) in &self.counts {
             writeln!(f, "{group:>8}  {name:<28} {count:>10}")?;
+        }
+        for (what, n) in &self.most {
+            writeln!(f, "{:>8}  {what:<28} {n:>10}", "most")?;
         }
         Ok(())
     }

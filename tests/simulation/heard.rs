@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::limits::SILENT_AFTER_MS;
+use switchboard::domain::limits::{SILENT_AFTER_MS, TO_ALL_OFFERS_MAX};
 use switchboard::domain::operator::{OperatorState, Standing};
 use switchboard::domain::{
     self, ChatId, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Rule, Timestamp,
@@ -167,11 +167,20 @@ impl Hearing {
         self.lapsing.entry(chat).or_insert(now);
     }
 
-    /// Whether nobody has to wait for the chat any more, since it does not answer.
-    pub fn is_silent(&self, chat: ChatId, now: Timestamp) -> bool {
+    /// When nobody has to wait for the chat any more, for it does not answer.
+    fn silent_at(&self, chat: ChatId) -> Option<Timestamp> {
         let since = self.offering.get(&chat).map(|offering| offering.since);
         let since = since.or(self.lapsing.get(&chat).copied());
-        since.is_some_and(|since| now.0 >= since.0 + SILENT_AFTER_MS)
+        since.map(|since| Timestamp(since.0 + SILENT_AFTER_MS))
+    }
+
+    pub fn is_silent(&self, chat: ChatId, now: Timestamp) -> bool {
+        self.silent_at(chat).is_some_and(|at| now >= at)
+    }
+
+    /// Whether some chat becomes silent at this very moment: its timer may have fired or not.
+    pub fn doubts_silence(&self, now: Timestamp) -> bool {
+        self.line.keys().any(|chat| self.silent_at(*chat) == Some(now))
     }
 
     // ---- who waits, and in which order ----
@@ -202,6 +211,18 @@ impl Hearing {
             let under_way = self.offering.get(&at.chat).map(|offering| offering.reach);
             live.or(under_way) == Some(Reach::ToAll)
         })
+    }
+
+    /// Whether one more offer to all may be made. Not known while some that are out may count or not, for
+    /// their chats do not answer.
+    pub fn has_room_to_all(&self, now: Timestamp) -> Option<bool> {
+        let out = self.to_all().count();
+        let silent = self.to_all().filter(|at| self.is_silent(at.chat, now)).count();
+        match (out < TO_ALL_OFFERS_MAX, out - silent >= TO_ALL_OFFERS_MAX) {
+            (true, _) => Some(true),
+            (false, true) => Some(false),
+            (false, false) => None,
+        }
     }
 
     // ---- how members stand, by the words of features.md C2 and C6 ----
@@ -274,8 +295,8 @@ impl Hearing {
     }
 
     /// Those of them who could have the chat.
-    pub fn able(&self, at: &ChatAt, now: Timestamp) -> Vec<UserId> {
-        let mut able = self.with_room();
+    pub fn able(&self, room: &[UserId], at: &ChatAt, now: Timestamp) -> Vec<UserId> {
+        let mut able = room.to_vec();
         able.retain(|who| self.towards(*who, at, now).0 == Standing::Free);
         able
     }

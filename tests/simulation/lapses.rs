@@ -183,6 +183,7 @@ impl World {
                     ToChat::Assign { by: AssignBy::Offer(offer, _), .. }
                     | ToChat::Withdraw { offer, .. },
                 ) => {
+                    self.lapses.presented.remove(&(operator, *chat, *offer));
                     self.lapses.shown.remove(&(operator, *chat, *offer));
                 }
                 _ => {}

@@ -21,8 +21,8 @@ use crate::world::{Actor, ChatActor, Happening, Live, World};
 
 /// How often the deadlines of sleeping chats are looked at.
 const WAKE_EVERY_MS: u64 = 250;
-/// How far the wall clock is set back between two processes, mostly, ms; sometimes by hours.
-const CLOCK_SET_BACK_MAX_MS: u64 = 30_000;
+/// How far the wall clock is set back or forward between two processes, mostly, ms; sometimes by hours.
+const CLOCK_SET_MAX_MS: u64 = 30_000;
 
 impl World {
     pub fn next_life(&mut self) -> u64 {
@@ -37,10 +37,14 @@ impl World {
         if self.faulty() && self.process > 1 && self.rng.chance(400) {
             let ms = match self.rng.below(4) {
                 0 => self.rng.within(1, 24) * 3_600_000,
-                _ => self.rng.within(1, CLOCK_SET_BACK_MAX_MS),
+                _ => self.rng.within(1, CLOCK_SET_MAX_MS),
             };
-            self.set_back(ms);
-        } else if self.behind > 0 && self.rng.chance(300) {
+            if self.rng.chance(250) {
+                self.set_forward(ms);
+            } else {
+                self.set_back(ms);
+            }
+        } else if self.behind != 0 && self.rng.chance(300) {
             self.set_right();
         }
         self.index = Index::new();
@@ -74,6 +78,7 @@ impl World {
     pub fn end_process(&mut self) {
         self.fault("process crashed");
         self.up = false;
+        self.rows.unpublished.clear();
         self.chats.clear();
         self.queues.clear();
         self.operators.clear();
@@ -119,6 +124,12 @@ impl World {
     }
 
     pub fn start_operator(&mut self, operator: UserId, live_at: u64) {
+        if self.faulty() && self.rng.chance(80) {
+            self.fault("record not read");
+            // Its supervisor starts it again.
+            let at = self.now + self.rng.within(10, 300);
+            return self.at(at, Some(self.process), Happening::Restart(Actor::Operator(operator)));
+        }
         let life = self.next_life();
         let record = self.store.records.get(&operator).cloned().unwrap_or_default();
         let times = (self.now(), Timestamp(live_at), Timestamp(self.now));
@@ -193,6 +204,7 @@ impl World {
         self.last_fault = self.now;
         match actor {
             Actor::Chat(chat) => {
+                self.rows.unpublished.remove(&chat);
                 if let Some(gone) = self.chats.remove(&chat) {
                     self.coverage.count("fault", "chat crashed");
                     if !gone.mailbox.is_empty() {

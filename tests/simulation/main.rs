@@ -19,6 +19,7 @@ mod check;
 mod coverage;
 #[rustfmt::skip]
 mod erlang;
+mod healing;
 mod heard;
 mod ignored;
 mod insisting;
@@ -34,6 +35,8 @@ mod reasons;
 mod refusals;
 mod rest;
 mod rng;
+mod rows;
+mod silent;
 mod sinces;
 mod stays;
 mod store;
@@ -60,11 +63,14 @@ const STEPS: u64 = 6_000;
 
 /// One in so many seeds meets no fault, so that all that is said can be held against the logs.
 const CALM_EVERY: u64 = 5;
+/// One in so many seeds is large: up to forty operators and twelve queues.
+const LARGE_EVERY: u64 = 251;
 
 /// What goes on in a seed.
 fn plan_of(seed: u64) -> Plan {
     let calm = seed % CALM_EVERY == CALM_EVERY - 1;
-    Plan { faults: !calm, ..Plan::default() }
+    let large = seed % LARGE_EVERY == LARGE_EVERY - 1;
+    Plan { faults: !calm, large, ..Plan::default() }
 }
 
 fn setting(name: &str, default: u64) -> u64 {
@@ -120,7 +126,7 @@ fn the_same_seed_runs_the_same_way() {
 
 #[test]
 fn screens_agree_with_the_logs_within_a_second_of_a_restart() {
-    let plan = Plan { faults: false, crashes: true, planted: None };
+    let plan = Plan { faults: false, crashes: true, ..Plan::default() };
     let mut total = Coverage::default();
     for seed in 0..20 {
         total.add(&run(seed, plan));

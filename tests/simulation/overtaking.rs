@@ -63,6 +63,11 @@ impl Overtaking {
         }
     }
 
+    /// Likewise.
+    pub fn clock_set_forward(&mut self) {
+        self.looked_at.clear();
+    }
+
     /// Counts what has passed since the operator's last step, in which nothing about it changed.
     fn count(&mut self, operator: UserId, machine: &Operator, now: u64) {
         let since = self.looked_at.insert(operator, now).unwrap_or(now);

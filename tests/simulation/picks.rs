@@ -3,7 +3,6 @@
 
 use std::collections::BTreeSet;
 
-use switchboard::domain::limits::TO_ALL_OFFERS_MAX;
 use switchboard::domain::{ChatId, OfferId, QueueId, Reach, Rule, Timestamp, UserId};
 use switchboard::machine::message::{ChatAt, Quote, ToChat, ToOperator, ToQueue};
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
@@ -53,6 +52,18 @@ impl World {
         step.offered_to_all(effects);
         step.widened(effects);
         step.ended(effects);
+        // Only these change who is a member, or to whom chats are offered.
+        if !matches!(
+            input,
+            QueueInput::Said(
+                ToQueue::State(_)
+                    | ToQueue::Pull { .. }
+                    | ToQueue::Give { .. }
+                    | ToQueue::ReserveAnswer { .. }
+            ) | QueueInput::Tick
+        ) {
+            step.no_stranger_is_asked();
+        }
         step.nobody_is_left_out();
     }
 }
@@ -77,7 +88,7 @@ impl Step<'_> {
     }
 
     fn able(&self, at: &ChatAt) -> Vec<UserId> {
-        self.hearing.able(at, self.now)
+        self.hearing.able(&self.hearing.with_room(), at, self.now)
     }
 
     // ---- pull: the best chat for one operator ----
@@ -95,7 +106,7 @@ impl Step<'_> {
                 waiting.map(|at| (hearing.rank(at), Reach::Directed)).collect()
             }
             Rule::ToAll => {
-                let places = hearing.to_all().count() < TO_ALL_OFFERS_MAX;
+                let places = hearing.has_room_to_all(self.now) == Some(true);
                 let out = hearing.to_all().filter(|at| !hearing.is_silent(at.chat, self.now));
                 let all = out.filter(serves).chain(waiting.filter(|_| places));
                 let all = all.filter(|at| !except.contains(&at.chat));
@@ -118,6 +129,11 @@ impl Step<'_> {
         let Some(best) = best else {
             panic!("{:?} does not answer the pull of {operator:?} (seed {})", self.queue, self.seed)
         };
+        let unclear = self.hearing.has_room_to_all(self.now).is_none()
+            || self.hearing.doubts_silence(self.now);
+        if self.hearing.config.rule == Rule::ToAll && unclear {
+            return;
+        }
         let fit = self.fit_for(operator, except);
         if let Some(Quote { rank, chat, reach }) = best {
             assert!(
@@ -368,9 +384,8 @@ impl Step<'_> {
 
     // ---- after the step ----
 
-    /// By what the queue has heard, no chat waits beside a member who could have it, and no live offer
-    /// passes one by or goes to who is no member.
-    fn nobody_is_left_out(&self) {
+    /// No live offer goes to who is no member.
+    fn no_stranger_is_asked(&self) {
         let hearing = &self.hearing;
         for at in hearing.line.values() {
             for operator in at.place.offer().iter().flat_map(|offer| offer.to.iter()) {
@@ -384,7 +399,14 @@ impl Step<'_> {
                 );
             }
         }
-        if hearing.config.rule == Rule::Manual || hearing.with_room().is_empty() {
+    }
+
+    /// By what the queue has heard, no chat waits beside a member who could have it, and no live offer
+    /// passes one by.
+    fn nobody_is_left_out(&self) {
+        let hearing = &self.hearing;
+        let room = hearing.with_room();
+        if hearing.config.rule == Rule::Manual || room.is_empty() {
             return;
         }
         let to_all = hearing.config.rule == Rule::ToAll;
@@ -392,7 +414,7 @@ impl Step<'_> {
         for at in hearing.to_all().filter(|_| to_all) {
             if at.place.offer().is_some() && !hearing.is_silent(at.chat, self.now) {
                 let widening = hearing.widening.get(&at.chat).unwrap_or(&nobody);
-                let mut left_out = self.able(at);
+                let mut left_out = hearing.able(&room, at, self.now);
                 let live = at.place.offer().map(|offer| &*offer.to);
                 left_out.retain(|who| {
                     !widening.contains(who) && !live.is_some_and(|live| live.contains(who))
@@ -409,11 +431,14 @@ impl Step<'_> {
                 );
             }
         }
-        if to_all && hearing.to_all().count() >= TO_ALL_OFFERS_MAX {
+        if to_all && hearing.has_room_to_all(self.now) != Some(true) {
             return;
         }
         for at in hearing.waiting() {
-            let beside = self.able(at).into_iter().find(|who| !self.may_wait(at.chat, *who));
+            let beside = hearing
+                .able(&room, at, self.now)
+                .into_iter()
+                .find(|who| !self.may_wait(at.chat, *who));
             assert!(
                 beside.is_none(),
                 "{:?} waits in {:?} after a step at {}, though it believes {beside:?} to be free \

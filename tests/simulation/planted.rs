@@ -1,7 +1,7 @@
 //! Faults planted by hand: each must be caught, or the simulation proves nothing.
 
 use switchboard::domain::operator::Standing;
-use switchboard::domain::{Priority, Reach, Timestamp};
+use switchboard::domain::{ChatEvent, Priority, Reach, Timestamp};
 use switchboard::machine::chat::Refusal;
 use switchboard::machine::chat::driver::Action;
 use switchboard::machine::chat::{Chat, ChatCall, ChatInput};
@@ -70,6 +70,14 @@ pub enum Planted {
     ForgetsRefusals,
     /// Operators forget when they accepted a chat.
     ForgetsAccepts,
+    /// Nobody is shown that somebody dropped out of an offer.
+    KeepsSilent,
+    /// Rows are written without who refused the chat.
+    OldRows,
+    /// Queues hear late of every chat.
+    SlowArrivals,
+    /// Chats do not hear that they were heard.
+    Unheard,
 }
 
 impl Planted {
@@ -85,6 +93,7 @@ impl Planted {
                 ToQueue::At(_) | ToQueue::ReserveAnswer { .. } => false,
             },
             (Self::LostArrival, Happening::ToQueue(_, ToQueue::At(_))) => true,
+            (Self::Unheard, Happening::ToChat(_, ChatInput::Said(ToChat::Seen { .. }))) => true,
             (Self::LostWiden, Happening::ToChat(_, ChatInput::Said(said))) => {
                 matches!(said, ToChat::Widen { .. })
             }
@@ -211,6 +220,13 @@ impl Planted {
 
     /// What it has a chat do.
     pub fn misguides(self, action: &mut Action) {
+        match (self, &mut *action) {
+            (Self::OldRows, Action::Row(Some(row))) => row.refused_by.clear(),
+            (Self::KeepsSilent, Action::Publish(events)) => {
+                events.retain(|recorded| !matches!(recorded.event, ChatEvent::OfferNarrowed { .. }))
+            }
+            _ => {}
+        }
         if let Action::ToQueue(_, ToQueue::At(at)) = action {
             match self {
                 Self::ForgetsAge => at.since = at.moved_at,
@@ -226,7 +242,7 @@ const SEEDS: u64 = 200;
 
 /// The messages with which the fault is caught, one for each seed that catches it.
 fn catches(planted: Planted, faults: bool) -> impl Iterator<Item = String> {
-    let plan = Plan { faults, crashes: false, planted: Some(planted) };
+    let plan = Plan { faults, planted: Some(planted), ..Plan::default() };
     (0..SEEDS).filter_map(move |seed| {
         let payload = std::panic::catch_unwind(|| crate::run(seed, plan)).err()?;
         let text = payload
@@ -415,4 +431,28 @@ fn a_lapse_that_is_not_counted_is_caught() {
 fn an_operator_that_does_not_know_when_it_accepted_last_is_caught() {
     let by = caught(Planted::ForgetsAccepts, false);
     assert!(by.contains("accepted last"), "{by}");
+}
+
+#[test]
+fn an_event_that_is_not_published_is_caught() {
+    let by = caught(Planted::KeepsSilent, false);
+    assert!(by.contains("without publishing"), "{by}");
+}
+
+#[test]
+fn a_row_that_is_not_what_the_log_says_is_caught() {
+    let by = caught(Planted::OldRows, false);
+    assert!(by.contains("the row in the index"), "{by}");
+}
+
+#[test]
+fn a_router_that_heals_slowly_is_caught() {
+    let by = caught(Planted::SlowArrivals, false);
+    assert!(by.contains("beside a free operator since"), "{by}");
+}
+
+#[test]
+fn a_router_that_repeats_what_was_heard_is_caught() {
+    let by = caught(Planted::Unheard, false);
+    assert!(by.contains("messages for"), "{by}");
 }

@@ -15,7 +15,7 @@ use crate::picks::may_wait;
 use crate::world::World;
 
 /// One chat in so many steps of a queue is asked why it waits: each of them in turn.
-const ASKED_EVERY: u64 = 4;
+const ASKED_EVERY: u64 = 16;
 
 impl World {
     /// Asks the queue about one of its chats, now and then.
@@ -135,11 +135,15 @@ impl Asked<'_> {
         let members = hearing.config.members.iter();
         let towards: Vec<_> = members.map(|who| hearing.towards(*who, at, self.now)).collect();
         let any = |wanted: Standing| towards.iter().any(|(standing, _)| *standing == wanted);
-        let out = self.hearing.to_all().count();
-        let this_moment = if hearing.config.rule == Rule::ToAll && out >= TO_ALL_OFFERS_MAX {
-            WhyWaits::OffersOut { limit: TO_ALL_OFFERS_MAX as u32 }
-        } else {
-            WhyWaits::ThisMoment
+        let offers_out = WhyWaits::OffersOut { limit: TO_ALL_OFFERS_MAX as u32 };
+        let room = match hearing.config.rule {
+            Rule::ToAll => hearing.has_room_to_all(self.now),
+            Rule::LeastLoaded | Rule::LongestIdle | Rule::Manual => Some(true),
+        };
+        let this_moment = match room {
+            Some(false) => offers_out,
+            None if said == offers_out => offers_out,
+            Some(true) | None => WhyWaits::ThisMoment,
         };
         if any(Standing::Choosing) {
             must(this_moment);

@@ -78,14 +78,15 @@ impl World {
         if self.plan.planted == Some(Planted::ClockOfTheChat) {
             return;
         }
-        let of = self.refusals.chats.get(&chat);
-        let refused = of.map(|of| of.refused.clone()).unwrap_or_default();
         let now = self.now();
-        let told: BTreeMap<UserId, Timestamp> =
-            refused.into_iter().map(|(who, at)| (who, at.min(now))).collect();
-        assert_eq!(
-            *at.refused_by, told,
-            "who refused {chat:?}, as it says at {now} and as its log does (seed {})",
+        let refused = self.refusals.chats.get(&chat).map(|of| &of.refused);
+        let refused = refused.into_iter().flatten().map(|(who, at)| (*who, now.min(*at)));
+        let told = at.refused_by.iter().map(|(who, at)| (*who, *at));
+        assert!(
+            told.eq(refused.clone()),
+            "who refused {chat:?}: it says {:?} at {now}, its log {:?} (seed {})",
+            at.refused_by,
+            refused.collect::<Vec<_>>(),
             self.seed
         );
     }

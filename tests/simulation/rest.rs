@@ -120,11 +120,12 @@ impl World {
         let (chat, seed) = (fold.id(), self.seed);
         let Some(at) = fold.at() else { return };
         self.goes_by_the_latest_token(fold);
-        assert_eq!(
-            self.store.ended.get(&chat),
-            fold.ended_row().as_ref(),
+        assert!(
+            self.store.ended.get(&chat) == fold.ended_row().as_ref()
+                || self.rows.stale.contains(&chat),
             "{chat:?}: the row among those that have ended (seed {seed})"
         );
+        self.rows_are_true(fold);
         assert!(fold.transfer().is_none(), "{chat:?} is being transferred for ever (seed {seed})");
         match &at.place {
             Place::Waiting => {
@@ -254,17 +255,34 @@ impl World {
 
     /// No waiting chat stands beside a free eligible operator, by the operators' own word.
     fn nobody_free(&self, fold: &Chat, queue: &Queue) {
-        let (Some(at), now) = (fold.at(), self.now) else {
-            return;
-        };
+        let beside = self.free_beside(fold, queue);
+        assert!(
+            beside.is_none(),
+            "{:?} waits beside {beside:?}, who is free, in {:?} at {} (seed {})",
+            fold.id(),
+            queue.config().rule,
+            self.now,
+            self.seed
+        );
+    }
+
+    /// A free eligible operator beside whom the chat waits, though nothing has happened to it lately.
+    pub fn free_beside(&self, fold: &Chat, queue: &Queue) -> Option<UserId> {
+        let (at, now) = (fold.at()?, self.now);
         let rule = queue.config().rule;
         let out = queue.line().entries().filter(|e| e.phase != Phase::Waiting).count();
         if rule == Rule::Manual || (rule == Rule::ToAll && out >= TO_ALL_OFFERS_MAX) {
-            return;
+            return None;
         }
-        for operator in &queue.config().members {
+        let cool_down_ms = self.settings.cool_down_ms;
+        let cooled = at.refused_by.values().all(|refused| now > refused.0 + cool_down_ms + 500);
+        if !cooled || !self.settled(fold) {
+            return None;
+        }
+        let mut members = queue.config().members.iter().copied();
+        members.find(|operator| {
             let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
-                continue;
+                return false;
             };
             let free = match live.towards(at.queue) {
                 (Standing::Free, slots, _) => slots > 0,
@@ -276,19 +294,11 @@ impl World {
             };
             let free = free && now > live.idle_since().0 + 500;
             // What was kept until a moment ago is being given away.
-            let just = self.settings.cool_down_ms - 500;
+            let just = cool_down_ms.saturating_sub(500);
             let free = free && !live.passed().values().any(|p| p.until.0 > now + just);
-            let cooled =
-                at.refused_by.values().all(|at| now > at.0 + self.settings.cool_down_ms + 500);
-            let excluded = self.checker.excluded(queue, *operator, &at.refused_by, self.now())
-                || self.shown_lately(queue, at.chat, *operator);
-            assert!(
-                !free || excluded || !self.settled(fold) || !cooled,
-                "{:?} waits beside {operator:?}, who is free, in {rule:?} at {now} (seed {})",
-                at.chat,
-                self.seed
-            );
-        }
+            free && !self.checker.excluded(queue, *operator, &at.refused_by, self.now())
+                && !self.shown_lately(queue, at.chat, *operator)
+        })
     }
 
     /// The explanation says what is so: it counts every member once, and names nobody as free.

@@ -32,8 +32,8 @@ impl World {
             ) => at.as_ref(),
             _ => None,
         };
-        let opened_at = self.opened_at(chat);
         if let Some(at) = said {
+            let opened_at = self.opened_at(chat);
             let since = opened_at.map(|at| at.min(self.now()));
             self.same_age(chat, (Some(at.since), since), "says");
         }
@@ -43,7 +43,7 @@ impl World {
             _ => None,
         };
         if let Some(row) = row.filter(|row| row.place.is_some()) {
-            self.same_age(chat, (Some(row.since), opened_at), "writes down");
+            self.same_age(chat, (Some(row.since), self.opened_at(chat)), "writes down");
         }
     }
 

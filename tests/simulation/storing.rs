@@ -51,12 +51,26 @@ impl World {
         *until
     }
 
+    /// Likewise of a write that the store is slow with.
+    fn row_time_from(&mut self, chat: ChatId, at: u64) -> u64 {
+        let at = at.max(self.row_time(chat));
+        self.rows_until.insert(chat, at);
+        at
+    }
+
     /// As the shell does: of a chat that has ended the one row is there before the other is removed.
     pub fn write_row(&mut self, chat: ChatId, row: Option<OpenChat>) {
         self.index.put(chat, row.clone());
         let (process, at) = (Some(self.process), self.row_time(chat));
         let driver = self.chats.get(&chat).map(|live| &live.driver);
         let ended = driver.filter(|_| row.is_none()).and_then(|driver| driver.chat().ended_row());
+        let unwritten = self.faulty() && self.rng.chance(20);
+        if unwritten {
+            self.fault("row not written");
+            self.rows.stale.insert(chat);
+            return;
+        }
+        self.rows.stale.remove(&chat);
         let kept = Happening::RowWritten(chat, row.map(OpenChat::kept));
         let Some(ended) = ended else { return self.at(at, process, kept) };
         let ended = Happening::EndedWritten(ended);
@@ -74,6 +88,9 @@ impl World {
             return;
         };
         let faulty = self.faulty();
+        if faulty && self.rng.chance(4) {
+            return self.silence(chat, life, call);
+        }
         let refused = || StoreError::Unavailable { reason: "planned".into() };
         let mut at = self.now + self.rng.within(1, 8);
         if faulty && self.rng.chance(20) {
@@ -110,14 +127,19 @@ impl World {
                 self.fault("mark refused");
                 StoreAnswer::Marked(Err(refused()))
             }
+            StoreCall::Mark(moving) if faulty && self.rng.chance(10) => {
+                self.fault("mark unknown, written");
+                self.marked(chat, moving);
+                StoreAnswer::Marked(Err(refused()))
+            }
             StoreCall::PutRow(row) => {
                 self.index.put(chat, Some(row.clone()));
-                at = at.max(self.row_time(chat));
+                at = self.row_time_from(chat, at);
                 self.at(at, process, Happening::RowWritten(chat, Some(row)));
                 StoreAnswer::Marked(Ok(()))
             }
             StoreCall::Mark(moving) => {
-                at = at.max(self.row_time(chat));
+                at = self.row_time_from(chat, at);
                 let marked = self.index.get(chat).cloned().map(|mut row| {
                     row.moving = Some(moving);
                     row
@@ -165,7 +187,11 @@ impl World {
         match fate(&mut self.rng, faulty) {
             AppendFate::Durable => {
                 // Written at once, answered later: in between it may be read by another claim.
-                self.write(claim, &events)
+                let written = self.write(claim, &events);
+                if let (Ok(()), Some(last)) = (&written, events.last()) {
+                    self.rows.unpublished.insert(claim.chat, last.seq);
+                }
+                written
             }
             AppendFate::Unavailable => {
                 self.fault("append unavailable");

@@ -8,6 +8,7 @@ impl World {
     pub fn trouble(&mut self) {
         let at = self.now + self.rng.within(100, 900);
         self.at(at, None, Happening::Trouble);
+        self.look_who_waits_beside();
         let crashes = self.plan.crashes && !self.resting();
         if !(self.faulty() || crashes) || !self.up {
             return;

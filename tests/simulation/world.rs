@@ -14,6 +14,7 @@ use switchboard::storage::{Claim, EndedChat, OpenChat};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
+use crate::healing::Healing;
 use crate::heard::Heard;
 use crate::lapses::Lapses;
 use crate::overtaking::Overtaking;
@@ -22,6 +23,7 @@ use crate::planted::Planted;
 use crate::pulls::Pulls;
 use crate::refusals::Refusals;
 use crate::rng::Rng;
+use crate::rows::Rows;
 use crate::store::Store;
 use crate::time::Heap;
 use crate::told::Told;
@@ -34,13 +36,15 @@ pub struct Plan {
     pub faults: bool,
     /// Actors crash, and nothing else goes wrong.
     pub crashes: bool,
+    /// Many operators and queues.
+    pub large: bool,
     /// A fault in the code, planted by hand to see that it is caught.
     pub planted: Option<Planted>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { faults: true, crashes: false, planted: None }
+        Self { faults: true, crashes: false, large: false, planted: None }
     }
 }
 
@@ -54,6 +58,9 @@ const REST_MS: u64 = 9_000;
 /// When the world begins, ms: the clock can be set back by days.
 const START_MS: u64 = 10_000_000_000;
 
+/// How long a message takes where a fault is planted that makes it slow, ms.
+const SLOW_MS: u64 = 6_000;
+
 #[derive(Debug, Clone)]
 pub enum Happening {
     ToChat(ChatId, ChatInput),
@@ -66,6 +73,8 @@ pub enum Happening {
     EndedWritten(EndedChat),
     Saved(UserId, u64, OperatorRecord, bool),
     Wake(Actor, u64),
+    /// The store has not answered this life in time.
+    Silent(Actor, u64),
     Restart(Actor),
     /// Chats that sleep are woken by the deadlines of their rows.
     Deadlines,
@@ -111,8 +120,8 @@ pub struct World {
     /// The clock that the process reads, ms.
     pub now: u64,
     /// How far that clock is behind the time that really passes, ms: it was set back before the
-    /// process started.
-    pub behind: u64,
+    /// process started. Negative: ahead.
+    pub behind: i64,
     pub heap: Heap<Happening>,
     pub steps: u64,
     pub process: u64,
@@ -144,6 +153,8 @@ pub struct World {
     pub refusals: Refusals,
     pub lapses: Lapses,
     pub told: Told,
+    pub rows: Rows,
+    pub healing: Healing,
     pub coverage: Coverage,
     pub started_at: u64,
     /// Prints every happening; set by `SWITCHBOARD_SIM_TRACE`.
@@ -192,6 +203,8 @@ impl World {
             refusals: Refusals::default(),
             lapses: Lapses::default(),
             told: Told::default(),
+            rows: Rows::default(),
+            healing: Healing::default(),
             coverage: Coverage { seeds: 1, ..Default::default() },
             started_at: 0,
             trace: std::env::var_os("SWITCHBOARD_SIM_TRACE").is_some(),
@@ -207,8 +220,10 @@ impl World {
     }
 
     fn people(&mut self) {
-        let operators: Vec<UserId> =
-            (0..self.rng.within(4, 8)).map(|n| UserId::from_u128(0x0a00 + u128::from(n))).collect();
+        let (fewest, most) = if self.plan.large { (20, 40) } else { (4, 8) };
+        let operators: Vec<UserId> = (0..self.rng.within(fewest, most))
+            .map(|n| UserId::from_u128(0x0a00 + u128::from(n)))
+            .collect();
         for (n, operator) in operators.iter().enumerate() {
             let capacity = self.rng.within(1, 3) as u32;
             self.capacities.insert(*operator, capacity);
@@ -218,11 +233,13 @@ impl World {
             self.at(at, None, Happening::Human(n));
         }
         self.coverage.operators = operators.len() as u64;
-        for n in 0..self.rng.within(2, 4) {
+        let (fewest, most) = if self.plan.large { (6, 12) } else { (2, 4) };
+        for n in 0..self.rng.within(fewest, most) {
             let queue = self.new_queue(&operators, if n < 2 { 3 } else { 4 });
             self.configs.insert(queue.id, queue);
         }
-        for n in 0..self.rng.within(20, 32) as usize {
+        let (fewest, most) = if self.plan.large { (60, 90) } else { (20, 32) };
+        for n in 0..self.rng.within(fewest, most) as usize {
             self.customers.push(Customer::new(n));
             let at = self.now + self.rng.below(8_000);
             self.at(at, None, Happening::Customer(n));
@@ -235,17 +252,33 @@ impl World {
     pub fn set_back(&mut self, ms: u64) {
         self.fault("clock set back");
         self.now -= ms;
-        self.behind += ms;
+        self.behind += ms as i64;
         self.rows_until.clear();
         self.overtaking.clock_set_back(self.now);
         self.checker.visitors.clock_set_back(self.now());
     }
 
-    /// The wall clock is set right again.
-    pub fn set_right(&mut self) {
+    /// It is set forward.
+    pub fn set_forward(&mut self, ms: u64) {
         self.fault("clock set forward");
-        self.now += self.behind;
-        self.behind = 0;
+        self.now += ms;
+        self.behind -= ms as i64;
+        self.overtaking.clock_set_forward();
+    }
+
+    /// It is set right again.
+    pub fn set_right(&mut self) {
+        let ms = self.behind.unsigned_abs();
+        match self.behind {
+            0 => {}
+            1.. => self.set_forward(ms),
+            _ => self.set_back(ms),
+        }
+    }
+
+    /// The time that really passes, ms.
+    fn passed(&self) -> u64 {
+        self.now.saturating_add_signed(self.behind)
     }
 
     pub fn now(&self) -> Timestamp {
@@ -254,24 +287,24 @@ impl World {
 
     /// Whether things go wrong at present.
     pub fn faulty(&self) -> bool {
-        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.passed() - self.started_at) % (FAULTY_MS + CALM_MS);
         self.plan.faults && turn < FAULTY_MS
     }
 
     /// Whether nothing has gone wrong for longer than late and lost words take.
     pub fn quiet_for_long(&self) -> bool {
-        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.passed() - self.started_at) % (FAULTY_MS + CALM_MS);
         !self.plan.faults || turn >= FAULTY_MS + 4_000
     }
 
     /// Whether people hold still, so that the router can come to rest.
     pub fn resting(&self) -> bool {
-        let turn = (self.now + self.behind - self.started_at) % (FAULTY_MS + CALM_MS);
+        let turn = (self.passed() - self.started_at) % (FAULTY_MS + CALM_MS);
         turn >= FAULTY_MS + CALM_MS - REST_MS
     }
 
     pub fn at(&mut self, at: u64, process: Option<u64>, what: Happening) {
-        self.heap.push(at.max(self.now) + self.behind, process, what);
+        self.heap.push(at.max(self.now).saturating_add_signed(self.behind), process, what);
     }
 
     pub fn fault(&mut self, what: &'static str) {
@@ -284,14 +317,14 @@ impl World {
         let mut look_over = self.started_at + FAULTY_MS + CALM_MS;
         while let Some(next) = self.heap.pop() {
             while next.at >= look_over {
-                self.now = look_over - 1 - self.behind;
+                self.now = (look_over - 1).saturating_add_signed(-self.behind);
                 self.checker_at_rest();
                 if self.steps >= steps {
                     return;
                 }
                 look_over += FAULTY_MS + CALM_MS;
             }
-            self.now = next.at - self.behind;
+            self.now = next.at.saturating_add_signed(-self.behind);
             if next.process.is_some_and(|process| process != self.process || !self.up) {
                 continue;
             }
@@ -304,6 +337,7 @@ impl World {
         if self.checker.visitors.passed_over > 0 {
             self.coverage.count("order", "passed over for its visitor");
         }
+        self.check_messages();
         self.coverage.steps = self.steps;
         self.coverage.chats = self.store.logs.len() as u64;
         self.coverage
@@ -329,6 +363,7 @@ impl World {
                     self.coverage.count("fault", "late write fenced");
                 }
             }
+            Happening::Silent(actor, life) => self.given_up(actor, life),
             Happening::RowWritten(chat, row) => {
                 match row {
                     Some(row) => self.store.rows.insert(chat, row),
@@ -363,6 +398,7 @@ impl World {
     // ---- the network between actors ----
 
     pub fn deliver(&mut self, what: Happening) {
+        self.healing.messages += 1;
         if self.plan.planted.is_some_and(|planted| planted.loses(&what)) {
             return;
         }
@@ -393,7 +429,11 @@ impl World {
             let at = self.now + self.rng.below(400);
             self.at(at, Some(self.process), what.clone());
         }
-        let delay = if faulty && self.rng.chance(60) {
+        let slow = self.plan.planted == Some(Planted::SlowArrivals)
+            && matches!(what, Happening::ToQueue(_, ToQueue::At(_)));
+        let delay = if slow {
+            SLOW_MS
+        } else if faulty && self.rng.chance(60) {
             self.fault("message late");
             self.rng.within(50, 2_500)
         } else {

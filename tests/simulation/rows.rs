@@ -1,0 +1,56 @@
+//! What is written beside the logs agrees with them, and what is in the logs is shown: the rows of the
+//! index and of the store are what the fold says, and every event whose append was answered is published.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use switchboard::domain::ChatId;
+use switchboard::machine::chat::Chat;
+use switchboard::storage::OpenChat;
+
+use crate::world::World;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// Chats of which the store has an older row, for a write of it failed. The next one brings it up to date.
+    pub stale: BTreeSet<ChatId>,
+    /// Up to where each life has appended and not yet published.
+    pub unpublished: BTreeMap<ChatId, u64>,
+}
+
+impl World {
+    /// A chat whose append was answered has published it before anything else.
+    pub fn has_published(&self, chat: ChatId) {
+        let left = self.rows.unpublished.get(&chat);
+        assert!(
+            left.is_none(),
+            "{chat:?} went on at {} without publishing what it appended up to {left:?} (seed {})",
+            self.now,
+            self.seed
+        );
+    }
+
+    /// At rest.
+    pub fn rows_are_true(&self, fold: &Chat) {
+        let (chat, seed) = (fold.id(), self.seed);
+        let row = fold.row();
+        // It is about to move, or a write to its row is on its way.
+        let moving = self.chats.get(&chat).is_some_and(|live| !live.driver.is_idle());
+        let writing = self.rows_until.get(&chat).is_some_and(|until| *until >= self.now);
+        if !self.settled(fold) || moving || writing || self.rows.stale.contains(&chat) {
+            return;
+        }
+        assert_eq!(
+            self.index.get(chat),
+            row.as_ref(),
+            "{chat:?}: the row in the index and the log, at {} (seed {seed})",
+            self.now
+        );
+        assert_eq!(
+            self.store.rows.get(&chat),
+            row.map(OpenChat::kept).as_ref(),
+            "{chat:?}: the row in the store and the log, at {} (seed {seed})",
+            self.now
+        );
+    }
+}
