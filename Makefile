@@ -26,7 +26,7 @@ check:
 test:
 	CARGO="$(CARGO)" bash scripts/test
 
-## Which suite sees which planted fault (tests/planted); about two hours on two cores.
+## Which suite sees which planted fault (tests/planted): a build of its own, and hours on two cores.
 planted:
 	$(CARGO) run --package planted
 

@@ -18,7 +18,7 @@ pub struct Suite {
     pub arguments: &'static [&'static str],
     /// What it is told by its environment.
     pub environment: &'static [(&'static str, &'static str)],
-    /// After so long it hangs, s: ten times what it takes on two slow cores.
+    /// After so long it hangs, s: several times what it takes on two busy cores.
     pub limit_s: u64,
 }
 
