@@ -35,6 +35,7 @@ mod cql_owner;
 mod cql_tombstones;
 mod damage;
 mod damage_checksums;
+mod damage_first_page;
 mod damage_pages;
 mod disk;
 mod expected;

@@ -20,7 +20,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 
 use rusqlite::{Connection, ffi};
 
-use super::checksums::{self, Guard, HEADER_BYTES, Pages, RESERVED_BYTES};
+use super::checksums::{
+    self, Guard, HEADER_BYTES, Pages, RESERVED_BYTES, VERSIONS_AT, WITH_LOG_OF_WRITES,
+};
 
 /// Where SQLite locks a database file: the page that lies there is never used.
 const LOCKS_AT: u64 = 0x4000_0000;
@@ -142,6 +144,27 @@ pub(super) fn failing(of: &Connection) -> rusqlite::Result<Failing> {
         }
     }
     Ok(found)
+}
+
+/// Says in the header that the database has a log of writes, and nothing else: SQLite would write the whole
+/// first page for that, with a checksum that a damaged one must not get. So one that was whole does not fit
+/// from here on, until it is replaced.
+pub(super) fn give_log_of_writes(to: &Connection) -> rusqlite::Result<()> {
+    let file = file_of(to)?;
+    let (versions, len) = (WITH_LOG_OF_WRITES, WITH_LOG_OF_WRITES.len() as c_int);
+    let at = VERSIONS_AT.start as ffi::sqlite3_int64;
+    let from = versions.as_ptr().cast::<c_void>();
+    // SAFETY: a file of ours, open as long as its connection, and a buffer of the length that is said.
+    let written = unsafe {
+        match x_write(file, from, len, at) {
+            ffi::SQLITE_OK => x_sync(file, ffi::SQLITE_SYNC_NORMAL),
+            code => code,
+        }
+    };
+    match written {
+        ffi::SQLITE_OK => Ok(()),
+        code => Err(failure(code, "the header cannot be written")),
+    }
 }
 
 /// The database file of a connection that was opened through a VFS of ours.

@@ -26,6 +26,12 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 /// Where the header says how many bytes a page has, big-endian; 1 for [`PAGE_MOST_BYTES`].
 const PAGE_SIZE_AT: Range<usize> = 16..18;
 
+/// Where the header says how the database is written and read.
+pub(super) const VERSIONS_AT: Range<usize> = 18..20;
+
+/// What it says there of one with a log of writes.
+pub(super) const WITH_LOG_OF_WRITES: [u8; 2] = [2; 2];
+
 /// Where the header says how many bytes of a page are reserved.
 const RESERVED_AT: usize = 20;
 

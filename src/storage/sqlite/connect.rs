@@ -22,7 +22,8 @@ pub(super) enum Access {
     Read,
 }
 
-/// A connection to the database of the folder.
+/// A connection to the database of the folder. One that verifies pages gives it a log of writes if it has
+/// none, as a backup; another one leaves it as it is.
 pub(super) fn connect(
     options: &SqliteOptions,
     access: Access,
@@ -31,11 +32,11 @@ pub(super) fn connect(
     let connection = open_file(options, DATABASE_FILE, access, pages)?;
     set_up(&connection, access)?;
     if access == Access::Write {
-        // It writes the first page, which then fits its checksum whatever it was: only one that did may.
+        // Both write the first page, which then fits its checksum whatever it was: only one that did may.
         if pages == Pages::Verified {
             give_back_in_slices(&connection)?;
+            connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         }
-        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         let level = match options.synchronous {
             Synchronous::Full => "FULL",
             Synchronous::Off => "OFF",

@@ -29,7 +29,8 @@ use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
 use crate::storage::ended;
 
 use super::audit::AuditRow;
-use super::checksums::{HEADER_BYTES, Pages, RESERVED_BYTES, has_room, page_bytes};
+use super::checksum_vfs;
+use super::checksums::{HEADER_BYTES, Pages, RESERVED_BYTES, VERSIONS_AT, has_room, page_bytes};
 use super::connect::{Access, connect, give_back_in_slices, open_file, set_up};
 use super::copies::mark_as_copy;
 use super::damage::{Damage, is_failing_page};
@@ -48,8 +49,9 @@ const NEW_FILE: &str = "switchboard.db.new";
 /// The file that the damaged database is copied to, until all of it is there.
 const KEEPING_FILE: &str = "switchboard.db.keeping";
 
-/// What of it each copy counts for itself: changes, those of the schema, and who made the last one.
-const OF_THE_COPY: [Range<usize>; 3] = [24..28, 40..44, 92..100];
+/// What of it each copy says of itself: how it is written, and counts of changes, of those of the schema, and
+/// who made the last one.
+const OF_THE_COPY: [Range<usize>; 4] = [VERSIONS_AT, 24..28, 40..44, 92..100];
 
 /// Tables that cannot be made from anything else, and without which nobody may go on.
 const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
@@ -395,6 +397,15 @@ fn first_page(of: &mut impl Read) -> std::io::Result<Vec<u8>> {
 
 /// Makes the new content that of the database: in one transaction, durable when it answers.
 fn put_back(options: &SqliteOptions, new: &Connection) -> Result<(), MendError> {
+    // Without a log of writes what is there would be kept in a journal, and power that is lost then would
+    // bring it back with checksums, damage and all.
+    match connect(options, Access::Write, Pages::Verified) {
+        Err(error) if is_failing_page(&error) => {
+            let damaged = connect(options, Access::Write, Pages::Unverified)?;
+            checksum_vfs::give_log_of_writes(&damaged)?;
+        }
+        connected => drop(connected?),
+    }
     // What is there is read first, and replaced.
     let mut to = connect(options, Access::Write, Pages::Unverified)?;
     copy(new, &mut to)?;
