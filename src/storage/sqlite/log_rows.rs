@@ -59,9 +59,50 @@ impl LogRows<'_> {
         match (sql::at(self.connection, entry), self.unverified) {
             (Err(error), Some(unverified)) if is_failing_page(&error) => {
                 unverified.damage.note(&error);
-                unverified.at(entry)?.map_or(Err(error), |record| Ok(Some(record)))
+                // That the other connection cannot be had or read is no other trouble than the page's.
+                match unverified.at(entry) {
+                    Ok(Some(record)) => Ok(Some(record)),
+                    Ok(None) | Err(_) => Err(error),
+                }
             }
             (read, _) => read,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+    use crate::domain::ChatId;
+    use crate::storage::sqlite::{DATABASE_FILE, SqliteStore};
+
+    /// Bytes of a page.
+    const PAGE: u64 = 4_096;
+
+    #[test]
+    fn where_no_other_connection_is_to_be_had_the_page_is_what_is_wrong() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteOptions::new(folder.path());
+        drop(SqliteStore::open(&options).unwrap());
+        let text = "SELECT rootpage FROM sqlite_schema WHERE name = 'log'";
+        let page: u64 = connect(&options, Access::Read, Pages::Verified)
+            .unwrap()
+            .query_row(text, (), |row| row.get(0))
+            .unwrap();
+        let file = folder.path().join(DATABASE_FILE);
+        let file = std::fs::OpenOptions::new().write(true).open(file).unwrap();
+        file.write_all_at(&[1], page * PAGE - 1).unwrap();
+
+        let connection = connect(&options, Access::Read, Pages::Verified).unwrap();
+        let nowhere = SqliteOptions::new(folder.path().join("nowhere"));
+        let damage = Arc::new(Damage::new(folder.path()));
+        let unverified = Unverified::new(&nowhere, Arc::clone(&damage));
+        let rows = LogRows { connection: &connection, unverified: Some(&unverified) };
+        let entry = Entry { chat: ChatId::from_u128(1), seq: 1, position: 1 };
+        let error = rows.at(entry).unwrap_err();
+        assert!(is_failing_page(&error), "{error}");
+        assert!(damage.is_suspect());
     }
 }
