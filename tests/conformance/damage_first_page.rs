@@ -3,12 +3,13 @@
 
 use std::path::Path;
 
-use switchboard::storage::sqlite::{DATABASE_FILE, OpenError, SqliteStore};
+use switchboard::storage::sqlite::{DATABASE_FILE, OpenError, SqliteStore, open_past_the_store};
 
 use crate::damage_checksums::{
-    RESERVED, RESERVED_AT, back_up, copied, database, filled, open, page_of, write_page,
+    RESERVED, RESERVED_AT, back_up, copied, database, filled, make_one_of_before, open, page_of,
+    write_page,
 };
-use crate::damage_pages::options;
+use crate::damage_pages::{fill, options};
 use crate::subject::block_on;
 
 /// A store that a backup was restored as: unlike one that was in use, its header says that it has no log
@@ -58,4 +59,40 @@ fn a_damaged_first_page_is_refused_and_a_repair_says_what_that_may_cost() {
             }
         }
     }
+}
+
+/// The number of the schema, as the header of the database has it.
+fn schema(folder: &Path) -> u32 {
+    u32::from_be_bytes(*database(folder)[60..].first_chunk().unwrap())
+}
+
+#[test]
+fn a_release_that_knows_no_checksums_refuses_a_database_that_has_them_by_its_schema() {
+    /// Whatever releases without checksums knew is below.
+    const WITH_CHECKSUMS: u32 = 1_000;
+    let before = tempfile::tempdir().unwrap();
+    make_one_of_before(before.path());
+    fill(before.path());
+    let migrations = schema(before.path());
+    assert!((1..WITH_CHECKSUMS).contains(&migrations), "there is a way back: {migrations}");
+    let new = filled();
+    let of_backup = restored(new.path());
+    SqliteStore::repair(&options(before.path()), None).unwrap();
+    for folder in [&new, &of_backup, &before] {
+        assert_eq!(schema(folder.path()), WITH_CHECKSUMS + migrations);
+    }
+
+    // One that has them and does not say so, made before they had a number.
+    let number = |to: u32| {
+        let database = open_past_the_store(&new.path().join(DATABASE_FILE), None).unwrap();
+        database.pragma_update(None, "user_version", to).unwrap();
+    };
+    number(migrations);
+    drop(open(new.path()).unwrap());
+    assert_eq!(schema(new.path()), WITH_CHECKSUMS + migrations);
+    // A newer one.
+    number(WITH_CHECKSUMS + migrations + 1);
+    let error = open(new.path()).map(drop).unwrap_err();
+    let known = i64::from(WITH_CHECKSUMS + migrations);
+    assert!(matches!(error, OpenError::Newer { known: ours, .. } if ours == known), "{error}");
 }

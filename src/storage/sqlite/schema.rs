@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::checksum_vfs;
 use super::open::OpenError;
 
 /// Marks a database as ours, in its header: "SWBD".
@@ -17,7 +18,13 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0004_ended.sql"),
 ];
 
-/// Errors unless it is a database of ours that this release knows; answers its schema.
+/// Added to the number of the schema of a database whose pages have checksums. Releases that know of none
+/// would write pages without them, which counts as damage: a number that they do not know keeps them out.
+/// There are never as many migrations.
+const WITH_CHECKSUMS: i64 = 1_000;
+
+/// Errors unless it is a database of ours that this release knows; answers its schema, as it is numbered
+/// there.
 pub(super) fn check_schema(
     connection: &Connection,
     file: &Path,
@@ -36,10 +43,16 @@ pub(super) fn check_schema(
         return Err(OpenError::Foreign { file: file.to_owned() });
     }
     let known = MIGRATIONS.len() as i64;
-    if !(0..=known).contains(&found) {
+    if !(0..=known).contains(&migrations_of(found)) {
+        let known = if found < WITH_CHECKSUMS { known } else { WITH_CHECKSUMS + known };
         return Err(OpenError::Newer { file: file.to_owned(), found, known });
     }
     Ok(found)
+}
+
+/// How many migrations a schema of this number has had.
+fn migrations_of(schema: i64) -> i64 {
+    if schema < WITH_CHECKSUMS { schema } else { schema - WITH_CHECKSUMS }
 }
 
 /// Brings a database of ours to the schema of this release.
@@ -57,20 +70,28 @@ pub(super) fn create_schema(connection: &mut Connection) -> rusqlite::Result<()>
     apply_from(connection, 0)
 }
 
+/// Databases with checksums whose number does not say so get one that does.
 fn apply_from(connection: &mut Connection, found: i64) -> rusqlite::Result<()> {
+    let has_checksums = checksum_vfs::has_checksums(connection)?;
+    let numbered = |migrations: i64| migrations + if has_checksums { WITH_CHECKSUMS } else { 0 };
+    let had = migrations_of(found);
     for (number, script) in (1..).zip(MIGRATIONS) {
-        if number > found {
-            run_migration(connection, number, script)?;
+        if number > had {
+            run_migration(connection, numbered(number), script)?;
         }
+    }
+    let last = MIGRATIONS.len() as i64;
+    if has_checksums && had == last && found != numbered(last) {
+        connection.pragma_update(None, "user_version", numbered(last))?;
     }
     Ok(())
 }
 
 /// One migration is one transaction: it happened or it did not.
-fn run_migration(connection: &mut Connection, number: i64, script: &str) -> rusqlite::Result<()> {
+fn run_migration(connection: &mut Connection, schema: i64, script: &str) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(script)?;
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-    transaction.pragma_update(None, "user_version", number)?;
+    transaction.pragma_update(None, "user_version", schema)?;
     transaction.commit()
 }
