@@ -52,6 +52,9 @@ pub(super) fn check_copy(file: &Path) -> Result<(), String> {
 fn say(what: &Path, checked: Result<Scrubbed, OpenError>) -> Result<(), String> {
     let found = checked.map_err(|error| error.to_string())?;
     let what = what.display();
+    for note in &found.notes {
+        println!("{note}");
+    }
     if found.problems.is_empty() {
         println!("{what} is whole: {} chats, {} events", found.chats, found.events);
         return Ok(());

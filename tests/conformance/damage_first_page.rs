@@ -2,8 +2,11 @@
 //! checksum. Some of the damage leaves it as well formed as it was.
 
 use std::path::Path;
+use std::time::Duration;
 
-use switchboard::storage::sqlite::{DATABASE_FILE, OpenError, SqliteStore, open_past_the_store};
+use switchboard::storage::sqlite::{
+    DATABASE_FILE, OpenError, SqliteOptions, SqliteStore, open_past_the_store,
+};
 
 use crate::damage_checksums::{
     RESERVED, RESERVED_AT, back_up, copied, database, filled, make_one_of_before, open, page_of,
@@ -95,4 +98,31 @@ fn a_release_that_knows_no_checksums_refuses_a_database_that_has_them_by_its_sch
     let error = open(new.path()).map(drop).unwrap_err();
     let known = i64::from(WITH_CHECKSUMS + migrations);
     assert!(matches!(error, OpenError::Newer { known: ours, .. } if ours == known), "{error}");
+}
+
+#[test]
+fn a_check_says_what_it_could_not_look_at() {
+    let before = tempfile::tempdir().unwrap();
+    make_one_of_before(before.path());
+    fill(before.path());
+    let found = SqliteStore::check(&options(before.path())).unwrap();
+    assert_eq!((found.problems.len(), found.notes.len()), (0, 1), "{found:?}");
+    assert!(found.notes[0].contains("no checksums"), "{found:?}");
+
+    let new = filled();
+    let found = SqliteStore::check(&options(new.path())).unwrap();
+    assert_eq!((found.problems.len(), found.notes.len()), (0, 0), "{found:?}");
+    // Another program reads, and something was written since.
+    let [reads, writes] =
+        [(); 2].map(|()| open_past_the_store(&new.path().join(DATABASE_FILE), None).unwrap());
+    reads.execute_batch("BEGIN; SELECT count(*) FROM counters").unwrap();
+    writes.execute_batch("UPDATE counters SET value = value + 1 WHERE name = 'life'").unwrap();
+    drop(writes);
+    let options = SqliteOptions { lock_wait: Duration::ZERO, ..options(new.path()) };
+    let found = SqliteStore::check(&options).unwrap();
+    assert_eq!((found.problems.len(), found.notes.len()), (0, 1), "{found:?}");
+    assert!(found.notes[0].contains("another process"), "{found:?}");
+    drop(reads);
+    let found = SqliteStore::check(&options).unwrap();
+    assert_eq!((found.problems.len(), found.notes.len()), (0, 0), "{found:?}");
 }

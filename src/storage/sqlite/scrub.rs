@@ -35,6 +35,8 @@ pub struct Scrubbed {
     pub problems: Vec<String>,
     /// How many more problems there are.
     pub more: u64,
+    /// What could not be looked at, in words, and what to do.
+    pub notes: Vec<String>,
 }
 
 impl Scrubbed {
@@ -56,9 +58,18 @@ pub(super) fn folder(options: &SqliteOptions) -> Result<Scrubbed, OpenError> {
     }
     let _lock = lock(&options.folder)?;
     let connection = connect(options, Access::Write, Pages::Unverified).map_err(blame(&file))?;
+    connection.busy_timeout(options.lock_wait).map_err(blame(&file))?;
     // What a checkpoint that was cut left half written is written whole.
-    sql::checkpoint(&connection, "TRUNCATE").map_err(blame(&file))?;
-    scrub(&connection, &file)
+    let is_brought = sql::checkpoint(&connection, "TRUNCATE").map_err(blame(&file))?;
+    let mut found = scrub(&connection, &file)?;
+    if !is_brought {
+        found.notes.push(
+            "another process has the database open, so its log of writes was not brought into it: pages \
+             were looked at as they are in the file. Stop that process and check again"
+                .to_owned(),
+        );
+    }
+    Ok(found)
 }
 
 /// Checks a database by itself: a copy that nobody runs on.
@@ -90,6 +101,13 @@ fn scrub(connection: &Connection, file: &Path) -> Result<Scrubbed, OpenError> {
 type Step = fn(&Connection, &mut Scrubbed) -> rusqlite::Result<()>;
 
 fn checksums(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> {
+    if !checksum_vfs::has_checksums(connection)? {
+        found.notes.push(
+            "its pages have no checksums, so not every damage of it is seen; `switchboard store repair`, \
+             with the router stopped, makes it anew with them"
+                .to_owned(),
+        );
+    }
     let failing = checksum_vfs::failing(connection)?;
     if failing.pages > 0 {
         let Failing { pages, first } = failing;
