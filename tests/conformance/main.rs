@@ -37,6 +37,7 @@ mod damage;
 mod damage_checksums;
 mod damage_first_page;
 mod damage_pages;
+mod damage_tables;
 mod disk;
 mod expected;
 mod export;

@@ -17,7 +17,7 @@ pub(super) const RESERVED_BYTES: usize = 8;
 const CHECKSUM_BYTES: usize = 4;
 
 /// Says how the checksum was made; another way needs another mark. It is never zero, so no page that
-/// was written is all zeros.
+/// was written is all zeros, and one that has become so does not fit.
 const MARK: [u8; RESERVED_BYTES - CHECKSUM_BYTES] = *b"c32c";
 
 /// What every database begins with.
@@ -100,14 +100,15 @@ fn seal(page: u64, bytes: &mut [u8]) {
     }
 }
 
-/// Whether a page is what was written there. One of zeros never was: SQLite leaves pages out that are
-/// free, and what it takes for content is none.
+/// Whether a page is what was written there. One of zeros never was, though it looks like much that is
+/// whole: the end of a long value, a page without rows. Those that SQLite frees are written too, since
+/// every connection that writes overwrites what it removes, and it reads no page that it never wrote.
 pub(super) fn fits(page: u64, bytes: &[u8]) -> bool {
     let Some((content, reserved)) = bytes.split_last_chunk::<RESERVED_BYTES>() else {
         return false;
     };
     let (sum, mark) = reserved.split_at(CHECKSUM_BYTES);
-    (mark == MARK && sum == checksum(page, content)) || bytes.iter().all(|byte| *byte == 0)
+    mark == MARK && sum == checksum(page, content)
 }
 
 /// One open database file: whether its pages have checksums, and what that means for them.
@@ -200,18 +201,17 @@ mod tests {
         }
         assert!(!guard(Pages::Verified).lets_read(0, &whole), "it is no first page");
         assert!(!guard(Pages::Verified).lets_read(at + PAGE as u64, &whole), "the wrong place");
-        assert!(guard(Pages::Verified).lets_read(at, &[0; PAGE]), "it was never written");
+        assert!(!guard(Pages::Verified).lets_read(at, &[0; PAGE]), "it was never written");
         assert!(guard(Pages::Verified).lets_read(24, &page[..16]), "no page");
         assert!(guard(Pages::Verified).lets_read(0, &page[..HEADER_BYTES]), "no page");
     }
 
     #[test]
-    fn a_written_page_of_zeros_is_told_from_one_that_never_was() {
+    fn a_written_page_of_zeros_is_told_from_one_that_became_so() {
         let written = on_disk(9, &[0; PAGE]);
         assert!(guard(Pages::Verified).lets_read(8 * PAGE as u64, &written));
         let mut damaged = written;
         damaged[PAGE - RESERVED_BYTES..].fill(0);
-        damaged[77] = 1;
         assert!(!guard(Pages::Verified).lets_read(8 * PAGE as u64, &damaged));
     }
 

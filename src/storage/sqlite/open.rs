@@ -282,8 +282,8 @@ fn attempt(options: &SqliteOptions, damage: &Arc<Damage>) -> Result<Attempt, Ope
     let log = LogRows { connection: &connection, unverified: Some(&unverified) };
     let (recent, last_position) = rebuild_tail(log, &file, damage, blame)?;
     let unlisted = unlisted(&connection, &file, blame)?;
-    // Each of their rows has a checksum of its own, so one that is damaged is that row's trouble, once
-    // their pages are whole.
+    // What of these is damaged is one row's trouble once their pages are whole: a rebuild sees to that, or
+    // refuses.
     rows::look_at_pages(&connection).map_err(blame)?;
     let life = begin_life(&mut connection).map_err(blame)?;
     Ok(Attempt {

@@ -64,8 +64,12 @@ const FROM_THE_LOG: &[&str] =
 /// chooses one. That rows are lost is said.
 const DISPENSABLE: &[&str] = &["operators", "audit"];
 
+/// How far participants have read. Nothing vouches for such a row, and one that says too much would hide
+/// what nobody has read: those on a page that fails are lost, so what was read is unread again.
+const MARKS: &str = "watermarks";
+
 /// Tables whose rows are one chat's each.
-const OF_CHATS: &[&str] = &["watermarks", "open_chats"];
+const OF_CHATS: &[&str] = &[MARKS, "open_chats"];
 
 /// What may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,7 +239,9 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
                 _ => table.copy(&old.raw, new)?,
             };
             mended.dispensed.push(format!("rows of the table {name}"));
-        } else if !FROM_THE_LOG.contains(&name) && !OF_CHATS.contains(&name) {
+        } else if name == MARKS {
+            mended.dispensed.push(format!("rows of the table {name}"));
+        } else if !FROM_THE_LOG.contains(&name) {
             mended.lost.push(format!("rows of the table {name}"));
         }
     }
@@ -252,7 +258,7 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
             table.copy(sure, new)?;
         }
         if OF_CHATS.contains(&name) {
-            rows_of_chats(table, sure, new, &mut mended)?;
+            rows_of_chats(table, sure, new)?;
         }
     }
     if has(&["ended_chats"]) {
@@ -305,22 +311,13 @@ fn demanded(
     Ok(())
 }
 
-/// Looks for every chat's rows in a table that cannot be read in one go.
-fn rows_of_chats(
-    table: &Table,
-    old: &Connection,
-    new: &Connection,
-    mended: &mut Mended,
-) -> Result<(), MendError> {
+/// Looks for every chat's rows in a table that cannot be read in one go. An open chat's row that is lost is
+/// made anew from its log.
+fn rows_of_chats(table: &Table, old: &Connection, new: &Connection) -> Result<(), MendError> {
     let mut statement = new.prepare("SELECT DISTINCT chat FROM log_index")?;
     let mut chats = statement.query(())?;
     while let Some(row) = chats.next()? {
-        let chat = sql::id(row, 0)?;
-        let whole = table.copy_of(chat.as_bytes(), old, new)?;
-        // An open chat's row is made anew from its log.
-        if !whole && table.name == "watermarks" {
-            mended.damaged.entry(ChatId(chat)).or_default();
-        }
+        table.copy_of(sql::id(row, 0)?.as_bytes(), old, new)?;
     }
     Ok(())
 }

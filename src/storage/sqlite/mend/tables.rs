@@ -130,8 +130,7 @@ impl Table {
         Ok(false)
     }
 
-    /// Copies the rows of these chats, for a table that has them; answers those whose rows cannot
-    /// be read.
+    /// Copies the rows of a chat, for a table that has them; answers whether all can be read.
     pub fn copy_of(
         &self,
         chat: &[u8; 16],
