@@ -430,6 +430,7 @@ pub struct Tally {
     pub forgotten: AtomicUsize,
     pub damaged: AtomicUsize,
     pub started_again: AtomicUsize,
+    pub rebuilt: AtomicUsize,
     pub repaired: AtomicUsize,
     pub cut_in_repair: AtomicUsize,
     pub converted: AtomicUsize,

@@ -97,6 +97,7 @@ fn life(
     }
     rig.disk.cut_power_after(rng.below(CHANGES));
     let mut opened = rig.open();
+    repairs.after_start(rig, tally);
     let mut verified = verify(&opened, expected, tally);
     if let Err(met) = &verified
         && repairs.is_damaged()
@@ -106,6 +107,7 @@ fn life(
         // Whoever meets the damage leaves word for the next start, which makes it good.
         drop(opened);
         opened = rig.open();
+        repairs.after_start(rig, tally);
         verified = verify(&opened, expected, tally);
         tally.started_again.fetch_add(1, Relaxed);
     }
@@ -184,11 +186,15 @@ fn seed(seed: u64, synchronous: Synchronous, tally: &Tally) -> Result<(), Violat
     }
     rig.disk.restart(&mut rng);
     repairs.before_the_end(&rig)?;
-    let first = verify(&rig.open(), &mut expected, tally);
-    match first {
+    let mut look = |repairs: &mut Repairs| {
+        let opened = rig.open();
+        repairs.after_start(&rig, tally);
+        verify(&opened, &mut expected, tally)
+    };
+    match look(&mut repairs) {
         Err(met) if repairs.is_damaged() => {
             says_so(&met)?;
-            verify(&rig.open(), &mut expected, tally)?;
+            look(&mut repairs)?;
         }
         first => first?,
     }
@@ -233,6 +239,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
         forgotten,
         damaged,
         started_again,
+        rebuilt,
         repaired,
         cut_in_repair,
         converted,
@@ -252,6 +259,7 @@ fn nothing_acknowledged_is_lost_with_the_power() {
         forgotten,
         damaged,
         started_again,
+        rebuilt,
         repaired,
         cut_in_repair,
         converted,

@@ -37,13 +37,13 @@ pub enum Repaired {
 pub struct Repairs {
     /// An earlier release made it.
     is_older: bool,
-    /// The index was damaged, and no repair has been acknowledged since.
-    is_damaged: bool,
+    /// Where the index was damaged and what stands there now, until the database has been made anew.
+    damage: Option<(usize, Vec<u8>)>,
     /// It was damaged in a database without checksums, where not every start meets it.
     is_hidden: bool,
     /// Repairs that were begun.
     begun: u64,
-    /// One was acknowledged.
+    /// One was acknowledged, or a start has rebuilt the database.
     any: bool,
 }
 
@@ -79,12 +79,24 @@ impl Repairs {
             );
             connect_as_before(rig).execute_batch(&made).unwrap();
         }
-        Self { is_older, is_damaged: false, is_hidden: false, begun: 0, any: false }
+        Self { is_older, damage: None, is_hidden: false, begun: 0, any: false }
     }
 
     /// Whether the index may be damaged.
     pub fn is_damaged(&self) -> bool {
-        self.is_damaged
+        self.damage.is_some()
+    }
+
+    /// A start may have rebuilt the database: then the file has no damaged bytes any more, and from then on
+    /// it is held to all that holds for one that was never damaged.
+    pub fn after_start(&mut self, rig: &Rig, tally: &Tally) {
+        let Some((at, damaged)) = &self.damage else { return };
+        let mut found = vec![0; damaged.len()];
+        let read = rig.disk.read(rig.disk.life(), DATABASE_FILE, *at, &mut found);
+        if read.is_ok() && found != *damaged {
+            (self.damage, self.is_hidden, self.any) = (None, false, true);
+            tally.rebuilt.fetch_add(1, Relaxed);
+        }
     }
 
     /// Damages the index, or not; repairs the database, or not.
@@ -95,13 +107,14 @@ impl Repairs {
         rng: &mut Rng,
         tally: &Tally,
     ) -> Result<Repaired, Violation> {
-        let damages = !self.is_damaged && rng.one_in(4);
-        if damages && damage_index(rig, rng).map_err(|error| error.to_string())? {
-            self.is_damaged = true;
+        let damages = !self.is_damaged() && rng.one_in(4);
+        let mut damage = || damage_index(rig, rng).map_err(|error| error.to_string());
+        if damages && let Some(damage) = damage()? {
+            self.damage = Some(damage);
             self.is_hidden = !has_checksums(rig);
             tally.damaged.fetch_add(1, Relaxed);
         }
-        if !rng.one_in(if self.is_damaged { 2 } else { 4 }) && !self.is_hidden {
+        if !rng.one_in(if self.is_damaged() { 2 } else { 4 }) && !self.is_hidden {
             return Ok(Repaired::No);
         }
         rig.disk.cut_power_after(rng.below(CHANGES_OF_A_REPAIR));
@@ -114,7 +127,7 @@ impl Repairs {
                     return Err(format!("a repair took what was whole: {mended:?}"));
                 }
                 expected.entries.push(id);
-                (self.is_damaged, self.is_hidden, self.any) = (false, false, true);
+                (self.damage, self.is_hidden, self.any) = (None, false, true);
                 tally.repaired.fetch_add(1, Relaxed);
                 Ok(Repaired::Yes)
             }
@@ -131,7 +144,7 @@ impl Repairs {
         if std::mem::take(&mut self.is_hidden) {
             self.begun += 1;
             rig.repair(entry(self.begun, self.begun)).map_err(|error| error.to_string())?;
-            (self.is_damaged, self.any) = (false, true);
+            (self.damage, self.any) = (None, true);
         }
         Ok(())
     }
@@ -155,16 +168,16 @@ impl Repairs {
         }
         let problems =
             SqliteStore::check(&rig.options).map_err(|error| error.to_string())?.problems;
-        if !self.is_damaged && !problems.is_empty() {
+        if !self.is_damaged() && !problems.is_empty() {
             return Err(format!("a repair left problems: {problems:?}"));
         }
         Ok(())
     }
 }
 
-/// Some bytes of a page of the index are others. Answers whether there was one; errors when the database is
-/// none any more.
-fn damage_index(rig: &Rig, rng: &mut Rng) -> rusqlite::Result<bool> {
+/// Some bytes of a page of the index are others. Answers where and which, if there was such a page; errors
+/// when the database is none any more.
+fn damage_index(rig: &Rig, rng: &mut Rng) -> rusqlite::Result<Option<(usize, Vec<u8>)>> {
     let database = connect(rig);
     // What is in the log of writes would stand before it.
     database.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))?;
@@ -173,12 +186,12 @@ fn damage_index(rig: &Rig, rng: &mut Rng) -> rusqlite::Result<bool> {
         .and_then(|mut found| found.query_map((), |row| row.get(0))?.collect())?;
     drop(database);
     if pages.is_empty() {
-        return Ok(false);
+        return Ok(None);
     }
     let at = (pages[rng.below(pages.len())] - 1) * PAGE + rng.below(PAGE - DAMAGED_BYTES);
     let bytes: Vec<u8> = (0..DAMAGED_BYTES).map(|_| rng.below(256) as u8).collect();
     let life = rig.disk.life();
     rig.disk.write(life, DATABASE_FILE, at, &bytes).unwrap();
     rig.disk.sync(life, DATABASE_FILE).unwrap();
-    Ok(true)
+    Ok(Some((at, bytes)))
 }
