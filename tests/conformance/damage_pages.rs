@@ -222,3 +222,32 @@ fn damaged_documents_are_never_taken_for_others() {
         });
     });
 }
+
+/// A start reads the index of chats that have events behind it, and of no others: whoever claims one of those
+/// is the first to meet its page.
+#[test]
+fn who_claims_a_chat_whose_page_of_the_index_is_damaged_is_told_so() {
+    let whole = tempfile::tempdir().unwrap();
+    fill(whole.path());
+    let store = std::sync::Arc::new(SqliteStore::open(&options(whole.path())).unwrap()).store();
+    block_on(async {
+        let claim = store.log.claim(chat(500)).await.unwrap().claim;
+        store.log.append(claim, crate::samples::messages(1..=200)).await.unwrap();
+    });
+    drop(store);
+    let mut told = 0;
+    for page in &pages(whole.path())["log_index"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(DATABASE_FILE);
+        std::fs::copy(whole.path().join(DATABASE_FILE), &file).unwrap();
+        let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
+        // The last byte, of the checksum's mark: all else is as it was.
+        let (mut last, at) = ([0], page * PAGE - 1);
+        file.read_exact_at(&mut last, at).unwrap();
+        file.write_all_at(&[!last[0]], at).unwrap();
+        let open = || std::sync::Arc::new(SqliteStore::open(&options(folder.path())).unwrap());
+        told += damaged(&open().store()).len();
+        assert_eq!(damaged(&open().store()), [0; 0], "page {page}: it is made anew");
+    }
+    assert!(told > 0, "no claim met one of the pages");
+}
