@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -76,7 +77,10 @@ fn once(
     fault: Option<&str>,
     (arguments, log): (&[&str], &str),
 ) -> Result<Outcome> {
-    let temporary = places.temporary.join(log);
+    // Short: the path of a socket has some hundred bytes at most.
+    static RUNS: AtomicUsize = AtomicUsize::new(0);
+    let run = RUNS.fetch_add(1, Ordering::Relaxed);
+    let temporary = places.temporary.join(run.to_string());
     std::fs::create_dir_all(&temporary)?;
     let path = places.logs.join(log);
     let mut log = File::create(&path).with_context(|| path.display().to_string())?;
