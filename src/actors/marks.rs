@@ -177,6 +177,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_put_back_takes_nothing_back() {
+        let mut marks = Marks::new(BTreeMap::new());
+        marks.raise((WHO, 4, true), 'a', Timestamp(0));
+        let failed = marks.take_raised(Timestamp(0));
+        marks.raise((WHO, 6, true), 'b', Timestamp(1));
+        marks.put_back(failed.marks, Timestamp(2));
+        let again = marks.take_raised(Timestamp(1_000));
+        assert_eq!(again.marks[&WHO], Watermark { delivered: 6, read: 6 });
+    }
+
+    #[test]
     fn what_is_raised_during_a_write_waits_for_its_end_and_takes_nothing_back() {
         let mut marks = Marks::new(BTreeMap::new());
         marks.raise((WHO, 5, false), 'a', Timestamp(0));

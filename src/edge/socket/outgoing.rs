@@ -34,6 +34,15 @@ impl Seen {
         *known = (*known).max(seq);
     }
 
+    /// Those of the events that the connection has not; from now on it has all of them.
+    fn take_new<'a>(&mut self, chat: ChatId, events: &'a [Recorded]) -> Vec<&'a Recorded> {
+        let new = events.iter().filter(|recorded| !self.is_known(chat, recorded.seq)).collect();
+        if let Some(last) = events.last() {
+            self.up_to(chat, last.seq);
+        }
+        new
+    }
+
     fn is_known(&self, chat: ChatId, seq: Seq) -> bool {
         self.0.get(&chat).is_some_and(|known| seq <= *known)
     }
@@ -47,12 +56,8 @@ pub(super) async fn frames(
 ) -> Result<Vec<String>, ErrorFrame> {
     match outgoing {
         Outgoing::Events { chat, events } => {
-            let fresh = events.iter().filter(|recorded| !seen.is_known(chat, recorded.seq));
-            let frames = fresh.filter_map(|recorded| event(by, chat, recorded)).collect();
-            if let Some(last) = events.last() {
-                seen.up_to(chat, last.seq);
-            }
-            Ok(frames)
+            let fresh = seen.take_new(chat, &events).into_iter();
+            Ok(fresh.filter_map(|recorded| event(by, chat, recorded)).collect())
         }
         Outgoing::Marked { chat, party, mark } => {
             let (snapshot, viewer) = (by.edge.catalog.snapshot(), by.viewer());
@@ -147,6 +152,8 @@ pub(super) fn written(notification: &Notification) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::ChatEvent;
+    use crate::domain::event::EventNames;
 
     #[test]
     fn what_was_read_already_is_known_and_what_follows_is_not() {
@@ -162,5 +169,24 @@ mod tests {
             seen.up_to(ChatId::from_u128(n + 10), 1);
         }
         assert!(seen.0.len() <= CHATS_REMEMBERED);
+    }
+
+    #[test]
+    fn what_is_sent_twice_is_new_once() {
+        let chat = ChatId::from_u128(1);
+        let event = |seq| Recorded {
+            seq,
+            at: Timestamp(seq),
+            event: ChatEvent::ContinuedIn { chat },
+            names: EventNames::default(),
+        };
+        let events = [event(1), event(2), event(3)];
+        let mut seen = Seen::default();
+        let mut new = |events: &[Recorded]| -> Vec<Seq> {
+            seen.take_new(chat, events).into_iter().map(|recorded| recorded.seq).collect()
+        };
+        assert_eq!(new(&events[..2]), [1, 2]);
+        assert_eq!(new(&events), [3]);
+        assert_eq!(new(&events), [] as [Seq; 0]);
     }
 }
