@@ -180,8 +180,33 @@ pub fn look_at_all(sqlite: &Arc<SqliteStore>, what: &str) -> usize {
     refused
 }
 
+/// After a repair that somebody has asked for, what is there is what was written, and all is there unless it
+/// said that events are lost, or anything.
+fn look_at_what_is_left(sqlite: &Arc<SqliteStore>, lost: &[String], what: &str) {
+    if !lost.iter().any(|lost| lost.contains("event") || lost.contains("perhaps anything")) {
+        look_at_all(sqlite, what);
+    }
+    let store = &sqlite.store();
+    let says = |answer: Result<bool, StoreError>| match answer {
+        Ok(true) | Err(StoreError::Damaged { .. }) => {}
+        answer => panic!("{what}: {answer:?}"),
+    };
+    block_on(async {
+        let expected: Vec<_> = (0..CHATS).map(|n| open_chat(n, 5)).collect();
+        let found = store.open_chats.scan(None, 1_000).await;
+        says(found.map(|found| found.iter().all(|row| expected.contains(row))));
+        for n in 0..CHATS {
+            let read = store.log.read(chat(n), 1, 100).await;
+            says(read.map(|read| events(n).starts_with(&read)));
+            let document = store.documents.get("user", &format!("{n:04}")).await;
+            let fits = |body: Vec<u8>| body == [n as u8; 150];
+            says(document.map(|found| found.is_none_or(|found| fits(found.body))));
+        }
+    });
+}
+
 /// How many of the documents are there, under their names.
-fn documents(sqlite: &Arc<SqliteStore>) -> usize {
+pub fn documents(sqlite: &Arc<SqliteStore>) -> usize {
     let found = block_on(sqlite.store().documents.list("user", None, 1_000)).unwrap_or_default();
     let named = |id: &str| (0..CHATS).any(|n| id == format!("{n:04}"));
     found.iter().filter(|one| named(&one.id)).count()
@@ -216,15 +241,21 @@ fn no_damage_of_a_page_hides_what_was_acknowledged() {
                     match SqliteStore::repair(&options(folder.path()), None) {
                         Ok(mended) => {
                             assert!(!mended.lost.is_empty(), "{what}: who goes on is told why");
-                            drop(
-                                open(folder.path())
-                                    .unwrap_or_else(|error| panic!("{what}: {error}")),
-                            );
+                            let sqlite = open(folder.path())
+                                .unwrap_or_else(|error| panic!("{what}: {error}"));
+                            look_at_what_is_left(&sqlite, &mended.lost, &what);
                         }
                         // Then a backup is left.
-                        Err(OpenError::Damaged { .. }) => {}
+                        Err(OpenError::Damaged { .. } | OpenError::Unrepairable { .. }) => {}
                         Err(error) => panic!("{what}: {error}"),
                     }
+                    break;
+                }
+                Err(OpenError::Unrepairable { .. }) => {
+                    refused += 1;
+                    let repaired = SqliteStore::repair(&options(folder.path()), None).map(drop);
+                    let error = repaired.expect_err(&what);
+                    assert!(matches!(error, OpenError::Unrepairable { .. }), "{what}: {error}");
                     break;
                 }
                 Err(error) => panic!("{what}: {error}"),
@@ -236,7 +267,7 @@ fn no_damage_of_a_page_hides_what_was_acknowledged() {
 }
 
 /// Changes each place where these bytes are in pages of a table.
-fn replace(folder: &Path, table: &str, from: &[u8], to: &[u8]) -> usize {
+pub fn replace(folder: &Path, table: &str, from: &[u8], to: &[u8]) -> usize {
     let whole = database(folder);
     let mut found = 0;
     for page in &pages(folder)[table] {

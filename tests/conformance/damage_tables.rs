@@ -10,7 +10,8 @@ use switchboard::storage::sqlite::{DATABASE_FILE, OpenError, SqliteStore};
 use switchboard::storage::{StoreError, Watermark};
 
 use crate::damage_checksums::{
-    LONG, LONG_EVENTS, STARTS, copied, database, filled, look_at_all, open, page_of, write_page,
+    LONG, LONG_EVENTS, STARTS, copied, database, documents, filled, look_at_all, open, page_of,
+    replace, write_page,
 };
 use crate::damage_pages::{CHATS, PAGE, damaged, options, pages};
 use crate::samples::{chat, messages, open_chat, user};
@@ -142,6 +143,46 @@ fn marks_on_a_page_that_fails_are_lost_and_cost_no_chat_its_place() {
                 }
             });
             assert_eq!(sqlite.damaged_chats(), [], "{what}");
+        }
+    }
+}
+
+#[test]
+fn where_no_repair_goes_on_a_backup_alone_is_advised() {
+    let whole = filled();
+    for table in ["counters", "documents", "forgotten"] {
+        let folder = copied(whole.path());
+        let page = pages(whole.path())[table][0];
+        let mut bytes = page_of(&database(folder.path()), page).to_vec();
+        bytes[..8].fill(0xff);
+        write_page(folder.path(), page, &bytes);
+        let started = open(folder.path()).map(drop).unwrap_err();
+        let repaired = SqliteStore::repair(&options(folder.path()), None).map(drop).unwrap_err();
+        for error in [started, repaired] {
+            assert!(matches!(error, OpenError::Unrepairable { .. }), "{table}: {error}");
+            let text = error.to_string();
+            assert!(text.contains(&format!("the table {table}")), "{text}");
+            assert!(text.contains("restore the latest backup"), "{text}");
+            assert!(!text.contains("store repair"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_document_that_got_the_name_of_another_does_not_take_its_place() {
+    let whole = filled();
+    // Each is stored behind, or before, the one whose name it gets.
+    for (from, to) in [("user0018", "user0017"), ("user0016", "user0017")] {
+        let folder = copied(whole.path());
+        assert_eq!(replace(folder.path(), "documents", from.as_bytes(), to.as_bytes()), 1);
+        let repaired = copied(folder.path());
+        let mended = SqliteStore::repair(&options(repaired.path()), None).unwrap();
+        assert_eq!(mended.dispensed, ["1 documents whose names have become others'"], "{from}");
+        for start in 0..STARTS {
+            let sqlite = open(folder.path()).unwrap();
+            let found = block_on(sqlite.store().documents.get("user", "0017")).unwrap().unwrap();
+            assert_eq!(found.body, [17; 150], "{from}, start {start}");
+            assert_eq!(documents(&sqlite), CHATS as usize - 1, "{from}, start {start}");
         }
     }
 }

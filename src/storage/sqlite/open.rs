@@ -95,6 +95,17 @@ pub enum OpenError {
         /// What is wrong.
         what: String,
     },
+    /// It is not what was written, and a repair is refused as well.
+    #[error(
+        "{file} is damaged: {what}; no repair goes on without that: keep a copy of the folder, then restore \
+         the latest backup"
+    )]
+    Unrepairable {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong.
+        what: String,
+    },
     /// SQLite or the system refuses.
     #[error("cannot open {file}: {what}")]
     Refused {
@@ -217,6 +228,7 @@ fn mend_folder(
     mend::mend(options, loss, entry).map_err(|error| match error {
         MendError::Newer(what) => OpenError::NewerRecord { file: file.clone(), what },
         MendError::Needed(what) => OpenError::Damaged { file: file.clone(), what },
+        MendError::Unrepairable(what) => OpenError::Unrepairable { file: file.clone(), what },
         MendError::Sqlite(error) => blame(&file)(error),
         MendError::Folder(source) => OpenError::Folder { folder: options.folder.clone(), source },
     })

@@ -102,6 +102,9 @@ pub(super) enum MendError {
     Newer(String),
     #[error("{0}")]
     Needed(String),
+    /// Not even who accepts every loss goes on without it.
+    #[error("{0}")]
+    Unrepairable(String),
     #[error(transparent)]
     Folder(#[from] std::io::Error),
 }
@@ -294,14 +297,23 @@ fn demanded(
     mended: &mut Mended,
 ) -> Result<(), MendError> {
     let name = table.name.as_str();
+    if name == "documents" {
+        // First those that tell that they are whole: none that damage has given another one's name is
+        // taken for it.
+        table.copy_whole(raw, new)?;
+    }
     if !table.copy_as_found(raw, new)? {
         let what =
             format!("the table {name} cannot be read, and nothing else tells what was in it");
-        return Err(MendError::Needed(what));
+        return Err(MendError::Unrepairable(what));
     }
     if name == "documents" {
         let damaged = rows::damaged_documents(new)?;
         mended.dispensed.extend(damaged.iter().map(ToString::to_string));
+        let nameless = table.count(raw)? - table.count(new)?;
+        if nameless > 0 {
+            mended.dispensed.push(format!("{nameless} documents whose names have become others'"));
+        }
     } else {
         let what = format!(
             "perhaps rows of the table {name}, on a damaged page: they are as they were found"

@@ -7,7 +7,7 @@ use super::super::audit::customer_of;
 use super::super::damage::is_damage;
 use crate::domain::UserId;
 use crate::domain::audit::{AuditId, AuditOutcome};
-use crate::storage::record::{self, RecordError};
+use crate::storage::record::{self, RecordError, Slot};
 
 /// A row of the audit trail as `id, entry, outcome, customer`, if anybody can read it: one that cannot
 /// be would be named for ever. An outcome that nobody can read is an unknown one.
@@ -47,6 +47,27 @@ fn operator(row: Vec<Value>) -> Option<Vec<Value>> {
         Ok(_) | Err(RecordError::Newer { .. }) => Some(row),
         Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
     }
+}
+
+/// A row of the documents as `kind, id, version, body`, if it is the one that was written under its name.
+fn document(row: Vec<Value>) -> Option<Vec<Value>> {
+    let [Value::Text(kind), Value::Text(id), Value::Integer(version), Value::Blob(body)] =
+        row.as_slice()
+    else {
+        return None;
+    };
+    let slot = Slot::Document(kind, id, u64::try_from(*version).ok()?);
+    match record::unseal(slot, body) {
+        Ok(_) | Err(RecordError::Newer { .. }) => Some(row),
+        Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
+    }
+}
+
+/// What becomes of a row when there is one with its key already.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Same {
+    Replaced,
+    Kept,
 }
 
 /// The row as it is copied; none when it is left out.
@@ -99,17 +120,27 @@ impl Table {
             "operators" => operator,
             _ => Some,
         };
-        self.copy_if(readable, from, to)
+        self.copy_if((readable, Same::Replaced), from, to)
     }
 
-    /// The same, with every row as it is.
+    /// The same of documents, without those that are not what was written under their name.
+    pub fn copy_whole(&self, from: &Connection, to: &Connection) -> rusqlite::Result<bool> {
+        self.copy_if((document, Same::Replaced), from, to)
+    }
+
+    /// The same, with every row as it is, where none with its key has been copied.
     pub fn copy_as_found(&self, from: &Connection, to: &Connection) -> rusqlite::Result<bool> {
-        self.copy_if(Some, from, to)
+        self.copy_if((Some, Same::Kept), from, to)
+    }
+
+    /// How many rows can be counted.
+    pub fn count(&self, of: &Connection) -> rusqlite::Result<i64> {
+        of.query_row(&format!("SELECT count(*) FROM {}", self.name), (), |row| row.get(0))
     }
 
     fn copy_if(
         &self,
-        readable: Readable,
+        how: (Readable, Same),
         from: &Connection,
         to: &Connection,
     ) -> rusqlite::Result<bool> {
@@ -122,11 +153,11 @@ impl Table {
                 order.join(", ")
             )
         };
-        let whole = self.take(readable, from, to, (&ordered("ASC"), &[]))?;
+        let whole = self.take(how, from, to, (&ordered("ASC"), &[]))?;
         if whole {
             return self.is_sound(from);
         }
-        self.take(readable, from, to, (&ordered("DESC"), &[]))?;
+        self.take(how, from, to, (&ordered("DESC"), &[]))?;
         Ok(false)
     }
 
@@ -138,19 +169,23 @@ impl Table {
         to: &Connection,
     ) -> rusqlite::Result<bool> {
         let text = format!("SELECT {} FROM {} WHERE chat = ?", self.columns, self.name);
-        self.take(Some, from, to, (&text, &[Value::Blob(chat.to_vec())]))
+        self.take((Some, Same::Replaced), from, to, (&text, &[Value::Blob(chat.to_vec())]))
     }
 
     /// Copies rows until one cannot be read; answers whether none was.
     fn take(
         &self,
-        readable: Readable,
+        (readable, same): (Readable, Same),
         from: &Connection,
         to: &Connection,
         (query, parameters): (&str, &[Value]),
     ) -> rusqlite::Result<bool> {
+        let (over, rest) = match same {
+            Same::Replaced => ("OR REPLACE", ""),
+            Same::Kept => ("", "ON CONFLICT DO NOTHING"),
+        };
         let text = format!(
-            "INSERT OR REPLACE INTO {} ({}) VALUES ({})",
+            "INSERT {over} INTO {} ({}) VALUES ({}) {rest}",
             self.name, self.columns, self.places
         );
         let mut insert = to.prepare_cached(&text)?;
