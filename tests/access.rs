@@ -432,6 +432,18 @@ async fn one_user_has_so_many_sessions() {
 }
 
 #[tokio::test]
+async fn sessions_of_one_millisecond_end_in_the_order_in_which_they_began() {
+    let world = world().await;
+    let mut tokens = Vec::new();
+    for _ in 0..34 {
+        tokens.push(world.log_in().await);
+    }
+    let lives: Vec<bool> =
+        tokens.iter().map(|of| world.access.authenticate(&of.access, NOW).is_ok()).collect();
+    assert_eq!(lives, [vec![false; 2], vec![true; 32]].concat());
+}
+
+#[tokio::test]
 async fn pruning_removes_what_is_over_and_nothing_else() {
     let world = world().await;
     let tokens = world.log_in().await;

@@ -38,7 +38,7 @@ pub(super) struct Session {
     pub epoch: u64,
     /// The number of the refresh token that is good.
     pub n: u64,
-    /// When it began.
+    /// When it began; later than any other of its user's before it.
     pub began: Timestamp,
     /// When its refresh token ends, and it with it.
     pub until: Timestamp,
@@ -188,7 +188,11 @@ impl Sessions {
         while own.sessions.len() >= SESSIONS_PER_USER {
             own.drop_oldest();
         }
-        let session = Session { user, epoch, n: 0, began: now, until };
+        // Behind the others: also those of one millisecond, or of a clock that was set back, are in the
+        // order in which they began.
+        let latest = own.sessions.values().map(|other| other.began.plus_ms(1)).max();
+        let began = latest.map_or(now, |after| after.max(now));
+        let session = Session { user, epoch, n: 0, began, until };
         own.sessions.insert(id, session);
         self.write(user, own).await?;
         Ok((session, too_many))
