@@ -101,11 +101,17 @@ impl World {
         let (was, since) = *told.available.entry(operator).or_insert((available, now));
         let since = if was == available { since } else { now };
         told.available.insert(operator, (available, since));
-        // A take that came too late, and a slot that was held for nothing.
-        if let OperatorInput::Said(
-            ToOperator::AssignAnswer { result: Err(_), .. } | ToOperator::Recalled { .. },
-        ) = input
-        {
+        // A take that came too late, or was a repeat of one whose chat is elsewhere by now, and a slot that
+        // was held for nothing.
+        let frees = match input {
+            OperatorInput::Said(ToOperator::AssignAnswer { result, at, .. }) => {
+                let owner = at.as_ref().and_then(|at| at.place.owner());
+                result.is_err() || owner != Some(operator)
+            }
+            OperatorInput::Said(said) => matches!(said, ToOperator::Recalled { .. }),
+            _ => false,
+        };
+        if frees {
             told.changed_at.insert(operator, now);
         }
         if self.plan.faults || self.plan.crashes {

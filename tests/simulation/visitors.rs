@@ -55,12 +55,20 @@ impl Checker {
         }
     }
 
-    /// The chat says who has its offer. One that is dated ahead of the clock counts from now.
+    /// The chat says who has its offer. One that is dated ahead of the clock counts from now, and once the
+    /// clock has come there, by what the log says.
     pub fn said_offered(&mut self, at: &ChatAt, now: Timestamp) {
-        if let Place::Offered(offer) = &at.place
-            && at.moved_at >= now
-        {
+        let Place::Offered(offer) = &at.place else { return };
+        if at.moved_at >= now {
             self.offered_to(at.chat, offer.to.iter().copied(), now);
+            return;
+        }
+        let Some(customer) = self.visitor(at.chat) else { return };
+        for operator in offer.to.iter() {
+            let of_both = self.visitors.offered.get_mut(&(customer, *operator));
+            if let Some(since) = of_both.and_then(|of| of.get_mut(&at.chat)) {
+                *since = at.moved_at.max(*since);
+            }
         }
     }
 
