@@ -257,6 +257,19 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_others_left_in_the_memory_changes_no_hash() {
+        let passwords = passwords();
+        let kept = passwords.hash("correct horse".into(), [7; 16]).await.unwrap();
+        // As long as somebody waits, the memory is used again as it is.
+        let waits = passwords.blocks.interest();
+        waits.lend(8, |blocks| blocks.iter_mut().for_each(|one| one.as_mut().fill(u64::MAX)));
+        let verified = passwords.verify("correct horse".into(), Some(kept), Lane::Known).await;
+        assert_eq!(verified, Ok(true));
+        let left = waits.lend(8, |blocks| blocks.iter().any(|one| one.as_ref()[0] != u64::MAX));
+        assert_eq!(left, Some(true), "it was this memory");
+    }
+
+    #[tokio::test]
     async fn short_and_huge_passwords_are_refused() {
         let passwords = passwords();
         let long = "x".repeat(PASSWORD_MAX_BYTES + 1);
