@@ -8,9 +8,9 @@ use switchboard::storage::sqlite::{
     DATABASE_FILE, OpenError, SqliteOptions, SqliteStore, open_past_the_store,
 };
 
+use crate::damage_before::{back_up, make_one_of_before};
 use crate::damage_checksums::{
-    RESERVED, RESERVED_AT, back_up, copied, database, filled, make_one_of_before, open, page_of,
-    write_page,
+    RESERVED, RESERVED_AT, copied, database, filled, open, page_of, write_page,
 };
 use crate::damage_pages::{fill, options};
 use crate::subject::block_on;

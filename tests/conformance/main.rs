@@ -34,6 +34,7 @@ mod cql_lease;
 mod cql_owner;
 mod cql_tombstones;
 mod damage;
+mod damage_before;
 mod damage_checksums;
 mod damage_first_page;
 mod damage_pages;
