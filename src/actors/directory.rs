@@ -163,10 +163,20 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         }
     }
 
-    /// An actor that was about to start is wanted no more. What waits for it is lost; callers see
-    /// that nobody answers, and ask again.
-    pub fn give_up(&self, key: K) {
-        self.entries.remove_if(&key, |_, entry| matches!(entry.place, Place::Starting(_)));
+    /// An actor could not be started: its entry goes unless it is `wanted` still, in one step, so that
+    /// whoever wants it anew finds an entry that is being started or none. Answers whether it is to be
+    /// started again. What waits for one that is not is lost; callers see that nobody answers, and ask
+    /// again.
+    pub fn give_up(&self, key: K, wanted: impl FnOnce() -> bool) -> bool {
+        let MapEntry::Occupied(occupied) = self.entries.entry(key) else { return false };
+        if !matches!(occupied.get().place, Place::Starting(_)) {
+            return false;
+        }
+        let again = wanted();
+        if !again {
+            occupied.remove();
+        }
+        again
     }
 
     /// Whether there is one, starting or stopping ones included.
@@ -205,4 +215,124 @@ impl<M: Message> Entry<M> {
 
 fn fresh_permits() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(CALLS_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use ractor::{Actor, ActorProcessingErr};
+    use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+    use super::*;
+
+    const KEY: u8 = 1;
+
+    /// A call with its number, or a word that needs no permit.
+    type Heard = (u32, Option<CallPermit>);
+
+    /// Passes on what it is sent.
+    struct Ear;
+
+    impl Actor for Ear {
+        type Msg = Heard;
+        type State = UnboundedSender<Heard>;
+        type Arguments = UnboundedSender<Heard>;
+
+        async fn pre_start(
+            &self,
+            _: ActorRef<Heard>,
+            to: UnboundedSender<Heard>,
+        ) -> Result<UnboundedSender<Heard>, ActorProcessingErr> {
+            Ok(to)
+        }
+
+        async fn handle(
+            &self,
+            _: ActorRef<Heard>,
+            heard: Heard,
+            to: &mut UnboundedSender<Heard>,
+        ) -> Result<(), ActorProcessingErr> {
+            Ok(to.send(heard)?)
+        }
+    }
+
+    async fn ear() -> (ActorRef<Heard>, UnboundedReceiver<Heard>) {
+        let (to, heard) = unbounded_channel();
+        (Actor::spawn(None, Ear, to).await.unwrap().0, heard)
+    }
+
+    fn call(directory: &Directory<u8, Heard>, n: u32) -> Result<bool, Overloaded> {
+        directory.call(KEY, |permit| (n, Some(permit)))
+    }
+
+    #[tokio::test]
+    async fn one_stops_only_in_its_own_life_and_while_no_call_is_on_its_way() {
+        let directory = Directory::new();
+        let (actor, mut heard) = ear().await;
+        assert_eq!(call(&directory, 1), Ok(true));
+        assert!(!directory.begin_stop(KEY, 0), "it is starting");
+        directory.started(KEY, 5, actor);
+        let (_, permit) = heard.recv().await.unwrap();
+        assert!(!directory.begin_stop(KEY, 5), "a call is with it");
+        drop(permit);
+        assert!(!directory.begin_stop(KEY, 4), "a former life");
+        assert!(directory.begin_stop(KEY, 5));
+        assert!(!directory.begin_stop(KEY, 5), "it is stopping");
+    }
+
+    #[tokio::test]
+    async fn what_comes_while_one_stops_waits_for_the_next_life_and_is_counted_there() {
+        let directory = Directory::new();
+        let (actor, _former) = ear().await;
+        assert!(directory.reserve(KEY));
+        directory.started(KEY, 5, actor);
+        assert!(directory.begin_stop(KEY, 5));
+        assert_eq!(call(&directory, 1), Ok(false), "its end starts it");
+        assert!(!directory.send(KEY, (2, None)));
+        assert!(directory.ended(KEY, 5, false), "something waits for it");
+        assert_eq!(directory.calls_under_way(), 1);
+        for n in 3..CALLS_MAX as u32 + 2 {
+            assert_eq!(call(&directory, n), Ok(false));
+        }
+        assert_eq!(call(&directory, 0), Err(Overloaded), "those of before are counted");
+        let (actor, mut heard) = ear().await;
+        directory.started(KEY, 6, actor);
+        for n in 1..CALLS_MAX as u32 + 2 {
+            assert_eq!(heard.recv().await.unwrap().0, n);
+        }
+        assert_eq!(directory.calls_under_way(), 0);
+        assert!(directory.begin_stop(KEY, 6));
+        assert!(!directory.ended(KEY, 6, false), "nothing waits");
+        assert!(!directory.contains(KEY));
+    }
+
+    #[tokio::test]
+    async fn the_end_of_a_former_life_is_nothing_to_the_present_one() {
+        let directory = Directory::new();
+        assert!(directory.reserve(KEY));
+        directory.started(KEY, 5, ear().await.0);
+        assert!(directory.ended(KEY, 5, true), "it failed, and is wanted");
+        let (actor, mut heard) = ear().await;
+        directory.started(KEY, 6, actor);
+        for again in [false, true] {
+            assert!(!directory.ended(KEY, 5, again), "it is there");
+            assert!(!directory.send(KEY, (1, None)));
+            assert_eq!(heard.recv().await.unwrap().0, 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_could_not_be_started_stays_if_it_was_wanted_anew_in_that_moment() {
+        let directory = Directory::new();
+        assert!(!directory.give_up(KEY, || true), "whoever wants it makes an entry");
+        assert!(directory.send(KEY, (1, None)));
+        assert!(directory.give_up(KEY, || true));
+        let (actor, mut heard) = ear().await;
+        directory.started(KEY, 5, actor);
+        assert_eq!(heard.recv().await.unwrap().0, 1, "what waits for it is not lost");
+        assert!(!directory.give_up(KEY, || false), "it runs");
+        assert!(directory.contains(KEY));
+        assert!(directory.ended(KEY, 5, true));
+        assert!(!directory.give_up(KEY, || false));
+        assert!(directory.reserve(KEY), "nobody starts it: whoever wants it does");
+    }
 }

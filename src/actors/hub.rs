@@ -145,3 +145,49 @@ impl Hub {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::UserId;
+
+    const WHO: Person = Person::User(UserId::from_u128(1));
+
+    fn all_of(connection: &mut Connection) -> Vec<Outgoing> {
+        std::iter::from_fn(|| connection.outbox.try_recv().ok()).collect()
+    }
+
+    #[test]
+    fn the_oldest_connection_of_a_person_gives_way_and_is_told_why() {
+        let hub = Hub::new(4);
+        let mut all: Vec<_> = (0..CONNECTIONS_OF_ONE_MAX).map(|_| hub.connect(WHO)).collect();
+        let other = hub.connect(Person::User(UserId::from_u128(2)));
+        let newest = hub.connect(WHO);
+        let mut oldest = all.remove(0);
+        assert!(matches!(all_of(&mut oldest).as_slice(), [Outgoing::TooMany]));
+        assert!(oldest.outbox.is_closed());
+        all.push(newest);
+        assert_eq!(hub.of(WHO), all.iter().map(|open| open.id).collect::<Vec<_>>());
+        assert!(all.iter().chain([&other]).all(|open| !open.outbox.is_closed()));
+    }
+
+    #[test]
+    fn one_that_does_not_keep_up_is_closed_with_what_it_has_and_no_other() {
+        let hub = Hub::new(2);
+        let (mut slow, mut quick) = (hub.connect(WHO), hub.connect(WHO));
+        for probe in 1..=3 {
+            hub.send(&[WHO].into(), &Outgoing::Probe(probe));
+            assert!(
+                matches!(all_of(&mut quick).as_slice(), [Outgoing::Probe(got)] if *got == probe)
+            );
+        }
+        let left = all_of(&mut slow);
+        assert!(matches!(left.as_slice(), [Outgoing::Probe(1), Outgoing::Probe(2)]), "{left:?}");
+        assert!(slow.outbox.is_closed(), "so that it resumes: it has missed one");
+        assert_eq!((hub.of(WHO), hub.overflows()), (vec![quick.id], 1));
+        hub.send_one(WHO, slow.id, &Outgoing::Probe(4));
+        assert!(all_of(&mut quick).is_empty(), "meant for another");
+        hub.disconnect(WHO, quick.id);
+        assert_eq!(hub.len(), 0);
+    }
+}

@@ -23,7 +23,7 @@ use super::held::CallPermit;
 use super::hub::Outgoing;
 use super::observe::StatusSeen;
 use super::queue::QueueMessage;
-use super::shared::{Shared, StoreSilent};
+use super::shared::{Screens, Shared, StoreSilent};
 use super::timer::Timer;
 use super::view::OperatorView;
 
@@ -197,7 +197,7 @@ impl OperatorState {
                         self.shared.hub.send_one(person, connection, &Outgoing::Probe(probe));
                     }
                     OperatorEffect::Show(notice) => {
-                        note(&self.shared, self.operator, &notice);
+                        note(&self.shared.screens, self.operator, &notice);
                         let seen = StatusSeen::of(machine);
                         self.shared.statuses.insert(self.operator, seen);
                         let to = [Person::User(self.operator)].into();
@@ -222,13 +222,13 @@ fn note_damaged(shared: &Shared, operator: UserId, what: &str) {
 }
 
 /// Keeps for the next life what the screens show.
-fn note(shared: &Shared, operator: UserId, notice: &Notice) {
+fn note(screens: &Screens, operator: UserId, notice: &Notice) {
     match notice {
         Notice::OfferPresented { chat, offer, queue, .. } => {
-            shared.screens.entry(operator).or_default().insert(*chat, (*offer, *queue));
+            screens.entry(operator).or_default().insert(*chat, (*offer, *queue));
         }
         Notice::OfferWithdrawn { chat, offer, .. } => {
-            shared.screens.remove_if_mut(&operator, |_, shown| {
+            screens.remove_if_mut(&operator, |_, shown| {
                 if shown.get(chat).is_some_and(|(shown, _)| shown == offer) {
                     shown.remove(chat);
                 }
@@ -276,4 +276,51 @@ fn save(
         };
         let _ = myself.send_message(said);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{ChatId, OfferId, QueueId, Reach};
+    use crate::machine::operator::Gone;
+
+    const ANN: UserId = UserId::from_u128(1);
+    const QUEUE: QueueId = QueueId::from_u128(2);
+
+    fn came(chat: u128, offer: u128) -> Notice {
+        Notice::OfferPresented {
+            chat: ChatId::from_u128(chat),
+            queue: QUEUE,
+            offer: OfferId::from_u128(offer),
+            reach: Reach::Directed,
+            expires_at: Timestamp(9),
+        }
+    }
+
+    fn went(chat: u128, offer: u128) -> Notice {
+        let (chat, offer) = (ChatId::from_u128(chat), OfferId::from_u128(offer));
+        Notice::OfferWithdrawn { chat, offer, reason: Gone::ChatEnded }
+    }
+
+    #[test]
+    fn what_is_kept_of_screens_is_what_they_show() {
+        let screens = Screens::new();
+        let shown = || {
+            let shown = screens.get(&ANN).map(|shown| shown.clone());
+            let offer = |(chat, (offer, _)): (ChatId, (OfferId, QueueId))| {
+                (chat.0.as_u128(), offer.0.as_u128())
+            };
+            shown.map(|shown| shown.into_iter().map(offer).collect::<Vec<_>>())
+        };
+        note(&screens, ANN, &came(1, 10));
+        note(&screens, ANN, &came(2, 20));
+        note(&screens, UserId::from_u128(3), &came(2, 20));
+        note(&screens, ANN, &went(1, 10));
+        assert_eq!(shown(), Some(vec![(2, 20)]));
+        note(&screens, ANN, &came(2, 21));
+        note(&screens, ANN, &went(2, 20));
+        assert_eq!(shown(), Some(vec![(2, 21)]), "a later offer of the same chat stays");
+        note(&screens, ANN, &went(2, 21));
+        assert_eq!(shown(), None, "nothing is kept of one whose screens are empty");
+    }
 }

@@ -68,6 +68,12 @@ impl Router {
         self.shared.chats.send_if_there(chat, ChatMessage::Crash);
     }
 
+    /// Whether a chat's actor runs, or is starting or stopping.
+    #[doc(hidden)]
+    pub fn has_chat(&self, chat: ChatId) -> bool {
+        self.shared.chats.contains(chat)
+    }
+
     /// Whether a queue's actor runs, or is starting or stopping.
     #[doc(hidden)]
     pub fn has_queue(&self, queue: QueueId) -> bool {

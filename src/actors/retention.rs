@@ -140,8 +140,8 @@ impl Sweep {
             // Whatever comes of these, the next step goes on behind them.
             self.at = Some((channel, last));
         }
-        let due = self.due(channel, &rows, ended_before).await?;
-        let first = due.iter().map(|ended| ended.at.plus_ms(kept_ms)).min();
+        let due = self.due(channel, &rows, (kept_ms, now)).await?;
+        let first = due.iter().map(|ended| due_at(ended, kept_ms)).min();
         if let Some(first) = first {
             self.lag.found(channel, first);
             self.show();
@@ -172,12 +172,12 @@ impl Sweep {
         &self,
         channel: ChannelId,
         rows: &[EndedRow],
-        ended_before: Timestamp,
+        (kept_ms, now): (u64, Timestamp),
     ) -> Result<Vec<EndedChat>, CallError> {
         let mut due = Vec::new();
         for row in rows {
             match row.ended {
-                Some(ended) if ended.at >= ended_before => {}
+                Some(ended) if !is_due(&ended, kept_ms, now) => {}
                 Some(_) if self.is_open(row.chat) => {
                     tracing::error!(chat = %row.chat, "an open chat is said to have ended");
                 }
@@ -254,6 +254,16 @@ impl Sweep {
     }
 }
 
+/// Until when a chat is kept that is kept for so long.
+fn due_at(ended: &EndedChat, kept_ms: u64) -> Timestamp {
+    ended.at.plus_ms(kept_ms)
+}
+
+/// Whether its time has come.
+fn is_due(ended: &EndedChat, kept_ms: u64, now: Timestamp) -> bool {
+    now > due_at(ended, kept_ms)
+}
+
 /// What comes behind all chats of a channel: the next channel, if there is one.
 fn after_all(channel: ChannelId) -> ChannelId {
     ChannelId::from_u128(channel.0.as_u128().saturating_add(1))
@@ -312,6 +322,7 @@ impl Lag {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::CustomerId;
 
     const NOW: Timestamp = Timestamp(1_000);
 
@@ -323,6 +334,16 @@ mod tests {
             lag.end_slice(channel, last);
         }
         lag.ms(NOW)
+    }
+
+    #[test]
+    fn a_chat_is_kept_for_the_whole_of_its_time_from_its_end() {
+        let at = Timestamp(5_000);
+        let customer = Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(2) };
+        let ended = EndedChat { chat: ChatId::from_u128(3), customer, at };
+        assert!(!is_due(&ended, DAY_MS, at));
+        assert!(!is_due(&ended, DAY_MS, at.plus_ms(DAY_MS)), "this moment is the last");
+        assert!(is_due(&ended, DAY_MS, at.plus_ms(DAY_MS + 1)));
     }
 
     #[test]

@@ -150,4 +150,14 @@ mod tests {
         assert_eq!(*one.per_operator_limits, BTreeMap::from([(queue.id, 1)]));
         assert!(Arc::ptr_eq(&one.per_operator_limits, &other.per_operator_limits));
     }
+
+    #[test]
+    fn an_operator_that_is_not_configured_is_not_active() {
+        let ann = UserId::from_u128(1);
+        let operators = BTreeMap::from([(ann, OperatorSettings::default())]);
+        let shared = SharedRoster::new(Roster { operators, ..Default::default() });
+        assert!(shared.account(ann).active);
+        shared.change(|roster| roster.operators.remove(&ann));
+        assert!(!shared.account(ann).active);
+    }
 }

@@ -38,6 +38,9 @@ pub(super) struct StoreSilent {
     limit: Duration,
 }
 
+/// By operator and chat.
+pub(super) type Screens = DashMap<UserId, BTreeMap<ChatId, (OfferId, QueueId)>>;
+
 pub(super) struct Shared {
     pub(super) store: Store,
     pub(super) clock: Clock,
@@ -71,7 +74,7 @@ pub(super) struct Shared {
     /// Appends that nobody was told of yet.
     pub(super) untold: Untold,
     /// The offers on each operator's screens; no entry for one whose screens show none.
-    pub(super) screens: DashMap<UserId, BTreeMap<ChatId, (OfferId, QueueId)>>,
+    pub(super) screens: Screens,
     /// What is on its way into queues and through channels.
     pub(super) ways: Ways,
     /// The process is ending in good order: what ends now is neither a failure nor started again.

@@ -133,17 +133,14 @@ impl<K: Kind> Actor for Supervisor<K> {
                 state.running.insert(actor.get_id(), (id, life));
                 K::directory(&state.shared).started(id, life, actor);
             }
-            Err(error) if K::wanted(&state.shared, id) => {
-                tracing::error!(kind = K::NAME, %id, %error, "an actor could not be started");
-                state.again(id, &myself);
-            }
             Err(error) => {
-                tracing::info!(kind = K::NAME, %id, %error, "an actor is not wanted any more");
-                state.failures.remove(&id);
-                K::directory(&state.shared).give_up(id);
-                // Whoever wanted it anew in this moment found an entry, and left the start to it.
-                if K::wanted(&state.shared, id) && K::directory(&state.shared).reserve(id) {
-                    myself.send_message(SupervisorMessage::Start(id))?;
+                let wanted = || K::wanted(&state.shared, id);
+                if K::directory(&state.shared).give_up(id, wanted) {
+                    tracing::error!(kind = K::NAME, %id, %error, "an actor could not be started");
+                    state.again(id, &myself);
+                } else {
+                    tracing::info!(kind = K::NAME, %id, %error, "an actor is not wanted any more");
+                    state.failures.remove(&id);
                 }
             }
         }

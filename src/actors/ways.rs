@@ -114,3 +114,41 @@ impl Ways {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUEUE: QueueId = QueueId::from_u128(1);
+    const OTHER: QueueId = QueueId::from_u128(2);
+    const CHANNEL: ChannelId = ChannelId::from_u128(3);
+
+    #[test]
+    fn a_way_is_gone_until_the_last_who_goes_it_has_ended() {
+        let ways = Ways::default();
+        let (first, second) = (ways.to_queue(QUEUE), ways.to_queue(QUEUE));
+        let copy = Arc::clone(&first);
+        drop(first);
+        drop(second);
+        assert!(ways.lead_into(QUEUE) && !ways.lead_into(OTHER));
+        drop(copy);
+        assert!(!ways.lead_into(QUEUE));
+        let (first, second) = (ways.through(CHANNEL), ways.through(CHANNEL));
+        drop(second);
+        assert!(ways.lead_through(CHANNEL) && !ways.lead_into(QUEUE));
+        drop(first);
+        assert!(!ways.lead_through(CHANNEL));
+    }
+
+    #[test]
+    fn a_chat_that_was_moving_when_the_process_ended_may_come_out_anywhere() {
+        let ways = Ways::default();
+        let chats = [1, 2].map(ChatId::from_u128);
+        ways.unsettled(&chats);
+        assert!(ways.lead_into(QUEUE) && ways.lead_into(OTHER));
+        ways.settled(chats[0]);
+        assert!(ways.lead_into(QUEUE), "the other is still on its way");
+        ways.settled(chats[1]);
+        assert!(!ways.lead_into(QUEUE));
+    }
+}

@@ -201,3 +201,32 @@ async fn who_is_connected_gets_each_event_once_though_the_outcome_of_its_append_
         assert_eq!(told, log, "{how:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_event_is_told_though_the_outcome_of_its_append_was_unknown_and_nothing_follows() {
+    silence_meant_panics();
+    for how in [Break::PanicAfter, Break::UnknownDone] {
+        let store = MemoryStore::new().store();
+        let store = Arc::new(Breaking::at_only(store, Only::Appends, 2, how));
+        let router = start(store.store()).await;
+        let mut connection = router.connect(Person::Customer(customer(1)));
+        let chat = open(&router, 1).await;
+        let (_, answer) = send(&router, as_customer(1), chat, &fresh(), "good bye").await.unwrap();
+        assert!(store.has_fired());
+        let telling = async {
+            loop {
+                match connection.outbox.recv().await {
+                    Some(Outgoing::Events { events, .. })
+                        if events.iter().any(|event| event.seq == answer.seq) =>
+                    {
+                        break;
+                    }
+                    Some(_) => {}
+                    None => panic!("the connection stays"),
+                }
+            }
+        };
+        let told = tokio::time::timeout(LIMIT, telling).await;
+        assert!(told.is_ok(), "{how:?}: the next life tells it");
+    }
+}

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use switchboard::actors::{CallError, Router};
+use switchboard::actors::{CallError, Options, Outgoing, Router};
 use switchboard::domain::{Person, Status};
 use switchboard::machine::operator::OperatorCall;
 use switchboard::storage::memory::MemoryStore;
@@ -50,7 +50,7 @@ async fn a_mark_whose_write_fails_is_unavailable_and_its_repeat_is_not() {
         let breaking = Arc::new(Breaking::at_only(store.clone(), Only::Marks, 1, how));
         // The store is given up long before the call.
         let call_limit = Duration::from_secs(20);
-        let options = switchboard::actors::Options { call_limit, ..impatient() };
+        let options = Options { call_limit, ..impatient() };
         let router = Router::start(breaking.store(), roster(2), options).await.unwrap();
         let chat = open(&router, CUSTOMER).await;
         let first = router.mark(chat, person(), 1, true).await;
@@ -116,4 +116,51 @@ async fn an_operator_whose_record_the_store_is_silent_over_starts_anew_with_what
         let kept = store.operators.load(ANN).await.unwrap().status;
         assert_eq!(view.record.status, kept, "{how:?}, durable: {durable}");
     }
+}
+
+/// It would tell nobody of the mark: its next life finds what is durable, and takes it for told.
+#[tokio::test]
+async fn a_chat_stays_awake_until_its_marks_are_written_and_tells_of_them() {
+    let hold = Arc::new(Semaphore::new(0));
+    let mut held = Breaking::at_only(MemoryStore::new().store(), Only::Marks, 1, Break::Late);
+    held.hold = Some(Arc::clone(&hold));
+    let held = Arc::new(held);
+    let options = Options { idle_after: Duration::from_millis(20), ..options() };
+    let router = Router::start(held.store(), roster(2), options).await.unwrap();
+    let mut connection = router.connect(person());
+    let chat = open(&router, CUSTOMER).await;
+    let marking = tokio::spawn({
+        let router = router.clone();
+        async move { router.mark(chat, person(), 1, true).await }
+    });
+    until("the store holds it", || async { held.has_fired().then_some(()) }).await;
+    // Another chat, used later, has fallen asleep by now.
+    open(&router, CUSTOMER + 1).await;
+    until("one sleeps", || async { (router.count("chat") < 2).then_some(()) }).await;
+    hold.add_permits(1);
+    marking.await.unwrap().unwrap();
+    let telling = async {
+        while let Some(outgoing) = connection.outbox.recv().await {
+            if let Outgoing::Marked { mark, .. } = outgoing {
+                return mark.read;
+            }
+        }
+        0
+    };
+    let told = tokio::time::timeout(LIMIT, telling).await;
+    assert_eq!(told, Ok(1), "who is connected hears of it");
+}
+
+#[tokio::test]
+async fn a_status_that_the_store_refused_is_neither_answered_nor_in_force() {
+    let store = MemoryStore::new().store();
+    let breaking = Arc::new(Breaking::at_only(store.clone(), Only::Saves, 1, Break::Refused));
+    let router = Router::start(breaking.store(), roster(2), options()).await.unwrap();
+    let _desk = Desk::sit(&router, ANN);
+    let asked = router.call_operator(ANN, OperatorCall::SetStatus(Status::Busy)).await;
+    assert_eq!(asked, Err(CallError::Unavailable));
+    assert_eq!(router.operator(ANN).await.unwrap().record.status, Status::Offline);
+    router.call_operator(ANN, OperatorCall::SetStatus(Status::Busy)).await.unwrap();
+    assert_eq!(store.operators.load(ANN).await.unwrap().status, Status::Busy);
+    assert_eq!(router.restarts(), 0);
 }

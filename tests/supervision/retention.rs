@@ -295,3 +295,35 @@ async fn a_chat_that_is_damaged_while_it_is_served_can_be_forgotten() {
     assert!(is_gone(&store, chat).await);
     router.stop().await;
 }
+
+/// Others may wait for a word of its end, and nobody can say it any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_ended_and_cannot_be_read_any_more_is_left_alone() {
+    let store = MemoryStore::new().store();
+    let damaged = Arc::new(Breaking::new(store.clone(), 0, Break::Refused));
+    let router = start(damaged.store()).await;
+    let chat = ended_now(&router, 1).await;
+    damaged.damage_logs();
+    router.crash_chat(chat);
+    until("its next life fails", || async { (router.restarts() > 1).then_some(()) }).await;
+    until("it starts no more", || async { (!router.has_chat(chat)).then_some(()) }).await;
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_open_chat_that_is_said_to_have_ended_is_left_alone() {
+    let store = MemoryStore::new().store();
+    let options = Options { idle_after: Duration::from_millis(10), ..sweeping() };
+    let router = Router::start(store.clone(), keeping(0), options).await.unwrap();
+    let chat = open(&router, 1).await;
+    // Its actor would not let go of it.
+    until("it sleeps", || async { (!router.has_chat(chat)).then_some(()) }).await;
+    let said = EndedChat { chat, customer: customer(1), at: days_ago(1) };
+    store.ended_chats.put(said).await.unwrap();
+    // Behind it in the same slice.
+    let other = ended_now(&router, 2).await;
+    until_gone(&store, other).await;
+    assert!(!is_gone(&store, chat).await);
+    send(&router, as_customer(1), chat, &fresh(), "still here").await.unwrap();
+    router.stop().await;
+}
