@@ -191,6 +191,51 @@ async fn calls_that_are_wrong_are_not_free_of_the_pace() {
 }
 
 #[tokio::test]
+async fn answers_to_probes_that_were_not_asked_are_not_free_of_the_pace() {
+    let world = World::start().await;
+    let mut hasty = world.user("anna").await;
+    for _ in 0..5_000 {
+        hasty.send("presence.answer", json!({"probe": 0})).await;
+    }
+    assert_eq!(hasty.until_closed().await, 4005);
+}
+
+#[tokio::test]
+async fn a_message_above_the_pace_keeps_its_place_in_front_of_later_ones() {
+    let mut settings = settings();
+    (settings.limits.calls_per_second, settings.limits.call_burst) = (5, 64);
+    let world = World::with(settings).await;
+    let mut hasty = world.customer("Shop").await;
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = hasty.call("chat.open", open).await.unwrap()["chat"].clone();
+    let text = |n: u32| json!({"chat": chat, "client_message_id": n.to_string(), "text": "x"});
+    let mut n = 0;
+    let refused = loop {
+        n += 1;
+        if let Err(refused) = hasty.call("message.send", text(n)).await {
+            break refused;
+        }
+    };
+    assert_eq!(refused["data"]["name"], "too_many_calls");
+    // As long as it was told to wait; then the pace has room, for another one.
+    let told = refused["data"]["retry_after_ms"].as_u64().unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(told)).await;
+    assert_eq!(hasty.refused("message.send", text(n + 1)).await, "unavailable");
+    let mut last = 0;
+    for n in [n, n + 1] {
+        let mut sent = None;
+        until("it is sent", async || {
+            sent = hasty.call("message.send", text(n)).await.ok();
+            sent.is_some()
+        })
+        .await;
+        let seq = sent.unwrap()["seq"].as_u64().unwrap();
+        assert!(seq > last);
+        last = seq;
+    }
+}
+
+#[tokio::test]
 async fn a_flood_of_pings_or_of_parts_of_messages_ends() {
     use futures_util::SinkExt;
     use tokio_tungstenite::tungstenite::Message;

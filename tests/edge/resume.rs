@@ -77,7 +77,7 @@ async fn a_gap_too_large_or_a_cursor_that_cannot_be_is_loaded_anew() {
     assert_eq!(opened["gone"], json!([other]));
     // The whole chat, page by page, backwards.
     let (mut texts, mut before) = (Vec::new(), Value::Null);
-    loop {
+    let early = loop {
         let mut ask = json!({"chat": chat, "limit": 100});
         if !before.is_null() {
             ask["before"] = before.clone();
@@ -90,11 +90,14 @@ async fn a_gap_too_large_or_a_cursor_that_cannot_be_is_loaded_anew() {
         texts = of_page;
         match page.get("before") {
             Some(next) => before = next.clone(),
-            None => break,
+            None => break events[0]["cursor"].clone(),
         }
-    }
+    };
     let expected: Vec<String> = (0..520).map(|n| format!("text {n}")).collect();
     assert_eq!(texts, expected);
+    let resume = json!([{"chat": chat, "cursor": early}]);
+    let opened = world.socket().await.open(&token, resume).await.unwrap();
+    assert_eq!(opened["chats"][0]["reload"], true, "it has missed too much to be sent all of it");
 }
 
 #[tokio::test]

@@ -283,3 +283,27 @@ pub(super) fn absent(snapshot: &Snapshot, id: impl ToString) -> impl FnOnce() ->
 pub(super) fn not_found() -> ErrorResponse {
     ErrorResponse::of(RestErrorKind::NotFound)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_body_is_bounded_also_where_it_comes_in_pieces() {
+        let read = async |pieces: &[&'static str]| {
+            let pieces: Vec<_> = pieces.iter().map(|piece| Ok::<_, Infallible>(*piece)).collect();
+            whole(Body::from_stream(stream::iter(pieces)), 10).await
+        };
+        assert_eq!(read(&["12345", "", "67890"]).await.unwrap(), b"1234567890");
+        for pieces in [&["12345", "678901"][..], &["12345678901"], &["1234567890", "1"]] {
+            let refused = read(pieces).await.unwrap_err();
+            assert_eq!(refused.kind(), RestErrorKind::TooLarge, "{pieces:?}");
+        }
+        let refused = whole(Body::from("12345678901"), 10).await.unwrap_err();
+        assert_eq!(refused.kind(), RestErrorKind::TooLarge, "as it announces");
+    }
+}

@@ -39,59 +39,72 @@ pub(super) enum Taken {
 pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     let Request { id, call } = request;
     let (by, method) = (Arc::clone(caller), call.method());
+    let Some(lane) = lane(by.audience(), &call) else { return at_once(&by, id, call) };
     macro_rules! work {
-        ($lane:expr, $answer:expr) => {{
-            let lane = $lane;
+        ($answer:expr) => {{
             let work = async move { answer(&id, by.permitted(method, $answer).await) };
             Taken::Work(lane, Box::pin(work))
         }};
     }
     match call {
-        Call::ChatOpen(params) => work!(Lane::Conversation, open(&by, params)),
-        Call::MessageSend(params) => work!(talk(&by, params.chat.0), send(&by, params)),
-        Call::MessageReceived(params) => {
-            work!(Lane::Marks, mark(&by, Method::MessageReceived, params))
+        Call::ChatOpen(params) => work!(open(&by, params)),
+        Call::MessageSend(params) => work!(send(&by, params)),
+        Call::MessageReceived(params) => work!(mark(&by, Method::MessageReceived, params)),
+        Call::MessageRead(params) => work!(mark(&by, Method::MessageRead, params)),
+        Call::ChatEnd(params) => work!(end(&by, params)),
+        Call::ChatHistory(params) => work!(history::page(&by, params)),
+        Call::OperatorSetStatus(params) => work!(set_status(&by, params)),
+        Call::OfferShown(params) => work!(shown(&by, params)),
+        Call::OfferAccept(params) => work!(answer_offer(&by, Method::OfferAccept, params)),
+        Call::OfferDecline(params) => work!(answer_offer(&by, Method::OfferDecline, params)),
+        Call::ChatList(params) => work!(list::chats(&by, params)),
+        Call::ChatTransfer(params) => work!(transfer(&by, params)),
+        Call::ChatTake(params) => work!(take_chat(&by, params)),
+        Call::ChatSetState(params) => work!(begin(&by, params)),
+        call @ (Call::PresenceAnswer(_) | Call::SessionOpen(_) | Call::SessionRenew(_)) => {
+            at_once(&by, id, call)
         }
-        Call::MessageRead(params) => work!(Lane::Marks, mark(&by, Method::MessageRead, params)),
-        Call::ChatEnd(params) => work!(talk(&by, params.chat.0), end(&by, params)),
-        Call::ChatHistory(params) => {
-            work!(Lane::Chat(params.chat.0), history::page(&by, params))
-        }
-        Call::OperatorSetStatus(params) => work!(Lane::Status, set_status(&by, params)),
-        Call::OfferShown(params) => work!(Lane::Chat(params.chat.0), shown(&by, params)),
-        Call::OfferAccept(params) => {
-            work!(Lane::Chat(params.chat.0), answer_offer(&by, Method::OfferAccept, params))
-        }
-        Call::OfferDecline(params) => {
-            work!(Lane::Chat(params.chat.0), answer_offer(&by, Method::OfferDecline, params))
-        }
-        Call::ChatList(params) => work!(Lane::List, list::chats(&by, params)),
-        Call::ChatTransfer(params) => work!(Lane::Chat(params.chat.0), transfer(&by, params)),
-        Call::ChatTake(params) => work!(Lane::Chat(params.chat.0), take_chat(&by, params)),
-        Call::ChatSetState(params) => work!(Lane::Chat(params.chat.0), begin(&by, params)),
-        Call::PresenceAnswer(params) => {
-            let still = by.still(Operation::PresenceAnswer);
-            if let (Ok(()), Some(Person::User(user)), Some(connection)) =
-                (&still, by.person(), by.connection)
-            {
-                by.edge.router.probe_answered(user, connection, params.probe);
-            }
-            Taken::Answer(answer(&id, still.map(|()| DoneFrame {})))
-        }
-        call @ (Call::SessionOpen(_) | Call::SessionRenew(_)) => Taken::Own(id, call),
     }
 }
 
-/// The lane of what is done in a chat; a customer's readings do not wait for what it says.
-fn talk(by: &Caller, chat: ChatId) -> Lane {
-    match by.audience() {
+/// What waits for nobody.
+fn at_once(by: &Caller, id: RequestId, call: Call) -> Taken {
+    let Call::PresenceAnswer(params) = call else { return Taken::Own(id, call) };
+    let still = by.still(Operation::PresenceAnswer);
+    if let (Ok(()), Some(Person::User(user)), Some(connection)) =
+        (&still, by.person(), by.connection)
+    {
+        by.edge.router.probe_answered(user, connection, params.probe);
+    }
+    Taken::Answer(answer(&id, still.map(|()| DoneFrame {})))
+}
+
+/// Where a call of somebody of this audience is carried out; none for what waits for nobody. A
+/// customer's readings do not wait for what it says.
+fn lane(by: Audience, call: &Call) -> Option<Lane> {
+    let talk = |chat: ChatId| match by {
         Audience::Customer => Lane::Conversation,
         Audience::Staff => Lane::Chat(chat),
-    }
+    };
+    Some(match call {
+        Call::ChatOpen(_) => Lane::Conversation,
+        Call::MessageSend(send) => talk(send.chat.0),
+        Call::ChatEnd(end) => talk(end.chat.0),
+        Call::ChatTransfer(transfer) => talk(transfer.chat.0),
+        Call::ChatSetState(set) => talk(set.chat.0),
+        Call::ChatHistory(history) => Lane::Chat(history.chat.0),
+        Call::ChatTake(take) => Lane::Chat(take.chat.0),
+        Call::OfferShown(shown) => Lane::Chat(shown.chat.0),
+        Call::OfferAccept(offer) | Call::OfferDecline(offer) => Lane::Chat(offer.chat.0),
+        Call::MessageReceived(_) | Call::MessageRead(_) => Lane::Marks,
+        Call::OperatorSetStatus(_) => Lane::Status,
+        Call::ChatList(_) => Lane::List,
+        Call::PresenceAnswer(_) | Call::SessionOpen(_) | Call::SessionRenew(_) => return None,
+    })
 }
 
 /// The lane of a call that changes a conversation, and by what its place there is known.
-pub(super) fn placed(by: &Caller, call: &Call) -> Option<(Lane, Order)> {
+pub(super) fn placed(by: Audience, call: &Call) -> Option<(Lane, Order)> {
     let (chat, id) = match call {
         Call::MessageSend(send) => (Some(send.chat.0), &send.client_message_id),
         Call::ChatOpen(open) => (None, &open.command_id),
@@ -111,8 +124,8 @@ pub(super) fn placed(by: &Caller, call: &Call) -> Option<(Lane, Order)> {
         | Call::ChatTake(_)
         | Call::PresenceAnswer(_) => return None,
     };
-    let lane = chat.map_or(Lane::Conversation, |chat| talk(by, chat));
-    Some((lane, Order::Keeps(Change { chat, method: call.method(), id: id.0.clone() })))
+    let change = Change { chat, method: call.method(), id: id.0.clone() };
+    lane(by, call).map(|lane| (lane, Order::Keeps(change)))
 }
 
 /// The answer of a call.
@@ -320,5 +333,52 @@ async fn shown(by: &Caller, params: OfferShownFrame) -> Result<DoneFrame, ErrorF
         // An offer that is gone needs no word; one that never was tells nothing.
         Ok(_) | Err(CallError::Refused(Refusal::UnknownChat)) => Ok(DoneFrame {}),
         Err(error) => Err(refused(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::CommandId;
+    use crate::protocol::read_request;
+
+    const CHAT: &str = "00000000-0000-0000-0000-000000000001";
+
+    fn call(method: &str, params: &str) -> Call {
+        let params = params.replace("CHAT", CHAT);
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{{{params}}}}}"#);
+        read_request(text.as_bytes()).unwrap().call
+    }
+
+    #[test]
+    fn what_changes_a_conversation_keeps_its_order_in_the_lane_in_which_it_is_carried_out() {
+        let chat = ChatId::from_u128(1);
+        for (method, params) in [
+            ("message.send", r#""chat":"CHAT","client_message_id":"i","text":"t""#),
+            ("chat.end", r#""chat":"CHAT","command_id":"i""#),
+            ("chat.transfer", r#""chat":"CHAT","command_id":"i","to":{"queue":"CHAT"}"#),
+            ("chat.set_state", r#""chat":"CHAT","command_id":"i","state":"in_progress""#),
+        ] {
+            let call = call(method, params);
+            for (by, lane) in
+                [(Audience::Customer, Lane::Conversation), (Audience::Staff, Lane::Chat(chat))]
+            {
+                let id = CommandId::new("i").unwrap();
+                let change = Change { chat: Some(chat), method: call.method(), id };
+                assert_eq!(placed(by, &call), Some((lane, Order::Keeps(change))), "{method}");
+                assert_eq!(super::lane(by, &call), Some(lane), "{method}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_call_that_met_an_error_of_ours_is_put_off_as_its_client_puts_it_off() {
+        let id = RequestId::Number(1);
+        let later = |error| answer::<()>(&id, Err(error)).later_ms;
+        assert_eq!(later(ErrorFrame::of(ErrorKind::Internal)), Some(UNAVAILABLE_RETRY_MS));
+        assert_eq!(later(ErrorFrame::later(ErrorKind::Overloaded, 7)), Some(7));
+        assert_eq!(later(ErrorFrame::of(ErrorKind::NotFound)), None);
+        assert_eq!(answer(&id, Ok(DoneFrame {})).later_ms, None);
     }
 }

@@ -233,7 +233,7 @@ impl Connection {
         if let Some(too_fast) = too_fast.filter(|_| !probe) {
             let why = (ErrorKind::TooManyCalls, too_fast.retry_after_ms);
             let caller = self.session.as_ref().map(|session| &session.caller);
-            match caller.and_then(|by| carry::placed(by, &request.call)) {
+            match caller.and_then(|by| carry::placed(by.audience(), &request.call)) {
                 Some((lane, order)) => self.put_off(&request.id, lane, order, why),
                 None => self.reject(Some(&request.id), &ErrorFrame::later(why.0, why.1)),
             }
@@ -260,7 +260,7 @@ impl Connection {
             self.probes_unanswered = 0;
         }
         let id = request.id.clone();
-        let placed = carry::placed(&session.caller, &request.call);
+        let placed = carry::placed(session.caller.audience(), &request.call);
         let order = placed.map_or(Order::Free, |(_, order)| order);
         match carry::take(&session.caller, request) {
             Taken::Answer(answer) => self.say(answer.frame),
