@@ -122,7 +122,7 @@ impl Access {
         let until = now.plus_ms(self.lives.refresh_ms);
         let turned = {
             let _permit = act.permit().await?;
-            self.sessions.turn(id, user, n, now, until).await
+            self.sessions.turn(id, user, n, until).await
         };
         match turned {
             Ok(Turned::Next(session)) => self.tokens(id, session, now),
