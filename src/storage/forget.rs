@@ -184,3 +184,50 @@ async fn remove(store: &Store, trace: &Trace) -> Result<(), StoreError> {
     store.open_chats.remove(chat).await?;
     store.ended_chats.remove(trace.customer().channel, chat).await
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::domain::Party;
+    use crate::storage::memory::MemoryStore;
+    use crate::storage::{Watermark, Watermarks};
+
+    /// A write that was under way arrives as soon as the marks of its chat are forgotten.
+    struct Late(Arc<dyn Watermarks>);
+
+    #[async_trait]
+    impl Watermarks for Late {
+        async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
+            self.0.load(chat).await
+        }
+
+        async fn raise(
+            &self,
+            chat: ChatId,
+            marks: BTreeMap<Party, Watermark>,
+        ) -> Result<(), StoreError> {
+            self.0.raise(chat, marks).await
+        }
+
+        async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
+            self.0.forget(chat).await?;
+            let mark = Watermark { delivered: 1, read: 1 };
+            self.0.raise(chat, BTreeMap::from([(Party::System, mark)])).await
+        }
+    }
+
+    #[tokio::test]
+    async fn marks_that_arrive_while_their_chat_is_forgotten_do_not_stay() {
+        let inner = MemoryStore::new().store();
+        let watermarks = Arc::new(Late(Arc::clone(&inner.watermarks)));
+        let store = Store { watermarks, ..inner };
+        let chat = ChatId::from_u128(1);
+        let customer = Customer { channel: ChannelId::from_u128(2), id: CustomerId::from_u128(3) };
+        forget(&store, &[Trace::new(chat, customer)]).await.unwrap();
+        assert_eq!(store.watermarks.load(chat).await, Ok(BTreeMap::new()));
+    }
+}

@@ -117,6 +117,9 @@ pub async fn a_conversation_goes_on_without_a_forgotten_chat(subject: Subject) {
     forget(1).await;
     assert_eq!(latest().await, Some(chat(3)));
     assert_eq!(claim("a", 4, None).await, ClaimOpen::Existing(chat(3)), "the present one");
+    assert_eq!(claim("d", 9, Some(3)).await, ClaimOpen::Claimed);
+    forget(9).await;
+    assert_eq!(latest().await, Some(chat(3)), "the latest of the others");
     forget(3).await;
     assert_eq!(latest().await, Some(chat(2)), "the one before it");
     let left = talks.commands(customer(1)).await.unwrap();

@@ -291,6 +291,21 @@ mod tests {
         assert!(why.contains("one write in a hundred waited"), "{why}");
     }
 
+    #[test]
+    fn a_copy_takes_no_files_place_also_not_of_one_that_came_meanwhile() {
+        let folder = tempfile::tempdir().unwrap();
+        let (part, file) = (folder.path().join("copy.part"), folder.path().join("copy"));
+        std::fs::write(&part, "copied").unwrap();
+        std::fs::write(&file, "another").unwrap();
+        let synced = std::fs::File::open(&part).unwrap();
+        named(&synced, &part, &file).unwrap_err();
+        assert_eq!(std::fs::read(&file).unwrap(), b"another");
+        std::fs::remove_file(&file).unwrap();
+        named(&synced, &part, &file).unwrap();
+        assert_eq!(std::fs::read(&file).unwrap(), b"copied");
+        assert!(!part.exists());
+    }
+
     #[tokio::test]
     async fn a_backup_is_made_while_nobody_writes_however_little_waiting_is_borne() {
         let (folder, store) = store(UNBEARABLE).await;

@@ -169,4 +169,15 @@ mod tests {
         let gap = entry(1, 3, 2);
         assert_eq!(recent.add([entry(1, 1, 1), gap]), Err(gap));
     }
+
+    #[test]
+    fn a_chat_that_is_removed_is_counted_no_more() {
+        let recent = Recent::default();
+        recent.add([entry(1, 1, 1), entry(2, 1, 2), entry(2, 2, 3)]).unwrap();
+        let (one, two) = (ChatId::from_u128(1), ChatId::from_u128(2));
+        recent.remove(two);
+        recent.remove(two);
+        assert_eq!((recent.events(), recent.last(two)), (1, None));
+        assert_eq!((recent.last(one), recent.positions(two)), (Some(1), Vec::new()));
+    }
 }
