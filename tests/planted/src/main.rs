@@ -36,6 +36,9 @@ struct Arguments {
     /// Only these suites; may be repeated.
     #[arg(long = "suite")]
     suites: Vec<String>,
+    /// Of these, only those that the list names for a fault, where it names some.
+    #[arg(long)]
+    own: bool,
     /// How many suites run at a time.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
@@ -104,7 +107,7 @@ fn carry_out(arguments: &Arguments) -> Result<bool> {
         let said = said.unwrap_or_default();
         ensure!(outcome == Outcome::Passed, "{} without a fault: {outcome:?} {said}", suite.name);
     }
-    let rows = rows(&places, &faults, &suites, &binaries, usize::from(arguments.jobs))?;
+    let rows = rows(&places, &faults, (&suites, arguments.own), &binaries, arguments.jobs.into())?;
     Ok(report(&rows))
 }
 
@@ -123,7 +126,7 @@ fn chosen(wanted: &[String]) -> Result<Vec<&'static Suite>> {
 fn rows<'a>(
     places: &Places,
     faults: &[&'a Fault],
-    suites: &[&'static Suite],
+    suites: (&[&'static Suite], bool),
     binaries: &BTreeMap<&'static str, PathBuf>,
     jobs: usize,
 ) -> Result<Vec<Row<'a>>> {
@@ -154,14 +157,15 @@ fn rows<'a>(
 fn look<'a>(
     places: &Places,
     fault: &'a Fault,
-    suites: &[&'static Suite],
+    (suites, own): (&[&'static Suite], bool),
     binaries: &BTreeMap<&'static str, PathBuf>,
 ) -> Result<Row<'a>> {
     let since = run::now();
     let of_fault = |suite: &&&Suite| fault.suites.iter().any(|name| name == suite.name);
     let (first, then): (Vec<&&Suite>, Vec<&&Suite>) = suites.iter().partition(of_fault);
+    let others = if own && !first.is_empty() { Vec::new() } else { then };
     let mut seen = Seen::Survived;
-    for suite in first.into_iter().chain(then) {
+    for suite in first.into_iter().chain(others) {
         let binary = &binaries[suite.name];
         let (outcome, said) = run::suite(places, suite, binary, Some(&fault.name))?;
         if outcome != Outcome::Passed {
