@@ -25,7 +25,8 @@ pub struct Fault {
     pub original: String,
     /// What the fault makes of it.
     pub faulty: String,
-    /// The suites that are tried first.
+    /// The suites that are tried first; with a part of a test's name behind a space, those tests of it
+    /// before all else.
     #[serde(default)]
     pub suites: Vec<String>,
     /// Why nobody could notice; none: a suite has to see it.
@@ -33,6 +34,16 @@ pub struct Fault {
     /// The file of the list that it is in.
     #[serde(skip)]
     pub area: String,
+}
+
+impl Fault {
+    /// The suites that are tried first, and which of their tests.
+    pub fn first(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.suites.iter().map(|text| match text.split_once(' ') {
+            Some((suite, tests)) => (suite, Some(tests)),
+            None => (text.as_str(), None),
+        })
+    }
 }
 
 /// Where a fault of the list, by its number, has its place in a file, bytes.
@@ -92,7 +103,7 @@ fn check(fault: &Fault) -> Result<()> {
     let statement = fault.original.trim_end().ends_with(';');
     let binds = statement && fault.original.trim_start().starts_with("let ");
     ensure!(!binds, "a `let` cannot be switched: take the expression behind its `=`");
-    if let Some(unknown) = fault.suites.iter().find(|suite| suites::named(suite).is_none()) {
+    if let Some((unknown, _)) = fault.first().find(|(suite, _)| suites::named(suite).is_none()) {
         bail!("there is no suite {unknown}: they are {}", suites::names());
     }
     let explained = fault.equivalent.as_ref().is_none_or(|why| !why.trim().is_empty());

@@ -102,7 +102,7 @@ fn carry_out(arguments: &Arguments) -> Result<bool> {
     println!("with no fault:");
     for suite in &suites {
         let since = run::now();
-        let (outcome, said) = run::suite(&places, suite, &binaries[suite.name], None)?;
+        let (outcome, said) = run::suite(&places, (suite, None), &binaries[suite.name], None)?;
         println!("    {:6} s  {}", since.elapsed().as_secs(), suite.name);
         let said = said.unwrap_or_default();
         ensure!(outcome == Outcome::Passed, "{} without a fault: {outcome:?} {said}", suite.name);
@@ -161,13 +161,18 @@ fn look<'a>(
     binaries: &BTreeMap<&'static str, PathBuf>,
 ) -> Result<Row<'a>> {
     let since = run::now();
-    let of_fault = |suite: &&&Suite| fault.suites.iter().any(|name| name == suite.name);
+    let of_fault = |suite: &&&Suite| fault.first().any(|(name, _)| name == suite.name);
     let (first, then): (Vec<&&Suite>, Vec<&&Suite>) = suites.iter().partition(of_fault);
     let others = if own && !first.is_empty() { Vec::new() } else { then };
+    let some = fault.first().filter_map(|(name, tests)| {
+        let suite = first.iter().find(|suite| suite.name == name)?;
+        Some((*suite, Some(tests?)))
+    });
+    let all = first.iter().chain(&others).map(|suite| (*suite, None));
     let mut seen = Seen::Survived;
-    for suite in first.into_iter().chain(others) {
+    for (suite, tests) in some.chain(all) {
         let binary = &binaries[suite.name];
-        let (outcome, said) = run::suite(places, suite, binary, Some(&fault.name))?;
+        let (outcome, said) = run::suite(places, (suite, tests), binary, Some(&fault.name))?;
         if outcome != Outcome::Passed {
             seen = Seen::By(suite.name, outcome, said);
             break;

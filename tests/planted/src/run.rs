@@ -46,16 +46,17 @@ const SET_ASIDE_MAX: usize = 3;
 /// How often a suite that has closed its output is looked at until it has ended.
 const ENDS_WITHIN: Duration = Duration::from_millis(10);
 
-/// Runs a suite; a test that fails has to fail again, alone. Answers what the failing test said.
+/// Runs a suite, or those of its tests that have this in their names; a test that fails has to fail
+/// again, alone. Answers what the failing test said.
 pub fn suite(
     places: &Places,
-    suite: &Suite,
+    (suite, tests): (&Suite, Option<&str>),
     binary: &Path,
     fault: Option<&str>,
 ) -> Result<(Outcome, Option<String>)> {
     let mut set_aside: Vec<String> = Vec::new();
     loop {
-        let mut arguments: Vec<&str> = suite.arguments.to_vec();
+        let mut arguments: Vec<&str> = suite.arguments.iter().copied().chain(tests).collect();
         set_aside.iter().for_each(|test| arguments.extend(["--skip", test]));
         let log = format!("{}.{}", fault.unwrap_or("none"), suite.name);
         let outcome = once(places, suite, binary, fault, (&arguments, &log))?;
