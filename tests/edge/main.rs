@@ -36,6 +36,7 @@ mod held;
 mod identity;
 mod idle;
 mod limits;
+mod lists;
 mod live;
 mod names;
 mod openings;

@@ -182,6 +182,8 @@ async fn a_former_owner_reads_nothing_that_was_written_after_it_gave_the_chat_aw
     assert_eq!(world.ask("GET", &path(ended), &token, None).await.0, 200);
     assert_eq!(anna.refused("chat.history", history(given_away)).await, "not_found");
     assert_eq!(world.ask("GET", &path(given_away), &token, None).await.0, 404);
+    let text = json!({"chat": given_away, "client_message_id": "m2", "text": "and this?"});
+    assert_eq!(anna.refused("message.send", text).await, "visitor_left", "she knew of it");
     let closed = anna.call("chat.list", json!({"scope": "closed"})).await.unwrap();
     let listed = closed["chats"].as_array().unwrap().iter().map(|chat| &chat["id"]);
     assert_eq!(listed.collect::<Vec<_>>(), [ended]);
