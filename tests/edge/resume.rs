@@ -1,9 +1,17 @@
 //! Lost connections: a client gets what it missed, each event once, and nothing else.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use async_trait::async_trait;
 use serde_json::{Value, json};
+use switchboard::app::{Server, StoreChoice};
+use switchboard::storage::memory::MemoryStore;
+use tokio::sync::Semaphore;
 
 use crate::client::Client;
-use crate::harness::{World, id, settings, until};
+use crate::harness::{World, id, plan, settings, until};
+use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 
 /// A chat of a customer that anna has accepted.
 async fn accepted(world: &World) -> (String, Client, Client, Value) {
@@ -51,6 +59,60 @@ async fn what_was_missed_comes_once_and_in_order_while_more_arrives() {
         assert_eq!(got["text"], format!("text {n}"));
         assert!(got["seq"].as_u64().unwrap() > last, "in order, none twice");
         last = got["seq"].as_u64().unwrap();
+    }
+}
+
+/// Marks cannot be read, so that every look at a chat asks for them again; or are, when they may.
+struct HeldMarks {
+    are_held: AtomicBool,
+    reached: Semaphore,
+    go_on: Semaphore,
+}
+
+#[async_trait]
+impl Hook for HeldMarks {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        if asked == Asked::LoadMarks {
+            if !self.are_held.load(SeqCst) {
+                return Err(Trouble::Refused);
+            }
+            self.reached.add_permits(1);
+            self.go_on.acquire().await.unwrap().forget();
+        }
+        call.await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_while_a_session_is_opened_comes_once() {
+    let none = || Semaphore::new(0);
+    let are_held = AtomicBool::new(false);
+    let marks = Arc::new(HeldMarks { are_held, reached: none(), go_on: none() });
+    let store = hooked(&MemoryStore::new().store(), Arc::clone(&marks) as _);
+    let plan = plan(settings(), StoreChoice::Given(store));
+    let world = World { server: Server::start(plan).await.unwrap() };
+    let (token, _) = world.visitor("Shop", None).await;
+    let (mut left, mut right) = (world.socket().await, world.socket().await);
+    left.open(&token, json!([])).await.unwrap();
+    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let chat = left.call("chat.open", open).await.unwrap()["chat"].clone();
+    left.call("message.send", message(&chat, 0)).await.unwrap();
+    let seen = left.event("message").await;
+    marks.are_held.store(true, SeqCst);
+    // The other tab is connected, and has not looked at the chat yet.
+    let said = async {
+        marks.reached.acquire().await.unwrap().forget();
+        left.call("message.send", message(&chat, 1)).await.unwrap();
+        marks.are_held.store(false, SeqCst);
+        marks.go_on.add_permits(1);
+    };
+    let resume = json!([{"chat": chat, "cursor": seen["cursor"]}]);
+    let (opened, ()) = tokio::join!(right.open(&token, resume), said);
+    opened.unwrap();
+    left.call("message.send", message(&chat, 2)).await.unwrap();
+    for n in 1..=2 {
+        assert_eq!(right.event("message").await["text"], format!("text {n}"));
     }
 }
 

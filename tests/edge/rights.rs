@@ -182,11 +182,36 @@ async fn a_former_owner_reads_nothing_that_was_written_after_it_gave_the_chat_aw
     assert_eq!(world.ask("GET", &path(ended), &token, None).await.0, 200);
     assert_eq!(anna.refused("chat.history", history(given_away)).await, "not_found");
     assert_eq!(world.ask("GET", &path(given_away), &token, None).await.0, 404);
-    let text = json!({"chat": given_away, "client_message_id": "m2", "text": "and this?"});
-    assert_eq!(anna.refused("message.send", text).await, "visitor_left", "she knew of it");
     let closed = anna.call("chat.list", json!({"scope": "closed"})).await.unwrap();
     let listed = closed["chats"].as_array().unwrap().iter().map(|chat| &chat["id"]);
     assert_eq!(listed.collect::<Vec<_>>(), [ended]);
+}
+
+#[tokio::test]
+async fn who_gave_a_chat_away_goes_on_knowing_that_there_is_one() {
+    use switchboard::domain::limits::LAST_CLOSED;
+    let world = World::start().await;
+    let mut anna = world.ready("anna").await;
+    let shop = json!({"command_id": "c1", "channel": id("channel", "Shop")});
+    let mut given_away = Value::Null;
+    // So many others that it is none of those that she closed last.
+    for n in 0..=LAST_CLOSED {
+        let mut customer = world.customer("Shop").await;
+        let chat = customer.call("chat.open", shop.clone()).await.unwrap()["chat"].clone();
+        let offer = anna.wait("offer.presented").await["offer"].clone();
+        let accept = json!({"command_id": "a1", "chat": chat, "offer": offer});
+        anna.call("offer.accept", accept).await.unwrap();
+        if n == 0 {
+            let to = json!({"queue": id("queue", "Support")});
+            let transfer = json!({"command_id": "t1", "chat": chat, "to": to});
+            anna.call("chat.transfer", transfer).await.unwrap();
+            given_away = chat;
+        } else {
+            customer.call("chat.end", json!({"command_id": "e1", "chat": chat})).await.unwrap();
+        }
+    }
+    let text = json!({"chat": given_away, "client_message_id": "m1", "text": "one more thing"});
+    assert_eq!(anna.refused("message.send", text).await, "not_yours");
 }
 
 #[tokio::test]

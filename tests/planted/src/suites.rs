@@ -23,7 +23,7 @@ pub struct Suite {
 }
 
 /// No CQL server here: each test binary would start one of its own.
-const WITHOUT_CQL: &[&str] = &["--skip", "cql"];
+const WITHOUT_CQL: &[&str] = &["--skip", "cql", "--skip", "distributed_store"];
 
 /// The core decides and does nothing else: its own tests take a second.
 const CORE: &[&str] = &["machine::", "routing::", "domain::"];
