@@ -78,6 +78,20 @@ fn a_full_disk_fails_the_store_and_loses_nothing() {
     }
 }
 
+/// Also when it is the fold of the tail that finds no room.
+#[test]
+fn a_disk_that_is_full_at_whatever_write_takes_nothing_from_readers() {
+    /// A page of the log of writes with what stands in front of it, bytes.
+    const PAGE: usize = 4_120;
+    for pages in 8..24 {
+        let mut rig = Rig::new(Kind::SqliteOnOurDisk);
+        rig.options.fold_at = 3;
+        let sqlite = rig.open().unwrap();
+        rig.disk.leave_room(pages * PAGE);
+        assert!(fill(sqlite) > 0, "{pages} pages");
+    }
+}
+
 #[test]
 fn a_full_tmpfs_fails_the_store_and_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();

@@ -75,8 +75,7 @@ impl Claims {
         if self.young.len() >= self.kept {
             self.old = std::mem::take(&mut self.young);
         }
-        // Or the old generation could answer with an outdated one after the young one is gone.
-        self.old.remove(&chat);
+        // An outdated one among the old goes with them: the young take their place as a whole.
         self.young.insert(chat, holder);
     }
 }

@@ -31,8 +31,6 @@ const BESIDE_CORE: &[&str] = &["--skip", "machine::", "--skip", "routing::", "--
 
 /// So many seeds see what a simulation of a few seconds can.
 const SEEDS: (&str, &str) = ("SWITCHBOARD_SIM_SEEDS", "150");
-/// And so many lives of a disk that loses its power.
-const POWER_SEEDS: (&str, &str) = ("SWITCHBOARD_POWER_SEEDS", "50");
 
 /// The dependencies have no faults of ours: they are built in the shortest time.
 const PLAIN_DEPENDENCIES: &str = "profile.test.package.\"*\".opt-level=0";
@@ -67,7 +65,7 @@ pub const SUITES: &[Suite] = &[
         name: "conformance",
         target: Some("conformance"),
         arguments: WITHOUT_CQL,
-        environment: &[POWER_SEEDS],
+        environment: &[],
         limit_s: 1_200,
     },
     Suite {
