@@ -11,15 +11,34 @@
 //! 4. While others wait, an operator is not asked for one chat of a visitor after the other: not
 //!    before a while has passed since the last one ([`shown`]).
 //! 5. "Why does it wait" is answered by the function that decides ([`explain`]).
+//! 6. A step costs what has changed in it, not what waits: whoever can serve nobody, however long the
+//!    line, keeps nobody from being served, and costs no walk past it.
+//!
+//! How. Between a chat and a member with room stands nothing but a refusal, or another chat of the same
+//! visitor: few pairs, which are kept ([`excluded`]) and found out anew when something about that chat
+//! changes. All other pairs can. So
+//! - the line is one set in order that knows positions ([`ranked`]),
+//! - those with room are a set in the order of the rule, and one by what they have room for ([`pool`]),
+//! - the first chat that a member may have is the first of the line that is not excluded for it; the
+//!   first that anybody may have is the smallest of these, and nearly always the head,
+//! - and the best member for a chat is the first with room that is not excluded from it.
+//!
+//! That this is what a walk past all chats and members gives is compared in a test
+//! (`machine::queue::tests::naive`) and after every step of the simulation. A line is of chats that ask
+//! the same of a member; today all do.
 
+pub mod excluded;
 pub mod explain;
 pub mod pool;
 pub mod rank;
+pub mod ranked;
 pub mod rule;
 pub mod shown;
 pub mod standing;
 
+pub use excluded::Excluded;
 pub use explain::{Candidate, Explanation, WhyWaits};
 pub use pool::{Case, Pool};
 pub use rank::rank;
+pub use ranked::Ranked;
 pub use shown::Shown;

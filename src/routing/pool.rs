@@ -1,13 +1,12 @@
 //! What a queue believes about its members, and the choice among them.
 //!
-//! Owns the beliefs and the reservations on their way. Invariant: the derived sets (`free`, `kept`,
-//! `eligible`, `standings`) always equal what a full look at the members would give
-//! ([`Pool::assert_invariants`]).
+//! Owns the beliefs and the reservations on their way. Invariant: the derived sets (who has room, in
+//! the order of the rule; who keeps it below which rank; who is eligible; the counts) always equal what
+//! a full look at the members would give ([`Pool::assert_invariants`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::event::{Decision, Trigger};
-use crate::domain::limits::RUNNERS_UP;
 use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{ChatId, Rule, Timestamp, UserId};
 
@@ -38,7 +37,7 @@ pub struct Case<'a> {
 }
 
 impl Case<'_> {
-    fn against(&self, operator: UserId, others: bool) -> Against {
+    pub(super) fn against(&self, operator: UserId, others: bool) -> Against {
         let refused = self.refusals.get(&operator).map(|at| Refused { at: *at, others });
         Against { refused, shown_until: self.shown_until(operator) }
     }
@@ -66,22 +65,95 @@ impl Member {
     fn kept_below(&self) -> Option<i64> {
         self.belief.as_ref().and_then(|state| state.kept_below)
     }
+
+    /// For which chats it has room.
+    fn room(&self) -> Option<Room> {
+        match self.standing() {
+            Standing::Free => Some(Room::ForAll),
+            Standing::Kept => self.kept_below().map(Room::Below),
+            Standing::Unknown
+            | Standing::Offline
+            | Standing::Away
+            | Standing::Busy
+            | Standing::NotConnected
+            | Standing::Full
+            | Standing::Choosing
+            | Standing::CoolingDown
+            | Standing::Declined
+            | Standing::ShownLately
+            | Standing::Asked
+            | Standing::NotMember
+            | Standing::Owner => None,
+        }
+    }
+
+    fn preference(&self, rule: Rule) -> Option<Preference> {
+        let state = self.belief.as_ref()?;
+        Some(preference(rule, state, self.on_the_way))
+    }
+}
+
+/// For which chats a member has room.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Of smaller rank than this.
+    Below(i64),
+    /// Of any.
+    ForAll,
+}
+
+impl Room {
+    /// Whether a chat of this rank fits.
+    pub fn is_for(self, rank: i64) -> bool {
+        match self {
+            Self::Below(below) => rank < below,
+            Self::ForAll => true,
+        }
+    }
+}
+
+/// What of its members a pool has changed since that was asked last.
+#[derive(Debug, Clone, Default)]
+pub struct Changed {
+    /// Whose room is another.
+    pub room: BTreeSet<UserId>,
+    /// Somebody has become eligible, or is so no more.
+    pub eligible: bool,
 }
 
 /// See the module.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Pool {
+    rule: Rule,
     members: BTreeMap<UserId, Member>,
-    free: BTreeSet<UserId>,
-    kept: BTreeSet<UserId>,
+    /// Who has room for some chat, best first by the rule.
+    by_preference: BTreeSet<Preference>,
+    /// The same by what they have room for.
+    by_room: BTreeSet<(Room, UserId)>,
     eligible: BTreeSet<UserId>,
     standings: BTreeMap<Standing, u32>,
+    changed: Changed,
 }
 
 impl Pool {
     /// An empty one.
-    pub fn new() -> Self {
-        Self::default()
+    pub fn new(rule: Rule) -> Self {
+        Self {
+            rule,
+            members: BTreeMap::new(),
+            by_preference: BTreeSet::new(),
+            by_room: BTreeSet::new(),
+            eligible: BTreeSet::new(),
+            standings: BTreeMap::new(),
+            changed: Changed::default(),
+        }
+    }
+
+    /// From now on who is best is said by this rule.
+    pub fn set_rule(&mut self, rule: Rule) {
+        self.rule = rule;
+        let with_room = self.members.values().filter(|member| member.room().is_some());
+        self.by_preference = with_room.filter_map(|member| member.preference(rule)).collect();
     }
 
     /// Makes exactly these the members; what is believed of those who stay is kept. Answers who
@@ -91,14 +163,16 @@ impl Pool {
             self.members.keys().filter(|member| !members.contains(member)).copied().collect();
         for operator in gone {
             if let Some(member) = self.members.remove(&operator) {
-                self.uncount(operator, member.standing());
+                self.changed.eligible |= self.eligible.contains(&operator);
+                self.changed.room.insert(operator);
+                self.uncount(operator, &member);
             }
         }
         let came: Vec<UserId> =
             members.iter().filter(|member| !self.members.contains_key(member)).copied().collect();
         for operator in &came {
             let member = Member::default();
-            self.count(*operator, member.standing());
+            self.count(*operator, &member);
             self.members.insert(*operator, member);
         }
         came
@@ -158,13 +232,30 @@ impl Pool {
         self.members.keys().copied()
     }
 
+    /// Those who are eligible.
+    pub fn eligible(&self) -> impl Iterator<Item = UserId> + '_ {
+        self.eligible.iter().copied()
+    }
+
     /// Whether anybody has room for a chat of this rank, or of a larger one if there is any.
     pub fn anybody_for(&self, rank: i64) -> bool {
-        if !self.free.is_empty() {
-            return true;
-        }
-        let kept = self.kept.iter().filter_map(|operator| self.members.get(operator));
-        kept.filter_map(Member::kept_below).any(|below| rank < below)
+        self.by_room.last().is_some_and(|(room, _)| room.is_for(rank))
+    }
+
+    /// Those with room for some chat.
+    pub fn with_room(&self) -> impl ExactSizeIterator<Item = (UserId, Room)> + '_ {
+        self.by_room.iter().map(|(room, operator)| (*operator, *room))
+    }
+
+    /// Whether a member has room for a chat of this rank.
+    pub fn has_room(&self, operator: UserId, rank: i64) -> bool {
+        let room = self.members.get(&operator).and_then(Member::room);
+        room.is_some_and(|room| room.is_for(rank))
+    }
+
+    /// What has changed since this was asked last.
+    pub fn take_changed(&mut self) -> Changed {
+        std::mem::take(&mut self.changed)
     }
 
     /// How each member stands towards a chat, and until when if time alone ends it.
@@ -187,27 +278,21 @@ impl Pool {
         standing::towards(Standing::Free, against, cool_down_ms, now).0 == Standing::Free
     }
 
-    /// The members with room who could have the chat, best first by the rule.
-    pub fn choose(&self, rule: Rule, case: Case<'_>) -> Vec<UserId> {
-        let others = self.others_eligible(case.refusals);
-        let room = self.free.iter().chain(&self.kept);
-        let room = room.filter_map(|operator| Some((*operator, self.members.get(operator)?)));
-        let able = room.filter(|(operator, member)| {
-            towards(*operator, member, case, others).0 == Standing::Free
-        });
-        let mut preferences: Vec<Preference> = able
-            .filter_map(|(_, member)| {
-                member.belief.as_ref().map(|state| preference(rule, state, member.on_the_way))
-            })
-            .collect();
-        preferences.sort_unstable();
-        preferences.into_iter().map(Preference::operator).collect()
+    /// The members with room for a chat of this rank, best first by the rule, but for those to whom it
+    /// may not go.
+    pub fn choose<'a>(
+        &'a self,
+        rank: i64,
+        excluded: Option<&'a BTreeSet<UserId>>,
+    ) -> impl Iterator<Item = UserId> + 'a {
+        let best_first = self.by_preference.iter().map(|preference| preference.operator());
+        let room = best_first.filter(move |operator| self.has_room(*operator, rank));
+        room.filter(move |operator| !excluded.is_some_and(|excluded| excluded.contains(operator)))
     }
 
     /// The record of a decision: how all stood when it was made.
     pub fn decision(
         &self,
-        rule: Rule,
         config_version: u64,
         trigger: Trigger,
         runners_up: &[UserId],
@@ -218,8 +303,9 @@ impl Pool {
         // Only those who refused it, keep slots or were shown another of its visitor stand towards
         // this chat otherwise than to all.
         let shown = case.lately.iter().flat_map(|lately| lately.keys());
-        let special: BTreeSet<&UserId> =
-            case.refusals.keys().chain(&self.kept).chain(shown).collect();
+        let keeps = |room: &&(Room, UserId)| room.0 != Room::ForAll;
+        let kept = self.by_room.iter().take_while(keeps).map(|(_, operator)| operator);
+        let special: BTreeSet<&UserId> = case.refusals.keys().chain(kept).chain(shown).collect();
         for operator in special {
             let Some(member) = self.members.get(operator) else { continue };
             let (standing, _) = towards(*operator, member, case, others);
@@ -227,61 +313,66 @@ impl Pool {
             *standings.entry(standing).or_default() += 1;
         }
         Decision {
-            rule,
+            rule: self.rule,
             config_version,
             trigger,
-            runners_up: runners_up.iter().take(RUNNERS_UP).copied().collect(),
+            runners_up: runners_up.to_vec(),
             standings,
         }
     }
 
     /// Whether an eligible member has not refused.
-    fn others_eligible(&self, refusals: &Refusals) -> bool {
+    pub(super) fn others_eligible(&self, refusals: &Refusals) -> bool {
         let refused = refusals.keys().filter(|operator| self.eligible.contains(operator)).count();
         self.eligible.len() > refused
     }
 
     fn change(&mut self, operator: UserId, change: impl FnOnce(&mut Member)) {
-        let Some(member) = self.members.get_mut(&operator) else {
+        let Some(mut member) = self.members.remove(&operator) else {
             return;
         };
-        let before = member.standing();
-        change(member);
-        let after = member.standing();
-        if before != after {
-            self.uncount(operator, before);
-            self.count(operator, after);
+        let (eligible, room) = (self.eligible.contains(&operator), member.room());
+        self.uncount(operator, &member);
+        change(&mut member);
+        self.count(operator, &member);
+        self.changed.eligible |= eligible != self.eligible.contains(&operator);
+        if room != member.room() {
+            self.changed.room.insert(operator);
         }
+        self.members.insert(operator, member);
     }
 
-    fn count(&mut self, operator: UserId, standing: Standing) {
+    fn count(&mut self, operator: UserId, member: &Member) {
+        let standing = member.standing();
         *self.standings.entry(standing).or_default() += 1;
         if standing::is_eligible(standing) {
             self.eligible.insert(operator);
         }
-        if standing == Standing::Free {
-            self.free.insert(operator);
-        }
-        if standing == Standing::Kept {
-            self.kept.insert(operator);
+        if let Some(room) = member.room() {
+            self.by_room.insert((room, operator));
+            self.by_preference.extend(member.preference(self.rule));
         }
     }
 
-    fn uncount(&mut self, operator: UserId, standing: Standing) {
-        subtract(&mut self.standings, standing);
+    fn uncount(&mut self, operator: UserId, member: &Member) {
+        subtract(&mut self.standings, member.standing());
         self.eligible.remove(&operator);
-        self.free.remove(&operator);
-        self.kept.remove(&operator);
+        if let Some(room) = member.room() {
+            self.by_room.remove(&(room, operator));
+            if let Some(preference) = member.preference(self.rule) {
+                self.by_preference.remove(&preference);
+            }
+        }
     }
 
     /// Panics when a derived set is not what the members say; for tests and the simulation.
     pub fn assert_invariants(&self) {
-        let mut fresh = Self::new();
+        let mut fresh = Self::new(self.rule);
         for (operator, member) in &self.members {
-            fresh.count(*operator, member.standing());
+            fresh.count(*operator, member);
         }
-        assert_eq!(fresh.free, self.free, "who is free is derived from the members");
-        assert_eq!(fresh.kept, self.kept, "who keeps slots is derived from the members");
+        assert_eq!(fresh.by_preference, self.by_preference, "who has room, in the rule's order");
+        assert_eq!(fresh.by_room, self.by_room, "who has room is derived from the members");
         assert_eq!(fresh.eligible, self.eligible, "who is eligible is derived from the members");
         assert_eq!(fresh.standings, self.standings, "the counts are derived from the members");
     }
@@ -330,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_latest_that_a_member_said_is_believed_in_whatever_order_it_comes() {
-        let mut pool = Pool::new();
+        let mut pool = Pool::new(Rule::LeastLoaded);
         pool.set_members(&BTreeSet::from([ANN]));
         let mut standing = |said, standing| {
             pool.believe(says(said, standing, 1));
@@ -346,7 +437,7 @@ mod tests {
 
     #[test]
     fn as_many_are_asked_of_a_member_as_it_has_slots() {
-        let mut pool = Pool::new();
+        let mut pool = Pool::new(Rule::LeastLoaded);
         pool.set_members(&BTreeSet::from([ANN]));
         pool.believe(says((1, 1), Standing::Free, 2));
         pool.send(ANN);

@@ -21,6 +21,8 @@ pub struct Shown {
     of: BTreeMap<Customer, Lately>,
     /// The same by time, for forgetting.
     order: BTreeSet<(Timestamp, Customer, UserId)>,
+    /// Of whom something else is known since that was asked last.
+    changed: BTreeSet<Customer>,
 }
 
 impl Shown {
@@ -42,6 +44,7 @@ impl Shown {
         }
         lately.insert(to, (chat, at));
         self.order.insert((at, customer, to));
+        self.changed.insert(customer);
         while self.order.len() > SHOWN_REMEMBERED_MAX {
             self.forget_oldest();
         }
@@ -66,6 +69,7 @@ impl Shown {
             self.of.remove(&customer);
         }
         self.order.remove(&(at, customer, to));
+        self.changed.insert(customer);
         if let Some((chat, at)) = before {
             self.note((customer, chat), to, at);
         }
@@ -74,6 +78,11 @@ impl Shown {
     /// Whom chats of the visitor were offered to.
     pub fn of(&self, customer: Customer) -> Option<&Lately> {
         self.of.get(&customer)
+    }
+
+    /// The visitors of whom something else is known since this was asked last.
+    pub fn take_changed(&mut self) -> BTreeSet<Customer> {
+        std::mem::take(&mut self.changed)
     }
 
     /// Forgets what was at this time or before.
@@ -85,6 +94,7 @@ impl Shown {
 
     fn forget_oldest(&mut self) {
         let Some((_, customer, operator)) = self.order.pop_first() else { return };
+        self.changed.insert(customer);
         if let Some(lately) = self.of.get_mut(&customer) {
             lately.remove(&operator);
             if lately.is_empty() {

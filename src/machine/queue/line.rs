@@ -6,6 +6,8 @@ use crate::domain::event::Decision;
 use crate::domain::limits::TO_ALL_OFFERS_MAX;
 use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId};
 use crate::machine::message::ChatAt;
+use crate::routing::Ranked;
+use crate::routing::excluded::Turn;
 
 /// How far the queue has come with a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,13 +58,15 @@ pub struct Entry {
 pub struct Line {
     entries: BTreeMap<ChatId, Entry>,
     /// Those whom nobody is being asked for.
-    waiting: BTreeSet<(i64, ChatId)>,
+    waiting: Ranked<Turn>,
     /// Those with a `to_all` offer live or under way, but for silent ones.
     to_all: BTreeSet<ChatId>,
     /// The silent ones.
     silent: BTreeSet<ChatId>,
     /// Those that may be offered, by whose they are; of nobody those of whom that is not known.
     of_visitor: BTreeMap<Option<Customer>, BTreeSet<ChatId>>,
+    /// Those that came, went or changed since that was asked last.
+    changed: BTreeSet<ChatId>,
     timers: BTreeSet<(Timestamp, ChatId)>,
     timer_of: BTreeMap<ChatId, Timestamp>,
 }
@@ -88,17 +92,24 @@ impl Line {
     }
 
     /// The chats that nobody is being asked for, smallest rank first.
-    pub fn waiting(&self) -> impl Iterator<Item = (i64, ChatId)> + '_ {
-        self.waiting.iter().copied()
+    pub fn waiting(&self) -> impl Iterator<Item = Turn> + '_ {
+        self.waiting.iter()
     }
 
-    /// The first waiting chat after the given one.
-    pub(super) fn waiting_after(&self, after: Option<(i64, ChatId)>) -> Option<(i64, ChatId)> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        match after {
-            Some(after) => self.waiting.range((Excluded(after), Unbounded)).next().copied(),
-            None => self.waiting.first().copied(),
-        }
+    /// The same, by their positions.
+    pub(super) fn turns(&self) -> &Ranked<Turn> {
+        &self.waiting
+    }
+
+    /// The chats that came, went or changed since this was asked last.
+    pub(super) fn take_changed(&mut self) -> BTreeSet<ChatId> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// When the chat is served, if nobody is being asked for it.
+    pub(super) fn turn(&self, chat: ChatId) -> Option<Turn> {
+        let entry = self.get(chat).filter(|entry| is_waiting(entry))?;
+        Some((entry.rank, chat))
     }
 
     /// The chats with a `to_all` offer live or under way, but for silent ones.
@@ -124,6 +135,13 @@ impl Line {
         self.of_visitor.len() > own
     }
 
+    /// The one visitor whose chats may be offered, if nobody else has any: of nobody if that is not
+    /// known.
+    pub(super) fn only_visitor(&self) -> Option<Option<Customer>> {
+        let mut visitors = self.of_visitor.keys();
+        visitors.next().copied().filter(|_| visitors.next().is_none())
+    }
+
     /// The visitor's chats that may be offered.
     pub(super) fn of_visitor(&self, customer: Customer) -> impl Iterator<Item = ChatId> + '_ {
         self.of_visitor.get(&Some(customer)).into_iter().flatten().copied()
@@ -131,7 +149,7 @@ impl Line {
 
     /// How many chats wait in front of one with this rank.
     pub fn ahead_of(&self, rank: i64, chat: ChatId) -> u64 {
-        self.waiting.range(..(rank, chat)).count() as u64
+        self.waiting.position(&(rank, chat)).0 as u64
     }
 
     /// All chats of the line, in the order of their ids.
@@ -182,13 +200,12 @@ impl Line {
     }
 
     pub(super) fn rank_anew(&mut self, rank: impl Fn(&ChatAt) -> i64) {
-        self.waiting.clear();
+        self.changed.extend(self.entries.keys());
         for entry in self.entries.values_mut() {
             entry.rank = rank(&entry.at);
-            if is_waiting(entry) {
-                self.waiting.insert((entry.rank, entry.at.chat));
-            }
         }
+        let waiting = self.entries.values().filter(|entry| is_waiting(entry));
+        self.waiting = waiting.map(|entry| (entry.rank, entry.at.chat)).collect();
     }
 
     /// The one time at which the chat is looked at again.
@@ -222,6 +239,7 @@ impl Line {
 
     fn link(&mut self, entry: &Entry) {
         let chat = entry.at.chat;
+        self.changed.insert(chat);
         if !entry.at.spent {
             self.of_visitor.entry(entry.at.customer).or_default().insert(chat);
         }
@@ -235,6 +253,7 @@ impl Line {
     }
 
     fn unlink(&mut self, entry: &Entry) {
+        self.changed.insert(entry.at.chat);
         self.waiting.remove(&(entry.rank, entry.at.chat));
         self.to_all.remove(&entry.at.chat);
         self.silent.remove(&entry.at.chat);
@@ -251,7 +270,11 @@ impl Line {
         for entry in self.entries.values() {
             fresh.link(entry);
         }
-        assert_eq!(fresh.waiting, self.waiting, "who waits is derived from the entries");
+        self.waiting.assert_invariants();
+        assert!(
+            fresh.waiting.iter().eq(self.waiting.iter()),
+            "who waits is derived from the entries"
+        );
         assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
         assert_eq!(fresh.silent, self.silent, "who is silent is derived from the entries");
         assert_eq!(fresh.of_visitor, self.of_visitor, "whose they are is derived from the entries");

@@ -1,15 +1,19 @@
 //! Push, pull and the offers to all.
 //!
-//! Push: whenever something changed, the line is walked in the order of rank, and each chat goes
-//! to the best free member who could have it. Since smaller ranks come first, none is passed over.
+//! Push: whenever something changed, each chat that somebody with room may have goes to the best of
+//! them, smallest rank first, so none is passed over. The others are not walked past: the first that
+//! somebody may have is found by what is excluded ([`Queue::look`]).
 //! Pull: an operator with a free slot asks for the best chat that it could serve, be it waiting or
 //! offered to all; see `machine::operator`.
 
+use std::collections::BTreeSet;
+
 use crate::domain::event::{Decision, Trigger};
-use crate::domain::limits::{RESERVATION_MS, SILENT_AFTER_MS};
+use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP, SILENT_AFTER_MS};
 use crate::domain::{ChatId, Customer, OfferId, Reach, Rule, Timestamp, UserId};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::Case;
+use crate::routing::excluded::Turn;
 use crate::routing::rule::is_directed;
 
 use super::line::{Entry, Phase};
@@ -18,6 +22,7 @@ use super::{Owed, Queue, QueueEffect};
 impl Queue {
     /// Gives waiting chats to free members, as far as both reach.
     pub(super) fn match_line(&mut self, now: Timestamp) {
+        self.look(now);
         self.end_long_offers(now);
         match self.config.rule {
             Rule::LeastLoaded | Rule::LongestIdle => self.push(now),
@@ -31,12 +36,10 @@ impl Queue {
 
     fn push(&mut self, now: Timestamp) {
         let mut passed = None;
-        while let Some(next) = self.line.waiting_after(passed)
-            && self.pool.anybody_for(next.0)
-        {
+        while let Some(next) = self.first_able(passed) {
             passed = Some(next);
-            let chat = next.1;
-            let able = self.able(chat, now);
+            let (rank, chat) = next;
+            let able: Vec<UserId> = self.able(rank, chat).take(1 + RUNNERS_UP).collect();
             let Some((operator, others)) = able.split_first() else {
                 continue;
             };
@@ -48,25 +51,50 @@ impl Queue {
             self.line.set_phase(chat, Phase::Reserving { offer, operator, expires_at, decision });
             self.line.set_timer(chat, expires_at);
             self.owed.owe(Owed::Reserve(chat), now);
+            self.look(now);
         }
     }
 
     fn offer_to_all(&mut self, now: Timestamp) {
         let mut passed = None;
-        while let Some(next) = self.line.waiting_after(passed)
-            && self.pool.anybody_for(next.0)
-            && self.line.has_room_to_all()
+        while self.line.has_room_to_all()
+            && let Some(next) = self.first_able(passed)
         {
             passed = Some(next);
-            let chat = next.1;
-            let to = self.able(chat, now);
-            if to.is_empty() {
-                continue;
-            }
+            let (rank, chat) = next;
+            let to: Vec<UserId> = self.able(rank, chat).collect();
             let decision = self.decision(chat, Trigger::Push, &[], now);
             let offer = self.next_offer();
             self.offer(now, chat, (offer, Reach::ToAll, to), decision);
+            self.look(now);
         }
+    }
+
+    /// The first of those who wait, after that turn if one is given, whom somebody with room may have.
+    ///
+    /// The head of the line nearly always is, and if many are excluded from it, the next one. As many
+    /// looks at who is excluded are given to that as members have room; were they in vain, each of the
+    /// members is asked for its own first.
+    pub(super) fn first_able(&self, passed: Option<Turn>) -> Option<Turn> {
+        let turns = self.line.turns();
+        let first = passed.map_or(0, |passed| turns.up_to(&passed));
+        let mut looks = self.pool.with_room().len();
+        for n in first.. {
+            let (rank, chat) = turns.nth(n).filter(|(rank, _)| self.pool.anybody_for(*rank))?;
+            let excluded = self.excluded.members(chat).map_or(0, BTreeSet::len);
+            if excluded > looks {
+                break;
+            }
+            looks -= excluded;
+            if self.able(rank, chat).next().is_some() {
+                return Some((rank, chat));
+            }
+        }
+        let firsts = self.pool.with_room().filter_map(|(operator, room)| {
+            let first = self.excluded.first_for(operator, turns, passed).next();
+            first.filter(|(rank, _)| room.is_for(*rank))
+        });
+        firsts.min()
     }
 
     /// An offer to all that nobody answered stands for longer than the queue's offers do, as long as
@@ -82,12 +110,13 @@ impl Queue {
         out.sort_unstable_by(|one, other| other.cmp(one));
         if to_all {
             let largest = out.first().copied();
-            let smaller = |next: &(i64, ChatId)| {
-                largest.is_some_and(|largest| *next < largest) && self.pool.anybody_for(next.0)
-            };
-            let smaller = self.line.waiting().take_while(smaller);
-            let wanting = smaller.filter(|(_, chat)| !self.able(*chat, now).is_empty());
-            let gives_way = out.iter().zip(wanting).take_while(|(out, wanting)| wanting < out);
+            let mut passed = None;
+            let wanting = std::iter::from_fn(|| {
+                passed = Some(self.first_able(passed)?);
+                passed
+            });
+            let wanting = wanting.take_while(|next| largest.is_some_and(|largest| *next < largest));
+            let gives_way = out.iter().zip(wanting).take_while(|(out, wanting)| wanting < *out);
             let places = gives_way.count();
             out.truncate(places);
         }
@@ -111,7 +140,7 @@ impl Queue {
     }
 
     /// Asks the chat to offer itself.
-    fn offer(
+    pub(super) fn offer(
         &mut self,
         now: Timestamp,
         chat: ChatId,
@@ -124,21 +153,45 @@ impl Queue {
         self.owed.owe(Owed::Offer(chat), now);
     }
 
-    /// Adds those who came free to the offers that are out.
+    /// Adds those who came free to the offers that are out. Looks at what has changed alone: at all
+    /// members for an offer that did, at those members whose room did for the others.
     fn widen(&mut self, now: Timestamp) {
+        let came = std::mem::take(&mut self.came);
         for chat in self.line.to_all().clone() {
-            let Some(entry) = self.line.get(chat).filter(|e| self.pool.anybody_for(e.rank)) else {
-                continue;
-            };
+            let anew = self.to_widen.remove(&chat);
+            let Some(entry) = self.line.get(chat) else { continue };
             let Some(offer) = entry.at.place.offer() else { continue };
-            let mut missing = self.able(chat, now);
-            missing.retain(|operator| !offer.to.contains(operator));
-            if missing.is_empty() || self.widening.get(&chat) == Some(&missing) {
+            let known = self.missing.get(&chat);
+            let missing: BTreeSet<UserId> = if anew {
+                let able = self.able(entry.rank, chat);
+                able.filter(|operator| !offer.to.contains(operator)).collect()
+            } else {
+                let is_missing = |operator: &UserId| {
+                    self.pool.has_room(*operator, entry.rank)
+                        && !self.excluded.has(chat, *operator)
+                        && !offer.to.contains(operator)
+                };
+                let was_missing =
+                    |operator: &UserId| known.is_some_and(|known| known.contains(operator));
+                if came.iter().all(|operator| is_missing(operator) == was_missing(operator)) {
+                    continue;
+                }
+                let stay = known.into_iter().flatten().filter(|known| !came.contains(known));
+                stay.chain(came.iter().filter(|operator| is_missing(operator))).copied().collect()
+            };
+            if missing.is_empty() {
+                self.missing.remove(&chat);
                 continue;
             }
-            self.note_shown(chat, &missing, now, now);
+            self.missing.insert(chat, missing.clone());
+            if self.widening.get(&chat) == Some(&missing) {
+                continue;
+            }
+            let to: Vec<UserId> = missing.iter().copied().collect();
+            self.note_shown(chat, &to, now, now);
             self.widening.insert(chat, missing);
             self.owed.owe(Owed::Widen(chat), now);
+            self.look(now);
         }
     }
 
@@ -208,12 +261,7 @@ impl Queue {
     }
 
     /// The best chat that a member with a free slot could serve, but for those `except`.
-    pub(super) fn quote(
-        &self,
-        operator: UserId,
-        except: &[ChatId],
-        now: Timestamp,
-    ) -> Option<Quote> {
+    pub(super) fn quote(&self, operator: UserId, except: &[ChatId]) -> Option<Quote> {
         if !self.pool.contains(operator) {
             return None;
         }
@@ -223,14 +271,14 @@ impl Queue {
             Rule::Manual => return None,
         };
         let best = match reach {
-            Reach::Directed => self.best_waiting(operator, &[], now),
+            Reach::Directed => self.best_waiting(operator, &[]),
             Reach::ToAll => {
                 let out = self.line.to_all();
                 let live = out.iter().filter_map(|chat| Some((self.line.get(*chat)?.rank, *chat)));
                 let live = live.filter(|(_, chat)| !except.contains(chat));
-                let live = live.filter(|(_, chat)| self.could_serve(operator, *chat, now));
+                let live = live.filter(|(_, chat)| !self.excluded.has(*chat, operator));
                 let room = self.line.has_room_to_all();
-                let next = room.then(|| self.best_waiting(operator, except, now)).flatten();
+                let next = room.then(|| self.best_waiting(operator, except)).flatten();
                 live.chain(next).min()
             }
         };
@@ -238,19 +286,9 @@ impl Queue {
     }
 
     /// The best waiting chat that a member with a free slot could serve.
-    fn best_waiting(
-        &self,
-        operator: UserId,
-        except: &[ChatId],
-        now: Timestamp,
-    ) -> Option<(i64, ChatId)> {
-        let mut waiting = self.line.waiting().filter(|(_, chat)| !except.contains(chat));
-        waiting.find(|(_, chat)| self.could_serve(operator, *chat, now))
-    }
-
-    fn could_serve(&self, operator: UserId, chat: ChatId, now: Timestamp) -> bool {
-        let entry = self.line.get(chat);
-        entry.is_some_and(|entry| self.pool.could_serve(operator, self.case(entry, now)))
+    fn best_waiting(&self, operator: UserId, except: &[ChatId]) -> Option<Turn> {
+        let mut waiting = self.excluded.first_for(operator, self.line.turns(), None);
+        waiting.find(|(_, chat)| !except.contains(chat))
     }
 
     /// Uses the slot that an operator holds for the best chat it could serve, which may have a
@@ -272,7 +310,7 @@ impl Queue {
         if !is_directed(self.config.rule) || !self.pool.contains(operator) {
             return None;
         }
-        let (rank, chat) = self.best_waiting(operator, &[], now)?;
+        let (rank, chat) = self.best_waiting(operator, &[])?;
         if rank > quoted {
             return None;
         }
@@ -282,15 +320,12 @@ impl Queue {
         Some(chat)
     }
 
-    /// The free members who could have the chat, best first.
-    fn able(&self, chat: ChatId, now: Timestamp) -> Vec<UserId> {
-        let Some(entry) = self.line.get(chat) else {
-            return Vec::new();
-        };
-        self.pool.choose(self.config.rule, self.case(entry, now))
+    /// The members with room who may have the chat of this rank, best first.
+    fn able(&self, rank: i64, chat: ChatId) -> impl Iterator<Item = UserId> + '_ {
+        self.pool.choose(rank, self.excluded.members(chat))
     }
 
-    fn decision(
+    pub(super) fn decision(
         &self,
         chat: ChatId,
         trigger: Trigger,
@@ -308,7 +343,7 @@ impl Queue {
             now,
         };
         let case = self.line.get(chat).map_or(unknown, |entry| self.case(entry, now));
-        self.pool.decision(self.config.rule, self.config.version, trigger, runners_up, case)
+        self.pool.decision(self.config.version, trigger, runners_up, case)
     }
 
     /// What of a chat of the line matters to a choice.

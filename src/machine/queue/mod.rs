@@ -11,21 +11,24 @@
 mod asked;
 mod explain;
 mod line;
+mod looked;
 mod matching;
 mod owed;
 mod timers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::domain::limits::SILENT_AFTER_MS;
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
-use crate::domain::{self, ChatId, OfferId, Place, Reach, RoutingSettings, Seq, Timestamp, UserId};
+use crate::domain::{
+    self, ChatId, Customer, OfferId, Place, Reach, RoutingSettings, Seq, Timestamp, UserId,
+};
 use crate::machine::Life;
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::repeat::Repeater;
-use crate::routing::{Pool, Shown, rank};
+use crate::routing::{Excluded, Pool, Shown, rank};
 use crate::storage::OpenChat;
 
 use asked::Asked;
@@ -73,12 +76,24 @@ pub struct Queue {
     /// must not get another chat.
     given: BTreeMap<OfferId, (ChatId, Timestamp)>,
     /// Whom a `to_all` offer is to be widened to, until the chat says that it was.
-    widening: BTreeMap<ChatId, Vec<UserId>>,
+    widening: BTreeMap<ChatId, BTreeSet<UserId>>,
+    /// Whom each live `to_all` offer does not reach and could.
+    missing: BTreeMap<ChatId, BTreeSet<UserId>>,
+    /// The `to_all` offers of which that is to be found out anew.
+    to_widen: BTreeSet<ChatId>,
+    /// The members for each of whom it is to be found out.
+    came: BTreeSet<UserId>,
     /// To whom chats of each visitor were offered lately.
     shown: Shown,
     /// Of these what stands in `shown` only because it was asked for, by chat; until the chat says what
     /// became of it.
     asked: BTreeMap<ChatId, Vec<Asked>>,
+    /// Which chats may not go to whom, though there be room.
+    excluded: Excluded,
+    /// The one visitor whose chats may be offered, when the line was looked at last.
+    only_visitor: Option<Option<Customer>>,
+    /// When that was.
+    looked_at: Timestamp,
 }
 
 impl Queue {
@@ -90,13 +105,19 @@ impl Queue {
         now: Timestamp,
     ) -> Self {
         let mut queue = Self {
-            pool: Pool::new(),
+            pool: Pool::new(config.rule),
             line: Line::new(),
             owed: Repeater::new(),
             given: BTreeMap::new(),
             widening: BTreeMap::new(),
+            missing: BTreeMap::new(),
+            to_widen: BTreeSet::new(),
+            came: BTreeSet::new(),
             shown: Shown::default(),
             asked: BTreeMap::new(),
+            excluded: Excluded::default(),
+            only_visitor: None,
+            looked_at: now,
             config: config.clone(),
             settings,
             life,
@@ -128,6 +149,13 @@ impl Queue {
 
     /// Takes an input and answers what is to be done.
     pub fn step(&mut self, now: Timestamp, input: QueueInput) -> Vec<QueueEffect> {
+        let mut effects = self.hear(now, input);
+        self.match_line(now);
+        self.say_due(now, &mut effects);
+        effects
+    }
+
+    fn hear(&mut self, now: Timestamp, input: QueueInput) -> Vec<QueueEffect> {
         let mut effects = Vec::new();
         let over = now.0.saturating_sub(self.settings.visitor_offer_every_ms);
         self.shown.forget_until(Timestamp(over));
@@ -151,8 +179,6 @@ impl Queue {
             QueueInput::Said(said) => self.on_said(now, said, &mut effects),
             QueueInput::Tick => self.on_timers(now, &mut effects),
         }
-        self.match_line(now);
-        self.say_due(now, &mut effects);
         effects
     }
 
@@ -179,13 +205,15 @@ impl Queue {
             ToQueue::Pull { pull, except, state } => {
                 let operator = state.operator;
                 self.believe(state);
-                let best = self.quote(operator, &except, now);
+                self.look(now);
+                let best = self.quote(operator, &except);
                 let best = ToOperator::Best { queue: self.config.id, pull, best };
                 effects.push(QueueEffect::ToOperator(operator, best));
             }
             ToQueue::Give { offer, rank, expires_at, state } => {
                 let operator = state.operator;
                 self.believe(state);
+                self.look(now);
                 let chat = self.give(now, operator, (offer, expires_at), rank);
                 let answer = ToOperator::GiveAnswer { offer, chat };
                 effects.push(QueueEffect::ToOperator(operator, answer));
@@ -321,6 +349,7 @@ impl Queue {
     }
 
     fn configure(&mut self, config: domain::Queue, now: Timestamp) {
+        self.pool.set_rule(config.rule);
         let came = self.pool.set_members(&config.members);
         self.config = config;
         let strangers: Vec<Owed> = self
@@ -370,6 +399,7 @@ impl Queue {
         self.pool.assert_invariants();
         self.line.assert_invariants();
         self.shown.assert_invariants();
+        self.assert_looked();
         let in_line = |chat: &ChatId| self.line.get(*chat).is_some();
         assert!(self.asked.keys().all(in_line), "only chats of the line are asked for");
         for entry in self.line.entries() {

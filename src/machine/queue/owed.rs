@@ -73,7 +73,7 @@ impl Queue {
             }
             Owed::Widen(chat) => {
                 let (placement, offer) = self.live(chat)?;
-                let to = self.widening.get(&chat)?.clone();
+                let to = self.widening.get(&chat)?.iter().copied().collect();
                 Some(QueueEffect::ToChat(chat, ToChat::Widen { placement, offer, to }))
             }
             Owed::Lapse(chat) => {

@@ -17,6 +17,7 @@ use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
 use crate::routing::WhyWaits;
 
 mod given;
+mod naive;
 mod shown;
 
 const COOL_DOWN_MS: u64 = 30_000;
