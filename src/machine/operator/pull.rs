@@ -3,6 +3,9 @@
 //! slot is kept for it ([`super::kept`]). Meanwhile it refuses reservations, and waits
 //! [`PULL_LIMIT_MS`] at most.
 //!
+//! Who is in no queue that asks one operator at a time has no slot to give, for offers to all take
+//! none, and does not ask.
+//!
 //! It goes on until its slots are full or all queues have nothing; then its queues are told that
 //! it is free, and push to it what comes.
 
@@ -29,6 +32,9 @@ impl Operator {
             return;
         }
         self.wants_pull = false;
+        if !self.account.queues.values().any(|terms| terms.directed) {
+            return;
+        }
         let queues = self.account.queues.iter();
         let offering = queues.filter(|(_, terms)| !terms.manual).map(|(queue, _)| *queue);
         let ask: Vec<QueueId> = offering.filter(|queue| self.unkept_in(*queue) > 0).collect();

@@ -149,3 +149,24 @@ fn a_slot_that_was_given_is_said_until_it_is_answered_and_no_longer() {
     desk.say(ToOperator::GiveAnswer { offer, chat: Some(chat(1_000)) });
     assert_eq!(again(&mut desk), None);
 }
+
+#[test]
+fn who_is_offered_nothing_but_offers_to_all_says_nothing_to_its_queue_when_a_colleague_accepts() {
+    for directed in [false, true] {
+        let mut desk = Desk::present(1);
+        let mut account = account(1);
+        let terms = Terms { directed: false, ..account.queues[&QUEUE] };
+        account.queues =
+            BTreeMap::from([(QUEUE, terms), (OTHER_QUEUE, Terms { directed, ..terms })]);
+        desk.step(OperatorInput::Account(account));
+        desk.invited(chat(1));
+        assert!(desk.ann.kept().contains_key(&chat(1)), "a slot is kept for it");
+        let place = Place::Assigned { owner: BOB, begun: false };
+        let effects = desk.raw(OperatorInput::Said(ToOperator::At(at(chat(1), 3, place))));
+        assert_eq!(desk.ann.kept().len(), 0);
+        // With a queue that asks one at a time there is a slot to give.
+        assert_eq!(pulls(&effects).is_some(), directed);
+        let said = effects.iter().filter(|e| matches!(e, OperatorEffect::ToQueue(..)));
+        assert_eq!(said.count() > 0, directed, "{effects:?}");
+    }
+}
