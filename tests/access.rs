@@ -21,10 +21,11 @@ use std::sync::Arc;
 use sessions::kept;
 use support::{CountedEntropy, Fault, MemoryDocuments, system, system_at, trail};
 use switchboard::access::{
-    Access, AccessError, Attempt, HashCost, Holder, Invalid, Judged, Passwords, Subject,
-    TokenLives, Tokens, Visitor, Who,
+    Access, AccessError, Attempt, HashCost, Holder, Invalid, Judged, Passwords, TokenLives, Tokens,
+    Visitor, Who,
 };
 use switchboard::catalog::{Catalog, Channel, Provider, Role, User};
+use switchboard::domain::rights::Subject;
 use switchboard::domain::{
     ChannelId, Customer, CustomerId, Name, Priority, Profile, Queue, QueueId, Rule, Timestamp,
     UserId,
@@ -43,7 +44,7 @@ const PASSWORD: &str = "a long enough one";
 /// `UPDATE_GOLDEN=1 cargo test --test access` writes it anew.
 #[test]
 fn the_table_of_rights_is_written_down() {
-    use switchboard::access::{Operation, Right};
+    use switchboard::domain::rights::{Operation, Right};
     let mut text = "# Who may do what\n\nMade from the one table in the code, which REST and the \
         socket both ask. What it does not\ngrant is refused. \"own\" is said in the last column. \
         A site is a site's server with the site key of\na channel.\n\n| operation | what it is |"
@@ -99,14 +100,14 @@ async fn try_start(documents: Arc<MemoryDocuments>) -> Result<World, AccessError
 async fn world() -> World {
     let world = start(Arc::default()).await;
     let root = User::new(ROOT, "Root", "root", Role::Administrator);
-    world.catalog.put_user(root, &system()).await.unwrap();
+    world.catalog.put(root, &system()).await.unwrap();
     let mut anna = User::new(ANNA, "Anna", "anna", Role::Operator);
     anna.password = Some(world.access.new_password(PASSWORD.into()).await.unwrap());
-    world.catalog.put_user(anna, &system()).await.unwrap();
+    world.catalog.put(anna, &system()).await.unwrap();
     let queue = Queue { version: 0, ..Queue::new(QUEUE, "Sales", Rule::ToAll) };
-    world.catalog.put_queue(queue, &system()).await.unwrap();
+    world.catalog.put(queue, &system()).await.unwrap();
     let channel = Channel::new(SITE, "Site", Provider::WebChat, QUEUE);
-    world.catalog.put_channel(channel, &system()).await.unwrap();
+    world.catalog.put(channel, &system()).await.unwrap();
     world
 }
 
@@ -138,7 +139,7 @@ impl World {
     async fn change_anna(&self, change: impl FnOnce(&mut User)) {
         let mut anna = User::clone(self.catalog.snapshot().user(ANNA).unwrap());
         change(&mut anna);
-        self.catalog.put_user(anna, &system()).await.unwrap();
+        self.catalog.put(anna, &system()).await.unwrap();
     }
 }
 

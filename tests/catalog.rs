@@ -31,13 +31,13 @@ async fn small() -> (Arc<MemoryDocuments>, Catalog) {
     let documents = Arc::new(MemoryDocuments::default());
     let catalog = Catalog::load(documents.clone()).await.unwrap();
     let admin = User::new(ADMIN, "Root", "root", Role::Administrator);
-    catalog.put_user(admin, &system()).await.unwrap();
+    catalog.put(admin, &system()).await.unwrap();
     let anna = User::new(ANNA, "Anna", "anna", Role::Operator);
-    catalog.put_user(anna, &system()).await.unwrap();
-    let warned = catalog.put_queue(queue(SALES, &[ANNA]), &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
+    let warned = catalog.put(queue(SALES, &[ANNA]), &system()).await.unwrap();
     assert_eq!(warned.warnings, [Finding::QueueWithoutChannel { queue: SALES }]);
     let channel = Channel::new(SITE, "Site", Provider::WebChat, SALES);
-    let written = catalog.put_channel(channel, &system()).await.unwrap();
+    let written = catalog.put(channel, &system()).await.unwrap();
     assert_eq!(written.warnings, []);
     (documents, catalog)
 }
@@ -56,7 +56,7 @@ async fn everything_comes_back_after_a_restart() {
         absent_owner_limit_ms: Some(60_000),
         ..queue(QueueId::from_u128(9), &[ANNA])
     };
-    catalog.put_queue(full, &system()).await.unwrap();
+    catalog.put(full, &system()).await.unwrap();
     let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
     let dressed = Channel {
         language: Some("pt-BR".into()),
@@ -65,7 +65,7 @@ async fn everything_comes_back_after_a_restart() {
         retention_days: Some(30),
         ..site
     };
-    catalog.put_channel(dressed, &system()).await.unwrap();
+    catalog.put(dressed, &system()).await.unwrap();
     let again = Catalog::load(documents).await.unwrap();
     let (before, after) = (catalog.snapshot(), again.snapshot());
     assert!(before.users().eq(after.users()));
@@ -81,11 +81,11 @@ async fn a_change_is_seen_at_once_and_wakes_who_waits() {
     changes.borrow_and_update();
     let mut anna = user(&catalog, ANNA);
     anna.capacity = 9;
-    catalog.put_user(anna, &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
     assert!(changes.has_changed().unwrap());
     assert_eq!(changes.borrow_and_update().user(ANNA).unwrap().capacity, 9);
     let refused = User { capacity: 0, ..user(&catalog, ANNA) };
-    let error = catalog.put_user(refused, &system()).await.unwrap_err();
+    let error = catalog.put(refused, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::User(BadUser::Capacity { got: 0 }));
     assert!(!changes.has_changed().unwrap());
 }
@@ -94,9 +94,9 @@ async fn a_change_is_seen_at_once_and_wakes_who_waits() {
 async fn a_write_names_the_version_that_it_saw() {
     let (_, catalog) = small().await;
     let seen = user(&catalog, ANNA);
-    catalog.put_user(seen.clone(), &system()).await.unwrap();
+    catalog.put(seen.clone(), &system()).await.unwrap();
     let conflict = StoreError::VersionConflict { expected: 1, found: 2 };
-    let error = catalog.put_user(seen, &system()).await.unwrap_err();
+    let error = catalog.put(seen, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::Store(conflict));
 }
 
@@ -106,9 +106,9 @@ async fn a_change_by_another_process_is_seen_at_the_conflict() {
     let other = Catalog::load(documents).await.unwrap();
     let mut anna = user(&other, ANNA);
     anna.name = "Anna P.".into();
-    other.put_user(anna, &system()).await.unwrap();
+    other.put(anna, &system()).await.unwrap();
     let stale = user(&catalog, ANNA);
-    catalog.put_user(stale, &system()).await.unwrap_err();
+    catalog.put(stale, &system()).await.unwrap_err();
     assert_eq!(user(&catalog, ANNA).name, "Anna P.");
 }
 
@@ -119,7 +119,7 @@ async fn a_failed_write_shows_what_the_store_holds() {
         let mut anna = user(&catalog, ANNA);
         anna.capacity = 9;
         documents.fail_next_write(fault);
-        catalog.put_user(anna, &system()).await.unwrap_err();
+        catalog.put(anna, &system()).await.unwrap_err();
         assert_eq!(user(&catalog, ANNA).capacity, shown, "{fault:?}");
     }
 }
@@ -128,14 +128,14 @@ async fn a_failed_write_shows_what_the_store_holds() {
 async fn one_login_one_user() {
     let (_, catalog) = small().await;
     let twin = User::new(UserId::from_u128(8), "Other", "anna", Role::Operator);
-    let error = catalog.put_user(twin.clone(), &system()).await.unwrap_err();
+    let error = catalog.put(twin.clone(), &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::LoginTaken);
     let mut anna = user(&catalog, ANNA);
     anna.login = "anna.p".into();
-    catalog.put_user(anna, &system()).await.unwrap();
-    catalog.put_user(twin, &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
+    catalog.put(twin, &system()).await.unwrap();
     let capital = User::new(UserId::from_u128(9), "X", "Anna", Role::Operator);
-    let error = catalog.put_user(capital, &system()).await.unwrap_err();
+    let error = catalog.put(capital, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::User(BadUser::Login));
 }
 
@@ -143,11 +143,11 @@ async fn one_login_one_user() {
 async fn the_last_administrator_stays() {
     let (_, catalog) = small().await;
     let gone = User { active: false, ..user(&catalog, ADMIN) };
-    let error = catalog.put_user(gone.clone(), &system()).await.unwrap_err();
+    let error = catalog.put(gone.clone(), &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::LastAdministrator);
     let second = User::new(UserId::from_u128(8), "Two", "two", Role::Administrator);
-    catalog.put_user(second, &system()).await.unwrap();
-    catalog.put_user(gone, &system()).await.unwrap();
+    catalog.put(second, &system()).await.unwrap();
+    catalog.put(gone, &system()).await.unwrap();
 }
 
 #[tokio::test]
@@ -157,7 +157,7 @@ async fn what_ends_sessions_counts_the_epoch_up_and_nothing_else_does() {
         let mut anna = user(&catalog, ANNA);
         anna.epoch = 77; // The caller has no say in it.
         change(&mut anna);
-        catalog.put_user(anna, &system()).await.unwrap();
+        catalog.put(anna, &system()).await.unwrap();
         user(&catalog, ANNA).epoch
     };
     assert_eq!(change(|anna| anna.name = "A".into()).await, 0);
@@ -168,7 +168,7 @@ async fn what_ends_sessions_counts_the_epoch_up_and_nothing_else_does() {
     let hash = || switchboard::catalog::PasswordHash::from_phc("x".into());
     let mut anna = user(&catalog, ANNA);
     anna.password = Some(hash());
-    catalog.put_user(anna, &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
     assert_eq!(user(&catalog, ANNA).epoch, 3);
 }
 
@@ -177,18 +177,18 @@ async fn the_lint_refuses_what_can_never_work() {
     let (_, catalog) = small().await;
     let lost = QueueId::from_u128(99);
     let channel = Channel::new(ChannelId::from_u128(98), "Lost", Provider::Internal, lost);
-    let error = catalog.put_channel(channel.clone(), &system()).await.unwrap_err();
+    let error = catalog.put(channel.clone(), &system()).await.unwrap_err();
     let finding = Finding::ChannelWithoutQueue { channel: channel.id, queue: lost };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 
     let stopped = Queue { active: false, version: 1, ..queue(SALES, &[ANNA]) };
-    let error = catalog.put_queue(stopped, &system()).await.unwrap_err();
+    let error = catalog.put(stopped, &system()).await.unwrap_err();
     let finding = Finding::ChannelToInactiveQueue { channel: SITE, queue: SALES };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 
     let stranger = UserId::from_u128(97);
     let with = Queue { version: 1, ..queue(SALES, &[ANNA, stranger, ADMIN]) };
-    let error = catalog.put_queue(with, &system()).await.unwrap_err();
+    let error = catalog.put(with, &system()).await.unwrap_err();
     let findings = vec![
         Finding::UnknownMember { queue: SALES, user: stranger },
         Finding::MemberCannotServe { queue: SALES, user: ADMIN },
@@ -196,7 +196,7 @@ async fn the_lint_refuses_what_can_never_work() {
     assert_eq!(error, CatalogError::Lint(findings));
 
     let promoted = User { role: Role::Administrator, ..user(&catalog, ANNA) };
-    let error = catalog.put_user(promoted, &system()).await.unwrap_err();
+    let error = catalog.put(promoted, &system()).await.unwrap_err();
     assert!(matches!(error, CatalogError::Lint(_)), "{error}");
 }
 
@@ -204,7 +204,7 @@ async fn the_lint_refuses_what_can_never_work() {
 async fn a_queue_that_nobody_can_serve_is_told() {
     let (_, catalog) = small().await;
     let gone = User { active: false, ..user(&catalog, ANNA) };
-    let written = catalog.put_user(gone, &system()).await.unwrap();
+    let written = catalog.put(gone, &system()).await.unwrap();
     let finding = Finding::NoReachableMember { queue: SALES };
     assert_eq!(written.warnings, std::slice::from_ref(&finding));
     assert_eq!(lint(&catalog.snapshot()), BTreeSet::from([finding]));
@@ -215,10 +215,10 @@ async fn nobody_is_in_too_many_queues() {
     let (_, catalog) = small().await;
     for n in 0..63 {
         let id = QueueId::from_u128(1_000 + n);
-        catalog.put_queue(queue(id, &[ANNA]), &system()).await.unwrap();
+        catalog.put(queue(id, &[ANNA]), &system()).await.unwrap();
     }
     let last = queue(QueueId::from_u128(2_000), &[ANNA]);
-    let error = catalog.put_queue(last, &system()).await.unwrap_err();
+    let error = catalog.put(last, &system()).await.unwrap_err();
     let finding = Finding::TooManyQueues { user: ANNA, queues: 65 };
     assert_eq!(error, CatalogError::Lint(vec![finding]));
 }
@@ -226,17 +226,17 @@ async fn nobody_is_in_too_many_queues() {
 #[tokio::test]
 async fn only_what_is_inactive_and_unused_is_deleted() {
     let (documents, catalog) = small().await;
-    let delete = async |usage| catalog.delete_channel(SITE, 2, usage, &system()).await;
+    let delete = async |usage| catalog.delete::<Channel>(SITE, 2, usage, &system()).await;
     assert_eq!(delete(Usage::Unused).await, Err(CatalogError::StillActive));
     let mut site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
     site.active = false;
-    catalog.put_channel(site, &system()).await.unwrap();
+    catalog.put(site, &system()).await.unwrap();
     assert_eq!(delete(Usage::InUse).await, Err(CatalogError::InUse));
 
     let stopped = Queue { active: false, version: 1, ..queue(SALES, &[ANNA]) };
-    catalog.put_queue(stopped, &system()).await.unwrap();
+    catalog.put(stopped, &system()).await.unwrap();
     let delete =
-        async |usage, version| catalog.delete_queue(SALES, version, usage, &system()).await;
+        async |usage, version| catalog.delete::<Queue>(SALES, version, usage, &system()).await;
     assert_eq!(delete(Usage::InUse, 2).await, Err(CatalogError::InUse));
     let conflict = delete(Usage::Unused, 1).await.unwrap_err();
     assert!(matches!(conflict, CatalogError::Store(_)));
@@ -272,7 +272,7 @@ async fn names_are_trimmed_and_what_hides_in_them_is_refused() {
     use switchboard::domain::name::BadName;
     let (_, catalog) = small().await;
     let anna = User { name: " Anna P.\u{2003}".into(), ..user(&catalog, ANNA) };
-    catalog.put_user(anna, &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
     assert_eq!(user(&catalog, ANNA).name, "Anna P.");
     let hidden = [
         ("\u{200b}", BadName::Empty),
@@ -281,24 +281,12 @@ async fn names_are_trimmed_and_what_hides_in_them_is_refused() {
     ];
     for (name, why) in hidden {
         let anna = User { name: name.into(), ..user(&catalog, ANNA) };
-        assert_eq!(
-            catalog.put_user(anna, &system()).await,
-            Err(CatalogError::Name(why)),
-            "{name:?}"
-        );
+        assert_eq!(catalog.put(anna, &system()).await, Err(CatalogError::Name(why)), "{name:?}");
         let sales = Queue { name: name.into(), version: 1, ..queue(SALES, &[ANNA]) };
-        assert_eq!(
-            catalog.put_queue(sales, &system()).await,
-            Err(CatalogError::Name(why)),
-            "{name:?}"
-        );
+        assert_eq!(catalog.put(sales, &system()).await, Err(CatalogError::Name(why)), "{name:?}");
         let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
         let site = Channel { name: name.into(), ..site };
-        assert_eq!(
-            catalog.put_channel(site, &system()).await,
-            Err(CatalogError::Name(why)),
-            "{name:?}"
-        );
+        assert_eq!(catalog.put(site, &system()).await, Err(CatalogError::Name(why)), "{name:?}");
     }
 }
 
@@ -324,11 +312,11 @@ async fn what_was_stored_before_the_rule_of_names_can_still_be_changed() {
     let catalog = Catalog::load(documents.clone()).await.unwrap();
     let snapshot = catalog.snapshot();
     let anna = User { capacity: 9, ..user(&catalog, ANNA) };
-    catalog.put_user(anna, &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
     let sales = Queue { offer_timeout_ms: 60_000, ..Queue::clone(snapshot.queue(SALES).unwrap()) };
-    catalog.put_queue(sales, &system()).await.unwrap();
+    catalog.put(sales, &system()).await.unwrap();
     let site = Channel { active: false, ..Channel::clone(snapshot.channel(SITE).unwrap()) };
-    catalog.put_channel(site, &system()).await.unwrap();
+    catalog.put(site, &system()).await.unwrap();
     let now = catalog.snapshot();
     assert_eq!(now.user(ANNA).unwrap().name, "An\u{202e}na");
     assert_eq!(now.channel(SITE).unwrap().image.as_deref(), Some("/logo.png"));
@@ -342,7 +330,7 @@ async fn retention_has_bounds() {
     for (days, good) in [(0, false), (1, true), (3_650, true), (3_651, false)] {
         let site = Channel::clone(catalog.snapshot().channel(SITE).unwrap());
         let site = Channel { retention_days: Some(days), ..site };
-        let put = catalog.put_channel(site, &system()).await;
+        let put = catalog.put(site, &system()).await;
         assert_eq!(put.is_ok(), good, "{days}");
     }
 }

@@ -272,7 +272,7 @@ async fn the_demonstration_fills_an_empty_store_once() {
 
     let mut anna = User::clone(snapshot.user_by_login("anna").unwrap());
     anna.name = "Anna the second".into();
-    catalog.put_user(anna, &system()).await.unwrap();
+    catalog.put(anna, &system()).await.unwrap();
     let again = seed.plant(&catalog, &access, &*documents, &system()).await;
     assert_eq!(again, Ok(Seeded::Before));
     let anna = catalog.snapshot().user_by_login("anna").unwrap().clone();
@@ -306,7 +306,7 @@ async fn a_store_with_other_things_is_left_alone() {
     let documents = Arc::new(MemoryDocuments::default());
     let (catalog, access) = empty(documents.clone()).await;
     let other = User::new(UserId::from_u128(5), "Root", "root", Role::Administrator);
-    catalog.put_user(other, &system()).await.unwrap();
+    catalog.put(other, &system()).await.unwrap();
     let planted = demo().plant(&catalog, &access, &*documents, &system()).await;
     assert_eq!(planted, Ok(Seeded::NotEmpty));
     assert_eq!(documents.count("user"), 1);
@@ -334,13 +334,13 @@ async fn demo_passwords_bind_the_server_to_loopback_until_they_are_gone() {
             }
             Role::ChatAdministrator | Role::Operator => user.active = false,
         }
-        catalog.put_user(user, &system()).await.unwrap();
+        catalog.put(user, &system()).await.unwrap();
     }
     check_listen(everywhere, &catalog.snapshot().demo_logins()).unwrap();
 
     let mut anna = User::clone(catalog.snapshot().user_by_login("anna").unwrap());
     anna.active = true;
-    let refused = catalog.put_user(anna, &system()).await.unwrap_err();
+    let refused = catalog.put(anna, &system()).await.unwrap_err();
     assert_eq!(refused, CatalogError::DemoPassword);
 }
 
@@ -371,7 +371,7 @@ async fn a_marked_password_is_not_made_another_one_by_setting_it_again() {
     let mut user = User::new(UserId::from_u128(5), "Root", "root", Role::Administrator);
     user.password = Some(access.demo_password("in the source of somebody".into()).await.unwrap());
     user.demo_password = true;
-    catalog.put_user(user.clone(), &system()).await.unwrap();
+    catalog.put(user.clone(), &system()).await.unwrap();
     let again = access.new_password_of(&user, "in the source of somebody".into()).await;
     assert_eq!(again, Err(AccessError::Password(PasswordError::Published)));
     assert!(access.new_password_of(&user, "in nobody's source".into()).await.is_ok());

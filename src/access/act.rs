@@ -7,10 +7,10 @@
 use super::gate::Access;
 use super::permit::{Asker, Permit, Permits};
 use super::principal::{Invalid, Principal, Who};
-use super::rights::{Forbidden, Operation, permit};
 use crate::audit::{By, Note, Trail};
 use crate::domain::Timestamp;
 use crate::domain::audit::{AuditActor, AuditOutcome};
+use crate::domain::rights::{Forbidden, Operation, permit};
 use crate::storage::StoreError;
 use std::net::IpAddr;
 

@@ -15,13 +15,13 @@ use super::permit::{Asker, Permits};
 use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
 use super::published::is_published;
 use super::revoked::Revoked;
-use super::rights::Operation;
 use super::session::{Session, Sessions, Turned};
 use super::throttle::Guesses;
 use super::token::{Claims, TokenKey};
 use crate::audit::{Note, Trail};
 use crate::catalog::{Catalog, PasswordHash, User};
 use crate::domain::audit::{AuditAct, AuditActor, AuditSubject};
+use crate::domain::rights::Operation;
 use crate::domain::{ChannelId, Timestamp, UserId};
 use crate::storage::{Documents, StoreError};
 

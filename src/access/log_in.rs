@@ -12,7 +12,6 @@ use super::network::Network;
 use super::password::Lane;
 use super::permit::Asker;
 use super::principal::{AccessError, Holder, Invalid, Tokens};
-use super::rights::Operation;
 use super::throttle::{Guess, Guesses, Taken};
 use super::token::Claims;
 use crate::audit::Failure;
@@ -20,6 +19,7 @@ use crate::catalog::User;
 use crate::catalog::limits::LOGIN_MAX_BYTES;
 use crate::domain::Timestamp;
 use crate::domain::audit::{AuditAct, AuditActor};
+use crate::domain::rights::Operation;
 
 /// Somebody says who they are.
 pub struct Attempt<'a> {

@@ -1,9 +1,9 @@
 //! Who somebody is and what they may do.
 //!
-//! Owns the one table of rights, passwords, tokens, sessions and their revocation. Refuses to know
+//! Owns passwords, tokens, sessions and their revocation. Refuses to know
 //! how a token travels, and what a chat is: whether something is somebody's own is told by the
 //! caller.
-//! Invariants: what the table does not grant is refused; a session that ended stays ended over a
+//! Invariants: what the table of rights ([`domain::rights`](crate::domain::rights)) does not grant is refused; a session that ended stays ended over a
 //! restart; passwords, tokens and keys never show in `Debug` or errors; guessing is slow, its
 //! memory bounded, and nobody locks out somebody else by it; time and randomness are arguments;
 //! every change is an `Act`: it leaves an entry in the audit trail, and once a revocation is answered
@@ -25,7 +25,6 @@ mod permit;
 mod principal;
 pub mod published;
 mod revoked;
-pub mod rights;
 mod session;
 mod strangers;
 pub mod throttle;
@@ -43,4 +42,3 @@ pub use permit::{Asker, Before, Permit, Permits};
 pub use principal::{
     AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Visitor, VisitorToken, Who,
 };
-pub use rights::{Forbidden, Operation, Right, Subject, permit};

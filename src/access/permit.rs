@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::limits::SETTLE_LIMIT;
 use super::principal::Who;
-use super::rights::Operation;
+use crate::domain::rights::Operation;
 use crate::domain::{ChannelId, Customer, UserId};
 
 /// Whose right it is.

@@ -3,11 +3,11 @@
 use super::act::{ActError, Lost};
 use super::limits::{ACCESS_TOKEN_MS, REFRESH_TOKEN_MS, REVOCATION_KEPT_MS, VISITOR_TOKEN_MS};
 use super::password::PasswordError;
-use super::rights::{Forbidden, Subject};
 use super::throttle::Throttled;
 use super::token::Claims;
 use crate::catalog::{CatalogError, Role};
 use crate::domain::name::BadName;
+use crate::domain::rights::{Forbidden, Subject};
 use crate::domain::{ChannelId, Customer, CustomerId, Priority, Profile, Timestamp, UserId};
 use crate::storage::StoreError;
 

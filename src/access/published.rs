@@ -32,7 +32,7 @@ impl Access {
             if self.has_published(&user).await? {
                 tracing::warn!(login, "this user has a published password");
                 let marked = User { demo_password: true, ..User::clone(&user) };
-                self.catalog.put_user(marked, act).await?;
+                self.catalog.put(marked, act).await?;
             }
         }
         Ok(())

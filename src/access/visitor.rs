@@ -115,7 +115,7 @@ impl Access {
         changed.version = version;
         changed.site_key += 1;
         let n = changed.site_key;
-        self.catalog.put_channel(changed, act).await?;
+        self.catalog.put(changed, act).await?;
         self.sign(&Claims::Site { channel: channel.0, n })
     }
 

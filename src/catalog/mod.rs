@@ -8,6 +8,7 @@
 //! change, the latest at the latest.
 
 mod channel;
+mod entity;
 pub mod limits;
 pub mod lint;
 mod note;
@@ -17,6 +18,7 @@ mod user;
 mod write;
 
 pub use channel::{BadChannel, Channel, Provider, Sender};
+pub use entity::{Deletable, Entity};
 pub use lint::{Finding, Severity, lint};
 pub use record::{rule_of_word, rule_word};
 pub use snapshot::Snapshot;

@@ -15,7 +15,7 @@ use crate::storage::{Document, StoreError, Unread};
 const FORM: u32 = 1;
 
 /// An entity that is kept as a document.
-pub(super) trait Kept: Sized {
+pub trait Kept: Sized {
     /// The kind of its documents.
     const KIND: &'static str;
 

@@ -5,9 +5,10 @@ use std::fmt;
 use super::limits::LOGIN_MAX_BYTES;
 use crate::domain::UserId;
 use crate::domain::limits::{NAME_MAX_BYTES, OPERATOR_CAPACITY, OPERATOR_CAPACITY_MAX};
+use crate::domain::rights::Subject;
 
 /// What a user is. Fixed; what each may do is one table
-/// ([`access::rights`](crate::access::rights)).
+/// ([`domain::rights`](crate::domain::rights)).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Role {
     /// Configures.
@@ -42,6 +43,16 @@ impl Role {
     /// The role of that word.
     pub fn of_word(word: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|role| role.word() == word)
+    }
+}
+
+impl From<Role> for Subject {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::Administrator => Self::Administrator,
+            Role::ChatAdministrator => Self::ChatAdministrator,
+            Role::Operator => Self::Operator,
+        }
     }
 }
 

@@ -272,15 +272,15 @@ impl Seed {
                     };
                     user.password = Some(hash);
                 }
-                catalog.put_user(user, act).await?;
+                catalog.put(user, act).await?;
             }
         }
         for queue in self.queues.iter().filter(|q| found.queue(q.id).is_none()) {
-            catalog.put_queue(queue.clone(), act).await?;
+            catalog.put(queue.clone(), act).await?;
         }
         let missing = |channel: &&Channel| found.channel(channel.id).is_none();
         for channel in self.channels.iter().filter(missing) {
-            catalog.put_channel(channel.clone(), act).await?;
+            catalog.put(channel.clone(), act).await?;
         }
         documents.put(kind, id, 0, Vec::new()).await?;
         Ok(Seeded::Filled)

@@ -10,6 +10,7 @@ pub mod limits;
 pub mod name;
 pub mod operator;
 pub mod queue;
+pub mod rights;
 pub mod text;
 pub mod time;
 

@@ -2,8 +2,9 @@
 
 use super::bodies::queue_error;
 use super::limits::{HASH_RETRY_MS, STORE_RETRY_MS};
-use crate::access::{AccessError, Forbidden, Invalid, Lost, PasswordError};
+use crate::access::{AccessError, Invalid, Lost, PasswordError};
 use crate::catalog::{BadChannel, BadUser, CatalogError};
+use crate::domain::rights::Forbidden;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 use crate::protocol::{CloseKind, ErrorFrame, ErrorKind};
 use crate::storage::StoreError;

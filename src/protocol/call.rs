@@ -1,5 +1,6 @@
-//! The methods: one list with name, params, answer and errors, from which parsing and the
-//! documents are made.
+//! The methods: one list with name, params, answer, what each changes, in which lane it runs, by what
+//! it keeps its place there, its errors and its checks. Parsing, the order of a socket's calls, the
+//! rights that are asked and the documents are all made from it.
 
 use schemars::{Schema, SchemaGenerator};
 use serde::{Serialize, de::DeserializeOwned};
@@ -16,6 +17,8 @@ use super::params::{
     OfferShownFrame, PresenceAnswerFrame, SessionOpenFrame, SessionRenewFrame, SetStatusFrame,
 };
 use super::strict::read_object;
+use crate::domain::rights::Operation;
+use crate::domain::{ChatId, CommandId};
 
 /// Schemas of a method, for the documents.
 pub(super) struct MethodSchemas {
@@ -23,8 +26,75 @@ pub(super) struct MethodSchemas {
     pub result: Schema,
 }
 
+/// With which other calls of its socket a call keeps the order of arrival. Those of different lanes
+/// are carried out side by side.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// The session's own: the socket itself carries them out.
+    Session,
+    /// None: answered as it comes, without a wait.
+    Now,
+    /// What a customer does, in whatever chat: its chats follow each other, and what it sends into
+    /// an ended one goes into the next, where it must stand before what is sent there afterwards.
+    Conversation,
+    /// What is said in a chat: [`Self::Conversation`] for a customer, else [`Self::Chat`].
+    Said(ChatId),
+    /// An operator's calls about one chat; a customer's readings of one.
+    Chat(ChatId),
+    /// The operator's status.
+    Status,
+    /// Lists.
+    List,
+    /// Marks, of whatever chat. They wait for a write that comes once a second, and only the
+    /// highest of a chat counts: so they keep no order and hold up nobody, not even each other.
+    Marks,
+}
+
+impl Lane {
+    /// The chat, if it is that of one.
+    pub fn chat(self) -> Option<ChatId> {
+        match self {
+            Self::Said(chat) | Self::Chat(chat) => Some(chat),
+            Self::Session
+            | Self::Now
+            | Self::Conversation
+            | Self::Status
+            | Self::List
+            | Self::Marks => None,
+        }
+    }
+
+    /// Whether one call of it waits for another.
+    pub fn keeps_order(self) -> bool {
+        match self {
+            Self::Conversation | Self::Said(_) | Self::Chat(_) | Self::Status | Self::List => true,
+            Self::Session | Self::Now | Self::Marks => false,
+        }
+    }
+}
+
 macro_rules! methods {
-    ($($(#[doc = $summary:literal])+ $method:ident = $name:literal, $params:ty => $result:ty, [$($error:ident),* $(,)?];)*) => {
+    (@lane $params:ident Said) => { Lane::Said($params.chat.0) };
+    (@lane $params:ident Chat) => { Lane::Chat($params.chat.0) };
+    (@lane $params:ident $lane:ident) => { Lane::$lane };
+    (@word Session) => { "the session" };
+    (@word Conversation) => { "the conversation" };
+    (@word Said) => { "the conversation; of staff: the chat" };
+    (@word Chat) => { "the chat" };
+    (@word Status) => { "the status" };
+    (@word List) => { "lists" };
+    (@word Now) => { "" };
+    (@word Marks) => { "" };
+    (@member) => { None };
+    (@member $id:ident) => { Some(stringify!($id)) };
+    (@id $params:ident) => { None };
+    (@id $params:ident $id:ident) => { Some(&$params.$id.0) };
+    (@check $params:ident) => { Ok(()) };
+    (@check $params:ident $check:ident) => { $check($params) };
+    (@changes changes) => { true };
+    (@changes reads) => { false };
+    ($($(#[doc = $summary:literal])+ $method:ident = $name:literal, $params:ty => $result:ty,
+        $effect:ident in $lane:ident $(by $id:ident)?, [$($error:ident),* $(,)?] $(, check $check:ident)?;)*) => {
         /// The methods that a client may call.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Method {
@@ -49,6 +119,28 @@ macro_rules! methods {
             /// The method of that name.
             pub fn named(name: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|method| method.name() == name)
+            }
+
+            /// The row of the table of rights that says who may call it.
+            pub fn operation(self) -> Operation {
+                match self { $(Self::$method => Operation::$method),* }
+            }
+
+            /// Whether it changes anything beside the session that it comes by: a visitor's newer
+            /// token is known to its chat from `session.open` and `session.renew` on.
+            pub fn changes(self) -> bool {
+                match self { $(Self::$method => methods!(@changes $effect)),* }
+            }
+
+            /// With what it keeps the order of arrival, in words; empty: with nothing.
+            pub fn in_order_with(self) -> &'static str {
+                match self { $(Self::$method => methods!(@word $lane)),* }
+            }
+
+            /// The member of its params by which it keeps its place in that order when it is sent
+            /// again.
+            pub fn place_member(self) -> Option<&'static str> {
+                match self { $(Self::$method => methods!(@member $($id)?)),* }
             }
 
             /// What it does.
@@ -85,6 +177,26 @@ macro_rules! methods {
             pub fn method(&self) -> Method {
                 match self { $(Self::$method(_) => Method::$method),* }
             }
+
+            /// The lane that it is carried out in.
+            #[allow(unused_variables, reason = "not every lane is that of a chat")]
+            pub fn lane(&self) -> Lane {
+                match self { $(Self::$method(params) => methods!(@lane params $lane)),* }
+            }
+
+            /// By what a change of a conversation is known when it is sent again: then it has the
+            /// place in its lane of the first time. None for what may be carried out out of order.
+            #[allow(unused_variables, reason = "not every call has a place")]
+            pub fn keeps_place_by(&self) -> Option<&CommandId> {
+                match self { $(Self::$method(params) => methods!(@id params $($id)?)),* }
+            }
+
+            /// What no type says. Texts are checked where they are turned into the domain's
+            /// ([`TextFrame::check`](super::value::TextFrame::check)).
+            #[allow(unused_variables, reason = "most params are checked by their types alone")]
+            fn check(&self) -> Result<(), ErrorFrame> {
+                match self { $(Self::$method(params) => methods!(@check params $($check)?)),* }
+            }
         }
 
         impl Serialize for Call {
@@ -97,46 +209,63 @@ macro_rules! methods {
 
 methods! {
     /// Says who is there and what the client knows already. The first call of every socket.
-    SessionOpen = "session.open", SessionOpenFrame => SessionOpenedFrame, [Unauthorized, SessionExists];
+    SessionOpen = "session.open", SessionOpenFrame => SessionOpenedFrame,
+        changes in Session, [Unauthorized, SessionExists], check check_resume;
     /// Replaces the session's token by a newer one of the same person.
-    SessionRenew = "session.renew", SessionRenewFrame => SessionRenewedFrame, [Unauthorized, SessionExists];
+    SessionRenew = "session.renew", SessionRenewFrame => SessionRenewedFrame,
+        changes in Session, [Unauthorized, SessionExists];
     /// Opens the customer's chat on a channel, or answers the one that is open.
-    ChatOpen = "chat.open", ChatOpenFrame => ChatOpenedFrame, [NotFound, ChannelInactive, IdReused];
+    ChatOpen = "chat.open", ChatOpenFrame => ChatOpenedFrame,
+        changes in Conversation by command_id, [NotFound, ChannelInactive, IdReused];
     /// Writes into a chat. The answer means that the message is durable.
-    MessageSend = "message.send", MessageSendFrame => MessageSentFrame, [NotFound, NotYours, ChatEnded, VisitorLeft, IdReused, TextTooLong, TextEmpty, ChatFull];
+    MessageSend = "message.send", MessageSendFrame => MessageSentFrame,
+        changes in Said by client_message_id, [NotFound, NotYours, ChatEnded, VisitorLeft, IdReused, TextTooLong, TextEmpty, ChatFull], check check_escaped;
     /// Says that events have reached the person's screen. The answer means that it is durable.
-    MessageReceived = "message.received", MessageMarkFrame => DoneFrame, [NotFound, NotYours];
+    MessageReceived = "message.received", MessageMarkFrame => DoneFrame,
+        changes in Marks, [NotFound, NotYours];
     /// Says that events have been read. The answer means that it is durable.
-    MessageRead = "message.read", MessageMarkFrame => DoneFrame, [NotFound, NotYours];
+    MessageRead = "message.read", MessageMarkFrame => DoneFrame,
+        changes in Marks, [NotFound, NotYours];
     /// Ends a chat.
-    ChatEnd = "chat.end", ChatCommandFrame => ChatStateFrame, [NotFound, NotYours, ChatEnded, IdReused, TransferPending];
+    ChatEnd = "chat.end", ChatCommandFrame => ChatStateFrame,
+        changes in Said by command_id, [NotFound, NotYours, ChatEnded, IdReused, TransferPending];
     /// Reads a page of a chat.
-    ChatHistory = "chat.history", ChatHistoryFrame => ChatHistoryPageFrame, [NotFound, CursorInvalid];
+    ChatHistory = "chat.history", ChatHistoryFrame => ChatHistoryPageFrame,
+        reads in Chat, [NotFound, CursorInvalid], check check_history;
     /// Sets the operator's status. Takes effect each time that it is sent, whatever its id.
-    OperatorSetStatus = "operator.set_status", SetStatusFrame => DoneFrame, [];
+    OperatorSetStatus = "operator.set_status", SetStatusFrame => DoneFrame,
+        changes in Status, [], check check_reason;
     /// Says that an offer has reached the operator's screen; one that never did does not count as lapsed.
-    OfferShown = "offer.shown", OfferShownFrame => DoneFrame, [];
+    OfferShown = "offer.shown", OfferShownFrame => DoneFrame,
+        changes in Chat, [];
     /// Accepts an offer. The answer means that the chat is the operator's.
-    OfferAccept = "offer.accept", OfferAnswerFrame => ChatStateFrame, [NotFound, OfferGone, ChatEnded, Full, Late, IdReused];
+    OfferAccept = "offer.accept", OfferAnswerFrame => ChatStateFrame,
+        changes in Chat, [NotFound, OfferGone, ChatEnded, Full, Late, IdReused];
     /// Declines an offer.
-    OfferDecline = "offer.decline", OfferAnswerFrame => ChatStateFrame, [NotFound, OfferGone, IdReused];
+    OfferDecline = "offer.decline", OfferAnswerFrame => ChatStateFrame,
+        changes in Chat, [NotFound, OfferGone, IdReused];
     /// Lists chats.
-    ChatList = "chat.list", ChatListFrame => ChatListedFrame, [];
+    ChatList = "chat.list", ChatListFrame => ChatListedFrame,
+        reads in List, [], check check_page;
     /// Gives a chat to an operator or a queue.
-    ChatTransfer = "chat.transfer", ChatTransferFrame => ChatStateFrame, [NotFound, NotYours, ChatEnded, TargetUnavailable, TransferPending, WrongState, IdReused];
+    ChatTransfer = "chat.transfer", ChatTransferFrame => ChatStateFrame,
+        changes in Said by command_id, [NotFound, NotYours, ChatEnded, TargetUnavailable, TransferPending, WrongState, IdReused];
     /// Takes a waiting chat out of the line: a member of a `manual` queue, or a chat administrator.
-    ChatTake = "chat.take", ChatCommandFrame => ChatStateFrame, [NotFound, ChatEnded, WrongState, Full, NotReady, Late, TransferPending, IdReused];
+    ChatTake = "chat.take", ChatCommandFrame => ChatStateFrame,
+        changes in Chat, [NotFound, ChatEnded, WrongState, Full, NotReady, Late, TransferPending, IdReused];
     /// Says by hand that the work on a chat has begun.
-    ChatSetState = "chat.set_state", ChatSetStateFrame => ChatStateFrame, [NotFound, NotYours, ChatEnded, WrongState, IdReused];
+    ChatSetState = "chat.set_state", ChatSetStateFrame => ChatStateFrame,
+        changes in Said by command_id, [NotFound, NotYours, ChatEnded, WrongState, IdReused];
     /// Answers a `presence.probe`.
-    PresenceAnswer = "presence.answer", PresenceAnswerFrame => DoneFrame, [];
+    PresenceAnswer = "presence.answer", PresenceAnswerFrame => DoneFrame,
+        reads in Now, [];
 }
 
 impl Method {
     /// Reads the params of a call, strictly. Errors with `invalid_params`, which names the field.
     pub fn read(self, params: &str) -> Result<Call, ErrorFrame> {
         let call = self.read_unchecked(params)?;
-        check(&call)?;
+        call.check()?;
         Ok(call)
     }
 }
@@ -149,38 +278,23 @@ fn bad_param(field: &str, cause: &str) -> ErrorFrame {
     ErrorFrame::field(ErrorKind::InvalidParams, field, format!("{field}: {cause}"))
 }
 
-/// What no type says. Texts are checked where they are turned into the domain's
-/// ([`TextFrame::check`](super::value::TextFrame::check)).
-fn check(call: &Call) -> Result<(), ErrorFrame> {
-    match call {
-        Call::SessionOpen(open) if open.resume.len() > RESUME_MAX => {
-            let cause = format!("at most {RESUME_MAX} chats, got {}", open.resume.len());
-            Err(bad_param("resume", &cause))
-        }
-        Call::MessageSend(send) => check_escaped(send),
-        Call::ChatHistory(history) => check_history(history),
-        Call::ChatList(list) if list.after.is_some() && list.scope != ListScope::Line => {
-            Err(bad_param("after", "only the line has pages"))
-        }
-        Call::OperatorSetStatus(set) => match set.meant() {
-            Ok(_) => Ok(()),
-            Err(bad) => Err(bad_param("reason", &bad.to_string())),
-        },
-        Call::SessionOpen(_)
-        | Call::SessionRenew(_)
-        | Call::ChatOpen(_)
-        | Call::MessageReceived(_)
-        | Call::MessageRead(_)
-        | Call::ChatEnd(_)
-        | Call::OfferShown(_)
-        | Call::OfferAccept(_)
-        | Call::OfferDecline(_)
-        | Call::ChatList(_)
-        | Call::ChatTransfer(_)
-        | Call::ChatTake(_)
-        | Call::ChatSetState(_)
-        | Call::PresenceAnswer(_) => Ok(()),
+fn check_resume(open: &SessionOpenFrame) -> Result<(), ErrorFrame> {
+    if open.resume.len() <= RESUME_MAX {
+        return Ok(());
     }
+    let cause = format!("at most {RESUME_MAX} chats, got {}", open.resume.len());
+    Err(bad_param("resume", &cause))
+}
+
+fn check_page(list: &ChatListFrame) -> Result<(), ErrorFrame> {
+    if list.after.is_some() && list.scope != ListScope::Line {
+        return Err(bad_param("after", "only the line has pages"));
+    }
+    Ok(())
+}
+
+fn check_reason(set: &SetStatusFrame) -> Result<(), ErrorFrame> {
+    set.meant().map(drop).map_err(|bad| bad_param("reason", &bad.to_string()))
 }
 
 fn check_escaped(send: &MessageSendFrame) -> Result<(), ErrorFrame> {
@@ -206,29 +320,5 @@ fn check_history(history: &ChatHistoryFrame) -> Result<(), ErrorFrame> {
             Err(bad_param("limit", &cause))
         }
         Some(_) | None => Ok(()),
-    }
-}
-
-impl Method {
-    /// Whether it changes anything beside the session that it comes by: a visitor's newer token is
-    /// known to its chat from `session.open` and `session.renew` on.
-    pub fn changes(self) -> bool {
-        match self {
-            Self::SessionOpen
-            | Self::SessionRenew
-            | Self::ChatOpen
-            | Self::MessageSend
-            | Self::MessageReceived
-            | Self::MessageRead
-            | Self::ChatEnd
-            | Self::OperatorSetStatus
-            | Self::OfferShown
-            | Self::OfferAccept
-            | Self::OfferDecline
-            | Self::ChatTransfer
-            | Self::ChatTake
-            | Self::ChatSetState => true,
-            Self::PresenceAnswer | Self::ChatHistory | Self::ChatList => false,
-        }
     }
 }

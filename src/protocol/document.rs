@@ -31,15 +31,13 @@ pub const COMMON_ERRORS: &[ErrorKind] = &[
     ErrorKind::Unavailable,
 ];
 
-/// The document. `callers` says who may call a method, in words; that is known elsewhere.
-pub fn document(callers: impl Fn(Method) -> Vec<String>) -> Value {
+/// The document.
+pub fn document() -> Value {
     let settings = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
-    let methods: Vec<Value> = Method::ALL
-        .iter()
-        .map(|method| describe(*method, callers(*method), &mut generator))
-        .collect();
+    let methods: Vec<Value> =
+        Method::ALL.iter().map(|method| describe(*method, &mut generator)).collect();
     let notifications: Vec<Value> = Notification::described(&mut generator)
         .into_iter()
         .map(|(name, summary, schema)| json!({"name": name, "summary": summary, "params": schema}))
@@ -63,7 +61,7 @@ pub fn document(callers: impl Fn(Method) -> Vec<String>) -> Value {
     })
 }
 
-fn describe(method: Method, callers: Vec<String>, generator: &mut SchemaGenerator) -> Value {
+fn describe(method: Method, generator: &mut SchemaGenerator) -> Value {
     let schemas = method.schemas(generator);
     let errors = method.errors().iter();
     json!({
@@ -75,7 +73,9 @@ fn describe(method: Method, callers: Vec<String>, generator: &mut SchemaGenerato
         "errors": errors
             .map(|kind| json!({"$ref": format!("#/components/errors/{}", kind.name())}))
             .collect::<Vec<_>>(),
-        "x-callers": callers,
+        "x-in-order-with": method.in_order_with(),
+        "x-place-by": method.place_member(),
+        "x-callers": method.operation().allowed(),
     })
 }
 

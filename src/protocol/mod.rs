@@ -25,7 +25,7 @@ pub mod strict;
 pub mod value;
 pub mod view;
 
-pub use call::{Call, Method};
+pub use call::{Call, Lane, Method};
 pub use close::{AfterClose, CloseKind};
 pub use cursor::Cursor;
 pub use envelope::{

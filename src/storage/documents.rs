@@ -139,7 +139,7 @@ impl Remembered {
 
 /// Why a document says nothing to its owner.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Unread {
+pub enum Unread {
     /// It is not what was written.
     #[error("{0}")]
     Damaged(String),

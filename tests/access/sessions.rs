@@ -6,8 +6,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use serde_json::{Value, json};
 use switchboard::access::limits::SESSIONS_PER_USER;
-use switchboard::access::{AccessError, Asker, Invalid, Operation};
+use switchboard::access::{AccessError, Asker, Invalid};
 use switchboard::catalog::{Catalog, CatalogError, Channel, Role, User};
+use switchboard::domain::rights::Operation;
 use switchboard::domain::{Customer, CustomerId, Queue, Timestamp, UserId};
 use switchboard::storage::Documents;
 
@@ -25,7 +26,7 @@ pub async fn kept(documents: &MemoryDocuments, user: UserId) -> serde_json::Map<
 async fn boris(world: &World) {
     let mut boris = User::new(UserId::from_u128(9), "Boris", "boris", Role::Operator);
     boris.password = Some(world.access.new_password(PASSWORD.into()).await.unwrap());
-    world.catalog.put_user(boris, &system()).await.unwrap();
+    world.catalog.put(boris, &system()).await.unwrap();
 }
 
 #[tokio::test]
@@ -214,14 +215,14 @@ async fn refused_unread(catalog: &Catalog) {
     let act = system();
     for version in [0, 1, 2] {
         let user = User { version, ..User::new(ANNA, "Anna", "anna", Role::Operator) };
-        assert_eq!(catalog.put_user(user, &act).await, Err(CatalogError::Unread));
+        assert_eq!(catalog.put(user, &act).await, Err(CatalogError::Unread));
         let queue = Queue { version, ..Queue::new(QUEUE, "Sales", Rule::ToAll) };
-        assert_eq!(catalog.put_queue(queue, &act).await, Err(CatalogError::Unread));
+        assert_eq!(catalog.put(queue, &act).await, Err(CatalogError::Unread));
         let channel = Channel { version, ..Channel::new(SITE, "Site", Provider::WebChat, QUEUE) };
-        assert_eq!(catalog.put_channel(channel, &act).await, Err(CatalogError::Unread));
-        let gone = catalog.delete_queue(QUEUE, version, Usage::Unused, &act).await;
+        assert_eq!(catalog.put(channel, &act).await, Err(CatalogError::Unread));
+        let gone = catalog.delete::<Queue>(QUEUE, version, Usage::Unused, &act).await;
         assert_eq!(gone, Err(CatalogError::Unread));
-        let gone = catalog.delete_channel(SITE, version, Usage::Unused, &act).await;
+        let gone = catalog.delete::<Channel>(SITE, version, Usage::Unused, &act).await;
         assert_eq!(gone, Err(CatalogError::Unread));
     }
 }

@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 use switchboard::app::{Server, StoreChoice};
 use switchboard::domain::audit::{AuditEntry, AuditId, AuditOutcome};
+use switchboard::domain::rights::Operation;
 use switchboard::storage::Store;
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
 use tokio_tungstenite::connect_async;
@@ -218,7 +219,7 @@ async fn a_reading_whose_client_hangs_up_has_its_outcome() {
     let store = StoreChoice::Given(memory.store());
     let world = World { server: Server::start(plan(settings(), store)).await.unwrap() };
     let (stop, admin) = (Stop::on(&world), world.log_in("admin").await);
-    let gate = stop.next("audit.read");
+    let gate = stop.next(Operation::AuditRead);
     let (address, token) = (world.server.address, admin.clone());
     let reading =
         tokio::spawn(async move { request(address, "GET", "/api/v1/audit", &token, None).await });

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use serde_json::{Value, json};
-use switchboard::access::{Before, Operation};
+use switchboard::access::Before;
 use switchboard::actors::Options;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::domain::event::AssignedHow;
+use switchboard::domain::rights::Operation;
 use switchboard::domain::{
     ChannelId, ChatEvent, ChatId, Customer, CustomerId, Party, Status, UserId,
 };
@@ -56,9 +57,8 @@ impl Stop {
         stop
     }
 
-    pub fn next(&self, operation: &str) -> Arc<Gate> {
+    pub fn next(&self, operation: Operation) -> Arc<Gate> {
         let gate = Arc::new(Gate { reached: Semaphore::new(0), go: Semaphore::new(0) });
-        let operation = Operation::named(operation).unwrap();
         *self.at.lock().unwrap() = Some((operation, Arc::clone(&gate)));
         gate
     }
@@ -538,7 +538,7 @@ async fn no_call_takes_effect_once_the_right_to_it_is_gone() {
                 world.server.stop().await;
                 continue;
             }
-            let gate = stop.next(what);
+            let gate = stop.next(method.operation());
             let params = prepared.params.clone();
             let call = prepared.client.send(what, params).await;
             gate.reached().await;

@@ -1,7 +1,7 @@
 //! Every route and every method, with everybody, against the one table of rights.
 
 use serde_json::{Value, json};
-use switchboard::access::{Operation, Right, Subject};
+use switchboard::domain::rights::{Operation, Right, Subject};
 use switchboard::protocol::Method;
 use switchboard::protocol::rest::{Route, Verb};
 
@@ -50,7 +50,7 @@ async fn every_route_asks_the_table() {
                 Verb::Get | Verb::Delete => None,
             };
             let (status, answer) = world.ask(route.verb().name(), &path, &token, body).await;
-            let right = Operation::named(route.operation()).unwrap().right(*subject);
+            let right = route.operation().right(*subject);
             let what = format!(
                 "{} {} by {}: {status} {answer}",
                 route.verb().name(),
@@ -118,7 +118,7 @@ async fn every_method_asks_the_table() {
         }
         for method in Method::ALL.iter().filter(|method| **method != Method::SessionOpen) {
             let outcome = client.call(method.name(), params(*method, &token)).await;
-            let right = Operation::named(method.name()).unwrap().right(*subject);
+            let right = method.operation().right(*subject);
             let name = outcome.as_ref().err().map(|error| error["data"]["name"].clone());
             let what = format!("{} by {}: {outcome:?}", method.name(), subject.word());
             assert_ne!(name, Some(json!("invalid_params")), "{what}");

@@ -408,6 +408,8 @@ async fn rest_says_what_is_wrong() {
         ("GET", format!("/api/v1/chats/{nothing}"), None, 404),
         ("GET", "/api/v1/queues?limit=0".to_owned(), None, 400),
         ("GET", "/api/v1/queues?first=0".to_owned(), None, 400),
+        ("GET", "/api/v1/queues?limit=1&limit=2".to_owned(), None, 400),
+        ("GET", "/api/v1/queues?limit=1&lim%69t=1".to_owned(), None, 400),
         ("DELETE", format!("/api/v1/queues/{nothing}"), None, 400),
         ("POST", sessions.to_owned(), json_body(&format!("\"{}\"", "x".repeat(1 << 20))), 413),
     ];

@@ -6,33 +6,28 @@ use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
-use switchboard::access::Operation;
 use switchboard::protocol::close::{self, CloseRow};
 use switchboard::protocol::document::{COMMON_ERRORS, document};
 use switchboard::protocol::{ErrorKind, Method, Notification};
 
 use crate::golden::{repository, updating};
 
-fn callers(method: Method) -> Vec<String> {
-    Operation::named(method.name()).unwrap().allowed()
-}
-
+/// The list of methods and the table of rights name each by one name.
 #[test]
-fn every_method_has_its_row_in_the_table_of_rights() {
+fn every_method_has_the_name_of_its_row_in_the_table_of_rights() {
     for method in Method::ALL {
-        let operation = Operation::named(method.name());
-        assert!(operation.is_some(), "nobody may call {}", method.name());
+        assert_eq!(method.operation().name(), method.name());
     }
 }
 
 #[test]
 fn the_machine_readable_document_is_up_to_date() {
-    up_to_date("docs/protocol.json", &document(callers));
+    up_to_date("docs/protocol.json", &document());
 }
 
 #[test]
 fn every_reference_in_the_document_leads_somewhere() {
-    references_lead_somewhere(&document(callers));
+    references_lead_somewhere(&document());
 }
 
 /// A committed document says what the types say; `UPDATE_GOLDEN=1` writes it anew.
@@ -89,13 +84,16 @@ fn every_error_is_somebodys() {
 
 fn methods() -> String {
     let mut table =
-        "| method | what it does | who may | errors of its own |\n|---|---|---|---|\n".to_owned();
+        "| method | what it does | who may | in order with | keeps its place by | errors of its own |\n\
+         |---|---|---|---|---|---|\n".to_owned();
     for method in Method::ALL {
         let errors: Vec<_> =
             method.errors().iter().map(|kind| format!("`{}`", kind.name())).collect();
         let (name, summary) = (method.name(), method.summary());
-        let (who, errors) = (callers(*method).join(", "), errors.join(", "));
-        writeln!(table, "| `{name}` | {summary} | {who} | {errors} |").unwrap();
+        let (who, errors) = (method.operation().allowed().join(", "), errors.join(", "));
+        let (order, place) = (method.in_order_with(), method.place_member());
+        let place = place.map(|member| format!("`{member}`")).unwrap_or_default();
+        writeln!(table, "| `{name}` | {summary} | {who} | {order} | {place} | {errors} |").unwrap();
     }
     table
 }
@@ -103,7 +101,7 @@ fn methods() -> String {
 fn own() -> String {
     let mut table = "| method | own means |\n|---|---|\n".to_owned();
     for method in Method::ALL {
-        let own = Operation::named(method.name()).unwrap().own();
+        let own = method.operation().own();
         if !own.is_empty() {
             writeln!(table, "| `{}` | {own} |", method.name()).unwrap();
         }
@@ -131,7 +129,7 @@ fn closes() -> String {
 }
 
 fn limits() -> String {
-    let document = document(callers);
+    let document = document();
     let mut table = "| limit | value |\n|---|---|\n".to_owned();
     for (name, value) in document["x-limits"].as_object().unwrap() {
         writeln!(table, "| `{name}` | {value} |").unwrap();

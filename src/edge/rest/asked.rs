@@ -1,5 +1,6 @@
 //! A request as the handlers see it: read within bounds, and permitted.
 
+use std::collections::BTreeSet;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::Answer;
-use crate::access::{Act, Operation, Principal, Right, Subject, permit};
+use crate::access::{Act, Principal};
 use crate::catalog::{CatalogError, Snapshot, Written};
 use crate::domain::UserId;
+use crate::domain::rights::{Operation, Right, Subject, permit};
 use crate::edge::limits::BODY_LIMIT;
 use crate::edge::{ClientAddress, Edge, access_error, catalog_error, forbidden};
 use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
@@ -31,7 +33,7 @@ pub(super) struct Asked {
     pub principal: Option<Principal>,
     operation: Operation,
     ids: Vec<(String, String)>,
-    query: String,
+    query: Vec<(String, String)>,
     body: Vec<u8>,
 }
 
@@ -44,8 +46,7 @@ impl Asked {
         client: ClientAddress,
         request: Request,
     ) -> Result<Self, ErrorResponse> {
-        let operation = Operation::named(route.operation())
-            .ok_or_else(|| ErrorResponse::of(RestErrorKind::Internal))?;
+        let operation = route.operation();
         let principal = principal(&edge, operation, request.headers())?;
         let subject = principal.as_ref().map_or(Subject::Nobody, Principal::subject);
         match (operation.right(subject), subject) {
@@ -59,7 +60,7 @@ impl Asked {
                 no.map_err(|no| forbidden(&no))?;
             }
         }
-        let query = request.uri().query().unwrap_or_default().to_owned();
+        let query = parameters(request.uri().query().unwrap_or_default())?;
         let body = body(&edge, route, request).await?;
         Ok(Self { edge, client, principal, operation, ids, query, body })
     }
@@ -161,10 +162,24 @@ impl Asked {
         Ok(PageResponse { items, next })
     }
 
+    /// The parameters, in the order in which they came.
     pub(super) fn query(&self) -> impl Iterator<Item = (&str, &str)> {
-        let pairs = self.query.split('&').filter(|pair| !pair.is_empty());
-        pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        self.query.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
+}
+
+/// The parameters of a query, decoded. Errors when one comes twice: whoever reads the first and
+/// whoever reads the last would be told different things.
+fn parameters(query: &str) -> Result<Vec<(String, String)>, ErrorResponse> {
+    let mut names = BTreeSet::new();
+    let mut all = Vec::new();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        if !names.insert(name.clone()) {
+            return Err(invalid(&name, "is given twice"));
+        }
+        all.push((name.into_owned(), value.into_owned()));
+    }
+    Ok(all)
 }
 
 /// Who asks. A token that does not count is refused, except where nobody needs one.

@@ -23,7 +23,7 @@ pub(super) async fn create(asked: &Asked) -> Answer {
     is_new(request.version)?;
     let id = new_id();
     let channel = channel_from(ChannelId(id), &request, None);
-    let put = asked.edge.catalog.put_channel(channel, &asked.act()?).await;
+    let put = asked.edge.catalog.put(channel, &asked.act()?).await;
     written(id, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -53,7 +53,7 @@ pub(super) async fn patch(asked: &Asked) -> Answer {
 
 async fn replace(asked: &Asked, former: &Channel, request: &ChannelRequest) -> Answer {
     let channel = channel_from(former.id, request, Some(former));
-    let put = asked.edge.catalog.put_channel(channel, &asked.act()?).await;
+    let put = asked.edge.catalog.put(channel, &asked.act()?).await;
     written(former.id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -69,7 +69,7 @@ pub(super) async fn delete(asked: &Asked) -> Answer {
         false => true,
     };
     let usage = if had { Usage::InUse } else { Usage::Unused };
-    let deleted = asked.edge.catalog.delete_channel(id, version, usage, &act).await;
+    let deleted = asked.edge.catalog.delete::<Channel>(id, version, usage, &act).await;
     if deleted.is_err() {
         // It may have been activated in between.
         let channel = asked.edge.catalog.snapshot().channel(id).cloned();

@@ -2,9 +2,10 @@
 
 use super::Answer;
 use super::asked::{Asked, json, not_found};
-use crate::access::{Right, Who};
+use crate::access::Who;
 use crate::actors::{CallError, ChatView, Routed};
 use crate::domain::event::{AssignedHow, PlacedCause};
+use crate::domain::rights::Right;
 use crate::domain::{ChatId, Party, Person};
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;

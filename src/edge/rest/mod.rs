@@ -25,7 +25,6 @@ use tokio::time::timeout;
 use super::limits::{REQUEST_LIMIT, UNAVAILABLE_RETRY_MS};
 use super::state::Alive;
 use super::{ClientAddress, Edge};
-use crate::access::Operation;
 use crate::protocol::rest::{
     ErrorResponse, MERGE_PATCH_TYPE, PROBLEM_TYPE, RestErrorKind, Route, Verb, openapi,
 };
@@ -35,17 +34,11 @@ use asked::Asked;
 /// The body of a success; none: there is nothing to say.
 pub(super) type Answer = Result<Option<Vec<u8>>, ErrorResponse>;
 
-static OPENAPI: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let callers = |name: &str| Operation::named(name).map(Operation::allowed).unwrap_or_default();
-    serde_json::to_vec_pretty(&openapi(callers)).unwrap_or_default()
-});
+static OPENAPI: LazyLock<Vec<u8>> =
+    LazyLock::new(|| serde_json::to_vec_pretty(&openapi()).unwrap_or_default());
 
 static PROTOCOL: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    let callers = |method: crate::protocol::Method| {
-        Operation::named(method.name()).map(Operation::allowed).unwrap_or_default()
-    };
-    let document = crate::protocol::document::document(callers);
-    serde_json::to_vec_pretty(&document).unwrap_or_default()
+    serde_json::to_vec_pretty(&crate::protocol::document::document()).unwrap_or_default()
 });
 
 /// Serves a request to a route, within its time.
@@ -100,7 +93,7 @@ async fn to_the_end(asked: Asked, route: Route, alive: Alive) -> Answer {
         answer
     });
     change.await.unwrap_or_else(|error| {
-        tracing::error!(%error, route = route.operation(), "a change failed");
+        tracing::error!(%error, route = route.operation().name(), "a change failed");
         Err(ErrorResponse::of(RestErrorKind::Internal))
     })
 }

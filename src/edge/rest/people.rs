@@ -3,9 +3,10 @@
 use super::Answer;
 use super::asked::{Asked, absent, is_new, json, new_id, not_ahead, not_found, written};
 use super::sessions::in_time;
-use crate::access::{Attempt, Right};
+use crate::access::Attempt;
 use crate::catalog::User;
 use crate::domain::UserId;
+use crate::domain::rights::Right;
 use crate::edge::{
     access_error, catalog_error, operator_response, user_from, user_request, user_response,
 };
@@ -29,7 +30,7 @@ pub(super) async fn create_user(asked: &Asked) -> Answer {
     let password = request.password.take();
     let user = user_from(UserId(id), &request, None);
     let user = with_password(asked, user, password).await?;
-    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
+    let put = asked.edge.catalog.put(user, &asked.act()?).await;
     written(id, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -61,7 +62,7 @@ async fn replace(asked: &Asked, former: &User, mut request: UserRequest) -> Answ
     let password = request.password.take();
     let user = user_from(former.id, &request, Some(former));
     let user = with_password(asked, user, password).await?;
-    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
+    let put = asked.edge.catalog.put(user, &asked.act()?).await;
     written(former.id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -86,7 +87,7 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
         in_time(asked.edge.access.prove(attempt, asked.edge.now()).await).await?;
     }
     let user = hashed(asked, user, request.password).await?;
-    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
+    let put = asked.edge.catalog.put(user, &asked.act()?).await;
     put.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }
@@ -147,6 +148,6 @@ pub(super) async fn change_operator(asked: &Asked) -> Answer {
     let mut user = User::clone(user.ok_or_else(not_found)?);
     user.version = request.version;
     user.capacity = request.capacity;
-    let put = asked.edge.catalog.put_user(user, &asked.act()?).await;
+    let put = asked.edge.catalog.put(user, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }

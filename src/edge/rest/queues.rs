@@ -3,7 +3,7 @@
 use super::Answer;
 use super::asked::{Asked, absent, is_new, json, new_id, not_ahead, written};
 use crate::catalog::Usage;
-use crate::domain::QueueId;
+use crate::domain::{Queue, QueueId};
 use crate::edge::{catalog_error, queue_from, queue_response};
 use crate::protocol::rest::MergePatch;
 use crate::protocol::rest::body::QueueRequest;
@@ -19,7 +19,7 @@ pub(super) async fn create(asked: &Asked) -> Answer {
     is_new(request.version)?;
     let id = new_id();
     let queue = queue_from(QueueId(id), &request)?;
-    let put = asked.edge.catalog.put_queue(queue, &asked.act()?).await;
+    let put = asked.edge.catalog.put(queue, &asked.act()?).await;
     written(id, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -48,7 +48,7 @@ pub(super) async fn patch(asked: &Asked) -> Answer {
 }
 
 async fn replace(asked: &Asked, id: QueueId, request: &QueueRequest) -> Answer {
-    let put = asked.edge.catalog.put_queue(queue_from(id, request)?, &asked.act()?).await;
+    let put = asked.edge.catalog.put(queue_from(id, request)?, &asked.act()?).await;
     written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }
 
@@ -61,7 +61,7 @@ pub(super) async fn delete(asked: &Asked) -> Answer {
     let inactive = snapshot.queue(id).filter(|queue| !queue.active);
     let used = inactive.is_none_or(|queue| asked.edge.router.retire_queue(id, queue.version));
     let usage = if used { Usage::InUse } else { Usage::Unused };
-    let deleted = asked.edge.catalog.delete_queue(id, version, usage, &act).await;
+    let deleted = asked.edge.catalog.delete::<Queue>(id, version, usage, &act).await;
     deleted.map_err(|error| catalog_error(&error))?;
     Ok(None)
 }

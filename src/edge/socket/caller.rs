@@ -3,8 +3,9 @@
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::refusals::refused;
-use crate::access::{Invalid, Lost, Openings, Operation, Principal, Right, Subject, Who};
+use crate::access::{Invalid, Lost, Openings, Principal, Who};
 use crate::actors::{CallError, ChatView, GiveBack, Opens, TooMany, holding};
+use crate::domain::rights::{Operation, Right, Subject};
 use crate::domain::{ChatId, Customer, Person, Profile, UserId};
 use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
@@ -48,8 +49,7 @@ impl Caller {
         if !method.changes() {
             return work.await;
         }
-        let operation = Operation::named(method.name());
-        let operation = operation.ok_or_else(|| ErrorFrame::of(ErrorKind::Internal))?;
+        let operation = method.operation();
         let permits = self.edge.access.permits();
         let permit = permits.ask((&self.who).into(), operation, || self.still(operation));
         // Whoever carries the call out keeps the permit as well: it goes on when this gave it up.
@@ -103,8 +103,7 @@ impl Caller {
 
     /// Whether the table grants the method at all, and then with all or with its own only.
     pub fn right(&self, method: Method) -> Result<Right, ErrorFrame> {
-        let operation = Operation::named(method.name());
-        match operation.map_or(Right::No, |operation| operation.right(self.subject)) {
+        match method.operation().right(self.subject) {
             Right::No => {
                 let what = format!("{} may not call {}", self.subject.word(), method.name());
                 Err(ErrorFrame::new(ErrorKind::Forbidden, what))

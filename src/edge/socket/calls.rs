@@ -11,35 +11,10 @@ use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, Stream};
 
 use super::places::{Order, Places, Ticket};
-use crate::domain::{ChatId, Timestamp};
+use crate::domain::Timestamp;
 use crate::edge::limits::ABANDONED_LIMIT;
+use crate::protocol::Lane;
 use crate::protocol::limits::UNANSWERED_MAX;
-
-/// What keeps its order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Lane {
-    /// An operator's calls about one chat; a customer's readings of one.
-    Chat(ChatId),
-    /// What a customer does, in whatever chat: its chats follow each other, and what it sends into
-    /// an ended one goes into the next, where it must stand before what is sent there afterwards.
-    Conversation,
-    /// The operator's status.
-    Status,
-    /// Lists.
-    List,
-    /// Marks, of whatever chat. They wait for a write that comes once a second, and only the
-    /// highest of a chat counts: so they keep no order and hold up nobody, not even each other.
-    Marks,
-}
-
-impl Lane {
-    fn keeps_order(self) -> bool {
-        match self {
-            Self::Chat(_) | Self::Conversation | Self::Status | Self::List => true,
-            Self::Marks => false,
-        }
-    }
-}
 
 /// What a client is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -178,7 +153,7 @@ mod tests {
 
     use super::super::places::Change;
     use super::*;
-    use crate::domain::CommandId;
+    use crate::domain::{ChatId, CommandId};
     use crate::protocol::Method;
 
     type Began = Arc<Mutex<Vec<&'static str>>>;

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use super::caller::Caller;
-use super::calls::{Answer, Lane, Work};
+use super::calls::{Answer, Work};
 use super::history;
 use super::list;
 use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
-use crate::access::Operation;
 use crate::actors::CallError;
 use crate::domain::{ChatId, MessageText, Person};
 use crate::edge::limits::UNAVAILABLE_RETRY_MS;
@@ -21,7 +20,7 @@ use crate::protocol::params::{
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
 };
 use crate::protocol::{
-    Audience, Call, ErrorFrame, ErrorKind, Method, Request, RequestId, Wire, write_error,
+    Audience, Call, ErrorFrame, ErrorKind, Lane, Method, Request, RequestId, Wire, write_error,
     write_result,
 };
 
@@ -38,8 +37,7 @@ pub(super) enum Taken {
 /// Takes a call of an open session. The right to it has been looked up.
 pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     let Request { id, call } = request;
-    let (by, method) = (Arc::clone(caller), call.method());
-    let Some(lane) = lane(by.audience(), &call) else { return at_once(&by, id, call) };
+    let (by, method, lane) = (Arc::clone(caller), call.method(), lane(caller.audience(), &call));
     macro_rules! work {
         ($answer:expr) => {{
             let work = async move { answer(&id, by.permitted(method, $answer).await) };
@@ -49,83 +47,47 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     match call {
         Call::ChatOpen(params) => work!(open(&by, params)),
         Call::MessageSend(params) => work!(send(&by, params)),
-        Call::MessageReceived(params) => work!(mark(&by, Method::MessageReceived, params)),
-        Call::MessageRead(params) => work!(mark(&by, Method::MessageRead, params)),
+        Call::MessageReceived(params) | Call::MessageRead(params) => {
+            work!(mark(&by, method, params))
+        }
         Call::ChatEnd(params) => work!(end(&by, params)),
         Call::ChatHistory(params) => work!(history::page(&by, params)),
         Call::OperatorSetStatus(params) => work!(set_status(&by, params)),
         Call::OfferShown(params) => work!(shown(&by, params)),
-        Call::OfferAccept(params) => work!(answer_offer(&by, Method::OfferAccept, params)),
-        Call::OfferDecline(params) => work!(answer_offer(&by, Method::OfferDecline, params)),
+        Call::OfferAccept(params) | Call::OfferDecline(params) => {
+            work!(answer_offer(&by, method, params))
+        }
         Call::ChatList(params) => work!(list::chats(&by, params)),
         Call::ChatTransfer(params) => work!(transfer(&by, params)),
         Call::ChatTake(params) => work!(take_chat(&by, params)),
         Call::ChatSetState(params) => work!(begin(&by, params)),
-        call @ (Call::PresenceAnswer(_) | Call::SessionOpen(_) | Call::SessionRenew(_)) => {
-            at_once(&by, id, call)
+        Call::PresenceAnswer(params) => {
+            let still = by.still(method.operation());
+            if let (Ok(()), Some(Person::User(user)), Some(connection)) =
+                (&still, by.person(), by.connection)
+            {
+                by.edge.router.probe_answered(user, connection, params.probe);
+            }
+            Taken::Answer(answer(&id, still.map(|()| DoneFrame {})))
         }
+        call @ (Call::SessionOpen(_) | Call::SessionRenew(_)) => Taken::Own(id, call),
     }
 }
 
-/// What waits for nobody.
-fn at_once(by: &Caller, id: RequestId, call: Call) -> Taken {
-    let Call::PresenceAnswer(params) = call else { return Taken::Own(id, call) };
-    let still = by.still(Operation::PresenceAnswer);
-    if let (Ok(()), Some(Person::User(user)), Some(connection)) =
-        (&still, by.person(), by.connection)
-    {
-        by.edge.router.probe_answered(user, connection, params.probe);
+/// The lane of a call. What a customer says is of its conversation; its readings do not wait for it.
+fn lane(by: Audience, call: &Call) -> Lane {
+    match (call.lane(), by) {
+        (Lane::Said(_), Audience::Customer) => Lane::Conversation,
+        (Lane::Said(chat), Audience::Staff) => Lane::Chat(chat),
+        (lane, Audience::Customer | Audience::Staff) => lane,
     }
-    Taken::Answer(answer(&id, still.map(|()| DoneFrame {})))
-}
-
-/// Where a call of somebody of this audience is carried out; none for what waits for nobody. A
-/// customer's readings do not wait for what it says.
-fn lane(by: Audience, call: &Call) -> Option<Lane> {
-    let talk = |chat: ChatId| match by {
-        Audience::Customer => Lane::Conversation,
-        Audience::Staff => Lane::Chat(chat),
-    };
-    Some(match call {
-        Call::ChatOpen(_) => Lane::Conversation,
-        Call::MessageSend(send) => talk(send.chat.0),
-        Call::ChatEnd(end) => talk(end.chat.0),
-        Call::ChatTransfer(transfer) => talk(transfer.chat.0),
-        Call::ChatSetState(set) => talk(set.chat.0),
-        Call::ChatHistory(history) => Lane::Chat(history.chat.0),
-        Call::ChatTake(take) => Lane::Chat(take.chat.0),
-        Call::OfferShown(shown) => Lane::Chat(shown.chat.0),
-        Call::OfferAccept(offer) | Call::OfferDecline(offer) => Lane::Chat(offer.chat.0),
-        Call::MessageReceived(_) | Call::MessageRead(_) => Lane::Marks,
-        Call::OperatorSetStatus(_) => Lane::Status,
-        Call::ChatList(_) => Lane::List,
-        Call::PresenceAnswer(_) | Call::SessionOpen(_) | Call::SessionRenew(_) => return None,
-    })
 }
 
 /// The lane of a call that changes a conversation, and by what its place there is known.
 pub(super) fn placed(by: Audience, call: &Call) -> Option<(Lane, Order)> {
-    let (chat, id) = match call {
-        Call::MessageSend(send) => (Some(send.chat.0), &send.client_message_id),
-        Call::ChatOpen(open) => (None, &open.command_id),
-        Call::ChatEnd(end) => (Some(end.chat.0), &end.command_id),
-        Call::ChatTransfer(transfer) => (Some(transfer.chat.0), &transfer.command_id),
-        Call::ChatSetState(set) => (Some(set.chat.0), &set.command_id),
-        Call::SessionOpen(_)
-        | Call::SessionRenew(_)
-        | Call::MessageReceived(_)
-        | Call::MessageRead(_)
-        | Call::ChatHistory(_)
-        | Call::OperatorSetStatus(_)
-        | Call::OfferShown(_)
-        | Call::OfferAccept(_)
-        | Call::OfferDecline(_)
-        | Call::ChatList(_)
-        | Call::ChatTake(_)
-        | Call::PresenceAnswer(_) => return None,
-    };
-    let change = Change { chat, method: call.method(), id: id.0.clone() };
-    lane(by, call).map(|lane| (lane, Order::Keeps(change)))
+    let id = call.keeps_place_by()?.clone();
+    let order = Order::Keeps(Change { chat: call.lane().chat(), method: call.method(), id });
+    Some((lane(by, call), order))
 }
 
 /// The answer of a call.
@@ -367,7 +329,7 @@ mod tests {
                 let id = CommandId::new("i").unwrap();
                 let change = Change { chat: Some(chat), method: call.method(), id };
                 assert_eq!(placed(by, &call), Some((lane, Order::Keeps(change))), "{method}");
-                assert_eq!(super::lane(by, &call), Some(lane), "{method}");
+                assert_eq!(super::lane(by, &call), lane, "{method}");
             }
         }
     }

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use super::calls::{Arrived, Calls, Lane, Work};
+use super::calls::{Arrived, Calls, Work};
 use super::carry::{self, Taken};
 use super::frames::{Frames, TooManyFrames};
 use super::outgoing;
@@ -32,8 +32,8 @@ use crate::edge::{ClientAddress, Edge, Pace, close_of};
 use crate::protocol::answer::SessionRenewedFrame;
 use crate::protocol::limits::{BAD_FRAMES_MAX, FRAME_MAX_BYTES, SESSION_OPEN_LIMIT_MS};
 use crate::protocol::{
-    Call, CloseKind, ErrorFrame, ErrorKind, Method, Notification, Request, RequestId, read_request,
-    write_error,
+    Call, CloseKind, ErrorFrame, ErrorKind, Lane, Method, Notification, Request, RequestId,
+    read_request, write_error,
 };
 
 /// The socket on an upgraded connection.

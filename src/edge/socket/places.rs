@@ -15,11 +15,10 @@
 
 use std::collections::BTreeMap;
 
-use super::calls::Lane;
 use crate::domain::{ChatId, CommandId, Timestamp};
 use crate::edge::limits::{PLACE_KEPT_MS, PLACE_WAIT_MS, UNAVAILABLE_RETRY_MS};
-use crate::protocol::Method;
 use crate::protocol::limits::UNANSWERED_MAX;
+use crate::protocol::{Lane, Method};
 
 /// What a call has to do with the order of its lane.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,8 +12,9 @@ use super::caller::{Caller, person_of};
 use super::looks::{Looked, looks};
 use super::outgoing::{Seen, offer_frame};
 use super::refusals::{refused, unavailable};
-use crate::access::{Operation, Principal, Right, Who};
+use crate::access::{Principal, Who};
 use crate::actors::{CallError, OperatorView, Outgoing, Router};
+use crate::domain::rights::{Operation, Right};
 use crate::domain::{ChatId, Person, Reach, Seq, UserId};
 use crate::edge::holders::Held;
 use crate::edge::limits::{
@@ -89,7 +90,7 @@ pub(super) async fn open(
     let token = params.token.0.expose();
     let principal = edge.access.authenticate(token, edge.now()).map_err(frame_of)?;
     let subject = principal.subject();
-    let permitted = crate::access::permit(Operation::SessionOpen, subject, false);
+    let permitted = crate::domain::rights::permit(Operation::SessionOpen, subject, false);
     permitted.map_err(|no| ErrorFrame::new(ErrorKind::Forbidden, no.to_string()))?;
     let Some(holder) = principal.who.holder() else {
         return Err(ErrorFrame::of(ErrorKind::Forbidden));

@@ -33,8 +33,8 @@ pub const SOCKET_ERRORS: &[RestErrorKind] = &[
     RestErrorKind::Unavailable,
 ];
 
-/// The document. `callers` says who may do an operation, in words; that is known elsewhere.
-pub fn openapi(callers: impl Fn(&str) -> Vec<String>) -> Value {
+/// The document.
+pub fn openapi() -> Value {
     let settings = SchemaSettings::draft2020_12()
         .with(|settings| settings.definitions_path = "/components/schemas".into());
     let mut generator = settings.into_generator();
@@ -42,7 +42,7 @@ pub fn openapi(callers: impl Fn(&str) -> Vec<String>) -> Value {
     for route in Route::ALL {
         let item = paths.entry(route.path()).or_insert_with(|| json!({}));
         let verb = route.verb().name().to_lowercase();
-        item[verb] = describe(*route, callers(route.operation()), &mut generator);
+        item[verb] = describe(*route, &mut generator);
     }
     paths.insert("/ws".to_owned(), json!({"get": socket()}));
     let error = generator.subschema_for::<ErrorResponse>();
@@ -72,7 +72,8 @@ fn error_row(kind: RestErrorKind) -> Value {
     json!({"name": kind.name(), "status": kind.status(), "meaning": kind.meaning()})
 }
 
-fn describe(route: Route, callers: Vec<String>, generator: &mut SchemaGenerator) -> Value {
+fn describe(route: Route, generator: &mut SchemaGenerator) -> Value {
+    let callers = route.operation().allowed();
     let open = callers.iter().any(|caller| caller == "nobody");
     let mut success = json!({"description": "Done."});
     if let Some(schema) = route.response(generator) {
@@ -86,7 +87,7 @@ fn describe(route: Route, callers: Vec<String>, generator: &mut SchemaGenerator)
         "parameters": parameters(route),
         "responses": responses,
         "security": if open { json!([]) } else { json!([{"token": []}]) },
-        "x-operation": route.operation(),
+        "x-operation": route.operation().name(),
         "x-callers": callers,
         "x-errors": route.errors().iter().map(|kind| kind.name()).collect::<Vec<_>>(),
     });

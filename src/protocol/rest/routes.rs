@@ -13,6 +13,7 @@ use super::body::{
 use super::chat::{ChatResponse, ExplanationResponse};
 use super::error::RestErrorKind;
 use super::patch::{MERGE_PATCH_TYPE, MergePatch};
+use crate::domain::rights::Operation;
 
 /// An HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,7 +83,7 @@ impl<T: schemars::JsonSchema> Body for T {
 }
 
 macro_rules! routes {
-    ($($(#[doc = $summary:literal])+ $route:ident = $verb:ident $path:literal, $operation:literal,
+    ($($(#[doc = $summary:literal])+ $route:ident = $verb:ident $path:literal, $operation:ident,
         $request:ty => $status:literal $response:ty, [$($error:ident),* $(,)?];)*) => {
         /// The routes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,8 +106,8 @@ macro_rules! routes {
             }
 
             /// The operation whose rights it needs.
-            pub fn operation(self) -> &'static str {
-                match self { $(Self::$route => $operation),* }
+            pub fn operation(self) -> Operation {
+                match self { $(Self::$route => Operation::$operation),* }
             }
 
             /// What it does.
@@ -142,80 +143,80 @@ macro_rules! routes {
 
 routes! {
     /// Logs in.
-    LogIn = Post "/api/v1/sessions", "sessions.log_in", LogInRequest => 201 TokensResponse, [Credentials, Throttled];
+    LogIn = Post "/api/v1/sessions", SessionsLogIn, LogInRequest => 201 TokensResponse, [Credentials, Throttled];
     /// Gets the next tokens for a refresh token, which works once.
-    Refresh = Post "/api/v1/sessions/refresh", "sessions.refresh", RefreshRequest => 200 TokensResponse, [];
+    Refresh = Post "/api/v1/sessions/refresh", SessionsRefresh, RefreshRequest => 200 TokensResponse, [];
     /// Logs out: ends the session of the token and its sockets.
-    LogOut = Delete "/api/v1/sessions/current", "sessions.log_out", Nothing => 204 Nothing, [];
+    LogOut = Delete "/api/v1/sessions/current", SessionsLogOut, Nothing => 204 Nothing, [];
 
     /// Issues a visitor's token.
-    IssueVisitorToken = Post "/api/v1/channels/{channel}/visitor-tokens", "visitor_tokens.issue", VisitorTokenRequest => 201 VisitorTokenResponse, [NotFound, InvalidValue];
+    IssueVisitorToken = Post "/api/v1/channels/{channel}/visitor-tokens", VisitorTokensIssue, VisitorTokenRequest => 201 VisitorTokenResponse, [NotFound, InvalidValue];
     /// Revokes all tokens of a customer on a channel's site, and closes its sockets. A channel has 10,000 customers at most who were revoked within 120 days, the erased among them: one more is `too_many`, one of them again is not.
-    RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", "visitor_tokens.revoke", Nothing => 204 Nothing, [NotFound, TooMany];
+    RevokeVisitorTokens = Delete "/api/v1/channels/{channel}/visitor-tokens/{customer}", VisitorTokensRevoke, Nothing => 204 Nothing, [NotFound, TooMany];
 
     /// Erases a customer for good: ends its open chats, revokes its tokens, forgets every chat. A repeat is harmless. Only with 100,000 customers of the channel who were revoked within 120 days it is `too_many`, and nothing is done.
-    EraseCustomer = Delete "/api/v1/channels/{channel}/customers/{customer}", "customers.erase", Nothing => 204 Nothing, [NotFound, TooMany];
+    EraseCustomer = Delete "/api/v1/channels/{channel}/customers/{customer}", CustomersErase, Nothing => 204 Nothing, [NotFound, TooMany];
 
     /// Lists users.
-    ListUsers = Get "/api/v1/users", "users.read", Nothing => 200 PageResponse<UserResponse>, [];
+    ListUsers = Get "/api/v1/users", UsersRead, Nothing => 200 PageResponse<UserResponse>, [];
     /// Creates a user.
-    CreateUser = Post "/api/v1/users", "users.create", UserRequest => 201 WrittenResponse, [LoginTaken, InvalidValue, Routing, TooMany];
+    CreateUser = Post "/api/v1/users", UsersCreate, UserRequest => 201 WrittenResponse, [LoginTaken, InvalidValue, Routing, TooMany];
     /// Reads a user.
-    ReadUser = Get "/api/v1/users/{user}", "users.read", Nothing => 200 UserResponse, [NotFound];
+    ReadUser = Get "/api/v1/users/{user}", UsersRead, Nothing => 200 UserResponse, [NotFound];
     /// Changes or deactivates a user; replaces all but a password that is not given.
-    ChangeUser = Put "/api/v1/users/{user}", "users.change", UserRequest => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
+    ChangeUser = Put "/api/v1/users/{user}", UsersChange, UserRequest => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
     /// Changes a part of a user; what the patch does not name stays.
-    PatchUser = Patch "/api/v1/users/{user}", "users.change", MergePatch<UserRequest> => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
+    PatchUser = Patch "/api/v1/users/{user}", UsersChange, MergePatch<UserRequest> => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
     /// Sets a user's password and ends its sessions.
-    SetPassword = Put "/api/v1/users/{user}/password", "users.set_password", PasswordRequest => 204 Nothing, [NotFound, VersionConflict, Credentials, Throttled, InvalidValue];
+    SetPassword = Put "/api/v1/users/{user}/password", UsersSetPassword, PasswordRequest => 204 Nothing, [NotFound, VersionConflict, Credentials, Throttled, InvalidValue];
 
     /// Lists operators.
-    ListOperators = Get "/api/v1/operators", "operators.read", Nothing => 200 PageResponse<OperatorResponse>, [];
+    ListOperators = Get "/api/v1/operators", OperatorsRead, Nothing => 200 PageResponse<OperatorResponse>, [];
     /// Reads an operator.
-    ReadOperator = Get "/api/v1/operators/{operator}", "operators.read", Nothing => 200 OperatorResponse, [NotFound];
+    ReadOperator = Get "/api/v1/operators/{operator}", OperatorsRead, Nothing => 200 OperatorResponse, [NotFound];
     /// Changes the limit of an operator.
-    ChangeOperator = Put "/api/v1/operators/{operator}", "operators.change", OperatorRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue];
+    ChangeOperator = Put "/api/v1/operators/{operator}", OperatorsChange, OperatorRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue];
 
     /// Lists channels.
-    ListChannels = Get "/api/v1/channels", "channels.read", Nothing => 200 PageResponse<ChannelResponse>, [];
+    ListChannels = Get "/api/v1/channels", ChannelsRead, Nothing => 200 PageResponse<ChannelResponse>, [];
     /// Creates a channel.
-    CreateChannel = Post "/api/v1/channels", "channels.create", ChannelRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
+    CreateChannel = Post "/api/v1/channels", ChannelsCreate, ChannelRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
     /// Reads a channel.
-    ReadChannel = Get "/api/v1/channels/{channel}", "channels.read", Nothing => 200 ChannelResponse, [NotFound];
+    ReadChannel = Get "/api/v1/channels/{channel}", ChannelsRead, Nothing => 200 ChannelResponse, [NotFound];
     /// Changes or deactivates a channel; replaces it, so that what is optional and absent is reset.
-    ChangeChannel = Put "/api/v1/channels/{channel}", "channels.change", ChannelRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    ChangeChannel = Put "/api/v1/channels/{channel}", ChannelsChange, ChannelRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
     /// Changes a part of a channel; what the patch does not name stays.
-    PatchChannel = Patch "/api/v1/channels/{channel}", "channels.change", MergePatch<ChannelRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    PatchChannel = Patch "/api/v1/channels/{channel}", ChannelsChange, MergePatch<ChannelRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
     /// Deletes an inactive channel that never had a chat; `version` in the query.
-    DeleteChannel = Delete "/api/v1/channels/{channel}", "channels.delete", Nothing => 204 Nothing, [NotFound, VersionConflict, InUse];
+    DeleteChannel = Delete "/api/v1/channels/{channel}", ChannelsDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse];
     /// Makes the site key of a channel anew.
-    NewSiteKey = Post "/api/v1/channels/{channel}/site-key", "channels.site_key", SiteKeyRequest => 201 SiteKeyResponse, [NotFound, VersionConflict];
+    NewSiteKey = Post "/api/v1/channels/{channel}/site-key", ChannelsSiteKey, SiteKeyRequest => 201 SiteKeyResponse, [NotFound, VersionConflict];
 
     /// Lists queues.
-    ListQueues = Get "/api/v1/queues", "queues.read", Nothing => 200 PageResponse<QueueResponse>, [];
+    ListQueues = Get "/api/v1/queues", QueuesRead, Nothing => 200 PageResponse<QueueResponse>, [];
     /// Creates a queue.
-    CreateQueue = Post "/api/v1/queues", "queues.create", QueueRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
+    CreateQueue = Post "/api/v1/queues", QueuesCreate, QueueRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
     /// Reads a queue.
-    ReadQueue = Get "/api/v1/queues/{queue}", "queues.read", Nothing => 200 QueueResponse, [NotFound];
+    ReadQueue = Get "/api/v1/queues/{queue}", QueuesRead, Nothing => 200 QueueResponse, [NotFound];
     /// Changes or deactivates a queue; replaces it, so that what is optional and absent is reset.
-    ChangeQueue = Put "/api/v1/queues/{queue}", "queues.change", QueueRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    ChangeQueue = Put "/api/v1/queues/{queue}", QueuesChange, QueueRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
     /// Changes a part of a queue; what the patch does not name stays.
-    PatchQueue = Patch "/api/v1/queues/{queue}", "queues.change", MergePatch<QueueRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    PatchQueue = Patch "/api/v1/queues/{queue}", QueuesChange, MergePatch<QueueRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
     /// Deletes an inactive queue without open chats; `version` in the query.
-    DeleteQueue = Delete "/api/v1/queues/{queue}", "queues.delete", Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing];
+    DeleteQueue = Delete "/api/v1/queues/{queue}", QueuesDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing];
 
     /// Says where a chat is; no texts.
-    ReadChat = Get "/api/v1/chats/{chat}", "chats.read", Nothing => 200 ChatResponse, [NotFound];
+    ReadChat = Get "/api/v1/chats/{chat}", ChatsRead, Nothing => 200 ChatResponse, [NotFound];
     /// Says why a chat waits, and why it went where it went.
-    ExplainChat = Get "/api/v1/chats/{chat}/explanation", "chats.explain", Nothing => 200 ExplanationResponse, [NotFound];
+    ExplainChat = Get "/api/v1/chats/{chat}/explanation", ChatsExplain, Nothing => 200 ExplanationResponse, [NotFound];
 
     /// Reads who changed what, who came in and who tried to; the newest first. A page may have fewer entries than `limit`, or none: go on while there is a `next`.
-    ReadAudit = Get "/api/v1/audit", "audit.read", Nothing => 200 PageResponse<AuditEntryResponse>, [];
+    ReadAudit = Get "/api/v1/audit", AuditRead, Nothing => 200 PageResponse<AuditEntryResponse>, [];
 
     /// This document.
-    OpenApi = Get "/openapi.json", "documents.read", Nothing => 200 AnyDocument, [];
+    OpenApi = Get "/openapi.json", DocumentsRead, Nothing => 200 AnyDocument, [];
     /// The document of the socket protocol.
-    SocketProtocol = Get "/protocol.json", "documents.read", Nothing => 200 AnyDocument, [];
+    SocketProtocol = Get "/protocol.json", DocumentsRead, Nothing => 200 AnyDocument, [];
 }
 
 impl Route {

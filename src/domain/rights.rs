@@ -1,8 +1,6 @@
 //! Who may do what: one table, which REST and the socket both ask. What it does not grant is
 //! refused.
 
-use crate::catalog::Role;
-
 /// Who asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subject {
@@ -40,16 +38,6 @@ impl Subject {
             Self::Operator => "operator",
             Self::ChatAdministrator => "chat_administrator",
             Self::Administrator => "administrator",
-        }
-    }
-}
-
-impl From<Role> for Subject {
-    fn from(role: Role) -> Self {
-        match role {
-            Role::Administrator => Self::Administrator,
-            Role::ChatAdministrator => Self::ChatAdministrator,
-            Role::Operator => Self::Operator,
         }
     }
 }
@@ -200,11 +188,6 @@ operations! {
 }
 
 impl Operation {
-    /// The operation of that name.
-    pub fn named(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|one| one.name() == name)
-    }
-
     /// Who may do it at all, with what is limited to its own marked, for the documents.
     pub fn allowed(self) -> Vec<String> {
         let words = Subject::ALL.iter().filter_map(|subject| match self.right(*subject) {
