@@ -33,6 +33,9 @@ pub trait Entity: Kept + Clone + Debug + Send + Sync + 'static {
     /// The id of that number.
     fn id_of(id: Uuid) -> Self::Id;
 
+    /// The number of that id.
+    fn uuid(id: Self::Id) -> Uuid;
+
     /// The id.
     fn id(&self) -> Self::Id;
 
@@ -87,6 +90,10 @@ impl Entity for User {
 
     fn id_of(id: Uuid) -> UserId {
         UserId(id)
+    }
+
+    fn uuid(id: UserId) -> Uuid {
+        id.0
     }
 
     fn id(&self) -> UserId {
@@ -155,6 +162,10 @@ impl Entity for Queue {
 
     fn id_of(id: Uuid) -> QueueId {
         QueueId(id)
+    }
+
+    fn uuid(id: QueueId) -> Uuid {
+        id.0
     }
 
     fn id(&self) -> QueueId {
@@ -236,6 +247,10 @@ impl Entity for Channel {
 
     fn id_of(id: Uuid) -> ChannelId {
         ChannelId(id)
+    }
+
+    fn uuid(id: ChannelId) -> Uuid {
+        id.0
     }
 
     fn id(&self) -> ChannelId {

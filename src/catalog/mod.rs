@@ -20,7 +20,7 @@ mod write;
 pub use channel::{BadChannel, Channel, Provider, Sender};
 pub use entity::{Deletable, Entity};
 pub use lint::{Finding, Severity, lint};
-pub use record::{rule_of_word, rule_word};
+pub use record::{Kept, rule_of_word, rule_word};
 pub use snapshot::Snapshot;
 pub use user::{BadUser, PasswordHash, Role, User};
 pub use write::{Catalog, CatalogError, Usage, Written};

@@ -83,7 +83,7 @@ pub async fn world() -> (World, Store) {
 }
 
 /// All documents that say who and what there is.
-async fn documents(store: &Store) -> BTreeMap<String, u64> {
+pub async fn documents(store: &Store) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for kind in store.inventory.document_kinds().await.unwrap() {
         // The trail's own mark goes on by itself.
@@ -111,14 +111,14 @@ const REVOCATIONS: [Revocation; 4] =
 
 const PASSWORD: &str = "quite a long password";
 
-struct Admins<'a> {
-    world: &'a World,
-    admin: String,
-    made: std::cell::Cell<u32>,
+pub struct Admins<'a> {
+    pub world: &'a World,
+    pub admin: String,
+    pub made: std::cell::Cell<u32>,
 }
 
 /// Somebody whose right is taken away.
-struct Victim {
+pub struct Victim {
     user: String,
     login: String,
     access: String,
@@ -136,7 +136,7 @@ impl Admins<'_> {
         answer
     }
 
-    async fn victim(&self, role: &str) -> Victim {
+    pub async fn victim(&self, role: &str) -> Victim {
         let n = self.made.get() + 1;
         self.made.set(n);
         let login = format!("victim-{n}");
@@ -178,7 +178,7 @@ impl Admins<'_> {
     }
 
     /// A request to the route that would have an effect.
-    async fn request(&self, route: Route, victim: &Victim) -> (String, Option<Value>) {
+    pub async fn request(&self, route: Route, victim: &Victim) -> (String, Option<Value>) {
         let n = self.made.get();
         let at = |what: &str, kind: &str, name: &str| {
             route.path().replace(&format!("{{{what}}}"), &id(kind, name))
@@ -285,7 +285,7 @@ fn channel(name: &str, active: bool, version: &Value) -> Value {
     with_version(body, version)
 }
 
-fn changing() -> impl Iterator<Item = Route> {
+pub fn changing() -> impl Iterator<Item = Route> {
     Route::ALL.iter().copied().filter(|route| route.verb() != Verb::Get)
 }
 

@@ -1,8 +1,92 @@
-//! Lists over HTTP, page by page, and what is put into them.
+//! Lists over REST: filters, orders and pages.
 
 use serde_json::{Value, json};
 
 use crate::harness::{World, id};
+
+/// The names on all pages of a list, and how many pages there were.
+async fn names(world: &World, token: &str, path: &str, limit: usize) -> (Vec<String>, usize) {
+    let (mut names, mut after, mut pages) = (Vec::new(), String::new(), 0);
+    let sign = if path.contains('?') { '&' } else { '?' };
+    loop {
+        let page = format!("{path}{sign}limit={limit}{after}");
+        let (status, page) = world.ask("GET", &page, token, None).await;
+        assert_eq!(status, 200, "{page}");
+        pages += 1;
+        let items = page["items"].as_array().unwrap();
+        assert!(items.len() <= limit);
+        names.extend(items.iter().map(|item| item["name"].as_str().unwrap().to_owned()));
+        match page["next"].as_str() {
+            Some(next) => after = format!("&after={next}"),
+            None => return (names, pages),
+        }
+    }
+}
+
+#[tokio::test]
+async fn lists_have_filters_and_orders_that_their_pages_keep() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let boris = format!("/api/v1/users/{}", id("user", "boris"));
+    let patch = json!({"version": 1, "active": false});
+    assert_eq!(world.ask("PATCH", &boris, &admin, Some(patch)).await.0, 200);
+    let (sales, support) = (id("queue", "Sales"), id("queue", "Support"));
+    let cases: [(&str, String, &[&str]); 12] = [
+        (
+            "users",
+            "sort=name".to_owned(),
+            &["Ada Admin", "Anna", "Boris", "Clara", "Dmitri", "Maria Lead"],
+        ),
+        (
+            "users",
+            "sort=-name".to_owned(),
+            &["Maria Lead", "Dmitri", "Clara", "Boris", "Anna", "Ada Admin"],
+        ),
+        ("users", "sort=name&role=operator&active=true".to_owned(), &["Anna", "Clara", "Dmitri"]),
+        ("users", "active=false".to_owned(), &["Boris"]),
+        ("users", "sort=name&name=A%20A".to_owned(), &["Ada Admin"]),
+        ("users", "name=nobody".to_owned(), &[]),
+        ("operators", format!("queue={sales}&sort=name"), &["Anna", "Boris"]),
+        ("operators", format!("queue={support}&active=true&sort=name"), &["Clara", "Dmitri"]),
+        ("queues", "rule=manual".to_owned(), &["Back office"]),
+        ("queues", "sort=-name&active=true".to_owned(), &["Support", "Sales", "Back office"]),
+        ("channels", format!("queue={sales}"), &["Shop"]),
+        ("channels", "sort=name".to_owned(), &["Employees", "Shop"]),
+    ];
+    for (list, query, expected) in cases {
+        let path = format!("/api/v1/{list}?{query}");
+        for limit in [1, 2, 200] {
+            let (found, pages) = names(&world, &admin, &path, limit).await;
+            assert_eq!(found, expected, "{path}, {limit} a page");
+            assert_eq!(pages, expected.len().div_ceil(limit).max(1), "{path}, {limit} a page");
+        }
+    }
+    // The order of ids, forth and back.
+    let (mut forth, _) = names(&world, &admin, "/api/v1/users", 2).await;
+    let (back, _) = names(&world, &admin, "/api/v1/users?sort=-id", 2).await;
+    forth.reverse();
+    assert_eq!(forth, back);
+    assert_eq!(back.len(), 6);
+    for escaped in ["queues?lim%69t=%31", "audit?actor=command%5Fline", "users?name=a+a"] {
+        let (status, page) = world.ask("GET", &format!("/api/v1/{escaped}"), &admin, None).await;
+        assert_eq!(status, 200, "{escaped}: {page}");
+    }
+    // A filter shows nobody more than is shown without it.
+    let anna = world.log_in("anna").await;
+    assert_eq!(names(&world, &anna, "/api/v1/users?sort=name", 10).await.0, ["Anna"]);
+    for wrong in [
+        "users?sort=login",
+        "users?active=yes",
+        "users?role=boss",
+        "queues?role=operator",
+        "operators?queue=sales",
+        "users?after=1",
+        "users?sort=name&after=0190a3a4-0000-7000-8000-000000000000",
+    ] {
+        let (status, refused) = world.ask("GET", &format!("/api/v1/{wrong}"), &admin, None).await;
+        assert_eq!((status, refused["name"].as_str()), (400, Some("invalid_request")), "{wrong}");
+    }
+}
 
 async fn page(world: &World, token: &str, query: &str) -> Value {
     let (status, page) = world.ask("GET", &format!("/api/v1/users{query}"), token, None).await;

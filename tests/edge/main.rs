@@ -50,6 +50,7 @@ mod rights;
 mod tokens;
 mod trail;
 mod transfer;
+mod tried;
 mod unreachable;
 mod walk;
 mod wrong;

@@ -21,8 +21,7 @@ use crate::domain::UserId;
 use crate::domain::rights::{Operation, Right, Subject, permit};
 use crate::edge::limits::BODY_LIMIT;
 use crate::edge::{ClientAddress, Edge, access_error, catalog_error, forbidden};
-use crate::protocol::rest::body::{PageResponse, WrittenResponse, read_body};
-use crate::protocol::rest::openapi::PAGE_MAX;
+use crate::protocol::rest::body::{WrittenResponse, read_body};
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route};
 
 /// See the module.
@@ -60,7 +59,7 @@ impl Asked {
                 no.map_err(|no| forbidden(&no))?;
             }
         }
-        let query = parameters(request.uri().query().unwrap_or_default())?;
+        let query = parameters(route, request.uri().query().unwrap_or_default())?;
         let body = body(&edge, route, request).await?;
         Ok(Self { edge, client, principal, operation, ids, query, body })
     }
@@ -110,56 +109,19 @@ impl Asked {
         read_body(&self.body)
     }
 
-    /// The version in the query of a deletion.
-    pub fn version(&self) -> Result<u64, ErrorResponse> {
-        let mut version = None;
-        for (name, value) in self.query() {
-            match name {
-                "version" => version = Some(number(name, value)?),
-                other => return Err(unknown(other)),
-            }
-        }
-        let missing = "`version` in the query says which version was seen";
-        version
-            .ok_or_else(|| ErrorResponse::new(RestErrorKind::InvalidRequest, missing).at("version"))
+    /// A parameter of the query; it is what the route says of it.
+    pub fn parameter(&self, name: &str) -> Option<&str> {
+        self.query().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
 
-    /// A page of a list whose entries are in the order of their ids.
-    pub fn page<T, I>(
-        &self,
-        all: impl Iterator<Item = I>,
-        id: impl Fn(&I) -> Uuid,
-        shown: impl Fn(I) -> Option<T>,
-    ) -> Result<PageResponse<T>, ErrorResponse> {
-        let (mut after, mut limit) = (None, PAGE_MAX);
-        for (name, value) in self.query() {
-            match name {
-                "after" => {
-                    let wrong = || invalid(name, "expected a UUID");
-                    after = Some(Uuid::parse_str(value).map_err(|_| wrong())?);
-                }
-                "limit" => {
-                    let wanted = number(name, value)?;
-                    limit = usize::try_from(wanted).unwrap_or(usize::MAX);
-                    if !(1..=PAGE_MAX).contains(&limit) {
-                        return Err(invalid(name, &format!("expected 1 to {PAGE_MAX}")));
-                    }
-                }
-                other => return Err(unknown(other)),
-            }
-        }
-        let (mut items, mut last, mut next) = (Vec::new(), None, None);
-        for entry in all.filter(|entry| after.is_none_or(|after| id(entry) > after)) {
-            let at = id(&entry);
-            let Some(item) = shown(entry) else { continue };
-            if items.len() == limit {
-                next = last.map(|last: Uuid| last.to_string());
-                break;
-            }
-            items.push(item);
-            last = Some(at);
-        }
-        Ok(PageResponse { items, next })
+    /// A number in the query.
+    pub fn number(&self, name: &str) -> Option<u64> {
+        self.parameter(name)?.parse().ok()
+    }
+
+    /// Whether the change is only to be tried.
+    pub fn dry_run(&self) -> bool {
+        self.parameter("dry_run") == Some("true")
     }
 
     /// The parameters, in the order in which they came.
@@ -168,18 +130,25 @@ impl Asked {
     }
 }
 
-/// The parameters of a query, decoded. Errors when one comes twice: whoever reads the first and
-/// whoever reads the last would be told different things.
-fn parameters(query: &str) -> Result<Vec<(String, String)>, ErrorResponse> {
+/// The parameters of a query, decoded. Errors when the route has none of that name, when a value is
+/// none of its kind, when one that is needed is absent, and when one comes twice: whoever reads the
+/// first and whoever reads the last would be told different things.
+fn parameters(route: Route, query: &str) -> Result<Vec<(String, String)>, ErrorResponse> {
     let mut names = BTreeSet::new();
     let mut all = Vec::new();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        if !names.insert(name.clone()) {
+        let known = route.query().find(|known| known.name == name);
+        let known = known.ok_or_else(|| invalid(&name, "there is no such parameter"))?;
+        if !names.insert(known.name) {
             return Err(invalid(&name, "is given twice"));
         }
+        known.kind.check(&value).map_err(|wrong| invalid(&name, &wrong))?;
         all.push((name.into_owned(), value.into_owned()));
     }
-    Ok(all)
+    match route.query().find(|one| one.required && !names.contains(one.name)) {
+        Some(missing) => Err(invalid(missing.name, "has to be in the query")),
+        None => Ok(all),
+    }
 }
 
 /// Who asks. A token that does not count is refused, except where nobody needs one.
@@ -235,16 +204,8 @@ async fn whole(mut body: Body, most: usize) -> Result<Vec<u8>, ErrorResponse> {
     Ok(whole)
 }
 
-pub(super) fn number(name: &str, value: &str) -> Result<u64, ErrorResponse> {
-    value.parse().map_err(|_| invalid(name, "expected a whole number"))
-}
-
 pub(super) fn invalid(name: &str, what: &str) -> ErrorResponse {
     ErrorResponse::new(RestErrorKind::InvalidRequest, format!("{name}: {what}")).at(name)
-}
-
-pub(super) fn unknown(name: &str) -> ErrorResponse {
-    invalid(name, "there is no such parameter")
 }
 
 /// A body as JSON.
@@ -257,7 +218,7 @@ pub(super) fn json<T: Serialize>(body: &T) -> Answer {
 }
 
 /// The answer to a change.
-pub(super) fn written(id: Uuid, written: &Written) -> Answer {
+pub(super) fn written(id: impl ToString, written: &Written) -> Answer {
     let warnings = written.warnings.iter().map(ToString::to_string).collect();
     json(&WrittenResponse { id: id.to_string(), version: written.version, warnings })
 }

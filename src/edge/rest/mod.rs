@@ -11,6 +11,7 @@ mod channels;
 mod chats;
 mod people;
 mod queues;
+mod resource;
 mod sessions;
 
 use std::sync::{Arc, LazyLock};
@@ -30,6 +31,9 @@ use crate::protocol::rest::{
 };
 
 use asked::Asked;
+use channels::Channels;
+use people::{Operators, Users};
+use queues::Queues;
 
 /// The body of a success; none: there is nothing to say.
 pub(super) type Answer = Result<Option<Vec<u8>>, ErrorResponse>;
@@ -107,28 +111,28 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::IssueVisitorToken => sessions::issue_visitor_token(asked).await,
         Route::RevokeVisitorTokens => sessions::revoke_visitor_tokens(asked).await,
         Route::EraseCustomer => sessions::erase_customer(asked).await,
-        Route::ListUsers => people::list_users(asked),
-        Route::CreateUser => people::create_user(asked).await,
-        Route::ReadUser => people::read_user(asked),
-        Route::ChangeUser => people::change_user(asked).await,
-        Route::PatchUser => people::patch_user(asked).await,
+        Route::ListUsers => resource::list::<Users>(asked).await,
+        Route::CreateUser => resource::create::<Users>(asked).await,
+        Route::ReadUser => resource::read::<Users>(asked).await,
+        Route::ChangeUser => resource::change::<Users>(asked).await,
+        Route::PatchUser => resource::patch::<Users>(asked).await,
         Route::SetPassword => people::set_password(asked).await,
-        Route::ListOperators => people::list_operators(asked).await,
-        Route::ReadOperator => people::read_operator(asked).await,
-        Route::ChangeOperator => people::change_operator(asked).await,
-        Route::ListChannels => channels::list(asked),
-        Route::CreateChannel => channels::create(asked).await,
-        Route::ReadChannel => channels::read(asked),
-        Route::ChangeChannel => channels::change(asked).await,
-        Route::PatchChannel => channels::patch(asked).await,
-        Route::DeleteChannel => channels::delete(asked).await,
+        Route::ListOperators => resource::list::<Operators>(asked).await,
+        Route::ReadOperator => resource::read::<Operators>(asked).await,
+        Route::ChangeOperator => resource::change::<Operators>(asked).await,
+        Route::ListChannels => resource::list::<Channels>(asked).await,
+        Route::CreateChannel => resource::create::<Channels>(asked).await,
+        Route::ReadChannel => resource::read::<Channels>(asked).await,
+        Route::ChangeChannel => resource::change::<Channels>(asked).await,
+        Route::PatchChannel => resource::patch::<Channels>(asked).await,
+        Route::DeleteChannel => resource::delete::<Channels>(asked).await,
         Route::NewSiteKey => channels::new_site_key(asked).await,
-        Route::ListQueues => queues::list(asked),
-        Route::CreateQueue => queues::create(asked).await,
-        Route::ReadQueue => queues::read(asked),
-        Route::ChangeQueue => queues::change(asked).await,
-        Route::PatchQueue => queues::patch(asked).await,
-        Route::DeleteQueue => queues::delete(asked).await,
+        Route::ListQueues => resource::list::<Queues>(asked).await,
+        Route::CreateQueue => resource::create::<Queues>(asked).await,
+        Route::ReadQueue => resource::read::<Queues>(asked).await,
+        Route::ChangeQueue => resource::change::<Queues>(asked).await,
+        Route::PatchQueue => resource::patch::<Queues>(asked).await,
+        Route::DeleteQueue => resource::delete::<Queues>(asked).await,
         Route::ReadChat => chats::read(asked).await,
         Route::ExplainChat => chats::explain(asked).await,
         Route::ReadAudit => audit::read(asked).await,

@@ -1,69 +1,114 @@
 //! Users, their passwords, and operators with their limits.
 
 use super::Answer;
-use super::asked::{Asked, absent, is_new, json, new_id, not_ahead, not_found, written};
+use super::asked::{Asked, absent, not_found};
+use super::resource::Resource;
 use super::sessions::in_time;
 use crate::access::Attempt;
-use crate::catalog::User;
-use crate::domain::UserId;
-use crate::domain::rights::Right;
+use crate::catalog::{Snapshot, User};
+use crate::domain::{QueueId, UserId};
 use crate::edge::{
     access_error, catalog_error, operator_response, user_from, user_request, user_response,
 };
 use crate::protocol::answer::StatusFrame;
 use crate::protocol::rest::body::{
-    OperatorRequest, OperatorResponse, PasswordRequest, Secret, UserRequest,
+    OperatorRequest, OperatorResponse, PasswordRequest, Secret, UserRequest, UserResponse,
 };
-use crate::protocol::rest::{ErrorResponse, MergePatch, RestErrorKind};
+use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
-pub(super) fn list_users(asked: &Asked) -> Answer {
-    let snapshot = asked.edge.catalog.snapshot();
-    let (all, own) = (asked.right() == Right::Yes, asked.user());
-    let users = snapshot.users().filter(|user| all || Some(user.id) == own);
-    json(&asked.page(users, |user| user.id.0, |user| Some(user_response(user)))?)
+/// Users.
+pub(super) struct Users;
+
+impl Resource for Users {
+    type Entity = User;
+    type Request = UserRequest;
+    type Response = UserResponse;
+
+    const ID: &'static str = "user";
+
+    fn version(request: &UserRequest) -> u64 {
+        request.version
+    }
+
+    fn present(user: &User) -> UserRequest {
+        user_request(user)
+    }
+
+    fn shown(user: &User, _: &Snapshot) -> Option<UserResponse> {
+        Some(user_response(user))
+    }
+
+    fn is_own(asked: &Asked, id: UserId) -> bool {
+        asked.user() == Some(id)
+    }
+
+    fn fits(user: &User, _: &Snapshot, name: &str, value: &str) -> bool {
+        match name {
+            "active" => user.active.to_string() == value,
+            "role" => user.role.word() == value,
+            _ => true,
+        }
+    }
+
+    async fn meant(
+        asked: &Asked,
+        id: UserId,
+        mut request: UserRequest,
+        former: Option<&User>,
+    ) -> Result<User, ErrorResponse> {
+        let password = request.password.take();
+        with_password(asked, user_from(id, &request, former), password).await
+    }
 }
 
-pub(super) async fn create_user(asked: &Asked) -> Answer {
-    let mut request: UserRequest = asked.body()?;
-    is_new(request.version)?;
-    let id = new_id();
-    let password = request.password.take();
-    let user = user_from(UserId(id), &request, None);
-    let user = with_password(asked, user, password).await?;
-    let put = asked.edge.catalog.put(user, &asked.act()?).await;
-    written(id, &put.map_err(|error| catalog_error(&error))?)
-}
+/// Operators: the users who serve chats, as a transfer and a limit need them.
+pub(super) struct Operators;
 
-pub(super) fn read_user(asked: &Asked) -> Answer {
-    let id = UserId(asked.id("user")?);
-    asked.permit(asked.user() == Some(id))?;
-    let snapshot = asked.edge.catalog.snapshot();
-    json(&user_response(snapshot.user(id).ok_or_else(absent(&snapshot, id))?))
-}
+impl Resource for Operators {
+    type Entity = User;
+    type Request = OperatorRequest;
+    type Response = OperatorResponse;
 
-pub(super) async fn change_user(asked: &Asked) -> Answer {
-    let id = UserId(asked.id("user")?);
-    let request: UserRequest = asked.body()?;
-    let snapshot = asked.edge.catalog.snapshot();
-    replace(asked, snapshot.user(id).ok_or_else(absent(&snapshot, id))?, request).await
-}
+    const ID: &'static str = "operator";
 
-pub(super) async fn patch_user(asked: &Asked) -> Answer {
-    let id = UserId(asked.id("user")?);
-    let patch: MergePatch<UserRequest> = asked.body()?;
-    let snapshot = asked.edge.catalog.snapshot();
-    let former = snapshot.user(id).ok_or_else(absent(&snapshot, id))?;
-    let request = patch.over(&user_request(former))?;
-    not_ahead(request.version, former.version)?;
-    replace(asked, former, request).await
-}
+    fn version(request: &OperatorRequest) -> u64 {
+        request.version
+    }
 
-async fn replace(asked: &Asked, former: &User, mut request: UserRequest) -> Answer {
-    let password = request.password.take();
-    let user = user_from(former.id, &request, Some(former));
-    let user = with_password(asked, user, password).await?;
-    let put = asked.edge.catalog.put(user, &asked.act()?).await;
-    written(former.id.0, &put.map_err(|error| catalog_error(&error))?)
+    fn present(user: &User) -> OperatorRequest {
+        OperatorRequest { version: user.version, capacity: user.capacity }
+    }
+
+    fn shown(user: &User, snapshot: &Snapshot) -> Option<OperatorResponse> {
+        operator_response(user, snapshot)
+    }
+
+    async fn complete(asked: &Asked, operator: &mut OperatorResponse) {
+        let known = asked.edge.router.known_operator(operator.id.0).await;
+        operator.status = known.map(|view| StatusFrame::from(&view.record.status));
+    }
+
+    fn fits(user: &User, snapshot: &Snapshot, name: &str, value: &str) -> bool {
+        match name {
+            "active" => user.active.to_string() == value,
+            "queue" => {
+                let queue = uuid::Uuid::parse_str(value).ok();
+                let queue = queue.and_then(|queue| snapshot.queue(QueueId(queue)));
+                queue.is_some_and(|queue| queue.members.contains(&user.id))
+            }
+            _ => true,
+        }
+    }
+
+    async fn meant(
+        _: &Asked,
+        _: UserId,
+        request: OperatorRequest,
+        former: Option<&User>,
+    ) -> Result<User, ErrorResponse> {
+        let user = former.filter(|user| user.role.serves_chats()).ok_or_else(not_found)?;
+        Ok(User { version: request.version, capacity: request.capacity, ..user.clone() })
+    }
 }
 
 pub(super) async fn set_password(asked: &Asked) -> Answer {
@@ -114,40 +159,4 @@ async fn hashed(asked: &Asked, mut user: User, password: Secret) -> Result<User,
     let hash = asked.edge.access.new_password_of(&user, password.0).await;
     user.password = Some(hash.map_err(|error| access_error(&error))?);
     Ok(user)
-}
-
-pub(super) async fn list_operators(asked: &Asked) -> Answer {
-    let snapshot = asked.edge.catalog.snapshot();
-    let shown = |user: &std::sync::Arc<User>| operator_response(user, &snapshot);
-    let mut page = asked.page(snapshot.users(), |user| user.id.0, shown)?;
-    for operator in &mut page.items {
-        add_status(asked, operator).await;
-    }
-    json(&page)
-}
-
-pub(super) async fn read_operator(asked: &Asked) -> Answer {
-    let id = UserId(asked.id("operator")?);
-    let snapshot = asked.edge.catalog.snapshot();
-    let user = snapshot.user(id).ok_or_else(absent(&snapshot, id))?;
-    let mut operator = operator_response(user, &snapshot).ok_or_else(not_found)?;
-    add_status(asked, &mut operator).await;
-    json(&operator)
-}
-
-async fn add_status(asked: &Asked, operator: &mut OperatorResponse) {
-    let known = asked.edge.router.known_operator(operator.id.0).await;
-    operator.status = known.map(|view| StatusFrame::from(&view.record.status));
-}
-
-pub(super) async fn change_operator(asked: &Asked) -> Answer {
-    let id = UserId(asked.id("operator")?);
-    let request: OperatorRequest = asked.body()?;
-    let snapshot = asked.edge.catalog.snapshot();
-    let user = snapshot.user(id).filter(|user| user.role.serves_chats());
-    let mut user = User::clone(user.ok_or_else(not_found)?);
-    user.version = request.version;
-    user.capacity = request.capacity;
-    let put = asked.edge.catalog.put(user, &asked.act()?).await;
-    written(id.0, &put.map_err(|error| catalog_error(&error))?)
 }

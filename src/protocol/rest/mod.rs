@@ -1,8 +1,7 @@
 //! The REST interface under `/api/v1`, as types: bodies, errors, and the list of routes from which
 //! the OpenAPI document is made.
 //!
-//! Owns names and shapes. Refuses to know how a route is carried out, and who may call it: a route
-//! names its operation, and the table of rights is asked for that.
+//! Owns names and shapes. Refuses to know how a route is carried out.
 //! Invariants: unknown members of a request are refused; every change names the version that it
 //! saw; secrets never show in `Debug`.
 
@@ -12,6 +11,7 @@ pub mod chat;
 pub mod error;
 pub mod openapi;
 pub mod patch;
+pub mod query;
 pub mod routes;
 
 pub use error::{ErrorResponse, PROBLEM_TYPE, RestErrorKind};

@@ -5,6 +5,7 @@ use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
 use super::error::{ErrorResponse, PROBLEM_TYPE, RestErrorKind};
+use super::query::Parameter;
 use super::routes::Route;
 
 /// The errors that every route can meet.
@@ -124,54 +125,9 @@ fn responses<'a>(
 }
 
 fn parameters(route: Route) -> Vec<Value> {
-    let number = json!({"type": "integer", "minimum": 1});
     let id = json!({"type": "string", "format": "uuid"});
-    let mut all: Vec<Value> = route
-        .path()
-        .split('/')
-        .filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'))
-        .map(|name| json!({"name": name, "in": "path", "required": true, "schema": id}))
-        .collect();
-    if route.lists() {
-        all.push(json!({"name": "after", "in": "query", "required": false, "schema": id}));
-        let limit = json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX});
-        all.push(json!({"name": "limit", "in": "query", "required": false, "schema": limit}));
-    }
-    if route == Route::ReadAudit {
-        all.extend(audit_parameters());
-    }
-    if route.deletes_a_version() {
-        all.push(json!({"name": "version", "in": "query", "required": true, "schema": number}));
-    }
-    all
+    let parts = route.path().split('/');
+    let ids = parts.filter_map(|part| part.strip_prefix('{')?.strip_suffix('}'));
+    let ids = ids.map(|name| json!({"name": name, "in": "path", "required": true, "schema": id}));
+    ids.chain(route.query().map(Parameter::described)).collect()
 }
-
-/// What narrows the audit trail down.
-fn audit_parameters() -> Vec<Value> {
-    let time = json!({"type": "integer", "minimum": 0});
-    let text = json!({"type": "string"});
-    let limit = json!({"type": "integer", "minimum": 1, "maximum": PAGE_MAX});
-    let parameters = [
-        ("from", &time, "Entries from this time on, ms since 1970 in UTC."),
-        ("to", &time, "Entries before this time, ms since 1970 in UTC."),
-        (
-            "actor",
-            &text,
-            "By whom: `system`, `command_line`, `unknown`, `user:ID` or `site:CHANNEL`.",
-        ),
-        (
-            "subject",
-            &text,
-            "About what: `user:ID`, `queue:ID`, `channel:ID`, `customer:CHANNEL:ID`, `store` or `trail`.",
-        ),
-        ("after", &text, "The `next` of the page before."),
-        ("limit", &limit, "Most entries of the page."),
-    ];
-    let described = parameters.map(|(name, schema, text)| {
-        json!({"name": name, "in": "query", "required": false, "schema": schema, "description": text})
-    });
-    described.into()
-}
-
-/// Most entries in a page of a list; also the default.
-pub const PAGE_MAX: usize = 200;

@@ -13,6 +13,7 @@ use super::body::{
 use super::chat::{ChatResponse, ExplanationResponse};
 use super::error::RestErrorKind;
 use super::patch::{MERGE_PATCH_TYPE, MergePatch};
+use super::query::{self, Parameter};
 use crate::domain::rights::Operation;
 
 /// An HTTP method.
@@ -84,7 +85,7 @@ impl<T: schemars::JsonSchema> Body for T {
 
 macro_rules! routes {
     ($($(#[doc = $summary:literal])+ $route:ident = $verb:ident $path:literal, $operation:ident,
-        $request:ty => $status:literal $response:ty, [$($error:ident),* $(,)?];)*) => {
+        $request:ty => $status:literal $response:ty, [$($error:ident),* $(,)?] $(, query $($query:ident)+)?;)*) => {
         /// The routes.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub enum Route {
@@ -130,6 +131,14 @@ macro_rules! routes {
                 match self { $(Self::$route => &[$(RestErrorKind::$error),*]),* }
             }
 
+            /// What may stand in its query; nothing else may.
+            pub fn query(self) -> impl Iterator<Item = &'static Parameter> {
+                let sets: &[&[Parameter]] = match self {
+                    $(Self::$route => &[$($(query::$query),+)?]),*
+                };
+                sets.iter().copied().flatten()
+            }
+
             pub(super) fn request(self, generator: &mut SchemaGenerator) -> Option<Schema> {
                 match self { $(Self::$route => <$request as Body>::schema(generator)),* }
             }
@@ -158,52 +167,68 @@ routes! {
     EraseCustomer = Delete "/api/v1/channels/{channel}/customers/{customer}", CustomersErase, Nothing => 204 Nothing, [NotFound, TooMany];
 
     /// Lists users.
-    ListUsers = Get "/api/v1/users", UsersRead, Nothing => 200 PageResponse<UserResponse>, [];
+    ListUsers = Get "/api/v1/users", UsersRead, Nothing => 200 PageResponse<UserResponse>, [],
+        query PAGE ACTIVE_ONES OF_ROLE;
     /// Creates a user.
-    CreateUser = Post "/api/v1/users", UsersCreate, UserRequest => 201 WrittenResponse, [LoginTaken, InvalidValue, Routing, TooMany];
+    CreateUser = Post "/api/v1/users", UsersCreate, UserRequest => 201 WrittenResponse, [LoginTaken, InvalidValue, Routing, TooMany],
+        query DRY_RUN;
     /// Reads a user.
     ReadUser = Get "/api/v1/users/{user}", UsersRead, Nothing => 200 UserResponse, [NotFound];
     /// Changes or deactivates a user; replaces all but a password that is not given.
-    ChangeUser = Put "/api/v1/users/{user}", UsersChange, UserRequest => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
+    ChangeUser = Put "/api/v1/users/{user}", UsersChange, UserRequest => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing],
+        query DRY_RUN;
     /// Changes a part of a user; what the patch does not name stays.
-    PatchUser = Patch "/api/v1/users/{user}", UsersChange, MergePatch<UserRequest> => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing];
+    PatchUser = Patch "/api/v1/users/{user}", UsersChange, MergePatch<UserRequest> => 200 WrittenResponse, [NotFound, VersionConflict, LoginTaken, LastAdministrator, DemoPassword, InvalidValue, Routing],
+        query DRY_RUN;
     /// Sets a user's password and ends its sessions.
     SetPassword = Put "/api/v1/users/{user}/password", UsersSetPassword, PasswordRequest => 204 Nothing, [NotFound, VersionConflict, Credentials, Throttled, InvalidValue];
 
     /// Lists operators.
-    ListOperators = Get "/api/v1/operators", OperatorsRead, Nothing => 200 PageResponse<OperatorResponse>, [];
+    ListOperators = Get "/api/v1/operators", OperatorsRead, Nothing => 200 PageResponse<OperatorResponse>, [],
+        query PAGE ACTIVE_ONES MEMBERS_OF;
     /// Reads an operator.
     ReadOperator = Get "/api/v1/operators/{operator}", OperatorsRead, Nothing => 200 OperatorResponse, [NotFound];
     /// Changes the limit of an operator.
-    ChangeOperator = Put "/api/v1/operators/{operator}", OperatorsChange, OperatorRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue];
+    ChangeOperator = Put "/api/v1/operators/{operator}", OperatorsChange, OperatorRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue],
+        query DRY_RUN;
 
     /// Lists channels.
-    ListChannels = Get "/api/v1/channels", ChannelsRead, Nothing => 200 PageResponse<ChannelResponse>, [];
+    ListChannels = Get "/api/v1/channels", ChannelsRead, Nothing => 200 PageResponse<ChannelResponse>, [],
+        query PAGE ACTIVE_ONES OF_QUEUE;
     /// Creates a channel.
-    CreateChannel = Post "/api/v1/channels", ChannelsCreate, ChannelRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
+    CreateChannel = Post "/api/v1/channels", ChannelsCreate, ChannelRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany],
+        query DRY_RUN;
     /// Reads a channel.
     ReadChannel = Get "/api/v1/channels/{channel}", ChannelsRead, Nothing => 200 ChannelResponse, [NotFound];
     /// Changes or deactivates a channel; replaces it, so that what is optional and absent is reset.
-    ChangeChannel = Put "/api/v1/channels/{channel}", ChannelsChange, ChannelRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    ChangeChannel = Put "/api/v1/channels/{channel}", ChannelsChange, ChannelRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing],
+        query DRY_RUN;
     /// Changes a part of a channel; what the patch does not name stays.
-    PatchChannel = Patch "/api/v1/channels/{channel}", ChannelsChange, MergePatch<ChannelRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    PatchChannel = Patch "/api/v1/channels/{channel}", ChannelsChange, MergePatch<ChannelRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing],
+        query DRY_RUN;
     /// Deletes an inactive channel that never had a chat; `version` in the query.
-    DeleteChannel = Delete "/api/v1/channels/{channel}", ChannelsDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse];
+    DeleteChannel = Delete "/api/v1/channels/{channel}", ChannelsDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse],
+        query SEEN DRY_RUN;
     /// Makes the site key of a channel anew.
     NewSiteKey = Post "/api/v1/channels/{channel}/site-key", ChannelsSiteKey, SiteKeyRequest => 201 SiteKeyResponse, [NotFound, VersionConflict];
 
     /// Lists queues.
-    ListQueues = Get "/api/v1/queues", QueuesRead, Nothing => 200 PageResponse<QueueResponse>, [];
+    ListQueues = Get "/api/v1/queues", QueuesRead, Nothing => 200 PageResponse<QueueResponse>, [],
+        query PAGE ACTIVE_ONES OF_RULE;
     /// Creates a queue.
-    CreateQueue = Post "/api/v1/queues", QueuesCreate, QueueRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany];
+    CreateQueue = Post "/api/v1/queues", QueuesCreate, QueueRequest => 201 WrittenResponse, [InvalidValue, Routing, TooMany],
+        query DRY_RUN;
     /// Reads a queue.
     ReadQueue = Get "/api/v1/queues/{queue}", QueuesRead, Nothing => 200 QueueResponse, [NotFound];
     /// Changes or deactivates a queue; replaces it, so that what is optional and absent is reset.
-    ChangeQueue = Put "/api/v1/queues/{queue}", QueuesChange, QueueRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    ChangeQueue = Put "/api/v1/queues/{queue}", QueuesChange, QueueRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing],
+        query DRY_RUN;
     /// Changes a part of a queue; what the patch does not name stays.
-    PatchQueue = Patch "/api/v1/queues/{queue}", QueuesChange, MergePatch<QueueRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing];
+    PatchQueue = Patch "/api/v1/queues/{queue}", QueuesChange, MergePatch<QueueRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue, Routing],
+        query DRY_RUN;
     /// Deletes an inactive queue without open chats; `version` in the query.
-    DeleteQueue = Delete "/api/v1/queues/{queue}", QueuesDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing];
+    DeleteQueue = Delete "/api/v1/queues/{queue}", QueuesDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing],
+        query SEEN DRY_RUN;
 
     /// Says where a chat is; no texts.
     ReadChat = Get "/api/v1/chats/{chat}", ChatsRead, Nothing => 200 ChatResponse, [NotFound];
@@ -211,53 +236,11 @@ routes! {
     ExplainChat = Get "/api/v1/chats/{chat}/explanation", ChatsExplain, Nothing => 200 ExplanationResponse, [NotFound];
 
     /// Reads who changed what, who came in and who tried to; the newest first. A page may have fewer entries than `limit`, or none: go on while there is a `next`.
-    ReadAudit = Get "/api/v1/audit", AuditRead, Nothing => 200 PageResponse<AuditEntryResponse>, [];
+    ReadAudit = Get "/api/v1/audit", AuditRead, Nothing => 200 PageResponse<AuditEntryResponse>, [],
+        query TRAIL;
 
     /// This document.
     OpenApi = Get "/openapi.json", DocumentsRead, Nothing => 200 AnyDocument, [];
     /// The document of the socket protocol.
     SocketProtocol = Get "/protocol.json", DocumentsRead, Nothing => 200 AnyDocument, [];
-}
-
-impl Route {
-    /// Whether it lists: then it takes `after` and `limit` in the query.
-    pub fn lists(self) -> bool {
-        match self {
-            Self::ListUsers | Self::ListOperators | Self::ListChannels | Self::ListQueues => true,
-            Self::LogIn
-            | Self::Refresh
-            | Self::LogOut
-            | Self::IssueVisitorToken
-            | Self::RevokeVisitorTokens
-            | Self::EraseCustomer
-            | Self::CreateUser
-            | Self::ReadUser
-            | Self::ChangeUser
-            | Self::PatchUser
-            | Self::SetPassword
-            | Self::ReadOperator
-            | Self::ChangeOperator
-            | Self::CreateChannel
-            | Self::ReadChannel
-            | Self::ChangeChannel
-            | Self::PatchChannel
-            | Self::DeleteChannel
-            | Self::NewSiteKey
-            | Self::CreateQueue
-            | Self::ReadQueue
-            | Self::ChangeQueue
-            | Self::PatchQueue
-            | Self::DeleteQueue
-            | Self::ReadChat
-            | Self::ExplainChat
-            | Self::ReadAudit
-            | Self::OpenApi
-            | Self::SocketProtocol => false,
-        }
-    }
-
-    /// Whether it takes the seen `version` in the query.
-    pub fn deletes_a_version(self) -> bool {
-        matches!(self, Self::DeleteChannel | Self::DeleteQueue)
-    }
 }
