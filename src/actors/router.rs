@@ -306,9 +306,13 @@ impl Router {
             }
             None => true,
         });
+        !closed || self.queue_has_chats(queue)
+    }
+
+    /// Whether open chats are in the queue, were in it last, or are on their way.
+    pub fn queue_has_chats(&self, queue: QueueId) -> bool {
         // On their way first: they may arrive in between.
-        !closed
-            || self.shared.ways.lead_into(queue)
+        self.shared.ways.lead_into(queue)
             || self.shared.index(|index| index.rows().any(|row| row.queue == queue))
     }
 
@@ -316,6 +320,11 @@ impl Router {
     /// or is about to.
     pub async fn retire_channel(&self, channel: ChannelId) -> Result<bool, StoreError> {
         self.set_channel(channel, None);
+        self.channel_had_chats(channel).await
+    }
+
+    /// Whether somebody came through the channel, or is about to.
+    pub async fn channel_had_chats(&self, channel: ChannelId) -> Result<bool, StoreError> {
         if self.shared.ways.lead_through(channel) {
             return Ok(true);
         }

@@ -34,9 +34,6 @@ pub const FAILURES_MAX: usize = 1_000;
 /// Longest text of an origin in an entry, bytes: whoever sends it chose it.
 pub const ORIGIN_MAX_BYTES: usize = 128;
 
-/// Entries of one page for a reader, at most; also the default.
-pub const PAGE_MAX: usize = 200;
-
 /// Entries looked at for one page of a reader: who looks for a rare one goes on from there.
 pub const SCANNED_MAX: usize = 2_000;
 

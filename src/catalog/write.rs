@@ -28,6 +28,12 @@ pub enum Usage {
     Unused,
 }
 
+impl From<bool> for Usage {
+    fn from(in_use: bool) -> Self {
+        if in_use { Self::InUse } else { Self::Unused }
+    }
+}
+
 /// Why the catalog does not change.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CatalogError {

@@ -30,7 +30,8 @@ pub(super) struct MethodSchemas {
 /// are carried out side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Lane {
-    /// The session's own: the socket itself carries them out.
+    /// A newer token of the session: [`Self::Conversation`] for a customer, whose chat hears of it in
+    /// the order of what it does, else [`Self::Now`].
     Session,
     /// None: answered as it comes, without a wait.
     Now,
@@ -77,7 +78,7 @@ macro_rules! methods {
     (@lane $params:ident Said) => { Lane::Said($params.chat.0) };
     (@lane $params:ident Chat) => { Lane::Chat($params.chat.0) };
     (@lane $params:ident $lane:ident) => { Lane::$lane };
-    (@word Session) => { "the session" };
+    (@word Session) => { "the conversation; of staff: nothing" };
     (@word Conversation) => { "the conversation" };
     (@word Said) => { "the conversation; of staff: the chat" };
     (@word Chat) => { "the chat" };
@@ -210,7 +211,7 @@ macro_rules! methods {
 methods! {
     /// Says who is there and what the client knows already. The first call of every socket.
     SessionOpen = "session.open", SessionOpenFrame => SessionOpenedFrame,
-        changes in Session, [Unauthorized, SessionExists], check check_resume;
+        changes in Now, [Unauthorized, SessionExists], check check_resume;
     /// Replaces the session's token by a newer one of the same person.
     SessionRenew = "session.renew", SessionRenewFrame => SessionRenewedFrame,
         changes in Session, [Unauthorized, SessionExists];

@@ -1,6 +1,8 @@
 //! Lists over REST: filters, orders and pages.
 
 use serde_json::{Value, json};
+use switchboard::protocol::rest::Route;
+use switchboard::protocol::rest::query::Kind;
 
 use crate::harness::{World, id};
 
@@ -92,6 +94,68 @@ async fn page(world: &World, token: &str, query: &str) -> Value {
     let (status, page) = world.ask("GET", &format!("/api/v1/users{query}"), token, None).await;
     assert_eq!(status, 200, "{page}");
     page
+}
+
+/// A filter that the route names and the handler forgot would show everything.
+#[tokio::test]
+async fn every_filter_that_a_list_names_filters() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    for (kind, all) in [("users", 6), ("operators", 5), ("queues", 3), ("channels", 2)] {
+        let list = format!("/api/v1/{kind}");
+        let route = Route::ALL.iter().find(|route| route.path() == list).unwrap();
+        let filters = route.query().filter(|one| !["after", "limit", "sort"].contains(&one.name));
+        for filter in filters {
+            let parts: Vec<&str> = match filter.kind {
+                Kind::Id => vec!["0190a3a4-0000-7000-8000-000000000000"],
+                Kind::Text => vec!["nobody is called so"],
+                Kind::Flag => vec!["true", "false"],
+                Kind::Word(words) => words.to_vec(),
+                Kind::Number { .. } => panic!("{} of {list} is tried by nothing here", filter.name),
+            };
+            let whole = if parts.len() > 1 { all } else { 0 };
+            let mut found = 0;
+            for part in parts {
+                let path = format!("{list}?{}={}", filter.name, part.replace(' ', "+"));
+                found += names(&world, &admin, &path, 200).await.0.len();
+            }
+            assert_eq!(found, whole, "{} of {list}", filter.name);
+        }
+    }
+}
+
+#[tokio::test]
+async fn names_that_differ_in_case_alone_and_those_with_dots_have_their_place_on_pages() {
+    let world = World::start().await;
+    let admin = world.log_in("admin").await;
+    let given = ["dot.ted", "Twin", "twin", "TWIN", "ΑΣ", "ασπα", "a.b.c"];
+    for (n, name) in given.into_iter().enumerate() {
+        let user = json!({"name": name, "login": format!("listed-{n}"), "role": "operator",
+            "active": false, "capacity": 1});
+        let (status, made) = world.ask("POST", "/api/v1/users", &admin, Some(user)).await;
+        assert_eq!(status, 201, "{made}");
+    }
+    for sort in ["name", "-name", "id", "-id"] {
+        let path = format!("/api/v1/users?active=false&sort={sort}");
+        let (whole, _) = names(&world, &admin, &path, 200).await;
+        assert_eq!(whole.len(), given.len());
+        for limit in [1, 2, 3] {
+            assert_eq!(names(&world, &admin, &path, limit).await.0, whole, "{sort}, {limit}");
+        }
+    }
+    let (found, _) = names(&world, &admin, "/api/v1/users?name=tWiN", 10).await;
+    assert_eq!(found.len(), 3, "{found:?}");
+    let (found, _) = names(&world, &admin, "/api/v1/users?name=%CE%B1%CF%83", 10).await;
+    assert_eq!(found.len(), 2, "{found:?}");
+    // A place in one order is none in another.
+    let (_, page) = world.ask("GET", "/api/v1/users?sort=name&limit=1", &admin, None).await;
+    let next = page["next"].as_str().unwrap();
+    for other in ["id", "-id", "-name"] {
+        let path = format!("/api/v1/users?sort={other}&after={next}");
+        assert_eq!(world.ask("GET", &path, &admin, None).await.0, 400, "{other}");
+    }
+    let long = format!("/api/v1/users?name={}", "x".repeat(129));
+    assert_eq!(world.ask("GET", &long, &admin, None).await.0, 400);
 }
 
 #[tokio::test]

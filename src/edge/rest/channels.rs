@@ -53,9 +53,13 @@ impl Resource for Channels {
 
 impl DeletableResource for Channels {
     async fn usage(asked: &Asked, channel: &Channel) -> Result<Usage, ErrorResponse> {
+        let had = asked.edge.router.channel_had_chats(channel.id).await;
+        had.map(Usage::from).map_err(|error| store_error(&error))
+    }
+
+    async fn retire(asked: &Asked, channel: &Channel) -> Result<Usage, ErrorResponse> {
         let had = asked.edge.router.retire_channel(channel.id).await;
-        let had = had.map_err(|error| store_error(&error))?;
-        Ok(if had { Usage::InUse } else { Usage::Unused })
+        had.map(Usage::from).map_err(|error| store_error(&error))
     }
 
     fn stays(asked: &Asked, id: ChannelId) {

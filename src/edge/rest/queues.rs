@@ -50,7 +50,10 @@ impl Resource for Queues {
 
 impl DeletableResource for Queues {
     async fn usage(asked: &Asked, queue: &Queue) -> Result<Usage, ErrorResponse> {
-        let used = asked.edge.router.retire_queue(queue.id, queue.version);
-        Ok(if used { Usage::InUse } else { Usage::Unused })
+        Ok(asked.edge.router.queue_has_chats(queue.id).into())
+    }
+
+    async fn retire(asked: &Asked, queue: &Queue) -> Result<Usage, ErrorResponse> {
+        Ok(asked.edge.router.retire_queue(queue.id, queue.version).into())
     }
 }

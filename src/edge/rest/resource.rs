@@ -14,6 +14,7 @@ use uuid::Uuid;
 use super::Answer;
 use super::asked::{Asked, absent, invalid, is_new, json, new_id, not_ahead, written};
 use crate::catalog::{Deletable, Entity, Kept, Snapshot, Usage};
+use crate::domain::limits::NAME_MAX_BYTES;
 use crate::domain::rights::Right;
 use crate::edge::catalog_error;
 use crate::protocol::rest::body::PageResponse;
@@ -75,7 +76,7 @@ pub(super) async fn list<R: Resource>(asked: &Asked) -> Answer {
     let mut found: Vec<(Place, &Arc<R::Entity>)> = R::Entity::all(&snapshot)
         .values()
         .filter(|entity| all || R::is_own(asked, entity.id()))
-        .filter(|entity| fits::<R>(asked, entity, &snapshot))
+        .filter(|entity| fits::<R>(asked, &wanted, entity, &snapshot))
         .map(|entity| (wanted.place(&**entity), entity))
         .filter(|(place, _)| {
             let after = wanted.after.as_ref();
@@ -87,7 +88,7 @@ pub(super) async fn list<R: Resource>(asked: &Asked) -> Answer {
     for (place, entity) in found {
         let Some(mut shown) = R::shown(entity, &snapshot) else { continue };
         if items.len() == wanted.limit {
-            next = last.as_ref().map(Place::written);
+            next = last.as_ref().map(|last: &Place| last.written(wanted.sort));
             break;
         }
         R::complete(asked, &mut shown).await;
@@ -97,10 +98,15 @@ pub(super) async fn list<R: Resource>(asked: &Asked) -> Answer {
     json(&PageResponse { items, next })
 }
 
-fn fits<R: Resource>(asked: &Asked, entity: &R::Entity, snapshot: &Snapshot) -> bool {
+fn fits<R: Resource>(
+    asked: &Asked,
+    wanted: &Wanted,
+    entity: &R::Entity,
+    snapshot: &Snapshot,
+) -> bool {
     asked.query().all(|(name, value)| match name {
         "after" | "limit" | "sort" => true,
-        "name" => entity.name().to_lowercase().contains(&value.to_lowercase()),
+        "name" => wanted.name.as_ref().is_none_or(|name| folded(entity.name()).contains(name)),
         _ => R::fits(entity, snapshot, name, value),
     })
 }
@@ -151,8 +157,14 @@ async fn put<E: Entity>(asked: &Asked, entity: E) -> Answer {
 
 /// A kind that can be deleted, once it is inactive and nothing refers to it.
 pub(super) trait DeletableResource: Resource<Entity: Deletable> {
-    /// Whether chats refer to one that is inactive. Nothing new begins that does.
+    /// Whether chats refer to one that is inactive.
     fn usage(
+        asked: &Asked,
+        entity: &Self::Entity,
+    ) -> impl Future<Output = Result<Usage, ErrorResponse>> + Send;
+
+    /// As [`Self::usage`], when it is about to be deleted: from now on nothing begins that refers to it.
+    fn retire(
         asked: &Asked,
         entity: &Self::Entity,
     ) -> impl Future<Output = Result<Usage, ErrorResponse>> + Send;
@@ -168,20 +180,30 @@ pub(super) async fn delete<R: DeletableResource>(asked: &Asked) -> Answer {
     let snapshot = asked.edge.catalog.snapshot();
     // One that is active now is not closed, and is not to be deleted should it be inactive then.
     let inactive = R::Entity::all(&snapshot).get(&id).filter(|entity| !entity.is_active());
-    let usage = match inactive {
-        Some(entity) => R::usage(asked, entity).await?,
-        None => Usage::InUse,
-    };
     let catalog = &asked.edge.catalog;
-    let deleted = match asked.dry_run() {
-        true => catalog.try_delete::<R::Entity>(id, version, usage, &act).await,
-        false => catalog.delete::<R::Entity>(id, version, usage, &act).await,
+    if asked.dry_run() {
+        let usage = match inactive {
+            Some(entity) => R::usage(asked, entity).await?,
+            None => Usage::InUse,
+        };
+        let tried = catalog.try_delete::<R::Entity>(id, version, usage, &act).await;
+        return tried.map(|()| None).map_err(|error| catalog_error(&error));
+    }
+    let usage = match inactive {
+        Some(entity) => R::retire(asked, entity).await,
+        None => Ok(Usage::InUse),
+    };
+    let deleted = match usage {
+        Ok(usage) => {
+            let deleted = catalog.delete::<R::Entity>(id, version, usage, &act).await;
+            deleted.map_err(|error| catalog_error(&error))
+        }
+        Err(error) => Err(error),
     };
     if deleted.is_err() {
         R::stays(asked, id);
     }
-    deleted.map_err(|error| catalog_error(&error))?;
-    Ok(None)
+    deleted.map(|()| None)
 }
 
 fn id<R: Resource>(asked: &Asked) -> Result<Id<R>, ErrorResponse> {
@@ -193,6 +215,12 @@ fn there<R: Resource>(snapshot: &Snapshot, id: Id<R>) -> Result<&R::Entity, Erro
     found.ok_or_else(absent(snapshot, id))
 }
 
+/// A name without its case: what differs in case alone is the same. Letter by letter, for what stands
+/// around a letter has no say in it.
+fn folded(name: &str) -> String {
+    name.chars().flat_map(char::to_uppercase).collect()
+}
+
 /// Where an entry stands in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Place {
@@ -202,54 +230,62 @@ struct Place {
 }
 
 impl Place {
-    /// As the `next` of a page: the id, and behind it the name if that is the order. Who is renamed
-    /// while pages are read may be met twice or not at all; nobody else is.
-    fn written(&self) -> String {
-        if self.name.is_empty() {
-            return self.id.to_string();
+    /// As the `next` of a page in that order. Who is renamed while pages are read may be met twice or
+    /// not at all; nobody else is.
+    fn written(&self, sort: &str) -> String {
+        match sort {
+            // As it was before there were others.
+            "id" => self.id.to_string(),
+            _ => format!("{}.{sort}.{}", self.id, URL_SAFE_NO_PAD.encode(&self.name)),
         }
-        format!("{}.{}", self.id, URL_SAFE_NO_PAD.encode(&self.name))
     }
 
-    fn read(text: &str) -> Option<Self> {
-        let (id, name) = text.split_once('.').unwrap_or((text, ""));
+    fn read(text: &str, sort: &str) -> Option<Self> {
+        let (id, name) = match sort {
+            "id" => (text, ""),
+            _ => {
+                let (id, rest) = text.split_once('.')?;
+                (id, rest.strip_prefix(sort)?.strip_prefix('.')?)
+            }
+        };
         let name = String::from_utf8(URL_SAFE_NO_PAD.decode(name).ok()?).ok()?;
         Some(Self { name, id: Uuid::parse_str(id).ok()? })
     }
 }
 
 /// What a list is asked for.
-struct Wanted {
-    by_name: bool,
-    turned: bool,
+struct Wanted<'a> {
+    sort: &'a str,
+    /// What is to be in the names, folded.
+    name: Option<String>,
     after: Option<Place>,
     limit: usize,
 }
 
-impl Wanted {
-    fn read(asked: &Asked) -> Result<Self, ErrorResponse> {
+impl<'a> Wanted<'a> {
+    fn read(asked: &'a Asked) -> Result<Self, ErrorResponse> {
         let sort = asked.parameter("sort").unwrap_or("id");
-        let by_name = sort.trim_start_matches('-') == "name";
-        let after = match asked.parameter("after") {
-            None => None,
-            Some(text) => {
-                let place = Place::read(text).filter(|place| place.name.is_empty() != by_name);
-                let wrong = || invalid("after", "expected the `next` of a page in this order");
-                Some(place.ok_or_else(wrong)?)
-            }
-        };
+        let name = asked.parameter("name");
+        if name.is_some_and(|name| name.len() > NAME_MAX_BYTES) {
+            return Err(invalid("name", &format!("a name has at most {NAME_MAX_BYTES} bytes")));
+        }
+        let name = name.map(folded);
+        let wrong = || invalid("after", "expected the `next` of a page in this order");
+        let after = asked.parameter("after");
+        let after = after.map(|text| Place::read(text, sort).ok_or_else(wrong)).transpose()?;
         let limit = asked.number("limit").and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(PAGE_MAX);
-        Ok(Self { by_name, turned: sort.starts_with('-'), after, limit })
+        Ok(Self { sort, name, after, limit })
     }
 
     fn place<E: Entity>(&self, entity: &E) -> Place {
-        let name = if self.by_name { entity.name().to_lowercase() } else { String::new() };
+        let by_name = self.sort.ends_with("name");
+        let name = if by_name { folded(entity.name()) } else { String::new() };
         Place { name, id: E::uuid(entity.id()) }
     }
 
     fn order(&self, one: &Place, other: &Place) -> Ordering {
         let order = one.name.cmp(&other.name).then(one.id.cmp(&other.id));
-        if self.turned { order.reverse() } else { order }
+        if self.sort.starts_with('-') { order.reverse() } else { order }
     }
 }

@@ -77,7 +77,8 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
 /// The lane of a call. What a customer says is of its conversation; its readings do not wait for it.
 fn lane(by: Audience, call: &Call) -> Lane {
     match (call.lane(), by) {
-        (Lane::Said(_), Audience::Customer) => Lane::Conversation,
+        (Lane::Said(_) | Lane::Session, Audience::Customer) => Lane::Conversation,
+        (Lane::Session, Audience::Staff) => Lane::Now,
         (Lane::Said(chat), Audience::Staff) => Lane::Chat(chat),
         (lane, Audience::Customer | Audience::Staff) => lane,
     }

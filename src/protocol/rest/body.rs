@@ -331,18 +331,18 @@ pub struct QueueResponse {
     pub queue: QueueRequest,
 }
 
-/// A change that took effect.
+/// A change that took effect, or would have, if it was only tried.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WrittenResponse {
-    /// The id of what was written.
+    /// The id of what was written; of what would be created, nobody's.
     pub id: String,
-    /// Its version now.
+    /// Its version now; of what would be created, 0.
     pub version: u64,
     /// What the routing lint warns of, about the configuration as a whole.
     pub warnings: Vec<String>,
 }
 
-/// A page of a list, in the order of ids.
+/// A page of a list.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[schemars(rename = "{T}Page")]
 pub struct PageResponse<T> {

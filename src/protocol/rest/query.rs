@@ -55,7 +55,7 @@ const ACTIVE: Parameter = optional("active", Kind::Flag, "Those that are active,
 const SORT: Parameter = optional(
     "sort",
     Kind::Word(&["id", "-id", "name", "-name"]),
-    "The order: by `id`, which is that of their creation, or by `name`; `-` turns it round.",
+    "The order: by `id`, or by `name` whatever its case; `-` turns it round.",
 );
 
 /// Of every list of documents.
