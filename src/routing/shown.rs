@@ -164,6 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn whose_it_was_is_noted_when_something_is_forgotten() {
+        let mut shown = Shown::default();
+        let note = |shown: &mut Shown, n: u64| {
+            shown.note((customer(n.into()), ChatId::from_u128(n.into())), ANN, Timestamp(n));
+        };
+        note(&mut shown, 1);
+        note(&mut shown, 2);
+        assert_eq!(shown.take_changed(), BTreeSet::from([customer(1), customer(2)]));
+        shown.forget_until(Timestamp(1));
+        assert_eq!(shown.take_changed(), BTreeSet::from([customer(1)]));
+        // Before its time, for there are too many.
+        (3..=SHOWN_REMEMBERED_MAX as u64 + 2).for_each(|n| note(&mut shown, n));
+        assert!(shown.take_changed().contains(&customer(2)), "it counts no more");
+        shown.assert_invariants();
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded() {
         let mut shown = Shown::default();
         for n in 0..SHOWN_REMEMBERED_MAX as u128 + 10 {
