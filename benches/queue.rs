@@ -15,7 +15,9 @@ use switchboard::domain::{
     RoutingSettings, Rule, Status, Timestamp, UserId,
 };
 use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
-use switchboard::machine::operator::{Account, Operator, OperatorEffect, OperatorInput, Terms};
+use switchboard::machine::operator::{
+    Account, Beginning, Operator, OperatorEffect, OperatorInput, Terms,
+};
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
 use switchboard::storage::OpenChat;
 
@@ -316,7 +318,8 @@ fn desk(operator: UserId, offers: &[ChatAt]) -> Operator {
         settings: RoutingSettings::default(),
     };
     let record = OperatorRecord { status: Status::Ready, ..OperatorRecord::default() };
-    let mut desk = Operator::new(operator, account, record, 2, (NOW, NOW, NOW));
+    let beginning = Beginning { now: NOW, follows: false, grace_until: NOW };
+    let mut desk = Operator::new(operator, account, record, 2, beginning);
     let first =
         [OperatorInput::Tick, OperatorInput::Recovered(Vec::new()), OperatorInput::Connected(1)];
     let seen = offers.iter().map(|at| OperatorInput::Said(ToOperator::At(at.clone())));

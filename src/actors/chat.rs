@@ -9,9 +9,10 @@ use tokio::sync::oneshot;
 
 use crate::domain::{ChatEvent, ChatId, Person, Seq, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
-use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal};
+use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, RowUpdate};
 use crate::machine::message::{ToChat, ToQueue};
 use crate::machine::{CallId, Life};
+use crate::storage::OpenChat;
 
 use super::held::CallPermit;
 use super::homeless::Homeless;
@@ -369,19 +370,19 @@ impl ChatState {
     /// The row after a change. Nobody waits for it but the chat itself, whose next write to it must
     /// come after. When it fails, the row stays marked, and a start asks the chat. Errors when the
     /// store is silent: then nobody knows what it will say.
-    async fn write_row(&self, row: Option<crate::storage::OpenChat>) -> Result<(), StoreSilent> {
+    async fn write_row(&self, row: Option<OpenChat>) -> Result<(), StoreSilent> {
         let (shared, store) = (&self.shared, &self.shared.store);
-        let written = match (row, self.driver.chat().ended_row()) {
-            (Some(row), _) => shared.in_time(store.open_chats.put(row.kept())).await?,
-            // The other row first: a crash leaves one of the two.
-            (None, Some(ended)) => match shared.in_time(store.ended_chats.put(ended)).await? {
-                Ok(()) => shared.in_time(store.open_chats.remove(self.chat)).await?,
-                unwritten => unwritten,
-            },
-            (None, None) => shared.in_time(store.open_chats.remove(self.chat)).await?,
-        };
-        if let Err(error) = written {
-            tracing::warn!(chat = %self.chat, %error, "the row of an open chat was not written");
+        for write in self.driver.chat().row_updates(row) {
+            let written = match write {
+                RowUpdate::Open(row) => shared.in_time(store.open_chats.put(row)).await?,
+                RowUpdate::Ended(ended) => shared.in_time(store.ended_chats.put(ended)).await?,
+                RowUpdate::NotOpen => shared.in_time(store.open_chats.remove(self.chat)).await?,
+            };
+            if let Err(error) = written {
+                let chat = self.chat;
+                tracing::warn!(%chat, %error, "the row of an open chat was not written");
+                break;
+            }
         }
         Ok(())
     }

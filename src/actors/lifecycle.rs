@@ -9,9 +9,9 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
 use crate::domain::limits::RESTART_GRACE_MS;
-use crate::domain::{ChatId, QueueId, Timestamp, UserId};
+use crate::domain::{QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
-use crate::storage::{OpenChat, Store, StoreError, in_time};
+use crate::storage::{Store, StoreError, in_time};
 
 use super::clock::Clock;
 use super::limits::{
@@ -95,10 +95,7 @@ impl Router {
             );
         }
         let (mut moving, owners) = (index.moving(), index.operators());
-        let waits = |row: &&OpenChat| row.place.as_ref().is_some_and(|at| at.owner().is_none());
-        let homeless = index.rows().filter(waits);
-        let homeless = homeless.filter(|row| !roster.queues.contains_key(&row.queue));
-        let homeless: Vec<ChatId> = homeless.map(|row| row.chat).collect();
+        let homeless = index.homeless(|queue| roster.queues.contains_key(&queue));
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
         let shared = Shared::new(store, (clock, latest), process, roster, index, &options);

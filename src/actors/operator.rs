@@ -5,14 +5,13 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{Person, Timestamp, UserId};
+use crate::domain::{Person, UserId};
 use crate::machine::chat::Refusal;
 use crate::machine::message::ToOperator;
 use crate::machine::operator::{
-    Account, ConnectionId, Notice, OnScreen, Operator, OperatorAnswer, OperatorCall,
-    OperatorEffect, OperatorInput,
+    Account, Beginning, ConnectionId, Notice, OnScreen, Operator, OperatorAnswer, OperatorCall,
+    OperatorEffect, OperatorInput, first_inputs,
 };
 use crate::machine::{CallId, Life};
 use crate::storage::OperatorRecordError;
@@ -138,31 +137,21 @@ impl OperatorState {
             record => record?,
         };
         let account = self.account();
-        let now = self.shared.now();
-        let live_at = match self.shared.supervisors.get() {
-            Some(supervisors) if supervisors.operator_lived(self.operator) => {
-                now.plus_ms(ASSIGN_LIMIT_MS)
-            }
-            Some(_) | None => now,
+        let supervisors = self.shared.supervisors.get();
+        let beginning = Beginning {
+            now: self.shared.now(),
+            follows: supervisors.is_some_and(|all| all.operator_lived(self.operator)),
+            grace_until: self.shared.grace_until,
         };
-        let times: (Timestamp, Timestamp, Timestamp) = (now, live_at, self.shared.grace_until);
-        self.machine = Some(Operator::new(self.operator, account, record, self.life, times));
+        self.machine = Some(Operator::new(self.operator, account, record, self.life, beginning));
         let connections = self.shared.hub.of(Person::User(self.operator));
-        let mut inputs = vec![OperatorInput::OnScreens(self.on_screens()), OperatorInput::Tick];
-        inputs.extend(connections.into_iter().map(OperatorInput::Connected));
-        Ok(inputs)
+        Ok(first_inputs(self.on_screens(), connections))
     }
 
     /// What a former life has shown and not taken off.
     fn on_screens(&self) -> Vec<OnScreen> {
         let shown = self.shared.screens.get(&self.operator).map(|shown| shown.clone());
-        let shown = shown.unwrap_or_default().into_iter();
-        self.shared.index(|index| {
-            let row = |chat| index.get(chat).cloned();
-            shown
-                .map(|(chat, (offer, queue))| OnScreen { chat, offer, queue, row: row(chat) })
-                .collect()
-        })
+        self.shared.index(|index| shown.unwrap_or_default().for_a_new_life(index))
     }
 
     fn account(&self) -> Account {
@@ -224,14 +213,12 @@ fn note_damaged(shared: &Shared, operator: UserId, what: &str) {
 /// Keeps for the next life what the screens show.
 fn note(screens: &Screens, operator: UserId, notice: &Notice) {
     match notice {
-        Notice::OfferPresented { chat, offer, queue, .. } => {
-            screens.entry(operator).or_default().insert(*chat, (*offer, *queue));
+        Notice::OfferPresented { .. } => {
+            screens.entry(operator).or_default().note(notice);
         }
-        Notice::OfferWithdrawn { chat, offer, .. } => {
+        Notice::OfferWithdrawn { .. } => {
             screens.remove_if_mut(&operator, |_, shown| {
-                if shown.get(chat).is_some_and(|(shown, _)| shown == offer) {
-                    shown.remove(chat);
-                }
+                shown.note(notice);
                 shown.is_empty()
             });
         }
@@ -281,7 +268,8 @@ fn save(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ChatId, OfferId, QueueId, Reach};
+    use crate::domain::{ChatId, OfferId, QueueId, Reach, Timestamp};
+    use crate::machine::index::Index;
     use crate::machine::operator::Gone;
 
     const ANN: UserId = UserId::from_u128(1);
@@ -307,10 +295,8 @@ mod tests {
         let screens = Screens::new();
         let shown = || {
             let shown = screens.get(&ANN).map(|shown| shown.clone());
-            let offer = |(chat, (offer, _)): (ChatId, (OfferId, QueueId))| {
-                (chat.0.as_u128(), offer.0.as_u128())
-            };
-            shown.map(|shown| shown.into_iter().map(offer).collect::<Vec<_>>())
+            let told = shown?.for_a_new_life(&Index::new()).into_iter();
+            Some(told.map(|on| (on.chat.0.as_u128(), on.offer.0.as_u128())).collect::<Vec<_>>())
         };
         note(&screens, ANN, &came(1, 10));
         note(&screens, ANN, &came(2, 20));

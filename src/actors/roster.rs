@@ -1,28 +1,13 @@
 //! The configuration in force: queues and operators, as the actors need them.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{PoisonError, RwLock};
 
-use crate::domain::limits::OPERATOR_CAPACITY;
-use crate::domain::{ChannelId, Name, Queue, QueueId, RoutingSettings, Rule, UserId};
+use crate::domain::{ChannelId, Name, Queue, QueueId, RoutingSettings, UserId};
 use crate::machine::chat::{Called, Chat, ChatInput};
-use crate::machine::operator::{Account, Terms};
-use crate::routing::rule::is_directed;
+use crate::machine::operator::{Account, OwnerLimits};
 
-/// What the configuration says of one operator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OperatorSettings {
-    /// How many chats fit.
-    pub capacity: u32,
-    /// Whether the user may work at all.
-    pub active: bool,
-}
-
-impl Default for OperatorSettings {
-    fn default() -> Self {
-        Self { capacity: OPERATOR_CAPACITY, active: true }
-    }
-}
+pub use crate::machine::operator::OperatorSettings;
 
 /// All of it. See the module.
 #[derive(Debug, Clone, Default)]
@@ -54,56 +39,20 @@ impl Roster {
         }
     }
 
-    fn account(&self, operator: UserId, limits: &Limits) -> Account {
-        let known = self.operators.get(&operator);
-        let settings =
-            known.copied().unwrap_or(OperatorSettings { active: false, ..Default::default() });
-        let member = self.queues.values().filter(|queue| queue.members.contains(&operator));
-        let terms = |queue: &Queue| Terms {
-            directed: is_directed(queue.rule),
-            manual: queue.rule == Rule::Manual,
-            priority: queue.priority,
-            offer_timeout_ms: queue.offer_timeout_ms,
-        };
-        Account {
-            capacity: settings.capacity,
-            active: settings.active,
-            queues: member.map(|queue| (queue.id, terms(queue))).collect(),
-            per_operator_limits: Arc::clone(&limits.per_operator),
-            absent_owner_limits_ms: Arc::clone(&limits.absent_owner_ms),
-            settings: self.settings,
-        }
-    }
-}
-
-/// The limits of all queues that bind owners, made once a change and shared by all operators:
-/// with 10,000 of them and 1,000 queues a copy for each would take some hundred MB.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Limits {
-    per_operator: Arc<BTreeMap<QueueId, u32>>,
-    absent_owner_ms: Arc<BTreeMap<QueueId, u64>>,
-}
-
-impl Limits {
-    fn of(roster: &Roster) -> Self {
-        let absent = roster.queues.values();
-        let absent = absent.filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)));
-        let limits = roster.queues.values();
-        let limits = limits.filter_map(|queue| Some((queue.id, queue.per_operator_limit?)));
-        Self {
-            per_operator: Arc::new(limits.collect()),
-            absent_owner_ms: Arc::new(absent.collect()),
-        }
+    fn account(&self, operator: UserId, limits: &OwnerLimits) -> Account {
+        let known = self.operators.get(&operator).copied();
+        let own = known.unwrap_or(OperatorSettings { active: false, ..Default::default() });
+        Account::of(operator, own, self.queues.values(), limits, self.settings)
     }
 }
 
 /// The roster, shared. Held only for the moment of a look or a change.
 #[derive(Debug, Default)]
-pub(super) struct SharedRoster(RwLock<(Roster, Limits)>);
+pub(super) struct SharedRoster(RwLock<(Roster, OwnerLimits)>);
 
 impl SharedRoster {
     pub(super) fn new(roster: Roster) -> Self {
-        let limits = Limits::of(&roster);
+        let limits = OwnerLimits::of(roster.queues.values());
         Self(RwLock::new((roster, limits)))
     }
 
@@ -120,7 +69,7 @@ impl SharedRoster {
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Roster) -> T) -> T {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let answer = change(&mut held.0);
-        let limits = Limits::of(&held.0);
+        let limits = OwnerLimits::of(held.0.queues.values());
         if held.1 != limits {
             held.1 = limits;
         }
@@ -130,7 +79,10 @@ impl SharedRoster {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::domain::Rule;
 
     #[test]
     fn all_operators_share_the_limits_of_the_queues_and_a_change_reaches_all() {

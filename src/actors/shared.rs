@@ -1,15 +1,15 @@
 //! What all actors of a process share.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
 
-use crate::domain::{ChatId, OfferId, Place, QueueId, Timestamp, UserId};
+use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
-use crate::machine::message::{ChatAt, Peer, ToChat, ToQueue};
+use crate::machine::message::{ChatAt, ToQueue};
+use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
 use crate::storage::Store;
 
@@ -38,8 +38,8 @@ pub(super) struct StoreSilent {
     limit: Duration,
 }
 
-/// By operator and chat.
-pub(super) type Screens = DashMap<UserId, BTreeMap<ChatId, (OfferId, QueueId)>>;
+/// By operator.
+pub(super) type Screens = DashMap<UserId, ShownOffers>;
 
 pub(super) struct Shared {
     pub(super) store: Store,
@@ -157,8 +157,8 @@ impl Shared {
     }
 
     /// There is no actor for a queue that is not configured, and nobody to hear it. A chat that
-    /// has left it is answered in its stead, else the chat would tell it for as long as it lives.
-    /// One that waits there goes on telling, and each time looks for another queue ([`Homeless`]).
+    /// has left it is answered in its stead ([`ChatAt::heard_by_nobody`]). One that waits there goes
+    /// on telling, and each time looks for another queue ([`Homeless`]).
     ///
     /// [`Homeless`]: super::homeless::Homeless
     pub(super) fn to_queue(&self, queue: QueueId, message: QueueMessage) {
@@ -167,10 +167,8 @@ impl Shared {
                 self.start_queue(queue);
             }
         } else if let QueueMessage::Said(ToQueue::At(at)) = message
-            && !waits_in(&at, queue)
+            && let Some(seen) = at.heard_by_nobody(queue)
         {
-            let peer = Peer::Queue(queue);
-            let seen = ToChat::Seen { peer, placement: at.placement, version: at.version };
             self.chats.send_if_there(at.chat, ChatMessage::Said(seen));
         }
     }
@@ -232,7 +230,7 @@ impl Shared {
 
     /// Whether a chat waits in a queue that is not there.
     pub(super) fn is_homeless(&self, at: &ChatAt) -> bool {
-        waits_in(at, at.queue) && !self.is_queue(at.queue)
+        at.place.waits() && !self.is_queue(at.queue)
     }
 
     // ---- starts: the directory has an entry that says `Starting` ----
@@ -254,12 +252,4 @@ impl Shared {
             supervisors.start_operator(operator);
         }
     }
-}
-
-fn waits_in(at: &ChatAt, queue: QueueId) -> bool {
-    at.queue == queue
-        && match at.place {
-            Place::Waiting | Place::Offered(_) => true,
-            Place::Assigned { .. } | Place::Ended { .. } => false,
-        }
 }

@@ -4,14 +4,15 @@ use ractor::ActorRef;
 use tokio::task::JoinHandle;
 
 use crate::domain::Timestamp;
+use crate::machine::timer::Armed;
 
 use super::clock::Clock;
 
-/// Fires once, at the earliest time that it was armed for. Firing too early is harmless, since a
-/// machine only looks at what is due; so a later deadline leaves it as it is.
+/// Sends the actor a message when it is time, as [`Armed`] says.
 #[derive(Debug, Default)]
 pub(super) struct Timer {
-    armed: Option<(Timestamp, JoinHandle<()>)>,
+    armed: Armed,
+    task: Option<JoinHandle<()>>,
 }
 
 impl Timer {
@@ -23,23 +24,25 @@ impl Timer {
         actor: &ActorRef<M>,
         message: fn() -> M,
     ) {
-        let Some(at) = next else { return };
-        if self.armed.as_ref().is_some_and(|(armed, _)| *armed <= at) {
-            return;
-        }
-        self.disarm();
+        let Some(at) = self.armed.arm(next) else { return };
+        self.stop();
         let (actor, wait) = (actor.clone(), clock.until(at));
         let task = tokio::spawn(async move {
             tokio::time::sleep(wait).await;
             // The actor is gone: so is the need.
             let _ = actor.send_message(message());
         });
-        self.armed = Some((at, task));
+        self.task = Some(task);
     }
 
     /// It has fired, or is not wanted any more.
     pub(super) fn disarm(&mut self) {
-        if let Some((_, task)) = self.armed.take() {
+        self.armed.disarm();
+        self.stop();
+    }
+
+    fn stop(&mut self) {
+        if let Some(task) = self.task.take() {
             task.abort();
         }
     }
@@ -47,7 +50,7 @@ impl Timer {
 
 impl Drop for Timer {
     fn drop(&mut self) {
-        self.disarm();
+        self.stop();
     }
 }
 

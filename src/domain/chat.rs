@@ -184,6 +184,14 @@ impl Place {
         }
     }
 
+    /// Whether it is in the care of its queue, waiting or on screens.
+    pub fn waits(&self) -> bool {
+        match self {
+            Self::Waiting | Self::Offered(_) => true,
+            Self::Assigned { .. } | Self::Ended { .. } => false,
+        }
+    }
+
     /// The operators whom this place concerns.
     pub fn operators(&self) -> BTreeSet<UserId> {
         match self {

@@ -153,6 +153,13 @@ impl Index {
         moving.map(|row| row.chat).collect()
     }
 
+    /// The chats that wait in a queue which is not there.
+    pub fn homeless(&self, is_queue: impl Fn(QueueId) -> bool) -> Vec<ChatId> {
+        let waits = |row: &&OpenChat| row.place.as_ref().is_some_and(Place::waits);
+        let homeless = self.rows().filter(waits).filter(|row| !is_queue(row.queue));
+        homeless.map(|row| row.chat).collect()
+    }
+
     /// Chats whose deadline has come.
     pub fn due(&self, now: Timestamp) -> Vec<ChatId> {
         let due = self.by_deadline.iter().take_while(|(at, _)| *at <= now);
@@ -265,6 +272,16 @@ mod tests {
         index.put(CHAT, None);
         index.give_up_ending(CHAT);
         assert!(!index.wants(CHAT));
+    }
+
+    #[test]
+    fn a_chat_that_waits_in_a_queue_that_is_not_there_is_homeless_and_one_with_an_owner_is_not() {
+        let mut index = Index::new();
+        index.load(row());
+        let owned = Place::Assigned { owner: ANN, begun: false };
+        index.load(OpenChat { chat: OTHER_CHAT, place: Some(owned), ..row() });
+        assert_eq!(index.homeless(|queue| queue != QUEUE), [CHAT]);
+        assert!(index.homeless(|queue| queue == QUEUE).is_empty());
     }
 
     #[test]

@@ -54,6 +54,20 @@ pub struct ChatAt {
     pub spent: bool,
 }
 
+impl ChatAt {
+    /// Whether it is in the queue's care, waiting or on screens.
+    pub fn waits_in(&self, queue: QueueId) -> bool {
+        self.queue == queue && self.place.waits()
+    }
+
+    /// The answer to it in the stead of a queue that is not there, else the chat would tell it for
+    /// as long as it lives. None: the chat waits there, and goes on telling until it is elsewhere.
+    pub fn heard_by_nobody(&self, queue: QueueId) -> Option<ToChat> {
+        let (peer, placement, version) = (Peer::Queue(queue), self.placement, self.version);
+        (!self.waits_in(queue)).then_some(ToChat::Seen { peer, placement, version })
+    }
+}
+
 /// To a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToChat {

@@ -16,6 +16,7 @@ pub mod message;
 pub mod operator;
 pub mod queue;
 pub mod repeat;
+pub mod timer;
 
 /// One call of a client, as the layer that carries it numbers it; answered at most once.
 pub type CallId = u64;

@@ -1,6 +1,6 @@
 //! The actors around the machines: they feed inputs and carry out what the machines say.
 
-use switchboard::domain::{ChatId, QueueId, UserId};
+use switchboard::domain::{ChatId, QueueId, Timestamp, UserId};
 use switchboard::machine::chat::driver::{Action, StoreAnswer};
 use switchboard::machine::chat::{Answer, ChatInput};
 use switchboard::machine::message::{ToOperator, ToQueue};
@@ -9,7 +9,6 @@ use switchboard::machine::queue::{QueueEffect, QueueInput};
 
 use crate::overtaking::asked;
 use crate::planted::Planted;
-use crate::time::arm;
 use crate::world::{Actor, Happening, World};
 
 impl World {
@@ -51,15 +50,19 @@ impl World {
         self.arm_chat(chat);
     }
 
+    /// The timer of this life fires then, unless it is armed for another time before.
+    fn wake_at(&mut self, at: Timestamp, actor: Actor, life: u64) {
+        self.at(at.0, Some(self.process), Happening::Wake(actor, life, at));
+    }
+
     pub fn arm_chat(&mut self, chat: ChatId) {
-        let now = self.now();
         let Some(live) = self.chats.get_mut(&chat) else {
             return;
         };
         let next = live.driver.next_deadline().filter(|_| live.driver.is_idle());
         let life = live.life;
-        if let Some(at) = arm(&mut live.armed, next, now) {
-            self.at(at, Some(self.process), Happening::Wake(Actor::Chat(chat), life));
+        if let Some(at) = live.armed.arm(next) {
+            self.wake_at(at, Actor::Chat(chat), life);
         }
     }
 
@@ -143,8 +146,8 @@ impl World {
         live.machine.assert_invariants();
         self.checker.decided(&live.machine, &effects, now, self.seed);
         let (next, life) = (live.machine.next_deadline(), live.life);
-        if let Some(at) = arm(&mut live.armed, next, now) {
-            self.at(at, Some(self.process), Happening::Wake(Actor::Queue(queue), life));
+        if let Some(at) = live.armed.arm(next) {
+            self.wake_at(at, Actor::Queue(queue), life);
         }
         self.judge_queue(queue, &input, &effects);
         self.ask_why(queue);
@@ -198,8 +201,8 @@ impl World {
             );
         }
         let (next, life) = (live.machine.next_deadline(now), live.life);
-        if let Some(at) = arm(&mut live.armed, next, now) {
-            self.at(at, Some(self.process), Happening::Wake(Actor::Operator(operator), life));
+        if let Some(at) = live.armed.arm(next) {
+            self.wake_at(at, Actor::Operator(operator), life);
         }
         self.judge_pull(operator, &effects);
         self.judge_lapses(operator, &before_lapses, &input, &effects);
@@ -256,6 +259,7 @@ impl World {
     }
 
     pub fn shown(&mut self, operator: UserId, notice: Notice) {
+        self.screens.entry(operator).or_default().note(&notice);
         let Some(human) = self.humans.iter_mut().find(|human| human.id == operator) else {
             return;
         };

@@ -4,7 +4,7 @@
 use switchboard::domain::limits::PRIORITY_STEP_MS;
 use switchboard::domain::{self, Priority, QueueId, Rule, UserId};
 use switchboard::machine::chat::{ChatCall, ChatInput, Target};
-use switchboard::machine::message::{ChatAt, ToChat};
+use switchboard::machine::message::{ChatAt, ToChat, ToQueue};
 use switchboard::machine::operator::OperatorInput;
 use switchboard::machine::queue::QueueInput;
 use switchboard::storage::OpenChat;
@@ -188,7 +188,7 @@ impl World {
 
     /// As the shell of a chat does: one that waits in a queue which is not there goes into another.
     pub fn look_for_a_home(&mut self, at: &ChatAt) {
-        if at.place.state().is_final() || at.place.owner().is_some() {
+        if !at.place.waits() {
             return;
         }
         let home = self.configs.values().find(|queue| queue.active).map(|queue| queue.id);
@@ -197,6 +197,16 @@ impl World {
             let rehome = ToChat::Rehome { queue: at.queue, to };
             let said = Happening::ToChat(at.chat, ChatInput::Said(rehome));
             self.at(self.now, Some(self.process), said);
+        }
+    }
+
+    /// A chat tells a queue that is not there any more.
+    pub fn heard_by_nobody(&mut self, queue: QueueId, said: &ToQueue) {
+        if let ToQueue::At(at) = said
+            && let Some(seen) = at.heard_by_nobody(queue)
+        {
+            self.coverage.count("odd", "told a queue that is not there");
+            self.deliver(Happening::ToChat(at.chat, ChatInput::Said(seen)));
         }
     }
 

@@ -1,18 +1,18 @@
 //! Lives: how the actors and their process start, end and wake.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use switchboard::domain::limits::ASSIGN_LIMIT_MS;
-use switchboard::domain::{Rule, Timestamp, UserId};
+use switchboard::domain::{Timestamp, UserId};
 use switchboard::machine::chat::ChatInput;
 use switchboard::machine::chat::driver::Driver;
 use switchboard::machine::index::Index;
 use switchboard::machine::life;
-use switchboard::machine::operator::{Account, OnScreen, Operator, OperatorInput, Terms};
+use switchboard::machine::operator::{
+    Account, Beginning, OnScreen, Operator, OperatorInput, OperatorSettings, OwnerLimits,
+    first_inputs,
+};
 use switchboard::machine::queue::{Queue, QueueInput};
-
-use switchboard::storage::OpenChat;
+use switchboard::machine::timer::Armed;
 
 use crate::check::RECENT;
 use crate::heard::Hearing;
@@ -55,13 +55,10 @@ impl World {
             self.start(Actor::Queue(queue));
         }
         for operator in self.capacities.keys().copied().collect::<Vec<_>>() {
-            self.start_operator(operator, self.now);
+            self.start_operator(operator, false);
         }
-        let there = |row: &&OpenChat| self.configs.contains_key(&row.queue);
-        let owned = |row: &&OpenChat| row.place.as_ref().is_some_and(|p| p.owner().is_some());
-        let homeless = self.index.rows().filter(|row| !there(row) && !owned(row));
         let mut moving = self.index.moving();
-        moving.extend(homeless.map(|row| row.chat));
+        moving.extend(self.index.homeless(|queue| self.configs.contains_key(&queue)));
         for chat in moving {
             self.start(Actor::Chat(chat));
         }
@@ -82,6 +79,7 @@ impl World {
         self.chats.clear();
         self.queues.clear();
         self.operators.clear();
+        self.screens.clear();
         for human in &mut self.humans {
             human.offers.clear();
             human.connections.clear();
@@ -101,7 +99,8 @@ impl World {
                 let (driver, actions) = Driver::begin(chat, self.process, life, former);
                 let driver = driver.remembering(RECENT);
                 let mailbox = VecDeque::new();
-                self.chats.insert(chat, ChatActor { driver, life, mailbox, armed: None });
+                self.chats
+                    .insert(chat, ChatActor { driver, life, mailbox, armed: Armed::default() });
                 self.carry_out(chat, actions);
             }
             Actor::Queue(queue) => {
@@ -111,19 +110,19 @@ impl World {
                 let life = self.next_life();
                 self.heard.insert(queue, Hearing::new(config.clone(), self.settings));
                 let machine = Queue::new(config, self.settings, life, self.now());
-                self.queues.insert(queue, Live { machine, life, armed: None });
+                self.queues.insert(queue, Live { machine, life, armed: Armed::default() });
                 self.checker.visitors.started(queue);
                 let rows = self.index.of_queue(queue);
                 self.queue_step(queue, QueueInput::Recovered(rows));
             }
             Actor::Operator(operator) => {
-                let live_at = self.now + ASSIGN_LIMIT_MS;
-                self.start_operator(operator, live_at);
+                let follows = self.plan.planted != Some(Planted::CountsSlotsAtOnce);
+                self.start_operator(operator, follows);
             }
         }
     }
 
-    pub fn start_operator(&mut self, operator: UserId, live_at: u64) {
+    pub fn start_operator(&mut self, operator: UserId, follows: bool) {
         if self.faulty() && self.rng.chance(80) {
             self.fault("record not read");
             // Its supervisor starts it again.
@@ -132,19 +131,18 @@ impl World {
         }
         let life = self.next_life();
         let record = self.store.records.get(&operator).cloned().unwrap_or_default();
-        let times = (self.now(), Timestamp(live_at), Timestamp(self.now));
+        let beginning = Beginning { now: self.now(), follows, grace_until: self.now() };
         let account = self.account(operator);
         self.lapses.started(operator, record.lapses_in_row);
-        let machine = Operator::new(operator, account, record, life, times);
-        self.operators.insert(operator, Live { machine, life, armed: None });
+        let machine = Operator::new(operator, account, record, life, beginning);
+        self.operators.insert(operator, Live { machine, life, armed: Armed::default() });
         // A new life counts anew.
         self.checker.absent_since.insert(operator, self.now);
         let on_screens = self.on_screens(operator);
-        self.operator_step(operator, OperatorInput::OnScreens(on_screens));
-        self.operator_step(operator, OperatorInput::Tick);
         let human = self.humans.iter().find(|human| human.id == operator);
-        for connection in human.map(|h| h.connections.clone()).unwrap_or_default() {
-            self.operator_step(operator, OperatorInput::Connected(connection));
+        let connections = human.map(|human| human.connections.clone()).unwrap_or_default();
+        for input in first_inputs(on_screens, connections) {
+            self.operator_step(operator, input);
         }
     }
 
@@ -153,51 +151,25 @@ impl World {
         if self.plan.planted == Some(Planted::ForgetsScreens) {
             return Vec::new();
         }
-        let human = self.humans.iter().find(|human| human.id == operator);
-        let shown = human.into_iter().flat_map(|human| &human.offers);
-        shown
-            .map(|(chat, (offer, queue))| OnScreen {
-                chat: *chat,
-                offer: *offer,
-                queue: *queue,
-                row: self.index.get(*chat).cloned(),
-            })
-            .collect()
+        let shown = self.screens.get(&operator);
+        shown.map(|shown| shown.for_a_new_life(&self.index)).unwrap_or_default()
     }
 
     pub fn account(&self, operator: UserId) -> Account {
-        use switchboard::routing::rule::is_directed;
-        let member = self.configs.values().filter(|queue| queue.members.contains(&operator));
-        let hasty = self.plan.planted == Some(Planted::KeepsNothing);
         let extra = u32::from(self.plan.planted == Some(Planted::CapacityOffByOne));
-        Account {
+        let own = OperatorSettings {
             capacity: self.capacities[&operator] + extra,
             active: !self.inactive.contains(&operator),
-            queues: member
-                .map(|queue| {
-                    let terms = Terms {
-                        directed: is_directed(queue.rule),
-                        manual: queue.rule == Rule::Manual,
-                        priority: queue.priority,
-                        offer_timeout_ms: if hasty { 0 } else { queue.offer_timeout_ms },
-                    };
-                    (queue.id, terms)
-                })
-                .collect(),
-            per_operator_limits: Arc::new(
-                self.configs
-                    .values()
-                    .filter_map(|queue| Some((queue.id, queue.per_operator_limit?)))
-                    .collect(),
-            ),
-            absent_owner_limits_ms: Arc::new(
-                self.configs
-                    .values()
-                    .filter_map(|queue| Some((queue.id, queue.absent_owner_limit_ms?)))
-                    .collect(),
-            ),
-            settings: self.settings,
+        };
+        let queues = self.configs.values();
+        let limits = OwnerLimits::of(queues.clone());
+        let mut account = Account::of(operator, own, queues, &limits, self.settings);
+        if self.plan.planted == Some(Planted::KeepsNothing) {
+            for terms in account.queues.values_mut() {
+                terms.offer_timeout_ms = 0;
+            }
         }
+        account
     }
 
     pub fn crash(&mut self, actor: Actor) {
@@ -225,37 +197,33 @@ impl World {
         self.at(self.now + delay, Some(self.process), Happening::Restart(actor));
     }
 
-    pub fn wake(&mut self, actor: Actor, life: u64) {
-        let now = self.now();
+    /// A timer fires, if it was not armed anew since.
+    pub fn wake(&mut self, actor: Actor, life: u64, at: Timestamp) {
+        let armed = match actor {
+            Actor::Chat(chat) => self.chats.get_mut(&chat).map(|l| (l.life, &mut l.armed)),
+            Actor::Queue(queue) => self.queues.get_mut(&queue).map(|l| (l.life, &mut l.armed)),
+            Actor::Operator(operator) => {
+                self.operators.get_mut(&operator).map(|l| (l.life, &mut l.armed))
+            }
+        };
+        let Some((_, armed)) = armed.filter(|(n, armed)| *n == life && armed.is_for(at)) else {
+            return;
+        };
+        armed.disarm();
         match actor {
             Actor::Chat(chat) => {
-                let Some(live) = self.chats.get_mut(&chat).filter(|live| live.life == life) else {
-                    return;
+                let now = self.now();
+                let due = |live: &&mut ChatActor| {
+                    live.driver.is_idle() && live.driver.next_deadline().is_some_and(|at| at <= now)
                 };
-                live.armed = None;
-                let due = live.driver.next_deadline().is_some_and(|at| at <= now);
-                if live.driver.is_idle() && due {
+                if let Some(live) = self.chats.get_mut(&chat).filter(due) {
                     let actions = live.driver.input(now, ChatInput::Tick);
                     self.carry_out(chat, actions);
                 }
                 self.pump(chat);
             }
-            Actor::Queue(queue) => {
-                let Some(live) = self.queues.get_mut(&queue).filter(|live| live.life == life)
-                else {
-                    return;
-                };
-                live.armed = None;
-                self.queue_step(queue, QueueInput::Tick);
-            }
-            Actor::Operator(operator) => {
-                let Some(live) = self.operators.get_mut(&operator).filter(|l| l.life == life)
-                else {
-                    return;
-                };
-                live.armed = None;
-                self.operator_step(operator, OperatorInput::Tick);
-            }
+            Actor::Queue(queue) => self.queue_step(queue, QueueInput::Tick),
+            Actor::Operator(operator) => self.operator_step(operator, OperatorInput::Tick),
         }
     }
 }

@@ -32,6 +32,8 @@ pub enum Planted {
     SaysFree,
     /// Chats count by their last event, though the process's clock is behind it.
     ClockOfTheChat,
+    /// A new life of an operator counts its slots while its former one may still get chats.
+    CountsSlotsAtOnce,
     /// A new life of an operator does not know what its screens show.
     ForgetsScreens,
     /// What the log says of an old id is not found.
@@ -359,6 +361,12 @@ fn a_deadline_by_the_clock_of_a_store_from_the_future_is_caught() {
         assert!(by.contains("transferred for ever"), "{by}");
     }
     panic!("no seed shows the deadline itself");
+}
+
+#[test]
+fn a_new_life_that_counts_its_slots_at_once_is_caught() {
+    let by = caught(Planted::CountsSlotsAtOnce, true);
+    assert!(by.contains("above its capacity"), "{by}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
 use switchboard::domain::{ChatEvent, ChatId, Recorded};
+use switchboard::machine::chat::RowUpdate;
 use switchboard::machine::chat::driver::{READ_PAGE, StoreAnswer, StoreCall};
 use switchboard::storage::{AppendError, Claim, OpenChat, StoreError};
 
@@ -43,6 +44,7 @@ impl World {
         }
         Ok(())
     }
+
     /// Writes to a chat's row are carried out in the order in which they were asked for.
     pub fn row_time(&mut self, chat: ChatId) -> u64 {
         let delay = self.rng.within(1, 30);
@@ -58,29 +60,31 @@ impl World {
         at
     }
 
-    /// As the shell does: of a chat that has ended the one row is there before the other is removed.
+    /// What its shell would write, in that order.
     pub fn write_row(&mut self, chat: ChatId, row: Option<OpenChat>) {
         self.index.put(chat, row.clone());
-        let (process, at) = (Some(self.process), self.row_time(chat));
-        let driver = self.chats.get(&chat).map(|live| &live.driver);
-        let ended = driver.filter(|_| row.is_none()).and_then(|driver| driver.chat().ended_row());
-        let unwritten = self.faulty() && self.rng.chance(20);
-        if unwritten {
+        let mut at = self.row_time(chat);
+        let live = self.chats.get(&chat);
+        let mut writes = live.map(|l| l.driver.chat().row_updates(row)).unwrap_or_default();
+        if self.faulty() && self.rng.chance(20) {
             self.fault("row not written");
             self.rows.stale.insert(chat);
             return;
         }
         self.rows.stale.remove(&chat);
-        let kept = Happening::RowWritten(chat, row.map(OpenChat::kept));
-        let Some(ended) = ended else { return self.at(at, process, kept) };
-        let ended = Happening::EndedWritten(ended);
-        let (first, second) = match self.plan.planted {
-            Some(Planted::EndedRowLast) => (kept, ended),
-            Some(_) | None => (ended, kept),
-        };
-        self.at(at, process, first);
-        self.at(at + BETWEEN_ROWS_MS, process, second);
-        self.rows_until.insert(chat, at + BETWEEN_ROWS_MS);
+        if self.plan.planted == Some(Planted::EndedRowLast) {
+            writes.reverse();
+        }
+        for write in writes {
+            let written = match write {
+                RowUpdate::Open(row) => Happening::RowWritten(chat, Some(row)),
+                RowUpdate::Ended(ended) => Happening::EndedWritten(ended),
+                RowUpdate::NotOpen => Happening::RowWritten(chat, None),
+            };
+            self.at(at, Some(self.process), written);
+            self.rows_until.insert(chat, at);
+            at += BETWEEN_ROWS_MS;
+        }
     }
 
     pub fn store_call(&mut self, chat: ChatId, call: StoreCall) {

@@ -3,8 +3,6 @@
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-use switchboard::domain::Timestamp;
-
 /// Something to happen.
 pub struct Scheduled<T> {
     pub at: u64,
@@ -51,14 +49,4 @@ impl<T> Heap<T> {
     pub fn pop(&mut self) -> Option<Scheduled<T>> {
         self.heap.pop()
     }
-}
-
-/// Arms a timer unless it is armed for an earlier time; answers for when.
-pub fn arm(armed: &mut Option<Timestamp>, next: Option<Timestamp>, now: Timestamp) -> Option<u64> {
-    let next = next?.max(now);
-    if armed.is_some_and(|at| at <= next) {
-        return None;
-    }
-    *armed = Some(next);
-    Some(next.0)
 }

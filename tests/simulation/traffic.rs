@@ -6,26 +6,26 @@
 //! service is over; customers arrive at random and leave when their patience ends.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{
     self, ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Person,
-    Priority, Profile, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
+    Profile, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
 };
 use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
 use switchboard::machine::chat::{Author, ChatCall, ChatInput};
 use switchboard::machine::index::{Former, Index};
 use switchboard::machine::message::ToQueue;
 use switchboard::machine::operator::{
-    Account, Notice, Operator, OperatorCall, OperatorEffect, OperatorInput, Terms,
+    Account, Beginning, Notice, Operator, OperatorCall, OperatorEffect, OperatorInput,
+    OperatorSettings, OwnerLimits,
 };
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
-use switchboard::routing::rule::is_directed;
+use switchboard::machine::timer::Armed;
 
 use crate::rng::Rng;
 use crate::store::Store;
-use crate::time::{Heap, arm};
+use crate::time::Heap;
 use crate::world::{Actor, Live};
 
 const QUEUE: QueueId = QueueId::from_u128(0x0b);
@@ -62,7 +62,7 @@ enum Due {
     Arrival,
     Served(ChatId, UserId),
     PatienceEnds(ChatId),
-    Wake(Actor),
+    Wake(Actor, Timestamp),
 }
 
 /// Something said, to be heard before time goes on.
@@ -95,7 +95,7 @@ struct Traffic {
     store: Store,
     index: Index,
     chats: BTreeMap<ChatId, Driver>,
-    chat_timers: BTreeMap<ChatId, Timestamp>,
+    chat_timers: BTreeMap<ChatId, Armed>,
     queue: Live<Queue>,
     operators: BTreeMap<UserId, Live<Operator>>,
     /// The chats and operators to be looked at for timers and for their end.
@@ -163,6 +163,7 @@ impl Traffic {
             (0..demand.operators).map(|n| UserId::from_u128(0x0a00 + u128::from(n))).collect();
         let mut config = domain::Queue::new(QUEUE, "queue", demand.rule);
         config.members = operators.iter().copied().collect();
+        config.offer_timeout_ms = 30_000;
         let now = Timestamp(1_000_000);
         let queue = Queue::new(config, RoutingSettings::default(), 1, now);
         let mut world = Self {
@@ -179,7 +180,7 @@ impl Traffic {
             index: Index::new(),
             chats: BTreeMap::new(),
             chat_timers: BTreeMap::new(),
-            queue: Live { machine: queue, life: 1, armed: None },
+            queue: Live { machine: queue, life: 1, armed: Armed::default() },
             operators: BTreeMap::new(),
             touched: Vec::new(),
             arrived: 0,
@@ -189,11 +190,16 @@ impl Traffic {
             visits: Vec::new(),
         };
         world.queue_step(QueueInput::Recovered(Vec::new()));
+        let own = OperatorSettings { capacity: 1, active: true };
+        let first = Beginning { now, follows: false, grace_until: now };
         for (n, id) in operators.into_iter().enumerate() {
             let record = OperatorRecord { status: Status::Ready, ..Default::default() };
             let life = 2 + n as u64;
-            let machine = Operator::new(id, account(demand.rule), record, life, (now, now, now));
-            world.operators.insert(id, Live { machine, life, armed: None });
+            let configs = [world.queue.machine.config()].into_iter();
+            let limits = OwnerLimits::default();
+            let account = Account::of(id, own, configs, &limits, RoutingSettings::default());
+            let machine = Operator::new(id, account, record, life, first);
+            world.operators.insert(id, Live { machine, life, armed: Armed::default() });
             world.soon.push_back(Word::Operator(id, OperatorInput::Tick));
             world.soon.push_back(Word::Operator(id, OperatorInput::Connected(1)));
         }
@@ -222,7 +228,8 @@ impl Traffic {
                     self.end(chat, customer);
                 }
             }
-            Due::Wake(Actor::Chat(chat)) => {
+            Due::Wake(actor, at) if !self.is_armed(actor, at) => {}
+            Due::Wake(Actor::Chat(chat), _) => {
                 self.chat_timers.remove(&chat);
                 self.touched.push(Actor::Chat(chat));
                 let now = self.now();
@@ -231,13 +238,13 @@ impl Traffic {
                     self.soon.push_back(Word::Chat(chat, ChatInput::Tick));
                 }
             }
-            Due::Wake(Actor::Queue(_)) => {
-                self.queue.armed = None;
+            Due::Wake(Actor::Queue(_), _) => {
+                self.queue.armed.disarm();
                 self.queue_step(QueueInput::Tick);
             }
-            Due::Wake(Actor::Operator(operator)) => {
+            Due::Wake(Actor::Operator(operator), _) => {
                 if let Some(live) = self.operators.get_mut(&operator) {
-                    live.armed = None;
+                    live.armed.disarm();
                 }
                 self.operator_step(operator, OperatorInput::Tick);
             }
@@ -327,25 +334,39 @@ impl Traffic {
             }
         }
         let now = self.now();
-        if let Some(at) = arm(&mut self.queue.armed, self.queue.machine.next_deadline(), now) {
-            self.heap.push(at, None, Due::Wake(Actor::Queue(QUEUE)));
+        if let Some(at) = self.queue.armed.arm(self.queue.machine.next_deadline()) {
+            self.wake_at(at, Actor::Queue(QUEUE));
         }
         for actor in std::mem::take(&mut self.touched) {
             let next = match actor {
                 Actor::Chat(chat) => self.chat_deadline(chat),
                 Actor::Operator(operator) => self.operators.get_mut(&operator).and_then(|live| {
                     let next = live.machine.next_deadline(now);
-                    arm(&mut live.armed, next, now)
+                    live.armed.arm(next)
                 }),
                 Actor::Queue(_) => None,
             };
             if let Some(at) = next {
-                self.heap.push(at, None, Due::Wake(actor));
+                self.wake_at(at, actor);
             }
         }
     }
 
-    fn chat_deadline(&mut self, chat: ChatId) -> Option<u64> {
+    fn wake_at(&mut self, at: Timestamp, actor: Actor) {
+        self.heap.push(at.0.max(self.now), None, Due::Wake(actor, at));
+    }
+
+    /// Whether the timer was not armed anew since.
+    fn is_armed(&self, actor: Actor, at: Timestamp) -> bool {
+        let armed = match actor {
+            Actor::Chat(chat) => self.chat_timers.get(&chat),
+            Actor::Queue(_) => Some(&self.queue.armed),
+            Actor::Operator(operator) => self.operators.get(&operator).map(|live| &live.armed),
+        };
+        armed.is_some_and(|armed| armed.is_for(at))
+    }
+
+    fn chat_deadline(&mut self, chat: ChatId) -> Option<Timestamp> {
         let driver = self.chats.get(&chat)?;
         if !self.guests.contains_key(&chat) && driver.can_rest() {
             self.chats.remove(&chat);
@@ -353,10 +374,8 @@ impl Traffic {
             self.store.logs.remove(&chat);
             return None;
         }
-        let mut armed = self.chat_timers.get(&chat).copied();
-        let at = arm(&mut armed, driver.next_deadline(), self.now())?;
-        self.chat_timers.extend(armed.map(|armed| (chat, armed)));
-        Some(at)
+        let next = driver.next_deadline();
+        self.chat_timers.entry(chat).or_default().arm(next)
     }
 
     fn chat_input(&mut self, chat: ChatId, input: ChatInput) {
@@ -460,21 +479,4 @@ impl Traffic {
 fn customer(n: u64) -> Customer {
     let id = CustomerId::from_u128(0x0c00_0000 + u128::from(n));
     Customer { channel: ChannelId::from_u128(1), id }
-}
-
-fn account(rule: Rule) -> Account {
-    let terms = Terms {
-        directed: is_directed(rule),
-        manual: false,
-        priority: Priority::default(),
-        offer_timeout_ms: 30_000,
-    };
-    Account {
-        capacity: 1,
-        active: true,
-        queues: BTreeMap::from([(QUEUE, terms)]),
-        per_operator_limits: Default::default(),
-        absent_owner_limits_ms: Arc::new(BTreeMap::new()),
-        settings: RoutingSettings::default(),
-    }
 }

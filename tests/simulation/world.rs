@@ -8,8 +8,9 @@ use switchboard::machine::chat::driver::{Driver, StoreAnswer};
 use switchboard::machine::chat::{ChatCall, ChatInput};
 use switchboard::machine::index::Index;
 use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
-use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput};
+use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput, ShownOffers};
 use switchboard::machine::queue::{Queue, QueueInput};
+use switchboard::machine::timer::Armed;
 use switchboard::storage::{Claim, EndedChat, OpenChat};
 
 use crate::check::Checker;
@@ -72,7 +73,7 @@ pub enum Happening {
     RowWritten(ChatId, Option<OpenChat>),
     EndedWritten(EndedChat),
     Saved(UserId, u64, OperatorRecord, bool),
-    Wake(Actor, u64),
+    Wake(Actor, u64, Timestamp),
     /// The store has not answered this life in time.
     Silent(Actor, u64),
     Restart(Actor),
@@ -97,13 +98,13 @@ pub struct ChatActor {
     pub driver: Driver,
     pub life: u64,
     pub mailbox: VecDeque<ChatInput>,
-    pub armed: Option<Timestamp>,
+    pub armed: Armed,
 }
 
 pub struct Live<M> {
     pub machine: M,
     pub life: u64,
-    pub armed: Option<Timestamp>,
+    pub armed: Armed,
 }
 
 /// A call on its way.
@@ -134,6 +135,8 @@ pub struct World {
     pub chats: BTreeMap<ChatId, ChatActor>,
     pub queues: BTreeMap<QueueId, Live<Queue>>,
     pub operators: BTreeMap<UserId, Live<Operator>>,
+    /// What was sent to screens, as the process keeps it over the operators' lives.
+    pub screens: BTreeMap<UserId, ShownOffers>,
     pub configs: BTreeMap<QueueId, domain::Queue>,
     pub queues_made: u64,
     pub capacities: BTreeMap<UserId, u32>,
@@ -186,6 +189,7 @@ impl World {
             chats: BTreeMap::new(),
             queues: BTreeMap::new(),
             operators: BTreeMap::new(),
+            screens: BTreeMap::new(),
             configs: BTreeMap::new(),
             queues_made: 0,
             capacities: BTreeMap::new(),
@@ -350,6 +354,9 @@ impl World {
         // When it arrives, not when it is sent: until then the stay may have changed.
         match self.without_stays(what) {
             Happening::ToChat(chat, input) => self.chat_input(chat, input),
+            Happening::ToQueue(queue, said) if !self.configs.contains_key(&queue) => {
+                self.heard_by_nobody(queue, &said);
+            }
             Happening::ToQueue(queue, said) => self.queue_step(queue, QueueInput::Said(said)),
             Happening::ToOperator(operator, said) => {
                 self.operator_step(operator, OperatorInput::Said(said));
@@ -381,7 +388,7 @@ impl World {
                     self.operator_step(operator, OperatorInput::Saved(durable));
                 }
             }
-            Happening::Wake(actor, life) => self.wake(actor, life),
+            Happening::Wake(actor, life, at) => self.wake(actor, life, at),
             Happening::Restart(actor) => self.start(actor),
             Happening::Deadlines => self.wake_sleepers(),
             Happening::Process => self.start_process(),

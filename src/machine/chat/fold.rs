@@ -256,7 +256,7 @@ impl Chat {
 
     /// Whether a queue has it in its line.
     pub(super) fn is_in_line(&self) -> bool {
-        matches!(self.place, Some(Place::Waiting | Place::Offered(_)))
+        self.place.as_ref().is_some_and(Place::waits)
     }
 
     /// How many messages it has.

@@ -19,6 +19,7 @@ mod names;
 mod notices;
 mod people;
 mod refusal;
+mod rows;
 mod search;
 
 pub use answers::{Answer, Lookup, Recent};
@@ -27,6 +28,7 @@ pub use fold::{Chat, Opened, Transfer};
 pub use names::Called;
 pub use notices::{Notices, Owed};
 pub use refusal::Refusal;
+pub use rows::RowUpdate;
 pub use search::Found;
 
 #[cfg(test)]

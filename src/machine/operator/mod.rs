@@ -12,6 +12,8 @@
 //! Invariants ([`Operator::assert_invariants`]): a chat is held once; nothing is added at or above
 //! the limit in force (asserted where it is added).
 
+mod account;
+mod beginning;
 mod calls;
 mod fitting;
 mod held;
@@ -36,13 +38,13 @@ use crate::machine::message::Asked;
 use crate::machine::repeat::Repeater;
 use crate::machine::{CallId, Life};
 
+pub use account::{Account, OperatorSettings, OwnerLimits, Terms};
+pub use beginning::{Beginning, first_inputs};
 pub use held::{Held, Invite, Reservation, Slot};
 pub use kept::{Kept, Passed, kept_ms};
 pub use presence::ConnectionId;
-pub use screens::OnScreen;
-pub use words::{
-    Account, Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput, Terms,
-};
+pub use screens::{OnScreen, ShownOffers};
+pub use words::{Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput};
 
 use presence::Presence;
 use pull::Pull;
@@ -135,16 +137,15 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// A new life of an operator. `live_at` is when its slots may be counted: at once when the
-    /// process has just started, else [`ASSIGN_LIMIT_MS`](crate::domain::limits::ASSIGN_LIMIT_MS)
-    /// from now. Feed a tick at once.
+    /// A new life of an operator. Feed the [`first_inputs`] at once.
     pub fn new(
         id: UserId,
         account: Account,
         mut record: OperatorRecord,
         life: Life,
-        (now, live_at, grace_until): (Timestamp, Timestamp, Timestamp),
+        beginning: Beginning,
     ) -> Self {
+        let Beginning { now, grace_until, .. } = beginning;
         // A later one would never again be the longest ago.
         record.last_accept = record.last_accept.map(|at| at.min(now));
         Self {
@@ -152,7 +153,7 @@ impl Operator {
             life,
             account,
             record,
-            stage: Stage::Waiting { until: live_at },
+            stage: Stage::Waiting { until: beginning.live_at() },
             grace_until,
             presence: Presence::new(now),
             absent_since: Some(now),

@@ -16,7 +16,7 @@ use crate::machine::chat::Refusal;
 use crate::machine::fixture::*;
 use crate::machine::message::{Asked, AssignBy, AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
 use crate::machine::operator::{
-    Account, Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect,
+    Account, Beginning, Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect,
     OperatorInput, Terms,
 };
 use crate::storage::{Moving, OpenChat};
@@ -30,6 +30,10 @@ mod pull;
 mod telling;
 
 const START: Timestamp = Timestamp(1_000_000);
+/// The first life of a process.
+const FIRST: Beginning = Beginning { now: START, follows: false, grace_until: START };
+/// One after another in the same process.
+const NEXT: Beginning = Beginning { follows: true, ..FIRST };
 const ABSENT_MS: u64 = 5_000;
 
 #[test]
@@ -138,7 +142,7 @@ impl Desk {
     /// Ready and live, without a connection.
     fn absent(capacity: u32, rows: Vec<OpenChat>) -> Self {
         let record = OperatorRecord { status: Status::Ready, ..Default::default() };
-        let ann = Operator::new(ANN, account(capacity), record, 1, (START, START, START));
+        let ann = Operator::new(ANN, account(capacity), record, 1, FIRST);
         let mut desk = Self { ann, now: START, offers: 0 };
         assert!(desk.step(OperatorInput::Tick).contains(&OperatorEffect::ReadIndex));
         desk.step(OperatorInput::Recovered(rows));
@@ -438,7 +442,7 @@ fn an_owner_who_stays_away_longer_than_the_queue_allows_gives_her_chats_back() {
 fn no_owner_is_given_up_before_the_grace_of_a_restart_is_over() {
     let grace = START.plus_ms(60_000);
     let record = OperatorRecord::default();
-    let ann = Operator::new(ANN, account(2), record, 1, (START, START, grace));
+    let ann = Operator::new(ANN, account(2), record, 1, Beginning { grace_until: grace, ..FIRST });
     let mut desk = Desk { ann, now: START, offers: 0 };
     desk.step(OperatorInput::Tick);
     desk.step(OperatorInput::Recovered(vec![row(chat(1), owned(), None)]));
@@ -448,9 +452,8 @@ fn no_owner_is_given_up_before_the_grace_of_a_restart_is_over() {
 
 #[test]
 fn a_restarted_operator_reads_its_slots_only_when_no_assign_of_before_can_land() {
-    let live_at = START.plus_ms(ASSIGN_LIMIT_MS);
     let record = OperatorRecord { status: Status::Ready, ..Default::default() };
-    let ann = Operator::new(ANN, account(1), record, 2, (START, live_at, START));
+    let ann = Operator::new(ANN, account(1), record, 2, NEXT);
     let mut desk = Desk { ann, now: START, offers: 0 };
     desk.connect(1);
     assert!(!desk.later(ASSIGN_LIMIT_MS - 1).contains(&OperatorEffect::ReadIndex));
@@ -480,9 +483,8 @@ fn a_restarted_operator_reads_its_slots_only_when_no_assign_of_before_can_land()
 
 #[test]
 fn a_word_on_its_way_since_before_the_restart_hides_no_chat_that_the_index_has() {
-    let live_at = START.plus_ms(ASSIGN_LIMIT_MS);
     let record = OperatorRecord { status: Status::Ready, ..Default::default() };
-    let ann = Operator::new(ANN, account(3), record, 2, (START, live_at, START));
+    let ann = Operator::new(ANN, account(3), record, 2, NEXT);
     let mut desk = Desk { ann, now: START, offers: 0 };
     desk.connect(1);
     for n in 1..=3 {

@@ -1,51 +1,14 @@
 //! What goes into an operator and what comes out of it.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use crate::domain::event::{OfferEnd, WithdrawReason};
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{
-    ChatId, CommandId, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Status, Timestamp,
-};
+use crate::domain::{ChatId, CommandId, OfferId, Place, QueueId, Reach, Status, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
 use crate::machine::message::{AssignedAt, ChatAt, ToChat, ToOperator, ToQueue};
 use crate::storage::OpenChat;
 
-use super::{ConnectionId, OnScreen};
-
-/// What an operator has to know of a queue of which it is a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Terms {
-    /// Whether the queue asks one operator at a time.
-    pub directed: bool,
-    /// Whether members take from it by hand.
-    pub manual: bool,
-    /// How much sooner its chats are served.
-    pub priority: Priority,
-    /// How long its offers stand, ms.
-    pub offer_timeout_ms: u64,
-}
-
-/// What the configuration says of an operator.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Account {
-    /// How many chats fit.
-    pub capacity: u32,
-    /// Whether it may work at all.
-    pub active: bool,
-    /// The queues of which it is a member.
-    pub queues: BTreeMap<QueueId, Terms>,
-    /// Most chats of a queue that one operator holds, by queue: of all queues that have such a
-    /// limit, since a chat may come by transfer or by hand from any.
-    pub per_operator_limits: Arc<BTreeMap<QueueId, u32>>,
-    /// How long owners may be absent before their chats return to the line, ms, by queue: of all
-    /// queues that have such a limit, since a chat may come by transfer from any.
-    pub absent_owner_limits_ms: Arc<BTreeMap<QueueId, u64>>,
-    /// What holds for all.
-    pub settings: RoutingSettings,
-}
+use super::{Account, ConnectionId, OnScreen};
 
 /// A client's call.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ mod folding;
 mod moves;
 mod offering;
 mod refusing;
+mod rows;
 mod telling;
 
 use crate::domain::{Recorded, Timestamp};

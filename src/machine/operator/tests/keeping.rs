@@ -67,7 +67,7 @@ fn another_page_that_has_proven_nothing_yet_takes_nobody_away() {
 fn after_a_restart_nobody_is_offline_before_the_grace_is_over() {
     let grace_until = START.plus_ms(RESTART_GRACE_MS);
     let record = OperatorRecord { status: Status::Ready, ..Default::default() };
-    let ann = Operator::new(ANN, account(1), record, 1, (START, START, grace_until));
+    let ann = Operator::new(ANN, account(1), record, 1, Beginning { grace_until, ..FIRST });
     let mut desk = Desk { ann, now: START, offers: 0 };
     desk.step(OperatorInput::Tick);
     desk.step(OperatorInput::Recovered(Vec::new()));
@@ -115,7 +115,7 @@ fn an_assign_is_valid_for_as_long_as_her_next_life_waits() {
 fn of_two_words_about_one_chat_at_the_start_of_a_life_the_newer_counts() {
     let record = OperatorRecord { status: Status::Ready, ..Default::default() };
     let live_at = START.plus_ms(ASSIGN_LIMIT_MS);
-    let ann = Operator::new(ANN, account(3), record, 2, (START, live_at, START));
+    let ann = Operator::new(ANN, account(3), record, 2, NEXT);
     let mut desk = Desk { ann, now: START, offers: 0 };
     desk.connect(1);
     // Said before the index was read: hers since placement 3, twice, for the first may be late.
@@ -132,8 +132,7 @@ fn of_two_words_about_one_chat_at_the_start_of_a_life_the_newer_counts() {
 /// A new life of an operator on whose screens the offer of a chat is, which stands by its row.
 fn on_her_screen() -> Desk {
     let record = OperatorRecord { status: Status::Ready, ..Default::default() };
-    let live_at = START.plus_ms(ASSIGN_LIMIT_MS);
-    let ann = Operator::new(ANN, account(1), record, 2, (START, live_at, START));
+    let ann = Operator::new(ANN, account(1), record, 2, NEXT);
     let mut desk = Desk { ann, now: START, offers: 0 };
     let live = desk.live(chat(1), OFFER, Reach::Directed).place;
     let row = Some(row(chat(1), live, None));
