@@ -373,3 +373,22 @@ pub struct AssignedAt {
     /// When.
     pub at: Timestamp,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::machine::fixture::*;
+
+    #[test]
+    fn a_queue_that_is_not_there_is_answered_for_unless_the_chat_waits_in_it() {
+        assert_eq!(at(CHAT, 2, Place::Waiting).heard_by_nobody(QUEUE), None);
+        let left =
+            ChatAt { version: 5, ..at(CHAT, 3, Place::Assigned { owner: ANN, begun: false }) };
+        let peer = Peer::Queue(QUEUE);
+        let seen = ToChat::Seen { peer, placement: 3, version: 5 };
+        assert_eq!(left.heard_by_nobody(QUEUE), Some(seen));
+        let elsewhere = ChatAt { queue: OTHER_QUEUE, ..at(CHAT, 4, Place::Waiting) };
+        let seen = ToChat::Seen { peer, placement: 4, version: 4 };
+        assert_eq!(elsewhere.heard_by_nobody(QUEUE), Some(seen));
+    }
+}

@@ -144,6 +144,7 @@ impl World {
             None => live.machine.step(now, input.clone()),
         };
         live.machine.assert_invariants();
+        live.machine.assert_timers(now);
         self.checker.decided(&live.machine, &effects, now, self.seed);
         let (next, life) = (live.machine.next_deadline(), live.life);
         if let Some(at) = live.armed.arm(next) {

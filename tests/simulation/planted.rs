@@ -106,6 +106,12 @@ impl Planted {
         }
     }
 
+    /// Whether the message comes late, so that what this fault breaks is met more often.
+    pub fn holds_up(self, what: &Happening) -> bool {
+        self == Self::CountsSlotsAtOnce
+            && matches!(what, Happening::ToChat(_, ChatInput::Said(ToChat::Assign { .. })))
+    }
+
     /// The message as this fault has it told.
     pub fn alters(self, mut what: Happening) -> Happening {
         if self == Self::RecallsAnything

@@ -47,4 +47,16 @@ mod tests {
         let next = Beginning { follows: true, ..beginning };
         assert_eq!(next.live_at(), now.plus_ms(ASSIGN_LIMIT_MS));
     }
+
+    #[test]
+    fn screens_come_before_all_else_and_connections_after_the_time() {
+        let inputs = first_inputs(Vec::new(), [7, 8]);
+        let expected = [
+            OperatorInput::OnScreens(Vec::new()),
+            OperatorInput::Tick,
+            OperatorInput::Connected(7),
+            OperatorInput::Connected(8),
+        ];
+        assert_eq!(inputs, expected);
+    }
 }

@@ -191,4 +191,14 @@ mod tests {
         shown.note(&gone(later));
         assert!(shown.is_empty());
     }
+
+    #[test]
+    fn a_new_life_is_told_what_the_index_knows_of_what_is_on_the_screens() {
+        let (mut shown, mut index) = (ShownOffers::default(), Index::new());
+        shown.note(&presented(OFFER));
+        let row = crate::machine::operator::tests::row(CHAT, Place::Waiting, None);
+        index.put(CHAT, Some(row.clone()));
+        let told = shown.for_a_new_life(&index);
+        assert_eq!(told, [OnScreen { chat: CHAT, offer: OFFER, queue: QUEUE, row: Some(row) }]);
+    }
 }

@@ -273,7 +273,7 @@ fn chat(n: u128) -> ChatId {
     ChatId::from_u128(0xc0 + n)
 }
 
-fn row(chat: ChatId, place: Place, moving: Option<Moving>) -> OpenChat {
+pub(super) fn row(chat: ChatId, place: Place, moving: Option<Moving>) -> OpenChat {
     let at = at(chat, 2, place);
     OpenChat {
         chat,

@@ -53,7 +53,9 @@ impl Queue {
         chat: ChatId,
         placement: Placement,
         live: Option<&Offer>,
+        now: Timestamp,
     ) {
+        let mut visitor = None;
         for asked in self.asked.remove(&chat).unwrap_or_default() {
             let Asked { customer, to, at, before, .. } = asked;
             let came_true =
@@ -62,11 +64,17 @@ impl Queue {
                 continue;
             }
             self.shown.take_back((customer, chat), to, at, before);
+            visitor = Some(customer);
             // Another chat may have been asked for since.
             let since = self.asked.values_mut().flatten().filter(|since| since.to == to);
             for since in since.filter(|since| since.before == Some((chat, at))) {
                 since.before = before;
             }
+        }
+        // Others of it may be asked earlier than it seemed.
+        let others = visitor.into_iter().flat_map(|customer| self.line.of_visitor(customer));
+        for other in others.collect::<Vec<_>>() {
+            self.look_again(other, now);
         }
     }
 

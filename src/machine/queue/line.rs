@@ -51,6 +51,9 @@ pub struct Entry {
     pub phase: Phase,
     /// It does not answer what it was asked to do: nobody is kept waiting for it.
     pub silent: bool,
+    /// Until when it is to answer what it was asked to do; none when nothing is asked, or it is
+    /// silent.
+    pub answers_by: Option<Timestamp>,
 }
 
 /// See the module.
@@ -178,14 +181,14 @@ impl Line {
     pub(super) fn renew(&mut self, at: ChatAt, rank: i64) {
         if let Some(former) = self.entries.remove(&at.chat) {
             self.unlink(&former);
-            self.insert(Entry { at, rank, phase: former.phase, silent: false });
+            self.insert(Entry { at, rank, silent: false, ..former });
         }
     }
 
     /// Changes the phase, which drops the timer of the former one.
     pub(super) fn set_phase(&mut self, chat: ChatId, phase: Phase) {
         if let Some(mut entry) = self.remove(chat) {
-            (entry.phase, entry.silent) = (phase, false);
+            (entry.phase, entry.silent, entry.answers_by) = (phase, false, None);
             self.insert(entry);
         }
     }
@@ -194,8 +197,15 @@ impl Line {
     pub(super) fn set_silent(&mut self, chat: ChatId) {
         if let Some(mut entry) = self.entries.remove(&chat) {
             self.unlink(&entry);
-            entry.silent = true;
+            (entry.silent, entry.answers_by) = (true, None);
             self.insert(entry);
+        }
+    }
+
+    /// The chat is to answer by then.
+    pub(super) fn set_answers_by(&mut self, chat: ChatId, until: Timestamp) {
+        if let Some(entry) = self.entries.get_mut(&chat) {
+            entry.answers_by = Some(until);
         }
     }
 
@@ -208,11 +218,18 @@ impl Line {
         self.waiting = waiting.map(|entry| (entry.rank, entry.at.chat)).collect();
     }
 
-    /// The one time at which the chat is looked at again.
-    pub(super) fn set_timer(&mut self, chat: ChatId, at: Timestamp) {
+    /// The one time at which the chat is looked at again, if it is.
+    pub(super) fn set_timer(&mut self, chat: ChatId, at: Option<Timestamp>) {
         self.clear_timer(chat);
-        self.timers.insert((at, chat));
-        self.timer_of.insert(chat, at);
+        if let Some(at) = at {
+            self.timers.insert((at, chat));
+            self.timer_of.insert(chat, at);
+        }
+    }
+
+    /// When the chat is looked at again.
+    pub(super) fn timer(&self, chat: ChatId) -> Option<Timestamp> {
+        self.timer_of.get(&chat).copied()
     }
 
     pub(super) fn take_timers(&mut self, now: Timestamp) -> Vec<ChatId> {

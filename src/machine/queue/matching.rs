@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::event::{Decision, Trigger};
-use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP, SILENT_AFTER_MS};
+use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP};
 use crate::domain::{ChatId, Customer, OfferId, Reach, Rule, Timestamp, UserId};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::Case;
@@ -49,7 +49,7 @@ impl Queue {
             let expires_at = now.plus_ms(RESERVATION_MS);
             self.pool.send(operator);
             self.line.set_phase(chat, Phase::Reserving { offer, operator, expires_at, decision });
-            self.line.set_timer(chat, expires_at);
+            self.look_again(chat, now);
             self.owed.owe(Owed::Reserve(chat), now);
             self.look(now);
         }
@@ -125,7 +125,7 @@ impl Queue {
                 |entry: &&Entry| entry.phase == Phase::Offered && now >= self.stood_at(entry);
             if self.line.get(chat).filter(stood).is_some() && !self.owed.owes(Owed::Lapse(chat)) {
                 self.owed.owe(Owed::Lapse(chat), now);
-                self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+                self.await_answer(chat, now);
             }
         }
     }
@@ -149,7 +149,7 @@ impl Queue {
     ) {
         self.note_asked((chat, offer), &to, now);
         self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
-        self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+        self.await_answer(chat, now);
         self.owed.owe(Owed::Offer(chat), now);
     }
 

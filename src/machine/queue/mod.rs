@@ -19,7 +19,6 @@ mod timers;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::domain::limits::SILENT_AFTER_MS;
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
 use crate::domain::{
@@ -34,6 +33,7 @@ use crate::storage::OpenChat;
 use asked::Asked;
 pub use line::{Entry, Line, Phase};
 use owed::Owed;
+pub use timers::{Cause, Look};
 
 /// An input of a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,9 +172,7 @@ impl Queue {
             QueueInput::Settings(settings) => {
                 self.settings = settings;
                 self.rank_anew();
-                for chat in self.line.chats().collect::<Vec<_>>() {
-                    self.look_again(chat, now);
-                }
+                self.look_again_at_all(now);
             }
             QueueInput::Said(said) => self.on_said(now, said, &mut effects),
             QueueInput::Tick => self.on_timers(now, &mut effects),
@@ -253,7 +251,7 @@ impl Queue {
             let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
             self.line.renew(at, rank);
             if self.owed.owes(Owed::Offer(chat)) {
-                self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+                self.await_answer(chat, now);
             }
             // Whose it is may not have been known.
             self.look_again(chat, now);
@@ -263,7 +261,7 @@ impl Queue {
             return;
         }
         self.forget(chat, at.place.offer().map(|offer| offer.id), effects);
-        self.take_back_asked(chat, at.placement, at.place.offer());
+        self.take_back_asked(chat, at.placement, at.place.offer(), now);
         let here = at.queue == self.config.id;
         let phase = match &at.place {
             Place::Waiting if here => Phase::Waiting,
@@ -274,7 +272,7 @@ impl Queue {
         };
         let rank = rank(at.since, self.config.priority, at.priority, &self.settings);
         let (offer, moved_at) = (at.place.offer().cloned(), at.moved_at);
-        self.line.insert(Entry { at, rank, phase, silent: false });
+        self.line.insert(Entry { at, rank, phase, silent: false, answers_by: None });
         self.look_again(chat, now);
         if doubtful {
             self.owed.owe(Owed::Ask(chat), now);
@@ -367,6 +365,13 @@ impl Queue {
         let chats: Vec<ChatId> = self.line.chats().collect();
         for chat in chats {
             self.withdraw_from_strangers(chat, now);
+        }
+        self.look_again_at_all(now);
+    }
+
+    fn look_again_at_all(&mut self, now: Timestamp) {
+        for chat in self.line.chats().collect::<Vec<_>>() {
+            self.look_again(chat, now);
         }
     }
 

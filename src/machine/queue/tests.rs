@@ -17,6 +17,7 @@ use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
 use crate::routing::WhyWaits;
 
 mod given;
+mod looks;
 mod naive;
 mod shown;
 
@@ -55,6 +56,7 @@ fn step(queue: &mut Queue, input: QueueInput) -> Vec<QueueEffect> {
 fn step_at(queue: &mut Queue, now: Timestamp, input: QueueInput) -> Vec<QueueEffect> {
     let effects = queue.step(now, input);
     queue.assert_invariants();
+    queue.assert_timers(now);
     effects
 }
 

@@ -1,44 +1,112 @@
-//! When a queue looks at a chat again though nothing happens, and what it does then.
+//! When a queue looks at a chat again though nothing happens, why, and what it does then.
+//!
+//! Each chat of the line has one timer, and [`Queue::next_look`] alone says for when: a cause to
+//! look again is one [`Cause`], with its time and what is done then. Whatever changes what such a
+//! time depends on calls [`Queue::look_again`]. A timer that fires too early is harmless.
+//!
+//! The age of a chat, by which it ranks, counts from its first waiting, and goes on through
+//! transfers and offers. How long it is in its present queue is another time: that since the
+//! `Placed` of its log which brought it there.
+//!
+//! Invariant: no chat is looked at later than a cause has it ([`Queue::assert_timers`]).
 
 use crate::domain::limits::SILENT_AFTER_MS;
 use crate::domain::{ChatId, Reach, Timestamp};
 use crate::machine::message::ToOperator;
 
+use super::line::Entry;
 use super::owed::Owed;
 use super::{Phase, Queue, QueueEffect};
 
+/// Why a queue looks at a chat again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Cause {
+    /// The next of those who refused it may be asked again.
+    CoolDown,
+    /// The next of those who were offered another chat of its visitor may be asked.
+    ShownLately,
+    /// The operator who is asked to hold a slot has not answered.
+    Reservation,
+    /// Its offer has stood as long as others do: it may be needed for another chat.
+    Stood,
+    /// Its offer is over.
+    EndOfOffer,
+    /// It has not answered what it was asked to do.
+    Silence,
+}
+
+/// When a queue looks at a chat again, and why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Look {
+    /// When.
+    pub at: Timestamp,
+    /// Why.
+    pub cause: Cause,
+}
+
 impl Queue {
-    /// Wakes up when the chat is to be looked at again though nothing happens: when the next one who
-    /// refused it, or was offered another one of its visitor, may be asked; and when its offer has
-    /// stood long enough. What is under way has a timer of its own.
-    pub(super) fn look_again(&mut self, chat: ChatId, now: Timestamp) {
-        let Some(entry) = self.line.get(chat) else {
-            return;
+    /// The next look at a chat of the line, and its cause; none when only what is said can change
+    /// anything. In the past: at once.
+    pub(super) fn next_look(&self, entry: &Entry, now: Timestamp) -> Option<Look> {
+        let causes: &[Cause] = match &entry.phase {
+            // Nobody is asked for it any more.
+            Phase::Waiting if entry.at.spent => &[],
+            Phase::Waiting => &[Cause::CoolDown, Cause::ShownLately],
+            Phase::Reserving { .. } => &[Cause::Reservation],
+            Phase::Offering { .. } => &[Cause::Silence],
+            Phase::Offered if self.owed.owes(Owed::Lapse(entry.at.chat)) => &[Cause::Silence],
+            // Its last offer: nobody is waited for.
+            Phase::Offered if entry.at.spent => &[Cause::Stood, Cause::EndOfOffer],
+            Phase::Offered => &[Cause::Stood, Cause::EndOfOffer, Cause::ShownLately],
         };
-        let lately = entry.at.customer.and_then(|customer| self.shown.of(customer));
-        let shown = lately.into_iter().flat_map(|lately| lately.values());
-        let shown = shown.filter(|(other, _)| *other != chat);
-        let shown = shown.map(|(_, at)| at.plus_ms(self.settings.visitor_offer_every_ms));
-        let next = match &entry.phase {
-            Phase::Waiting => {
-                let cool_down_ms = self.settings.cool_down_ms;
-                let ends = entry.at.refused_by.values().map(|at| at.plus_ms(cool_down_ms));
-                ends.chain(shown).filter(|end| *end > now).min()
+        let look =
+            |cause: &Cause| self.time_of(*cause, entry, now).map(|at| Look { at, cause: *cause });
+        causes.iter().filter_map(look).min()
+    }
+
+    /// When a cause has the chat looked at. What only passes does so in the future or not at all.
+    fn time_of(&self, cause: Cause, entry: &Entry, now: Timestamp) -> Option<Timestamp> {
+        let to_come = |end: &Timestamp| *end > now;
+        match cause {
+            Cause::CoolDown => {
+                let refused = entry.at.refused_by.values();
+                let ends = refused.map(|at| at.plus_ms(self.settings.cool_down_ms));
+                ends.filter(to_come).min()
             }
-            Phase::Offered if !self.owed.owes(Owed::Lapse(chat)) => {
-                let Some(offer) = entry.at.place.offer() else { return };
-                // Once it has stood as long as others do it may be needed for another, and stands
-                // else.
-                let stood_at = self.stood_at(entry);
-                let over = if now < stood_at { stood_at } else { offer.expires_at };
-                let widens = shown.filter(|_| offer.reach == Reach::ToAll);
-                Some(widens.filter(|end| *end > now).fold(over, Timestamp::min))
+            Cause::ShownLately => {
+                // One who holds an offer alone is not joined by others.
+                entry
+                    .at
+                    .place
+                    .offer()
+                    .is_none_or(|offer| offer.reach == Reach::ToAll)
+                    .then_some(())?;
+                let lately = self.shown.of(entry.at.customer?)?.values();
+                let others = lately.filter(|(other, _)| *other != entry.at.chat);
+                let every_ms = self.settings.visitor_offer_every_ms;
+                others.map(|(_, at)| at.plus_ms(every_ms)).filter(to_come).min()
             }
-            Phase::Offered | Phase::Reserving { .. } | Phase::Offering { .. } => return,
-        };
-        if let Some(next) = next {
-            self.line.set_timer(chat, next);
+            Cause::Reservation => match &entry.phase {
+                Phase::Reserving { expires_at, .. } => Some(*expires_at),
+                Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,
+            },
+            Cause::Stood => Some(self.stood_at(entry)).filter(to_come),
+            Cause::EndOfOffer => entry.at.place.offer().map(|offer| offer.expires_at),
+            Cause::Silence => entry.answers_by,
         }
+    }
+
+    /// Sets the chat's timer, since something has changed on which it depends.
+    pub(super) fn look_again(&mut self, chat: ChatId, now: Timestamp) {
+        let entry = self.line.get(chat);
+        let next = entry.and_then(|entry| self.next_look(entry, now));
+        self.line.set_timer(chat, next.map(|look| look.at));
+    }
+
+    /// The chat was asked to do something, and is to answer before it counts as silent.
+    pub(super) fn await_answer(&mut self, chat: ChatId, now: Timestamp) {
+        self.line.set_answers_by(chat, now.plus_ms(SILENT_AFTER_MS));
+        self.look_again(chat, now);
     }
 
     /// Does what the timers that are over are for.
@@ -47,28 +115,47 @@ impl Queue {
             let Some(entry) = self.line.get(chat) else {
                 continue;
             };
-            match &entry.phase {
-                Phase::Waiting => self.look_again(chat, now),
-                Phase::Reserving { offer, operator, .. } => {
-                    // No answer: nothing is known of that operator any more.
-                    let (offer, operator) = (*offer, *operator);
-                    self.end_reservation(chat, operator);
-                    self.pool.doubt(operator);
-                    self.owed.keep(Owed::AskState(operator), now);
-                    effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
-                    self.line.set_phase(chat, Phase::Waiting);
-                    self.look_again(chat, now);
-                }
-                Phase::Offering { .. } => self.line.set_silent(chat),
-                Phase::Offered if self.owed.owes(Owed::Lapse(chat)) => self.line.set_silent(chat),
-                Phase::Offered if entry.at.place.offer().is_some_and(|o| now < o.expires_at) => {
-                    self.look_again(chat, now);
-                }
-                Phase::Offered => {
+            let due = self.next_look(entry, now).filter(|look| look.at <= now);
+            match due.map(|look| look.cause) {
+                Some(Cause::Reservation) => self.reservation_unanswered(chat, now, effects),
+                Some(Cause::EndOfOffer) => {
                     self.owed.keep(Owed::Lapse(chat), now);
-                    self.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+                    self.await_answer(chat, now);
                 }
+                Some(Cause::Silence) => self.line.set_silent(chat),
+                // Whom it kept from being asked may be asked now, as all who are looked at after this.
+                Some(Cause::CoolDown | Cause::ShownLately | Cause::Stood) | None => {}
             }
+            self.look_again(chat, now);
+        }
+    }
+
+    /// Nothing is known any more of the operator who was to hold a slot.
+    fn reservation_unanswered(
+        &mut self,
+        chat: ChatId,
+        now: Timestamp,
+        effects: &mut Vec<QueueEffect>,
+    ) {
+        let phase = self.line.get(chat).map(|entry| &entry.phase);
+        let Some(Phase::Reserving { offer, operator, .. }) = phase else { return };
+        let (offer, operator) = (*offer, *operator);
+        self.end_reservation(chat, operator);
+        self.pool.doubt(operator);
+        self.owed.keep(Owed::AskState(operator), now);
+        effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
+        self.line.set_phase(chat, Phase::Waiting);
+    }
+
+    /// Panics when a chat is looked at later than a cause has it, after a step at `now`; for tests
+    /// and the simulation.
+    pub fn assert_timers(&self, now: Timestamp) {
+        for entry in self.line.entries() {
+            let chat = entry.at.chat;
+            let Some(look) = self.next_look(entry, now) else { continue };
+            let timer = self.line.timer(chat);
+            let in_time = timer.is_some_and(|timer| timer <= look.at);
+            assert!(in_time, "{chat:?} is to be looked at as {look:?}, and is at {timer:?}");
         }
     }
 }

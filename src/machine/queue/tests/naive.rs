@@ -48,7 +48,7 @@ fn match_line(queue: &mut Queue, now: Timestamp) {
             let expires_at = now.plus_ms(RESERVATION_MS);
             queue.pool.send(operator);
             queue.line.set_phase(chat, Phase::Reserving { offer, operator, expires_at, decision });
-            queue.line.set_timer(chat, expires_at);
+            queue.look_again(chat, now);
             queue.owed.owe(Owed::Reserve(chat), now);
         }),
         Rule::ToAll => {
@@ -99,7 +99,7 @@ fn end_long_offers(queue: &mut Queue, now: Timestamp) {
         let stood = entry.phase == Phase::Offered && now >= queue.stood_at(entry);
         if stood && !queue.owed.owes(Owed::Lapse(chat)) {
             queue.owed.owe(Owed::Lapse(chat), now);
-            queue.line.set_timer(chat, now.plus_ms(SILENT_AFTER_MS));
+            queue.await_answer(chat, now);
         }
     }
 }

@@ -284,3 +284,24 @@ fn when_one_chat_of_a_visitor_is_offered_the_others_are_looked_at_when_its_time_
     arrive(&mut queue, of(VERA, live));
     woken_at(&mut queue, until());
 }
+
+#[test]
+fn what_was_asked_for_in_vain_holds_up_no_other_of_the_visitor() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Full)]);
+    let [first, third] = [1, 3].map(ChatId::from_u128);
+    let shown = live(first, OFFER, Reach::Directed, &[ANN]);
+    arrive(&mut queue, of(VERA, ChatAt { moved_at: now(), ..shown }));
+    let later = now().plus_ms(5_000);
+    let at_once = |queue: &mut Queue, what| step_at(queue, later, said(what));
+    at_once(&mut queue, ToQueue::State(state(ANN, 2, Standing::Free)));
+    // Nobody else waits: she is asked for the next one, and has no room for the one after it.
+    let asked = at_once(&mut queue, ToQueue::At(of(VERA, waits(2, 1_000))));
+    let [(ANN, offer, chat)] = reservations(&asked)[..] else { panic!("{asked:?}") };
+    let (result, state) = (Ok(()), state(ANN, 3, Standing::Full));
+    at_once(&mut queue, ToQueue::ReserveAnswer { offer, chat, result, state });
+    at_once(&mut queue, ToQueue::At(of(VERA, waits(3, 2_000))));
+    assert_eq!(queue.line().timer(third), Some(later.plus_ms(VISITOR_OFFER_EVERY_MS)));
+    let ended = Place::Ended { outcome: domain::Outcome::Missed, by: domain::Party::System };
+    at_once(&mut queue, ToQueue::At(of(VERA, at(chat, 2, ended))));
+    assert_eq!(queue.line().timer(third), Some(until()), "as if she had not been asked");
+}
