@@ -1,12 +1,14 @@
 //! Who is where: the ids of running actors, and what waits for those that are starting.
 //!
 //! An entry is `Starting`, `Running` or `Stopping`. Starting is single-flight: whoever sends to
-//! an id that is not there asks its supervisor once, and what is sent meanwhile waits, bounded.
-//! An entry is only ever changed by the life that it is about.
+//! an id that is not there asks its supervisor once, and of what is sent meanwhile [`PENDING_MAX`]
+//! messages wait; the others are lost. An entry is only ever changed by the life that it is about.
 //!
-//! Calls of clients carry a permit of the addressee's, so that its mailbox is bounded by
-//! [`CALLS_MAX`]; messages between actors need none, their number is bounded by chats and slots.
-//! They may be lost here, which is harmless: they are repeated.
+//! Calls of clients carry a permit of the addressee's, so that of these a mailbox holds
+//! [`CALLS_MAX`] at most. Messages between actors need none, and nothing here bounds them: there are
+//! as many as chats, operators and queues owe to each other, and while the addressee does not get to
+//! them each is said again, ever more seldom, every two seconds in the end. They may be lost here,
+//! which is harmless.
 
 use std::hash::Hash;
 use std::sync::Arc;

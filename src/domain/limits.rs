@@ -164,8 +164,8 @@ pub const RESTED_REMEMBERED: usize = 65_536;
 pub const CHAT_MESSAGES_MAX: u64 = 100_000;
 
 /// Most entries of one chat besides its messages; a chat that has them is offered no more, and can
-/// only be moved by hand and ended. Offers to all that nobody answers are made twice in
-/// [`TO_ALL_STANDS_MAX_MS`]: so many last for a year.
+/// only be moved by hand and ended. An offer to all that nobody answers makes two of them
+/// in [`TO_ALL_STANDS_MAX_MS`]: so many last for a year.
 pub const CHAT_ROUTING_EVENTS_MAX: u64 = 100_000;
 
 /// How often a chat writes down that its customer has another name or priority; then it keeps those

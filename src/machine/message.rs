@@ -12,6 +12,7 @@ use crate::domain::{
     ChatId, CommandId, Customer, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq,
     Stay, Timestamp, UserId,
 };
+use crate::storage::OpenChat;
 
 use super::chat::Refusal;
 
@@ -55,6 +56,31 @@ pub struct ChatAt {
 }
 
 impl ChatAt {
+    /// The version of what was read from the index, which does not know it: whatever the chat says
+    /// of the placement is newer.
+    pub const NOT_SAID: Seq = 0;
+
+    /// Where a chat is by its row; none while it is being opened. What the row dates later than now
+    /// counts as now.
+    pub fn of_row(row: &OpenChat, now: Timestamp) -> Option<Self> {
+        let since = row.since.min(now);
+        let refused_by = row.refused_by.iter().map(|(who, at)| (*who, (*at).min(now)));
+        Some(Self {
+            chat: row.chat,
+            placement: row.placement,
+            version: Self::NOT_SAID,
+            customer: None,
+            queue: row.queue,
+            since,
+            priority: row.priority,
+            refused_by: Arc::new(refused_by.collect()),
+            place: row.place.clone()?,
+            moved_at: since,
+            last_offer: None,
+            spent: false,
+        })
+    }
+
     /// Whether it is in the queue's care, waiting or on screens.
     pub fn waits_in(&self, queue: QueueId) -> bool {
         self.queue == queue && self.place.waits()

@@ -77,6 +77,26 @@ impl<K: Ord + Copy> Repeater<K> {
         due
     }
 
+    /// What a speaker says of what is due; what has become void, for which there are no `words`, is
+    /// settled.
+    pub fn say_due<S, E>(
+        speaker: &mut S,
+        now: Timestamp,
+        of: fn(&mut S) -> &mut Self,
+        words: impl Fn(&mut S, K) -> Option<E>,
+    ) -> Vec<E> {
+        let mut said = Vec::new();
+        for key in of(speaker).take_due(now) {
+            match words(speaker, key) {
+                Some(effect) => said.push(effect),
+                None => {
+                    of(speaker).settle(key);
+                }
+            }
+        }
+        said
+    }
+
     /// When the next is due.
     pub fn next(&self) -> Option<Timestamp> {
         self.by_time.first().map(|&(at, _)| at)
@@ -96,6 +116,20 @@ impl<K: Ord + Copy> Repeater<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_has_become_void_is_settled_and_all_else_said_again() {
+        let mut owed = Repeater::new();
+        owed.owe('a', Timestamp(0));
+        owed.owe('b', Timestamp(0));
+        let say = |owed: &mut Repeater<char>| {
+            let words = |_: &mut Repeater<char>, key| (key != 'a').then_some(key);
+            Repeater::say_due(owed, Timestamp(0), |owed| owed, words)
+        };
+        assert_eq!(say(&mut owed), ['b']);
+        assert!(!owed.owes('a') && owed.owes('b'));
+        assert!(say(&mut owed).is_empty(), "not before its wait is over");
+    }
 
     #[test]
     fn says_it_at_once_then_ever_more_seldom_until_settled() {

@@ -218,7 +218,8 @@ impl World {
             let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
                 continue;
             };
-            let free = matches!(live.towards(at.queue), (Standing::Free, slots, _) if slots > 0);
+            let towards = live.towards(at.queue);
+            let free = towards.standing == Standing::Free && towards.free > 0;
             let free = free && self.now > live.idle_since().0 + 500;
             let cooled =
                 at.refused_by.values().all(|at| self.now > at.0 + self.settings.cool_down_ms + 500);
@@ -284,14 +285,13 @@ impl World {
             let Some(live) = self.operators.get(operator).map(|live| &live.machine) else {
                 return false;
             };
-            let free = match live.towards(at.queue) {
-                (Standing::Free, slots, _) => slots > 0,
-                (Standing::Kept, slots, below) => {
-                    slots > 0
-                        && below.is_some_and(|below| naive_rank(queue, &at, &self.settings) < below)
-                }
-                _ => false,
-            };
+            let towards = live.towards(at.queue);
+            let free = towards.free > 0
+                && match (towards.standing, towards.kept_below) {
+                    (Standing::Free, _) => true,
+                    (Standing::Kept, Some(below)) => naive_rank(queue, &at, &self.settings) < below,
+                    _ => false,
+                };
             let free = free && now > live.idle_since().0 + 500;
             // What was kept until a moment ago is being given away.
             let just = cool_down_ms.saturating_sub(500);

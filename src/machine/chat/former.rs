@@ -1,5 +1,5 @@
 //! Those whom earlier places of a chat concerned: told again after a crash, in which what they were
-//! owed was forgotten. As many as one offer can reach, the latest.
+//! owed was forgotten. The latest, somewhat more than one offer can reach.
 
 use std::collections::BTreeMap;
 

@@ -1,9 +1,12 @@
-//! The beginning of an operator's life: when it may count its slots, and what it hears first.
+//! The beginning of an operator's life: what it hears first, when it may count its slots, and what
+//! they are by the index.
 
-use crate::domain::Timestamp;
 use crate::domain::limits::ASSIGN_LIMIT_MS;
+use crate::domain::{Place, Reach, Timestamp};
+use crate::machine::message::ChatAt;
+use crate::storage::OpenChat;
 
-use super::{ConnectionId, OnScreen, OperatorInput};
+use super::{ConnectionId, Held, OnScreen, Operator, OperatorEffect, OperatorInput, Slot, Stage};
 
 /// When a life begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,58 @@ pub fn first_inputs(
     let mut inputs = vec![OperatorInput::OnScreens(on_screens), OperatorInput::Tick];
     inputs.extend(connections.into_iter().map(OperatorInput::Connected));
     inputs
+}
+
+impl Operator {
+    /// The index's rows, at the start of a life.
+    pub(super) fn recovered(
+        &mut self,
+        now: Timestamp,
+        rows: Vec<OpenChat>,
+        effects: &mut Vec<OperatorEffect>,
+    ) {
+        if self.stage != Stage::Reading {
+            return;
+        }
+        self.stage = Stage::Live;
+        self.wants_pull = true;
+        for row in rows {
+            let (queue, placement) = (Some(row.queue), row.placement);
+            let held = match (&row.place, row.moving) {
+                (_, Some(_)) => Held::Unsure,
+                (Some(Place::Assigned { owner, .. }), None) if *owner == self.id => Held::Active,
+                (Some(Place::Offered(offer)), None) if offer.reach == Reach::ToAll => {
+                    let at = ChatAt::of_row(&row, now);
+                    let offer = offer.clone();
+                    if let (Some(at), true) = (at, offer.to.contains(&self.id)) {
+                        self.invited(now, &at, &offer, effects);
+                    }
+                    continue;
+                }
+                (Some(Place::Offered(offer)), None) if offer.to.contains(&self.id) => {
+                    if let Some(at) = ChatAt::of_row(&row, now) {
+                        self.present(&at, offer, effects);
+                    }
+                    let (offer, expires_at) = (offer.id, offer.expires_at);
+                    Held::Offered { offer, expires_at, since: now, shown: false }
+                }
+                (Some(_) | None, None) => continue,
+            };
+            // Chats told where they are before the index was read. Such a word may be newer than
+            // the row, or have been on its way since before the restart.
+            let invited = self.invites.get(&row.chat).map(|invite| invite.placement);
+            let is_newer =
+                |heard| heard > placement || (heard == placement && held != Held::Unsure);
+            if invited.is_some_and(is_newer) {
+                continue;
+            }
+            self.drop_invite(row.chat, effects);
+            if self.slots.get(&row.chat).is_none_or(|slot| slot.placement < placement) {
+                self.slots.insert(row.chat, Slot { queue, placement, held });
+            }
+        }
+        self.compare_with_held();
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! may have been done in a former one: the chat is asked what became of the command, so that a
 //! repeat gets its first answer.
 
-use crate::domain::limits::{ASSIGN_LIMIT_MS, CALLS_HELD_MAX, RECALL_LIMIT_MS};
+use crate::domain::limits::{ASSIGN_LIMIT_MS, CALLS_HELD_MAX};
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, CommandId, OfferId, Status, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
 use crate::machine::message::{Asked, AssignBy};
 
-use super::held::DIRECTED_STAY;
+use super::slots::DIRECTED_STAY;
 use super::{
     Gone, Held, Notice, Operator, OperatorAnswer, OperatorCall, OperatorEffect, Owed, Recall, Slot,
 };
@@ -111,7 +111,12 @@ impl Operator {
         }
         let invited = self.invites.get(&chat).filter(|invite| invite.offer == offer).cloned();
         let Some(invite) = invited else {
-            return self.recall(now, chat, call, (command, Asked::Accept(offer), false));
+            return self.recall(
+                now,
+                chat,
+                call,
+                Recall::of(command, Asked::Accept(offer), false, now),
+            );
         };
         if !invite.is_open() {
             return Some(Refusal::OfferGone);
@@ -176,7 +181,12 @@ impl Operator {
             Some(invite) => match &mut invite.declining {
                 Some((asked, calls)) if *asked == command => return hold(calls, call),
                 Some(_) => {
-                    return self.recall(now, chat, call, (command, Asked::Decline(offer), false));
+                    return self.recall(
+                        now,
+                        chat,
+                        call,
+                        Recall::of(command, Asked::Decline(offer), false, now),
+                    );
                 }
                 None if invite.withdrawing => return Some(Refusal::OfferGone),
                 None => {
@@ -189,7 +199,14 @@ impl Operator {
                     effects.push(OperatorEffect::Show(gone));
                 }
             },
-            None => return self.recall(now, chat, call, (command, Asked::Decline(offer), false)),
+            None => {
+                return self.recall(
+                    now,
+                    chat,
+                    call,
+                    Recall::of(command, Asked::Decline(offer), false, now),
+                );
+            }
         }
         None
     }
@@ -217,7 +234,7 @@ impl Operator {
                 | Held::Active
                 | Held::Unsure,
             ) => {
-                return self.recall(now, chat, call, (command, Asked::Take, any));
+                return self.recall(now, chat, call, Recall::of(command, Asked::Take, any, now));
             }
             None => {}
         }
@@ -226,7 +243,7 @@ impl Operator {
         }
         if self.free() == 0 {
             // A repeat of a take that succeeded finds its own chat in the way.
-            return self.recall(now, chat, call, (command, Asked::Take, any));
+            return self.recall(now, chat, call, Recall::of(command, Asked::Take, any, now));
         }
         let manual = self.account.queues.iter().filter(|(_, terms)| terms.manual);
         let queues = manual.map(|(queue, _)| *queue).collect();
@@ -244,13 +261,12 @@ impl Operator {
         now: Timestamp,
         chat: ChatId,
         call: CallId,
-        (command, asked, any): (CommandId, Asked, bool),
+        recall: Recall,
     ) -> Option<Refusal> {
         if self.recalls.len() >= CALLS_HELD_MAX {
             return Some(Refusal::Unavailable);
         }
-        let until = now.plus_ms(RECALL_LIMIT_MS);
-        self.recalls.insert((chat, call), Recall { command, asked, any, until });
+        self.recalls.insert((chat, call), recall);
         self.owed.owe(Owed::Recall(chat, call), now);
         None
     }

@@ -12,23 +12,26 @@
 //! Invariants ([`Operator::assert_invariants`]): a chat is held once; nothing is added at or above
 //! the limit in force (asserted where it is added).
 
+mod absence;
 mod account;
+mod answers;
 mod beginning;
 mod calls;
+mod chat_moved;
 mod fitting;
-mod held;
-mod kept;
-mod placed;
+mod hear;
+mod interface;
+mod kept_slots;
+mod owed;
 mod presence;
 mod pull;
-mod said;
 mod screens;
+mod slots;
 mod status;
-mod words;
 
 use std::collections::BTreeMap;
 
-use crate::domain::limits::{GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS};
+use crate::domain::limits::{GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS, RECALL_LIMIT_MS};
 use crate::domain::operator::{OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
 use crate::domain::{
@@ -40,28 +43,16 @@ use crate::machine::{CallId, Life};
 
 pub use account::{Account, OperatorSettings, OwnerLimits, Terms};
 pub use beginning::{Beginning, first_inputs};
-pub use held::{Held, Invite, Reservation, Slot};
-pub use kept::{Kept, Passed, kept_ms};
+pub use interface::{Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput};
+pub use kept_slots::{Kept, Passed, Towards, kept_ms};
 pub use presence::ConnectionId;
 pub use screens::{OnScreen, ShownOffers};
-pub use words::{Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput};
+pub use slots::{Held, Invite, Reservation, Slot};
 
+use owed::Owed;
 use presence::Presence;
 use pull::Pull;
 use screens::Screens;
-
-/// What an operator says until it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Owed {
-    State(QueueId),
-    Assign(ChatId),
-    Decline(ChatId),
-    Withdraw(ChatId),
-    OwnerGone(ChatId),
-    Ask(ChatId),
-    Give(OfferId),
-    Recall(ChatId, CallId),
-}
 
 /// A call of which a chat is asked what became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +62,12 @@ struct Recall {
     /// For a take: whether the caller may take from any queue.
     any: bool,
     until: Timestamp,
+}
+
+impl Recall {
+    fn of(command: CommandId, asked: Asked, any: bool, now: Timestamp) -> Self {
+        Self { command, asked, any, until: now.plus_ms(RECALL_LIMIT_MS) }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,7 +81,23 @@ enum Stage {
 }
 
 /// What of an operator its queues are told when it changes.
-type Digest = (Standing, u32, Vec<(Standing, u32, Option<i64>)>, Option<Timestamp>, Timestamp);
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Digest {
+    standing: Standing,
+    load: u32,
+    towards: Vec<Towards>,
+    last_accept: Option<Timestamp>,
+    idle_since: Timestamp,
+}
+
+/// What of an operator its connections are told when it changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Updated {
+    status: Status,
+    present: bool,
+    load: u32,
+    capacity: u32,
+}
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -123,7 +136,7 @@ pub struct Operator {
     /// Told versions below this are out of date.
     changed_version: u64,
     told: Option<Digest>,
-    shown: Option<(Status, bool, u32, u32)>,
+    updated: Option<Updated>,
     idle_since: Timestamp,
     was_available: bool,
     owed: Repeater<Owed>,
@@ -172,7 +185,7 @@ impl Operator {
             version: 0,
             changed_version: 1,
             told: None,
-            shown: None,
+            updated: None,
             idle_since: now,
             was_available: false,
             owed: Repeater::new(),
@@ -367,10 +380,14 @@ impl Operator {
                 self.owed.owe(Owed::State(queue), now);
             }
         }
-        let shown =
-            (self.record.status.clone(), self.is_present(), self.load(), self.account.capacity);
-        if self.shown.as_ref() != Some(&shown) {
-            self.shown = Some(shown);
+        let updated = Updated {
+            status: self.record.status.clone(),
+            present: self.is_present(),
+            load: self.load(),
+            capacity: self.account.capacity,
+        };
+        if self.updated.as_ref() != Some(&updated) {
+            self.updated = Some(updated);
             effects.push(OperatorEffect::Show(Notice::Updated));
         }
         self.renew_screens(effects);
@@ -396,15 +413,21 @@ impl Operator {
     // ---- what others are told ----
 
     fn digest(&self) -> Digest {
-        let here = self.account.queues.keys().map(|queue| self.towards(*queue)).collect();
-        (self.standing(), self.load(), here, self.record.last_accept, self.idle_since)
+        let towards = self.account.queues.keys().map(|queue| self.towards(*queue)).collect();
+        Digest {
+            standing: self.standing(),
+            load: self.load(),
+            towards,
+            last_accept: self.record.last_accept,
+            idle_since: self.idle_since,
+        }
     }
 
     /// The state for one queue, under a version of its own.
     fn state(&mut self, queue: QueueId, now: Timestamp) -> OperatorState {
         self.version += 1;
         let member = self.account.queues.contains_key(&queue);
-        let (standing, free, kept_below) = self.towards(queue);
+        let Towards { standing, free, kept_below } = self.towards(queue);
         OperatorState {
             operator: self.id,
             life: self.life,
@@ -416,17 +439,6 @@ impl Operator {
             last_accept: self.record.last_accept,
             idle_since: self.idle_since,
             at: now,
-        }
-    }
-
-    fn say_due(&mut self, now: Timestamp, effects: &mut Vec<OperatorEffect>) {
-        for owed in self.owed.take_due(now) {
-            match self.words(owed, now) {
-                Some(effect) => effects.push(effect),
-                None => {
-                    self.owed.settle(owed);
-                }
-            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! The choice among queues: an operator with a free slot asks each of its queues for the best chat
 //! that it could serve. The smallest rank gets the slot; when that chat is offered to all, the
-//! slot is kept for it ([`super::kept`]). Meanwhile it refuses reservations, and waits
+//! slot is kept for it ([`super::kept_slots`]). Meanwhile it refuses reservations, and waits
 //! [`PULL_LIMIT_MS`] at most.
 //!
 //! Who is in no queue that asks one operator at a time has no slot to give, for offers to all take

@@ -29,17 +29,6 @@ impl Operator {
         Some(gone.max(self.chosen_at).plus_ms(PRESENCE_GRACE_MS).max(self.grace_until))
     }
 
-    /// Owners are absent from their chats while they are not at work or not there. Who is `away` or
-    /// `busy` finishes its own chats.
-    pub(super) fn look_who_is_absent(&mut self, now: Timestamp) {
-        let absent = self.record.status == Status::Offline || !self.presence.is_proven();
-        self.absent_since = match (absent, self.absent_since) {
-            (false, _) => None,
-            (true, None) => Some(now),
-            (true, since) => since,
-        };
-    }
-
     /// The router itself sets the status: at once, and saved as soon as may be.
     pub(super) fn set_status(&mut self, status: Status) {
         self.record.status = status;

@@ -17,12 +17,11 @@ mod owed;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
 use crate::domain::{
-    self, ChatId, Customer, OfferId, Place, Reach, RoutingSettings, Seq, Timestamp, UserId,
+    self, ChatId, Customer, OfferId, Place, Reach, RoutingSettings, Timestamp, UserId,
 };
 use crate::machine::Life;
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
@@ -58,9 +57,6 @@ pub enum QueueEffect {
     /// Say something to an operator.
     ToOperator(UserId, ToOperator),
 }
-
-/// The version of what was read from the index: whatever the chat says of the placement is newer.
-const NOT_SAID: Seq = 0;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -242,7 +238,7 @@ impl Queue {
         }
         // The index does not know how old it is. What was said before it was read, and comes late,
         // would undo it, and the chat, which was heard by the life before, would not say it again.
-        let doubtful = known.is_some_and(|entry| entry.at.version == NOT_SAID)
+        let doubtful = known.is_some_and(|entry| entry.at.version == ChatAt::NOT_SAID)
             || self.owed.owes(Owed::Ask(chat));
         let renewed = at.place == Place::Waiting && !at.spent;
         if known.is_some_and(|e| e.at.placement == at.placement) && renewed {
@@ -286,25 +282,8 @@ impl Queue {
 
     fn recover(&mut self, row: OpenChat, now: Timestamp, effects: &mut Vec<QueueEffect>) {
         // A chat about to be opened tells us itself once it is.
-        let Some(place) = row.place else { return };
+        let Some(at) = ChatAt::of_row(&row, now) else { return };
         let marked = row.moving.is_some();
-        // What the row dates later than now counts as now.
-        let since = row.since.min(now);
-        let refused_by = row.refused_by.into_iter().map(|(who, at)| (who, at.min(now)));
-        let at = ChatAt {
-            chat: row.chat,
-            placement: row.placement,
-            version: NOT_SAID,
-            customer: None,
-            queue: row.queue,
-            since,
-            priority: row.priority,
-            refused_by: Arc::new(refused_by.collect()),
-            place,
-            moved_at: since,
-            last_offer: None,
-            spent: false,
-        };
         let chat = at.chat;
         self.chat_at(at, now, effects);
         if marked {

@@ -3,6 +3,7 @@
 use crate::domain::event::WithdrawReason;
 use crate::domain::{ChatId, OfferId, Placement, Timestamp, UserId};
 use crate::machine::message::{Peer, ToChat, ToOperator};
+use crate::machine::repeat::Repeater;
 
 use super::{Phase, Queue, QueueEffect};
 
@@ -22,14 +23,8 @@ pub(super) enum Owed {
 impl Queue {
     /// Says what is due, and settles what has become void.
     pub(super) fn say_due(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
-        for owed in self.owed.take_due(now) {
-            match self.words(owed) {
-                Some(effect) => effects.push(effect),
-                None => {
-                    self.owed.settle(owed);
-                }
-            }
-        }
+        let words = |queue: &mut Self, owed| queue.words(owed);
+        effects.extend(Repeater::say_due(self, now, |queue| &mut queue.owed, words));
     }
 
     /// What is said about something owed; none when it has become void.

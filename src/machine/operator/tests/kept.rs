@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::machine::message::Quote;
+use crate::machine::operator::Towards;
 
 /// Ann is a member of a second queue, which offers to all.
 fn with_to_all(capacity: u32) -> Account {
@@ -36,8 +37,10 @@ fn an_offer_to_all_keeps_its_slot_from_larger_ranks_for_as_long_as_offers_stand_
     desk.step(OperatorInput::Account(with_to_all(1)));
     let at = to_all(&desk, 1, 1_000);
     desk.say(ToOperator::At(at));
-    assert_eq!(desk.ann.towards(QUEUE), (Standing::Kept, 1, Some(1_000)));
-    assert_eq!(desk.ann.towards(OTHER_QUEUE), (Standing::Free, 1, None));
+    let kept = Towards { standing: Standing::Kept, free: 1, kept_below: Some(1_000) };
+    assert_eq!(desk.ann.towards(QUEUE), kept);
+    let free = Towards { standing: Standing::Free, free: 1, kept_below: None };
+    assert_eq!(desk.ann.towards(OTHER_QUEUE), free);
     assert_eq!(asked(&mut desk, 2, 1_000), Err(Standing::Kept));
     desk.later(3_999);
     assert_eq!(asked(&mut desk, 3, 5_000), Err(Standing::Kept));
@@ -191,7 +194,7 @@ fn limited(limit: u32) -> Desk {
 fn what_a_queue_is_told_of_kept_slots_is_what_it_gets() {
     for (limit, rank, gets) in [(1, 3_000, false), (1, 999, true), (2, 3_000, true)] {
         let mut desk = limited(limit);
-        let (standing, _, below) = desk.ann.towards(OTHER_QUEUE);
+        let Towards { standing, kept_below: below, .. } = desk.ann.towards(OTHER_QUEUE);
         let told = standing == Standing::Free || below.is_some_and(|below| rank < below);
         let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
         let (queue, chat) = (OTHER_QUEUE, chat(9));

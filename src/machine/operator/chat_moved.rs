@@ -1,18 +1,15 @@
 //! A chat says where it is, and the operator corrects itself by it: what it owns, what it is
 //! offered, what is gone.
 
-use std::sync::Arc;
-
 use crate::domain::event::OfferEnd;
 use crate::domain::limits::LAST_CLOSED;
 use crate::domain::{ChatId, Offer, OfferId, Place, Reach, Timestamp};
 use crate::machine::chat::Refusal;
 use crate::machine::message::{Asked, AssignBy, ChatAt};
-use crate::storage::OpenChat;
 
-use super::said::{answer_all, assigned_at};
+use super::answers::{answer_all, assigned_at};
 use super::{
-    Gone, Held, Invite, Notice, Operator, OperatorAnswer, OperatorEffect, Owed, Slot, Stage,
+    Gone, Held, Invite, Notice, Operator, OperatorAnswer, OperatorEffect, Owed, Recall, Slot, Stage,
 };
 
 impl Operator {
@@ -154,7 +151,7 @@ impl Operator {
         self.owed.keep(Owed::Withdraw(chat), now);
     }
 
-    fn invited(
+    pub(super) fn invited(
         &mut self,
         now: Timestamp,
         at: &ChatAt,
@@ -201,7 +198,8 @@ impl Operator {
         self.present(at, offer, effects);
     }
 
-    fn present(&self, at: &ChatAt, offer: &Offer, effects: &mut Vec<OperatorEffect>) {
+    /// Shows an offer.
+    pub(super) fn present(&self, at: &ChatAt, offer: &Offer, effects: &mut Vec<OperatorEffect>) {
         effects.push(OperatorEffect::Show(Notice::OfferPresented {
             chat: at.chat,
             queue: at.queue,
@@ -247,8 +245,8 @@ impl Operator {
             // command, which may have been used for something else before.
             Held::Declining { offer, command, calls } => {
                 for call in calls {
-                    let asked = (command.clone(), Asked::Decline(offer), false);
-                    if let Some(refusal) = self.recall(now, chat, call, asked) {
+                    let recall = Recall::of(command.clone(), Asked::Decline(offer), false, now);
+                    if let Some(refusal) = self.recall(now, chat, call, recall) {
                         effects.push(OperatorEffect::Answer(call, Err(refusal)));
                     }
                 }
@@ -297,73 +295,4 @@ impl Operator {
             }
         }
     }
-
-    /// The index's rows, at the start of a life.
-    pub(super) fn recovered(
-        &mut self,
-        now: Timestamp,
-        rows: Vec<OpenChat>,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        if self.stage != Stage::Reading {
-            return;
-        }
-        self.stage = Stage::Live;
-        self.wants_pull = true;
-        for row in rows {
-            let (queue, placement) = (Some(row.queue), row.placement);
-            let held = match (&row.place, row.moving) {
-                (_, Some(_)) => Held::Unsure,
-                (Some(Place::Assigned { owner, .. }), None) if *owner == self.id => Held::Active,
-                (Some(Place::Offered(offer)), None) if offer.reach == Reach::ToAll => {
-                    let at = recovered_at(&row, now);
-                    let offer = offer.clone();
-                    if let (Some(at), true) = (at, offer.to.contains(&self.id)) {
-                        self.invited(now, &at, &offer, effects);
-                    }
-                    continue;
-                }
-                (Some(Place::Offered(offer)), None) if offer.to.contains(&self.id) => {
-                    if let Some(at) = recovered_at(&row, now) {
-                        self.present(&at, offer, effects);
-                    }
-                    let (offer, expires_at) = (offer.id, offer.expires_at);
-                    Held::Offered { offer, expires_at, since: now, shown: false }
-                }
-                (Some(_) | None, None) => continue,
-            };
-            // Chats told where they are before the index was read. Such a word may be newer than
-            // the row, or have been on its way since before the restart.
-            let invited = self.invites.get(&row.chat).map(|invite| invite.placement);
-            let is_newer =
-                |heard| heard > placement || (heard == placement && held != Held::Unsure);
-            if invited.is_some_and(is_newer) {
-                continue;
-            }
-            self.drop_invite(row.chat, effects);
-            if self.slots.get(&row.chat).is_none_or(|slot| slot.placement < placement) {
-                self.slots.insert(row.chat, Slot { queue, placement, held });
-            }
-        }
-        self.compare_with_held();
-    }
-}
-
-fn recovered_at(row: &OpenChat, now: Timestamp) -> Option<ChatAt> {
-    // What the row dates later than now counts as now.
-    let since = row.since.min(now);
-    Some(ChatAt {
-        chat: row.chat,
-        placement: row.placement,
-        version: 0,
-        customer: None,
-        queue: row.queue,
-        since,
-        priority: row.priority,
-        refused_by: Arc::new(row.refused_by.clone()),
-        place: row.place.clone()?,
-        moved_at: since,
-        last_offer: None,
-        spent: false,
-    })
 }

@@ -1,13 +1,14 @@
-//! What an operator holds. How much of it fits is in [`super::fitting`].
+//! What takes an operator's slots, and how they are held and freed. How many chats fit is in
+//! [`super::fitting`], for what slots are only kept in [`super::kept_slots`].
 
 use crate::domain::event::WithdrawReason;
 use crate::domain::{
     ChatId, CommandId, OfferId, Placement, Priority, QueueId, Seq, Stay, Timestamp,
 };
 use crate::machine::CallId;
-use crate::machine::message::{AssignBy, Peer, ToChat, ToQueue};
+use crate::machine::message::AssignBy;
 
-use super::{Operator, OperatorEffect, Owed, Recall, ask_after};
+use super::{Operator, Owed, ask_after};
 
 /// A slot held for an offer to come. Free again at its own deadline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -195,106 +196,6 @@ impl Operator {
                 self.owed.owe(Owed::Withdraw(*chat), now);
             }
         }
-    }
-
-    /// The owned chats that it has been away from for too long.
-    pub(super) fn abandoned(&self, now: Timestamp) -> Vec<ChatId> {
-        let over = |slot: &Slot| self.abandoned_at(slot).is_some_and(|at| now >= at);
-        self.slots.iter().filter(|(_, slot)| over(slot)).map(|(chat, _)| *chat).collect()
-    }
-
-    /// When the next owned chat will have been left alone for too long.
-    pub(super) fn next_abandoned(&self, now: Timestamp) -> Option<Timestamp> {
-        let waiting =
-            self.slots.iter().filter(|(chat, _)| !self.owed.owes(Owed::OwnerGone(**chat)));
-        waiting.filter_map(|(_, slot)| self.abandoned_at(slot)).map(|at| at.max(now)).min()
-    }
-
-    fn abandoned_at(&self, slot: &Slot) -> Option<Timestamp> {
-        if slot.held != Held::Active {
-            return None;
-        }
-        if !self.account.active {
-            return Some(Timestamp::default());
-        }
-        let gone = self.absent_since?;
-        let limit_ms = self.account.absent_owner_limits_ms.get(&slot.queue?)?;
-        Some(gone.plus_ms(*limit_ms).max(self.grace_until))
-    }
-
-    /// What is said about something owed; none when it has become void.
-    pub(super) fn words(&mut self, owed: Owed, now: Timestamp) -> Option<OperatorEffect> {
-        let operator = self.id;
-        let peer = Peer::Operator(operator);
-        let (chat, said) = match owed {
-            Owed::State(queue) => {
-                let state = self.state(queue, now);
-                return Some(OperatorEffect::ToQueue(queue, ToQueue::State(state)));
-            }
-            Owed::Give(offer) => {
-                let held = *self.reserved.get(&offer)?;
-                let state = self.state(held.queue, now);
-                let (rank, expires_at) = (held.given_for?, held.expires_at);
-                let give = ToQueue::Give { offer, rank, expires_at, state };
-                return Some(OperatorEffect::ToQueue(held.queue, give));
-            }
-            Owed::Recall(chat, call) => {
-                let Recall { command, asked, .. } = self.recalls.get(&(chat, call))?.clone();
-                (chat, ToChat::Recall { operator, command, asked })
-            }
-            Owed::Ask(chat) => (chat, ToChat::Ask { peer }),
-            Owed::Assign(chat) => match &self.slots.get(&chat)?.held {
-                Held::Assigning { by, command, valid_until, .. } => {
-                    let (by, command, valid_until) = (by.clone(), command.clone(), *valid_until);
-                    (chat, ToChat::Assign { operator, command, by, valid_until })
-                }
-                Held::Offered { .. }
-                | Held::Withdrawing { .. }
-                | Held::Declining { .. }
-                | Held::Active
-                | Held::Unsure => return None,
-            },
-            Owed::Decline(chat) => {
-                let (offer, stay, command) = self.declining(chat)?;
-                (chat, ToChat::Decline { offer, operator, stay, command })
-            }
-            Owed::Withdraw(chat) => {
-                let (offer, stay, reason) = self.withdrawing(chat)?;
-                (chat, ToChat::Withdraw { peer, offer, operator, stay, reason })
-            }
-            Owed::OwnerGone(chat) => {
-                let slot = self.slots.get(&chat)?;
-                // Back in time: the owner keeps the chat.
-                self.abandoned_at(slot).filter(|at| now >= *at)?;
-                (chat, ToChat::OwnerGone { operator, placement: slot.placement })
-            }
-        };
-        Some(OperatorEffect::ToChat(chat, said))
-    }
-
-    fn declining(&self, chat: ChatId) -> Option<(OfferId, Stay, CommandId)> {
-        if let Some(Slot { held: Held::Declining { offer, command, .. }, .. }) =
-            self.slots.get(&chat)
-        {
-            return Some((*offer, DIRECTED_STAY, command.clone()));
-        }
-        let invite = self.invites.get(&chat)?;
-        let (command, _) = invite.declining.as_ref()?;
-        Some((invite.offer, invite.stay, command.clone()))
-    }
-
-    fn withdrawing(&self, chat: ChatId) -> Option<(OfferId, Stay, WithdrawReason)> {
-        if let Some(offer) = self.strays.get(&chat) {
-            return Some((*offer, DIRECTED_STAY, WithdrawReason::NotReserved));
-        }
-        if let Some(Slot { held: Held::Withdrawing { offer, reason }, .. }) = self.slots.get(&chat)
-        {
-            return Some((*offer, DIRECTED_STAY, *reason));
-        }
-        let invite = self.invites.get(&chat).filter(|invite| invite.withdrawing)?;
-        let member = self.account.queues.contains_key(&invite.queue);
-        let reason = if member { self.leaving() } else { WithdrawReason::NotEligible };
-        Some((invite.offer, invite.stay, reason))
     }
 
     /// Why its offers are taken back.

@@ -1,148 +1,16 @@
-//! What chats and queues say to an operator, but for where chats are ([`super::placed`]).
+//! What a chat answers to an accept, a take or a decline, and what their callers are told.
 
-use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, CommandId, OfferId, Party, Place, QueueId, Timestamp};
+use crate::domain::{ChatId, CommandId, Party, Place, Timestamp};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
-use crate::machine::message::{
-    Asked, AssignBy, AssignedAt, ChatAt, Peer, ToChat, ToOperator, ToQueue,
-};
+use crate::machine::message::{Asked, AssignBy, AssignedAt, ChatAt};
 
 use super::calls::hold;
-use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed, Reservation, Slot};
+use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed, Slot};
 
 impl Operator {
-    pub(super) fn on_said(
-        &mut self,
-        now: Timestamp,
-        said: ToOperator,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        match said {
-            ToOperator::At(at) => {
-                let peer = Peer::Operator(self.id);
-                let (placement, version) = (at.placement, at.version);
-                let seen = ToChat::Seen { peer, placement, version };
-                effects.push(OperatorEffect::ToChat(at.chat, seen));
-                self.chat_at(now, at, effects);
-            }
-            ToOperator::AssignAnswer { command, by, result, at, chat } => {
-                self.assign_answered(now, chat, (command, by), result, at, effects);
-            }
-            ToOperator::Recalled { chat, command, asked, result, at } => {
-                self.recalled(chat, &command, asked, result, at.as_ref(), effects);
-                if let Some(at) = at {
-                    self.chat_at(now, at, effects);
-                }
-            }
-            ToOperator::Reserve { queue, offer, chat, rank, expires_at } => {
-                let result = self.on_reserve(now, queue, (offer, chat, rank), expires_at);
-                let state = self.state(queue, now);
-                let answer = ToQueue::ReserveAnswer { offer, chat, result, state };
-                effects.push(OperatorEffect::ToQueue(queue, answer));
-            }
-            ToOperator::Release { offer } => {
-                if self.release(offer).is_some() {
-                    self.wants_pull = true;
-                }
-            }
-            ToOperator::ReserveTransfer { chat, queue, reservation, expires_at, .. } => {
-                self.on_transfer(now, chat, queue, reservation, expires_at, effects);
-            }
-            ToOperator::Best { queue, pull, best } => self.quoted(now, queue, pull, best),
-            ToOperator::GiveAnswer { offer, chat } => match chat {
-                Some(_) => {
-                    self.owed.settle(Owed::Give(offer));
-                }
-                None => {
-                    if self.release(offer).is_some() {
-                        self.wants_pull = true;
-                    }
-                }
-            },
-            ToOperator::StateSeen { queue, known: (life, version) } => {
-                if life == self.life && version >= self.changed_version {
-                    self.owed.settle(Owed::State(queue));
-                }
-            }
-            ToOperator::AskState { queue } => {
-                let state = self.state(queue, now);
-                effects.push(OperatorEffect::ToQueue(queue, ToQueue::State(state)));
-            }
-        }
-    }
-
-    fn on_reserve(
-        &mut self,
-        now: Timestamp,
-        queue: QueueId,
-        (offer, chat, rank): (OfferId, ChatId, i64),
-        expires_at: Timestamp,
-    ) -> Result<(), Standing> {
-        let live = self.slots.get(&chat).is_some_and(
-            |slot| matches!(slot.held, Held::Offered { offer: live, .. } if live == offer),
-        );
-        if live || self.reserved.contains_key(&offer) {
-            return Ok(());
-        }
-        if !self.account.queues.contains_key(&queue) {
-            return Err(Standing::NotMember);
-        }
-        match self.standing() {
-            Standing::Free if now >= expires_at => Err(Standing::Choosing),
-            Standing::Free if self.make_room(queue, rank) => {
-                self.reserve(offer, Reservation { queue, expires_at, given_for: None });
-                Ok(())
-            }
-            Standing::Free if self.free_in(queue) > 0 => Err(Standing::Kept),
-            Standing::Free => Err(Standing::Full),
-            standing => Err(standing),
-        }
-    }
-
-    /// A chat is to be transferred here: takes a slot and sends the `Assign` at once.
-    fn on_transfer(
-        &mut self,
-        now: Timestamp,
-        chat: ChatId,
-        queue: QueueId,
-        reservation: OfferId,
-        expires_at: Timestamp,
-        effects: &mut Vec<OperatorEffect>,
-    ) {
-        if self.slots.get(&chat).is_some_and(|slot| slot.is_transfer(reservation)) {
-            self.owed.owe(Owed::Assign(chat), now);
-            return;
-        }
-        let standing = match self.standing() {
-            // In a pull there may still be room: the slots are counted here, not there.
-            Standing::Choosing if self.is_live() && self.free() > 0 => Standing::Free,
-            standing => standing,
-        };
-        let busy = self.slots.contains_key(&chat);
-        if standing != Standing::Free || self.free_in(queue) == 0 || busy || now >= expires_at {
-            let standing = match standing {
-                Standing::Free if self.free_in(queue) == 0 => Standing::Full,
-                Standing::Free => Standing::Choosing,
-                standing => standing,
-            };
-            let refused = ToChat::ReserveRefused { reservation, standing };
-            effects.push(OperatorEffect::ToChat(chat, refused));
-            return;
-        }
-        let held = Held::Assigning {
-            by: AssignBy::Transfer(reservation),
-            command: None,
-            valid_until: now.plus_ms(ASSIGN_LIMIT_MS),
-            calls: Vec::new(),
-        };
-        self.drop_invite(chat, effects);
-        self.slots.insert(chat, Slot { queue: Some(queue), placement: 0, held });
-        self.owed.owe(Owed::Assign(chat), now);
-    }
-
-    fn assign_answered(
+    pub(super) fn assign_answered(
         &mut self,
         now: Timestamp,
         chat: ChatId,
@@ -245,7 +113,7 @@ impl Operator {
     }
 
     /// The chat says what became of a command.
-    fn recalled(
+    pub(super) fn recalled(
         &mut self,
         chat: ChatId,
         command: &CommandId,
@@ -358,12 +226,6 @@ impl Operator {
             let calls = invite.declining.map(|(_, calls)| calls).unwrap_or_default();
             answer_all(calls, Err(refusal), effects);
         }
-    }
-}
-
-impl Slot {
-    fn is_transfer(&self, reservation: OfferId) -> bool {
-        matches!(&self.held, Held::Assigning { by: AssignBy::Transfer(r), .. } if *r == reservation)
     }
 }
 

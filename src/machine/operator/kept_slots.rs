@@ -44,6 +44,17 @@ pub struct Passed {
     pub seen: bool,
 }
 
+/// How an operator stands towards a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Towards {
+    /// Whether it could be given a chat, and if not, why.
+    pub standing: Standing,
+    /// How many slots that leaves.
+    pub free: u32,
+    /// Below which rank a chat may have a kept one; none where that does not matter.
+    pub kept_below: Option<i64>,
+}
+
 impl Operator {
     /// How many more chats of a queue fit beside what is kept.
     pub fn unkept_in(&self, queue: QueueId) -> u32 {
@@ -52,19 +63,19 @@ impl Operator {
         beside.min(self.free_in(queue).saturating_sub(here))
     }
 
-    /// How it stands towards a queue, how many slots that leaves, and below which rank a chat may
-    /// have a kept one.
-    pub fn towards(&self, queue: QueueId) -> (Standing, u32, Option<i64>) {
+    /// How it stands towards a queue.
+    pub fn towards(&self, queue: QueueId) -> Towards {
         let directed = self.account.queues.get(&queue).is_some_and(|terms| terms.directed);
         let (standing, free) = (self.standing(), self.free_in(queue));
         if standing != Standing::Free || !directed {
-            return (standing, free, None);
+            return Towards { standing, free, kept_below: None };
         }
         match (self.unkept_in(queue), self.spare(queue)) {
             (0, Some((below, _))) => {
-                (Standing::Kept, free.min(self.kept.len() as u32), Some(below))
+                let free = free.min(self.kept.len() as u32);
+                Towards { standing: Standing::Kept, free, kept_below: Some(below) }
             }
-            (unkept, _) => (standing, unkept, None),
+            (unkept, _) => Towards { standing, free: unkept, kept_below: None },
         }
     }
 
