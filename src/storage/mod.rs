@@ -288,7 +288,8 @@ pub struct Moving {
 }
 
 /// The index of open chats: one row a chat, read once at the start of the process. A row that is
-/// not marked as moving is exact.
+/// not marked as moving is exact in where the chat is. What else it says (whether the owner has
+/// begun, the priority) may be older when a write was lost with its process, until the chat wakes.
 #[async_trait]
 pub trait OpenChats: Send + Sync + 'static {
     /// Writes the row anew, without a mark unless it has one.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use switchboard::domain::{Timestamp, UserId};
+use switchboard::domain::{ChatId, Timestamp, UserId};
 use switchboard::machine::chat::ChatInput;
 use switchboard::machine::chat::driver::Driver;
 use switchboard::machine::index::Index;
@@ -76,6 +76,12 @@ impl World {
         self.fault("process crashed");
         self.up = false;
         self.rows.unpublished.clear();
+        // What was being written to a row is lost with the process. One that is marked is made anew.
+        let writing = self.rows_until.iter().filter(|(_, until)| **until >= self.now);
+        let rows = &self.store.rows;
+        let marked = |chat: &ChatId| rows.get(chat).is_none_or(|row| row.moving.is_some());
+        let stale = writing.map(|(chat, _)| *chat).filter(|chat| !marked(chat));
+        self.rows.stale.extend(stale);
         self.chats.clear();
         self.queues.clear();
         self.operators.clear();
@@ -116,8 +122,7 @@ impl World {
                 self.queue_step(queue, QueueInput::Recovered(rows));
             }
             Actor::Operator(operator) => {
-                let follows = self.plan.planted != Some(Planted::CountsSlotsAtOnce);
-                self.start_operator(operator, follows);
+                self.start_operator(operator, true);
             }
         }
     }

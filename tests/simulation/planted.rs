@@ -32,8 +32,6 @@ pub enum Planted {
     SaysFree,
     /// Chats count by their last event, though the process's clock is behind it.
     ClockOfTheChat,
-    /// A new life of an operator counts its slots while its former one may still get chats.
-    CountsSlotsAtOnce,
     /// A new life of an operator does not know what its screens show.
     ForgetsScreens,
     /// What the log says of an old id is not found.
@@ -104,12 +102,6 @@ impl Planted {
             }
             _ => false,
         }
-    }
-
-    /// Whether the message comes late, so that what this fault breaks is met more often.
-    pub fn holds_up(self, what: &Happening) -> bool {
-        self == Self::CountsSlotsAtOnce
-            && matches!(what, Happening::ToChat(_, ChatInput::Said(ToChat::Assign { .. })))
     }
 
     /// The message as this fault has it told.
@@ -367,12 +359,6 @@ fn a_deadline_by_the_clock_of_a_store_from_the_future_is_caught() {
         assert!(by.contains("transferred for ever"), "{by}");
     }
     panic!("no seed shows the deadline itself");
-}
-
-#[test]
-fn a_new_life_that_counts_its_slots_at_once_is_caught() {
-    let by = caught(Planted::CountsSlotsAtOnce, true);
-    assert!(by.contains("above its capacity"), "{by}");
 }
 
 #[test]

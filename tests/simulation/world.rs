@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use switchboard::domain::limits::ASSIGN_LIMIT_MS;
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{self, ChatId, QueueId, Recorded, RoutingSettings, Timestamp, UserId};
 use switchboard::machine::chat::driver::{Driver, StoreAnswer};
@@ -441,8 +440,6 @@ impl World {
             && matches!(what, Happening::ToQueue(_, ToQueue::At(_)));
         let delay = if slow {
             SLOW_MS
-        } else if self.plan.planted.is_some_and(|planted| planted.holds_up(&what)) {
-            self.rng.within(300, ASSIGN_LIMIT_MS)
         } else if faulty && self.rng.chance(60) {
             self.fault("message late");
             self.rng.within(50, 2_500)
