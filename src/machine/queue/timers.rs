@@ -8,10 +8,14 @@
 //! transfers and offers. How long it is in its present queue is another time: that since the
 //! `Placed` of its log which brought it there.
 //!
-//! Invariant: no chat is looked at later than a cause has it ([`Queue::assert_timers`]).
+//! Invariant: no chat is looked at later than a cause has it, and something is done no later than when
+//! time alone lets a member with room have one ([`Queue::assert_timers`]).
+
+use std::collections::BTreeSet;
 
 use crate::domain::limits::SILENT_AFTER_MS;
-use crate::domain::{ChatId, Reach, Timestamp};
+use crate::domain::operator::Standing;
+use crate::domain::{ChatId, Offer, Reach, Timestamp, UserId};
 use crate::machine::message::ToOperator;
 
 use super::line::Entry;
@@ -55,9 +59,10 @@ impl Queue {
             Phase::Reserving { .. } => &[Cause::Reservation],
             Phase::Offering { .. } => &[Cause::Silence],
             Phase::Offered if self.owed.owes(Owed::Lapse(entry.at.chat)) => &[Cause::Silence],
-            // Its last offer: nobody is waited for.
-            Phase::Offered if entry.at.spent => &[Cause::Stood, Cause::EndOfOffer],
-            Phase::Offered => &[Cause::Stood, Cause::EndOfOffer, Cause::ShownLately],
+            Phase::Offered if others_may_join(entry) => {
+                &[Cause::Stood, Cause::EndOfOffer, Cause::CoolDown, Cause::ShownLately]
+            }
+            Phase::Offered => &[Cause::Stood, Cause::EndOfOffer],
         };
         let look =
             |cause: &Cause| self.time_of(*cause, entry, now).map(|at| Look { at, cause: *cause });
@@ -74,13 +79,6 @@ impl Queue {
                 ends.filter(to_come).min()
             }
             Cause::ShownLately => {
-                // One who holds an offer alone is not joined by others.
-                entry
-                    .at
-                    .place
-                    .offer()
-                    .is_none_or(|offer| offer.reach == Reach::ToAll)
-                    .then_some(())?;
                 let lately = self.shown.of(entry.at.customer?)?.values();
                 let others = lately.filter(|(other, _)| *other != entry.at.chat);
                 let every_ms = self.settings.visitor_offer_every_ms;
@@ -147,15 +145,52 @@ impl Queue {
         self.line.set_phase(chat, Phase::Waiting);
     }
 
-    /// Panics when a chat is looked at later than a cause has it, after a step at `now`; for tests
-    /// and the simulation.
+    /// Panics when a chat is looked at later than a cause has it, or nothing is done when somebody
+    /// could have one, after a step at `now`; for tests and the simulation.
     pub fn assert_timers(&self, now: Timestamp) {
+        let next = self.next_deadline();
         for entry in self.line.entries() {
             let chat = entry.at.chat;
+            if let Some((operator, at)) = self.able_to_come(entry, now) {
+                let in_time = next.is_some_and(|next| next <= at);
+                assert!(in_time, "{operator:?} could have {chat:?} at {at}, next is {next:?}");
+            }
             let Some(look) = self.next_look(entry, now) else { continue };
             let timer = self.line.timer(chat);
             let in_time = timer.is_some_and(|timer| timer <= look.at);
             assert!(in_time, "{chat:?} is to be looked at as {look:?}, and is at {timer:?}");
         }
     }
+
+    /// The first with room whom time alone lets have a chat that waits or is offered to all, and when.
+    /// Knows of no cause: it looks at every member, as of each time at which one stands otherwise.
+    fn able_to_come(&self, entry: &Entry, now: Timestamp) -> Option<(UserId, Timestamp)> {
+        let wanted = match &entry.phase {
+            Phase::Waiting => !entry.at.spent,
+            Phase::Offered => others_may_join(entry) && !self.owed.owes(Owed::Lapse(entry.at.chat)),
+            Phase::Reserving { .. } | Phase::Offering { .. } => false,
+        };
+        let offer = entry.at.place.offer().filter(|_| wanted);
+        let has_it = |operator: &UserId| offer.is_some_and(|offer| offer.to.contains(operator));
+        let standings = |at| self.pool.standings(self.case(entry, at));
+        let kept_out = standings(now)
+            .filter(|(operator, _, until)| wanted && until.is_some() && !has_it(operator));
+        let kept_out: BTreeSet<UserId> = kept_out.map(|(operator, ..)| operator).collect();
+        let mut at = now;
+        loop {
+            let those = |at| standings(at).filter(|(operator, ..)| kept_out.contains(operator));
+            at = those(at).filter_map(|(.., until)| until).min()?;
+            let able = those(at).find(|(_, standing, _)| *standing == Standing::Free);
+            if let Some((operator, ..)) = able {
+                return Some((operator, at));
+            }
+        }
+    }
+}
+
+/// Whether others may be asked for a chat that is offered: not for one that one holds alone, nor for
+/// its last offer.
+fn others_may_join(entry: &Entry) -> bool {
+    let to_all = |offer: &Offer| offer.reach == Reach::ToAll;
+    !entry.at.spent && entry.at.place.offer().is_some_and(to_all)
 }

@@ -65,6 +65,18 @@ fn step_at(queue: &mut Queue, now: Timestamp, input: QueueInput) -> Vec<QueueEff
     effects
 }
 
+/// Goes on from deadline to deadline until this time, which has to be one.
+fn woken_at(queue: &mut Queue, at: Timestamp) -> Vec<QueueEffect> {
+    loop {
+        let next = queue.next_deadline().expect("something is to come");
+        assert!(next <= at, "nothing wakes it at {at}, but at {next}");
+        let effects = step_at(queue, next.max(now()), QueueInput::Tick);
+        if next == at {
+            return effects;
+        }
+    }
+}
+
 fn waits(n: u128, since: u64) -> ChatAt {
     let chat = ChatId::from_u128(n);
     ChatAt { since: Timestamp(since), ..at(chat, 1, Place::Waiting) }
@@ -86,6 +98,15 @@ fn offers(effects: &[QueueEffect]) -> BTreeMap<ChatId, (OfferId, Reach, Vec<User
         QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => None,
     });
     offers.collect()
+}
+
+/// Whom the chat of the tests is to be offered to as well.
+fn widened(effects: &[QueueEffect]) -> Vec<UserId> {
+    let widened = effects.iter().filter_map(|effect| match effect {
+        QueueEffect::ToChat(CHAT, ToChat::Widen { to, .. }) => Some(to.clone()),
+        QueueEffect::ToChat(..) | QueueEffect::ToOperator(..) => None,
+    });
+    widened.flatten().collect()
 }
 
 fn reservations(effects: &[QueueEffect]) -> Vec<(UserId, OfferId, ChatId)> {

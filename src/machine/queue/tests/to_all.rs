@@ -121,3 +121,22 @@ fn under_another_rule_long_offers_to_all_stand_as_long_as_others_do() {
     let due = step_at(&mut queue, now().plus_ms(OFFER_TIMEOUT_MS), QueueInput::Tick);
     assert_eq!(lapses(&due), out);
 }
+
+#[test]
+fn whoever_declined_comes_into_an_offer_to_all_when_all_have_and_the_cool_down_is_over() {
+    let mut queue = queue(Rule::ToAll, &[(ANN, Standing::Free), (BOB, Standing::Free)]);
+    // Before the offer has stood or is over.
+    let cool_down_ms = TIMEOUT_MS / 2;
+    let settings = RoutingSettings { cool_down_ms, ..RoutingSettings::default() };
+    step(&mut queue, QueueInput::Settings(settings));
+    let effects = arrive(&mut queue, waits(0xc1, 1_000));
+    let (offer, ..) = offers(&effects)[&CHAT];
+    let refused_by = Arc::new(BTreeMap::from([(ANN, now())]));
+    let declined = ChatAt { refused_by, ..live(CHAT, offer, Reach::ToAll, &[BOB]) };
+    arrive(&mut queue, ChatAt { moved_at: now(), ..declined });
+    let gone = state(BOB, 2, Standing::NotConnected);
+    let effects = step(&mut queue, said(ToQueue::State(gone)));
+    assert!(widened(&effects).is_empty(), "she has only just declined it");
+    let effects = woken_at(&mut queue, now().plus_ms(cool_down_ms));
+    assert_eq!(widened(&effects), [ANN]);
+}
