@@ -290,3 +290,26 @@ pub(super) fn clamp(seq: Seq) -> i64 {
 pub(super) fn count(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_over_several_runs_has_as_many_events_as_were_asked_for() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("migrations/0001_first.sql")).unwrap();
+        let chat = ChatId::from_u128(1);
+        for first in [1, 4, 7] {
+            let positions = (0..3).map(|n| (first + n) as Position * 10).collect();
+            fold(&connection, &[(chat, Run { first, positions })], 100).unwrap();
+        }
+        let page = |from, limit| {
+            let found = indexed(&connection, chat, from, 100, limit).unwrap();
+            found.into_iter().map(|(seq, _)| seq).collect::<Vec<_>>()
+        };
+        assert_eq!(page(2, 4), [2, 3, 4, 5]);
+        assert_eq!(page(1, 3), [1, 2, 3]);
+        assert_eq!(page(6, 100), [6, 7, 8, 9]);
+    }
+}
