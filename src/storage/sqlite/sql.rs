@@ -312,4 +312,25 @@ mod tests {
         assert_eq!(page(1, 3), [1, 2, 3]);
         assert_eq!(page(6, 100), [6, 7, 8, 9]);
     }
+
+    #[test]
+    fn an_index_that_names_another_row_is_damaged() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("migrations/0001_first.sql")).unwrap();
+        let [chat, other] = [1, 2].map(ChatId::from_u128);
+        for (position, chat, seq) in [(1, chat, 1), (2, chat, 2), (3, other, 2)] {
+            append(&connection, Entry { chat, seq, position }, b"record").unwrap();
+        }
+        let log = LogRows { connection: &connection, unverified: None };
+        let tail = |last: Position| {
+            connection.execute("DELETE FROM log_index", ()).unwrap();
+            fold(&connection, &[(chat, Run { first: 1, positions: vec![1, last] })], 3).unwrap();
+            indexed_tail(log, chat)
+        };
+        assert_eq!(tail(2).unwrap(), 2);
+        for wrong in [1, 3, 4] {
+            assert!(matches!(tail(wrong), Err(ReadError::Missing(_))), "{wrong}");
+        }
+        assert_eq!(tail(LOST).unwrap(), 2, "it was there");
+    }
 }
