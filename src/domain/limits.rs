@@ -38,7 +38,8 @@ pub const OPERATOR_CAPACITY_MAX: u32 = 100;
 pub const VISITOR_OFFER_EVERY_MS: u64 = 10_000;
 
 /// Offers to one operator that a queue remembers for that: twenty to each of its members, some 100
-/// bytes each.
+/// bytes each. What follows from them comes on top: a pair of each of the visitor's chats in the line
+/// with each of these operators.
 pub const SHOWN_REMEMBERED_MAX: usize = TO_ALL_OFFERS_MAX * QUEUE_MEMBERS_MAX;
 
 /// How long an offer stands by default, ms.
@@ -48,7 +49,7 @@ pub const OFFER_TIMEOUT_MS: u64 = 30_000;
 /// second a forgotten tab blocks a customer for ten minutes.
 pub const OFFER_TIMEOUT_RANGE_MS: (u64, u64) = (100, 600_000);
 
-/// Most members of a queue. Matching looks at each free one.
+/// Most members of a queue: an offer to all, and the log's entry of it, name each who has room.
 pub const QUEUE_MEMBERS_MAX: usize = 1_000;
 
 /// Most queues of one operator: a pull asks each of them.

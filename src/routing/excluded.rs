@@ -1,7 +1,8 @@
 //! Which of the waiting chats may not go to whom, though there be room: the pairs that refusals and
 //! visitors' other chats stand between.
 //!
-//! Few pairs are excluded, and a line may be long. So the pairs are kept, by chat and by member, and a
+//! As a rule few pairs are excluded, and a line may be long; a visitor with many chats makes these times
+//! the operators who were shown one lately. So the pairs are kept, by chat and by member, and a
 //! chat is looked at only when something about it changed: itself, the time, to whom others of its
 //! visitor were offered, whether anybody else waits, or whether all who are eligible have refused it.
 //! The first chat that a member may have is then the first of the line which is not among those that

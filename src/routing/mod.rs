@@ -11,12 +11,16 @@
 //! 4. While others wait, an operator is not asked for one chat of a visitor after the other: not
 //!    before a while has passed since the last one ([`shown`]).
 //! 5. "Why does it wait" is answered by the function that decides ([`explain`]).
-//! 6. A step costs what has changed in it, not what waits: whoever can serve nobody, however long the
-//!    line, keeps nobody from being served, and costs no walk past it.
+//! 6. A step does not cost what waits: whoever can serve nobody, however long the line, keeps nobody
+//!    from being served, and costs no walk past it. It costs the pairs (below) of the chats that changed
+//!    in it, and when a member becomes eligible or is so no more, a look at the refusals of each chat
+//!    that all who are eligible have refused, or whoever of them refused the fewest; if nobody is
+//!    eligible, at all of them.
 //!
 //! How. Between a chat and a member with room stands nothing but a refusal, or another chat of the same
-//! visitor: few pairs, which are kept ([`excluded`]) and found out anew when something about that chat
-//! changes. All other pairs can. So
+//! visitor. These pairs are kept ([`excluded`]) and found out anew when something about that chat
+//! changes. They are as many as there are refusals, and for each visitor the chats times the operators
+//! who were shown one lately: few, but for a visitor who opens chats in a flood. All other pairs can. So
 //! - the line is one set in order that knows positions ([`ranked`]),
 //! - those with room are a set in the order of the rule, and one by what they have room for ([`pool`]),
 //! - the first chat that a member may have is the first of the line that is not excluded for it; the
@@ -24,7 +28,8 @@
 //! - and the best member for a chat is the first with room that is not excluded from it.
 //!
 //! That this is what a walk past all chats and members gives is compared in a test
-//! (`machine::queue::tests::naive`) and after every step of the simulation. A line is of chats that ask
+//! (`machine::queue::tests::naive`). After every step of the simulation the pairs are compared, and the
+//! first chat that somebody may have. A line is of chats that ask
 //! the same of a member; today all do.
 
 pub mod excluded;
