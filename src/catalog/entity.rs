@@ -84,33 +84,41 @@ pub trait Deletable: Entity {
     fn deleted_from(&self) -> Option<TakenFrom>;
 }
 
+/// What is said alike of every kind: its id, its name and its version are members of it.
+macro_rules! identified {
+    ($id:ident) => {
+        type Id = $id;
+
+        fn id_of(id: Uuid) -> $id {
+            $id(id)
+        }
+
+        fn uuid(id: $id) -> Uuid {
+            id.0
+        }
+
+        fn id(&self) -> $id {
+            self.id
+        }
+
+        fn name(&self) -> &str {
+            &self.name
+        }
+
+        fn rename(&mut self, name: &str) {
+            name.clone_into(&mut self.name);
+        }
+
+        fn stored_as(&mut self, version: u64) {
+            self.version = version;
+        }
+    };
+}
+
 impl Entity for User {
-    type Id = UserId;
+    identified!(UserId);
+
     const MOST: usize = USERS_MAX;
-
-    fn id_of(id: Uuid) -> UserId {
-        UserId(id)
-    }
-
-    fn uuid(id: UserId) -> Uuid {
-        id.0
-    }
-
-    fn id(&self) -> UserId {
-        self.id
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-
-    fn stored_as(&mut self, version: u64) {
-        self.version = version;
-    }
 
     fn all(snapshot: &Snapshot) -> &BTreeMap<UserId, Arc<Self>> {
         &snapshot.users
@@ -157,32 +165,9 @@ impl Entity for User {
 }
 
 impl Entity for Queue {
-    type Id = QueueId;
+    identified!(QueueId);
+
     const MOST: usize = QUEUES_MAX;
-
-    fn id_of(id: Uuid) -> QueueId {
-        QueueId(id)
-    }
-
-    fn uuid(id: QueueId) -> Uuid {
-        id.0
-    }
-
-    fn id(&self) -> QueueId {
-        self.id
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-
-    fn stored_as(&mut self, version: u64) {
-        self.version = version;
-    }
 
     fn all(snapshot: &Snapshot) -> &BTreeMap<QueueId, Arc<Self>> {
         &snapshot.queues
@@ -242,32 +227,9 @@ fn members_gone(gone: impl Iterator<Item = UserId>) -> Option<TakenFrom> {
 }
 
 impl Entity for Channel {
-    type Id = ChannelId;
+    identified!(ChannelId);
+
     const MOST: usize = CHANNELS_MAX;
-
-    fn id_of(id: Uuid) -> ChannelId {
-        ChannelId(id)
-    }
-
-    fn uuid(id: ChannelId) -> Uuid {
-        id.0
-    }
-
-    fn id(&self) -> ChannelId {
-        self.id
-    }
-
-    fn name(&self) -> &str {
-        &self.name
-    }
-
-    fn rename(&mut self, name: &str) {
-        name.clone_into(&mut self.name);
-    }
-
-    fn stored_as(&mut self, version: u64) {
-        self.version = version;
-    }
 
     fn all(snapshot: &Snapshot) -> &BTreeMap<ChannelId, Arc<Self>> {
         &snapshot.channels
