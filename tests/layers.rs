@@ -9,15 +9,38 @@ use std::path::{Path, PathBuf};
 /// The outermost: may name everything, and stand in no picture.
 const OUTERMOST: &[&str] = &["app", "main", "lib"];
 
-/// Each module and what it may name besides itself: the lines of the picture.
-fn picture() -> BTreeMap<String, BTreeSet<String>> {
+/// Each line of a picture in the chapter of the layers, in two: before the arrow, and the words behind.
+fn lines_of(picture: usize) -> Vec<(String, BTreeSet<String>)> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
     let text = std::fs::read_to_string(path).expect("ARCHITECTURE.md can be read");
     let (_, layers) = text.split_once("## Layers").expect("a chapter of the layers");
-    let picture = layers.split("```").nth(1).expect("a picture");
+    let picture = layers.split("```").nth(2 * picture + 1).expect("a picture");
     let lines = picture.lines().filter_map(|line| line.split_once("->"));
-    let words = |list: &str| list.split_whitespace().map(str::to_owned).collect();
-    lines.map(|(module, may)| (module.trim().to_owned(), words(may))).collect()
+    lines.map(|(left, may)| (left.trim().to_owned(), words(may))).collect()
+}
+
+fn words(list: &str) -> BTreeSet<String> {
+    list.split_whitespace().map(str::to_owned).collect()
+}
+
+/// Each module and what it may name besides itself: the lines of the first picture.
+fn picture() -> BTreeMap<String, BTreeSet<String>> {
+    lines_of(0).into_iter().collect()
+}
+
+/// A line of the second picture, which is that of the actors.
+struct Group {
+    name: String,
+    files: BTreeSet<String>,
+    may: BTreeSet<String>,
+}
+
+fn groups() -> Vec<Group> {
+    let lines = lines_of(1).into_iter().filter_map(|(left, may)| {
+        let (name, files) = left.split_once(':')?;
+        Some(Group { name: name.to_owned(), files: words(files), may })
+    });
+    lines.collect()
 }
 
 /// May speak JSON: the wire, the outermost, and what is stored or configured in that form.
@@ -26,6 +49,7 @@ const MAY_NAME_JSON: &[&str] = &["protocol", "storage", "access", "catalog", "co
 /// May name an adapter of storage.
 const MAY_NAME_ADAPTERS: &[&str] = &["storage", "app", "main"];
 
+#[derive(Clone)]
 struct Source {
     path: PathBuf,
     /// The first part of its path below `src`.
@@ -54,21 +78,111 @@ fn sources() -> Vec<Source> {
     found
 }
 
+/// Of each file of the actors, or folder among them, which others it names.
+fn among_actors(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
+    let part = |source: &Source| {
+        let part = source.path.iter().nth(1).expect("below actors").to_string_lossy();
+        part.trim_end_matches(".rs").to_owned()
+    };
+    let of_actors = sources.iter().filter(|source| source.module == "actors");
+    let (tops, files): (Vec<_>, Vec<_>) = of_actors.partition(|one| part(one) == "mod");
+    // What can be named without its file, since `actors` shows it.
+    let mut homes: BTreeMap<String, String> =
+        files.iter().map(|source| (part(source), part(source))).collect();
+    for shown in tops.iter().flat_map(|top| top.text.split("pub use ").skip(1)) {
+        let shown = shown.split(';').next().unwrap_or_default();
+        let (file, names) = shown.split_once("::").expect("a file and its names");
+        let names =
+            names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|n| !n.is_empty());
+        homes.extend(names.map(|name| (name.to_owned(), file.to_owned())));
+    }
+    let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for source in files {
+        let file = part(source);
+        let mut named = below(&source.text, "actors::");
+        named.extend(below(&source.text, "super::"));
+        let used = named.iter().filter_map(|name| homes.get(name));
+        let used = used.filter(|used| **used != file).cloned();
+        arrows.entry(file.clone()).or_default().extend(used);
+    }
+    arrows
+}
+
+/// What is wrong with arrows between the files of the actors: those that the picture has not, those that
+/// only the picture has, and files that stand in no group.
+fn wrong_among_actors(
+    groups: &[Group],
+    arrows: &BTreeMap<String, BTreeSet<String>>,
+) -> Vec<String> {
+    let group = |file: &String| groups.iter().find(|group| group.files.contains(file));
+    let mut wrong = Vec::new();
+    let mut used: BTreeSet<(&str, &str)> = BTreeSet::new();
+    for (file, named) in arrows {
+        let Some(from) = group(file) else {
+            wrong.push(format!("{file} stands in no group"));
+            continue;
+        };
+        for (other, to) in named.iter().filter_map(|other| Some((other, group(other)?))) {
+            used.insert((&from.name, &to.name));
+            if !from.may.contains(&to.name) {
+                wrong.push(format!("{file} -> {other}: {} may not name {}", from.name, to.name));
+            }
+        }
+    }
+    for group in groups {
+        let unused = group.may.iter().filter(|may| !used.contains(&(&group.name, may)));
+        wrong.extend(unused.map(|may| format!("{} names nothing of {may}", group.name)));
+        let gone = group.files.iter().filter(|file| !arrows.contains_key(*file));
+        wrong.extend(gone.map(|file| format!("{file} is in the picture and is no file")));
+    }
+    wrong
+}
+
+/// Whether a path goes by `super::` to the root. One step in a module's own file may be that of its tests.
+fn climbs(source: &Source, picture: &BTreeMap<String, BTreeSet<String>>) -> bool {
+    let folder = source.path.file_name().is_some_and(|name| name == "mod.rs");
+    match source.path.components().count() - usize::from(folder) {
+        1 => below(&source.text, "super::").iter().any(|name| picture.contains_key(name)),
+        depth => source.text.contains(&"super::".repeat(depth)),
+    }
+}
+
+/// The files that name each other in circles, and those between: what is left when all are gone that
+/// name none of the rest, or are named by none of it.
+fn in_circles(arrows: &BTreeMap<String, BTreeSet<String>>) -> BTreeSet<String> {
+    let mut left: BTreeSet<String> = arrows.keys().cloned().collect();
+    loop {
+        let names = |file: &String| arrows[file].iter().any(|other| left.contains(other));
+        let named = |file: &String| left.iter().any(|other| arrows[other].contains(file));
+        let stays = |file: &&String| names(file) && named(file);
+        let next: BTreeSet<String> = left.iter().filter(stays).cloned().collect();
+        if next.len() == left.len() {
+            return left;
+        }
+        left = next;
+    }
+}
+
 /// Without comments: a text may speak of what the code must not name.
 fn code(text: &str) -> String {
     let lines = text.lines().map(|line| line.split("//").next().unwrap_or_default());
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The modules named by `crate::x`, also in `use crate::{x::.., y}` over several lines.
+/// The modules named by `crate::x`, also in `use crate::{x::.., y}` over several lines, and in macros.
 fn named(text: &str) -> Vec<String> {
+    below(text, "crate::")
+}
+
+/// What is named below a module, by a path that begins with it.
+fn below(text: &str, module: &str) -> Vec<String> {
     let mut modules = Vec::new();
-    for (at, _) in text.match_indices("crate::") {
+    for (at, _) in text.match_indices(module) {
         let before = text[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '$') {
+        if before.is_some_and(|c| c.is_alphanumeric() || c == '_') {
             continue;
         }
-        let rest = text[at + "crate::".len()..].trim_start();
+        let rest = text[at + module.len()..].trim_start();
         match rest.strip_prefix('{') {
             None => modules.push(word(rest)),
             Some(list) => {
@@ -150,6 +264,26 @@ fn the_picture_has_no_arrow_that_nothing_goes_along() {
 }
 
 #[test]
+fn the_actors_name_each_other_as_their_picture_says_and_in_no_circle() {
+    let arrows = among_actors(&sources());
+    assert!(arrows.len() > 20, "the files are found");
+    let wrong = wrong_among_actors(&groups(), &arrows);
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let circles = in_circles(&arrows);
+    assert!(circles.is_empty(), "these name each other in circles: {circles:?}\nof {arrows:#?}");
+}
+
+/// By `super::super::` one would come to where no arrow is counted.
+#[test]
+fn no_path_climbs_out_of_its_module() {
+    let picture = picture();
+    for source in sources() {
+        let climbs = climbs(&source, &picture) && !OUTERMOST.contains(&source.module.as_str());
+        assert!(!climbs, "{}: name it by crate::", source.path.display());
+    }
+}
+
+#[test]
 fn nothing_below_the_wire_speaks_json_and_the_core_does_not_know_serde() {
     for source in sources() {
         let (module, path) = (source.module.as_str(), source.path.display());
@@ -191,4 +325,50 @@ fn the_reading_of_paths_sees_what_it_must() {
     assert_eq!(wrong("app", text), 0);
     assert_eq!(wrong("newcomer", ""), 1);
     assert_eq!(named(&code("// crate::edge in a comment\nlet x = 1;")), Vec::<String>::new());
+}
+
+#[test]
+fn an_arrow_among_the_actors_that_the_picture_has_not_is_seen() {
+    let file = |path: &str, text: &str| Source {
+        path: path.into(),
+        module: "actors".to_owned(),
+        text: text.to_owned(),
+    };
+    let group = |line: &str, may: &str| {
+        let (name, files) = line.split_once(':').expect("a name and files");
+        Group { name: name.to_owned(), files: words(files), may: words(may) }
+    };
+    let groups =
+        [group("low: hub view", "low"), group("shells: chat", "low"), group("top: router", "low")];
+    let top =
+        file("actors/mod.rs", "mod chat; pub use router::{CallError, Router}; pub use hub::Hub;");
+    let router = file("actors/router.rs", "use super::hub::Hub; fn x() { super::view::y() }");
+    let wrong = |text: &str, chat: &str| {
+        let low = [file("actors/hub.rs", text), file("actors/view.rs", "")];
+        let chat = file("actors/chat/marking.rs", chat);
+        let all = [top.clone(), router.clone(), chat].into_iter().chain(low);
+        let arrows = among_actors(&all.collect::<Vec<_>>());
+        (wrong_among_actors(&groups, &arrows), in_circles(&arrows).len())
+    };
+    let chat = "use super::ChatState; use crate::actors::{hub::Hub, view};";
+    assert_eq!(wrong("use super::view;", chat), (vec![], 0));
+    let up = |arrow: &str, group: &str| vec![format!("hub -> {arrow}: low may not name {group}")];
+    assert_eq!(wrong("use super::{view, chat::X};", chat), (up("chat", "shells"), 2));
+    assert_eq!(wrong("use crate::actors::{Router, view};", chat), (up("router", "top"), 2));
+    assert_eq!(wrong("use super::view; fn x(_: super::Router) {}", chat), (up("router", "top"), 2));
+    let unused = ["low names nothing of low", "shells names nothing of low"].map(str::to_owned);
+    assert_eq!(wrong("", ""), (unused.to_vec(), 0));
+    let climbs = |path, text| climbs(&file(path, text), &picture());
+    assert!(climbs("actors/hub.rs", "use super::super::edge::X;"));
+    assert!(climbs("actors/chat/mod.rs", "use super::super::edge::X;"));
+    assert!(!climbs("actors/chat/marking.rs", "use super::super::hub::X;"));
+    assert!(
+        climbs("actors/mod.rs", "use super::edge::X;") && !climbs("actors/mod.rs", "use super::*;")
+    );
+    let mut arrows = BTreeMap::from([("new".to_owned(), BTreeSet::new())]);
+    assert!(wrong_among_actors(&groups, &arrows).contains(&"new stands in no group".to_owned()));
+    arrows.insert("old".to_owned(), words("new"));
+    assert_eq!(in_circles(&arrows).len(), 0);
+    arrows.insert("new".to_owned(), words("old"));
+    assert_eq!(in_circles(&arrows).len(), 2);
 }

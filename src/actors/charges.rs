@@ -11,7 +11,27 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ChatId, Customer};
 
-use super::intake::{GiveBack, Opens, TooMany};
+/// Bounds how many chats are opened. Asked when a chat is about to be opened, and not before: what is
+/// answered from what is known costs nothing.
+pub trait Opens: Send + Sync {
+    /// Whether one more may be opened now. Costs nothing.
+    fn look(&self, customer: Customer) -> Result<(), TooMany>;
+
+    /// One more. Answers how to give it back, when it was not opened after all: that may be found out
+    /// when whoever took it is gone. Errors when it is too many; then it costs nothing.
+    fn take(&self, customer: Customer) -> Result<GiveBack, TooMany>;
+}
+
+/// Gives back what was taken, to whom it was taken from.
+pub type GiveBack = Box<dyn FnOnce() + Send>;
+
+/// More chats are opened than may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("too many chats opened; try again in {} s", .retry_after_ms / 1_000)]
+pub struct TooMany {
+    /// When one may be opened again, ms from now.
+    pub retry_after_ms: u64,
+}
 
 /// See the module.
 #[derive(Default)]

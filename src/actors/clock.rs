@@ -7,6 +7,7 @@ use std::sync::{PoisonError, RwLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::domain::Timestamp;
+use crate::storage::ClockTrust;
 
 use super::limits::{CLOCK_FOLLOWS_PERMILLE, CLOCK_LOOKS_EVERY_MS};
 
@@ -80,6 +81,20 @@ impl Clock {
     /// How long until `at`; zero when it has passed.
     pub fn until(&self, at: Timestamp) -> Duration {
         Duration::from_millis(at.since_ms(self.now()))
+    }
+}
+
+/// What is thought of the clock, for [`doubt`](super::doubt).
+pub(super) struct ClockDoubt {
+    /// The latest time that the store knew of when the process started.
+    pub(super) newest: Timestamp,
+    /// None before the first look.
+    pub(super) clock: tokio::sync::Mutex<Option<ClockTrust>>,
+}
+
+impl ClockDoubt {
+    pub(super) fn new(newest: Timestamp) -> Self {
+        Self { newest, clock: tokio::sync::Mutex::default() }
     }
 }
 

@@ -8,9 +8,7 @@ use crate::domain::{ChannelId, Name, Queue, QueueId, RoutingSettings, UserId};
 
 use crate::machine::message::{Peer, ToChat};
 
-use super::chat::ChatMessage;
-use super::operator::OperatorMessage;
-use super::queue::QueueMessage;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::roster::OperatorSettings;
 use super::router::Router;
 

@@ -4,9 +4,6 @@
 //! Owns the document of [`clock_trust`](crate::storage::clock_trust): one asker at a time, so that no two
 //! write it.
 
-use tokio::sync::Mutex;
-
-use crate::domain::Timestamp;
 use crate::storage::{ClockTrust, Trust};
 use crate::telemetry;
 
@@ -14,20 +11,6 @@ use super::router::{CallError, Router};
 
 /// The length of an hour, ms.
 const HOUR_MS: u64 = 3_600_000;
-
-/// See the module.
-pub(super) struct ClockDoubt {
-    /// The latest time that the store knew of when the process started.
-    newest: Timestamp,
-    /// None before the first look.
-    clock: Mutex<Option<ClockTrust>>,
-}
-
-impl ClockDoubt {
-    pub(super) fn new(newest: Timestamp) -> Self {
-        Self { newest, clock: Mutex::default() }
-    }
-}
 
 impl Router {
     /// Whether the clock is not doubted, so that what is too old by it may be removed. To be asked before

@@ -12,9 +12,9 @@ use crate::machine::chat::{Author, ChatCall, Refusal};
 use crate::storage::{StoreError, Trace, forget_chats};
 use crate::telemetry;
 
-use super::chat::ChatMessage;
-use super::intake::Opens;
+use super::charges::Opens;
 use super::limits::AGAIN_AFTER;
+use super::message::ChatMessage;
 use super::retention::read_chat;
 use super::router::{CallError, Router};
 

@@ -1,5 +1,4 @@
-//! The router's life: what an installation chooses, the start from what is durable, the end in good
-//! order.
+//! The router's life: the start from what is durable, the end in good order.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,62 +7,18 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::domain::limits::RESTART_GRACE_MS;
 use crate::domain::{QueueId, Timestamp, UserId};
 use crate::machine::index::Index;
 use crate::storage::{Store, StoreError, in_time};
 
 use super::clock::Clock;
-use super::limits::{
-    AGAIN_AFTER, CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, SCAN_PAGE,
-    STORE_LIMIT, SWEEP_EVERY, SWEEP_PAUSE,
-};
+use super::limits::{AGAIN_AFTER, SCAN_PAGE};
+use super::options::Options;
 use super::retention::relist_chat;
 use super::roster::{Roster, SharedRoster};
 use super::router::Router;
 use super::shared::Shared;
 use super::supervise;
-
-/// What an installation may choose.
-#[derive(Debug, Clone, Copy)]
-pub struct Options {
-    /// How long a chat is idle before it goes to sleep.
-    pub idle_after: Duration,
-    /// How long a call may take.
-    pub call_limit: Duration,
-    /// How long the store may take over one call of an actor, or one page at the start; an actor
-    /// whose store is silent for longer fails and is started again.
-    pub store_limit: Duration,
-    /// Deadlines that wait for people fire no earlier than this after the start, ms.
-    pub restart_grace_ms: u64,
-    /// How long calls under way may take to end when the process stops; after that the actors
-    /// have the times of the [`TREE`](super::tree::TREE).
-    pub drain_limit: Duration,
-    /// Most messages that wait for one connection; then it is closed.
-    pub outbox_max: usize,
-    /// How often retention looks for chats whose time has come.
-    pub sweep_every: Duration,
-    /// The pause after each slice of them.
-    pub sweep_pause: Duration,
-    /// How long nothing is removed for its age when the clock jumped ahead, in time of running on it.
-    pub clock_doubt: Duration,
-}
-
-impl Default for Options {
-    fn default() -> Self {
-        Self {
-            idle_after: IDLE_AFTER,
-            call_limit: CALL_LIMIT,
-            store_limit: STORE_LIMIT,
-            restart_grace_ms: RESTART_GRACE_MS,
-            drain_limit: DRAIN_LIMIT,
-            outbox_max: OUTBOX_MAX,
-            sweep_every: SWEEP_EVERY,
-            sweep_pause: SWEEP_PAUSE,
-            clock_doubt: CLOCK_DOUBT,
-        }
-    }
-}
 
 /// Why the router could not start.
 #[derive(Debug, thiserror::Error)]

@@ -5,8 +5,9 @@
 //! about chats, queues or operators; that is `crate::machine`.
 //!
 //! Reading order: [`router`] (what can be asked for), `lifecycle` (start and end), [`tree`] (who
-//! restarts whom), [`directory`], `supervise`, then the shells `chat`, `queue`, `operator`; `forget`,
-//! `retention` and `doubt`. Every bound is in [`limits`].
+//! restarts whom), [`directory`], `message` (what is said to an actor), then the shells `chat`, `queue`,
+//! `operator`, who are started by `supervise`; `forget`, `retention` and `doubt`. Every bound is in
+//! [`limits`]. Which file may name which: the second picture of `ARCHITECTURE.md`.
 //!
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
@@ -24,10 +25,11 @@ mod hub;
 mod intake;
 mod lifecycle;
 pub mod limits;
-mod marking;
 mod marks;
+mod message;
 mod observe;
 mod operator;
+mod options;
 mod outside;
 mod queue;
 mod retention;
@@ -35,18 +37,20 @@ mod roster;
 mod router;
 mod shared;
 mod supervise;
+mod supervisors;
 mod timer;
 pub mod tree;
 mod untold;
 mod view;
 mod ways;
 
+pub use charges::{GiveBack, Opens, TooMany};
 pub use clock::Clock;
 pub use directory::Overloaded;
 pub use held::{CallPermit, Held, holding};
 pub use hub::{Connection, Outgoing};
-pub use intake::{GiveBack, Opens, TooMany};
-pub use lifecycle::{Options, StartError};
+pub use lifecycle::StartError;
+pub use options::Options;
 pub use retention::{read_chat, relist_chat};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Router};

@@ -3,9 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::domain::event::AssignedHow;
-use crate::domain::{ChatEvent, ChatState, Party, Place, Recorded, Seq, Status, Timestamp};
+use crate::domain::{ChatEvent, ChatState, Party, Place, Recorded, Seq, Timestamp};
 use crate::machine::message::ChatAt;
-use crate::machine::operator::Operator;
 use crate::telemetry::{self, Gauges, OPEN_STATES, OfferOutcome};
 
 use super::limits::TIMED_MESSAGES;
@@ -135,26 +134,5 @@ pub(super) fn gauges(shared: &Shared, count: impl Fn(&str) -> usize, calls: usiz
         actors: ["chat", "queue", "operator"].map(|kind| (kind, count(kind) as u64)).into(),
         calls_under_way: calls as u64,
         ready: true,
-    }
-}
-
-/// What is counted of one operator.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct StatusSeen {
-    pub(super) status: &'static str,
-    pub(super) load: u32,
-    pub(super) capacity: u32,
-}
-
-impl StatusSeen {
-    pub(super) fn of(operator: &Operator) -> Self {
-        let status = match operator.status() {
-            Status::Ready if !operator.is_present() => "not_connected",
-            Status::Ready => "ready",
-            Status::Away(_) => "away",
-            Status::Busy => "busy",
-            Status::Offline => "offline",
-        };
-        Self { status, load: operator.load(), capacity: operator.account().capacity }
     }
 }

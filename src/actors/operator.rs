@@ -8,42 +8,20 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{Person, UserId};
 use crate::machine::chat::Refusal;
-use crate::machine::message::ToOperator;
 use crate::machine::operator::{
-    Account, Beginning, ConnectionId, Notice, OnScreen, Operator, OperatorAnswer, OperatorCall,
-    OperatorEffect, OperatorInput, first_inputs,
+    Account, Beginning, Notice, OnScreen, Operator, OperatorAnswer, OperatorEffect, OperatorInput,
+    first_inputs,
 };
 use crate::machine::{CallId, Life};
 use crate::storage::OperatorRecordError;
 use crate::telemetry::{self, DamagedRow};
 
-use super::chat::{ChatMessage, Reply};
 use super::held::CallPermit;
 use super::hub::Outgoing;
-use super::observe::StatusSeen;
-use super::queue::QueueMessage;
-use super::shared::{Screens, Shared, StoreSilent};
+use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
+use super::shared::{Screens, Shared};
 use super::timer::Timer;
-use super::view::OperatorView;
-
-pub(super) enum OperatorMessage {
-    Begin,
-    Call(OperatorCall, Reply<Result<OperatorAnswer, Refusal>>, CallPermit),
-    Said(Box<ToOperator>),
-    /// Its account has changed. Read when this is handled: of two changes the later one holds, in
-    /// whatever order they are told.
-    AccountChanged,
-    Connected(ConnectionId),
-    Disconnected(ConnectionId),
-    ProbeAnswered(ConnectionId, u64),
-    Look(Reply<Option<OperatorView>>, CallPermit),
-    Saved(bool),
-    /// The store is silent over its record.
-    NotSaved(StoreSilent),
-    Tick,
-    /// For tests of supervision: panic, here and now.
-    Crash,
-}
+use super::view::{OperatorView, StatusSeen};
 
 pub(super) struct OperatorShell;
 

@@ -7,10 +7,8 @@ use ractor::{ActorCell, ActorStatus};
 use crate::domain::{ChatId, QueueId, UserId};
 use crate::telemetry::Gauges;
 
-use super::chat::ChatMessage;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::observe;
-use super::operator::OperatorMessage;
-use super::queue::QueueMessage;
 use super::router::Router;
 
 impl Router {

@@ -4,39 +4,15 @@ use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
-use crate::domain::{ChatId, QueueId};
+use crate::domain::QueueId;
 use crate::machine::Life;
-use crate::machine::message::ToQueue;
 use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
-use crate::routing::Explanation;
 
-use super::chat::{ChatMessage, Reply};
-use super::held::CallPermit;
-use super::operator::OperatorMessage;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::roster::Roster;
 use super::shared::Shared;
 use super::timer::Timer;
 use super::view::{LinePage, LinePosition, WaitingChat};
-
-pub(super) enum QueueMessage {
-    Begin,
-    Said(ToQueue),
-    /// Its configuration has changed. Read when this is handled: of two changes the later one
-    /// holds, in whatever order they are told.
-    Configured,
-    /// What holds for all queues has changed.
-    Settings,
-    Explain(ChatId, Reply<Option<Explanation>>, CallPermit),
-    Line {
-        after: Option<LinePosition>,
-        limit: usize,
-        reply: Reply<LinePage>,
-        permit: CallPermit,
-    },
-    Tick,
-    /// For tests of supervision: panic, here and now.
-    Crash,
-}
 
 pub(super) struct QueueShell;
 

@@ -18,14 +18,12 @@ use crate::routing::Explanation;
 use crate::storage::{OpenChat, Store, StoreError};
 use crate::telemetry;
 
-use super::chat::{ChatMessage, Reply};
+use super::charges::TooMany;
 use super::directory::Overloaded;
 use super::hub::Connection;
-use super::intake::TooMany;
-use super::lifecycle::Options;
 use super::limits::{AGAIN_AFTER, ROUTED_MAX, ROUTED_PAGE};
-use super::operator::OperatorMessage;
-use super::queue::QueueMessage;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
+use super::options::Options;
 use super::roster::Roster;
 use super::shared::Shared;
 use super::view::{ChatView, LinePage, LinePosition, OperatorView, Routed};

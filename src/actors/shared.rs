@@ -16,27 +16,17 @@ use crate::storage::Store;
 use tokio::time::timeout;
 
 use super::charges::Charges;
-use super::chat::ChatMessage;
-use super::clock::Clock;
+use super::clock::{Clock, ClockDoubt};
 use super::directory::{Directory, Overloaded};
-use super::doubt::ClockDoubt;
 use super::held::CallPermit;
 use super::hub::Hub;
-use super::lifecycle::Options;
-use super::observe::StatusSeen;
-use super::operator::OperatorMessage;
-use super::queue::QueueMessage;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage, StoreSilent};
+use super::options::Options;
 use super::roster::SharedRoster;
-use super::supervise::Supervisors;
+use super::supervisors::Supervisors;
 use super::untold::Untold;
+use super::view::StatusSeen;
 use super::ways::{Way, Ways};
-
-/// The store does not answer. Whether the call takes effect, and when, is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store has not answered within {limit:?}")]
-pub(super) struct StoreSilent {
-    limit: Duration,
-}
 
 /// By operator.
 pub(super) type Screens = DashMap<UserId, ShownOffers>;

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
@@ -15,15 +15,17 @@ use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::Life;
 use crate::telemetry;
 
-use super::chat::{ChatMessage, ChatShell};
+use super::chat::ChatShell;
 use super::directory::Directory;
 use super::limits::ALARM_EVERY_MS;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::operator::OperatorShell;
 use super::queue::QueueShell;
 use super::retention::Sweeper;
 use super::router::Router;
 use super::shared::Shared;
-use super::tree::{CHAT_SHARDS, Restart, TREE, backoff_ms, line};
+use super::supervisors::{SupervisorMessage, Supervisors};
+use super::tree::{CHAT_SHARDS, Restart, backoff_ms, line};
 
 /// A kind of child, as its supervisor starts it.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -74,24 +76,10 @@ macro_rules! kind {
 
 kind!(Chats, "chat", ChatId, ChatMessage, chats, ChatShell, |shared, chat| shared
     .index(|index| index.wants(chat)));
-kind!(Queues, "queue", QueueId, super::queue::QueueMessage, queues, QueueShell, |shared, queue| {
+kind!(Queues, "queue", QueueId, QueueMessage, queues, QueueShell, |shared, queue| {
     shared.roster.look(|roster| roster.queues.contains_key(&queue))
 });
-kind!(
-    Operators,
-    "operator",
-    UserId,
-    super::operator::OperatorMessage,
-    operators,
-    OperatorShell,
-    |_, _| true
-);
-
-pub(super) enum SupervisorMessage<I> {
-    Start(I),
-    /// For tests of supervision: panic, here and now.
-    Crash,
-}
+kind!(Operators, "operator", UserId, OperatorMessage, operators, OperatorShell, |_, _| true);
 
 /// Starts and restarts the children of one kind.
 struct Supervisor<K>(std::marker::PhantomData<fn() -> K>);
@@ -225,87 +213,6 @@ impl Actor for Alarm {
             }
         }
         Ok(())
-    }
-}
-
-/// The addresses of the supervisors.
-pub(super) struct Supervisors {
-    chats: Vec<ActorRef<SupervisorMessage<ChatId>>>,
-    queues: ActorRef<SupervisorMessage<QueueId>>,
-    operators: ActorRef<SupervisorMessage<UserId>>,
-    alarm: ActorCell,
-    /// Begins when the router is whole.
-    retention: OnceLock<ActorCell>,
-    /// Operators that have had a life in this process.
-    lived: Mutex<HashSet<UserId>>,
-}
-
-impl Supervisors {
-    /// The chat has an entry in the directory that says `Starting`.
-    pub(super) fn start_chat(&self, chat: ChatId) {
-        let shard = (chat.0.as_u128() % CHAT_SHARDS as u128) as usize;
-        if let Some(supervisor) = self.chats.get(shard) {
-            let _ = supervisor.send_message(SupervisorMessage::Start(chat));
-        }
-    }
-
-    pub(super) fn start_queue(&self, queue: QueueId) {
-        let _ = self.queues.send_message(SupervisorMessage::Start(queue));
-    }
-
-    pub(super) fn start_operator(&self, operator: UserId) {
-        let _ = self.operators.send_message(SupervisorMessage::Start(operator));
-    }
-
-    /// What is linked to the supervisors of a kind of child, or the supervisors themselves; by the
-    /// names of the [`TREE`].
-    pub(super) fn cells(&self, name: &str) -> Vec<ActorCell> {
-        let chats = || self.chats.iter().map(ActorRef::get_cell);
-        match name {
-            "chats" => chats().collect(),
-            "queues" => vec![self.queues.get_cell()],
-            "operators" => vec![self.operators.get_cell()],
-            "alarm" => vec![self.alarm.clone()],
-            "retention" => self.retention.get().cloned().into_iter().collect(),
-            "chat" => chats().flat_map(|supervisor| supervisor.get_children()).collect(),
-            "queue" => self.queues.get_cell().get_children(),
-            "operator" => self.operators.get_cell().get_children(),
-            _ => Vec::new(),
-        }
-    }
-
-    /// Lets the children finish what they have, one kind after the other in the order of the
-    /// [`TREE`], each no longer than its line says. What has not ended then is cut off.
-    pub(super) async fn drain(&self) {
-        for child in TREE.iter().filter(|child| child.parent != "root") {
-            let limit = Some(Duration::from_millis(child.shutdown_ms));
-            for supervisor in self.cells(child.parent) {
-                supervisor.drain_children_and_wait(limit).await;
-            }
-        }
-    }
-
-    /// For tests of supervision.
-    pub(super) fn crash(&self, name: &str) {
-        let _ = match name {
-            "chats" => self.chats[0].send_message(SupervisorMessage::Crash).map_err(drop),
-            "queues" => self.queues.send_message(SupervisorMessage::Crash).map_err(drop),
-            "operators" => self.operators.send_message(SupervisorMessage::Crash).map_err(drop),
-            "alarm" => {
-                self.alarm.kill();
-                Ok(())
-            }
-            "retention" => {
-                self.retention.get().into_iter().for_each(ActorCell::kill);
-                Ok(())
-            }
-            _ => Ok(()),
-        };
-    }
-
-    /// Whether the operator had a life in this process; from now on it has.
-    pub(super) fn operator_lived(&self, operator: UserId) -> bool {
-        !self.lived.lock().unwrap_or_else(PoisonError::into_inner).insert(operator)
     }
 }
 

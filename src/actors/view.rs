@@ -6,7 +6,7 @@ use crate::domain::event::{AssignedHow, Decision, PlacedCause};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
     ChatEvent, ChatId, ChatState, Customer, OfferId, Party, Person, Place, Profile, QueueId,
-    Recorded, Seq, Timestamp, UserId,
+    Recorded, Seq, Status, Timestamp, UserId,
 };
 use crate::machine::chat::Chat;
 use crate::machine::operator::{Held, Operator};
@@ -183,6 +183,27 @@ impl OperatorView {
             active: active.map(|(chat, _)| *chat).collect(),
             offers: directed.chain(invites).collect(),
         }
+    }
+}
+
+/// What is counted of one operator.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct StatusSeen {
+    pub(super) status: &'static str,
+    pub(super) load: u32,
+    pub(super) capacity: u32,
+}
+
+impl StatusSeen {
+    pub(super) fn of(operator: &Operator) -> Self {
+        let status = match operator.status() {
+            Status::Ready if !operator.is_present() => "not_connected",
+            Status::Ready => "ready",
+            Status::Away(_) => "away",
+            Status::Busy => "busy",
+            Status::Offline => "offline",
+        };
+        Self { status, load: operator.load(), capacity: operator.account().capacity }
     }
 }
 

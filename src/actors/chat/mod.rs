@@ -1,62 +1,31 @@
 //! The shell of a chat: feeds the driver, carries out what it says, arms its timer. It awaits the
 //! store within one message, so that its mailbox is the buffer; and goes to sleep when idle.
 
+mod marking;
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
-use tokio::sync::oneshot;
 
-use crate::domain::{ChatEvent, ChatId, Person, Seq, Timestamp};
+use crate::domain::{ChatEvent, ChatId, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
-use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, RowUpdate};
-use crate::machine::message::{ToChat, ToQueue};
+use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate};
+use crate::machine::message::ToQueue;
 use crate::machine::{CallId, Life};
 use crate::storage::OpenChat;
 
 use super::held::CallPermit;
 use super::homeless::Homeless;
 use super::hub::Outgoing;
-use super::marking::{Marked, Marking, MarksRead};
-use super::marks::Batch;
+use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply, StoreSilent};
 use super::observe::{self, Deliveries};
-use super::operator::OperatorMessage;
-use super::queue::QueueMessage;
-use super::shared::{Shared, StoreSilent};
+use super::shared::Shared;
 use super::timer::Timer;
 use super::untold::{self, Found};
-use super::view::ChatView;
 use super::ways::Way;
 
-/// What a caller waits for; a dropped sender says that the life has ended without an answer.
-pub(super) type Reply<T> = oneshot::Sender<T>;
-
-pub(super) enum ChatMessage {
-    Begin,
-    /// With the way that it goes, if it leads into a queue.
-    Call(ChatCall, Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>),
-    Said(ToChat),
-    Look(Reply<ChatView>, CallPermit),
-    Mark {
-        person: Person,
-        up_to: Seq,
-        read: bool,
-        reply: Marked,
-        permit: CallPermit,
-    },
-    Tick,
-    /// The watermarks were read, or not.
-    MarksRead(MarksRead),
-    FlushMarks,
-    /// They were written, or not: the reason.
-    MarksWritten(Batch<Marked>, Result<(), String>),
-    /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
-    LetGo(Reply<bool>, CallPermit),
-    /// Go to sleep if there is nothing to do.
-    Rest,
-    /// For tests of supervision: panic, here and now.
-    Crash,
-}
+use marking::Marking;
 
 /// Who waits for an answer, and what is held until then.
 type Caller = (Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>);
@@ -64,10 +33,10 @@ type Caller = (Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>);
 pub(super) struct ChatShell;
 
 pub(super) struct ChatState {
-    pub(super) shared: Arc<Shared>,
-    pub(super) chat: ChatId,
+    shared: Arc<Shared>,
+    chat: ChatId,
     life: Life,
-    pub(super) driver: Driver,
+    driver: Driver,
     begin: Vec<Action>,
     found: Found,
     homeless: Homeless,
@@ -75,8 +44,8 @@ pub(super) struct ChatState {
     bound: bool,
     calls: HashMap<CallId, Caller>,
     calls_made: CallId,
-    pub(super) marking: Marking,
-    pub(super) deliveries: Deliveries,
+    marking: Marking,
+    deliveries: Deliveries,
     timer: Timer,
     rest: Timer,
     /// When it last had something to do.

@@ -1,7 +1,6 @@
 //! A chat's watermarks between its shell and the store: read when they are first asked for,
 //! written behind its back, answered and shown once written.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,19 +9,13 @@ use tokio::task::JoinError;
 
 use crate::domain::{Party, Person, Place, Seq};
 use crate::machine::chat::{Chat, Refusal};
-use crate::storage::{StoreError, Watermark};
+use crate::storage::StoreError;
 
-use super::chat::{ChatMessage, ChatState, Reply};
-use super::hub::Outgoing;
-use super::marks::{Batch, Marks, Raised};
-use super::shared::StoreSilent;
-use super::view::ChatView;
-
-/// Who waits until its mark is durable.
-pub(super) type Marked = Reply<Result<(), Refusal>>;
-
-/// What a read of the watermarks came to; an error is the reason, for the log.
-pub(super) type MarksRead = Result<BTreeMap<Party, Watermark>, String>;
+use super::ChatState;
+use crate::actors::hub::Outgoing;
+use crate::actors::marks::{Batch, Marks, Raised};
+use crate::actors::message::{ChatMessage, Marked, MarksRead, Reply, StoreSilent};
+use crate::actors::view::ChatView;
 
 /// What a chat's shell knows of its watermarks.
 #[derive(Default)]

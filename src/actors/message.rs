@@ -1,0 +1,107 @@
+//! What can be said to the actors, each with the address of who waits for an answer.
+//!
+//! Below the shells and above nothing that runs: an actor names the messages of another, never the
+//! other itself.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::domain::{ChatId, Party, Person, Seq};
+use crate::machine::chat::{Answer, ChatCall, Refusal};
+use crate::machine::message::{ToChat, ToOperator, ToQueue};
+use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
+use crate::routing::Explanation;
+use crate::storage::Watermark;
+
+use super::held::CallPermit;
+use super::marks::Batch;
+use super::view::{ChatView, LinePage, LinePosition, OperatorView};
+use super::ways::Way;
+
+/// The store does not answer. Whether the call takes effect, and when, is not known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the store has not answered within {limit:?}")]
+pub(super) struct StoreSilent {
+    pub(super) limit: Duration,
+}
+
+/// What a caller waits for; a dropped sender says that the life has ended without an answer.
+pub(super) type Reply<T> = oneshot::Sender<T>;
+
+/// Who waits until its mark is durable.
+pub(super) type Marked = Reply<Result<(), Refusal>>;
+
+/// What a read of the watermarks came to; an error is the reason, for the log.
+pub(super) type MarksRead = Result<BTreeMap<Party, Watermark>, String>;
+
+/// To a chat.
+pub(super) enum ChatMessage {
+    Begin,
+    /// With the way that it goes, if it leads into a queue.
+    Call(ChatCall, Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>),
+    Said(ToChat),
+    Look(Reply<ChatView>, CallPermit),
+    Mark {
+        person: Person,
+        up_to: Seq,
+        read: bool,
+        reply: Marked,
+        permit: CallPermit,
+    },
+    Tick,
+    /// The watermarks were read, or not.
+    MarksRead(MarksRead),
+    FlushMarks,
+    /// They were written, or not: the reason.
+    MarksWritten(Batch<Marked>, Result<(), String>),
+    /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
+    LetGo(Reply<bool>, CallPermit),
+    /// Go to sleep if there is nothing to do.
+    Rest,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
+/// To a queue.
+pub(super) enum QueueMessage {
+    Begin,
+    Said(ToQueue),
+    /// Its configuration has changed. Read when this is handled: of two changes the later one
+    /// holds, in whatever order they are told.
+    Configured,
+    /// What holds for all queues has changed.
+    Settings,
+    Explain(ChatId, Reply<Option<Explanation>>, CallPermit),
+    Line {
+        after: Option<LinePosition>,
+        limit: usize,
+        reply: Reply<LinePage>,
+        permit: CallPermit,
+    },
+    Tick,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
+/// To an operator.
+pub(super) enum OperatorMessage {
+    Begin,
+    Call(OperatorCall, Reply<Result<OperatorAnswer, Refusal>>, CallPermit),
+    Said(Box<ToOperator>),
+    /// Its account has changed. Read when this is handled: of two changes the later one holds, in
+    /// whatever order they are told.
+    AccountChanged,
+    Connected(ConnectionId),
+    Disconnected(ConnectionId),
+    ProbeAnswered(ConnectionId, u64),
+    Look(Reply<Option<OperatorView>>, CallPermit),
+    Saved(bool),
+    /// The store is silent over its record.
+    NotSaved(StoreSilent),
+    Tick,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
