@@ -125,6 +125,14 @@ pub struct Offer {
 }
 
 impl Offer {
+    /// The offer as far as it concerns this operator: whether it may still accept, and its stay.
+    pub fn for_one(&self, operator: UserId) -> Self {
+        let to = self.to.get(&operator).copied().into_iter().collect();
+        let returned = self.returned.get_key_value(&operator).map(|(who, stay)| (*who, *stay));
+        let returned = returned.into_iter().collect();
+        Self { to: Arc::new(to), returned: Arc::new(returned), ..*self }
+    }
+
     /// The operator's stay in the offer; none when it is not in it.
     pub fn stay(&self, operator: UserId) -> Option<Stay> {
         let stay = || self.returned.get(&operator).copied().unwrap_or_default();

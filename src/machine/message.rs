@@ -43,7 +43,8 @@ pub struct ChatAt {
     pub since: Timestamp,
     /// Its own priority.
     pub priority: Priority,
-    /// Who refused it, and when. Shared, since everybody concerned is told.
+    /// Who refused it, and when; for an operator, whether it did itself. Shared, since a word may be said
+    /// again and again.
     pub refused_by: Arc<BTreeMap<UserId, Timestamp>>,
     /// Where it is.
     pub place: Place,
@@ -286,7 +287,8 @@ pub enum ToQueue {
     },
 }
 
-/// To an operator.
+/// To an operator. What is said of where a chat is says of others in its offer and of their refusals
+/// nothing ([`Chat::told_to`](super::chat::Chat::told_to)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ToOperator {
     /// From a chat.

@@ -67,12 +67,12 @@ impl Refusals {
 }
 
 impl World {
-    /// What the chat says of who refused it.
+    /// What the chat says of who refused it: all to its queue, to an operator whether it did.
     pub fn says_who_refused(&self, chat: ChatId, action: &Action) {
-        let (Action::ToQueue(_, ToQueue::At(at)) | Action::ToOperator(_, ToOperator::At(at))) =
-            action
-        else {
-            return;
+        let (at, to) = match action {
+            Action::ToQueue(_, ToQueue::At(at)) => (at, None),
+            Action::ToOperator(operator, ToOperator::At(at)) => (at, Some(*operator)),
+            _ => return,
         };
         // That one counts by another clock than this check.
         if self.plan.planted == Some(Planted::ClockOfTheChat) {
@@ -80,7 +80,18 @@ impl World {
         }
         let now = self.now();
         let refused = self.refusals.chats.get(&chat).map(|of| &of.refused);
-        let refused = refused.into_iter().flatten().map(|(who, at)| (*who, now.min(*at)));
+        let concerned = |who: &UserId| to.is_none_or(|to| to == *who);
+        let refused = refused.into_iter().flatten().filter(|(who, _)| concerned(who));
+        let refused = refused.map(|(who, at)| (*who, now.min(*at)));
+        if let Some(to) = to {
+            let in_offer = at.place.offer().map(|offer| offer.to.iter().copied());
+            let others = in_offer.into_iter().flatten().find(|who| *who != to);
+            assert_eq!(
+                others, None,
+                "{to:?} hears who else is offered {chat:?} (seed {})",
+                self.seed
+            );
+        }
         let told = at.refused_by.iter().map(|(who, at)| (*who, *at));
         assert!(
             told.eq(refused.clone()),

@@ -217,13 +217,30 @@ impl Chat {
     /// Where it is, for those who count by the process's clock: what its log dates later counts as
     /// now.
     pub fn told_at(&self, now: Timestamp) -> Option<ChatAt> {
-        let mut at = self.at()?;
-        at.since = at.since.min(now);
-        at.moved_at = at.moved_at.min(now);
+        let mut at = self.at_by(now)?;
         if at.refused_by.values().any(|refused| *refused > now) {
             let refused_by = Arc::make_mut(&mut at.refused_by);
             refused_by.values_mut().for_each(|refused| *refused = now.min(*refused));
         }
+        Some(at)
+    }
+
+    /// The same, as far as it concerns one operator: of an offer, whether it is in it, and of the refusals
+    /// its own. So a word is as long for one of a thousand as for one alone.
+    pub fn told_to(&self, operator: UserId, now: Timestamp) -> Option<ChatAt> {
+        let mut at = self.at_by(now)?;
+        let refused = at.refused_by.get(&operator).map(|refused| (operator, now.min(*refused)));
+        at.refused_by = Arc::new(refused.into_iter().collect());
+        if let Place::Offered(offer) = &mut at.place {
+            *offer = offer.for_one(operator);
+        }
+        Some(at)
+    }
+
+    fn at_by(&self, now: Timestamp) -> Option<ChatAt> {
+        let mut at = self.at()?;
+        at.since = at.since.min(now);
+        at.moved_at = at.moved_at.min(now);
         Some(at)
     }
 

@@ -56,7 +56,7 @@ impl Chat {
                     command: command.clone(),
                     asked: *asked,
                     result: assigned_at(known),
-                    at: self.told_at(context.now),
+                    at: self.told_to(*operator, context.now),
                 };
                 Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
             }
@@ -194,7 +194,7 @@ impl Chat {
                     command: command.clone(),
                     asked,
                     result: Some(Err(refusal)),
-                    at: self.told_at(context.now),
+                    at: self.told_to(operator, context.now),
                 };
                 return Decided::effect(ChatEffect::ToOperator(operator, Box::new(refused)));
             }
@@ -303,7 +303,7 @@ impl Chat {
             command: command.cloned(),
             by: by.clone(),
             result,
-            at: self.told_at(context.now),
+            at: self.told_to(operator, context.now),
             chat: self.id,
         };
         Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))

@@ -3,7 +3,7 @@
 use crate::domain::Timestamp;
 use crate::domain::limits::{CALLS_HELD_MAX, REPEAT_MS};
 use crate::machine::CallId;
-use crate::machine::message::{ChatAt, Peer, ToOperator, ToQueue};
+use crate::machine::message::{Peer, ToOperator, ToQueue};
 
 use super::super::answers::{Answer, Lookup};
 use super::super::call::ChatEffect;
@@ -33,9 +33,7 @@ impl Driver {
                     self.held.push((call, party, command));
                 }
                 ChatEffect::ToOperator(to, said) => actions.push(Action::ToOperator(to, *said)),
-                ChatEffect::Tell(peer) => {
-                    actions.extend(self.chat.told_at(now).map(|at| tell(peer, at)));
-                }
+                ChatEffect::Tell(peer) => actions.extend(self.tell(peer, now)),
             }
         }
         let chat = &self.chat;
@@ -55,9 +53,7 @@ impl Driver {
     pub(super) fn tell_due(&mut self, now: Timestamp, actions: &mut Vec<Action>) {
         for owed in self.notices.take_due(now) {
             match (owed, self.chat.transfer()) {
-                (Owed::At(peer), _) => {
-                    actions.extend(self.chat.told_at(now).map(|at| tell(peer, at)));
-                }
+                (Owed::At(peer), _) => actions.extend(self.tell(peer, now)),
                 (Owed::Reserve(target), Some(transfer)) if transfer.to == target => {
                     let Some(queue) = self.chat.queue else {
                         continue;
@@ -96,11 +92,18 @@ impl Driver {
             actions.push(Action::Row(row));
         }
     }
-}
 
-fn tell(peer: Peer, at: ChatAt) -> Action {
-    match peer {
-        Peer::Queue(queue) => Action::ToQueue(queue, ToQueue::At(at)),
-        Peer::Operator(operator) => Action::ToOperator(operator, ToOperator::At(at)),
+    /// Where the chat is, for one of those whom it concerns: all of it for a queue, for an operator what
+    /// is its own.
+    fn tell(&self, peer: Peer, now: Timestamp) -> Option<Action> {
+        match peer {
+            Peer::Queue(queue) => {
+                self.chat.told_at(now).map(|at| Action::ToQueue(queue, ToQueue::At(at)))
+            }
+            Peer::Operator(operator) => {
+                let at = self.chat.told_to(operator, now);
+                at.map(|at| Action::ToOperator(operator, ToOperator::At(at)))
+            }
+        }
     }
 }

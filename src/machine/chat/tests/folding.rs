@@ -8,7 +8,7 @@ use crate::domain::{ChatEvent, OfferId, Place, Reach, Timestamp, UserId};
 use crate::machine::chat::tests::Bench;
 use crate::machine::chat::{Author, Chat, ChatCall, ChatInput, Target};
 use crate::machine::fixture::*;
-use crate::machine::message::{AssignBy, Peer, ToChat};
+use crate::machine::message::{AssignBy, ChatAt, Peer, ToChat};
 
 const PEOPLE: [UserId; 3] = [ANN, BOB, CYD];
 
@@ -147,6 +147,33 @@ fn what_the_log_dates_later_than_now_counts_as_now() {
     let told = bench.chat.told_at(now).unwrap();
     assert_eq!((told.since, told.moved_at, told.refused_by[&ANN]), (now, now, now));
     assert_eq!(bench.chat.told_at(bench.now), bench.chat.at());
+    let told = bench.chat.told_to(ANN, now).unwrap();
+    assert_eq!((told.since, told.moved_at, told.refused_by[&ANN]), (now, now, now));
+}
+
+#[test]
+fn an_operator_is_told_of_an_offer_and_of_refusals_what_concerns_it_alone() {
+    let mut bench = Bench::opened();
+    bench.say(offer(1, OFFER, Reach::ToAll, &[ANN, BOB, CYD]));
+    bench.say(ToChat::Decline { offer: OFFER, operator: ANN, stay: 0, command: command("no") });
+    let (peer, reason) = (Peer::Operator(BOB), WithdrawReason::NotReady);
+    bench.say(ToChat::Withdraw { peer, offer: OFFER, operator: BOB, stay: 0, reason });
+    bench.say(ToChat::Widen { placement: 2, offer: OFFER, to: vec![BOB] });
+    let told = |operator| {
+        let at = bench.chat.told_to(operator, bench.now).unwrap();
+        let offer = at.place.offer().unwrap();
+        let to: Vec<UserId> = offer.to.iter().copied().collect();
+        let refused: Vec<UserId> = at.refused_by.keys().copied().collect();
+        (to, offer.returned.iter().map(|(who, stay)| (*who, *stay)).collect::<Vec<_>>(), refused)
+    };
+    assert_eq!(told(ANN), (vec![], vec![], vec![ANN]));
+    assert_eq!(told(BOB), (vec![BOB], vec![(BOB, 1)], vec![]));
+    assert_eq!(told(CYD), (vec![CYD], vec![], vec![]));
+    let all = bench.chat.told_at(bench.now).unwrap();
+    let one = bench.chat.told_to(CYD, bench.now).unwrap();
+    let offer = all.place.offer().unwrap().for_one(CYD);
+    let refused_by = Default::default();
+    assert_eq!(one, ChatAt { place: Place::Offered(offer), refused_by, ..all });
 }
 
 #[test]

@@ -103,7 +103,12 @@ impl Stage {
 fn told(actions: &[Action]) -> BTreeSet<Peer> {
     let told = actions.iter().filter_map(|action| match action {
         Action::ToQueue(queue, _) => Some(Peer::Queue(*queue)),
-        Action::ToOperator(operator, ToOperator::At(_)) => Some(Peer::Operator(*operator)),
+        Action::ToOperator(operator, ToOperator::At(at)) => {
+            let to = at.place.offer().map(|offer| offer.to.iter().copied());
+            let others = to.into_iter().flatten().chain(at.refused_by.keys().copied());
+            assert!(others.into_iter().all(|who| who == *operator), "{operator:?} hears {at:?}");
+            Some(Peer::Operator(*operator))
+        }
         _ => None,
     });
     told.collect()
