@@ -1,7 +1,7 @@
 //! Changes of the configuration while all goes on: of operators, of queues, of what holds for all; queues
 //! that come, take no more chats, and go.
 
-use switchboard::domain::limits::PRIORITY_STEP_MS;
+use switchboard::domain::limits::{PRIORITY_STEP_MS, VISITOR_OFFER_EVERY_MS};
 use switchboard::domain::{self, Priority, QueueId, Rule, UserId};
 use switchboard::machine::chat::{ChatCall, ChatInput, Target};
 use switchboard::machine::message::{ChatAt, ToChat, ToQueue};
@@ -117,12 +117,14 @@ impl World {
     /// What holds for all queues.
     fn change_settings(&mut self) {
         let small = self.rng.below(4);
-        match self.rng.below(3) {
+        match self.rng.below(4) {
             0 => self.settings.cool_down_ms = 1_500 + 500 * small,
             1 => self.settings.lapses_to_away = 1 + small as u32,
+            2 => self.settings.visitor_offer_every_ms = VISITOR_OFFER_EVERY_MS / 3 * small,
             _ => self.settings.priority_step_ms = PRIORITY_STEP_MS / 2 * (1 + small),
         }
         self.checker.settings = self.settings;
+        self.checker.visitors.every_ms_changed(self.settings.visitor_offer_every_ms);
         self.overtaking.ranks_changed(self.now);
         self.changed("settings");
         for queue in self.queues.keys().copied().collect::<Vec<_>>() {

@@ -10,7 +10,6 @@ use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
 use crate::check::Checker;
 use crate::coverage::Coverage;
 use crate::heard::{Hearing, Offering, Reserving, to_chats, to_operators};
-use crate::visitors::VISITOR_OFFER_EVERY_MS;
 use crate::world::World;
 
 /// One step of a queue, to be judged.
@@ -79,7 +78,7 @@ pub fn may_wait(
     let case = (chat, operator);
     checker.shown_lately(machine, chat, operator, now)
         || (hearing.has_nameless()
-            && checker.shown_within(machine, case, now, VISITOR_OFFER_EVERY_MS))
+            && checker.shown_within(machine, case, now, checker.settings.visitor_offer_every_ms))
 }
 
 impl Step<'_> {

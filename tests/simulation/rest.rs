@@ -11,7 +11,6 @@ use switchboard::machine::operator::Held;
 use switchboard::machine::queue::{Phase, Queue};
 
 use crate::passed_over::naive_rank;
-use crate::visitors::VISITOR_OFFER_EVERY_MS;
 use crate::world::World;
 
 /// Within this time what a screen shows and what is true agree again, ms.
@@ -239,7 +238,7 @@ impl World {
     /// Whether the operator need not be asked yet for another chat of the visitor, or is just about
     /// to be.
     fn shown_lately(&self, queue: &Queue, chat: ChatId, operator: UserId) -> bool {
-        let ms = VISITOR_OFFER_EVERY_MS + 500;
+        let ms = self.settings.visitor_offer_every_ms + 500;
         self.checker.shown_within(queue, (chat, operator), self.now(), ms)
             || self.checker.asked_within(queue, (chat, operator), self.now(), 500)
     }

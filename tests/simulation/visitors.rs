@@ -10,13 +10,13 @@ use switchboard::machine::queue::{Entry, Phase, Queue};
 
 use crate::check::Checker;
 
-/// How long an operator is not asked for another chat of the same visitor here, ms.
+/// How long an operator is not asked for another chat of the same visitor here at first, ms.
 pub const VISITOR_OFFER_EVERY_MS: u64 = 3_000;
 
 #[derive(Default)]
 pub struct Visitors {
     /// The last chat of each visitor that this life of a queue had offered to each operator.
-    asked: BTreeMap<(QueueId, Customer, UserId), (ChatId, Timestamp)>,
+    asked: BTreeMap<(QueueId, Customer, UserId), Last>,
     /// Those of them that the logs have said since then, in the same queue: times do not tell, for
     /// clocks are set back.
     came_true: BTreeSet<(QueueId, ChatId, UserId)>,
@@ -26,7 +26,24 @@ pub struct Visitors {
     pub passed_over: u64,
 }
 
+/// What a queue had offered last of a visitor to an operator.
+#[derive(Clone, Copy)]
+struct Last {
+    chat: ChatId,
+    at: Timestamp,
+    /// Until when no other may be, by whatever was set since then. A queue that forgot it when the time
+    /// was short does not know it again when that is long.
+    until: Timestamp,
+}
+
 impl Visitors {
+    /// From now on an operator is not asked for another chat of the same visitor for so long.
+    pub fn every_ms_changed(&mut self, every_ms: u64) {
+        for last in self.asked.values_mut() {
+            last.until = last.at.plus_ms(every_ms).min(last.until);
+        }
+    }
+
     /// A new life of a queue knows nothing of what its former one did.
     pub fn started(&mut self, queue: QueueId) {
         self.asked.retain(|(of, ..), _| *of != queue);
@@ -90,7 +107,8 @@ impl Checker {
         let Some(customer) = self.visitor(chat) else { return };
         let known = queue.line().get(chat).is_some_and(|entry| entry.at.version > 0);
         let last = self.visitors.asked.get(&(queue.config().id, customer, to));
-        let Some((other, at)) = last.filter(|(other, _)| *other != chat && known) else { return };
+        let Some(last) = last.filter(|last| last.chat != chat && known) else { return };
+        let Last { chat: other, at, until } = last;
         // It was before the operator since then: one chat may be offered again.
         let offered = self.visitors.offered.get(&(customer, to)).and_then(|of| of.get(&chat));
         if offered.is_some_and(|since| since >= at) {
@@ -107,7 +125,7 @@ impl Checker {
             return;
         }
         assert!(
-            now.0 >= at.0 + VISITOR_OFFER_EVERY_MS || !self.others_wait(queue, customer),
+            now >= *until || !self.others_wait(queue, customer),
             "{to:?} is asked for {chat:?} at {now}, for {other:?} of the same visitor at {at}, and \
              others wait (seed {seed})"
         );
@@ -118,7 +136,9 @@ impl Checker {
         // From a row of the index alone nobody knows whose it is.
         let known = queue.line().get(chat).is_some_and(|entry| entry.at.version > 0);
         if let Some(customer) = self.visitor(chat).filter(|_| known) {
-            self.visitors.asked.insert((queue.config().id, customer, to), (chat, now));
+            let until = now.plus_ms(self.settings.visitor_offer_every_ms);
+            let last = Last { chat, at: now, until };
+            self.visitors.asked.insert((queue.config().id, customer, to), last);
             self.visitors.came_true.remove(&(queue.config().id, chat, to));
         }
     }
@@ -133,7 +153,7 @@ impl Checker {
     pub fn shown_lately(&self, queue: &Queue, chat: ChatId, to: UserId, now: Timestamp) -> bool {
         let Some(customer) = self.visitor(chat) else { return false };
         self.others_wait(queue, customer)
-            && self.shown_within(queue, (chat, to), now, VISITOR_OFFER_EVERY_MS)
+            && self.shown_within(queue, (chat, to), now, self.settings.visitor_offer_every_ms)
     }
 
     /// Whether another one of the chat's visitor was before the operator within this time.
@@ -146,7 +166,7 @@ impl Checker {
     ) -> bool {
         let Some(customer) = self.visitor(chat) else { return false };
         let asked = self.visitors.asked.get(&(queue.config().id, customer, to));
-        let asked = asked.map(|(other, at)| (other, at));
+        let asked = asked.map(|last| (&last.chat, &last.at));
         let offered = self.visitors.offered.get(&(customer, to)).into_iter().flatten();
         let mut others = asked.into_iter().chain(offered).filter(|(other, _)| **other != chat);
         others.any(|(_, at)| now.0 < at.0 + ms)
@@ -162,6 +182,6 @@ impl Checker {
     ) -> bool {
         let Some(customer) = self.visitor(chat) else { return false };
         let asked = self.visitors.asked.get(&(queue.config().id, customer, to));
-        asked.is_some_and(|(last, at)| *last == chat && now.0 < at.0 + ms)
+        asked.is_some_and(|last| last.chat == chat && now.0 < last.at.0 + ms)
     }
 }
