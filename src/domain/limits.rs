@@ -37,9 +37,8 @@ pub const OPERATOR_CAPACITY_MAX: u32 = 100;
 /// wait, ms: about as long as it takes to read an offer and to see that it is gone.
 pub const VISITOR_OFFER_EVERY_MS: u64 = 10_000;
 
-/// Offers to one operator that a queue remembers for that: twenty to each of its members, some 100
-/// bytes each. What follows from them comes on top: a pair of each of the visitor's chats in the line
-/// with each of these operators.
+/// Offers to one operator that a queue remembers for that: twenty to each of its members, some 300
+/// bytes each. How many chats of a visitor wait adds nothing to that.
 pub const SHOWN_REMEMBERED_MAX: usize = TO_ALL_OFFERS_MAX * QUEUE_MEMBERS_MAX;
 
 /// How long an offer stands by default, ms.

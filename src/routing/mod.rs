@@ -12,19 +12,20 @@
 //!    before a while has passed since the last one ([`shown`]).
 //! 5. "Why does it wait" is answered by the function that decides ([`explain`]).
 //! 6. A step does not cost what waits: whoever can serve nobody, however long the line, keeps nobody
-//!    from being served, and costs no walk past it. It costs the pairs (below) of the chats that changed
-//!    in it, and when a member becomes eligible or is so no more, a look at the refusals of each chat
-//!    that all who are eligible have refused, or whoever of them refused the fewest; if nobody is
-//!    eligible, at all of them.
+//!    from being served, and costs no walk past it. It costs the refusals of the chats that changed in it
+//!    and what was shown, or counts as shown no more, of a visitor; and when a member becomes eligible or is
+//!    so no more, a look at the refusals of each chat that all who are eligible have refused, or whoever of
+//!    them refused the fewest; if nobody is eligible, at all of them.
 //!
 //! How. Between a chat and a member with room stands nothing but a refusal, or another chat of the same
-//! visitor. These pairs are kept ([`excluded`]) and found out anew when something about that chat
-//! changes. They are as many as there are refusals, and for each visitor the chats times the operators
-//! who were shown one lately: few, but for a visitor who opens chats in a flood. All other pairs can. So
+//! visitor. What refusals exclude is kept by pairs ([`excluded`]), found out anew when something about that
+//! chat changes: as many as there are refusals. What was shown is kept once for each visitor and operator
+//! ([`shown`]), whatever waits of that visitor: its chats that wait are a set of their own, of which whoever
+//! was shown one may have none but that one. All other pairs can. So
 //! - the line is one set in order that knows positions ([`ranked`]),
 //! - those with room are a set in the order of the rule, and one by what they have room for ([`pool`]),
-//! - the first chat that a member may have is the first of the line that is not excluded for it; the
-//!   first that anybody may have is the smallest of these, and nearly always the head,
+//! - the first chat that a member may have is the first of the line that is in none of the sets that are
+//!   excluded for it; the first that anybody may have is the smallest of these, and nearly always the head,
 //! - and the best member for a chat is the first with room that is not excluded from it.
 //!
 //! That this is what a walk past all chats and members gives is compared in a test

@@ -242,6 +242,13 @@ impl Pool {
         self.by_room.last().is_some_and(|(room, _)| room.is_for(rank))
     }
 
+    /// Those with room for a chat of this rank, in no order that matters.
+    pub fn with_room_for(&self, rank: i64) -> impl Iterator<Item = UserId> + '_ {
+        let smallest = (Room::Below(rank.saturating_add(1)), UserId::from_u128(0));
+        let room = self.by_room.range(smallest..).filter(move |(room, _)| room.is_for(rank));
+        room.map(|(_, operator)| *operator)
+    }
+
     /// Those with room for some chat.
     pub fn with_room(&self) -> impl ExactSizeIterator<Item = (UserId, Room)> + '_ {
         self.by_room.iter().map(|(room, operator)| (*operator, *room))
@@ -278,16 +285,10 @@ impl Pool {
         standing::towards(Standing::Free, against, cool_down_ms, now).0 == Standing::Free
     }
 
-    /// The members with room for a chat of this rank, best first by the rule, but for those to whom it
-    /// may not go.
-    pub fn choose<'a>(
-        &'a self,
-        rank: i64,
-        excluded: Option<&'a BTreeSet<UserId>>,
-    ) -> impl Iterator<Item = UserId> + 'a {
+    /// The members with room for a chat of this rank, best first by the rule.
+    pub fn best_first(&self, rank: i64) -> impl Iterator<Item = UserId> + '_ {
         let best_first = self.by_preference.iter().map(|preference| preference.operator());
-        let room = best_first.filter(move |operator| self.has_room(*operator, rank));
-        room.filter(move |operator| !excluded.is_some_and(|excluded| excluded.contains(operator)))
+        best_first.filter(move |operator| self.has_room(*operator, rank))
     }
 
     /// The record of a decision: how all stood when it was made.
@@ -433,6 +434,26 @@ mod tests {
         assert_eq!(standing((2, 1), Standing::Busy), Standing::Busy);
         assert_eq!(standing((1, 6), Standing::Free), Standing::Busy, "said by the former one");
         assert_eq!(standing((2, 2), Standing::Free), Standing::Free);
+    }
+
+    #[test]
+    fn those_with_room_for_a_rank_are_found_without_those_who_keep_theirs_for_smaller_ones() {
+        let mut pool = Pool::new(Rule::LeastLoaded);
+        let members: Vec<UserId> = (0..9).map(UserId::from_u128).collect();
+        pool.set_members(&members.iter().copied().collect());
+        for (n, operator) in members.iter().enumerate() {
+            let below = [None, Some(10), Some(11), Some(12)][n % 4];
+            let standing = if below.is_some() { Standing::Kept } else { Standing::Free };
+            let state = says((1, 1), standing, 1);
+            pool.believe(OperatorState { operator: *operator, kept_below: below, ..state });
+        }
+        for rank in [i64::MIN, 9, 10, 11, 12, i64::MAX] {
+            let found: BTreeSet<UserId> = pool.with_room_for(rank).collect();
+            let wanted = members.iter().copied().filter(|who| pool.has_room(*who, rank));
+            assert_eq!(found, wanted.collect(), "{rank}");
+            let chosen: BTreeSet<UserId> = pool.best_first(rank).collect();
+            assert_eq!(found, chosen, "{rank}");
+        }
     }
 
     #[test]

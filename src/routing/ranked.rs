@@ -75,6 +75,11 @@ impl<K: Ord + Copy> Ranked<K> {
         (smaller, false)
     }
 
+    /// Whether the key is there.
+    pub fn contains(&self, key: &K) -> bool {
+        self.position(key).1
+    }
+
     /// How many keys are at most this one.
     pub fn up_to(&self, key: &K) -> usize {
         let (smaller, there) = self.position(key);
@@ -83,16 +88,16 @@ impl<K: Ord + Copy> Ranked<K> {
 
     /// The key with so many smaller ones.
     pub fn nth(&self, n: usize) -> Option<K> {
-        self.nth_without(None, n)
+        self.nth_without(|_| (0, false), n)
     }
 
-    /// The key with so many smaller ones, those not counted which `without` has: a part of this set.
-    pub fn nth_without(&self, without: Option<&Self>, n: usize) -> Option<K> {
+    /// The key with so many smaller ones, of which those are not counted that are left out: of a key of
+    /// this set `without` says how many smaller ones are, and whether it is itself.
+    pub fn nth_without(&self, without: impl Fn(&K) -> (usize, bool), n: usize) -> Option<K> {
         let (mut part, mut smaller) = (&self.root, 0);
         while let Some(node) = part {
             let here = smaller + size(&node.left);
-            let (left_out, is_left_out) =
-                without.map_or((0, false), |without| without.position(&node.key));
+            let (left_out, is_left_out) = without(&node.key);
             match n.cmp(&here.saturating_sub(left_out)) {
                 Ordering::Less => part = &node.left,
                 Ordering::Equal if !is_left_out => return Some(node.key),
@@ -307,7 +312,7 @@ mod tests {
             let without: Ranked<u8> = without.collect();
             let left = keys.iter().filter(|(_, left_out)| !**left_out).map(|(key, _)| *key);
             for (n, key) in left.clone().map(Some).chain([None]).enumerate() {
-                prop_assert_eq!(set.nth_without(Some(&without), n), key);
+                prop_assert_eq!(set.nth_without(|key| without.position(key), n), key);
             }
         }
     }

@@ -21,8 +21,12 @@ pub struct Shown {
     of: BTreeMap<Customer, Lately>,
     /// The same by time, for forgetting.
     order: BTreeSet<(Timestamp, Customer, UserId)>,
-    /// Of whom something else is known since that was asked last.
-    changed: BTreeSet<Customer>,
+    /// The same by time for each visitor.
+    order_of: BTreeSet<(Customer, Timestamp, UserId)>,
+    /// The same by operator.
+    to: BTreeMap<UserId, BTreeSet<Customer>>,
+    /// Of which two something else is known since that was asked last.
+    changed: BTreeSet<(Customer, UserId)>,
 }
 
 impl Shown {
@@ -34,17 +38,15 @@ impl Shown {
         to: UserId,
         at: Timestamp,
     ) -> Option<(ChatId, Timestamp)> {
-        let lately = self.of.entry(customer).or_default();
-        let known = lately.get(&to).copied();
-        if let Some((_, before)) = known {
-            if before > at {
-                return known;
-            }
-            self.order.remove(&(before, customer, to));
+        let known = self.of.get(&customer).and_then(|lately| lately.get(&to)).copied();
+        if known.is_some_and(|(_, before)| before > at) {
+            return known;
         }
-        lately.insert(to, (chat, at));
+        self.remove(customer, to);
+        self.of.entry(customer).or_default().insert(to, (chat, at));
         self.order.insert((at, customer, to));
-        self.changed.insert(customer);
+        self.order_of.insert((customer, at, to));
+        self.to.entry(to).or_default().insert(customer);
         while self.order.len() > SHOWN_REMEMBERED_MAX {
             self.forget_oldest();
         }
@@ -60,16 +62,10 @@ impl Shown {
         at: Timestamp,
         before: Option<(ChatId, Timestamp)>,
     ) {
-        let Some(lately) = self.of.get_mut(&customer) else { return };
-        if lately.get(&to) != Some(&(chat, at)) {
+        if self.of.get(&customer).and_then(|lately| lately.get(&to)) != Some(&(chat, at)) {
             return;
         }
-        lately.remove(&to);
-        if lately.is_empty() {
-            self.of.remove(&customer);
-        }
-        self.order.remove(&(at, customer, to));
-        self.changed.insert(customer);
+        self.remove(customer, to);
         if let Some((chat, at)) = before {
             self.note((customer, chat), to, at);
         }
@@ -80,8 +76,28 @@ impl Shown {
         self.of.get(&customer)
     }
 
-    /// The visitors of whom something else is known since this was asked last.
-    pub fn take_changed(&mut self) -> BTreeSet<Customer> {
+    /// The visitors of whom a chat was offered to the operator.
+    pub fn to(&self, operator: UserId) -> impl Iterator<Item = Customer> + '_ {
+        self.to.get(&operator).into_iter().flatten().copied()
+    }
+
+    /// The first time, from this one on, at which another chat of the visitor than this one was offered
+    /// to somebody whom none was offered to since.
+    pub fn first_of_others(
+        &self,
+        (customer, chat): (Customer, ChatId),
+        from: Timestamp,
+    ) -> Option<Timestamp> {
+        let lately = self.of.get(&customer)?;
+        let of_another =
+            |operator: &UserId| lately.get(operator).is_some_and(|(other, _)| *other != chat);
+        let later = self.order_of.range((customer, from, UserId::from_u128(0))..);
+        let mut its_own = later.take_while(|(of, ..)| *of == customer);
+        its_own.find(|(.., operator)| of_another(operator)).map(|(_, at, _)| *at)
+    }
+
+    /// The visitors and operators of whom something else is known since this was asked last.
+    pub fn take_changed(&mut self) -> BTreeSet<(Customer, UserId)> {
         std::mem::take(&mut self.changed)
     }
 
@@ -93,22 +109,42 @@ impl Shown {
     }
 
     fn forget_oldest(&mut self) {
-        let Some((_, customer, operator)) = self.order.pop_first() else { return };
-        self.changed.insert(customer);
-        if let Some(lately) = self.of.get_mut(&customer) {
-            lately.remove(&operator);
-            if lately.is_empty() {
-                self.of.remove(&customer);
+        if let Some((_, customer, operator)) = self.order.first().copied() {
+            self.remove(customer, operator);
+        }
+    }
+
+    fn remove(&mut self, customer: Customer, to: UserId) {
+        self.changed.insert((customer, to));
+        let Some(lately) = self.of.get_mut(&customer) else { return };
+        let Some((_, at)) = lately.remove(&to) else { return };
+        if lately.is_empty() {
+            self.of.remove(&customer);
+        }
+        self.order.remove(&(at, customer, to));
+        self.order_of.remove(&(customer, at, to));
+        if let Some(customers) = self.to.get_mut(&to) {
+            customers.remove(&customer);
+            if customers.is_empty() {
+                self.to.remove(&to);
             }
         }
     }
 
-    /// Panics when the two views differ; for tests and the simulation.
+    /// Panics when the views differ; for tests and the simulation.
     pub fn assert_invariants(&self) {
         let entries = self.of.iter().flat_map(|(customer, lately)| {
             lately.iter().map(|(operator, (_, at))| (*at, *customer, *operator))
         });
-        assert_eq!(entries.collect::<BTreeSet<_>>(), self.order, "who was shown what, by time");
+        let entries: BTreeSet<_> = entries.collect();
+        assert_eq!(entries, self.order, "who was shown what, by time");
+        let of_each = entries.iter().map(|(at, customer, operator)| (*customer, *at, *operator));
+        assert!(of_each.collect::<BTreeSet<_>>() == self.order_of, "the same for each visitor");
+        let mut to = BTreeMap::<UserId, BTreeSet<Customer>>::new();
+        for (_, customer, operator) in entries {
+            to.entry(operator).or_default().insert(customer);
+        }
+        assert_eq!(to, self.to, "the same by operator");
         assert!(self.order.len() <= SHOWN_REMEMBERED_MAX, "what is remembered is bounded");
     }
 }
@@ -171,13 +207,30 @@ mod tests {
         };
         note(&mut shown, 1);
         note(&mut shown, 2);
-        assert_eq!(shown.take_changed(), BTreeSet::from([customer(1), customer(2)]));
+        assert_eq!(shown.take_changed(), BTreeSet::from([(customer(1), ANN), (customer(2), ANN)]));
         shown.forget_until(Timestamp(1));
-        assert_eq!(shown.take_changed(), BTreeSet::from([customer(1)]));
+        assert_eq!(shown.take_changed(), BTreeSet::from([(customer(1), ANN)]));
         // Before its time, for there are too many.
         (3..=SHOWN_REMEMBERED_MAX as u64 + 2).for_each(|n| note(&mut shown, n));
-        assert!(shown.take_changed().contains(&customer(2)), "it counts no more");
+        assert!(shown.take_changed().contains(&(customer(2), ANN)), "it counts no more");
         shown.assert_invariants();
+    }
+
+    #[test]
+    fn the_first_of_other_chats_is_the_earliest_after_a_time_that_is_not_of_the_chat_itself() {
+        let (mut shown, chat) = (Shown::default(), ChatId::from_u128);
+        let operator = |n| UserId::from_u128(0xa0 + n);
+        for (n, at) in [(1, 10), (2, 20), (1, 30), (3, 40)] {
+            let to = operator(u128::from(at));
+            shown.note((customer(1), chat(n)), to, Timestamp(at));
+        }
+        shown.note((customer(2), chat(9)), operator(10), Timestamp(15));
+        let first =
+            |n, from| shown.first_of_others((customer(1), chat(n)), Timestamp(from)).map(|at| at.0);
+        assert_eq!((first(1, 0), first(2, 0)), (Some(20), Some(10)));
+        assert_eq!((first(2, 10), first(2, 11)), (Some(10), Some(30)));
+        assert_eq!((first(3, 31), first(1, 40), first(1, 41)), (None, Some(40), None));
+        assert!(shown.to(operator(10)).eq([customer(1), customer(2)]));
     }
 
     #[test]

@@ -62,6 +62,8 @@ pub struct Line {
     entries: BTreeMap<ChatId, Entry>,
     /// Those whom nobody is being asked for.
     waiting: Ranked<Turn>,
+    /// The same by whose they are, as far as that is known.
+    waiting_of: BTreeMap<Customer, Ranked<Turn>>,
     /// Those with a `to_all` offer live or under way, but for silent ones.
     to_all: BTreeSet<ChatId>,
     /// The silent ones.
@@ -102,6 +104,11 @@ impl Line {
     /// The same, by their positions.
     pub(super) fn turns(&self) -> &Ranked<Turn> {
         &self.waiting
+    }
+
+    /// The visitor's chats that nobody is being asked for, if there are any.
+    pub(super) fn turns_of(&self, customer: Customer) -> Option<&Ranked<Turn>> {
+        self.waiting_of.get(&customer)
     }
 
     /// The chats that came, went or changed since this was asked last.
@@ -214,8 +221,10 @@ impl Line {
         for entry in self.entries.values_mut() {
             entry.rank = rank(&entry.at);
         }
-        let waiting = self.entries.values().filter(|entry| is_waiting(entry));
-        self.waiting = waiting.map(|entry| (entry.rank, entry.at.chat)).collect();
+        (self.waiting, self.waiting_of) = Default::default();
+        let entries = std::mem::take(&mut self.entries);
+        entries.values().for_each(|entry| self.link_turn(entry));
+        self.entries = entries;
     }
 
     /// The one time at which the chat is looked at again, if it is.
@@ -260,18 +269,36 @@ impl Line {
         if !entry.at.spent {
             self.of_visitor.entry(entry.at.customer).or_default().insert(chat);
         }
-        if is_waiting(entry) {
-            self.waiting.insert((entry.rank, chat));
-        }
+        self.link_turn(entry);
         if is_to_all(entry) {
             let offers = if entry.silent { &mut self.silent } else { &mut self.to_all };
             offers.insert(chat);
         }
     }
 
+    fn link_turn(&mut self, entry: &Entry) {
+        if !is_waiting(entry) {
+            return;
+        }
+        let turn = (entry.rank, entry.at.chat);
+        self.waiting.insert(turn);
+        if let Some(customer) = entry.at.customer {
+            self.waiting_of.entry(customer).or_default().insert(turn);
+        }
+    }
+
     fn unlink(&mut self, entry: &Entry) {
         self.changed.insert(entry.at.chat);
-        self.waiting.remove(&(entry.rank, entry.at.chat));
+        let turn = (entry.rank, entry.at.chat);
+        self.waiting.remove(&turn);
+        if let Some(customer) = entry.at.customer
+            && let Some(turns) = self.waiting_of.get_mut(&customer)
+        {
+            turns.remove(&turn);
+            if turns.is_empty() {
+                self.waiting_of.remove(&customer);
+            }
+        }
         self.to_all.remove(&entry.at.chat);
         self.silent.remove(&entry.at.chat);
         if let Some(chats) = self.of_visitor.get_mut(&entry.at.customer) {
@@ -292,6 +319,11 @@ impl Line {
             fresh.waiting.iter().eq(self.waiting.iter()),
             "who waits is derived from the entries"
         );
+        let by_visitor = |line: &Self| -> Vec<(Customer, Vec<Turn>)> {
+            line.waiting_of.iter().map(|(of, turns)| (*of, turns.iter().collect())).collect()
+        };
+        assert_eq!(by_visitor(&fresh), by_visitor(self), "whose chats wait, by the entries");
+        self.waiting_of.values().for_each(Ranked::assert_invariants);
         assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
         assert_eq!(fresh.silent, self.silent, "who is silent is derived from the entries");
         assert_eq!(fresh.of_visitor, self.of_visitor, "whose they are is derived from the entries");

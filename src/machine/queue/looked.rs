@@ -1,17 +1,23 @@
 //! What has changed about the chats of the line, and for whom each may be meant since then.
 //!
 //! Everything that may change whom a chat may go to notes that it did: the line, the pool, what was
-//! shown. Before anything is decided those chats are looked at, and no others.
+//! shown. Before anything is decided those chats are looked at, and no others. Of what was shown no chat
+//! that waits need be: it is asked for when somebody looks for a chat ([`Queue::held_back`]); of the
+//! offers to all, it is found out for the one operator anew.
+
+use std::collections::BTreeSet;
 
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, Customer, Rule, Timestamp};
+use crate::domain::{ChatId, Customer, Rule, Timestamp, UserId};
+use crate::routing::excluded::{HeldBack, Turn};
 
 use super::Queue;
+use super::line::Entry;
 
 impl Queue {
-    /// Looks at what has changed: chats that came, went or said something, that a time is over for,
-    /// whose visitor's other chats were offered, beside whom somebody else waits or does no more, or
-    /// whom now all who are eligible have refused, or not all any more.
+    /// Looks at what has changed: chats that came, went or said something, that a time is over for, or
+    /// whom now all who are eligible have refused, or not all any more. Offers to all also, when another
+    /// chat of the visitor was offered, or somebody else waits beside it, or does no more.
     pub(super) fn look(&mut self, now: Timestamp) {
         self.looked_at = now;
         let mut chats = self.line.take_changed();
@@ -20,33 +26,38 @@ impl Queue {
         if pool.eligible {
             chats.extend(self.excluded.of_eligibility(&self.pool));
         }
-        for customer in self.shown.take_changed() {
-            chats.extend(self.offered_or_waiting(customer));
-        }
         let only_visitor = self.line.only_visitor();
         let former = std::mem::replace(&mut self.only_visitor, only_visitor);
         if former != only_visitor {
             // An offer stands though its chat may be offered no more: not even its visitor counts then.
             chats.extend(self.line.to_all());
-            for customer in [former, only_visitor].into_iter().flatten().flatten() {
-                chats.extend(self.line.of_visitor(customer));
-            }
         }
         for chat in chats {
             self.look_at(chat, now);
         }
+        let shown = self.shown.take_changed();
         match self.config.rule {
-            Rule::ToAll => self.came.extend(pool.room),
+            Rule::ToAll => {
+                self.came.extend(pool.room);
+                self.note_who_was_shown(&shown);
+            }
             // Another configuration has all looked at.
             Rule::LeastLoaded | Rule::LongestIdle | Rule::Manual => {}
         }
     }
 
-    fn offered_or_waiting(&self, customer: Customer) -> impl Iterator<Item = ChatId> + '_ {
-        let offered = self.line.to_all().iter().copied().filter(move |chat| {
-            self.line.get(*chat).is_some_and(|entry| entry.at.customer == Some(customer))
-        });
-        offered.chain(self.line.of_visitor(customer))
+    /// Of these visitors and operators something else is known: notes them for the offers to all.
+    fn note_who_was_shown(&mut self, shown: &BTreeSet<(Customer, UserId)>) {
+        for chat in self.line.to_all() {
+            let customer = self.line.get(*chat).and_then(|entry| entry.at.customer);
+            let Some(customer) = customer else { continue };
+            let of_visitor = shown.range((customer, UserId::from_u128(0))..);
+            let of_visitor = of_visitor.take_while(|(of, _)| *of == customer);
+            let mut operators = of_visitor.map(|(_, operator)| *operator).peekable();
+            if operators.peek().is_some() {
+                self.came_to.entry(*chat).or_default().extend(operators);
+            }
+        }
     }
 
     fn look_at(&mut self, chat: ChatId, now: Timestamp) {
@@ -55,17 +66,52 @@ impl Queue {
             self.to_widen.insert(chat);
         } else {
             self.to_widen.remove(&chat);
+            self.came_to.remove(&chat);
             self.missing.remove(&chat);
         }
         let turn = self.line.turn(chat);
         let mut excluded = std::mem::take(&mut self.excluded);
         match self.line.get(chat).filter(|_| is_offered || turn.is_some()) {
             Some(entry) => {
-                excluded.look(&self.pool, self.case(entry, now), &entry.at.refused_by, turn);
+                let of = (entry.at.customer, turn);
+                excluded.look(&self.pool, self.case(entry, now), &entry.at.refused_by, of);
             }
             None => excluded.forget(chat),
         }
         self.excluded = excluded;
+    }
+
+    /// Whether a member may have the chat, as far as the chat goes: it has not refused it, and was not
+    /// offered another one of its visitor. As of the last look.
+    pub(super) fn may_have<'a>(&'a self, entry: &'a Entry) -> impl Fn(UserId) -> bool + 'a {
+        let (chat, now) = (entry.at.chat, self.looked_at);
+        let case = self.case(entry, now);
+        let shown = move |operator| case.shown_until(operator).is_some_and(|until| now < until);
+        move |operator| !self.excluded.has(chat, operator) && !shown(operator)
+    }
+
+    /// What waits of the visitors of whom the member was offered a chat lately. As of the last look.
+    pub(super) fn held_back(&self, operator: UserId) -> Vec<HeldBack<'_>> {
+        let every_ms = self.settings.visitor_offer_every_ms;
+        let held_back = |customer| {
+            let turns = self.line.turns_of(customer)?;
+            let (chat, at) = *self.shown.of(customer)?.get(&operator)?;
+            let but = self.line.turn(chat).filter(|turn| turns.contains(turn));
+            let holds = self.looked_at < at.plus_ms(every_ms) && self.line.others_wait(customer);
+            holds.then_some(HeldBack { customer, turns, but })
+        };
+        self.shown.to(operator).filter_map(held_back).collect()
+    }
+
+    /// The first of those who wait, after that turn if one is given, that a member may have; and the
+    /// ones after it.
+    pub(super) fn first_for(
+        &self,
+        operator: UserId,
+        after: Option<Turn>,
+    ) -> impl Iterator<Item = Turn> + '_ {
+        let held_back = self.held_back(operator);
+        self.excluded.first_for(operator, held_back, self.line.turns(), after)
     }
 
     /// Panics when something is not what a look at everything would give; for tests and the
@@ -80,10 +126,11 @@ impl Queue {
             let case = self.case(entry, now);
             let turn = self.line.turn(chat);
             let others = case.lately.into_iter().flat_map(|lately| lately.keys());
+            let may_have = self.may_have(entry);
             for operator in self.pool.members().chain(others.copied()) {
                 assert_eq!(
                     self.pool.could_serve(operator, case),
-                    !self.excluded.has(chat, operator),
+                    may_have(operator),
                     "whether {chat:?} may go to {operator:?}"
                 );
             }
@@ -92,6 +139,43 @@ impl Queue {
             first = first.or(turn.filter(|_| able));
         }
         assert_eq!(self.first_able(None), first, "the first that somebody may have");
-        self.excluded.assert_invariants(self.line.turns());
+        self.excluded.assert_invariants(&self.pool, self.line.turns());
+        self.assert_widened();
+    }
+
+    /// Whom an offer to all does not reach and could is known of each that is not to be found out anew.
+    fn assert_widened(&self) {
+        let live = |chat: &&ChatId| self.live(**chat).is_some();
+        let offers: BTreeSet<ChatId> = self.line.to_all().iter().filter(live).copied().collect();
+        for noted in [
+            self.missing.keys().collect(),
+            self.came_to.keys().collect(),
+            self.to_widen.iter().collect(),
+        ] {
+            let noted: Vec<&ChatId> = noted;
+            assert!(
+                noted.iter().all(|chat| self.line.to_all().contains(chat)),
+                "{noted:?}: offers"
+            );
+        }
+        if self.config.rule != Rule::ToAll {
+            return;
+        }
+        assert!(self.came.is_empty(), "{:?} came, and it was not looked at what for", self.came);
+        for chat in offers
+            .iter()
+            .filter(|chat| !self.to_widen.contains(*chat) && !self.came_to.contains_key(*chat))
+        {
+            let Some(entry) = self.line.get(*chat) else { panic!("{chat:?} is not in the line") };
+            let reached = |operator: &UserId| {
+                entry.at.place.offer().is_some_and(|offer| offer.to.contains(operator))
+            };
+            let standings = self.pool.standings(self.case(entry, self.looked_at));
+            let able = standings.filter(|(_, standing, _)| *standing == Standing::Free);
+            let missing = able.map(|(operator, ..)| operator).filter(|able| !reached(able));
+            let missing: BTreeSet<UserId> = missing.collect();
+            let known = self.missing.get(chat).cloned().unwrap_or_default();
+            assert_eq!(known, missing, "whom the offer of {chat:?} does not reach and could");
+        }
     }
 }

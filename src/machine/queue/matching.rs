@@ -38,8 +38,9 @@ impl Queue {
         let mut passed = None;
         while let Some(next) = self.first_able(passed) {
             passed = Some(next);
-            let (rank, chat) = next;
-            let able: Vec<UserId> = self.able(rank, chat).take(1 + RUNNERS_UP).collect();
+            let (_, chat) = next;
+            let Some(entry) = self.line.get(chat) else { continue };
+            let able: Vec<UserId> = self.able(entry).take(1 + RUNNERS_UP).collect();
             let Some((operator, others)) = able.split_first() else {
                 continue;
             };
@@ -61,8 +62,9 @@ impl Queue {
             && let Some(next) = self.first_able(passed)
         {
             passed = Some(next);
-            let (rank, chat) = next;
-            let to: Vec<UserId> = self.able(rank, chat).collect();
+            let (_, chat) = next;
+            let Some(entry) = self.line.get(chat) else { continue };
+            let to: Vec<UserId> = self.able(entry).collect();
             let decision = self.decision(chat, Trigger::Push, &[], now);
             let offer = self.next_offer();
             self.offer(now, chat, (offer, Reach::ToAll, to), decision);
@@ -73,25 +75,26 @@ impl Queue {
     /// The first of those who wait, after that turn if one is given, whom somebody with room may have.
     ///
     /// The head of the line nearly always is, and if many are excluded from it, the next one. As many
-    /// looks at who is excluded are given to that as members have room; were they in vain, each of the
-    /// members is asked for its own first.
+    /// members are looked at for that as have room; were these looks in vain, each of them is asked for
+    /// its own first.
     pub(super) fn first_able(&self, passed: Option<Turn>) -> Option<Turn> {
         let turns = self.line.turns();
         let first = passed.map_or(0, |passed| turns.up_to(&passed));
         let mut looks = self.pool.with_room().len();
-        for n in first.. {
+        let mut n = first;
+        while looks > 0 {
             let (rank, chat) = turns.nth(n).filter(|(rank, _)| self.pool.anybody_for(*rank))?;
-            let excluded = self.excluded.members(chat).map_or(0, BTreeSet::len);
-            if excluded > looks {
-                break;
+            let may_have = self.may_have(self.line.get(chat)?);
+            for operator in self.pool.with_room_for(rank).take(looks) {
+                looks -= 1;
+                if may_have(operator) {
+                    return Some((rank, chat));
+                }
             }
-            looks -= excluded;
-            if self.able(rank, chat).next().is_some() {
-                return Some((rank, chat));
-            }
+            n += 1;
         }
         let firsts = self.pool.with_room().filter_map(|(operator, room)| {
-            let first = self.excluded.first_for(operator, turns, passed).next();
+            let first = self.first_for(operator, passed).next();
             first.filter(|(rank, _)| room.is_for(*rank))
         });
         firsts.min()
@@ -153,32 +156,14 @@ impl Queue {
         self.owed.owe(Owed::Offer(chat), now);
     }
 
-    /// Adds those who came free to the offers that are out. Looks at what has changed alone: at all
-    /// members for an offer that did, at those members whose room did for the others.
+    /// Adds those who came free to the offers that are out.
     fn widen(&mut self, now: Timestamp) {
         let came = std::mem::take(&mut self.came);
         for chat in self.line.to_all().clone() {
             let anew = self.to_widen.remove(&chat);
-            let Some(entry) = self.line.get(chat) else { continue };
-            let Some(offer) = entry.at.place.offer() else { continue };
-            let known = self.missing.get(&chat);
-            let missing: BTreeSet<UserId> = if anew {
-                let able = self.able(entry.rank, chat);
-                able.filter(|operator| !offer.to.contains(operator)).collect()
-            } else {
-                let is_missing = |operator: &UserId| {
-                    self.pool.has_room(*operator, entry.rank)
-                        && !self.excluded.has(chat, *operator)
-                        && !offer.to.contains(operator)
-                };
-                let was_missing =
-                    |operator: &UserId| known.is_some_and(|known| known.contains(operator));
-                if came.iter().all(|operator| is_missing(operator) == was_missing(operator)) {
-                    continue;
-                }
-                let stay = known.into_iter().flatten().filter(|known| !came.contains(known));
-                stay.chain(came.iter().filter(|operator| is_missing(operator))).copied().collect()
-            };
+            let mut came_to = self.came_to.remove(&chat).unwrap_or_default();
+            came_to.extend(&came);
+            let Some(missing) = self.missing_anew(chat, anew, &came_to) else { continue };
             if missing.is_empty() {
                 self.missing.remove(&chat);
                 continue;
@@ -193,6 +178,36 @@ impl Queue {
             self.owed.owe(Owed::Widen(chat), now);
             self.look(now);
         }
+    }
+
+    /// Whom a live offer to all does not reach and could; none when nothing has changed. Looks at what
+    /// has changed alone: at all members for an offer that did, else at those members for whom something
+    /// did.
+    fn missing_anew(
+        &self,
+        chat: ChatId,
+        anew: bool,
+        came: &BTreeSet<UserId>,
+    ) -> Option<BTreeSet<UserId>> {
+        let entry = self.line.get(chat)?;
+        let offer = entry.at.place.offer()?;
+        if anew {
+            let able = self.able(entry);
+            return Some(able.filter(|operator| !offer.to.contains(operator)).collect());
+        }
+        let may_have = self.may_have(entry);
+        let is_missing = |operator: &UserId| {
+            self.pool.has_room(*operator, entry.rank)
+                && may_have(*operator)
+                && !offer.to.contains(operator)
+        };
+        let known = self.missing.get(&chat);
+        let was_missing = |operator: &UserId| known.is_some_and(|known| known.contains(operator));
+        if came.iter().all(|operator| is_missing(operator) == was_missing(operator)) {
+            return None;
+        }
+        let stay = known.into_iter().flatten().filter(|known| !came.contains(known));
+        Some(stay.chain(came.iter().filter(|operator| is_missing(operator))).copied().collect())
     }
 
     /// Reservations on their way to operators who are no longer members are given up.
@@ -274,9 +289,10 @@ impl Queue {
             Reach::Directed => self.best_waiting(operator, &[]),
             Reach::ToAll => {
                 let out = self.line.to_all();
-                let live = out.iter().filter_map(|chat| Some((self.line.get(*chat)?.rank, *chat)));
-                let live = live.filter(|(_, chat)| !except.contains(chat));
-                let live = live.filter(|(_, chat)| !self.excluded.has(*chat, operator));
+                let live = out.iter().filter(|chat| !except.contains(chat));
+                let live = live.filter_map(|chat| self.line.get(*chat));
+                let live = live.filter(|entry| self.may_have(entry)(operator));
+                let live = live.map(|entry| (entry.rank, entry.at.chat));
                 let room = self.line.has_room_to_all();
                 let next = room.then(|| self.best_waiting(operator, except)).flatten();
                 live.chain(next).min()
@@ -287,8 +303,7 @@ impl Queue {
 
     /// The best waiting chat that a member with a free slot could serve.
     fn best_waiting(&self, operator: UserId, except: &[ChatId]) -> Option<Turn> {
-        let mut waiting = self.excluded.first_for(operator, self.line.turns(), None);
-        waiting.find(|(_, chat)| !except.contains(chat))
+        self.first_for(operator, None).find(|(_, chat)| !except.contains(chat))
     }
 
     /// Uses the slot that an operator holds for the best chat it could serve, which may have a
@@ -320,9 +335,10 @@ impl Queue {
         Some(chat)
     }
 
-    /// The members with room who may have the chat of this rank, best first.
-    fn able(&self, rank: i64, chat: ChatId) -> impl Iterator<Item = UserId> + '_ {
-        self.pool.choose(rank, self.excluded.members(chat))
+    /// The members with room who may have the chat, best first.
+    fn able<'a>(&'a self, entry: &'a Entry) -> impl Iterator<Item = UserId> + 'a {
+        let may_have = self.may_have(entry);
+        self.pool.best_first(entry.rank).filter(move |operator| may_have(*operator))
     }
 
     pub(super) fn decision(

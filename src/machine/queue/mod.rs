@@ -77,8 +77,10 @@ pub struct Queue {
     missing: BTreeMap<ChatId, BTreeSet<UserId>>,
     /// The `to_all` offers of which that is to be found out anew.
     to_widen: BTreeSet<ChatId>,
-    /// The members for each of whom it is to be found out.
+    /// The members for each of whom it is to be found out, of all of these offers.
     came: BTreeSet<UserId>,
+    /// Those for whom it is to be found out of one of these offers.
+    came_to: BTreeMap<ChatId, BTreeSet<UserId>>,
     /// To whom chats of each visitor were offered lately.
     shown: Shown,
     /// Of these what stands in `shown` only because it was asked for, by chat; until the chat says what
@@ -109,6 +111,7 @@ impl Queue {
             missing: BTreeMap::new(),
             to_widen: BTreeSet::new(),
             came: BTreeSet::new(),
+            came_to: BTreeMap::new(),
             shown: Shown::default(),
             asked: BTreeMap::new(),
             excluded: Excluded::default(),

@@ -79,10 +79,11 @@ impl Queue {
                 ends.filter(to_come).min()
             }
             Cause::ShownLately => {
-                let lately = self.shown.of(entry.at.customer?)?.values();
-                let others = lately.filter(|(other, _)| *other != entry.at.chat);
                 let every_ms = self.settings.visitor_offer_every_ms;
-                others.map(|(_, at)| at.plus_ms(every_ms)).filter(to_come).min()
+                // Whatever was offered before that may be followed by another already.
+                let from = Timestamp(now.plus_ms(1).0.saturating_sub(every_ms));
+                let of_chat = (entry.at.customer?, entry.at.chat);
+                self.shown.first_of_others(of_chat, from).map(|at| at.plus_ms(every_ms))
             }
             Cause::Reservation => match &entry.phase {
                 Phase::Reserving { expires_at, .. } => Some(*expires_at),

@@ -13,6 +13,7 @@ use crate::machine::message::Quote;
 use crate::machine::queue::owed::Owed;
 use crate::routing::excluded::Turn;
 use crate::routing::rule::preference;
+use crate::storage::OpenChat;
 
 /// Runs of one test, and inputs of a run.
 const RUNS: (u64, u64) = (400, 150);
@@ -212,7 +213,7 @@ impl World {
         let chat = ChatId::from_u128(u128::from(self.dice.below(chats)));
         let fresh = ChatAt {
             since: Timestamp(1_000 + self.dice.below(100)),
-            priority: Priority::default(),
+            priority: priority(&mut self.dice),
             customer: self.dice.of_ten(9).then(|| Customer {
                 id: CustomerId::from_u128(u128::from(self.dice.below(4))),
                 ..CUSTOMER
@@ -231,6 +232,13 @@ impl World {
         let live = |id, reach, to| {
             Place::Offered(Offer { id, reach, to, returned: Arc::default(), expires_at })
         };
+        if known.place == Place::Waiting && !known.spent && self.dice.of_ten(2) {
+            // It says anew what it is, in the place in which it is.
+            next.placement = known.placement.max(1);
+            next.priority = priority(&mut self.dice);
+            self.chats.insert(chat, next.clone());
+            return ToQueue::At(next);
+        }
         next.place = match (self.dice.below(10), offering, known.place) {
             (0..7, Some((offer, reach, to)), _) => {
                 live(offer, reach, Arc::new(to.into_iter().collect()))
@@ -260,9 +268,33 @@ impl World {
         ToQueue::At(next)
     }
 
+    /// The rows of some chats, as they were when they were written last.
+    fn rows(&mut self) -> Vec<OpenChat> {
+        let chats: Vec<ChatAt> = self.chats.values().cloned().collect();
+        let rows = chats.into_iter().filter(|at| !at.spent && self.dice.of_ten(3));
+        let row = |at: ChatAt| OpenChat {
+            chat: at.chat,
+            queue: at.queue,
+            placement: at.placement,
+            priority: at.priority,
+            since: at.since,
+            refused_by: BTreeMap::clone(&at.refused_by),
+            next_deadline: at.place.offer().map(|offer| offer.expires_at),
+            place: Some(at.place),
+            moving: None,
+        };
+        rows.map(row).collect()
+    }
+
     fn input(&mut self) -> QueueInput {
         match self.dice.below(100) {
-            0..35 => said(self.word()),
+            0..2 => {
+                // A new life reads its line from the index.
+                let (config, settings) = (self.queue.config.clone(), self.queue.settings);
+                self.queue = Queue::new(config, settings, self.queue.life + 1, self.now);
+                QueueInput::Recovered(self.rows())
+            }
+            2..35 => said(self.word()),
             35..65 => {
                 let operator = self.anybody();
                 said(ToQueue::State(self.state(operator, None)))
@@ -307,6 +339,7 @@ impl World {
                     (0..OPERATORS).filter(|_| self.dice.of_ten(8)).map(operator).collect();
                 let mut config = config(rule, &members);
                 config.offer_timeout_ms = 100 + self.dice.below(1_000);
+                config.priority = priority(&mut self.dice);
                 QueueInput::Configure(config)
             }
         }
@@ -321,8 +354,13 @@ fn settings(dice: &mut Dice) -> RoutingSettings {
     RoutingSettings {
         cool_down_ms: [0, 50, 1_000][dice.below(3) as usize],
         visitor_offer_every_ms: [0, 50, 1_000][dice.below(3) as usize],
+        priority_step_ms: [0, 10, 40][dice.below(3) as usize],
         ..RoutingSettings::default()
     }
+}
+
+fn priority(dice: &mut Dice) -> Priority {
+    Priority::new([0, 0, 1, 3][dice.below(4) as usize]).unwrap()
 }
 
 #[test]

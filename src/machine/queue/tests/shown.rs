@@ -36,6 +36,27 @@ fn shown(rule: Rule, members: &[UserId]) -> Queue {
     queue
 }
 
+/// What is kept of a visitor with many chats, before many operators, is what was shown: not each of the
+/// chats with each of the operators.
+#[test]
+fn what_is_kept_of_who_was_shown_what_does_not_grow_with_the_chats_that_wait() {
+    let members: Vec<UserId> = (0..50).map(|n| UserId::from_u128(0xa00 + n)).collect();
+    let mut queue = queue(Rule::ToAll, &[]);
+    step(&mut queue, QueueInput::Configure(config(Rule::ToAll, &members)));
+    for member in &members {
+        step(&mut queue, said(roomy(*member, 1)));
+    }
+    arrive(&mut queue, of(WILL, live(ChatId::from_u128(2), OFFER, Reach::ToAll, &members)));
+    let shown = live(ChatId::from_u128(1), OfferId::from_u128(1), Reach::ToAll, &members);
+    arrive(&mut queue, of(VERA, ChatAt { moved_at: now(), ..shown }));
+    for n in 0..40 {
+        arrive(&mut queue, of(VERA, waits(0x100 + n, 1_000)));
+    }
+    assert_eq!(queue.line().waiting().count(), 40, "all have been shown another");
+    assert!(queue.excluded.is_empty(), "nobody has refused any");
+    assert_eq!(queue.shown.of(VERA).map(|of| of.len()), Some(members.len()));
+}
+
 fn until() -> Timestamp {
     now().plus_ms(VISITOR_OFFER_EVERY_MS)
 }
