@@ -41,6 +41,7 @@ fn log(events: u64) -> Vec<Recorded> {
     let placed = ChatEvent::Placed {
         placement: 1,
         queue: switchboard::domain::QueueId::from_u128(4),
+        weight: Default::default(),
         cause: switchboard::domain::event::PlacedCause::Opened,
     };
     let events = [opened, placed].into_iter().chain((3..=events).map(message));

@@ -88,7 +88,12 @@ fn offered(members: u128) -> Chat {
             profile: Profile::default(),
             continues: None,
         },
-        ChatEvent::Placed { placement: 1, queue, cause: PlacedCause::Opened },
+        ChatEvent::Placed {
+            placement: 1,
+            queue,
+            weight: Default::default(),
+            cause: PlacedCause::Opened,
+        },
         offered(offer, 2),
     ];
     events.extend(all.iter().map(|operator| ChatEvent::Declined {

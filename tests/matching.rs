@@ -274,6 +274,7 @@ impl World {
             queue: QUEUE,
             placement: 1,
             priority: Priority::new(chat.priority).expect("small"),
+            weight: Default::default(),
             since: Timestamp(chat.since),
             refused_by: self.refused_by(chat),
             place: Some(Place::Waiting),
@@ -291,6 +292,7 @@ impl World {
             queue: QUEUE,
             since: Timestamp(chat.since),
             priority: Priority::new(chat.priority).expect("small"),
+            weight: Default::default(),
             refused_by: Arc::new(self.refused_by(chat)),
             place,
             moved_at: Timestamp(NOW),
@@ -390,7 +392,8 @@ fn a_pull_is_quoted_the_best_chat_that_the_operator_could_serve_and_given_it() {
         let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: world.state(puller, 2) };
         let rank = quoted(&step(&mut queue, QueueInput::Said(pull)));
         let best = world.best_chat(puller);
-        let quote = |(rank, chat)| Quote { rank, chat, reach: Reach::Directed };
+        let quote =
+            |(rank, chat)| Quote { rank, weight: Default::default(), chat, reach: Reach::Directed };
         assert_eq!(rank, best.map(quote), "seed {seed}: {world:#?}");
         let Some((rank, chat)) = best else {
             nothing += 1;
@@ -401,6 +404,7 @@ fn a_pull_is_quoted_the_best_chat_that_the_operator_could_serve_and_given_it() {
             QueueInput::Said(ToQueue::Give {
                 offer: OfferId::of(9, offer),
                 rank,
+                weight: Default::default(),
                 expires_at: Timestamp(NOW + 2_000),
                 state: world.state(puller, 3),
             })
@@ -444,7 +448,8 @@ fn a_pull_of_a_queue_that_offers_to_all_is_quoted_waiting_and_offered_chats_alik
         world.chats.retain(|chat| !except.contains(&chat.id));
         let best = world.best_chat(puller);
         let reach = Reach::ToAll;
-        let wanted = best.map(|(rank, chat)| Quote { rank, chat, reach });
+        let wanted =
+            best.map(|(rank, chat)| Quote { rank, weight: Default::default(), chat, reach });
         assert_eq!(quote, wanted, "seed {seed}: {world:#?} except {except:?}");
         match best {
             Some((_, chat)) if offered.contains(&chat) => live += 1,
@@ -485,6 +490,7 @@ fn a_slot_goes_to_the_best_chat_of_that_moment_and_never_to_a_worse_one_than_quo
         let give = ToQueue::Give {
             offer: OfferId::of(9, 1),
             rank,
+            weight: Default::default(),
             expires_at: Timestamp(NOW + 2_000),
             state: world.state(puller, 3),
         };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::id::{OfferId, Party, UserId};
-use super::limits::PRIORITY_MAX;
+use super::limits::{CHAT_WEIGHT, CHAT_WEIGHT_MAX, PRIORITY_MAX};
 use super::name::Name;
 use super::time::Timestamp;
 
@@ -42,6 +42,40 @@ impl Priority {
 pub struct BadPriority {
     /// What was given.
     pub points: u8,
+}
+
+/// How many slots of an operator a chat takes: 1 to [`CHAT_WEIGHT_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Weight(u32);
+
+impl Weight {
+    /// Errors when it is 0, or above [`CHAT_WEIGHT_MAX`].
+    pub fn new(slots: u32) -> Result<Self, BadWeight> {
+        if (1..=CHAT_WEIGHT_MAX).contains(&slots) {
+            Ok(Self(slots))
+        } else {
+            Err(BadWeight { slots })
+        }
+    }
+
+    /// How many slots.
+    pub fn slots(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for Weight {
+    fn default() -> Self {
+        Self(CHAT_WEIGHT)
+    }
+}
+
+/// A weight out of range.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a chat takes 1 to {CHAT_WEIGHT_MAX} slots, got {slots}")]
+pub struct BadWeight {
+    /// What was given.
+    pub slots: u32,
 }
 
 /// What a customer's token says of the customer. Ordered by the time of its issue, so that the later

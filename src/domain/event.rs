@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::chat::{Outcome, Placement, Profile, Reach, Seq};
+use super::chat::{Outcome, Placement, Profile, Reach, Seq, Weight};
 use super::id::{ChatId, CommandId, Customer, OfferId, Party, QueueId, UserId};
 use super::name::Name;
 use super::operator::Standing;
@@ -71,6 +71,8 @@ pub enum ChatEvent {
         placement: Placement,
         /// Which queue.
         queue: QueueId,
+        /// How many slots it takes from now on.
+        weight: Weight,
         /// Why.
         cause: PlacedCause,
     },

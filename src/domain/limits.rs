@@ -30,6 +30,12 @@ pub const LAPSES_TO_AWAY: u32 = 3;
 /// How many chats an operator holds by default (D2).
 pub const OPERATOR_CAPACITY: u32 = 5;
 
+/// How many slots of an operator a chat takes by default, slots: today every one does.
+pub const CHAT_WEIGHT: u32 = 1;
+
+/// Most slots that one chat takes, slots: what is heavier would fit nobody.
+pub const CHAT_WEIGHT_MAX: u32 = OPERATOR_CAPACITY_MAX;
+
 /// Highest capacity of an operator: nobody converses in more, and recovery is sized by it.
 pub const OPERATOR_CAPACITY_MAX: u32 = 100;
 

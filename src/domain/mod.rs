@@ -14,7 +14,9 @@ pub mod rights;
 pub mod text;
 pub mod time;
 
-pub use chat::{ChatState, Offer, Outcome, Place, Placement, Priority, Profile, Reach, Seq, Stay};
+pub use chat::{
+    ChatState, Offer, Outcome, Place, Placement, Priority, Profile, Reach, Seq, Stay, Weight,
+};
 pub use event::{ChatEvent, EventNames, Recorded};
 pub use id::{
     ChannelId, ChatId, CommandId, Customer, CustomerId, Incarnation, OfferId, Party, Person,

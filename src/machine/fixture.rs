@@ -100,6 +100,7 @@ pub fn at(chat: ChatId, placement: Placement, place: Place) -> ChatAt {
         queue: QUEUE,
         since: Timestamp(1_000),
         priority: Priority::default(),
+        weight: Default::default(),
         refused_by: Arc::default(),
         place,
         moved_at: Timestamp(1_000),

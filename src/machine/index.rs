@@ -232,6 +232,7 @@ mod tests {
             queue: QUEUE,
             placement: 1,
             priority: Default::default(),
+            weight: Default::default(),
             since: Timestamp(1),
             refused_by: BTreeMap::new(),
             place: Some(Place::Waiting),

@@ -10,7 +10,7 @@ use crate::domain::event::{Decision, OfferEnd, WithdrawReason};
 use crate::domain::operator::{OperatorState, Standing};
 use crate::domain::{
     ChatId, CommandId, Customer, OfferId, Party, Place, Placement, Priority, QueueId, Reach, Seq,
-    Stay, Timestamp, UserId,
+    Stay, Timestamp, UserId, Weight,
 };
 use crate::storage::OpenChat;
 
@@ -43,6 +43,8 @@ pub struct ChatAt {
     pub since: Timestamp,
     /// Its own priority.
     pub priority: Priority,
+    /// How many slots it takes.
+    pub weight: Weight,
     /// Who refused it, and when; for an operator, whether it did itself. Shared, since a word may be said
     /// again and again.
     pub refused_by: Arc<BTreeMap<UserId, Timestamp>>,
@@ -74,6 +76,7 @@ impl ChatAt {
             queue: row.queue,
             since,
             priority: row.priority,
+            weight: row.weight,
             refused_by: Arc::new(refused_by.collect()),
             place: row.place.clone()?,
             moved_at: since,
@@ -280,6 +283,8 @@ pub enum ToQueue {
         offer: OfferId,
         /// The rank that was quoted; a larger one is not wanted.
         rank: i64,
+        /// How many slots are held; a heavier chat does not fit.
+        weight: Weight,
         /// When the slot is free again unless the chat confirms.
         expires_at: Timestamp,
         /// The state after it.
@@ -330,6 +335,8 @@ pub enum ToOperator {
         chat: ChatId,
         /// The chat's rank.
         rank: i64,
+        /// How many slots it takes.
+        weight: Weight,
         /// When the slot is free again unless the chat confirms.
         expires_at: Timestamp,
     },
@@ -344,6 +351,8 @@ pub enum ToOperator {
         chat: ChatId,
         /// Its queue.
         queue: QueueId,
+        /// How many slots it takes.
+        weight: Weight,
         /// The reservation.
         reservation: OfferId,
         /// Who transfers.
@@ -386,6 +395,8 @@ pub enum ToOperator {
 pub struct Quote {
     /// Its rank.
     pub rank: i64,
+    /// How many slots it takes.
+    pub weight: Weight,
     /// Which it is at present.
     pub chat: ChatId,
     /// How it reaches operators: a directed one wants to be given a slot, one for all wants a slot

@@ -33,7 +33,7 @@ use async_trait::async_trait;
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
     ChannelId, ChatId, CommandId, Customer, Party, Place, Placement, Priority, QueueId, Reach,
-    Recorded, Seq, Timestamp, UserId,
+    Recorded, Seq, Timestamp, UserId, Weight,
 };
 
 pub use audit::AuditTrail;
@@ -255,6 +255,8 @@ pub struct OpenChat {
     pub placement: Placement,
     /// Its own priority.
     pub priority: Priority,
+    /// How many slots it takes.
+    pub weight: Weight,
     /// The first time of waiting.
     pub since: Timestamp,
     /// Who refused it, and when.

@@ -40,7 +40,8 @@ fn command(text: &str) -> CommandId {
 pub fn log() -> Vec<(&'static str, ChatEvent)> {
     let by = Party::User(ANNA);
     let transferred = PlacedCause::Transferred { by, command: command("c-7") };
-    let placed = |cause| ChatEvent::Placed { placement: 1, queue: QUEUE, cause };
+    let placed =
+        |cause| ChatEvent::Placed { placement: 1, queue: QUEUE, weight: Default::default(), cause };
     let assigned =
         |how| ChatEvent::Assigned { placement: 3, operator: ANNA, how, command: command("c-2") };
     vec![

@@ -345,6 +345,7 @@ fn row_at(row: &OpenChat, now: Timestamp) -> Option<ChatAt> {
         queue: row.queue,
         since,
         priority: row.priority,
+        weight: row.weight,
         refused_by: std::sync::Arc::new(refused_by.collect()),
         place: row.place.clone()?,
         moved_at: since,

@@ -134,7 +134,7 @@ impl Step<'_> {
             return;
         }
         let fit = self.fit_for(operator, except);
-        if let Some(Quote { rank, chat, reach }) = best {
+        if let Some(Quote { rank, chat, reach, .. }) = best {
             assert!(
                 fit.contains(&((rank, chat), reach)),
                 "{:?} quotes {best:?} to {operator:?} at {}, of {fit:?} (seed {})",
@@ -158,7 +158,7 @@ impl Step<'_> {
 
     /// A slot that was given is used, for the best chat up to the rank that was quoted.
     fn given(&mut self, input: &QueueInput, effects: &[QueueEffect]) {
-        let QueueInput::Said(ToQueue::Give { offer, rank: quoted, expires_at, state }) = input
+        let QueueInput::Said(ToQueue::Give { offer, rank: quoted, expires_at, state, .. }) = input
         else {
             return;
         };

@@ -31,7 +31,12 @@ pub async fn made_and_ended(
     let (by, end) = (Party::Customer(of.id), Some(CommandId::new("e-then").unwrap()));
     let profile = Profile::default();
     let opened = ChatEvent::Opened { customer: of, command, profile, continues: None };
-    let placed = ChatEvent::Placed { queue, placement: 1, cause: PlacedCause::Opened };
+    let placed = ChatEvent::Placed {
+        queue,
+        placement: 1,
+        weight: Default::default(),
+        cause: PlacedCause::Opened,
+    };
     let ended = ChatEvent::Ended { placement: 2, by, command: end, outcome: Outcome::Missed };
     let events = [(made, opened), (made, placed), (at, ended)];
     let events = (1..)

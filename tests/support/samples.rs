@@ -63,6 +63,7 @@ pub fn open_chat(n: u128, since: u64) -> OpenChat {
         queue: QueueId::from_u128(1),
         placement: since,
         priority: Priority::default(),
+        weight: Default::default(),
         since: Timestamp(since),
         refused_by: BTreeMap::from([(user(n), Timestamp(since))]),
         place: Some(Place::Waiting),

@@ -148,7 +148,12 @@ async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, Strin
             profile: Profile::default(),
             continues: None,
         },
-        ChatEvent::Placed { queue: door.queue, placement: 1, cause: PlacedCause::Opened },
+        ChatEvent::Placed {
+            queue: door.queue,
+            placement: 1,
+            weight: Default::default(),
+            cause: PlacedCause::Opened,
+        },
         ChatEvent::Message {
             from: by,
             id: writes,

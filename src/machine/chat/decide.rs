@@ -138,7 +138,7 @@ impl Chat {
                     return Err(Refusal::AlreadyThere);
                 }
                 Ok(self.moved(Some(call), None, |placement| {
-                    vec![ChatEvent::Placed { placement, queue: *queue, cause }]
+                    vec![ChatEvent::Placed { placement, queue: *queue, weight: self.weight, cause }]
                 }))
             }
             ChatCall::Transfer { by, command, to: Target::Operator(to) } => {
@@ -169,7 +169,12 @@ impl Chat {
             profile: profile.clone(),
             continues: *continues,
         };
-        let placed = ChatEvent::Placed { placement: 1, queue: *queue, cause: PlacedCause::Opened };
+        let placed = ChatEvent::Placed {
+            placement: 1,
+            queue: *queue,
+            weight: self.weight,
+            cause: PlacedCause::Opened,
+        };
         let mut decided = self.answered(call, 0, vec![opened, placed]);
         decided.moving = Some(Moving { to: None });
         Ok(decided)
@@ -320,7 +325,7 @@ impl Chat {
         };
         self.moved(None, None, |placement| {
             let cause = PlacedCause::OwnerGone { operator };
-            vec![ChatEvent::Placed { placement, queue, cause }]
+            vec![ChatEvent::Placed { placement, queue, weight: self.weight, cause }]
         })
     }
 

@@ -8,7 +8,7 @@ use crate::domain::limits::{CHAT_ROUTING_EVENTS_MAX, OFFER_BACKSTOP_MS, REFUSALS
 use crate::domain::time::earliest;
 use crate::domain::{
     ChatEvent, ChatId, ChatState, CommandId, Customer, Offer, OfferId, Party, Place, Placement,
-    Profile, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId,
+    Profile, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId, Weight,
 };
 use crate::machine::message::{ChatAt, Peer};
 use crate::storage::{EndedChat, OpenChat};
@@ -60,6 +60,8 @@ pub struct Chat {
     pub(super) updates: u64,
     /// The queue whose line it is in, or was in last.
     pub(super) queue: Option<QueueId>,
+    /// How many slots it takes.
+    pub(super) weight: Weight,
     pub(super) since: Timestamp,
     pub(super) placement: Placement,
     pub(super) version: Seq,
@@ -102,6 +104,7 @@ impl Chat {
             profile: Profile::default(),
             updates: 0,
             queue: None,
+            weight: Weight::default(),
             since: Timestamp::default(),
             placement: 0,
             version: 0,
@@ -206,6 +209,7 @@ impl Chat {
             queue: self.queue?,
             since: self.since,
             priority: self.profile.priority,
+            weight: self.weight,
             refused_by: self.refused_by.clone(),
             place: self.place.clone()?,
             moved_at: self.moved_at,
@@ -255,6 +259,7 @@ impl Chat {
             queue: self.queue?,
             placement: self.placement,
             priority: self.profile.priority,
+            weight: self.weight,
             since: self.since,
             refused_by: BTreeMap::clone(&self.refused_by),
             place: Some(place),
@@ -348,7 +353,8 @@ impl Chat {
                     *begun = true;
                 }
             }
-            ChatEvent::Placed { placement, queue, cause } => {
+            ChatEvent::Placed { placement, queue, weight, cause } => {
+                self.weight = *weight;
                 self.placed(*placement, *queue, cause, recorded);
             }
             ChatEvent::Offered { placement, offer, reach, to, expires_at, process, .. } => {

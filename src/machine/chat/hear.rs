@@ -147,7 +147,7 @@ impl Chat {
         self.moved(None, None, |placement| {
             let command = CommandId::rehomed(placement);
             let cause = PlacedCause::Transferred { by: Party::System, command };
-            vec![ChatEvent::Placed { placement, queue: to, cause }]
+            vec![ChatEvent::Placed { placement, queue: to, weight: self.weight, cause }]
         })
     }
 

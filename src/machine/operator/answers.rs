@@ -7,7 +7,7 @@ use crate::machine::chat::Refusal;
 use crate::machine::message::{Asked, AssignBy, AssignedAt, ChatAt};
 
 use super::calls::hold;
-use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed, Slot};
+use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed};
 
 impl Operator {
     pub(super) fn assign_answered(
@@ -62,14 +62,11 @@ impl Operator {
         at: Option<&ChatAt>,
     ) -> Option<Result<(), Refusal>> {
         let at = at.filter(|_| asked && refused)?;
-        let full = self.free_in(at.queue) == 0 && {
-            // Its own slot counts already, whether its queue was known or not.
-            let limit = self.account.per_operator_limits.get(&at.queue);
-            let of_queue = |slot: &&Slot| slot.queue.is_none_or(|known| known == at.queue);
-            let taken = self.slots.values().filter(of_queue).count() as u32;
-            let reserved = self.reserved.values().filter(|held| held.queue == at.queue).count();
-            limit.is_some_and(|limit| taken + reserved as u32 > *limit)
-        };
+        // Its own slot counts already. What a chat is heavier than that has to fit, too.
+        let room = self.room_without(chat);
+        let counted = self.slots.get(&chat)?.weight;
+        let full = !room.fits_limit(at.queue, at.weight)
+            || (at.weight > counted && !room.fits(None, at.weight));
         let slot = self.slots.get_mut(&chat)?;
         let Held::Assigning { by: AssignBy::Take { placement, .. }, valid_until, .. } =
             &mut slot.held
@@ -83,7 +80,7 @@ impl Operator {
                 if full {
                     return Some(Err(Refusal::NoSlot(Standing::Full)));
                 }
-                slot.queue = Some(at.queue);
+                (slot.queue, slot.weight) = (Some(at.queue), at.weight);
                 *placement = at.placement;
                 self.owed.owe(Owed::Assign(chat), now);
                 Some(Ok(()))

@@ -52,7 +52,7 @@ impl Operator {
         self.stage = Stage::Live;
         self.wants_pull = true;
         for row in rows {
-            let (queue, placement) = (Some(row.queue), row.placement);
+            let (queue, placement, weight) = (Some(row.queue), row.placement, row.weight);
             let held = match (&row.place, row.moving) {
                 (_, Some(_)) => Held::Unsure,
                 (Some(Place::Assigned { owner, .. }), None) if *owner == self.id => Held::Active,
@@ -83,7 +83,7 @@ impl Operator {
             }
             self.drop_invite(row.chat, effects);
             if self.slots.get(&row.chat).is_none_or(|slot| slot.placement < placement) {
-                self.slots.insert(row.chat, Slot { queue, placement, held });
+                self.slots.insert(row.chat, Slot { queue, placement, weight, held });
             }
         }
         self.compare_with_held();

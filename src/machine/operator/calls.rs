@@ -6,7 +6,7 @@
 
 use crate::domain::limits::{ASSIGN_LIMIT_MS, CALLS_HELD_MAX};
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, CommandId, OfferId, Status, Timestamp};
+use crate::domain::{ChatId, CommandId, OfferId, Status, Timestamp, Weight};
 use crate::machine::CallId;
 use crate::machine::chat::Refusal;
 use crate::machine::message::{Asked, AssignBy};
@@ -75,8 +75,7 @@ impl Operator {
         command: CommandId,
         effects: &mut Vec<OperatorEffect>,
     ) -> Option<Refusal> {
-        let queue = self.slots.get(&chat).and_then(|slot| slot.queue);
-        let fits = self.fits_beside_its_own(chat, queue);
+        let fits = self.fits_beside_its_own(chat);
         if let Some(slot) = self.slots.get_mut(&chat) {
             match &mut slot.held {
                 Held::Offered { offer: live, .. } | Held::Withdrawing { offer: live, .. }
@@ -121,7 +120,7 @@ impl Operator {
         if !invite.is_open() {
             return Some(Refusal::OfferGone);
         }
-        if self.free_in(invite.queue) == 0 {
+        if !self.room().fits(Some(invite.queue), invite.weight) {
             return Some(Refusal::NoSlot(Standing::Full));
         }
         // The offer stays with the chat; here it becomes a slot.
@@ -131,7 +130,8 @@ impl Operator {
         let reason = Gone::Accepted;
         effects.push(OperatorEffect::Show(Notice::OfferWithdrawn { chat, offer, reason }));
         let held = assigning(AssignBy::Offer(offer, invite.stay), command, call, now);
-        let slot = Slot { queue: Some(invite.queue), placement: invite.placement, held };
+        let (queue, placement, weight) = (Some(invite.queue), invite.placement, invite.weight);
+        let slot = Slot { queue, placement, weight, held };
         self.slots.insert(chat, slot);
         self.owed.owe(Owed::Assign(chat), now);
         None
@@ -241,7 +241,9 @@ impl Operator {
         if !self.account.active || self.record.status == Status::Offline {
             return Some(Refusal::NoSlot(Standing::Offline));
         }
-        if self.free() == 0 {
+        // Until the chat says what it is, it is one like most.
+        let weight = Weight::default();
+        if !self.room().fits(None, weight) {
             // A repeat of a take that succeeded finds its own chat in the way.
             return self.recall(now, chat, call, Recall::of(command, Asked::Take, any, now));
         }
@@ -249,7 +251,7 @@ impl Operator {
         let queues = manual.map(|(queue, _)| *queue).collect();
         let held = assigning(AssignBy::Take { placement: 0, queues, any }, command, call, now);
         self.drop_invite(chat, effects);
-        self.slots.insert(chat, Slot { queue: None, placement: 0, held });
+        self.slots.insert(chat, Slot { queue: None, placement: 0, weight, held });
         self.owed.owe(Owed::Assign(chat), now);
         None
     }

@@ -73,9 +73,9 @@ impl Operator {
             self.unsaved = true;
             self.answered_an_offer();
         }
-        let (queue, placement) = (Some(at.queue), at.placement);
+        let (queue, placement, weight) = (Some(at.queue), at.placement, at.weight);
         let held = if unexpected { Held::Unsure } else { Held::Active };
-        self.slots.insert(at.chat, Slot { queue, placement, held });
+        self.slots.insert(at.chat, Slot { queue, placement, weight, held });
     }
 
     fn offered(
@@ -140,7 +140,8 @@ impl Operator {
         self.quiet(chat);
         let (offer_id, expires_at) = (offer.id, offer.expires_at);
         let held = Held::Offered { offer: offer_id, expires_at, since: now, shown: false };
-        let slot = Slot { queue: Some(at.queue), placement: at.placement, held };
+        let (queue, placement, weight) = (Some(at.queue), at.placement, at.weight);
+        let slot = Slot { queue, placement, weight, held };
         self.slots.insert(chat, slot);
         self.present(at, offer, effects);
     }
@@ -183,6 +184,7 @@ impl Operator {
         let invite = Invite {
             queue: at.queue,
             placement: at.placement,
+            weight: at.weight,
             version: at.version,
             offer: offer.id,
             stay,

@@ -1,4 +1,5 @@
-//! The arithmetic of slots: how many more chats fit, and what is taken back when a limit falls.
+//! What counts as taken, and what is taken back when a limit falls. Whether something fits is said by
+//! [`Room`] alone.
 //!
 //! A lowered limit takes no chat away. What stands above it and is not owned yet goes back to its
 //! queue, the newest first; an accept that would go above it is refused.
@@ -8,7 +9,8 @@ use std::collections::BTreeSet;
 use crate::domain::event::WithdrawReason;
 use crate::domain::{ChatId, OfferId, QueueId, Timestamp};
 
-use super::{Held, Operator, Owed, Slot};
+use super::room::{Taken, Unknown};
+use super::{Held, Operator, Owed, Reservation, Room, Slot};
 
 /// Something that an operator holds and may give back, ordered by its age: slots for offers to
 /// come are newer than any offer, since nobody has seen these yet.
@@ -21,33 +23,48 @@ enum GivenBack {
 impl Operator {
     /// Free slots.
     pub fn free(&self) -> u32 {
-        self.account.capacity.saturating_sub(self.load())
+        self.room().free()
     }
 
-    /// How many more chats of a queue fit.
+    /// How many more slots are free for chats of a queue.
     pub fn free_in(&self, queue: QueueId) -> u32 {
-        match self.account.per_operator_limits.get(&queue) {
-            None => self.free(),
-            Some(limit) => {
-                // A slot whose queue is not known yet may turn out to be of this one.
-                let counts = |slot: &&Slot| slot.queue.is_none_or(|known| known == queue);
-                let slots = self.slots.values().filter(counts).count();
-                let reserved = self.reserved.values().filter(|r| r.queue == queue).count();
-                self.free().min(limit.saturating_sub((slots + reserved) as u32))
-            }
-        }
+        self.room().free_in(queue)
+    }
+
+    /// What it has room for. A slot whose queue is not known yet may turn out to be of any.
+    pub fn room(&self) -> Room<'_> {
+        let taken = self.slots.values().map(taken_by).chain(self.reserved.values().map(held_for));
+        self.room_beside(Unknown::CountsInAll, taken)
+    }
+
+    /// What it has room for beside all but this chat.
+    pub(super) fn room_without(&self, chat: ChatId) -> Room<'_> {
+        let others = self.slots.iter().filter(|(other, _)| **other != chat);
+        let others = others.map(|(_, slot)| taken_by(slot));
+        let taken = others.chain(self.reserved.values().map(held_for));
+        self.room_beside(Unknown::CountsInAll, taken)
     }
 
     /// Whether the offer that takes this slot already could be accepted: what the operator has
     /// and what it has asked for leave room for it.
-    pub(super) fn fits_beside_its_own(&self, chat: ChatId, queue: Option<QueueId>) -> bool {
+    pub(super) fn fits_beside_its_own(&self, chat: ChatId) -> bool {
+        let Some(slot) = self.slots.get(&chat) else { return false };
         let others = self.slots.iter().filter(|(other, slot)| **other != chat && is_own(slot));
-        let (mut all, mut here) = (0, 0);
-        for (_, slot) in others {
-            all += 1;
-            here += u32::from(queue.is_some() && slot.queue == queue);
-        }
-        all < self.account.capacity && self.limit_of(queue).is_none_or(|limit| here < limit)
+        let own = others.map(|(_, slot)| taken_by(slot));
+        self.room_beside(Unknown::CountsInNone, own).fits(slot.queue, slot.weight)
+    }
+
+    /// What is owned, asked for, offered or reserved, against what fits: not what is going back, nor what
+    /// may be a late word.
+    fn room_beside_what_stands(&self) -> Room<'_> {
+        let slots = self.slots.values().filter(|slot| stands(slot)).map(taken_by);
+        let taken = slots.chain(self.reserved.values().map(held_for));
+        self.room_beside(Unknown::CountsInNone, taken)
+    }
+
+    fn room_beside(&self, unknown: Unknown, taken: impl Iterator<Item = Taken>) -> Room<'_> {
+        let limits = &self.account.per_operator_limits;
+        Room::new(self.account.capacity, limits, unknown, taken)
     }
 
     /// Takes back what queues offered of which it is no member, without waiting for their word: once the
@@ -87,11 +104,7 @@ impl Operator {
             .chain(self.reserved.values().map(|held| held.queue))
             .collect();
         for limited in queues.into_iter().map(Some).chain([None]) {
-            let limit = match limited {
-                None => Some(self.account.capacity),
-                Some(_) => self.limit_of(limited),
-            };
-            while limit.is_some_and(|limit| self.standing_in(limited) > limit)
+            while self.room_beside_what_stands().is_over(limited)
                 && let Some(newest) = self.newest_in(limited)
             {
                 self.give_back(newest, now);
@@ -116,19 +129,6 @@ impl Operator {
         }
     }
 
-    fn limit_of(&self, queue: Option<QueueId>) -> Option<u32> {
-        self.account.per_operator_limits.get(&queue?).copied()
-    }
-
-    /// What is owned, asked for, offered or reserved, of one queue or of all: not what is going
-    /// back, nor what may be a late word.
-    fn standing_in(&self, queue: Option<QueueId>) -> u32 {
-        let here = |of| queue.is_none() || of == queue;
-        let slots = self.slots.values().filter(|slot| here(slot.queue) && stands(slot)).count();
-        let reserved = self.reserved.values().filter(|held| here(Some(held.queue))).count();
-        (slots + reserved) as u32
-    }
-
     fn newest_in(&self, queue: Option<QueueId>) -> Option<GivenBack> {
         let here = |of| queue.is_none() || of == queue;
         let reserved = self.reserved.iter().filter(|(_, held)| here(Some(held.queue)));
@@ -145,6 +145,14 @@ impl Operator {
         });
         reserved.chain(offers).max()
     }
+}
+
+fn taken_by(slot: &Slot) -> Taken {
+    Taken { queue: slot.queue, weight: slot.weight }
+}
+
+fn held_for(reservation: &Reservation) -> Taken {
+    Taken { queue: Some(reservation.queue), weight: reservation.weight }
 }
 
 /// Whether the chat is the operator's, was asked for, or may be either.

@@ -3,7 +3,7 @@
 
 use crate::domain::limits::ASSIGN_LIMIT_MS;
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, OfferId, QueueId, Timestamp};
+use crate::domain::{ChatId, OfferId, QueueId, Timestamp, Weight};
 use crate::machine::message::{AssignBy, Peer, ToChat, ToOperator, ToQueue};
 
 use super::{Held, Operator, OperatorEffect, Owed, Reservation, Slot};
@@ -32,8 +32,8 @@ impl Operator {
                     self.chat_at(now, at, effects);
                 }
             }
-            ToOperator::Reserve { queue, offer, chat, rank, expires_at } => {
-                let reservation = Reservation { queue, expires_at, given_for: None };
+            ToOperator::Reserve { queue, offer, chat, rank, weight, expires_at } => {
+                let reservation = Reservation { queue, weight, expires_at, given_for: None };
                 let result = self.on_reserve(now, chat, offer, reservation, rank);
                 let state = self.state(queue, now);
                 let answer = ToQueue::ReserveAnswer { offer, chat, result, state };
@@ -44,8 +44,10 @@ impl Operator {
                     self.wants_pull = true;
                 }
             }
-            ToOperator::ReserveTransfer { chat, queue, reservation, expires_at, .. } => {
-                self.on_transfer(now, chat, queue, reservation, expires_at, effects);
+            ToOperator::ReserveTransfer {
+                chat, queue, weight, reservation, expires_at, ..
+            } => {
+                self.on_transfer(now, chat, (queue, weight), reservation, expires_at, effects);
             }
             ToOperator::Best { queue, pull, best } => self.quoted(now, queue, pull, best),
             ToOperator::GiveAnswer { offer, chat } => match chat {
@@ -78,7 +80,7 @@ impl Operator {
         reservation: Reservation,
         rank: i64,
     ) -> Result<(), Standing> {
-        let Reservation { queue, expires_at, .. } = reservation;
+        let Reservation { queue, weight, expires_at, .. } = reservation;
         let live = self.slots.get(&chat).is_some_and(
             |slot| matches!(slot.held, Held::Offered { offer: live, .. } if live == offer),
         );
@@ -90,11 +92,11 @@ impl Operator {
         }
         match self.standing() {
             Standing::Free if now >= expires_at => Err(Standing::Choosing),
-            Standing::Free if self.make_room(queue, rank) => {
+            Standing::Free if self.make_room((queue, weight), rank) => {
                 self.reserve(offer, reservation);
                 Ok(())
             }
-            Standing::Free if self.free_in(queue) > 0 => Err(Standing::Kept),
+            Standing::Free if self.room().fits(Some(queue), weight) => Err(Standing::Kept),
             Standing::Free => Err(Standing::Full),
             standing => Err(standing),
         }
@@ -105,7 +107,7 @@ impl Operator {
         &mut self,
         now: Timestamp,
         chat: ChatId,
-        queue: QueueId,
+        (queue, weight): (QueueId, Weight),
         reservation: OfferId,
         expires_at: Timestamp,
         effects: &mut Vec<OperatorEffect>,
@@ -119,10 +121,10 @@ impl Operator {
             Standing::Choosing if self.is_live() && self.free() > 0 => Standing::Free,
             standing => standing,
         };
-        let busy = self.slots.contains_key(&chat);
-        if standing != Standing::Free || self.free_in(queue) == 0 || busy || now >= expires_at {
+        let (busy, fits) = (self.slots.contains_key(&chat), self.room().fits(Some(queue), weight));
+        if standing != Standing::Free || !fits || busy || now >= expires_at {
             let standing = match standing {
-                Standing::Free if self.free_in(queue) == 0 => Standing::Full,
+                Standing::Free if !fits => Standing::Full,
                 Standing::Free => Standing::Choosing,
                 standing => standing,
             };
@@ -137,7 +139,7 @@ impl Operator {
             calls: Vec::new(),
         };
         self.drop_invite(chat, effects);
-        self.slots.insert(chat, Slot { queue: Some(queue), placement: 0, held });
+        self.slots.insert(chat, Slot { queue: Some(queue), placement: 0, weight, held });
         self.owed.owe(Owed::Assign(chat), now);
     }
 }

@@ -10,11 +10,11 @@
 //! Invariants: never more slots are kept than are free, nor than fit of a queue; nothing is kept but
 //! by an operator who could accept.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::limits::{KEPT_ON_THE_WAY_MS, RESERVATION_MS, SLOT_KEPT_MAX_MS};
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, Place, QueueId, Reach, Timestamp, UserId};
+use crate::domain::{ChatId, Place, QueueId, Reach, Timestamp, UserId, Weight};
 use crate::machine::message::{ChatAt, Quote};
 use crate::routing::rank;
 
@@ -27,6 +27,8 @@ pub struct Kept {
     pub queue: QueueId,
     /// The chat's rank.
     pub rank: i64,
+    /// How many slots it takes.
+    pub weight: Weight,
     /// Since when.
     pub since: Timestamp,
     /// Until when.
@@ -59,8 +61,9 @@ impl Operator {
     /// How many more chats of a queue fit beside what is kept.
     pub fn unkept_in(&self, queue: QueueId) -> u32 {
         let here = self.kept_in(queue);
-        let beside = self.free().saturating_sub(self.kept.len() as u32);
-        beside.min(self.free_in(queue).saturating_sub(here))
+        let room = self.room();
+        let beside = room.free().saturating_sub(self.kept_in_all());
+        beside.min(room.free_in(queue).saturating_sub(here))
     }
 
     /// How it stands towards a queue.
@@ -72,7 +75,7 @@ impl Operator {
         }
         match (self.unkept_in(queue), self.spare(queue)) {
             (0, Some((below, _))) => {
-                let free = free.min(self.kept.len() as u32);
+                let free = free.min(self.kept_in_all());
                 Towards { standing: Standing::Kept, free, kept_below: Some(below) }
             }
             (unkept, _) => Towards { standing, free: unkept, kept_below: None },
@@ -90,18 +93,27 @@ impl Operator {
     }
 
     pub(super) fn kept_in(&self, queue: QueueId) -> u32 {
-        self.kept.values().filter(|kept| kept.queue == queue).count() as u32
+        let here = self.kept.values().filter(|kept| kept.queue == queue);
+        here.map(|kept| kept.weight.slots()).sum()
     }
 
-    /// Whether a chat of this rank may have a slot, by what [`Self::towards`] says.
-    pub(super) fn make_room(&mut self, queue: QueueId, rank: i64) -> bool {
-        if self.unkept_in(queue) > 0 {
-            return true;
+    /// How many slots are kept.
+    pub(super) fn kept_in_all(&self) -> u32 {
+        self.kept.values().map(|kept| kept.weight.slots()).sum()
+    }
+
+    /// Whether a chat of this rank may have the slots that it takes, by what [`Self::towards`] says; what
+    /// is kept for larger ranks gives way, if that is enough.
+    pub(super) fn make_room(&mut self, (queue, weight): (QueueId, Weight), rank: i64) -> bool {
+        let mut given_way = BTreeMap::new();
+        while self.unkept_in(queue) < weight.slots() {
+            let spare = self.spare(queue).filter(|(largest, _)| rank < *largest);
+            let Some((_, chat)) = spare else {
+                self.kept.append(&mut given_way);
+                return false;
+            };
+            given_way.extend(self.kept.remove(&chat).map(|kept| (chat, kept)));
         }
-        let Some((_, chat)) = self.spare(queue).filter(|(largest, _)| rank < *largest) else {
-            return false;
-        };
-        self.kept.remove(&chat);
         true
     }
 
@@ -128,7 +140,7 @@ impl Operator {
         let mut open: Vec<(Quote, QueueId)> = self.open_invites().collect();
         open.sort_unstable_by_key(|(quote, _)| (quote.rank, quote.chat));
         for (quote, queue) in open {
-            if !choosing || self.unkept_in(queue) == 0 {
+            if !choosing || self.unkept_in(queue) < quote.weight.slots() {
                 self.keep_for_quote(now, queue, quote);
             }
         }
@@ -136,7 +148,9 @@ impl Operator {
 
     /// The best of the offers on the screen for which a slot is still to be kept, if there is one.
     pub(super) fn best_invite(&self) -> Option<(Quote, QueueId)> {
-        let open = self.open_invites().filter(|(_, queue)| self.unkept_in(*queue) > 0);
+        let fits =
+            |(quote, queue): &(Quote, QueueId)| self.unkept_in(*queue) >= quote.weight.slots();
+        let open = self.open_invites().filter(fits);
         open.min_by_key(|(quote, _)| (quote.rank, quote.chat))
     }
 
@@ -148,7 +162,8 @@ impl Operator {
         });
         open.filter_map(|(chat, invite)| {
             let rank = self.rank_of(invite, self.account.queues.get(&invite.queue)?);
-            Some((Quote { rank, chat: *chat, reach: Reach::ToAll }, invite.queue))
+            let quote = Quote { rank, weight: invite.weight, chat: *chat, reach: Reach::ToAll };
+            Some((quote, invite.queue))
         })
     }
 
@@ -174,13 +189,14 @@ impl Operator {
         let Some(terms) = self.account.queues.get(&queue) else { return };
         let offered = self.invites.get(&quote.chat).is_some_and(Invite::is_open);
         let kept_ms = if offered { kept_ms(terms) } else { KEPT_ON_THE_WAY_MS };
-        let (rank, until) = (quote.rank, now.plus_ms(kept_ms));
-        self.keep(quote.chat, Kept { queue, rank, since: now, until, offered });
+        let Quote { rank, weight, chat, .. } = quote;
+        let until = now.plus_ms(kept_ms);
+        self.keep(chat, Kept { queue, rank, weight, since: now, until, offered });
     }
 
     fn keep(&mut self, chat: ChatId, kept: Kept) {
         let known = self.kept.contains_key(&chat) || self.passed.contains_key(&chat);
-        if !known && self.is_available() && self.make_room(kept.queue, kept.rank) {
+        if !known && self.is_available() && self.make_room((kept.queue, kept.weight), kept.rank) {
             self.kept.insert(chat, kept);
         }
     }
@@ -258,11 +274,13 @@ impl Operator {
     /// Notes since when each offer on the screen could be accepted, as far as its queue's own limit
     /// goes: what is kept for another chat proves that there is a slot, not that it fits this one.
     pub(super) fn look_for_room(&mut self, now: Timestamp) {
-        let queues: BTreeSet<QueueId> = self.invites.values().map(|invite| invite.queue).collect();
-        let with_room: BTreeSet<QueueId> =
-            queues.into_iter().filter(|queue| self.free_in(*queue) > 0).collect();
+        let of = |invite: &Invite| (invite.queue, invite.weight);
+        let wanted: BTreeSet<(QueueId, Weight)> = self.invites.values().map(of).collect();
+        let room = self.room();
+        let fits = |(queue, weight): &(QueueId, Weight)| room.fits(Some(*queue), *weight);
+        let fitting: BTreeSet<(QueueId, Weight)> = wanted.into_iter().filter(fits).collect();
         for invite in self.invites.values_mut() {
-            let has_room = with_room.contains(&invite.queue);
+            let has_room = fitting.contains(&of(invite));
             invite.room_since = has_room.then(|| invite.room_since.unwrap_or(now));
         }
     }
@@ -279,7 +297,7 @@ impl Operator {
             let terms = queues.get(&kept.queue);
             terms.is_some_and(|terms| invites.contains_key(chat) || offers_to_all(terms))
         });
-        while self.kept.len() as u32 > self.free()
+        while self.kept_in_all() > self.free()
             && let Some((_, chat)) = self.largest_kept()
         {
             self.kept.remove(&chat);

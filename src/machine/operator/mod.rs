@@ -25,6 +25,7 @@ mod kept_slots;
 mod owed;
 mod presence;
 mod pull;
+mod room;
 mod screens;
 mod slots;
 mod status;
@@ -46,6 +47,7 @@ pub use beginning::{Beginning, first_inputs};
 pub use interface::{Gone, Notice, OperatorAnswer, OperatorCall, OperatorEffect, OperatorInput};
 pub use kept_slots::{Kept, Passed, Towards, kept_ms};
 pub use presence::ConnectionId;
+pub use room::Room;
 pub use screens::{OnScreen, ShownOffers};
 pub use slots::{Held, Invite, Reservation, Slot};
 
@@ -254,7 +256,7 @@ impl Operator {
 
     /// Slots taken.
     pub fn load(&self) -> u32 {
-        (self.slots.len() + self.reserved.len()) as u32
+        self.room().taken()
     }
 
     /// Whether it could be given a chat, and if not, why.
@@ -455,7 +457,7 @@ impl Operator {
             let invited = self.invites.get(chat);
             assert!(invited.is_none(), "{chat:?} is held and an invitation at once");
         }
-        assert!(self.kept.len() as u32 <= self.free(), "no more is kept than is free");
+        assert!(self.kept_in_all() <= self.free(), "no more is kept than is free");
         for kept in self.kept.values() {
             let (kept, free) = (self.kept_in(kept.queue), self.free_in(kept.queue));
             assert!(kept <= free, "no more is kept than fits of a queue");

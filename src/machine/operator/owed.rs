@@ -7,7 +7,7 @@ use crate::machine::message::{Peer, ToChat, ToQueue};
 use crate::machine::repeat::Repeater;
 
 use super::slots::DIRECTED_STAY;
-use super::{Held, Operator, OperatorEffect, Recall, Slot};
+use super::{Held, Operator, OperatorEffect, Recall, Reservation, Slot};
 
 /// What an operator says until it is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,8 +41,9 @@ impl Operator {
             Owed::Give(offer) => {
                 let held = *self.reserved.get(&offer)?;
                 let state = self.state(held.queue, now);
-                let (rank, expires_at) = (held.given_for?, held.expires_at);
-                let give = ToQueue::Give { offer, rank, expires_at, state };
+                let Reservation { weight, expires_at, .. } = held;
+                let rank = held.given_for?;
+                let give = ToQueue::Give { offer, rank, weight, expires_at, state };
                 return Some(OperatorEffect::ToQueue(held.queue, give));
             }
             Owed::Recall(chat, call) => {

@@ -82,20 +82,21 @@ impl Operator {
         // More may fit; the next pull finds out.
         self.wants_pull = true;
         match quote.reach {
-            Reach::Directed => self.give(now, queue, quote.rank),
+            Reach::Directed => self.give(now, queue, quote),
             Reach::ToAll => self.keep_for_quote(now, queue, quote),
         }
     }
 
     /// Gives a slot to the best chat of a queue.
-    fn give(&mut self, now: Timestamp, queue: QueueId, rank: i64) {
-        if !self.make_room(queue, rank) {
+    fn give(&mut self, now: Timestamp, queue: QueueId, quote: Quote) {
+        let Quote { rank, weight, .. } = quote;
+        if !self.make_room((queue, weight), rank) {
             return;
         }
         self.made += 1;
         let offer = OfferId::of(self.life, self.made);
         let expires_at = now.plus_ms(RESERVATION_MS);
-        let reservation = Reservation { queue, expires_at, given_for: Some(rank) };
+        let reservation = Reservation { queue, weight, expires_at, given_for: Some(rank) };
         self.reserve(offer, reservation);
         self.owed.owe(Owed::Give(offer), now);
     }

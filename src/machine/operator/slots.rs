@@ -3,7 +3,7 @@
 
 use crate::domain::event::WithdrawReason;
 use crate::domain::{
-    ChatId, CommandId, OfferId, Placement, Priority, QueueId, Seq, Stay, Timestamp,
+    ChatId, CommandId, OfferId, Placement, Priority, QueueId, Seq, Stay, Timestamp, Weight,
 };
 use crate::machine::CallId;
 use crate::machine::message::AssignBy;
@@ -15,6 +15,8 @@ use super::{Operator, Owed, ask_after};
 pub struct Reservation {
     /// The queue that offers.
     pub queue: QueueId,
+    /// How many slots are held.
+    pub weight: Weight,
     /// When it ends unless the chat confirms.
     pub expires_at: Timestamp,
     /// The rank for which the operator gave the slot; none when the queue asked for it.
@@ -28,6 +30,8 @@ pub struct Slot {
     pub queue: Option<QueueId>,
     /// The placement that the slot is about; 0 while it is not known.
     pub placement: Placement,
+    /// How many slots it takes; as many as a chat does by default while that is not known.
+    pub weight: Weight,
     /// By what it is taken.
     pub held: Held,
 }
@@ -103,6 +107,8 @@ pub struct Invite {
     pub queue: QueueId,
     /// The placement of the offer.
     pub placement: Placement,
+    /// How many slots the chat takes.
+    pub weight: Weight,
     /// The chat's version when it said so last.
     pub version: Seq,
     /// The offer.
@@ -137,7 +143,8 @@ impl Invite {
 impl Operator {
     /// Holds a slot for an offer to come.
     pub(super) fn reserve(&mut self, offer: OfferId, reservation: Reservation) {
-        debug_assert!(self.free_in(reservation.queue) > 0, "a reservation needs a free slot");
+        let (queue, weight) = (Some(reservation.queue), reservation.weight);
+        debug_assert!(self.room().fits(queue, weight), "a reservation needs free slots");
         self.reserved.insert(offer, reservation);
     }
 

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::event::{Decision, Trigger};
 use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP};
-use crate::domain::{ChatId, Customer, OfferId, Reach, Rule, Timestamp, UserId};
+use crate::domain::{ChatId, Customer, OfferId, Reach, Rule, Timestamp, UserId, Weight};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::Case;
 use crate::routing::excluded::Turn;
@@ -298,7 +298,9 @@ impl Queue {
                 live.chain(next).min()
             }
         };
-        best.map(|(rank, chat)| Quote { rank, chat, reach })
+        let (rank, chat) = best?;
+        let weight = self.line.get(chat)?.at.weight;
+        Some(Quote { rank, weight, chat, reach })
     }
 
     /// The best waiting chat that a member with a free slot could serve.
@@ -313,7 +315,7 @@ impl Queue {
         now: Timestamp,
         operator: UserId,
         (offer, expires_at): (OfferId, Timestamp),
-        quoted: i64,
+        (quoted, held): (i64, Weight),
     ) -> Option<ChatId> {
         self.given.retain(|_, (_, ends_at)| *ends_at > now);
         if let Some((chat, _)) = self.given.get(&offer) {
@@ -326,7 +328,7 @@ impl Queue {
             return None;
         }
         let (rank, chat) = self.best_waiting(operator, &[])?;
-        if rank > quoted {
+        if rank > quoted || self.line.get(chat)?.at.weight > held {
             return None;
         }
         let decision = self.decision(chat, Trigger::Pull, &[], now);

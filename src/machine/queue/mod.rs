@@ -207,11 +207,11 @@ impl Queue {
                 let best = ToOperator::Best { queue: self.config.id, pull, best };
                 effects.push(QueueEffect::ToOperator(operator, best));
             }
-            ToQueue::Give { offer, rank, expires_at, state } => {
+            ToQueue::Give { offer, rank, weight, expires_at, state } => {
                 let operator = state.operator;
                 self.believe(state);
                 self.look(now);
-                let chat = self.give(now, operator, (offer, expires_at), rank);
+                let chat = self.give(now, operator, (offer, expires_at), (rank, weight));
                 let answer = ToOperator::GiveAnswer { offer, chat };
                 effects.push(QueueEffect::ToOperator(operator, answer));
             }

@@ -43,8 +43,14 @@ impl Queue {
                 let entry = self.line.get(chat)?;
                 match &entry.phase {
                     Phase::Reserving { offer, operator, expires_at, .. } => {
-                        let (rank, offer, expires_at) = (entry.rank, *offer, *expires_at);
-                        let reserve = ToOperator::Reserve { queue, offer, chat, rank, expires_at };
+                        let reserve = ToOperator::Reserve {
+                            queue,
+                            offer: *offer,
+                            chat,
+                            rank: entry.rank,
+                            weight: entry.at.weight,
+                            expires_at: *expires_at,
+                        };
                         Some(QueueEffect::ToOperator(*operator, reserve))
                     }
                     Phase::Waiting | Phase::Offering { .. } | Phase::Offered => None,

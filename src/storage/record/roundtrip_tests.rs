@@ -8,9 +8,10 @@ use crate::domain::chat::{Outcome, Reach};
 use crate::domain::event::{
     AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
 };
+use crate::domain::limits::CHAT_WEIGHT_MAX;
 use crate::domain::{
     ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText, Name, OfferId,
-    Priority, Profile, QueueId, Rule, Timestamp,
+    Priority, Profile, QueueId, Rule, Timestamp, Weight,
 };
 
 fn ids<T: std::fmt::Debug>(make: impl Fn(u128) -> T) -> impl Strategy<Value = T> {
@@ -112,6 +113,10 @@ fn failure() -> impl Strategy<Value = TransferFailure> {
     ]
 }
 
+fn weight() -> impl Strategy<Value = Weight> {
+    (1..=CHAT_WEIGHT_MAX).prop_map(|slots| Weight::new(slots).unwrap())
+}
+
 fn priority() -> impl Strategy<Value = Priority> {
     (0..=10u8).prop_map(|points| Priority::new(points).unwrap())
 }
@@ -154,9 +159,14 @@ fn event() -> impl Strategy<Value = ChatEvent> {
             id,
             text
         }),
-        (placement(), ids(QueueId::from_u128), cause()).prop_map(|(placement, queue, cause)| {
-            ChatEvent::Placed { placement, queue, cause }
-        }),
+        (placement(), ids(QueueId::from_u128), weight(), cause()).prop_map(
+            |(placement, queue, weight, cause)| ChatEvent::Placed {
+                placement,
+                queue,
+                weight,
+                cause
+            }
+        ),
         (placement(), offer(), reach(), people(), at(), any::<u64>(), decision()).prop_map(
             |(placement, offer, reach, to, expires_at, process, decision)| ChatEvent::Offered {
                 placement,

@@ -9,11 +9,11 @@ use uuid::Uuid;
 use crate::domain::operator::{AwayReason, OperatorRecord};
 use crate::domain::{
     ChannelId, ChatId, Customer, CustomerId, Offer, OfferId, Place, Priority, QueueId, Status,
-    Timestamp, UserId,
+    Timestamp, UserId, Weight,
 };
 use crate::storage::{EndedChat, Moving, OpenChat};
 
-use super::event::{OutcomeRecord, ReachRecord, Refusal};
+use super::event::{OutcomeRecord, ReachRecord, Refusal, is_one_slot, one_slot};
 use super::party::PartyRecord;
 
 /// Mirrors [`OpenChat`] but for the chat, which the record's place says, and the mark.
@@ -23,6 +23,9 @@ pub(super) struct OpenChatRecord {
     queue: Uuid,
     placement: u64,
     priority: u8,
+    /// Not written when it is that of all chats of before, which had none.
+    #[serde(default = "one_slot", skip_serializing_if = "is_one_slot")]
+    weight: u32,
     since: u64,
     refused_by: BTreeMap<Uuid, u64>,
     place: Option<PlaceRecord>,
@@ -66,6 +69,7 @@ impl From<&OpenChat> for OpenChatRecord {
             queue: row.queue.0,
             placement: row.placement,
             priority: row.priority.points(),
+            weight: row.weight.slots(),
             since: row.since.0,
             refused_by: refusals.map(|(user, at)| (user.0, at.0)).collect(),
             place: row.place.as_ref().map(PlaceRecord::from),
@@ -86,6 +90,7 @@ impl OpenChatRecord {
             queue: QueueId(self.queue),
             placement: self.placement,
             priority: Priority::new(self.priority).map_err(|error| error.to_string())?,
+            weight: Weight::new(self.weight).map_err(|error| error.to_string())?,
             since: Timestamp(self.since),
             refused_by: refusals.map(|(user, at)| (UserId(user), Timestamp(at))).collect(),
             place: self.place.map(Place::from),

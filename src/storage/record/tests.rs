@@ -16,7 +16,7 @@ use crate::domain::event::{
 use crate::domain::operator::{AwayReason, Standing};
 use crate::domain::{
     ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText, Name, Offer,
-    OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp,
+    OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp, Weight,
 };
 
 pub(super) const STANDINGS: [Standing; 15] = [
@@ -97,7 +97,12 @@ fn samples() -> Vec<ChatEvent> {
     let ended = |by, command, outcome| ChatEvent::Ended { placement: 9, by, command, outcome };
     let assigned =
         |how| ChatEvent::Assigned { placement: 3, operator, how, command: command.clone() };
-    let placed = |cause| ChatEvent::Placed { placement: 1, queue: QueueId::from_u128(10), cause };
+    let placed = |cause| ChatEvent::Placed {
+        placement: 1,
+        queue: QueueId::from_u128(10),
+        weight: Weight::default(),
+        cause,
+    };
     let profile = |name: Option<&str>| Profile {
         issued_at: Timestamp(900),
         priority: Priority::new(2).unwrap(),
@@ -318,6 +323,7 @@ fn open_chats() -> Vec<OpenChat> {
         queue: QueueId::from_u128(8),
         placement: 9,
         priority: Priority::new(10).unwrap(),
+        weight: Weight::default(),
         since: Timestamp(11),
         refused_by: BTreeMap::from([(owner, Timestamp(12))]),
         next_deadline: place.as_ref().map(|_| Timestamp(13)),
@@ -325,6 +331,28 @@ fn open_chats() -> Vec<OpenChat> {
         place,
     };
     places.into_iter().map(row).collect()
+}
+
+/// What a release before wrote, in which no chat had a weight, byte for byte.
+#[test]
+fn a_chat_of_before_takes_one_slot_and_one_that_takes_more_says_so() {
+    let chat = ChatId::from_u128(7);
+    let slot = Slot::OpenChat(chat);
+    let id = "00000000-0000-0000-0000-000000000008";
+    let row = format!(
+        r#"{{"queue":"{id}","placement":9,"priority":3,"since":11,"refused_by":{{}},"place":"waiting","next_deadline":null}}"#
+    );
+    let read = decode_open_chat(chat, &seal(slot, row.as_bytes()), None).unwrap();
+    assert_eq!(read.weight.slots(), 1);
+    let written = encode_open_chat(&read).unwrap();
+    assert_eq!(unseal(slot, &written).unwrap(), row.as_bytes(), "it is written as it was");
+    let heavy = OpenChat { weight: Weight::new(3).unwrap(), ..read };
+    assert_eq!(decode_open_chat(chat, &encode_open_chat(&heavy).unwrap(), None), Ok(heavy));
+    for bad in [0, 101] {
+        let row = row.replace(r#""since""#, &format!(r#""weight":{bad},"since""#));
+        let refused = decode_open_chat(chat, &seal(slot, row.as_bytes()), None).unwrap_err();
+        assert!(refused.to_string().contains("1 to 100 slots"), "{refused}");
+    }
 }
 
 #[test]

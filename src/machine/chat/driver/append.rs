@@ -1,6 +1,6 @@
 //! From an input to its events in the log: decide, mark the row, decide again, append, apply.
 
-use crate::domain::{Place, QueueId, Reach, Recorded, Timestamp};
+use crate::domain::{Place, QueueId, Reach, Recorded, Timestamp, Weight};
 use crate::machine::CallId;
 use crate::machine::message::Peer;
 use crate::storage::{AppendError, Claim, Moving, OpenChat, StoreError};
@@ -161,6 +161,7 @@ impl Driver {
             queue,
             placement: 0,
             priority,
+            weight: Weight::default(),
             since: Timestamp::default(),
             refused_by: std::collections::BTreeMap::new(),
             place: None::<Place>,

@@ -61,6 +61,7 @@ impl Driver {
                     let said = ToOperator::ReserveTransfer {
                         chat: self.chat.id(),
                         queue,
+                        weight: self.chat.weight,
                         reservation: transfer.reservation,
                         by: transfer.by,
                         expires_at: transfer.expires_at,

@@ -3,8 +3,8 @@
 
 use proptest::prelude::*;
 
-use crate::domain::event::WithdrawReason;
-use crate::domain::{ChatEvent, OfferId, Place, Reach, Timestamp, UserId};
+use crate::domain::event::{PlacedCause, WithdrawReason};
+use crate::domain::{ChatEvent, OfferId, Place, Reach, Recorded, Timestamp, UserId, Weight};
 use crate::machine::chat::tests::Bench;
 use crate::machine::chat::{Author, Chat, ChatCall, ChatInput, Target};
 use crate::machine::fixture::*;
@@ -189,4 +189,25 @@ fn a_transfer_by_a_clock_that_was_ahead_is_over() {
     bench.now = Timestamp(bench.now.0 / 2);
     let over = bench.input(&ChatInput::Started);
     assert!(matches!(over.events.as_slice(), [ChatEvent::TransferFailed { .. }]), "{over:?}");
+}
+
+#[test]
+fn what_a_chat_weighs_is_said_by_its_placement_and_goes_with_it() {
+    let mut bench = Bench::opened();
+    assert_eq!(bench.chat.at().unwrap().weight.slots(), 1, "by default");
+    let weight = Weight::new(3).unwrap();
+    let placement = bench.chat.placement() + 1;
+    let cause = PlacedCause::OwnerGone { operator: ANN };
+    let event = ChatEvent::Placed { placement, queue: QUEUE, weight, cause };
+    let (seq, at) = (bench.chat.tail() + 1, bench.now);
+    bench.chat.apply(&Recorded { seq, at, event, names: Default::default() });
+    assert_eq!(bench.chat.at().unwrap().weight, weight);
+    assert_eq!(bench.chat.row().unwrap().weight, weight);
+    let (by, command, to) = (administrator(BOB), command("t"), Target::Queue(OTHER_QUEUE));
+    let moved = bench.call(ChatCall::Transfer { by, command, to });
+    let placed = moved.events.iter().find_map(|event| match event {
+        ChatEvent::Placed { weight, .. } => Some(*weight),
+        _ => None,
+    });
+    assert_eq!(placed, Some(weight));
 }

@@ -11,7 +11,14 @@ fn take(desk: &mut Desk, n: u128, id: &str, call: u64) -> Vec<OperatorEffect> {
 fn reserves(desk: &mut Desk, queue: QueueId, expires_at: Timestamp) -> Result<(), Standing> {
     desk.offers += 1;
     let (offer, chat) = (OfferId::of(60, desk.offers), chat(100 + u128::from(desk.offers)));
-    let effects = desk.say(ToOperator::Reserve { queue, offer, chat, rank: 0, expires_at });
+    let effects = desk.say(ToOperator::Reserve {
+        queue,
+        offer,
+        chat,
+        rank: 0,
+        weight: Default::default(),
+        expires_at,
+    });
     let answer = effects.iter().find_map(|effect| match effect {
         OperatorEffect::ToQueue(_, ToQueue::ReserveAnswer { result, .. }) => Some(*result),
         _ => None,
@@ -23,6 +30,7 @@ fn transferred(desk: &mut Desk, n: u128, reservation: u64, expires_at: Timestamp
     let effects = desk.say(ToOperator::ReserveTransfer {
         chat: chat(n),
         queue: QUEUE,
+        weight: Default::default(),
         reservation: OfferId::of(80, reservation),
         by: crate::domain::Party::User(BOB),
         expires_at,
@@ -178,7 +186,14 @@ fn a_chat_that_is_offered_to_her_alone_is_no_invitation_any_more() {
     let mut desk = Desk::present(2);
     desk.invited(chat(1));
     let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
-    desk.say(ToOperator::Reserve { queue: QUEUE, offer, chat: chat(1), rank: 0, expires_at });
+    desk.say(ToOperator::Reserve {
+        queue: QUEUE,
+        offer,
+        chat: chat(1),
+        rank: 0,
+        weight: Default::default(),
+        expires_at,
+    });
     let live = desk.live(chat(1), offer, Reach::Directed);
     desk.say(ToOperator::At(ChatAt { placement: 4, version: 4, ..live }));
     assert!(desk.ann.invites().is_empty());

@@ -13,6 +13,7 @@ fn a_restarted_operator_reads_its_slots_only_when_no_assign_of_before_can_land()
     let reserve = ToOperator::Reserve {
         queue: QUEUE,
         rank: 0,
+        weight: Default::default(),
         offer,
         chat: chat(1),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),

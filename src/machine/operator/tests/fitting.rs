@@ -58,7 +58,14 @@ fn a_queues_own_limit_that_falls_takes_back_its_newest_offers_and_leaves_those_o
     both.queues.insert(OTHER_QUEUE, both.queues[&QUEUE]);
     desk.step(OperatorInput::Account(both.clone()));
     let (queue, rank) = (OTHER_QUEUE, 0);
-    desk.say(ToOperator::Reserve { queue, offer, chat: chat(3), rank, expires_at });
+    desk.say(ToOperator::Reserve {
+        queue,
+        offer,
+        chat: chat(3),
+        rank,
+        weight: Default::default(),
+        expires_at,
+    });
     desk.say(ToOperator::At(ChatAt { queue, ..at(chat(3), 2, of_other) }));
     both.per_operator_limits = Arc::new(BTreeMap::from([(QUEUE, 1)]));
     let effects = desk.step(OperatorInput::Account(both));
@@ -71,7 +78,14 @@ fn a_slot_held_for_an_offer_to_come_goes_before_any_offer_on_the_screen() {
     let mut desk = Desk::present(2);
     desk.offered(chat(1), true);
     let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
-    desk.say(ToOperator::Reserve { queue: QUEUE, offer, chat: chat(2), rank: 0, expires_at });
+    desk.say(ToOperator::Reserve {
+        queue: QUEUE,
+        offer,
+        chat: chat(2),
+        rank: 0,
+        weight: Default::default(),
+        expires_at,
+    });
     assert_eq!(desk.ann.reserved().len(), 1);
     let effects = desk.step(OperatorInput::Account(with_queue_limit(2, 1)));
     assert!(desk.ann.reserved().is_empty());

@@ -46,7 +46,14 @@ fn what_the_router_sets_is_saved_again_when_the_store_refused_it() {
 fn who_leaves_ready_frees_the_slots_that_no_offer_has_reached() {
     let mut desk = Desk::present(2);
     let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
-    desk.say(ToOperator::Reserve { queue: QUEUE, offer, chat: chat(1), rank: 0, expires_at });
+    desk.say(ToOperator::Reserve {
+        queue: QUEUE,
+        offer,
+        chat: chat(1),
+        rank: 0,
+        weight: Default::default(),
+        expires_at,
+    });
     assert_eq!(desk.ann.load(), 1);
     desk.step(OperatorInput::Call(1, OperatorCall::SetStatus(Status::Busy)));
     assert_eq!(desk.ann.load(), 0);

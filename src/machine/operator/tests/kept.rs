@@ -23,7 +23,14 @@ fn to_all(desk: &Desk, n: u128, since: u64) -> ChatAt {
 fn asked(desk: &mut Desk, n: u64, rank: i64) -> Result<(), Standing> {
     let (offer, expires_at) = (OfferId::of(60, n), desk.now.plus_ms(TIMEOUT_MS));
     let chat = chat(u128::from(n));
-    let effects = desk.say(ToOperator::Reserve { queue: QUEUE, offer, chat, rank, expires_at });
+    let effects = desk.say(ToOperator::Reserve {
+        queue: QUEUE,
+        offer,
+        chat,
+        rank,
+        weight: Default::default(),
+        expires_at,
+    });
     let mut answers = effects.iter().filter_map(|effect| match effect {
         OperatorEffect::ToQueue(_, ToQueue::ReserveAnswer { result, .. }) => Some(*result),
         _ => None,
@@ -89,7 +96,7 @@ fn quoted(desk: &mut Desk, choosing: &[OperatorEffect], chat: ChatId, rank: i64)
     let pull = pull(choosing);
     let nothing = ToOperator::Best { queue: QUEUE, pull, best: None };
     desk.ann.step(desk.now, OperatorInput::Said(nothing));
-    let best = Some(Quote { rank, chat, reach: Reach::ToAll });
+    let best = Some(Quote { rank, weight: Default::default(), chat, reach: Reach::ToAll });
     desk.say(ToOperator::Best { queue: OTHER_QUEUE, pull, best });
     assert_eq!(desk.ann.kept()[&chat].rank, rank);
 }
@@ -145,7 +152,8 @@ fn a_freed_slot_is_kept_for_an_offer_to_all_of_smaller_rank_than_all_that_wait()
     let gone = crate::machine::fixture::at(chat(9), 20, Place::Waiting);
     let effects = desk.ann.step(desk.now, OperatorInput::Said(ToOperator::At(gone)));
     let pull = pull(&effects);
-    let quote = |rank| Quote { rank, chat: chat(5), reach: Reach::Directed };
+    let quote =
+        |rank| Quote { rank, weight: Default::default(), chat: chat(5), reach: Reach::Directed };
     let best = ToOperator::Best { queue: QUEUE, pull, best: Some(quote(2_000)) };
     desk.ann.step(desk.now, OperatorInput::Said(best));
     let best = ToOperator::Best { queue: OTHER_QUEUE, pull, best: None };
@@ -198,7 +206,14 @@ fn what_a_queue_is_told_of_kept_slots_is_what_it_gets() {
         let told = standing == Standing::Free || below.is_some_and(|below| rank < below);
         let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
         let (queue, chat) = (OTHER_QUEUE, chat(9));
-        let effects = desk.say(ToOperator::Reserve { queue, offer, chat, rank, expires_at });
+        let effects = desk.say(ToOperator::Reserve {
+            queue,
+            offer,
+            chat,
+            rank,
+            weight: Default::default(),
+            expires_at,
+        });
         let got = effects.iter().any(|effect| {
             matches!(
                 effect,
@@ -222,7 +237,14 @@ fn a_queues_own_limit_is_kept_beside_kept_slots() {
     assert!(!desk.ann.kept().contains_key(&chat(1)));
     let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
     let (queue, chat) = (OTHER_QUEUE, chat(9));
-    let effects = desk.say(ToOperator::Reserve { queue, offer, chat, rank: 50, expires_at });
+    let effects = desk.say(ToOperator::Reserve {
+        queue,
+        offer,
+        chat,
+        rank: 50,
+        weight: Default::default(),
+        expires_at,
+    });
     let answer = effects.iter().find_map(|effect| match effect {
         OperatorEffect::ToQueue(_, ToQueue::ReserveAnswer { result, .. }) => Some(*result),
         _ => None,
@@ -321,7 +343,8 @@ fn what_was_passed_by_is_asked_for_no_more_and_keeps_nothing_though_it_is_quoted
     assert_eq!(excepted.collect::<Vec<_>>(), [vec![chat(1)], vec![chat(1)]]);
     // By a queue that has not heard so.
     let pull = pull(&effects);
-    let best = Some(Quote { rank: 1_000, chat: chat(1), reach: Reach::ToAll });
+    let best =
+        Some(Quote { rank: 1_000, weight: Default::default(), chat: chat(1), reach: Reach::ToAll });
     desk.say(ToOperator::Best { queue: QUEUE, pull, best: None });
     desk.say(ToOperator::Best { queue: OTHER_QUEUE, pull, best });
     assert!(desk.ann.kept().is_empty());

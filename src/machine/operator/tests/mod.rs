@@ -35,6 +35,7 @@ mod pull;
 mod screens;
 mod slots;
 mod telling;
+mod weights;
 
 const START: Timestamp = Timestamp(1_000_000);
 /// The first life of a process.
@@ -149,7 +150,14 @@ impl Desk {
         self.offers += 1;
         let offer = OfferId::of(50, self.offers);
         let expires_at = self.now.plus_ms(TIMEOUT_MS);
-        self.say(ToOperator::Reserve { queue: QUEUE, offer, chat, rank: 0, expires_at });
+        self.say(ToOperator::Reserve {
+            queue: QUEUE,
+            offer,
+            chat,
+            rank: 0,
+            weight: Default::default(),
+            expires_at,
+        });
         self.say(ToOperator::At(self.live(chat, offer, Reach::Directed)));
         assert!(matches!(self.ann.slots()[&chat].held, Held::Offered { .. }));
         if shown {
@@ -209,6 +217,7 @@ pub(super) fn row(chat: ChatId, place: Place, moving: Option<Moving>) -> OpenCha
         queue: QUEUE,
         placement: 2,
         priority: at.priority,
+        weight: at.weight,
         since: at.since,
         refused_by: BTreeMap::new(),
         place: Some(at.place),

@@ -21,7 +21,12 @@ fn given(effects: &[OperatorEffect]) -> Option<(QueueId, i64)> {
 }
 
 fn best(queue: QueueId, pull: u64, rank: Option<i64>) -> OperatorInput {
-    let quote = |rank| Quote { rank, chat: chat(rank as u128), reach: Reach::Directed };
+    let quote = |rank| Quote {
+        rank,
+        weight: Default::default(),
+        chat: chat(rank as u128),
+        reach: Reach::Directed,
+    };
     OperatorInput::Said(ToOperator::Best { queue, pull, best: rank.map(quote) })
 }
 

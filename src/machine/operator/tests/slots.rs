@@ -8,6 +8,7 @@ fn nothing_is_reserved_above_capacity_and_an_unconfirmed_reservation_ends_by_its
     let reserve = |desk: &Desk, n: u64| ToOperator::Reserve {
         queue: QUEUE,
         rank: 0,
+        weight: Default::default(),
         offer: OfferId::of(60, n),
         chat: chat(u128::from(n)),
         expires_at: desk.now.plus_ms(TIMEOUT_MS),

@@ -68,7 +68,14 @@ fn what_ends_by_itself_asks_to_be_woken() {
     // A slot held for an offer that never comes.
     let mut desk = Desk::present(1);
     let (offer, expires_at) = (OfferId::of(60, 1), desk.now.plus_ms(TIMEOUT_MS));
-    desk.say(ToOperator::Reserve { queue: QUEUE, offer, chat: chat(1), rank: 0, expires_at });
+    desk.say(ToOperator::Reserve {
+        queue: QUEUE,
+        offer,
+        chat: chat(1),
+        rank: 0,
+        weight: Default::default(),
+        expires_at,
+    });
     desk.woken_at(expires_at);
     assert_eq!((desk.ann.load(), desk.ann.standing()), (0, Standing::Free));
     // The grace of who is gone.

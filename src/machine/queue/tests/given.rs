@@ -17,7 +17,8 @@ fn two_wait() -> Queue {
 
 fn give_at(queue: &mut Queue, now: Timestamp, n: u64, expires_at: Timestamp) -> Option<ChatId> {
     let (offer, state) = (OfferId::of(9, n), choosing(2 + n));
-    let give = ToQueue::Give { offer, rank: 1_000_000, expires_at, state };
+    let give =
+        ToQueue::Give { offer, rank: 1_000_000, weight: Default::default(), expires_at, state };
     let effects = step_at(queue, now, said(give));
     let mut answers = effects.iter().filter_map(|effect| match effect {
         QueueEffect::ToOperator(ANN, ToOperator::GiveAnswer { chat, .. }) => Some(*chat),
@@ -47,7 +48,13 @@ fn a_repeated_give_goes_to_one_chat() {
 fn a_slot_never_goes_to_a_larger_rank_than_was_quoted() {
     let mut queue = two_wait();
     let (offer, expires_at) = (OfferId::of(9, 1), now().plus_ms(RESERVATION_MS));
-    let give = ToQueue::Give { offer, rank: 999, expires_at, state: choosing(3) };
+    let give = ToQueue::Give {
+        offer,
+        rank: 999,
+        weight: Default::default(),
+        expires_at,
+        state: choosing(3),
+    };
     let effects = step(&mut queue, said(give));
     let nobody = QueueEffect::ToOperator(ANN, ToOperator::GiveAnswer { offer, chat: None });
     assert_eq!(effects, [nobody]);
@@ -158,7 +165,8 @@ fn the_record_of_a_decision_says_what_brought_it_about_and_who_was_next() {
     let mut pulled = two_wait();
     let (offer, state) = (OfferId::of(9, 1), choosing(2));
     let expires_at = now().plus_ms(RESERVATION_MS);
-    let give = ToQueue::Give { offer, rank: 1_000_000, expires_at, state };
+    let give =
+        ToQueue::Give { offer, rank: 1_000_000, weight: Default::default(), expires_at, state };
     assert_eq!(decision(&step(&mut pulled, said(give))).trigger, Trigger::Pull);
 
     let everybody: Vec<(UserId, Standing)> =
@@ -187,6 +195,7 @@ fn a_row_that_was_moving_is_asked_about_and_what_it_dates_later_than_now_counts_
         queue: QUEUE,
         placement: 1,
         priority: Default::default(),
+        weight: Default::default(),
         since: later,
         refused_by: BTreeMap::from([(ANN, later)]),
         place: Some(Place::Waiting),
@@ -227,4 +236,38 @@ fn a_refusal_counts_against_members_who_are_eligible_full_or_not() {
     assert_eq!(stood(&[(ANN, Free), (BOB, Away)], refused(long_ago, &[ANN])).1, 1);
     // A full one's refusal is told as one.
     assert_eq!(stood(&members, refused(10, &[BOB])).0[1], CoolingDown);
+}
+
+#[test]
+fn a_chat_that_takes_more_slots_than_are_held_is_not_given_them() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Choosing)]);
+    let weight = |slots| domain::Weight::new(slots).unwrap();
+    arrive(&mut queue, ChatAt { weight: weight(2), ..waits(0xc1, 1_000) });
+    let pull = ToQueue::Pull { pull: 1, except: Vec::new(), state: choosing(2) };
+    let effects = step(&mut queue, said(pull));
+    let quoted = effects.iter().find_map(|effect| match effect {
+        QueueEffect::ToOperator(ANN, ToOperator::Best { best, .. }) => *best,
+        QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
+    });
+    assert_eq!(quoted.map(|quote| quote.weight), Some(weight(2)));
+    for (n, slots, given) in [(1, 1, None), (2, 2, Some(CHAT))] {
+        let (offer, expires_at) = (OfferId::of(9, n), now().plus_ms(RESERVATION_MS));
+        let (weight, state) = (weight(slots), choosing(2 + n));
+        let give = ToQueue::Give { offer, rank: 1_000_000, weight, expires_at, state };
+        let effects = step(&mut queue, said(give));
+        let answer = ToOperator::GiveAnswer { offer, chat: given };
+        assert!(effects.contains(&QueueEffect::ToOperator(ANN, answer)), "{effects:?}");
+    }
+}
+
+#[test]
+fn a_reservation_says_how_many_slots_the_chat_takes() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Free)]);
+    let weight = domain::Weight::new(3).unwrap();
+    let effects = arrive(&mut queue, ChatAt { weight, ..waits(0xc1, 1_000) });
+    let asked = effects.iter().find_map(|effect| match effect {
+        QueueEffect::ToOperator(ANN, ToOperator::Reserve { weight, .. }) => Some(*weight),
+        QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
+    });
+    assert_eq!(asked, Some(weight));
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::*;
 use crate::domain::event::Trigger;
 use crate::domain::limits::RUNNERS_UP;
-use crate::domain::{Customer, CustomerId};
+use crate::domain::{Customer, CustomerId, Weight};
 use crate::machine::message::Quote;
 use crate::machine::queue::owed::Owed;
 use crate::routing::excluded::Turn;
@@ -136,7 +136,7 @@ fn quote(queue: &Queue, operator: UserId, except: &[ChatId], now: Timestamp) -> 
     let open = out.chain(queue.line.waiting().filter(|_| room));
     let open = open.filter(|(_, chat)| reach == Reach::Directed || !except.contains(chat));
     let best = open.filter(serves).min().filter(|_| queue.pool.contains(operator));
-    best.map(|(rank, chat)| Quote { rank, chat, reach })
+    best.map(|(rank, chat)| Quote { rank, weight: Weight::default(), chat, reach })
 }
 
 // ---- what happens ----
@@ -277,6 +277,7 @@ impl World {
             queue: at.queue,
             placement: at.placement,
             priority: at.priority,
+            weight: at.weight,
             since: at.since,
             refused_by: BTreeMap::clone(&at.refused_by),
             next_deadline: at.place.offer().map(|offer| offer.expires_at),
@@ -311,7 +312,8 @@ impl World {
                 let (offer, rank) = (OfferId::of(50, self.version), self.dice.below(2_000) as i64);
                 let expires_at = self.now.plus_ms(100);
                 let state = self.state(operator, None);
-                said(ToQueue::Give { offer, rank, expires_at, state })
+                let weight = Weight::default();
+                said(ToQueue::Give { offer, rank, weight, expires_at, state })
             }
             79..87 => {
                 let asked = self.queue.line().entries().find_map(|entry| match entry.phase {

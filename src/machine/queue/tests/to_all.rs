@@ -14,6 +14,7 @@ fn offers_to_all_are_limited_and_the_smallest_ranks_go_first() {
             queue: QUEUE,
             placement: 1,
             priority: at.priority,
+            weight: at.weight,
             since: at.since,
             refused_by: BTreeMap::new(),
             place: Some(Place::Waiting),

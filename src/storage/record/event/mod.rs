@@ -9,10 +9,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::domain::Rule;
 use crate::domain::chat::{Outcome, Reach};
 use crate::domain::event::{Trigger, WithdrawReason};
 use crate::domain::operator::Standing;
+use crate::domain::{Rule, Weight};
 
 use super::party::PartyRecord;
 
@@ -124,6 +124,9 @@ enum EventRecord {
     Placed {
         placement: u64,
         queue: Uuid,
+        /// Not written when it is that of all chats of before, which had none.
+        #[serde(default = "one_slot", skip_serializing_if = "is_one_slot")]
+        weight: u32,
         cause: PlacedCauseRecord,
     },
     Offered {
@@ -184,6 +187,17 @@ enum EventRecord {
     ContinuedIn {
         chat: Uuid,
     },
+}
+
+/// The weight of what was written before chats had one.
+pub(super) fn one_slot() -> u32 {
+    Weight::default().slots()
+}
+
+/// Whether a weight says nothing new to those of before.
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) fn is_one_slot(weight: &u32) -> bool {
+    *weight == one_slot()
 }
 
 #[derive(Serialize, Deserialize)]

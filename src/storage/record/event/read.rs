@@ -5,7 +5,7 @@ use uuid::Uuid;
 use crate::domain::event::{AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure};
 use crate::domain::{
     ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, EventNames, MessageText, Name,
-    OfferId, Priority, Profile, QueueId, Recorded, Seq, Timestamp, UserId,
+    OfferId, Priority, Profile, QueueId, Recorded, Seq, Timestamp, UserId, Weight,
 };
 
 use super::{
@@ -63,9 +63,12 @@ impl EventRecord {
                 id: command_of(&id)?,
                 text: MessageText::kept(&text).map_err(|error| error.to_string())?,
             },
-            Self::Placed { placement, queue, cause } => {
-                ChatEvent::Placed { placement, queue: QueueId(queue), cause: cause.into_domain()? }
-            }
+            Self::Placed { placement, queue, weight, cause } => ChatEvent::Placed {
+                placement,
+                queue: QueueId(queue),
+                weight: Weight::new(weight).map_err(|error| error.to_string())?,
+                cause: cause.into_domain()?,
+            },
             Self::Offered { placement, offer, reach, to, expires_at, process, decision } => {
                 ChatEvent::Offered {
                     placement,

@@ -56,9 +56,12 @@ impl From<&ChatEvent> for EventRecord {
                 id: text_of(id),
                 text: text.as_str().to_owned(),
             },
-            ChatEvent::Placed { placement, queue, cause } => {
-                Self::Placed { placement: *placement, queue: queue.0, cause: cause.into() }
-            }
+            ChatEvent::Placed { placement, queue, weight, cause } => Self::Placed {
+                placement: *placement,
+                queue: queue.0,
+                weight: weight.slots(),
+                cause: cause.into(),
+            },
             ChatEvent::Offered { placement, offer, reach, to, expires_at, process, decision } => {
                 Self::Offered {
                     placement: *placement,
