@@ -309,8 +309,8 @@ fn visitor(n: u128) -> Customer {
 
 /// Somebody at work who sees these offers, and whom the queue knows to be free.
 fn desk(operator: UserId, offers: &[ChatAt]) -> Operator {
-    let (manual, offer_timeout_ms) = (false, 30_000);
-    let terms = Terms { directed: false, manual, priority: Priority::default(), offer_timeout_ms };
+    let (rule, priority, offer_timeout_ms) = (Rule::ToAll, Priority::default(), 30_000);
+    let terms = Terms { rule, priority, offer_timeout_ms };
     let account = Account {
         capacity: 5,
         active: true,

@@ -24,7 +24,13 @@ use super::ranked::Ranked;
 use super::standing::{self, Against};
 
 /// When a chat of the line is served: by its rank, and of equal ones by its id. Smaller is sooner.
-pub type Turn = (i64, ChatId);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Turn {
+    /// Its rank.
+    pub rank: i64,
+    /// Which it is.
+    pub chat: ChatId,
+}
 
 /// The chats of a visitor that wait, as far as a member may not have them: it was offered another.
 #[derive(Debug, Clone, Copy)]

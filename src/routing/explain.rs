@@ -7,6 +7,7 @@ use crate::domain::operator::Standing;
 use crate::domain::{ChatId, OfferId, QueueId, Rule, Timestamp, UserId};
 
 use super::pool::{Case, Pool};
+use super::rule::{Otherwise, describe};
 
 /// Why a chat waits, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -135,7 +136,7 @@ pub fn why(pool: &Pool, rule: Rule, case: Case<'_>) -> WhyWaits {
     if standings.peek().is_none() {
         return WhyWaits::NoMembers;
     }
-    if rule == Rule::Manual {
+    if describe(rule).otherwise == Otherwise::ByHand {
         return WhyWaits::Manual;
     }
     let (mut choosing, mut kept, mut full) = (false, false, false);

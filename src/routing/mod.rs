@@ -47,4 +47,5 @@ pub use explain::{Candidate, Explanation, WhyWaits};
 pub use pool::{Case, Pool};
 pub use rank::rank;
 pub use ranked::Ranked;
+pub use rule::{Asks, Otherwise, describe};
 pub use shown::Shown;

@@ -64,7 +64,7 @@ impl Checker {
             };
             let rank = naive_rank(queue, &chosen.at, &self.settings);
             for entry in queue.line().entries() {
-                let waits = queue.line().waiting().any(|(_, waiting)| waiting == entry.at.chat);
+                let waits = queue.line().waiting().any(|turn| turn.chat == entry.at.chat);
                 let before =
                     (naive_rank(queue, &entry.at, &self.settings), entry.at.chat) < (rank, chat);
                 for operator in &to {

@@ -133,7 +133,7 @@ impl World {
         let Some(live) = self.operators.get(&operator) else { return };
         let account = live.machine.account();
         let offering = account.queues.iter().filter(|(queue, terms)| {
-            !terms.manual && !account.per_operator_limits.contains_key(queue)
+            !terms.is_by_hand() && !account.per_operator_limits.contains_key(queue)
         });
         for queue in offering.map(|(queue, _)| *queue) {
             assert!(

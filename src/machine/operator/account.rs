@@ -5,15 +5,13 @@ use std::sync::Arc;
 
 use crate::domain::limits::OPERATOR_CAPACITY;
 use crate::domain::{Priority, Queue, QueueId, RoutingSettings, Rule, UserId};
-use crate::routing::rule::is_directed;
+use crate::routing::{Asks, Otherwise, describe};
 
 /// What an operator has to know of a queue of which it is a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Terms {
-    /// Whether the queue asks one operator at a time.
-    pub directed: bool,
-    /// Whether members take from it by hand.
-    pub manual: bool,
+    /// Whom it asks, and how.
+    pub rule: Rule,
     /// How much sooner its chats are served.
     pub priority: Priority,
     /// How long its offers stand, ms.
@@ -24,10 +22,22 @@ impl Terms {
     /// Those of a queue.
     pub fn of(queue: &Queue) -> Self {
         Self {
-            directed: is_directed(queue.rule),
-            manual: queue.rule == Rule::Manual,
+            rule: queue.rule,
             priority: queue.priority,
             offer_timeout_ms: queue.offer_timeout_ms,
+        }
+    }
+
+    /// Whom the queue asks.
+    pub fn asks(&self) -> Asks {
+        describe(self.rule).asks
+    }
+
+    /// Whether members take from it by hand.
+    pub fn is_by_hand(&self) -> bool {
+        match describe(self.rule).otherwise {
+            Otherwise::ByHand => true,
+            Otherwise::FreeSlot => false,
         }
     }
 }
@@ -122,12 +132,8 @@ mod tests {
         let settings = RoutingSettings { cool_down_ms: 9, ..Default::default() };
         let has = OperatorSettings { capacity: 5, active: false };
         let account = Account::of(ann, has, queues.iter(), &limits, settings);
-        let terms = Terms {
-            directed: false,
-            manual: false,
-            priority: queues[0].priority,
-            offer_timeout_ms: 7_000,
-        };
+        let terms =
+            Terms { rule: Rule::ToAll, priority: queues[0].priority, offer_timeout_ms: 7_000 };
         let expected = Account {
             capacity: 5,
             active: false,
@@ -138,20 +144,20 @@ mod tests {
         };
         assert_eq!(account, expected);
         let others = Account::of(bob, has, queues.iter(), &limits, settings);
-        assert!(others.queues[&queues[1].id].manual && others.queues.len() == 1);
+        assert!(others.queues[&queues[1].id].is_by_hand() && others.queues.len() == 1);
         assert!(Arc::ptr_eq(&account.per_operator_limits, &others.per_operator_limits));
     }
 
     #[test]
-    fn a_queue_that_asks_one_at_a_time_is_directed_and_is_not_taken_from_by_hand() {
+    fn a_queues_terms_say_whom_it_asks_and_whether_it_is_taken_from_by_hand() {
         for (rule, expected) in [
-            (Rule::LeastLoaded, (true, false)),
-            (Rule::LongestIdle, (true, false)),
-            (Rule::ToAll, (false, false)),
-            (Rule::Manual, (false, true)),
+            (Rule::LeastLoaded, (Asks::One, false)),
+            (Rule::LongestIdle, (Asks::One, false)),
+            (Rule::ToAll, (Asks::All, false)),
+            (Rule::Manual, (Asks::Nobody, true)),
         ] {
             let terms = Terms::of(&Queue::new(QueueId::from_u128(3), "queue", rule));
-            assert_eq!((terms.directed, terms.manual), expected, "{rule:?}");
+            assert_eq!((terms.asks(), terms.is_by_hand()), expected, "{rule:?}");
         }
     }
 }

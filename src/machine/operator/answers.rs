@@ -7,7 +7,7 @@ use crate::machine::chat::Refusal;
 use crate::machine::message::{Asked, AssignBy, AssignedAt, ChatAt};
 
 use super::calls::hold;
-use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed};
+use super::{Held, Operator, OperatorAnswer, OperatorEffect, Owed, Terms};
 
 impl Operator {
     pub(super) fn assign_answered(
@@ -155,7 +155,7 @@ impl Operator {
     /// taken, or there is no slot for it here.
     fn not_taken(&self, chat: ChatId, any: bool, at: Option<&ChatAt>) -> Refusal {
         let Some(at) = at else { return Refusal::UnknownChat };
-        let manual = self.account.queues.get(&at.queue).is_some_and(|terms| terms.manual);
+        let manual = self.account.queues.get(&at.queue).is_some_and(Terms::is_by_hand);
         let state = at.place.state();
         match &at.place {
             Place::Ended { by, .. } => {

@@ -247,7 +247,7 @@ impl Operator {
             // A repeat of a take that succeeded finds its own chat in the way.
             return self.recall(now, chat, call, Recall::of(command, Asked::Take, any, now));
         }
-        let manual = self.account.queues.iter().filter(|(_, terms)| terms.manual);
+        let manual = self.account.queues.iter().filter(|(_, terms)| terms.is_by_hand());
         let queues = manual.map(|(queue, _)| *queue).collect();
         let held = assigning(AssignBy::Take { placement: 0, queues, any }, command, call, now);
         self.drop_invite(chat, effects);

@@ -16,7 +16,7 @@ use crate::domain::limits::{KEPT_ON_THE_WAY_MS, RESERVATION_MS, SLOT_KEPT_MAX_MS
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, Place, QueueId, Reach, Timestamp, UserId, Weight};
 use crate::machine::message::{ChatAt, Quote};
-use crate::routing::rank;
+use crate::routing::{Asks, rank};
 
 use super::{Invite, Operator, Terms};
 
@@ -68,7 +68,8 @@ impl Operator {
 
     /// How it stands towards a queue.
     pub fn towards(&self, queue: QueueId) -> Towards {
-        let directed = self.account.queues.get(&queue).is_some_and(|terms| terms.directed);
+        let directed =
+            self.account.queues.get(&queue).is_some_and(|terms| terms.asks() == Asks::One);
         let (standing, free) = (self.standing(), self.free_in(queue));
         if standing != Standing::Free || !directed {
             return Towards { standing, free, kept_below: None };
@@ -331,7 +332,7 @@ impl Operator {
 }
 
 fn offers_to_all(terms: &Terms) -> bool {
-    !terms.directed && !terms.manual
+    terms.asks() == Asks::All
 }
 
 /// How long a slot is kept for a chat of the queue, ms: who may take that long to answer an offer

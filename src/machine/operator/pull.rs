@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use crate::domain::limits::{PULL_LIMIT_MS, RESERVATION_MS};
 use crate::domain::{OfferId, QueueId, Reach, Timestamp};
 use crate::machine::message::{Quote, ToQueue};
+use crate::routing::Asks;
 
 use super::{Operator, OperatorEffect, Owed, Reservation};
 
@@ -32,11 +33,11 @@ impl Operator {
             return;
         }
         self.wants_pull = false;
-        if !self.account.queues.values().any(|terms| terms.directed) {
+        if !self.account.queues.values().any(|terms| terms.asks() == Asks::One) {
             return;
         }
         let queues = self.account.queues.iter();
-        let offering = queues.filter(|(_, terms)| !terms.manual).map(|(queue, _)| *queue);
+        let offering = queues.filter(|(_, terms)| !terms.is_by_hand()).map(|(queue, _)| *queue);
         let ask: Vec<QueueId> = offering.filter(|queue| self.unkept_in(*queue) > 0).collect();
         if ask.is_empty() {
             return;

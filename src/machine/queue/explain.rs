@@ -2,7 +2,8 @@
 
 use crate::domain::limits::TO_ALL_OFFERS_MAX;
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, Offer, Reach, Rule, Timestamp};
+use crate::domain::{ChatId, Offer, Reach, Timestamp};
+use crate::routing::Asks;
 use crate::routing::explain::{Explanation, WhyWaits, candidates, why};
 
 use super::Queue;
@@ -54,6 +55,6 @@ impl Queue {
     }
 
     fn all_offers_out(&self) -> bool {
-        self.config.rule == Rule::ToAll && !self.line.has_room_to_all()
+        self.asks() == Asks::All && !self.line.has_room_to_all()
     }
 }

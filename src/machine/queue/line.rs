@@ -96,7 +96,7 @@ impl Line {
         self.entries.is_empty()
     }
 
-    /// The chats that nobody is being asked for, smallest rank first.
+    /// The chats that nobody is being asked for, in their turns.
     pub fn waiting(&self) -> impl Iterator<Item = Turn> + '_ {
         self.waiting.iter()
     }
@@ -119,7 +119,7 @@ impl Line {
     /// When the chat is served, if nobody is being asked for it.
     pub(super) fn turn(&self, chat: ChatId) -> Option<Turn> {
         let entry = self.get(chat).filter(|entry| is_waiting(entry))?;
-        Some((entry.rank, chat))
+        Some(turn_of(entry))
     }
 
     /// The chats with a `to_all` offer live or under way, but for silent ones.
@@ -159,7 +159,7 @@ impl Line {
 
     /// How many chats wait in front of one with this rank.
     pub fn ahead_of(&self, rank: i64, chat: ChatId) -> u64 {
-        self.waiting.position(&(rank, chat)).0 as u64
+        self.waiting.position(&Turn { rank, chat }).0 as u64
     }
 
     /// All chats of the line, in the order of their ids.
@@ -280,7 +280,7 @@ impl Line {
         if !is_waiting(entry) {
             return;
         }
-        let turn = (entry.rank, entry.at.chat);
+        let turn = turn_of(entry);
         self.waiting.insert(turn);
         if let Some(customer) = entry.at.customer {
             self.waiting_of.entry(customer).or_default().insert(turn);
@@ -289,7 +289,7 @@ impl Line {
 
     fn unlink(&mut self, entry: &Entry) {
         self.changed.insert(entry.at.chat);
-        let turn = (entry.rank, entry.at.chat);
+        let turn = turn_of(entry);
         self.waiting.remove(&turn);
         if let Some(customer) = entry.at.customer
             && let Some(turns) = self.waiting_of.get_mut(&customer)
@@ -330,6 +330,11 @@ impl Line {
         let timers: BTreeSet<_> = self.timer_of.iter().map(|(chat, at)| (*at, *chat)).collect();
         assert_eq!(timers, self.timers, "one timer a chat");
     }
+}
+
+/// When the chat would be served.
+pub(super) fn turn_of(entry: &Entry) -> Turn {
+    Turn { rank: entry.rank, chat: entry.at.chat }
 }
 
 /// Nobody is being asked for it, and somebody may be.

@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 
 use crate::domain::operator::Standing;
-use crate::domain::{ChatId, Customer, Rule, Timestamp, UserId};
+use crate::domain::{ChatId, Customer, Timestamp, UserId};
+use crate::routing::Asks;
 use crate::routing::excluded::{HeldBack, Turn};
 
 use super::Queue;
@@ -36,13 +37,13 @@ impl Queue {
             self.look_at(chat, now);
         }
         let shown = self.shown.take_changed();
-        match self.config.rule {
-            Rule::ToAll => {
+        match self.asks() {
+            Asks::All => {
                 self.came.extend(pool.room);
                 self.note_who_was_shown(&shown);
             }
             // Another configuration has all looked at.
-            Rule::LeastLoaded | Rule::LongestIdle | Rule::Manual => {}
+            Asks::One | Asks::Nobody => {}
         }
     }
 
@@ -118,7 +119,7 @@ impl Queue {
     /// simulation.
     pub(super) fn assert_looked(&self) {
         let now = self.looked_at;
-        let waits = self.line.waiting().map(|(_, chat)| chat);
+        let waits = self.line.waiting().map(|turn| turn.chat);
         let looked: Vec<ChatId> = waits.chain(self.line.to_all().iter().copied()).collect();
         let mut first = None;
         for chat in looked {
@@ -158,7 +159,7 @@ impl Queue {
                 "{noted:?}: offers"
             );
         }
-        if self.config.rule != Rule::ToAll {
+        if self.asks() != Asks::All {
             return;
         }
         assert!(self.came.is_empty(), "{:?} came, and it was not looked at what for", self.came);

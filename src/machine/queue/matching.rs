@@ -1,44 +1,92 @@
-//! Push, pull and the offers to all.
+//! Who gets what. What is wanted stands in [`crate::routing`]; here is how a queue comes there.
 //!
-//! Push: whenever something changed, each chat that somebody with room may have goes to the best of
-//! them, smallest rank first, so none is passed over. The others are not walked past: the first that
-//! somebody may have is found by what is excluded ([`Queue::look`]).
-//! Pull: an operator with a free slot asks for the best chat that it could serve, be it waiting or
-//! offered to all; see `machine::operator`.
+//! Two occasions. Whenever something has changed, the queue looks for operators for its chats, in four
+//! phases ([`Queue::match_line`]):
+//! 1. *Look* at what has changed, and at nothing else: who may have what ([`Queue::look`]).
+//! 2. *Make way*: offers to all that have stood for as long as others do end, where a chat of smaller rank
+//!    has no place beside them.
+//! 3. *Ask*: the first of those who wait whom somebody with room may have, then the next one, until nobody
+//!    can have any; so none is passed over, and the others are not walked past. Whom it asks is said by its
+//!    rule ([`Asks`]): the best of them, who is to hold a slot; or all of them, as long as there is room for
+//!    one more offer; or nobody.
+//! 4. *Widen*: who came free, or may have a chat now, comes into the offers to all that are out.
+//!
+//! And an operator whose slot came free looks for a chat: it asks all its queues ([`Queue::quote`]), and
+//! gives the slot to the one that quoted the smallest rank ([`Queue::give`]); see `machine::operator`.
 
 use std::collections::BTreeSet;
 
 use crate::domain::event::{Decision, Trigger};
 use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP};
-use crate::domain::{ChatId, Customer, OfferId, Reach, Rule, Timestamp, UserId, Weight};
+use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId, Weight};
 use crate::machine::message::{Quote, ToOperator};
-use crate::routing::Case;
 use crate::routing::excluded::Turn;
-use crate::routing::rule::is_directed;
+use crate::routing::{Asks, Case, describe};
 
-use super::line::{Entry, Phase};
+use super::line::{Entry, Phase, turn_of};
 use super::{Owed, Queue, QueueEffect};
+
+/// An offer that a chat is to make of itself.
+pub(super) struct NewOffer {
+    pub(super) id: OfferId,
+    pub(super) reach: Reach,
+    pub(super) to: Vec<UserId>,
+}
+
+/// A slot that an operator was asked to hold.
+#[derive(Clone, Copy)]
+pub(super) struct Reserved {
+    /// The offer to come.
+    pub(super) offer: OfferId,
+    pub(super) chat: ChatId,
+    pub(super) operator: UserId,
+}
+
+/// A slot that an operator holds for the best chat it could serve.
+pub(super) struct GivenSlot {
+    /// The offer to make.
+    pub(super) offer: OfferId,
+    /// The rank for which it was given; a larger one is not wanted.
+    pub(super) quoted: i64,
+    /// How many slots are held.
+    pub(super) weight: Weight,
+    /// When it is free again.
+    pub(super) expires_at: Timestamp,
+}
+
+/// The chat that such a slot went to, for a repeat.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Given {
+    chat: ChatId,
+    ends_at: Timestamp,
+}
 
 impl Queue {
     /// Gives waiting chats to free members, as far as both reach.
     pub(super) fn match_line(&mut self, now: Timestamp) {
         self.look(now);
         self.end_long_offers(now);
-        match self.config.rule {
-            Rule::LeastLoaded | Rule::LongestIdle => self.push(now),
-            Rule::ToAll => {
+        match self.asks() {
+            Asks::One => self.push(now),
+            Asks::All => {
                 self.offer_to_all(now);
                 self.widen(now);
             }
-            Rule::Manual => {}
+            Asks::Nobody => {}
         }
     }
 
+    /// Whom the queue's rule asks.
+    pub(super) fn asks(&self) -> Asks {
+        describe(self.config.rule).asks
+    }
+
+    /// Asks the best for each chat that somebody may have to hold a slot.
     fn push(&mut self, now: Timestamp) {
         let mut passed = None;
         while let Some(next) = self.first_able(passed) {
             passed = Some(next);
-            let (_, chat) = next;
+            let chat = next.chat;
             let Some(entry) = self.line.get(chat) else { continue };
             let able: Vec<UserId> = self.able(entry).take(1 + RUNNERS_UP).collect();
             let Some((operator, others)) = able.split_first() else {
@@ -56,18 +104,19 @@ impl Queue {
         }
     }
 
+    /// Offers each chat that somebody may have to all of them, while there is room for more such offers.
     fn offer_to_all(&mut self, now: Timestamp) {
         let mut passed = None;
         while self.line.has_room_to_all()
             && let Some(next) = self.first_able(passed)
         {
             passed = Some(next);
-            let (_, chat) = next;
+            let chat = next.chat;
             let Some(entry) = self.line.get(chat) else { continue };
             let to: Vec<UserId> = self.able(entry).collect();
             let decision = self.decision(chat, Trigger::Push, &[], now);
-            let offer = self.next_offer();
-            self.offer(now, chat, (offer, Reach::ToAll, to), decision);
+            let offer = NewOffer { id: self.next_offer(), reach: Reach::ToAll, to };
+            self.offer(now, chat, offer, decision);
             self.look(now);
         }
     }
@@ -83,19 +132,19 @@ impl Queue {
         let mut looks = self.pool.with_room().len();
         let mut n = first;
         while looks > 0 {
-            let (rank, chat) = turns.nth(n).filter(|(rank, _)| self.pool.anybody_for(*rank))?;
-            let may_have = self.may_have(self.line.get(chat)?);
-            for operator in self.pool.with_room_for(rank).take(looks) {
+            let next = turns.nth(n).filter(|next| self.pool.anybody_for(next.rank))?;
+            let may_have = self.may_have(self.line.get(next.chat)?);
+            for operator in self.pool.with_room_for(next.rank).take(looks) {
                 looks -= 1;
                 if may_have(operator) {
-                    return Some((rank, chat));
+                    return Some(next);
                 }
             }
             n += 1;
         }
         let firsts = self.pool.with_room().filter_map(|(operator, room)| {
             let first = self.first_for(operator, passed).next();
-            first.filter(|(rank, _)| room.is_for(*rank))
+            first.filter(|first| room.is_for(first.rank))
         });
         firsts.min()
     }
@@ -104,12 +153,12 @@ impl Queue {
     /// that is in nobody's way: not when all places are taken and a chat of smaller rank has none, nor
     /// under another rule. Then its time is that of all offers, the largest rank first.
     fn end_long_offers(&mut self, now: Timestamp) {
-        let to_all = self.config.rule == Rule::ToAll;
+        let to_all = self.asks() == Asks::All;
         if self.line.to_all().is_empty() || (to_all && self.line.has_room_to_all()) {
             return;
         }
         let out = self.line.to_all().iter().filter_map(|chat| self.line.get(*chat));
-        let mut out: Vec<(i64, ChatId)> = out.map(|entry| (entry.rank, entry.at.chat)).collect();
+        let mut out: Vec<Turn> = out.map(turn_of).collect();
         out.sort_unstable_by(|one, other| other.cmp(one));
         if to_all {
             let largest = out.first().copied();
@@ -123,7 +172,7 @@ impl Queue {
             let places = gives_way.count();
             out.truncate(places);
         }
-        for (_, chat) in out {
+        for Turn { chat, .. } in out {
             let stood =
                 |entry: &&Entry| entry.phase == Phase::Offered && now >= self.stood_at(entry);
             if self.line.get(chat).filter(stood).is_some() && !self.owed.owes(Owed::Lapse(chat)) {
@@ -147,9 +196,10 @@ impl Queue {
         &mut self,
         now: Timestamp,
         chat: ChatId,
-        (offer, reach, to): (OfferId, Reach, Vec<UserId>),
+        offer: NewOffer,
         decision: Decision,
     ) {
+        let NewOffer { id: offer, reach, to } = offer;
         self.note_asked((chat, offer), &to, now);
         self.line.set_phase(chat, Phase::Offering { offer, reach, to, decision });
         self.await_answer(chat, now);
@@ -212,20 +262,16 @@ impl Queue {
 
     /// Reservations on their way to operators who are no longer members are given up.
     pub(super) fn release_strangers(&mut self, now: Timestamp, effects: &mut Vec<QueueEffect>) {
-        let stranger = |phase: &Phase| match phase {
-            Phase::Reserving { operator, offer, .. } if !self.pool.contains(*operator) => {
-                Some((*operator, *offer))
+        let of_stranger = |chat| match self.line.get(chat)?.phase {
+            Phase::Reserving { operator, offer, .. } if !self.pool.contains(operator) => {
+                Some(Reserved { offer, chat, operator })
             }
             Phase::Reserving { .. } | Phase::Waiting | Phase::Offering { .. } | Phase::Offered => {
                 None
             }
         };
-        let given_up: Vec<(ChatId, UserId, OfferId)> = self
-            .reserving()
-            .filter_map(|chat| Some((chat, stranger(&self.line.get(chat)?.phase)?)))
-            .map(|(chat, (operator, offer))| (chat, operator, offer))
-            .collect();
-        for (chat, operator, offer) in given_up {
+        let given_up: Vec<Reserved> = self.reserving().filter_map(of_stranger).collect();
+        for Reserved { offer, chat, operator } in given_up {
             self.end_reservation(chat, operator);
             effects.push(QueueEffect::ToOperator(operator, ToOperator::Release { offer }));
             self.line.set_phase(chat, Phase::Waiting);
@@ -249,7 +295,7 @@ impl Queue {
     pub(super) fn reserve_answered(
         &mut self,
         now: Timestamp,
-        (offer, chat, operator): (OfferId, ChatId, UserId),
+        Reserved { offer, chat, operator }: Reserved,
         held: bool,
         effects: &mut Vec<QueueEffect>,
     ) {
@@ -258,7 +304,8 @@ impl Queue {
             Some(Phase::Reserving { offer: asked, decision, .. }) if asked == offer => {
                 self.end_reservation(chat, operator);
                 if held {
-                    self.offer(now, chat, (offer, Reach::Directed, vec![operator]), decision);
+                    let (reach, to) = (Reach::Directed, vec![operator]);
+                    self.offer(now, chat, NewOffer { id: offer, reach, to }, decision);
                 } else {
                     self.line.set_phase(chat, Phase::Waiting);
                     self.look_again(chat, now);
@@ -280,11 +327,7 @@ impl Queue {
         if !self.pool.contains(operator) {
             return None;
         }
-        let reach = match self.config.rule {
-            Rule::LeastLoaded | Rule::LongestIdle => Reach::Directed,
-            Rule::ToAll => Reach::ToAll,
-            Rule::Manual => return None,
-        };
+        let reach = self.asks().reach()?;
         let best = match reach {
             Reach::Directed => self.best_waiting(operator, &[]),
             Reach::ToAll => {
@@ -292,20 +335,20 @@ impl Queue {
                 let live = out.iter().filter(|chat| !except.contains(chat));
                 let live = live.filter_map(|chat| self.line.get(*chat));
                 let live = live.filter(|entry| self.may_have(entry)(operator));
-                let live = live.map(|entry| (entry.rank, entry.at.chat));
+                let live = live.map(turn_of);
                 let room = self.line.has_room_to_all();
                 let next = room.then(|| self.best_waiting(operator, except)).flatten();
                 live.chain(next).min()
             }
         };
-        let (rank, chat) = best?;
+        let Turn { rank, chat } = best?;
         let weight = self.line.get(chat)?.at.weight;
         Some(Quote { rank, weight, chat, reach })
     }
 
     /// The best waiting chat that a member with a free slot could serve.
     fn best_waiting(&self, operator: UserId, except: &[ChatId]) -> Option<Turn> {
-        self.first_for(operator, None).find(|(_, chat)| !except.contains(chat))
+        self.first_for(operator, None).find(|turn| !except.contains(&turn.chat))
     }
 
     /// Uses the slot that an operator holds for the best chat it could serve, which may have a
@@ -314,26 +357,26 @@ impl Queue {
         &mut self,
         now: Timestamp,
         operator: UserId,
-        (offer, expires_at): (OfferId, Timestamp),
-        (quoted, held): (i64, Weight),
+        slot: GivenSlot,
     ) -> Option<ChatId> {
-        self.given.retain(|_, (_, ends_at)| *ends_at > now);
-        if let Some((chat, _)) = self.given.get(&offer) {
-            return Some(*chat);
+        self.given.retain(|_, given| given.ends_at > now);
+        if let Some(given) = self.given.get(&slot.offer) {
+            return Some(given.chat);
         }
-        if now >= expires_at {
+        if now >= slot.expires_at {
             return None;
         }
-        if !is_directed(self.config.rule) || !self.pool.contains(operator) {
+        if self.asks() != Asks::One || !self.pool.contains(operator) {
             return None;
         }
-        let (rank, chat) = self.best_waiting(operator, &[])?;
-        if rank > quoted || self.line.get(chat)?.at.weight > held {
+        let Turn { rank, chat } = self.best_waiting(operator, &[])?;
+        if rank > slot.quoted || self.line.get(chat)?.at.weight > slot.weight {
             return None;
         }
         let decision = self.decision(chat, Trigger::Pull, &[], now);
-        self.offer(now, chat, (offer, Reach::Directed, vec![operator]), decision);
-        self.given.insert(offer, (chat, expires_at));
+        let (id, reach, to) = (slot.offer, Reach::Directed, vec![operator]);
+        self.offer(now, chat, NewOffer { id, reach, to }, decision);
+        self.given.insert(slot.offer, Given { chat, ends_at: slot.expires_at });
         Some(chat)
     }
 

@@ -31,6 +31,7 @@ use crate::storage::OpenChat;
 
 use asked::Asked;
 pub use line::{Entry, Line, Phase};
+use matching::{Given, GivenSlot, Reserved};
 use owed::Owed;
 pub use timers::{Cause, Look};
 
@@ -70,7 +71,7 @@ pub struct Queue {
     owed: Repeater<Owed>,
     /// Slots that were given, with the chat they went to and the time at which they end: a repeat
     /// must not get another chat.
-    given: BTreeMap<OfferId, (ChatId, Timestamp)>,
+    given: BTreeMap<OfferId, Given>,
     /// Whom a `to_all` offer is to be widened to, until the chat says that it was.
     widening: BTreeMap<ChatId, BTreeSet<UserId>>,
     /// Whom each live `to_all` offer does not reach and could.
@@ -197,7 +198,8 @@ impl Queue {
             ToQueue::ReserveAnswer { offer, chat, result, state } => {
                 let operator = state.operator;
                 self.believe(state);
-                self.reserve_answered(now, (offer, chat, operator), result.is_ok(), effects);
+                let reserved = Reserved { offer, chat, operator };
+                self.reserve_answered(now, reserved, result.is_ok(), effects);
             }
             ToQueue::Pull { pull, except, state } => {
                 let operator = state.operator;
@@ -211,7 +213,8 @@ impl Queue {
                 let operator = state.operator;
                 self.believe(state);
                 self.look(now);
-                let chat = self.give(now, operator, (offer, expires_at), (rank, weight));
+                let slot = GivenSlot { offer, quoted: rank, weight, expires_at };
+                let chat = self.give(now, operator, slot);
                 let answer = ToOperator::GiveAnswer { offer, chat };
                 effects.push(QueueEffect::ToOperator(operator, answer));
             }

@@ -164,7 +164,7 @@ fn a_take_without_a_slot_is_refused_as_full_or_for_what_the_chat_is() {
     assert_eq!(takes(&mut desk, 3, true, Some(at(chat(3), 4, of_bob))), wrong);
     assert_eq!(takes(&mut desk, 4, true, None), Refusal::UnknownChat);
     let mut manual = account(1);
-    manual.queues.insert(QUEUE, Terms { directed: false, manual: true, ..manual.queues[&QUEUE] });
+    manual.queues.insert(QUEUE, Terms { rule: Rule::Manual, ..manual.queues[&QUEUE] });
     desk.step(OperatorInput::Account(manual));
     assert_eq!(takes(&mut desk, 2, false, waits()), Refusal::NoSlot(Standing::Full));
 }

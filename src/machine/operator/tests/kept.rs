@@ -8,7 +8,7 @@ use crate::machine::operator::Towards;
 fn with_to_all(capacity: u32) -> Account {
     let mut account = account(capacity);
     let terms = account.queues[&QUEUE];
-    let to_all = Terms { directed: false, offer_timeout_ms: 4_000, ..terms };
+    let to_all = Terms { rule: Rule::ToAll, offer_timeout_ms: 4_000, ..terms };
     account.queues.insert(OTHER_QUEUE, to_all);
     account
 }
@@ -169,7 +169,7 @@ fn an_offer_to_all_that_outlives_its_queues_rule_keeps_its_slot_until_it_ends() 
     desk.step(OperatorInput::Account(account.clone()));
     let offer = to_all(&desk, 1, 1_000);
     desk.say(ToOperator::At(offer.clone()));
-    account.queues.get_mut(&OTHER_QUEUE).unwrap().directed = true;
+    account.queues.get_mut(&OTHER_QUEUE).unwrap().rule = Rule::LeastLoaded;
     desk.step(OperatorInput::Account(account));
     assert_eq!(asked(&mut desk, 2, 5_000), Err(Standing::Kept));
     let lapsed = ChatAt { placement: offer.placement + 1, place: Place::Waiting, ..offer };
@@ -193,7 +193,7 @@ fn limited(limit: u32) -> Desk {
     let elsewhere = ChatAt { queue: third, ..to_all(&desk, 2, 5_000) };
     desk.say(ToOperator::At(elsewhere));
     assert_eq!(desk.ann.kept().len(), 2);
-    account.queues.get_mut(&OTHER_QUEUE).unwrap().directed = true;
+    account.queues.get_mut(&OTHER_QUEUE).unwrap().rule = Rule::LeastLoaded;
     desk.step(OperatorInput::Account(account));
     desk
 }

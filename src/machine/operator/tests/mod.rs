@@ -10,7 +10,8 @@ use crate::domain::limits::{
 };
 use crate::domain::operator::{AwayReason, OperatorRecord, Standing};
 use crate::domain::{
-    ChatId, Offer, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Status, Timestamp,
+    ChatId, Offer, OfferId, Place, Priority, QueueId, Reach, RoutingSettings, Rule, Status,
+    Timestamp,
 };
 use crate::machine::chat::Refusal;
 use crate::machine::fixture::*;
@@ -52,12 +53,8 @@ struct Desk {
 }
 
 fn account(capacity: u32) -> Account {
-    let terms = Terms {
-        directed: true,
-        manual: false,
-        priority: Priority::default(),
-        offer_timeout_ms: 30_000,
-    };
+    let terms =
+        Terms { rule: Rule::LeastLoaded, priority: Priority::default(), offer_timeout_ms: 30_000 };
     Account {
         capacity,
         active: true,

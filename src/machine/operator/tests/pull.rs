@@ -157,12 +157,11 @@ fn a_slot_that_was_given_is_said_until_it_is_answered_and_no_longer() {
 
 #[test]
 fn who_is_offered_nothing_but_offers_to_all_says_nothing_to_its_queue_when_a_colleague_accepts() {
-    for directed in [false, true] {
-        let mut desk = Desk::present(1);
+    for rule in [Rule::ToAll, Rule::LeastLoaded] {
+        let (mut desk, directed) = (Desk::present(1), rule == Rule::LeastLoaded);
         let mut account = account(1);
-        let terms = Terms { directed: false, ..account.queues[&QUEUE] };
-        account.queues =
-            BTreeMap::from([(QUEUE, terms), (OTHER_QUEUE, Terms { directed, ..terms })]);
+        let terms = Terms { rule: Rule::ToAll, ..account.queues[&QUEUE] };
+        account.queues = BTreeMap::from([(QUEUE, terms), (OTHER_QUEUE, Terms { rule, ..terms })]);
         desk.step(OperatorInput::Account(account));
         desk.invited(chat(1));
         assert!(desk.ann.kept().contains_key(&chat(1)), "a slot is kept for it");

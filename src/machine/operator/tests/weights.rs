@@ -123,7 +123,7 @@ fn a_take_of_a_chat_that_turns_out_too_heavy_is_refused() {
 #[test]
 fn what_is_kept_gives_way_to_a_heavy_chat_of_smaller_rank_if_that_is_enough() {
     let mut desk = Desk::present(2);
-    let terms = Terms { directed: false, ..desk.ann.account().queues[&QUEUE] };
+    let terms = Terms { rule: Rule::ToAll, ..desk.ann.account().queues[&QUEUE] };
     let mut account = account(2);
     account.queues.insert(OTHER_QUEUE, terms);
     desk.step(OperatorInput::Account(account));

@@ -41,7 +41,7 @@ fn another_rule_keeps_the_places_in_line_and_counts_from_the_next_decision() {
     for (n, since) in [(1, 3_000), (2, 1_000), (3, 2_000)] {
         arrive(&mut queue, waits(n, since));
     }
-    let order = |queue: &Queue| queue.line().waiting().map(|(_, chat)| chat).collect::<Vec<_>>();
+    let order = |queue: &Queue| queue.line().waiting().map(|turn| turn.chat).collect::<Vec<_>>();
     let wanted = [2, 3, 1].map(ChatId::from_u128);
     assert_eq!(order(&queue), wanted);
     let effects = step(&mut queue, QueueInput::Configure(config(Rule::LongestIdle, &[ANN])));
@@ -55,7 +55,7 @@ fn another_step_or_priority_ranks_the_line_anew() {
     let urgent = ChatAt { priority: Priority::new(2).unwrap(), ..waits(1, 90_000) };
     arrive(&mut queue, urgent);
     arrive(&mut queue, waits(2, 1_000));
-    let first = |queue: &Queue| queue.line().waiting().next();
+    let first = |queue: &Queue| queue.line().waiting().next().map(|turn| (turn.rank, turn.chat));
     assert_eq!(first(&queue), Some((-30_000, ChatId::from_u128(1))));
     let settings = RoutingSettings { priority_step_ms: 1_000, ..Default::default() };
     step(&mut queue, QueueInput::Settings(settings));

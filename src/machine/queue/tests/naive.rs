@@ -10,6 +10,8 @@ use crate::domain::event::Trigger;
 use crate::domain::limits::RUNNERS_UP;
 use crate::domain::{Customer, CustomerId, Weight};
 use crate::machine::message::Quote;
+use crate::machine::queue::line::turn_of;
+use crate::machine::queue::matching::NewOffer;
 use crate::machine::queue::owed::Owed;
 use crate::routing::excluded::Turn;
 use crate::routing::rule::preference;
@@ -58,7 +60,8 @@ fn match_line(queue: &mut Queue, now: Timestamp) {
                     let trigger = Trigger::Push;
                     let decision = queue.decision(chat, trigger, &[], now);
                     let offer = queue.next_offer();
-                    queue.offer(now, chat, (offer, Reach::ToAll, able), decision);
+                    let offer = NewOffer { id: offer, reach: Reach::ToAll, to: able };
+                    queue.offer(now, chat, offer, decision);
                 }
             });
             widen(queue, now);
@@ -68,7 +71,7 @@ fn match_line(queue: &mut Queue, now: Timestamp) {
 }
 
 fn walk(queue: &mut Queue, now: Timestamp, give: impl Fn(&mut Queue, ChatId, Vec<UserId>)) {
-    for (_, chat) in queue.line.waiting().collect::<Vec<_>>() {
+    for Turn { chat, .. } in queue.line.waiting().collect::<Vec<_>>() {
         let able = able(queue, chat, now);
         if !able.is_empty() {
             give(queue, chat, able);
@@ -81,21 +84,17 @@ fn end_long_offers(queue: &mut Queue, now: Timestamp) {
     if to_all && queue.line.has_room_to_all() {
         return;
     }
-    let mut out: Vec<Turn> = queue
-        .line
-        .to_all()
-        .iter()
-        .map(|chat| (queue.line.get(*chat).unwrap().rank, *chat))
-        .collect();
+    let mut out: Vec<Turn> =
+        queue.line.to_all().iter().map(|chat| turn_of(queue.line.get(*chat).unwrap())).collect();
     out.sort();
     out.reverse();
     if to_all {
         let wanting: Vec<Turn> =
-            queue.line.waiting().filter(|(_, chat)| !able(queue, *chat, now).is_empty()).collect();
+            queue.line.waiting().filter(|turn| !able(queue, turn.chat, now).is_empty()).collect();
         let places = out.iter().zip(&wanting).take_while(|(out, wanting)| wanting < out).count();
         out.truncate(places);
     }
-    for (_, chat) in out {
+    for Turn { chat, .. } in out {
         let entry = queue.line.get(chat).unwrap();
         let stood = entry.phase == Phase::Offered && now >= queue.stood_at(entry);
         if stood && !queue.owed.owes(Owed::Lapse(chat)) {
@@ -127,16 +126,16 @@ fn quote(queue: &Queue, operator: UserId, except: &[ChatId], now: Timestamp) -> 
         Rule::Manual => return None,
     };
     let serves = |turn: &Turn| {
-        let entry = queue.line.get(turn.1).unwrap();
+        let entry = queue.line.get(turn.chat).unwrap();
         queue.pool.could_serve(operator, queue.case(entry, now))
     };
-    let out = queue.line.to_all().iter().map(|chat| (queue.line.get(*chat).unwrap().rank, *chat));
+    let out = queue.line.to_all().iter().map(|chat| turn_of(queue.line.get(*chat).unwrap()));
     let out = out.filter(|_| reach == Reach::ToAll);
     let room = reach == Reach::Directed || queue.line.has_room_to_all();
     let open = out.chain(queue.line.waiting().filter(|_| room));
-    let open = open.filter(|(_, chat)| reach == Reach::Directed || !except.contains(chat));
+    let open = open.filter(|turn| reach == Reach::Directed || !except.contains(&turn.chat));
     let best = open.filter(serves).min().filter(|_| queue.pool.contains(operator));
-    best.map(|(rank, chat)| Quote { rank, weight: Weight::default(), chat, reach })
+    best.map(|Turn { rank, chat }| Quote { rank, weight: Weight::default(), chat, reach })
 }
 
 // ---- what happens ----

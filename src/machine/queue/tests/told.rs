@@ -14,7 +14,7 @@ fn a_chat_whose_priority_changes_keeps_its_age_and_changes_its_place_in_whatever
     arrive(&mut manual, old.clone());
     arrive(&mut manual, young.clone());
     let order = |queue: &Queue| {
-        queue.line().waiting().map(|(_, chat)| chat.0.as_u128()).collect::<Vec<_>>()
+        queue.line().waiting().map(|turn| turn.chat.0.as_u128()).collect::<Vec<_>>()
     };
     assert_eq!(order(&manual), [1, 2]);
     arrive(&mut manual, newer(&young, 1));
