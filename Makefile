@@ -26,7 +26,7 @@ check:
 test:
 	CARGO="$(CARGO)" bash scripts/test
 
-## Which suite sees which planted fault (tests/planted): a build of its own, and hours on two cores.
+## Which test sees which planted fault (tests/planted): a build of its own, and minutes on two cores.
 planted:
 	$(CARGO) run --package planted
 

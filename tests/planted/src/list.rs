@@ -9,6 +9,9 @@ use serde::Deserialize;
 
 use crate::suites;
 
+/// Where the lists are, from the root of the repository.
+pub const FOLDER: &str = "tests/planted/faults";
+
 /// A fault: a place in the source, and what stands there instead while it is switched on.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,10 +28,12 @@ pub struct Fault {
     pub original: String,
     /// What the fault makes of it.
     pub faulty: String,
-    /// The suites that are tried first; with a part of a test's name behind a space, those tests of it
-    /// before all else.
+    /// The suites that are tried first where no witness is known; with a part of a test's name behind a
+    /// space, those tests of it before all else.
     #[serde(default)]
     pub suites: Vec<String>,
+    /// Its witness: the suite and the one test that saw it last.
+    pub seen_by: Option<String>,
     /// Why nobody could notice; none: a suite has to see it.
     pub equivalent: Option<String>,
     /// The file of the list that it is in.
@@ -44,6 +49,16 @@ impl Fault {
             None => (text.as_str(), None),
         })
     }
+
+    /// The suite and the test that saw it last.
+    pub fn witness(&self) -> Option<(&str, &str)> {
+        self.seen_by.as_deref()?.split_once(' ')
+    }
+
+    /// Both names, as filters and reports have them.
+    pub fn path(&self) -> String {
+        format!("{}/{}", self.area, self.name)
+    }
 }
 
 /// Where a fault of the list, by its number, has its place in a file, bytes.
@@ -57,7 +72,7 @@ struct Area {
 
 /// All faults, area by area.
 pub fn load(root: &Path) -> Result<Vec<Fault>> {
-    let folder = root.join("tests/planted/faults");
+    let folder = root.join(FOLDER);
     let mut paths = Vec::new();
     for entry in std::fs::read_dir(&folder).with_context(|| folder.display().to_string())? {
         paths.push(entry?.path());
@@ -94,8 +109,8 @@ pub fn places(root: &Path, faults: &[Fault]) -> Result<BTreeMap<String, Vec<Plac
 }
 
 fn check(fault: &Fault) -> Result<()> {
-    let named = fault.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    ensure!(named && !fault.name.is_empty(), "a name is made of letters, digits and `_`");
+    let plain = fault.name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    ensure!(plain && !fault.name.is_empty(), "a name is made of letters, digits and `_`");
     ensure!(!fault.breaks.trim().is_empty(), "say in `breaks` which promise it breaks");
     ensure!(fault.file.starts_with("src/"), "faults are planted in the product: below src/");
     ensure!(!fault.original.trim().is_empty(), "`original` is empty");
@@ -103,12 +118,31 @@ fn check(fault: &Fault) -> Result<()> {
     let statement = fault.original.trim_end().ends_with(';');
     let binds = statement && fault.original.trim_start().starts_with("let ");
     ensure!(!binds, "a `let` cannot be switched: take the expression behind its `=`");
-    if let Some((unknown, _)) = fault.first().find(|(suite, _)| suites::named(suite).is_none()) {
+    let one = statement || !has_loose_comma(&fault.original);
+    ensure!(one, "`original` is a part of a list: take one expression, or the whole list");
+    ensure!(
+        fault.seen_by.is_none() || fault.witness().is_some_and(|(_, test)| !test.contains(' ')),
+        "`seen_by` is a suite and the whole name of a test"
+    );
+    let named =
+        fault.first().map(|(suite, _)| suite).chain(fault.witness().map(|(suite, _)| suite));
+    if let Some(unknown) = named.into_iter().find(|suite| suites::named(suite).is_none()) {
         bail!("there is no suite {unknown}: they are {}", suites::names());
     }
+    let contradicts = fault.equivalent.is_some() && fault.seen_by.is_some();
+    ensure!(!contradicts, "what is equivalent is seen by nothing: one of the two is wrong");
     let explained = fault.equivalent.as_ref().is_none_or(|why| !why.trim().is_empty());
     ensure!(explained, "`equivalent` needs an explanation");
     Ok(())
+}
+
+/// Whether a comma stands outside of all brackets: then it is no expression.
+fn has_loose_comma(text: &str) -> bool {
+    let mut depth = 0_i32;
+    text.chars().any(|c| {
+        depth += i32::from("([{".contains(c)) - i32::from(")]}".contains(c));
+        c == ',' && depth == 0
+    })
 }
 
 /// Where the fault's text stands.
@@ -200,6 +234,12 @@ mod tests {
     }
 
     #[test]
+    fn a_part_of_a_list_is_no_expression() {
+        assert!(has_loose_comma("Cause::Stood, Cause::CoolDown"));
+        assert!(!has_loose_comma("f(a, b) && [a, b].len() > 1"));
+    }
+
+    #[test]
     fn a_text_that_is_gone_or_doubled_is_said() {
         let fault = |within: Option<&str>, original: &str| Fault {
             name: "x".into(),
@@ -209,6 +249,7 @@ mod tests {
             original: original.into(),
             faulty: "false".into(),
             suites: Vec::new(),
+            seen_by: None,
             equivalent: None,
             area: String::new(),
         };

@@ -6,12 +6,14 @@
 //! it.
 
 mod list;
+mod look;
 mod run;
 mod suites;
 mod weave;
+mod witness;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,10 +23,11 @@ use anyhow::{Context, Result, ensure};
 use clap::Parser;
 
 use list::Fault;
+use look::{Bench, Row, Seen};
 use run::{Outcome, Places};
 use suites::{SUITES, Suite};
 
-/// Plants faults in Switchboard, one at a time, and says which suite sees each.
+/// Plants faults in Switchboard, one at a time, and says which test sees each.
 #[derive(Parser)]
 #[command(name = "planted")]
 struct Arguments {
@@ -36,26 +39,15 @@ struct Arguments {
     /// Only these suites; may be repeated.
     #[arg(long = "suite")]
     suites: Vec<String>,
-    /// Of these, only those that the list names for a fault, where it names some.
+    /// Beside its witness, only those that the list names for a fault, where it names some.
     #[arg(long)]
     own: bool,
+    /// Writes into the lists which test saw each fault: the first to be asked from then on.
+    #[arg(long)]
+    write: bool,
     /// How many suites run at a time.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
-}
-
-/// What became of a fault.
-enum Seen {
-    /// By this suite, how, and what it said.
-    By(&'static str, Outcome, Option<String>),
-    /// By none.
-    Survived,
-}
-
-struct Row<'a> {
-    fault: &'a Fault,
-    seen: Seen,
-    seconds: u64,
 }
 
 fn main() -> ExitCode {
@@ -74,13 +66,13 @@ fn carry_out(arguments: &Arguments) -> Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
     let all = list::load(&root)?;
     let wanted = |fault: &&Fault| {
-        let name = format!("{}/{}", fault.area, fault.name);
-        arguments.filters.is_empty() || arguments.filters.iter().any(|part| name.contains(part))
+        let path = fault.path();
+        arguments.filters.is_empty() || arguments.filters.iter().any(|part| path.contains(part))
     };
     let faults: Vec<&Fault> = all.iter().filter(wanted).collect();
     if arguments.list {
         for fault in &faults {
-            println!("{}/{}: {}", fault.area, fault.name, fault.breaks);
+            println!("{}: {}", fault.path(), fault.breaks);
         }
         return Ok(true);
     }
@@ -99,16 +91,15 @@ fn carry_out(arguments: &Arguments) -> Result<bool> {
     weave::copy(&root, &places.tree, &all)?;
     let binaries = suites::build(&places.tree, &below.join("build"), &suites)?;
 
+    let since = run::now();
+    let bench = Bench::new(places, suites, arguments.own, binaries)?;
     println!("with no fault:");
-    for suite in &suites {
-        let since = run::now();
-        let (outcome, said) = run::suite(&places, (suite, None), &binaries[suite.name], None)?;
-        println!("    {:6} s  {}", since.elapsed().as_secs(), suite.name);
-        let said = said.unwrap_or_default();
-        ensure!(outcome == Outcome::Passed, "{} without a fault: {outcome:?} {said}", suite.name);
-    }
-    let rows = rows(&places, &faults, (&suites, arguments.own), &binaries, arguments.jobs.into())?;
-    Ok(report(&rows))
+    bench.try_witnesses(&faults)?;
+    let write = arguments.write.then_some(root.as_path());
+    let rows = rows(&bench, &faults, write, arguments.jobs.into())?;
+    let as_said = report(&rows);
+    println!("{} s without the build", since.elapsed().as_secs());
+    Ok(as_said)
 }
 
 fn chosen(wanted: &[String]) -> Result<Vec<&'static Suite>> {
@@ -122,12 +113,11 @@ fn chosen(wanted: &[String]) -> Result<Vec<&'static Suite>> {
     wanted.iter().map(named).collect()
 }
 
-/// What becomes of each fault, so many at a time.
+/// What becomes of each fault, so many at a time; each witness is written down as soon as it is known.
 fn rows<'a>(
-    places: &Places,
+    bench: &Bench,
     faults: &[&'a Fault],
-    suites: (&[&'static Suite], bool),
-    binaries: &BTreeMap<&'static str, PathBuf>,
+    write: Option<&Path>,
     jobs: usize,
 ) -> Result<Vec<Row<'a>>> {
     println!("with each fault:");
@@ -135,9 +125,15 @@ fn rows<'a>(
     let rows = Mutex::new(BTreeMap::new());
     let work = || -> Result<()> {
         while let Some(fault) = faults.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let row = look(places, fault, suites, binaries)?;
+            let row = bench.look(fault)?;
             print(&row);
             let mut rows = rows.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            if let (Some(root), Seen::By(suite, Outcome::Failed(test), _), None) =
+                (write, &row.seen, &fault.equivalent)
+                && fault.witness() != Some((suite, test))
+            {
+                witness::write(root, fault, suite, test)?;
+            }
             rows.insert((fault.area.clone(), fault.name.clone()), row);
         }
         Ok(())
@@ -153,34 +149,6 @@ fn rows<'a>(
     Ok(rows.into_values().collect())
 }
 
-/// Runs the suites with the fault on, its own first, until one sees it.
-fn look<'a>(
-    places: &Places,
-    fault: &'a Fault,
-    (suites, own): (&[&'static Suite], bool),
-    binaries: &BTreeMap<&'static str, PathBuf>,
-) -> Result<Row<'a>> {
-    let since = run::now();
-    let of_fault = |suite: &&&Suite| fault.first().any(|(name, _)| name == suite.name);
-    let (first, then): (Vec<&&Suite>, Vec<&&Suite>) = suites.iter().partition(of_fault);
-    let others = if own && !first.is_empty() { Vec::new() } else { then };
-    let some = fault.first().filter_map(|(name, tests)| {
-        let suite = first.iter().find(|suite| suite.name == name)?;
-        Some((*suite, Some(tests?)))
-    });
-    let all = first.iter().chain(&others).map(|suite| (*suite, None));
-    let mut seen = Seen::Survived;
-    for (suite, tests) in some.chain(all) {
-        let binary = &binaries[suite.name];
-        let (outcome, said) = run::suite(places, (suite, tests), binary, Some(&fault.name))?;
-        if outcome != Outcome::Passed {
-            seen = Seen::By(suite.name, outcome, said);
-            break;
-        }
-    }
-    Ok(Row { fault, seen, seconds: since.elapsed().as_secs() })
-}
-
 fn print(row: &Row) {
     let Row { fault, seconds, .. } = row;
     let (by, said) = match &row.seen {
@@ -192,7 +160,7 @@ fn print(row: &Row) {
         Seen::By(suite, Outcome::Passed, _) => (format!("{suite}, which passes"), &None),
     };
     let said = said.as_ref().map(|said| format!("\n              {said}")).unwrap_or_default();
-    println!("    {seconds:6} s  {}/{}: {by}{said}", fault.area, fault.name);
+    println!("    {seconds:6} s  {}: {by}{said}", fault.path());
 }
 
 /// Prints the shares; answers whether all is as the list says.
@@ -219,8 +187,10 @@ fn report(rows: &[Row]) -> bool {
         }
     }
     for (suite, count) in by_suite {
-        println!("    {count:6}    seen by {suite} first");
+        println!("    {count:6}    seen by {suite}");
     }
+    let by_witness = rows.iter().filter(|row| row.by_witness).count();
+    println!("    {by_witness:6}    of these by their witnesses alone");
     let all = rows.len();
     println!(
         "{seen} of {all} seen, {explained} explained as equivalent, {survivors} survive, \

@@ -1,5 +1,6 @@
 //! One suite with one fault switched on: until the first test fails.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -10,7 +11,7 @@ use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use rustix::process::{Pid, Signal, kill_process_group};
 
 use crate::suites::Suite;
@@ -45,6 +46,49 @@ const SET_ASIDE_MAX: usize = 3;
 
 /// How often a suite that has closed its output is looked at until it has ended.
 const ENDS_WITHIN: Duration = Duration::from_millis(10);
+
+/// Runs one test, which has to fail twice. Answers what it said.
+pub fn alone(
+    places: &Places,
+    (suite, test): (&Suite, &str),
+    binary: &Path,
+    fault: Option<&str>,
+) -> Result<(Outcome, Option<String>)> {
+    let log = format!("{}.{}.again", fault.unwrap_or("none"), suite.name);
+    let (mut outcome, mut times) = (Outcome::Hung, 0);
+    // What hangs is not waited for again.
+    while times < 2 && (times == 0 || matches!(outcome, Outcome::Failed(_) | Outcome::Crashed(_))) {
+        outcome = once(places, suite, binary, fault, (&["--exact", test], &log))?;
+        times += 1;
+    }
+    if outcome == Outcome::Passed && times > 1 {
+        println!("    {test} failed once and passed then: it does not count");
+    }
+    Ok((outcome, said(&places.logs.join(log))))
+}
+
+/// Runs these tests of a suite and no others.
+pub fn only(
+    places: &Places,
+    (suite, tests): (&Suite, &[&str]),
+    binary: &Path,
+) -> Result<(Outcome, Option<String>)> {
+    let arguments: Vec<&str> = ["--exact"].iter().chain(tests).copied().collect();
+    let log = format!("none.{}.witnesses", suite.name);
+    let outcome = once(places, suite, binary, None, (&arguments, &log))?;
+    Ok((outcome, said(&places.logs.join(log))))
+}
+
+/// The names of all tests of a suite.
+pub fn names(places: &Places, suite: &Suite, binary: &Path) -> Result<BTreeSet<String>> {
+    let mut command = Command::new(binary);
+    command.args(suite.arguments).args(["--list", "--format", "terse"]);
+    let output = command.current_dir(&places.tree).output();
+    let output = output.with_context(|| binary.display().to_string())?;
+    ensure!(output.status.success(), "{} does not name its tests", binary.display());
+    let text = String::from_utf8(output.stdout)?;
+    Ok(text.lines().filter_map(|line| line.strip_suffix(": test")).map(str::to_owned).collect())
+}
 
 /// Runs a suite, or those of its tests that have this in their names; a test that fails has to fail
 /// again, alone. Answers what the failing test said.

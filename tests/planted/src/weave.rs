@@ -1,6 +1,6 @@
 //! A copy of the source in which every fault of the list is a switch: one build serves them all.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::Range;
 use std::path::Path;
@@ -34,7 +34,7 @@ pub fn copy(root: &Path, tree: &Path, faults: &[Fault]) -> Result<()> {
         write(&tree.join(file), &bytes)?;
     }
     let switches = "src/planted.rs".to_owned();
-    write(&tree.join(&switches), switch(faults).as_bytes())?;
+    write(&tree.join(&switches), switch(faults)?.as_bytes())?;
     files.insert(switches);
     remove_others(tree, tree, &files)
 }
@@ -59,7 +59,7 @@ fn weave(text: &str, area: Range<usize>, places: &[Place], faults: &[Fault]) -> 
         }
         out.push_str(&text[at..place.start]);
         let original = weave(text, place.clone(), &inner[1..], faults)?;
-        out.push_str(&switched(*n, &faults[*n], &original));
+        out.push_str(&switched(&faults[*n], &original));
         (at, rest) = (place.end, after);
     }
     out.push_str(&text[at..area.end]);
@@ -67,8 +67,9 @@ fn weave(text: &str, area: Range<usize>, places: &[Place], faults: &[Fault]) -> 
 }
 
 /// Either the fault or the original, by the switch. Statements stay statements.
-fn switched(n: usize, fault: &Fault, original: &str) -> String {
-    let either = format!("if crate::planted::on({n}) {{ {} }} else {{ {original} }}", fault.faulty);
+fn switched(fault: &Fault, original: &str) -> String {
+    let (switch, faulty) = (number(&fault.name), &fault.faulty);
+    let either = format!("if crate::planted::on({switch:#x}) {{ {faulty} }} else {{ {original} }}");
     let blocks = original.trim_end().ends_with([';', '}']);
     if blocks { either } else { format!("({either})") }
 }
@@ -81,24 +82,38 @@ fn library(bytes: &[u8]) -> Vec<u8> {
     woven
 }
 
-fn switch(faults: &[Fault]) -> String {
-    let mut names = String::new();
+/// The number of a fault's switch: made of its name (FNV-1a), so that a new fault changes no other's
+/// place in the copy, and what has none of its own is not built again.
+fn number(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}
+
+fn switch(faults: &[Fault]) -> Result<String> {
+    let mut names = BTreeMap::new();
     for fault in faults {
-        let _ = writeln!(names, "    {:?},", fault.name);
+        if let Some(other) = names.insert(number(&fault.name), &fault.name) {
+            bail!("{} and {other} have one number: give one another name", fault.name);
+        }
     }
-    format!(
+    let mut known = String::new();
+    for (number, name) in names {
+        let _ = writeln!(known, "    ({number:#x}, {name:?}),");
+    }
+    Ok(format!(
         "//! The switches of the planted faults.\n\
          use std::sync::LazyLock;\n\
-         const NAMES: &[&str] = &[\n{names}];\n\
-         static ON: LazyLock<usize> = LazyLock::new(|| match std::env::var({VARIABLE:?}) {{\n\
-         \x20   Err(_) => usize::MAX,\n\
-         \x20   Ok(name) => NAMES.iter().position(|known| *known == name).expect(\"a fault\"),\n\
+         const KNOWN: &[(u64, &str)] = &[\n{known}];\n\
+         static ON: LazyLock<Option<u64>> = LazyLock::new(|| {{\n\
+         \x20   let on = std::env::var({VARIABLE:?}).ok()?;\n\
+         \x20   Some(KNOWN.iter().find(|(_, name)| *name == on).expect(\"a fault\").0)\n\
          }});\n\
          /// Whether this fault is switched on.\n\
-         pub fn on(fault: usize) -> bool {{\n\
-         \x20   *ON == fault\n\
+         pub fn on(fault: u64) -> bool {{\n\
+         \x20   *ON == Some(fault)\n\
          }}\n"
-    )
+    ))
 }
 
 fn listed(root: &Path) -> Result<BTreeSet<String>> {
@@ -147,6 +162,7 @@ mod tests {
             original: original.into(),
             faulty: faulty.into(),
             suites: Vec::new(),
+            seen_by: None,
             equivalent: None,
             area: String::new(),
         }
@@ -165,9 +181,10 @@ mod tests {
     fn each_is_a_switch_also_within_another() {
         let faults = [fault("a < b", "a <= b"), fault("a < b && c", "false"), fault("d();", "")];
         let woven = all("if a < b && c { d(); }", &faults).unwrap();
-        let inner = "(if crate::planted::on(0) { a <= b } else { a < b })";
-        let outer = format!("(if crate::planted::on(1) {{ false }} else {{ {inner} && c }})");
-        let last = "if crate::planted::on(2) {  } else { d(); }";
+        let on = |n: usize| format!("crate::planted::on({:#x})", number(&faults[n].name));
+        let inner = format!("(if {} {{ a <= b }} else {{ a < b }})", on(0));
+        let outer = format!("(if {} {{ false }} else {{ {inner} && c }})", on(1));
+        let last = format!("if {} {{  }} else {{ d(); }}", on(2));
         assert_eq!(woven, format!("if {outer} {{ {last} }}"));
     }
 
@@ -175,7 +192,7 @@ mod tests {
     fn two_in_one_place_are_both_there_and_two_that_cross_are_refused() {
         let same = [fault("a", "b"), fault("a", "c")];
         let woven = all("a", &same).unwrap();
-        assert!(woven.contains("on(0) { b }") && woven.contains("on(1) { c }"), "{woven}");
+        assert!(woven.contains(") { b }") && woven.contains(") { c }"), "{woven}");
         let crossing = [fault("a && b", "a"), fault("b && c", "c")];
         assert!(all("a && b && c", &crossing).is_err());
     }
