@@ -372,6 +372,45 @@ fn what_was_forgotten_is_no_loss_when_the_rest_is_rebuilt() {
     assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
 }
 
+fn rows_of_the_log(rig: &Rig, id: u128) -> u64 {
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
+    let count = "SELECT count(*) FROM log WHERE chat = ?";
+    database.query_row(count, [chat(id).0.as_bytes()], |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn what_was_about_to_be_removed_of_a_forgotten_chat_is_gone_after_a_repair() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    write_chat(&rig, 2, 20);
+    // The process ended when the chat was marked and its rows were there yet.
+    edit(&rig, "INSERT INTO forgotten (chat) VALUES (x'00000000000000000000000000000002')");
+    edit(&rig, "DELETE FROM log_index WHERE first > 1");
+    assert_eq!(rows_of_the_log(&rig, 2), 20);
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
+    assert_eq!((mended.lost.len(), mended.damaged.len()), (0, 0), "{mended:?}");
+    assert_eq!((rows_of_the_log(&rig, 1), rows_of_the_log(&rig, 2)), (20, 0));
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+}
+
+#[test]
+fn an_event_that_is_in_the_log_twice_is_there_once_after_a_repair() {
+    let rig = Rig::new(Kind::Sqlite);
+    write_chat(&rig, 1, 20);
+    write_chat(&rig, 2, 3);
+    let again = "INSERT INTO log SELECT 24, chat, seq, record FROM log WHERE position = 20";
+    edit(&rig, again);
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
+    assert_eq!((mended.lost.len(), mended.damaged.len()), (1, 0), "{mended:?}");
+    assert_eq!(rows_of_the_log(&rig, 1), 20);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        assert_eq!(store.log.read(chat(1), 1, 99).await.unwrap(), messages(1..=20));
+        assert_eq!(store.log.claim(chat(1)).await.unwrap().tail, 20);
+        assert_eq!(store.log.read(chat(2), 1, 99).await.unwrap(), messages(1..=3));
+    });
+}
+
 #[test]
 fn a_machine_that_damages_everything_does_not_fill_its_disk() {
     let rig = Rig::new(Kind::Sqlite);

@@ -106,6 +106,23 @@ fn an_import_that_was_interrupted_goes_on_and_nothing_else_may_happen_meanwhile(
 }
 
 #[test]
+fn an_import_that_goes_on_names_the_chat_that_was_written_to_meanwhile() {
+    block_on(async {
+        let source = Subject::new(Kind::Memory).await.unwrap();
+        fill(&source.store, 100).await;
+        let (stream, _) = exported(&source.store, 1).await;
+        let target = Subject::new(Kind::Memory).await.unwrap();
+        let stopped = imported(&failing(&target.store, 40, None), &stream).await;
+        assert!(matches!(stopped, Err(ExportError::Append(_))), "{stopped:?}");
+        let claimed = target.store.log.claim(chat(2)).await.unwrap();
+        let more = messages(claimed.tail + 1..=4);
+        target.store.log.append(claimed.claim, more).await.unwrap();
+        let what = format!("chat {} has 4 events", chat(2));
+        assert_eq!(imported(&target.store, &stream).await, Err(ExportError::Differs { what }));
+    });
+}
+
+#[test]
 fn an_import_goes_on_after_a_fault_of_any_port() {
     let places = [
         FaultAt::Append,

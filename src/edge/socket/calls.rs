@@ -191,6 +191,8 @@ mod tests {
             push(&mut calls, Lane::Conversation, order, work(name, &began, until));
         }
         ends.remove(0).send(Some(500)).unwrap();
+        // Should it be carried out, it ends.
+        drop(ends);
         assert_eq!(answer(&mut calls).await, "a");
         assert_eq!(answer(&mut calls).await, "after 550");
         assert_eq!(*began.lock().unwrap(), ["a"]);

@@ -206,6 +206,18 @@ mod tests {
     }
 
     #[test]
+    fn a_repeat_that_is_put_off_after_the_first_was_answered_has_its_place_still() {
+        let mut places = Places::default();
+        let (first, again) = (places.ticket(LANE, message(1)), places.ticket(LANE, message(1)));
+        places.answered(&first, None, AT);
+        places.answered(&again, Some(500), AT);
+        assert!(!sent(&mut places, 2, None, 1), "the client sends 1 once more");
+        assert!(sent(&mut places, 1, None, 500));
+        assert!(sent(&mut places, 2, None, 501));
+        assert!(places.kept.is_empty());
+    }
+
+    #[test]
     fn a_call_that_is_given_up_holds_up_the_others_for_a_while_only() {
         let mut places = Places::default();
         sent(&mut places, 1, Some(500), 0);

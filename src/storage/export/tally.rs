@@ -167,6 +167,19 @@ mod tests {
     }
 
     #[test]
+    fn as_many_others_are_a_difference() {
+        let of = |items: &[&str]| Summary {
+            sections: BTreeMap::from([(Section::Audit, tally(items))]),
+            ..Summary::default()
+        };
+        assert_eq!(of(&["a", "b"]).differs(&of(&["b", "a"])), None);
+        let differs = of(&["a", "c"]).differs(&of(&["a", "b"]));
+        let said = "2 entries of the audit trail, but not all as they were";
+        assert_eq!(differs.as_deref(), Some(said));
+        assert_eq!(of(&[]).differs(&Summary::default()), None, "none are none, named or not");
+    }
+
+    #[test]
     fn is_written_and_read() {
         let some = tally(&["a", "b", "c"]);
         let text = serde_json::to_string(&some).unwrap();

@@ -468,6 +468,20 @@ fn a_record_out_of_its_place_is_damaged() {
 }
 
 #[test]
+fn a_document_fits_its_kind_its_id_and_its_version_and_no_others() {
+    let sealed = seal(Slot::Document("queue", "a1", 3), b"{}");
+    assert_eq!(unseal(Slot::Document("queue", "a1", 3), &sealed), Ok(&b"{}"[..]));
+    for (kind, id, version) in
+        [("queue", "a1", 2), ("queue", "a1", 4), ("queue", "a2", 3), ("user", "a1", 3)]
+    {
+        let read = unseal(Slot::Document(kind, id, version), &sealed);
+        assert!(matches!(read, Err(RecordError::Damaged { .. })), "{kind} {id} {version}");
+    }
+    let read = unseal(Slot::Document("queuea", "1", 3), &sealed);
+    assert!(matches!(read, Err(RecordError::Damaged { .. })), "two places run together");
+}
+
+#[test]
 fn a_text_that_would_be_refused_today_can_still_be_read() {
     let chat = ChatId::from_u128(1);
     let text = MessageText::kept("\u{200b}").unwrap();

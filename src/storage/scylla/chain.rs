@@ -163,6 +163,9 @@ mod tests {
         assert_eq!(all(&[append(1, 1, "a"), append(3, 1, "c")]), Err(Broken { at: 2 }));
         assert_eq!(all(&[append(2, 1, "b")]), Err(Broken { at: 1 }));
         assert_eq!(all(&[append(1, 1, "")]), Err(Broken { at: 1 }));
+        // The mark of a claim that saw more hides neither the gap nor what is behind it.
+        let rows = [append(1, 1, "a"), append(3, 1, "c"), mark(3, 2)];
+        assert_eq!(all(&rows), Err(Broken { at: 2 }));
     }
 
     #[test]

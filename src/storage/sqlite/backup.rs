@@ -211,10 +211,11 @@ mod tests {
 
     use tokio::time::timeout;
 
-    use super::super::SqliteOptions;
     use super::super::limits::BACKUP_AHEAD_PAGES_MAX;
+    use super::super::{DATABASE_FILE, SqliteOptions};
     use super::*;
-    use crate::storage::Documents;
+    use crate::domain::Incarnation;
+    use crate::storage::{Documents, incarnation};
 
     /// MiB of a store: many slices, and the file of its copy is synced once before its end.
     const MIB: usize = 10;
@@ -312,6 +313,19 @@ mod tests {
         let file = folder.path().join("copy");
         back_up(&store, &file).await.unwrap();
         assert_eq!(SqliteStore::check_copy(&file).unwrap().problems, [""; 0]);
+    }
+
+    #[tokio::test]
+    async fn whoever_starts_on_a_backup_begins_a_new_incarnation() {
+        let (folder, store) = store_of(0, BackupBounds::default()).await;
+        let (first, second) = (Incarnation::from_u128(1), Incarnation::from_u128(2));
+        assert_eq!(incarnation::begin(&*store, first).await, Ok(first));
+        let copy = folder.path().join("copy");
+        std::fs::create_dir(&copy).unwrap();
+        back_up(&store, &copy.join(DATABASE_FILE)).await.unwrap();
+        let copied = SqliteStore::open(&SqliteOptions::new(copy)).unwrap();
+        assert_eq!(incarnation::begin(&copied, second).await, Ok(second));
+        assert_eq!(incarnation::begin(&*store, second).await, Ok(first), "the original goes on");
     }
 
     type Answered = oneshot::Receiver<Result<(Connection, WriteBack), String>>;
