@@ -45,8 +45,8 @@ impl Router {
             self.shared.queues.send_if_there(queue, QueueMessage::Configured);
             // Nothing should wait there. What does is to say so, and to look for another queue.
             let peer = Peer::Queue(queue);
-            let left = self.shared.index(|index| index.of_queue(queue));
-            for row in left {
+            let left = self.shared.indexes(|index| index.of_queue(queue));
+            for row in left.flatten() {
                 self.shared.to_chat(row.chat, ChatMessage::Said(ToChat::Ask { peer }));
             }
             self.tell_operators(&former.members);

@@ -39,7 +39,7 @@ impl Router {
             // would wait for as long as a call may take.
             if self.is_damaged(*chat).await? {
                 tracing::error!(%chat, "a damaged chat cannot be ended; it is forgotten as it is");
-                self.shared.index(|index| index.drop_unreadable(*chat));
+                self.shared.index(*chat, |index| index.drop_unreadable(*chat));
                 self.within(self.store().open_chats.remove(*chat)).await?;
                 continue;
             }

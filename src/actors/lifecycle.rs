@@ -1,5 +1,6 @@
 //! The router's life: the start from what is durable, the end in good order.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
-use crate::domain::{QueueId, Timestamp, UserId};
-use crate::machine::index::Index;
+use crate::domain::limits::CHAT_SHARDS;
+use crate::domain::{ChatId, QueueId, Timestamp, UserId};
+use crate::machine::index::{Index, shard};
 use crate::storage::{Store, StoreError, in_time};
 
 use super::clock::Clock;
@@ -37,7 +39,7 @@ impl Router {
     pub async fn start(store: Store, roster: Roster, options: Options) -> Result<Self, StartError> {
         let limit = options.store_limit;
         let process = in_time(limit, store.processes.begin()).await?;
-        let (index, latest) = read_index(&store, limit).await?;
+        let (indexes, latest) = read_index(&store, limit).await?;
         let clock = Clock::start();
         let newest = in_time(limit, store.log.newest()).await?;
         let (latest, now) = (newest.map_or(latest, |newest| newest.max(latest)), clock.now());
@@ -49,11 +51,15 @@ impl Router {
                  happens in those chats is dated by their last event"
             );
         }
-        let (mut moving, owners) = (index.moving(), index.operators());
-        let homeless = index.homeless(|queue| roster.queues.contains_key(&queue));
+        let mut moving: Vec<ChatId> =
+            indexes.iter().flat_map(|index| index.moving().iter().copied()).collect();
+        let owners: BTreeSet<UserId> = indexes.iter().flat_map(Index::operators).collect();
+        let is_queue = |queue| roster.queues.contains_key(&queue);
+        let homeless: Vec<ChatId> =
+            indexes.iter().flat_map(|index| index.homeless(is_queue)).collect();
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
-        let shared = Shared::new(store, (clock, latest), process, roster, index, &options);
+        let shared = Shared::new(store, (clock, latest), process, roster, indexes, &options);
         shared.ways.unsettled(&moving);
         // They look for a queue that is there when they say where they are.
         moving.extend(homeless);
@@ -123,8 +129,12 @@ impl Router {
 }
 
 /// The open chats as the former process left them, and the latest time that they name.
-async fn read_index(store: &Store, limit: Duration) -> Result<(Index, Timestamp), StoreError> {
-    let (mut index, mut latest, mut after) = (Index::new(), Timestamp::default(), None);
+async fn read_index(
+    store: &Store,
+    limit: Duration,
+) -> Result<([Index; CHAT_SHARDS], Timestamp), StoreError> {
+    let mut indexes: [Index; CHAT_SHARDS] = Default::default();
+    let (mut latest, mut after) = (Timestamp::default(), None);
     loop {
         let mut page = in_time(limit, store.open_chats.scan(after, SCAN_PAGE)).await?;
         let last = page.last().map(|last| last.chat);
@@ -137,9 +147,9 @@ async fn read_index(store: &Store, limit: Duration) -> Result<(Index, Timestamp)
         for row in page {
             latest = latest.max(row.since);
             latest = row.refused_by.values().copied().fold(latest, Timestamp::max);
-            index.load(row);
+            indexes[shard(row.chat)].load(row);
         }
-        let Some(last) = last else { return Ok((index, latest)) };
+        let Some(last) = last else { return Ok((indexes, latest)) };
         after = Some(last);
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::domain::event::AssignedHow;
-use crate::domain::{ChatEvent, ChatState, Party, Place, Recorded, Seq, Timestamp};
+use crate::domain::{ChatEvent, Party, Place, Recorded, Seq, Timestamp};
 use crate::machine::message::ChatAt;
 use crate::telemetry::{self, Gauges, OPEN_STATES, OfferOutcome};
 
@@ -96,23 +96,22 @@ pub(super) fn gauges(shared: &Shared, count: impl Fn(&str) -> usize, calls: usiz
         chats.extend(OPEN_STATES.map(|state| ((queue, state), 0)));
         oldest_wait_ms.insert(queue, 0);
     }
-    let (moving, without_queue) = shared.index(|index| {
-        let mut without_queue = 0;
-        for row in index.rows() {
-            // One that is being opened is no chat yet: its row says only that it may become one.
-            let Some(state) = row.place.as_ref().map(Place::state) else { continue };
-            let Some(count) = chats.get_mut(&(row.queue, state)) else {
-                without_queue += 1;
-                continue;
-            };
-            *count += 1;
-            if state == ChatState::Waiting {
-                let oldest = oldest_wait_ms.entry(row.queue).or_default();
-                *oldest = now.since_ms(row.since).max(*oldest);
+    let (mut moving, mut without_queue) = (0, 0);
+    let shards =
+        shared.indexes(|index| (index.moving().len(), index.tallies().collect::<Vec<_>>()));
+    for (moved, tallies) in shards {
+        moving += moved as u64;
+        for tally in tallies {
+            for (state, n) in tally.states {
+                *chats.get_mut(&(tally.queue, state)).unwrap_or(&mut without_queue) += n;
+            }
+            if let (Some(longest), Some(since)) =
+                (oldest_wait_ms.get_mut(&tally.queue), tally.oldest)
+            {
+                *longest = now.since_ms(since).max(*longest);
             }
         }
-        (index.moving().len() as u64, without_queue)
-    });
+    }
     let mut operators = BTreeMap::new();
     let (mut taken, mut free) = (0, 0);
     for seen in shared.statuses.iter() {

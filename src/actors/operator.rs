@@ -129,7 +129,8 @@ impl OperatorState {
     /// What a former life has shown and not taken off.
     fn on_screens(&self) -> Vec<OnScreen> {
         let shown = self.shared.screens.get(&self.operator).map(|shown| shown.clone());
-        self.shared.index(|index| shown.unwrap_or_default().for_a_new_life(index))
+        let row = |chat| self.shared.index(chat, |index| index.get(chat).cloned());
+        shown.unwrap_or_default().for_a_new_life(row)
     }
 
     fn account(&self) -> Account {
@@ -156,8 +157,8 @@ impl OperatorState {
                         save(&self.shared, self.operator, record, myself);
                     }
                     OperatorEffect::ReadIndex => {
-                        let rows = self.shared.index(|index| index.of_operator(self.operator));
-                        inputs.push(OperatorInput::Recovered(rows));
+                        let shards = self.shared.indexes(|index| index.of_operator(self.operator));
+                        inputs.push(OperatorInput::Recovered(shards.flatten().collect()));
                     }
                     OperatorEffect::Probe(connection, probe) => {
                         let person = Person::User(self.operator);
@@ -247,7 +248,6 @@ fn save(
 mod tests {
     use super::*;
     use crate::domain::{ChatId, OfferId, QueueId, Reach, Timestamp};
-    use crate::machine::index::Index;
     use crate::machine::operator::Gone;
 
     const ANN: UserId = UserId::from_u128(1);
@@ -273,7 +273,7 @@ mod tests {
         let screens = Screens::new();
         let shown = || {
             let shown = screens.get(&ANN).map(|shown| shown.clone());
-            let told = shown?.for_a_new_life(&Index::new()).into_iter();
+            let told = shown?.for_a_new_life(|_| None).into_iter();
             Some(told.map(|on| (on.chat.0.as_u128(), on.offer.0.as_u128())).collect::<Vec<_>>())
         };
         note(&screens, ANN, &came(1, 10));

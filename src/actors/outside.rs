@@ -55,7 +55,8 @@ impl Router {
 
     /// Open chats in the index, of which so many are being moved.
     pub fn open_chats(&self) -> (usize, usize) {
-        self.shared.index(|index| (index.rows().count(), index.moving().len()))
+        let shards = self.shared.indexes(|index| (index.len(), index.moving().len()));
+        shards.fold((0, 0), |(open, moving), shard| (open + shard.0, moving + shard.1))
     }
 
     // ---- for tests of supervision ----

@@ -7,6 +7,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::domain::QueueId;
 use crate::machine::Life;
 use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
+use crate::storage::OpenChat;
 
 use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::roster::Roster;
@@ -52,9 +53,7 @@ impl Actor for QueueShell {
         let now = state.shared.now();
         let input = match message {
             // Only now can it be reached, so that what the index does not say yet is told.
-            QueueMessage::Begin => {
-                QueueInput::Recovered(state.shared.index(|index| index.of_queue(state.queue)))
-            }
+            QueueMessage::Begin => QueueInput::Recovered(state.recovered()),
             QueueMessage::Said(said) => QueueInput::Said(said),
             QueueMessage::Configured => {
                 let look = |roster: &Roster| roster.queues.get(&state.queue).cloned();
@@ -110,6 +109,11 @@ impl Actor for QueueShell {
 }
 
 impl QueueState {
+    /// What the index knows of the queue.
+    fn recovered(&self) -> Vec<OpenChat> {
+        self.shared.indexes(|index| index.of_queue(self.queue)).flatten().collect()
+    }
+
     /// The first `limit` of the line behind a position, those being offered included.
     fn line(&self, after: Option<LinePosition>, limit: usize) -> LinePage {
         let entries = self.machine.line().entries();

@@ -189,7 +189,9 @@ impl Sweep {
     }
 
     fn is_open(&self, chat: ChatId) -> bool {
-        self.router.shared.index(|index| index.get(chat).is_some_and(|row| row.place.is_some()))
+        self.router
+            .shared
+            .index(chat, |index| index.get(chat).is_some_and(|row| row.place.is_some()))
     }
 
     /// Fills a page of rows that are missing; answers whether none is.

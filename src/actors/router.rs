@@ -157,13 +157,13 @@ impl Router {
     /// Since when an open chat waits, or waited first; none when it is not open.
     pub fn waits_since(&self, chat: ChatId) -> Option<Timestamp> {
         let opened = |row: &&OpenChat| row.place.is_some();
-        self.shared.index(|index| index.get(chat).filter(opened).map(|row| row.since))
+        self.shared.index(chat, |index| index.get(chat).filter(opened).map(|row| row.since))
     }
 
     /// What the customer of an open chat is called, if its site says so and the chat was awake since
     /// the start, as every chat that is offered was.
     pub fn customer_name(&self, chat: ChatId) -> Option<Name> {
-        self.shared.index(|index| index.customer_name(chat).cloned())
+        self.shared.index(chat, |index| index.customer_name(chat).cloned())
     }
 
     /// Events from a position on, at most `limit`.
@@ -311,7 +311,7 @@ impl Router {
     pub fn queue_has_chats(&self, queue: QueueId) -> bool {
         // On their way first: they may arrive in between.
         self.shared.ways.lead_into(queue)
-            || self.shared.index(|index| index.rows().any(|row| row.queue == queue))
+            || self.shared.indexes(|index| index.is_in_use(queue)).any(|is_used| is_used)
     }
 
     /// Closes an inactive channel: from now on nobody comes through it. Answers whether somebody did,
@@ -388,7 +388,7 @@ impl Router {
 
     /// A chat that nobody ever opened gets no actor: anybody may ask for any id.
     async fn must_exist(&self, chat: ChatId) -> Result<(), CallError> {
-        let open = self.shared.index(|index| index.get(chat).is_some());
+        let open = self.shared.index(chat, |index| index.get(chat).is_some());
         // An actor that is there says itself whether its chat was opened.
         if open || self.shared.chats.contains(chat) || !self.history(chat, 1, 1).await?.is_empty() {
             return Ok(());

@@ -1,13 +1,14 @@
 //! What all actors of a process share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
 
+use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
-use crate::machine::index::Index;
+use crate::machine::index::{Index, shard};
 use crate::machine::message::{ChatAt, ToQueue};
 use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
@@ -50,7 +51,8 @@ pub(super) struct Shared {
     /// How long the store may take over one call of an actor.
     store_limit: Duration,
     pub(super) grace_until: Timestamp,
-    index: Mutex<Index>,
+    /// By shard.
+    indexes: [Mutex<Index>; CHAT_SHARDS],
     lives: AtomicU64,
     pub(super) restarts: AtomicU64,
     /// What is counted of the operators that have had a life; as many as are configured.
@@ -77,7 +79,7 @@ impl Shared {
         (clock, newest): (Clock, Timestamp),
         process: u64,
         roster: SharedRoster,
-        index: Index,
+        indexes: [Index; CHAT_SHARDS],
         options: &Options,
     ) -> Arc<Self> {
         let now = clock.now();
@@ -97,7 +99,7 @@ impl Shared {
             idle_after: options.idle_after,
             store_limit: options.store_limit,
             grace_until: now.plus_ms(options.restart_grace_ms),
-            index: Mutex::new(index),
+            indexes: indexes.map(Mutex::new),
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
@@ -129,9 +131,15 @@ impl Shared {
         life(self.process, self.lives.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// A look at, or a change of, the index of open chats. Short, and never across a wait.
-    pub(super) fn index<T>(&self, look: impl FnOnce(&mut Index) -> T) -> T {
-        look(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    /// A look at, or a change of, what the index of open chats has of a chat. Short, and never across a
+    /// wait.
+    pub(super) fn index<T>(&self, chat: ChatId, look: impl FnOnce(&mut Index) -> T) -> T {
+        look(&mut lock(&self.indexes[shard(chat)]))
+    }
+
+    /// A look at all of the index, shard after shard: no chat waits for the look at the others.
+    pub(super) fn indexes<T>(&self, look: impl Fn(&Index) -> T) -> impl Iterator<Item = T> {
+        self.indexes.iter().map(move |index| look(&lock(index)))
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -242,4 +250,8 @@ impl Shared {
             supervisors.start_operator(operator);
         }
     }
+}
+
+fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
+    index.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use ractor::{Actor, ActorCell, ActorId, ActorProcessingErr, ActorRef, SupervisionEvent};
 use tokio::sync::watch;
 
+use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::Life;
 use crate::telemetry;
@@ -25,7 +26,7 @@ use super::retention::Sweeper;
 use super::router::Router;
 use super::shared::Shared;
 use super::supervisors::{SupervisorMessage, Supervisors};
-use super::tree::{CHAT_SHARDS, Restart, backoff_ms, line};
+use super::tree::{Restart, backoff_ms, line};
 
 /// A kind of child, as its supervisor starts it.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -75,7 +76,7 @@ macro_rules! kind {
 }
 
 kind!(Chats, "chat", ChatId, ChatMessage, chats, ChatShell, |shared, chat| shared
-    .index(|index| index.wants(chat)));
+    .index(chat, |index| index.wants(chat)));
 kind!(Queues, "queue", QueueId, QueueMessage, queues, QueueShell, |shared, queue| {
     shared.roster.look(|roster| roster.queues.contains_key(&queue))
 });
@@ -207,7 +208,7 @@ impl Actor for Alarm {
         shared: &mut Arc<Shared>,
     ) -> Result<(), ActorProcessingErr> {
         let now = shared.now();
-        for chat in shared.index(|index| index.due(now)) {
+        for chat in shared.indexes(|index| index.due(now)).flatten() {
             if shared.chats.reserve(chat) {
                 shared.start_chat(chat);
             }

@@ -7,8 +7,9 @@ use std::time::Duration;
 use ractor::{ActorCell, ActorRef};
 
 use crate::domain::{ChatId, QueueId, UserId};
+use crate::machine::index::shard;
 
-use super::tree::{CHAT_SHARDS, TREE};
+use super::tree::TREE;
 
 /// To a supervisor.
 pub(super) enum SupervisorMessage<I> {
@@ -32,8 +33,7 @@ pub(super) struct Supervisors {
 impl Supervisors {
     /// The chat has an entry in the directory that says `Starting`.
     pub(super) fn start_chat(&self, chat: ChatId) {
-        let shard = (chat.0.as_u128() % CHAT_SHARDS as u128) as usize;
-        if let Some(supervisor) = self.chats.get(shard) {
+        if let Some(supervisor) = self.chats.get(shard(chat)) {
             let _ = supervisor.send_message(SupervisorMessage::Start(chat));
         }
     }

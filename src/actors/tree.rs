@@ -22,9 +22,6 @@ use std::collections::VecDeque;
 
 use crate::domain::Timestamp;
 
-/// How many supervisors share the chats: one would have to link and unlink every chat.
-pub const CHAT_SHARDS: usize = 16;
-
 /// When a child is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {

@@ -160,9 +160,14 @@ pub const FILTER_LEAF_IDS: (usize, usize) = (256, 2_048);
 /// its latest offer can have reached, and some before them.
 pub const FORMER_PEERS_MAX: usize = QUEUE_MEMBERS_MAX + 32;
 
-/// How many sleeping chats the index knows to have told everybody, so that they wake in silence. One
+/// Shards of the chats of a process: each has its supervisor, who links and unlinks every chat of it, and
+/// its part of the index of open chats. No look at one part holds up the chats of the others. Fixed,
+/// so that one day each may be owned by another process.
+pub const CHAT_SHARDS: usize = 16;
+
+/// How many sleeping chats a shard of the index knows to have told everybody, so that they wake in silence. One
 /// that is forgotten says again where it is, which is harmless.
-pub const RESTED_REMEMBERED: usize = 65_536;
+pub const RESTED_REMEMBERED: usize = 65_536 / CHAT_SHARDS;
 
 /// Most messages of one chat; a chat that has them takes no more and can only be moved and ended.
 /// Bounds memory and the time to recover. What the router does with the chat has a bound of its own,

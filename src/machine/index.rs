@@ -1,19 +1,30 @@
 //! The index of open chats in memory: read once at the start of the process, kept by the chats'
 //! actors, read by starting queues and operators. It outlives any actor, not the process.
+//!
+//! Each shard of the chats has an index of its own. What is said of a chat is in one of them, so a look
+//! at all, one after the other, finds every chat as it was at some moment of that look; nobody needs
+//! more. What is counted is kept with the rows, so that no look walks them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::limits::RESTED_REMEMBERED;
-use crate::domain::{ChatId, Name, Place, QueueId, Seq, Timestamp, UserId};
+use crate::domain::limits::{CHAT_SHARDS, RESTED_REMEMBERED};
+use crate::domain::{ChatId, ChatState, Name, Place, QueueId, Seq, Timestamp, UserId};
 use crate::storage::{Moving, OpenChat};
 
-/// See the module.
+/// The shard of a chat, of so many as [`CHAT_SHARDS`]: ids are random in their last bits.
+pub fn shard(chat: ChatId) -> usize {
+    (chat.0.as_u128() % CHAT_SHARDS as u128) as usize
+}
+
+/// One shard of it; see the module.
 #[derive(Debug, Clone, Default)]
 pub struct Index {
     rows: BTreeMap<ChatId, OpenChat>,
-    by_queue: BTreeMap<QueueId, BTreeSet<ChatId>>,
+    by_queue: BTreeMap<QueueId, InQueue>,
     by_operator: BTreeMap<UserId, BTreeSet<ChatId>>,
     by_deadline: BTreeSet<(Timestamp, ChatId)>,
+    /// See [`moving`](Self::moving).
+    moving: BTreeSet<ChatId>,
     /// What the customers of chats are called that were awake in this process.
     customers: BTreeMap<ChatId, Name>,
     /// Chats that went to sleep with everybody told, and the tail of their logs.
@@ -21,6 +32,29 @@ pub struct Index {
     /// Chats that ended and have not gone to sleep since: somebody may not have heard of it. At most as
     /// many as are awake or about to start again.
     ending: BTreeSet<ChatId>,
+}
+
+/// The chats of a queue.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct InQueue {
+    /// Those that no operator owns.
+    unowned: BTreeSet<ChatId>,
+    /// Those that wait, by the time since when.
+    waiting: BTreeSet<(Timestamp, ChatId)>,
+    /// How many there are, by state; those without one are being opened.
+    states: BTreeMap<Option<ChatState>, u64>,
+}
+
+/// What is counted of a queue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QueueTally {
+    /// The queue.
+    pub queue: QueueId,
+    /// Its chats, by state. One that is being opened is no chat yet: its row says only that it may become
+    /// one.
+    pub states: BTreeMap<ChatState, u64>,
+    /// Since when the oldest of those waits that wait.
+    pub oldest: Option<Timestamp>,
 }
 
 /// What the former life of a chat left behind.
@@ -134,7 +168,31 @@ impl Index {
 
     /// All rows of a queue but those of chats that an operator owns.
     pub fn of_queue(&self, queue: QueueId) -> Vec<OpenChat> {
-        self.pick(self.by_queue.get(&queue))
+        self.pick(self.by_queue.get(&queue).map(|chats| &chats.unowned))
+    }
+
+    /// Whether a chat is in the queue, was in it last, or may be opened there.
+    pub fn is_in_use(&self, queue: QueueId) -> bool {
+        self.by_queue.contains_key(&queue)
+    }
+
+    /// What is counted of each queue that is in use.
+    pub fn tallies(&self) -> impl Iterator<Item = QueueTally> + '_ {
+        self.by_queue.iter().map(|(queue, chats)| QueueTally {
+            queue: *queue,
+            states: chats.states.iter().filter_map(|(state, n)| Some(((*state)?, *n))).collect(),
+            oldest: chats.waiting.first().map(|(since, _)| *since),
+        })
+    }
+
+    /// How many rows there are.
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     /// All rows that cost the operator a slot or may, or that show it an offer.
@@ -148,16 +206,17 @@ impl Index {
     }
 
     /// The chats whose state only they themselves can tell.
-    pub fn moving(&self) -> Vec<ChatId> {
-        let moving = self.rows.values().filter(|row| row.moving.is_some() || row.place.is_none());
-        moving.map(|row| row.chat).collect()
+    pub fn moving(&self) -> &BTreeSet<ChatId> {
+        &self.moving
     }
 
     /// The chats that wait in a queue which is not there.
     pub fn homeless(&self, is_queue: impl Fn(QueueId) -> bool) -> Vec<ChatId> {
-        let waits = |row: &&OpenChat| row.place.as_ref().is_some_and(Place::waits);
-        let homeless = self.rows().filter(waits).filter(|row| !is_queue(row.queue));
-        homeless.map(|row| row.chat).collect()
+        let homeless = self.by_queue.iter().filter(|(queue, _)| !is_queue(**queue));
+        let unowned = homeless.flat_map(|(_, chats)| &chats.unowned);
+        // One that is being opened waits nowhere yet.
+        let waits = |chat: &&ChatId| self.rows.get(chat).is_some_and(|row| row.place.is_some());
+        unowned.filter(waits).copied().collect()
     }
 
     /// Chats whose deadline has come.
@@ -171,19 +230,15 @@ impl Index {
         self.by_deadline.first().map(|(at, _)| *at)
     }
 
-    /// All rows, in the order of the chats.
-    pub fn rows(&self) -> impl Iterator<Item = &OpenChat> {
-        self.rows.values()
-    }
-
     fn pick(&self, chats: Option<&BTreeSet<ChatId>>) -> Vec<OpenChat> {
         let chats = chats.into_iter().flatten();
         chats.filter_map(|chat| self.rows.get(chat)).cloned().collect()
     }
 
     fn link(&mut self, row: &OpenChat) {
-        if row.place.as_ref().is_none_or(|place| place.owner().is_none()) {
-            self.by_queue.entry(row.queue).or_default().insert(row.chat);
+        self.by_queue.entry(row.queue).or_default().link(row);
+        if is_moving(row) {
+            self.moving.insert(row.chat);
         }
         for operator in concerned(row) {
             self.by_operator.entry(operator).or_default().insert(row.chat);
@@ -193,11 +248,12 @@ impl Index {
 
     fn unlink(&mut self, row: &OpenChat) {
         if let Some(chats) = self.by_queue.get_mut(&row.queue) {
-            chats.remove(&row.chat);
-            if chats.is_empty() {
+            chats.unlink(row);
+            if chats.states.is_empty() {
                 self.by_queue.remove(&row.queue);
             }
         }
+        self.moving.remove(&row.chat);
         for operator in concerned(row) {
             if let Some(chats) = self.by_operator.get_mut(&operator) {
                 chats.remove(&row.chat);
@@ -210,6 +266,57 @@ impl Index {
             self.by_deadline.remove(&(at, row.chat));
         }
     }
+}
+
+impl Index {
+    /// Panics unless what is kept beside the rows is what a walk of them finds. For tests.
+    pub fn assert_invariants(&self) {
+        let walked = self.rows.values().fold(Self::new(), |mut walked, row| {
+            walked.link(row);
+            walked
+        });
+        assert_eq!(self.by_queue, walked.by_queue, "the chats of queues");
+        assert_eq!(self.by_operator, walked.by_operator, "the chats of operators");
+        assert_eq!(self.by_deadline, walked.by_deadline, "the deadlines");
+        assert_eq!(self.moving, walked.moving, "what is moving");
+    }
+}
+
+impl InQueue {
+    fn link(&mut self, row: &OpenChat) {
+        if is_unowned(row) {
+            self.unowned.insert(row.chat);
+        }
+        let state = state(row);
+        if state == Some(ChatState::Waiting) {
+            self.waiting.insert((row.since, row.chat));
+        }
+        *self.states.entry(state).or_default() += 1;
+    }
+
+    fn unlink(&mut self, row: &OpenChat) {
+        self.unowned.remove(&row.chat);
+        self.waiting.remove(&(row.since, row.chat));
+        let state = state(row);
+        if let Some(count) = self.states.get_mut(&state) {
+            *count -= 1;
+            if *count == 0 {
+                self.states.remove(&state);
+            }
+        }
+    }
+}
+
+fn state(row: &OpenChat) -> Option<ChatState> {
+    row.place.as_ref().map(Place::state)
+}
+
+fn is_moving(row: &OpenChat) -> bool {
+    row.moving.is_some() || row.place.is_none()
+}
+
+fn is_unowned(row: &OpenChat) -> bool {
+    row.place.as_ref().is_none_or(|place| place.owner().is_none())
 }
 
 fn concerned(row: &OpenChat) -> BTreeSet<UserId> {
@@ -324,13 +431,41 @@ mod tests {
         assert_eq!(chats(index.of_queue(QUEUE)), []);
         assert_eq!(chats(index.of_queue(OTHER_QUEUE)), [CHAT]);
         index.mark(CHAT, Moving { to: Some(ANN) });
-        assert_eq!((chats(index.of_operator(ANN)), index.moving()), (vec![CHAT], vec![CHAT]));
+        assert_eq!((chats(index.of_operator(ANN)), index.moving()), (vec![CHAT], &[CHAT].into()));
         let place = Some(Place::Assigned { owner: BOB, begun: false });
         index.put(CHAT, Some(OpenChat { place, ..row() }));
         assert_eq!(chats(index.of_operator(ANN)), []);
         assert_eq!(chats(index.of_operator(BOB)), [CHAT]);
         assert_eq!(chats(index.of_queue(QUEUE)), [], "an owned chat is in no line");
         assert_eq!(index.operators(), [BOB]);
+    }
+
+    #[test]
+    fn what_is_counted_is_what_a_walk_finds_and_an_opening_is_no_chat_yet() {
+        let mut index = Index::new();
+        let chat = |n: u128| ChatId::from_u128(n);
+        let wait = |n, since| OpenChat { chat: chat(n), since: Timestamp(since), ..row() };
+        for row in [wait(1, 30), wait(2, 10), wait(3, 20)] {
+            index.put(row.chat, Some(row));
+            index.assert_invariants();
+        }
+        let owned = Place::Assigned { owner: ANN, begun: false };
+        index.put(chat(2), Some(OpenChat { place: Some(owned), ..wait(2, 10) }));
+        index.put(chat(4), Some(OpenChat { place: None, ..wait(4, 5) }));
+        index.mark(chat(1), Moving { to: None });
+        index.assert_invariants();
+        let states = [(ChatState::Waiting, 2), (ChatState::New, 1)].into();
+        let tally = QueueTally { queue: QUEUE, states, oldest: Some(Timestamp(20)) };
+        assert_eq!(index.tallies().collect::<Vec<_>>(), [tally]);
+        assert_eq!((index.len(), index.moving()), (4, &[chat(1), chat(4)].into()));
+        for n in 1..=3 {
+            index.put(chat(n), None);
+            index.assert_invariants();
+            assert!(index.is_in_use(QUEUE), "one may be opened there");
+        }
+        index.put(chat(4), None);
+        assert!(index.is_empty() && !index.is_in_use(QUEUE));
+        assert_eq!(index.tallies().count(), 0);
     }
 
     #[test]

@@ -99,7 +99,7 @@ impl World {
             match action {
                 Action::Store(call) => self.store_call(chat, call),
                 Action::Row(row) => self.write_row(chat, row),
-                Action::MarkIndex(moving) => self.index.mark(chat, moving),
+                Action::MarkIndex(moving) => self.index_mut(chat).mark(chat, moving),
                 Action::Answer(call, answer) => self.answered(call, answer),
                 Action::ToQueue(queue, said) => {
                     if let ToQueue::At(at) = &said {
@@ -237,7 +237,8 @@ impl World {
                 self.at(at, Some(self.process), saved);
             }
             OperatorEffect::ReadIndex => {
-                let rows = self.index.of_operator(operator);
+                let rows =
+                    self.indexes.iter().flat_map(|index| index.of_operator(operator)).collect();
                 self.operator_step(operator, OperatorInput::Recovered(rows));
             }
             OperatorEffect::Probe(connection, probe) => {

@@ -7,7 +7,6 @@ use switchboard::machine::chat::{ChatCall, ChatInput, Target};
 use switchboard::machine::message::{ChatAt, ToChat, ToQueue};
 use switchboard::machine::operator::OperatorInput;
 use switchboard::machine::queue::QueueInput;
-use switchboard::storage::OpenChat;
 
 use crate::planted::Planted;
 use crate::world::{Actor, Happening, Pending, World};
@@ -172,9 +171,8 @@ impl World {
             Pending::Chat(..) | Pending::Operator(..) => false,
         };
         let unused = |queue: &&domain::Queue| {
-            let row = |row: &OpenChat| row.queue == queue.id;
             !queue.active
-                && !self.index.rows().any(row)
+                && !self.indexes.iter().any(|index| index.is_in_use(queue.id))
                 && !self.calls.values().any(|pending| leads(pending, queue.id))
         };
         let removed = self.configs.values().find(unused).map(|queue| queue.id);

@@ -1,11 +1,11 @@
 //! Lives: how the actors and their process start, end and wake.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use switchboard::domain::{ChatId, Timestamp, UserId};
 use switchboard::machine::chat::ChatInput;
 use switchboard::machine::chat::driver::Driver;
-use switchboard::machine::index::Index;
+use switchboard::machine::index::shard;
 use switchboard::machine::life;
 use switchboard::machine::operator::{
     Account, Beginning, OnScreen, Operator, OperatorInput, OperatorSettings, OwnerLimits,
@@ -47,9 +47,9 @@ impl World {
         } else if self.behind != 0 && self.rng.chance(300) {
             self.set_right();
         }
-        self.index = Index::new();
+        self.indexes = Default::default();
         for row in self.store.rows.values() {
-            self.index.load(row.clone());
+            self.indexes[shard(row.chat)].load(row.clone());
         }
         for queue in self.configs.keys().copied().collect::<Vec<_>>() {
             self.start(Actor::Queue(queue));
@@ -57,8 +57,11 @@ impl World {
         for operator in self.capacities.keys().copied().collect::<Vec<_>>() {
             self.start_operator(operator, false);
         }
-        let mut moving = self.index.moving();
-        moving.extend(self.index.homeless(|queue| self.configs.contains_key(&queue)));
+        let mut moving = BTreeSet::new();
+        for index in &self.indexes {
+            moving.extend(index.moving());
+            moving.extend(index.homeless(|queue| self.configs.contains_key(&queue)));
+        }
         for chat in moving {
             self.start(Actor::Chat(chat));
         }
@@ -66,7 +69,9 @@ impl World {
     }
 
     pub fn wake_sleepers(&mut self) {
-        for chat in self.index.due(self.now()) {
+        let now = self.now();
+        let due: BTreeSet<_> = self.indexes.iter().flat_map(|index| index.due(now)).collect();
+        for chat in due {
             self.start(Actor::Chat(chat));
         }
         self.at(self.now + WAKE_EVERY_MS, Some(self.process), Happening::Deadlines);
@@ -101,7 +106,7 @@ impl World {
                     return;
                 }
                 let life = self.next_life();
-                let former = self.index.wake(chat);
+                let former = self.index_mut(chat).wake(chat);
                 let (driver, actions) = Driver::begin(chat, self.process, life, former);
                 let driver = driver.remembering(RECENT);
                 let mailbox = VecDeque::new();
@@ -118,7 +123,7 @@ impl World {
                 let machine = Queue::new(config, self.settings, life, self.now());
                 self.queues.insert(queue, Live { machine, life, armed: Armed::default() });
                 self.checker.visitors.started(queue);
-                let rows = self.index.of_queue(queue);
+                let rows = self.indexes.iter().flat_map(|index| index.of_queue(queue)).collect();
                 self.queue_step(queue, QueueInput::Recovered(rows));
             }
             Actor::Operator(operator) => {
@@ -157,7 +162,8 @@ impl World {
             return Vec::new();
         }
         let shown = self.screens.get(&operator);
-        shown.map(|shown| shown.for_a_new_life(&self.index)).unwrap_or_default()
+        let row = |chat| self.index(chat).get(chat).cloned();
+        shown.map(|shown| shown.for_a_new_life(row)).unwrap_or_default()
     }
 
     pub fn account(&self, operator: UserId) -> Account {

@@ -169,7 +169,7 @@ impl World {
                 );
             }
             Place::Ended { .. } => {
-                assert!(self.index.get(chat).is_none(), "{chat:?} ended and is listed");
+                assert!(self.index(chat).get(chat).is_none(), "{chat:?} ended and is listed");
             }
         }
     }

@@ -40,8 +40,9 @@ impl World {
         if !self.settled(fold) || moving || writing || self.rows.stale.contains(&chat) {
             return;
         }
+        self.index(chat).assert_invariants();
         assert_eq!(
-            self.index.get(chat),
+            self.index(chat).get(chat),
             row.as_ref(),
             "{chat:?}: the row in the index and the log, at {} (seed {seed})",
             self.now

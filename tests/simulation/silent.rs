@@ -27,7 +27,7 @@ impl World {
                 self.at(at, None, Happening::Written(claim, events));
             }
             StoreCall::PutRow(row) => {
-                self.index.put(chat, Some(row.clone()));
+                self.index_mut(chat).put(chat, Some(row.clone()));
                 if done {
                     self.row_written(chat, Some(row));
                 }
@@ -45,7 +45,7 @@ impl World {
 
     /// A mark was not answered as it should, and was written all the same.
     pub fn marked(&mut self, chat: ChatId, moving: Moving) {
-        let row = self.index.get(chat).cloned();
+        let row = self.index(chat).get(chat).cloned();
         if let Some(row) = row.map(|row| OpenChat { moving: Some(moving), ..row }) {
             self.row_written(chat, Some(row));
         }

@@ -62,7 +62,7 @@ impl World {
 
     /// What its shell would write, in that order.
     pub fn write_row(&mut self, chat: ChatId, row: Option<OpenChat>) {
-        self.index.put(chat, row.clone());
+        self.index_mut(chat).put(chat, row.clone());
         let mut at = self.row_time(chat);
         let live = self.chats.get(&chat);
         let mut writes = live.map(|l| l.driver.chat().row_updates(row)).unwrap_or_default();
@@ -137,14 +137,14 @@ impl World {
                 StoreAnswer::Marked(Err(refused()))
             }
             StoreCall::PutRow(row) => {
-                self.index.put(chat, Some(row.clone()));
+                self.index_mut(chat).put(chat, Some(row.clone()));
                 at = self.row_time_from(chat, at);
                 self.at(at, process, Happening::RowWritten(chat, Some(row)));
                 StoreAnswer::Marked(Ok(()))
             }
             StoreCall::Mark(moving) => {
                 at = self.row_time_from(chat, at);
-                let marked = self.index.get(chat).cloned().map(|mut row| {
+                let marked = self.index(chat).get(chat).cloned().map(|mut row| {
                     row.moving = Some(moving);
                     row
                 });

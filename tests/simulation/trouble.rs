@@ -58,7 +58,7 @@ impl World {
                 && let Some(asleep) = self.chats.remove(&chat)
             {
                 if let Some(tail) = asleep.driver.told_up_to() {
-                    self.index.rest(chat, tail);
+                    self.index_mut(chat).rest(chat, tail);
                 }
                 self.coverage.count("fault", "chat passivated");
             }

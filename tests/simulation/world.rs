@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use switchboard::domain::limits::CHAT_SHARDS;
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{self, ChatId, QueueId, Recorded, RoutingSettings, Timestamp, UserId};
 use switchboard::machine::chat::driver::{Driver, StoreAnswer};
 use switchboard::machine::chat::{ChatCall, ChatInput};
-use switchboard::machine::index::Index;
+use switchboard::machine::index::{Index, shard};
 use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput, ShownOffers};
 use switchboard::machine::queue::{Queue, QueueInput};
@@ -131,7 +132,7 @@ pub struct World {
     pub last_fault: u64,
     pub store: Store,
     pub rows_until: BTreeMap<ChatId, u64>,
-    pub index: Index,
+    pub indexes: [Index; CHAT_SHARDS],
     pub chats: BTreeMap<ChatId, ChatActor>,
     pub queues: BTreeMap<QueueId, Live<Queue>>,
     pub operators: BTreeMap<UserId, Live<Operator>>,
@@ -185,7 +186,7 @@ impl World {
             last_fault: 0,
             store: Store::default(),
             rows_until: BTreeMap::new(),
-            index: Index::new(),
+            indexes: Default::default(),
             chats: BTreeMap::new(),
             queues: BTreeMap::new(),
             operators: BTreeMap::new(),
@@ -221,6 +222,15 @@ impl World {
         let first = world.now + world.rng.below(2_000);
         world.at(first, None, Happening::Trouble);
         world
+    }
+
+    /// What the index has of a chat.
+    pub fn index(&self, chat: ChatId) -> &Index {
+        &self.indexes[shard(chat)]
+    }
+
+    pub fn index_mut(&mut self, chat: ChatId) -> &mut Index {
+        &mut self.indexes[shard(chat)]
     }
 
     fn people(&mut self) {

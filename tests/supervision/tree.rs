@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use switchboard::actors::tree::{CHAT_SHARDS, TREE, render};
+use switchboard::actors::tree::{TREE, render};
 use switchboard::actors::{CallError, Options, Router};
 use switchboard::domain::limits::ASSIGN_LIMIT_MS;
+use switchboard::domain::limits::CHAT_SHARDS;
 use switchboard::machine::chat::ChatCall;
 use switchboard::storage::memory::MemoryStore;
 

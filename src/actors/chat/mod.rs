@@ -62,7 +62,7 @@ impl Actor for ChatShell {
         myself: ActorRef<ChatMessage>,
         (shared, chat, life): Self::Arguments,
     ) -> Result<ChatState, ActorProcessingErr> {
-        let former = shared.index(|index| index.wake(chat));
+        let former = shared.index(chat, |index| index.wake(chat));
         let found = Found::new(&shared.untold, chat);
         let (driver, begin) = Driver::begin(chat, shared.process, life, former);
         // The first in the mailbox: nobody has this address yet.
@@ -168,7 +168,7 @@ impl ChatState {
                 if self.rest_at() <= self.shared.now() && self.may_rest() {
                     if self.shared.chats.begin_stop(self.chat, self.life) {
                         if let Some(tail) = self.driver.told_up_to() {
-                            self.shared.index(|index| index.rest(self.chat, tail));
+                            self.shared.index(self.chat, |index| index.rest(self.chat, tail));
                         }
                         myself.stop(None);
                         return Ok(());
@@ -250,14 +250,14 @@ impl ChatState {
                 }
                 Action::Row(row) => {
                     let name = self.driver.chat().profile().name.as_ref();
-                    self.shared.index(|index| {
+                    self.shared.index(self.chat, |index| {
                         index.put(self.chat, row.clone());
                         index.name_customer(self.chat, name);
                     });
                     row_changed = Some(row);
                 }
                 Action::MarkIndex(moving) => {
-                    self.shared.index(|index| index.mark(self.chat, moving));
+                    self.shared.index(self.chat, |index| index.mark(self.chat, moving));
                 }
                 Action::Answer(call, answer) => {
                     if let Some((reply, _permit, _way)) = self.calls.remove(&call) {
@@ -276,7 +276,7 @@ impl ChatState {
                 Action::Publish(events) => {
                     if events.iter().any(|e| matches!(e.event, ChatEvent::CustomerUpdated { .. })) {
                         let name = self.driver.chat().profile().name.as_ref();
-                        self.shared.index(|index| index.name_customer(self.chat, name));
+                        self.shared.index(self.chat, |index| index.name_customer(self.chat, name));
                     }
                     let (seen_by, at) = before.take().unwrap_or_default();
                     observe::recorded(at.as_ref(), &events);
@@ -290,7 +290,7 @@ impl ChatState {
                 }
                 Action::Fail(failure) => {
                     if failure.is_lasting() {
-                        self.shared.index(|index| index.give_up_ending(self.chat));
+                        self.shared.index(self.chat, |index| index.give_up_ending(self.chat));
                     }
                     return Err(Box::new(failure));
                 }
@@ -308,7 +308,7 @@ impl ChatState {
     /// All that is in the log has been told.
     fn told(&mut self) {
         let name = self.driver.chat().profile().name.as_ref();
-        self.shared.index(|index| index.name_customer(self.chat, name));
+        self.shared.index(self.chat, |index| index.name_customer(self.chat, name));
         self.found.tell(&self.shared.hub, self.chat, &self.driver.chat().seen_by());
         self.shared.untold.remove(&self.chat);
         self.shared.ways.settled(self.chat);
@@ -324,7 +324,7 @@ impl ChatState {
             StoreCall::PutRow(row) => {
                 // In the index first: should this life end before the chat is told of, the next
                 // one is started by its supervisor, though nobody calls again.
-                self.shared.index(|index| index.put(self.chat, Some(row.clone())));
+                self.shared.index(self.chat, |index| index.put(self.chat, Some(row.clone())));
                 StoreAnswer::Marked(store.open_chats.put(row).await)
             }
             StoreCall::Mark(moving) => {

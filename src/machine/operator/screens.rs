@@ -5,7 +5,6 @@
 use std::collections::BTreeMap;
 
 use crate::domain::{ChatId, OfferId, Place, QueueId, Timestamp};
-use crate::machine::index::Index;
 use crate::machine::message::{AssignBy, ChatAt};
 use crate::storage::OpenChat;
 
@@ -56,13 +55,13 @@ impl ShownOffers {
     }
 
     /// What a new life is told of them, with what the index knows.
-    pub fn for_a_new_life(&self, index: &Index) -> Vec<OnScreen> {
+    pub fn for_a_new_life(&self, row: impl Fn(ChatId) -> Option<OpenChat>) -> Vec<OnScreen> {
         let shown = self.0.iter();
         let shown = shown.map(|(chat, shown)| OnScreen {
             chat: *chat,
             offer: shown.offer,
             queue: shown.queue,
-            row: index.get(*chat).cloned(),
+            row: row(*chat),
         });
         shown.collect()
     }
@@ -186,7 +185,7 @@ mod tests {
         shown.note(&presented(later));
         let gone = |offer| Notice::OfferWithdrawn { chat: CHAT, offer, reason: Gone::Lapsed };
         shown.note(&gone(OFFER));
-        let told = shown.for_a_new_life(&Index::new());
+        let told = shown.for_a_new_life(|_| None);
         assert_eq!(told, [OnScreen { chat: CHAT, offer: later, queue: QUEUE, row: None }]);
         shown.note(&gone(later));
         assert!(shown.is_empty());
@@ -194,11 +193,10 @@ mod tests {
 
     #[test]
     fn a_new_life_is_told_what_the_index_knows_of_what_is_on_the_screens() {
-        let (mut shown, mut index) = (ShownOffers::default(), Index::new());
+        let mut shown = ShownOffers::default();
         shown.note(&presented(OFFER));
         let row = crate::machine::operator::tests::row(CHAT, Place::Waiting, None);
-        index.put(CHAT, Some(row.clone()));
-        let told = shown.for_a_new_life(&index);
+        let told = shown.for_a_new_life(|chat| (chat == CHAT).then(|| row.clone()));
         assert_eq!(told, [OnScreen { chat: CHAT, offer: OFFER, queue: QUEUE, row: Some(row) }]);
     }
 }
