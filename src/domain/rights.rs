@@ -217,6 +217,36 @@ pub fn permit(operation: Operation, subject: Subject, own: bool) -> Result<(), F
     }
 }
 
+/// A right that is granted, with all or with the asker's own alone: what a handler has in its hand
+/// before it has looked at what it is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Scope {
+    operation: Operation,
+    subject: Subject,
+}
+
+impl Scope {
+    /// Errors when the table grants nothing of it.
+    pub fn of(operation: Operation, subject: Subject) -> Result<Self, Forbidden> {
+        permit(operation, subject, true).map(|()| Self { operation, subject })
+    }
+
+    /// What it is the right to.
+    pub fn operation(self) -> Operation {
+        self.operation
+    }
+
+    /// Whether what is, or is not, the asker's own lies within it. Errors when not.
+    pub fn check(self, own: bool) -> Result<(), Forbidden> {
+        permit(self.operation, self.subject, own)
+    }
+
+    /// The same, for filters.
+    pub fn has(self, own: bool) -> bool {
+        self.check(own).is_ok()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
@@ -265,5 +295,17 @@ mod tests {
         assert!(permit(end, Subject::Operator, true).is_ok());
         assert!(permit(end, Subject::Operator, false).is_err());
         assert!(permit(end, Subject::ChatAdministrator, false).is_ok());
+        for operation in Operation::ALL {
+            for subject in Subject::ALL {
+                let has = Scope::of(*operation, *subject)
+                    .map(|scope| [true, false].map(|own| scope.has(own)));
+                let expected = match operation.right(*subject) {
+                    Right::No => Err(Forbidden { subject: *subject, operation: *operation }),
+                    Right::Own => Ok([true, false]),
+                    Right::Yes => Ok([true, true]),
+                };
+                assert_eq!(has, expected, "{} {}", operation.name(), subject.word());
+            }
+        }
     }
 }

@@ -17,6 +17,7 @@ mod holders;
 mod host;
 pub mod limits;
 mod listen;
+mod named;
 mod names;
 mod origin;
 mod pace;

@@ -31,6 +31,7 @@ mod damaged;
 mod damaged_rows;
 mod erase;
 mod erased_copies;
+mod foreign;
 mod harness;
 mod held;
 mod identity;

@@ -8,7 +8,7 @@ use switchboard::protocol::rest::{Route, Verb};
 use crate::harness::{World, id, plan, settings};
 
 /// A token of everybody.
-async fn token_of(world: &World, subject: Subject) -> String {
+pub async fn token_of(world: &World, subject: Subject) -> String {
     match subject {
         Subject::Nobody => String::new(),
         Subject::Site => {

@@ -18,8 +18,9 @@ use super::Answer;
 use crate::access::{Act, Principal};
 use crate::catalog::{CatalogError, Snapshot, Written};
 use crate::domain::UserId;
-use crate::domain::rights::{Operation, Right, Subject, permit};
+use crate::domain::rights::{Operation, Right, Scope, Subject};
 use crate::edge::limits::BODY_LIMIT;
+use crate::edge::named::Named;
 use crate::edge::{ClientAddress, Edge, access_error, catalog_error, forbidden};
 use crate::protocol::rest::body::{WrittenResponse, read_body};
 use crate::protocol::rest::{ErrorResponse, RestErrorKind, Route};
@@ -30,7 +31,8 @@ pub(super) struct Asked {
     pub client: ClientAddress,
     /// Who asks; none: nobody known.
     pub principal: Option<Principal>,
-    operation: Operation,
+    /// With what it may be done.
+    pub scope: Scope,
     ids: Vec<(String, String)>,
     query: Vec<(String, String)>,
     body: Vec<u8>,
@@ -48,35 +50,16 @@ impl Asked {
         let operation = route.operation();
         let principal = principal(&edge, operation, request.headers())?;
         let subject = principal.as_ref().map_or(Subject::Nobody, Principal::subject);
-        match (operation.right(subject), subject) {
-            (Right::Own | Right::Yes, _) => {}
-            (Right::No, Subject::Nobody) => {
+        let scope = Scope::of(operation, subject).map_err(|no| match subject {
+            Subject::Nobody => {
                 let what = "this needs a token: `Authorization: Bearer <token>`";
-                return Err(ErrorResponse::new(RestErrorKind::Unauthorized, what));
+                ErrorResponse::new(RestErrorKind::Unauthorized, what)
             }
-            (Right::No, _) => {
-                let no = permit(operation, subject, false);
-                no.map_err(|no| forbidden(&no))?;
-            }
-        }
+            _ => forbidden(&no),
+        })?;
         let query = parameters(route, request.uri().query().unwrap_or_default())?;
         let body = body(&edge, route, request).await?;
-        Ok(Self { edge, client, principal, operation, ids, query, body })
-    }
-
-    /// The column of the table of rights.
-    pub fn subject(&self) -> Subject {
-        self.principal.as_ref().map_or(Subject::Nobody, Principal::subject)
-    }
-
-    /// The right that the table grants.
-    pub fn right(&self) -> Right {
-        self.operation.right(self.subject())
-    }
-
-    /// Whether it may be done to what is, or is not, the asker's own. Errors when not.
-    pub fn permit(&self, own: bool) -> Result<(), ErrorResponse> {
-        permit(self.operation, self.subject(), own).map_err(|no| forbidden(&no))
+        Ok(Self { edge, client, principal, scope, ids, query, body })
     }
 
     /// What is asked for, as a change: see [`Act`].
@@ -84,7 +67,7 @@ impl Asked {
         let principal = self.principal.as_ref();
         let principal = principal.ok_or_else(|| ErrorResponse::of(RestErrorKind::Unauthorized))?;
         let (access, now) = (&self.edge.access, self.edge.now());
-        Ok(access.act(principal, self.operation, self.client.ip(), now))
+        Ok(access.act(principal, self.scope.operation(), self.client.ip(), now))
     }
 
     /// The user who asks, if one does.
@@ -98,10 +81,21 @@ impl Asked {
     }
 
     /// An id of the path. What is no id names nothing.
-    pub fn id(&self, name: &str) -> Result<Uuid, ErrorResponse> {
+    pub fn named(&self, name: &str) -> Result<Named<Uuid>, ErrorResponse> {
         let found = self.ids.iter().find(|(known, _)| known == name);
         let id = found.and_then(|(_, text)| Uuid::parse_str(text).ok());
-        id.ok_or_else(|| ErrorResponse::of(RestErrorKind::NotFound))
+        id.map(Named::new).ok_or_else(not_found)
+    }
+
+    /// The same, of something that may be told by its id from what is the asker's own. Errors when it is
+    /// out of the asker's reach.
+    pub fn id<I>(
+        &self,
+        name: &str,
+        of: impl FnOnce(Uuid) -> I,
+        own: impl FnOnce(&I) -> bool,
+    ) -> Result<I, ErrorResponse> {
+        self.named(name)?.map(of).within(self.scope, own).map_err(|no| forbidden(&no))
     }
 
     /// The body.

@@ -70,7 +70,7 @@ impl DeletableResource for Channels {
 }
 
 pub(super) async fn new_site_key(asked: &Asked) -> Answer {
-    let id = ChannelId(asked.id("channel")?);
+    let id = asked.id("channel", ChannelId, |_| false)?;
     let request: SiteKeyRequest = asked.body()?;
     let key = asked.edge.access.new_site_key(id, request.version, &asked.act()?).await;
     json(&SiteKeyResponse { site_key: Secret(key.map_err(|error| access_error(&error))?) })

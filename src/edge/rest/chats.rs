@@ -5,7 +5,6 @@ use super::asked::{Asked, json, not_found};
 use crate::access::Who;
 use crate::actors::{CallError, ChatView, Routed};
 use crate::domain::event::{AssignedHow, PlacedCause};
-use crate::domain::rights::Right;
 use crate::domain::{ChatId, Party, Person};
 use crate::edge::limits::{OVERLOADED_RETRY_MS, UNAVAILABLE_RETRY_MS};
 use crate::machine::chat::Refusal;
@@ -87,14 +86,15 @@ fn routed_body(routed: Routed) -> RoutedBody {
 
 /// The chat, if the asker may know of it; all others do not exist.
 async fn permitted(asked: &Asked) -> Result<ChatView, ErrorResponse> {
-    let chat = ChatId(asked.id("chat")?);
-    let view = asked.edge.router.look(chat).await.map_err(|error| call_error(&error))?;
-    let own = match asked.principal.as_ref().map(|principal| &principal.who) {
+    let named = asked.named("chat")?.map(ChatId);
+    let found = named.found(|chat| asked.edge.router.look(chat)).await;
+    let is_own = |view: &ChatView| match asked.principal.as_ref().map(|principal| &principal.who) {
         Some(Who::Customer { customer, .. }) => view.concerns(Person::Customer(*customer)),
         Some(Who::User { id, .. }) => view.may_be_read_by(*id),
         Some(Who::Site { .. }) | None => false,
     };
-    if own || asked.right() == Right::Yes { Ok(view) } else { Err(not_found()) }
+    let found = found.map_err(|error| call_error(&error))?;
+    found.within(asked.scope, is_own).map_err(|_| not_found())
 }
 
 pub(super) fn call_error(error: &CallError) -> ErrorResponse {

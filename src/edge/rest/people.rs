@@ -112,13 +112,12 @@ impl Resource for Operators {
 }
 
 pub(super) async fn set_password(asked: &Asked) -> Answer {
-    let id = UserId(asked.id("user")?);
-    let own = asked.user() == Some(id);
-    asked.permit(own)?;
+    let is_own = |id: &UserId| asked.user() == Some(*id);
+    let id = asked.id("user", UserId, is_own)?;
     let request: PasswordRequest = asked.body()?;
     let snapshot = asked.edge.catalog.snapshot();
     let user = User::clone(snapshot.user(id).ok_or_else(absent(&snapshot, id))?);
-    if own {
+    if is_own(&id) {
         let current = request.current.ok_or_else(|| {
             let what = "your own password is changed with the present one";
             ErrorResponse::new(RestErrorKind::InvalidValue, what).at("current")

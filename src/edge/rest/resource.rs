@@ -15,7 +15,6 @@ use super::Answer;
 use super::asked::{Asked, absent, invalid, is_new, json, new_id, not_ahead, written};
 use crate::catalog::{Deletable, Entity, Kept, Snapshot, Usage};
 use crate::domain::limits::NAME_MAX_BYTES;
-use crate::domain::rights::Right;
 use crate::edge::catalog_error;
 use crate::protocol::rest::body::PageResponse;
 use crate::protocol::rest::query::PAGE_MAX;
@@ -72,10 +71,9 @@ type Id<R> = <<R as Resource>::Entity as Entity>::Id;
 pub(super) async fn list<R: Resource>(asked: &Asked) -> Answer {
     let snapshot = asked.edge.catalog.snapshot();
     let wanted = Wanted::read(asked)?;
-    let all = asked.right() == Right::Yes;
     let mut found: Vec<(Place, &Arc<R::Entity>)> = R::Entity::all(&snapshot)
         .values()
-        .filter(|entity| all || R::is_own(asked, entity.id()))
+        .filter(|entity| asked.scope.has(R::is_own(asked, entity.id())))
         .filter(|entity| fits::<R>(asked, &wanted, entity, &snapshot))
         .map(|entity| (wanted.place(&**entity), entity))
         .filter(|(place, _)| {
@@ -113,7 +111,6 @@ fn fits<R: Resource>(
 
 pub(super) async fn read<R: Resource>(asked: &Asked) -> Answer {
     let id = id::<R>(asked)?;
-    asked.permit(R::is_own(asked, id))?;
     let snapshot = asked.edge.catalog.snapshot();
     let shown = R::shown(there::<R>(&snapshot, id)?, &snapshot);
     let mut shown = shown.ok_or_else(super::asked::not_found)?;
@@ -207,7 +204,7 @@ pub(super) async fn delete<R: DeletableResource>(asked: &Asked) -> Answer {
 }
 
 fn id<R: Resource>(asked: &Asked) -> Result<Id<R>, ErrorResponse> {
-    Ok(R::Entity::id_of(asked.id(R::ID)?))
+    asked.id(R::ID, R::Entity::id_of, |id| R::is_own(asked, *id))
 }
 
 fn there<R: Resource>(snapshot: &Snapshot, id: Id<R>) -> Result<&R::Entity, ErrorResponse> {

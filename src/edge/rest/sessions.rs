@@ -13,7 +13,6 @@ use crate::actors::holding;
 use crate::actors::limits::FORGET_SLICE;
 use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditSubject};
-use crate::domain::rights::Right;
 use crate::domain::{ChannelId, Customer, CustomerId, Priority, Status, UserId};
 use crate::edge::{access_error, lost_error, store_error};
 use crate::machine::operator::OperatorCall;
@@ -54,7 +53,6 @@ pub(super) async fn refresh(asked: &Asked) -> Answer {
 }
 
 pub(super) async fn log_out(asked: &Asked) -> Answer {
-    asked.permit(true)?;
     if let Some(principal) = &asked.principal {
         let (access, now) = (&asked.edge.access, asked.edge.now());
         let ended = access.log_out(principal, asked.client.ip(), now).await;
@@ -107,8 +105,8 @@ pub(super) async fn issue_visitor_token(asked: &Asked) -> Answer {
 }
 
 pub(super) async fn erase_customer(asked: &Asked) -> Answer {
-    let channel = own_channel(asked)?;
-    let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
+    let customer = own_customer(asked)?;
+    let channel = customer.channel;
     let snapshot = asked.edge.catalog.snapshot();
     snapshot.channel(channel).ok_or_else(absent(&snapshot, channel))?;
     // Before its chats end: a refused erasure leaves all as it is.
@@ -161,8 +159,7 @@ async fn erase(asked: &Asked, customer: Customer, act: &Act<'_>) -> Result<(), E
 }
 
 pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
-    let channel = own_channel(asked)?;
-    let customer = Customer { channel, id: CustomerId(asked.id("customer")?) };
+    let customer = own_customer(asked)?;
     let access = &asked.edge.access;
     let revoked = access.revoke_customer(customer, &asked.act()?, || asked.edge.now()).await;
     revoked.map_err(|error| access_error(&error))?;
@@ -171,11 +168,15 @@ pub(super) async fn revoke_visitor_tokens(asked: &Asked) -> Answer {
 
 /// The channel of the path, if the asker may act for it.
 fn own_channel(asked: &Asked) -> Result<ChannelId, ErrorResponse> {
-    let channel = ChannelId(asked.id("channel")?);
     let of_site = match asked.principal.as_ref().map(|principal| &principal.who) {
         Some(Who::Site { channel }) => Some(*channel),
         Some(Who::User { .. } | Who::Customer { .. }) | None => None,
     };
-    asked.permit(asked.right() == Right::Yes || of_site == Some(channel))?;
-    Ok(channel)
+    asked.id("channel", ChannelId, |channel| of_site == Some(*channel))
+}
+
+/// The customer of the path, likewise: it is its channel's.
+fn own_customer(asked: &Asked) -> Result<Customer, ErrorResponse> {
+    let channel = own_channel(asked)?;
+    asked.id("customer", |id| Customer { channel, id: CustomerId(id) }, |_| true)
 }

@@ -5,7 +5,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use super::refusals::refused;
 use crate::access::{Invalid, Lost, Openings, Principal, Who};
 use crate::actors::{CallError, ChatView, GiveBack, Opens, TooMany, holding};
-use crate::domain::rights::{Operation, Right, Subject};
+use crate::domain::rights::{Operation, Right, Scope, Subject};
 use crate::domain::{ChatId, Customer, Person, Profile, UserId};
 use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
@@ -101,34 +101,27 @@ impl Caller {
         self.viewer().audience()
     }
 
-    /// Whether the table grants the method at all, and then with all or with its own only.
-    pub fn right(&self, method: Method) -> Result<Right, ErrorFrame> {
-        match method.operation().right(self.subject) {
-            Right::No => {
-                let what = format!("{} may not call {}", self.subject.word(), method.name());
-                Err(ErrorFrame::new(ErrorKind::Forbidden, what))
-            }
-            right @ (Right::Own | Right::Yes) => Ok(right),
-        }
+    /// With what the method may be called. Errors when not at all.
+    pub fn scope(&self, method: Method) -> Result<Scope, ErrorFrame> {
+        Scope::of(method.operation(), self.subject).map_err(|_| {
+            let what = format!("{} may not call {}", self.subject.word(), method.name());
+            ErrorFrame::new(ErrorKind::Forbidden, what)
+        })
     }
 
-    /// The author of a change, with the right that the table grants.
+    /// The author of a change: the chat itself tells what is its own, as far as it may do no more.
     pub fn author(&self, method: Method) -> Result<Author, ErrorFrame> {
-        let right = self.right(method)?;
+        let scope = self.scope(method)?;
         let person = self.person().ok_or_else(|| ErrorFrame::of(ErrorKind::Forbidden))?;
-        Ok(Author { person, chat_administrator: right == Right::Yes })
+        Ok(Author { person, chat_administrator: scope.has(false) })
     }
 
-    /// Whether the caller may read the chat: see `chat.history` in the table of rights.
-    pub fn may_read(&self, view: &ChatView, right: Right) -> bool {
-        match (right, &self.who) {
-            (Right::No, _) => false,
-            (Right::Yes, _) => true,
-            (Right::Own, Who::Customer { customer, .. }) => {
-                view.concerns(Person::Customer(*customer))
-            }
-            (Right::Own, Who::User { id, .. }) => view.may_be_read_by(*id),
-            (Right::Own, Who::Site { .. }) => false,
+    /// Whether the chat is the caller's own to read: see `chat.history` in the table of rights.
+    pub fn is_own(&self, view: &ChatView) -> bool {
+        match &self.who {
+            Who::Customer { customer, .. } => view.concerns(Person::Customer(*customer)),
+            Who::User { id, .. } => view.may_be_read_by(*id),
+            Who::Site { .. } => false,
         }
     }
 
@@ -163,7 +156,7 @@ impl Caller {
             return ErrorFrame::of(ErrorKind::NotFound);
         }
         let all = Operation::ChatHistory.right(self.subject) == Right::Yes;
-        let every = self.right(method) == Ok(Right::Yes);
+        let every = self.scope(method).is_ok_and(|scope| scope.has(false));
         if tells && !all && !every && !self.may_know(chat).await {
             return ErrorFrame::of(ErrorKind::NotFound);
         }

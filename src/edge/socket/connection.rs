@@ -252,7 +252,7 @@ impl Connection {
         let Some(session) = &self.session else {
             return self.before_session(request).await;
         };
-        if let Err(error) = session.caller.right(request.call.method()) {
+        if let Err(error) = session.caller.scope(request.call.method()) {
             self.reject(Some(&request.id), &error);
             return Ok(());
         }

@@ -2,8 +2,7 @@
 //! that event again: `before` is what stands in front of it, `after` what stands behind.
 
 use super::caller::Caller;
-use super::refusals::refused;
-use crate::actors::Router;
+use super::readable::Readable;
 use crate::domain::{ChatId, Recorded, Seq};
 use crate::edge::CatalogNames;
 use crate::edge::limits::{READ_PAGE, READ_PAGES_MAX};
@@ -39,12 +38,9 @@ pub(super) async fn page(
     by: &Caller,
     params: ChatHistoryFrame,
 ) -> Result<ChatHistoryPageFrame, ErrorFrame> {
-    let (router, chat) = (&by.edge.router, params.chat.0);
-    let right = by.right(Method::ChatHistory)?;
-    let view = router.look(chat).await.map_err(refused)?;
-    if !by.may_read(&view, right) {
-        return Err(ErrorFrame::of(ErrorKind::NotFound));
-    }
+    let chat = params.chat.0;
+    let of = Readable::look(by, Method::ChatHistory, chat).await?;
+    let tail = of.view.tail;
     let limit = params.limit.unwrap_or(HISTORY_LIMIT_DEFAULT) as usize;
     let page = Page { events: Vec::new(), limit, bytes: 0 };
     let seq = |cursor: Option<Wire<Cursor>>| {
@@ -53,23 +49,20 @@ pub(super) async fn page(
     };
     match (seq(params.before)?, seq(params.after)?) {
         (before, None) => {
-            let end = before.map_or(view.tail, |seq| seq.saturating_sub(1)).min(view.tail);
-            backward(by, router, chat, end, view.tail, page).await
+            let end = before.map_or(tail, |seq| seq.saturating_sub(1)).min(tail);
+            backward(&of, end, page).await
         }
         (_, Some(after)) => {
-            let from = after.min(view.tail) + 1;
-            forward(by, router, chat, from, view.tail, page).await
+            let from = after.min(tail) + 1;
+            forward(&of, from, page).await
         }
     }
 }
 
 /// The page that ends at position `end`.
 async fn backward(
-    by: &Caller,
-    router: &Router,
-    chat: ChatId,
+    of: &Readable<'_>,
     end: Seq,
-    tail: Seq,
     mut page: Page,
 ) -> Result<ChatHistoryPageFrame, ErrorFrame> {
     // In front of `first` nothing has been looked at.
@@ -79,9 +72,9 @@ async fn backward(
             break;
         }
         let from = first.saturating_sub(READ_PAGE as Seq).max(1);
-        let events = router.history(chat, from, (first - from) as usize).await.map_err(refused)?;
+        let events = of.events(from, (first - from) as usize).await?;
         for recorded in events.iter().rev() {
-            if let Some(frame) = frame_of(by, chat, recorded)
+            if let Some(frame) = frame_of(of.by, of.view.chat, recorded)
                 && !page.take(frame)
             {
                 break 'fill;
@@ -90,27 +83,23 @@ async fn backward(
         }
     }
     page.events.reverse();
-    let before = (first > 1).then(|| by.edge.cursor(chat, first));
-    Ok(finished(by, chat, page, before, end, tail))
+    Ok(finished(of, page, (first > 1).then_some(first), end))
 }
 
 /// The page that begins at position `from`.
 async fn forward(
-    by: &Caller,
-    router: &Router,
-    chat: ChatId,
+    of: &Readable<'_>,
     from: Seq,
-    tail: Seq,
     mut page: Page,
 ) -> Result<ChatHistoryPageFrame, ErrorFrame> {
     let mut last = from - 1;
     'fill: for _ in 0..READ_PAGES_MAX {
-        let events = router.history(chat, last + 1, READ_PAGE).await.map_err(refused)?;
+        let events = of.events(last + 1, READ_PAGE).await?;
         if events.is_empty() {
             break;
         }
         for recorded in &events {
-            if let Some(frame) = frame_of(by, chat, recorded)
+            if let Some(frame) = frame_of(of.by, of.view.chat, recorded)
                 && !page.take(frame)
             {
                 break 'fill;
@@ -118,24 +107,18 @@ async fn forward(
             last = recorded.seq;
         }
     }
-    let before = (from > 1).then(|| by.edge.cursor(chat, from));
-    Ok(finished(by, chat, page, before, last, tail))
+    Ok(finished(of, page, (from > 1).then_some(from), last))
 }
 
-fn finished(
-    by: &Caller,
-    chat: ChatId,
-    page: Page,
-    before: Option<Wire<Cursor>>,
-    last: Seq,
-    tail: Seq,
-) -> ChatHistoryPageFrame {
+fn finished(of: &Readable<'_>, page: Page, before: Option<Seq>, last: Seq) -> ChatHistoryPageFrame {
+    let Readable { by, view } = of;
+    let cursor = |seq| by.edge.cursor(view.chat, seq);
     ChatHistoryPageFrame {
-        chat: Wire(chat),
+        chat: Wire(view.chat),
         events: page.events.into_iter().map(|(frame, _)| frame).collect(),
-        before,
-        after: by.edge.cursor(chat, last),
-        more: last < tail,
+        before: before.map(cursor),
+        after: cursor(last),
+        more: last < view.tail,
     }
 }
 

@@ -7,7 +7,6 @@ use super::looks::{Looked, looks};
 use super::refusals::refused;
 use crate::actors::{CallError, ChatView, LinePosition, WaitingChat};
 use crate::domain::limits::OPERATOR_CAPACITY_MAX;
-use crate::domain::rights::Right;
 use crate::domain::{ChatId, Person, QueueId, UserId};
 use crate::edge::Edge;
 use crate::protocol::answer::{ChatBriefFrame, ChatListedFrame};
@@ -66,9 +65,9 @@ async fn line(
     user: UserId,
     after: Option<Wire<LineCursor>>,
 ) -> Result<Listed, ErrorFrame> {
-    let all = by.right(Method::ChatList)? == Right::Yes;
+    let scope = by.scope(Method::ChatList)?;
     let snapshot = by.edge.catalog.snapshot();
-    let served = snapshot.queues().filter(|queue| all || queue.members.contains(&user));
+    let served = snapshot.queues().filter(|queue| scope.has(queue.members.contains(&user)));
     let queues: Vec<QueueId> = served.map(|queue| queue.id).collect();
     let after = after.map(|Wire(LineCursor { rank, chat })| LinePosition { rank, chat });
     let (mut waiting, mut total) = (Vec::new(), 0);

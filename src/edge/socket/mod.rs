@@ -21,6 +21,7 @@ mod list;
 mod looks;
 mod outgoing;
 mod places;
+mod readable;
 mod refusals;
 mod session;
 

@@ -248,7 +248,7 @@ impl Found {
             Looked::Unreachable => return self.unreachable.push(Wire(chat)),
         };
         // A session sees what is its own, also where its right goes further.
-        let view = view.filter(|view| caller.may_read(view, Right::Own));
+        let view = view.filter(|view| caller.is_own(view));
         let shown = view.as_ref().and_then(|view| Some((view, view.state?)));
         let Some((view, state)) = shown else {
             self.gone.extend(known.map(|_| Wire(chat)));
