@@ -284,7 +284,7 @@ async fn an_interrupted_seeding_goes_on_where_it_was() {
     let whole = Arc::new(MemoryDocuments::default());
     let (catalog, access) = empty(whole.clone()).await;
     demo().plant(&catalog, &access, &*whole, &system()).await.unwrap();
-    for writes in 0..12 {
+    for writes in 0..14 {
         let documents = Arc::new(MemoryDocuments::default());
         let (catalog, access) = empty(documents.clone()).await;
         documents.fail_after(writes, Fault::After);
@@ -293,9 +293,9 @@ async fn an_interrupted_seeding_goes_on_where_it_was() {
         let (catalog, access) = empty(documents.clone()).await;
         let planted = demo().plant(&catalog, &access, &*documents, &system()).await.unwrap();
         // The last write is the mark itself.
-        let expected = if writes == 11 { Seeded::Before } else { Seeded::Filled };
+        let expected = if writes == 13 { Seeded::Before } else { Seeded::Filled };
         assert_eq!(planted, expected, "after {writes} writes");
-        for kind in ["user", "queue", "channel"] {
+        for kind in ["user", "queue", "channel", "away_reason"] {
             assert_eq!(documents.count(kind), whole.count(kind), "after {writes} writes");
         }
     }

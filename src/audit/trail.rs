@@ -360,6 +360,7 @@ fn say(entry: &AuditEntry) {
         Some(AuditSubject::User(user)) => format!("user {user}"),
         Some(AuditSubject::Queue(queue)) => format!("queue {queue}"),
         Some(AuditSubject::Channel(channel)) => format!("channel {channel}"),
+        Some(AuditSubject::AwayReason(reason)) => format!("reason to be away {reason}"),
         Some(AuditSubject::Customer { channel, .. }) => format!("a customer of channel {channel}"),
         Some(AuditSubject::Store) => "the store".to_owned(),
         Some(AuditSubject::Trail) => "the audit trail".to_owned(),

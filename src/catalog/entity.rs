@@ -8,8 +8,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::channel::Channel;
-use super::limits::{ABSENT_OWNER_LIMIT_MAX_MS, CHANNELS_MAX, QUEUES_MAX, USERS_MAX};
+use super::limits::{
+    ABSENT_OWNER_LIMIT_MAX_MS, AWAY_REASONS_MAX, CHANNELS_MAX, QUEUES_MAX, USERS_MAX,
+};
 use super::note;
+use super::reason::ListedReason;
 use super::record::Kept;
 use super::snapshot::Snapshot;
 use super::user::User;
@@ -17,7 +20,7 @@ use super::write::CatalogError;
 use crate::access::Asker;
 use crate::audit::Note;
 use crate::domain::limits::NAME_MAX_BYTES;
-use crate::domain::{ChannelId, Queue, QueueId, UserId};
+use crate::domain::{AwayReasonId, ChannelId, Queue, QueueId, UserId};
 
 /// Of whom a change takes something away: what they began before has to end before it is answered.
 pub type TakenFrom = Box<dyn Fn(Asker) -> bool + Send + Sync>;
@@ -276,5 +279,50 @@ impl Deletable for Channel {
             Asker::Visitor(customer) => customer.channel == id,
             Asker::User(_) => false,
         }))
+    }
+}
+
+impl Entity for ListedReason {
+    identified!(AwayReasonId);
+
+    const MOST: usize = AWAY_REASONS_MAX;
+
+    fn all(snapshot: &Snapshot) -> &BTreeMap<AwayReasonId, Arc<Self>> {
+        &snapshot.reasons
+    }
+
+    fn show(self, snapshot: &mut Snapshot) {
+        snapshot.reasons.insert(self.id, Arc::new(self));
+    }
+
+    fn hide(id: AwayReasonId, snapshot: &mut Snapshot) {
+        snapshot.reasons.remove(&id);
+    }
+
+    fn check(&self, _: Option<&Self>) -> Result<(), CatalogError> {
+        Ok(ListedReason::check(self)?)
+    }
+
+    fn note(&self, former: Option<&Self>) -> Note {
+        note::reason(former, Some(self))
+    }
+
+    /// Whoever is away for it stays so.
+    fn taken_from(&self, _: Option<&Self>) -> Option<TakenFrom> {
+        None
+    }
+}
+
+impl Deletable for ListedReason {
+    fn is_active(&self) -> bool {
+        self.active
+    }
+
+    fn note_of_deletion(&self) -> Note {
+        note::reason(Some(self), None)
+    }
+
+    fn deleted_from(&self) -> Option<TakenFrom> {
+        None
     }
 }

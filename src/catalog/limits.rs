@@ -9,6 +9,10 @@ pub const QUEUES_MAX: usize = 1_000;
 /// Most channels.
 pub const CHANNELS_MAX: usize = 1_000;
 
+/// Most reasons to be away: each is shown to an operator at every start of its session, and nobody
+/// chooses from a longer list.
+pub const AWAY_REASONS_MAX: usize = 100;
+
 /// Longest login, bytes.
 pub const LOGIN_MAX_BYTES: usize = 64;
 

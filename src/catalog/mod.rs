@@ -1,4 +1,4 @@
-//! Users, queues and channels: the documents that administrators change while the router runs.
+//! Users, queues, channels and reasons to be away: the documents that administrators change while the router runs.
 //!
 //! Owns their truth in memory, their versions, their checks and the lint over all of them. Refuses
 //! to know chats: whether a queue or a channel is in use is told by the caller.
@@ -12,6 +12,7 @@ mod entity;
 pub mod limits;
 pub mod lint;
 mod note;
+mod reason;
 mod record;
 mod snapshot;
 mod user;
@@ -20,6 +21,7 @@ mod write;
 pub use channel::{BadChannel, Channel, Provider, Sender};
 pub use entity::{Deletable, Entity};
 pub use lint::{Finding, Severity, lint};
+pub use reason::{BadListedReason, ListedReason};
 pub use record::{Kept, rule_of_word, rule_word};
 pub use snapshot::Snapshot;
 pub use user::{BadUser, PasswordHash, Role, User};

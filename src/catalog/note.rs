@@ -6,6 +6,7 @@ use crate::domain::audit::{AuditAct, AuditChange, AuditSubject};
 use crate::domain::{Queue, UserId};
 
 use super::channel::Channel;
+use super::reason::ListedReason;
 use super::record::rule_word;
 use super::user::User;
 
@@ -84,6 +85,11 @@ fn of_channel(channel: &Channel) -> Fields {
     ]
 }
 
+fn of_reason(reason: &ListedReason) -> Fields {
+    let ListedReason { id: _, version: _, name, active } = reason;
+    vec![("name", text(name)), ("active", text(active))]
+}
+
 /// A user is created or changed.
 pub(super) fn user(former: Option<&User>, now: &User) -> Note {
     let mut changes = differing(former.map(of_user), Some(of_user(now)));
@@ -132,6 +138,18 @@ pub(super) fn channel(former: Option<&Channel>, now: Option<&Channel>) -> Note {
     };
     let id = now.or(former).map(|channel| channel.id);
     Note { act, subject: id.map(AuditSubject::Channel), changes }
+}
+
+/// A reason to be away is created, changed or deleted.
+pub(super) fn reason(former: Option<&ListedReason>, now: Option<&ListedReason>) -> Note {
+    let changes = differing(former.map(of_reason), now.map(of_reason));
+    let act = match (former, now) {
+        (None, _) => AuditAct::AwayReasonCreated,
+        (Some(_), Some(_)) => AuditAct::AwayReasonChanged,
+        (Some(_), None) => AuditAct::AwayReasonDeleted,
+    };
+    let id = now.or(former).map(|reason| reason.id);
+    Note { act, subject: id.map(AuditSubject::AwayReason), changes }
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! How users, queues and channels are written into documents. Every record names its form; a form
+//! How users, queues, channels and reasons to be away are written into documents. Every record names its form; a form
 //! that this release does not know is refused rather than guessed.
 
 use std::collections::BTreeSet;
@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
 use super::channel::{Channel, Provider, Sender};
+use super::reason::ListedReason;
 use super::user::{PasswordHash, Role, User};
-use crate::domain::{ChannelId, Priority, Queue, QueueId, Rule, UserId};
+use crate::domain::{AwayReasonId, ChannelId, Priority, Queue, QueueId, Rule, UserId};
 use crate::storage::{Document, StoreError, Unread};
 
 /// The form of all records of this release.
@@ -77,6 +78,14 @@ struct QueueRecord {
     offer_timeout_ms: u64,
     per_operator_limit: Option<u32>,
     absent_owner_limit_ms: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AwayReasonRecord {
+    form: u32,
+    name: String,
+    active: bool,
 }
 
 /// The word of a rule in documents and files.
@@ -264,6 +273,34 @@ impl Kept for Queue {
             offer_timeout_ms: record.offer_timeout_ms,
             per_operator_limit: record.per_operator_limit,
             absent_owner_limit_ms: record.absent_owner_limit_ms,
+        })
+    }
+}
+
+impl Kept for ListedReason {
+    const KIND: &'static str = "away_reason";
+
+    fn document_id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn version(&self) -> u64 {
+        self.version
+    }
+
+    fn encode(&self) -> Result<Vec<u8>, StoreError> {
+        let (name, active) = (self.name.clone(), self.active);
+        let record = AwayReasonRecord { form: FORM, name, active };
+        write(Self::KIND, &self.document_id(), &record)
+    }
+
+    fn decode(document: &Document) -> Result<Self, Unread> {
+        let record: AwayReasonRecord = read(Self::KIND, document)?;
+        Ok(Self {
+            id: AwayReasonId(id_of(Self::KIND, document)?),
+            version: document.version,
+            name: record.name,
+            active: record.active,
         })
     }
 }

@@ -1,12 +1,13 @@
-//! All users, queues and channels at one moment. Immutable: whoever holds one sees one truth.
+//! All users, queues, channels and reasons to be away at one moment. Immutable: whoever holds one sees one truth.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::channel::Channel;
+use super::reason::ListedReason;
 use super::record::Kept;
 use super::user::{Role, User};
-use crate::domain::{ChannelId, Queue, QueueId, UserId};
+use crate::domain::{AwayReasonId, ChannelId, Queue, QueueId, UserId};
 
 /// The catalog at one moment. Cloning copies pointers only.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,7 @@ pub struct Snapshot {
     pub(super) logins: BTreeMap<String, UserId>,
     pub(super) queues: BTreeMap<QueueId, Arc<Queue>>,
     pub(super) channels: BTreeMap<ChannelId, Arc<Channel>>,
+    pub(super) reasons: BTreeMap<AwayReasonId, Arc<ListedReason>>,
     /// Kinds and ids of documents that are there and cannot be read.
     pub(super) unread: BTreeSet<(&'static str, String)>,
 }
@@ -76,6 +78,17 @@ impl Snapshot {
         self.channels.values()
     }
 
+    /// All reasons to be away in the order of their ids.
+    pub fn reasons(&self) -> impl Iterator<Item = &Arc<ListedReason>> {
+        self.reasons.values()
+    }
+
+    /// For what operators can be away, in the order of the alphabet; empty: for whatever they say.
+    pub fn reasons_to_choose(&self) -> BTreeSet<&str> {
+        let active = self.reasons().filter(|reason| reason.active);
+        active.map(|reason| reason.name.as_str()).collect()
+    }
+
     /// The queues of which the user is a member.
     pub fn queues_of(&self, user: UserId) -> BTreeSet<QueueId> {
         let member = |queue: &&Arc<Queue>| queue.members.contains(&user);
@@ -91,7 +104,10 @@ impl Snapshot {
 
     /// Whether there is nothing at all.
     pub fn is_empty(&self) -> bool {
-        self.users.is_empty() && self.queues.is_empty() && self.channels.is_empty()
+        self.users.is_empty()
+            && self.queues.is_empty()
+            && self.channels.is_empty()
+            && self.reasons.is_empty()
     }
 
     /// Whether there is a document with this id that cannot be read.

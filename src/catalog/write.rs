@@ -9,6 +9,7 @@ use super::channel::{BadChannel, Channel};
 use super::entity::{Deletable, Entity, TakenFrom};
 use super::limits::{ABSENT_OWNER_LIMIT_MAX_MS, LOAD_PAGE};
 use super::lint::{Finding, Severity, lint};
+use super::reason::{BadListedReason, ListedReason};
 use super::snapshot::Snapshot;
 use super::user::{BadUser, User};
 use crate::access::{Act, ActError, Lost};
@@ -49,6 +50,9 @@ pub enum CatalogError {
     /// Within the queue.
     #[error(transparent)]
     Queue(#[from] BadQueue),
+    /// Within the reason to be away.
+    #[error(transparent)]
+    Reason(#[from] BadListedReason),
     /// A queue's name.
     #[error("name is at most {NAME_MAX_BYTES} bytes")]
     QueueName,
@@ -111,7 +115,7 @@ pub struct Written {
     pub warnings: Vec<Finding>,
 }
 
-/// Users, queues and channels. Reading never waits.
+/// Users, queues, channels and reasons to be away. Reading never waits.
 pub struct Catalog {
     documents: Arc<dyn Documents>,
     current: watch::Sender<Arc<Snapshot>>,
@@ -126,6 +130,7 @@ impl Catalog {
         load::<User>(&*documents, &mut snapshot).await?;
         load::<Queue>(&*documents, &mut snapshot).await?;
         load::<Channel>(&*documents, &mut snapshot).await?;
+        load::<ListedReason>(&*documents, &mut snapshot).await?;
         for queue in snapshot.queues_unread() {
             let to = snapshot.channels().filter(|channel| channel.queue.to_string() == *queue);
             let channels: Vec<_> = to.map(|channel| channel.id.to_string()).collect();

@@ -1,4 +1,4 @@
-//! The seed: users, queues and channels that fill an empty store, once.
+//! The seed: users, queues, channels and reasons to be away that fill an empty store, once.
 //!
 //! A seed file names things by their names; their ids are derived from these, so that a seeding
 //! that was interrupted goes on where it was, and a demonstration's ids can be written down.
@@ -12,11 +12,11 @@ use uuid::Uuid;
 use crate::access::published::is_published;
 use crate::access::{Access, AccessError, Act, PasswordError, password};
 use crate::catalog::{
-    Catalog, CatalogError, Channel, Finding, Provider, Role, Sender, Severity, Snapshot, User,
-    lint, rule_of_word,
+    Catalog, CatalogError, Channel, Finding, ListedReason, Provider, Role, Sender, Severity,
+    Snapshot, User, lint, rule_of_word,
 };
 use crate::domain::limits::{OFFER_TIMEOUT_MS, OPERATOR_CAPACITY};
-use crate::domain::{ChannelId, Name, Priority, Queue, QueueId, UserId};
+use crate::domain::{AwayReasonId, ChannelId, Name, Priority, Queue, QueueId, UserId};
 use crate::storage::{Documents, StoreError};
 
 /// The kind and id of the document that says that the store was seeded.
@@ -33,6 +33,8 @@ struct SeedFile {
     queues: Vec<SeedQueue>,
     #[serde(default, rename = "channel")]
     channels: Vec<SeedChannel>,
+    #[serde(default, rename = "away_reason")]
+    reasons: Vec<SeedReason>,
 }
 
 #[derive(Deserialize)]
@@ -78,6 +80,12 @@ struct SeedChannel {
     image: Option<String>,
     reference: Option<String>,
     retention_days: Option<u16>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SeedReason {
+    name: String,
 }
 
 fn capacity() -> u32 {
@@ -162,14 +170,15 @@ pub struct Seed {
     users: Vec<(User, Option<String>)>,
     queues: Vec<Queue>,
     channels: Vec<Channel>,
+    reasons: Vec<ListedReason>,
     warnings: Vec<Finding>,
 }
 
 impl std::fmt::Debug for Seed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (users, queues) = (self.users.len(), self.queues.len());
-        let channels = self.channels.len();
-        write!(f, "Seed({users} users, {queues} queues, {channels} channels)")
+        let (channels, reasons) = (self.channels.len(), self.reasons.len());
+        write!(f, "Seed({users} users, {queues} queues, {channels} channels, {reasons} reasons)")
     }
 }
 
@@ -207,6 +216,7 @@ impl Seed {
             users: Vec::new(),
             queues: Vec::new(),
             channels: Vec::new(),
+            reasons: Vec::new(),
             warnings: Vec::new(),
         };
         for user in read.users {
@@ -233,6 +243,11 @@ impl Seed {
             let name = channel.name.clone();
             let made = make_channel(channel).map_err(|reason| entry("channel", &name, reason))?;
             seed.channels.push(made);
+        }
+        for reason in read.reasons {
+            once("away_reason", &reason.name)?;
+            let wrong = |reason_of: String| entry("away_reason", &reason.name, reason_of);
+            seed.reasons.push(make_reason(&reason).map_err(wrong)?);
         }
         seed.check_whole(file)
     }
@@ -282,6 +297,10 @@ impl Seed {
         for channel in self.channels.iter().filter(missing) {
             catalog.put(channel.clone(), act).await?;
         }
+        let missing = |reason: &&ListedReason| !found.reasons().any(|one| one.id == reason.id);
+        for reason in self.reasons.iter().filter(missing) {
+            catalog.put(reason.clone(), act).await?;
+        }
         documents.put(kind, id, 0, Vec::new()).await?;
         Ok(Seeded::Filled)
     }
@@ -291,9 +310,11 @@ impl Seed {
         let user = |id: UserId| self.users.iter().any(|(user, _)| user.id == id);
         let queue = |id: QueueId| self.queues.iter().any(|queue| queue.id == id);
         let channel = |id: ChannelId| self.channels.iter().any(|channel| channel.id == id);
+        let reason = |id: AwayReasonId| self.reasons.iter().any(|reason| reason.id == id);
         found.users().all(|one| user(one.id))
             && found.queues().all(|one| queue(one.id))
             && found.channels().all(|one| channel(one.id))
+            && found.reasons().all(|one| reason(one.id))
     }
 
     fn check_whole(mut self, file: &str) -> Result<Self, SeedError> {
@@ -374,6 +395,13 @@ fn make_channel(seed: SeedChannel) -> Result<Channel, String> {
     channel.check().map_err(|error| error.to_string())?;
     channel.check_change(None).map_err(|error| error.to_string())?;
     Ok(channel)
+}
+
+fn make_reason(seed: &SeedReason) -> Result<ListedReason, String> {
+    let reason = ListedReason::new(AwayReasonId(seed_id("away_reason", &seed.name)), &seed.name);
+    named(&reason.name)?;
+    reason.check().map_err(|error| error.to_string())?;
+    Ok(reason)
 }
 
 /// What the catalog will say of a name, said before anything is planted.

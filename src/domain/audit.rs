@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{ChannelId, CustomerId, QueueId, Timestamp, UserId};
+use super::{AwayReasonId, ChannelId, CustomerId, QueueId, Timestamp, UserId};
 
 /// Bits of an entry's id that count; 48 bits of time stand in front of them.
 const ID_COUNT_BITS: u32 = 80;
@@ -103,6 +103,8 @@ pub enum AuditSubject {
     Queue(QueueId),
     /// A channel, its site key too.
     Channel(ChannelId),
+    /// A reason to be away.
+    AwayReason(AwayReasonId),
     /// A customer of a channel; none once it was erased.
     Customer {
         /// The channel.
@@ -188,6 +190,12 @@ acts! {
     ErasuresApplied = "erasures.applied";
     /// The audit trail was read.
     TrailRead = "audit.read";
+    /// A reason to be away was created.
+    AwayReasonCreated = "away_reason.created";
+    /// A reason to be away was changed.
+    AwayReasonChanged = "away_reason.changed";
+    /// A reason to be away was deleted.
+    AwayReasonDeleted = "away_reason.deleted";
 }
 
 impl AuditAct {

@@ -62,6 +62,10 @@ id! {
     ChannelId
 }
 id! {
+    /// A reason to be away that operators choose from.
+    AwayReasonId
+}
+id! {
     /// A person of the contact centre: operator, chat administrator or administrator.
     UserId
 }

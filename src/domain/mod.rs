@@ -19,8 +19,8 @@ pub use chat::{
 };
 pub use event::{ChatEvent, EventNames, Recorded};
 pub use id::{
-    ChannelId, ChatId, CommandId, Customer, CustomerId, Incarnation, OfferId, Party, Person,
-    QueueId, UserId,
+    AwayReasonId, ChannelId, ChatId, CommandId, Customer, CustomerId, Incarnation, OfferId, Party,
+    Person, QueueId, UserId,
 };
 pub use name::Name;
 pub use operator::Status;

@@ -177,6 +177,14 @@ operations! {
     QueuesChange = "queues.change", own "",             [No No No No No Yes];
     /// Deletes inactive queues without open chats.
     QueuesDelete = "queues.delete", own "",             [No No No No No Yes];
+    /// Reads the reasons to be away that can be chosen.
+    AwayReasonsRead = "away_reasons.read", own "",      [No No No Yes Yes Yes];
+    /// Creates reasons to be away.
+    AwayReasonsCreate = "away_reasons.create", own "",  [No No No No No Yes];
+    /// Changes and deactivates reasons to be away.
+    AwayReasonsChange = "away_reasons.change", own "",  [No No No No No Yes];
+    /// Deletes inactive reasons to be away.
+    AwayReasonsDelete = "away_reasons.delete", own "",  [No No No No No Yes];
     /// Reads where a chat is; no texts.
     ChatsRead = "chats.read", own "customer: its chats on its channel; operator: as `chat.history`", [No No Own Own Yes Yes];
     /// Reads why a chat waits, or went where it went; no texts.

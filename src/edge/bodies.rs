@@ -1,12 +1,12 @@
-//! Users, operators, channels and queues between REST bodies and the catalog.
+//! Users, operators, channels, queues and reasons to be away between REST bodies and the catalog.
 
-use crate::catalog::{Channel, Provider, Role, Sender, Snapshot, User};
+use crate::catalog::{Channel, ListedReason, Provider, Role, Sender, Snapshot, User};
 use crate::domain::queue::BadQueue;
-use crate::domain::{ChannelId, Priority, Queue, QueueId, UserId};
+use crate::domain::{AwayReasonId, ChannelId, Priority, Queue, QueueId, UserId};
 use crate::protocol::Wire;
 use crate::protocol::rest::body::{
-    ChannelRequest, ChannelResponse, OperatorResponse, ProviderWord, QueueRequest, QueueResponse,
-    SenderWord, UserRequest, UserResponse, UserRole,
+    AwayReasonRequest, AwayReasonResponse, ChannelRequest, ChannelResponse, OperatorResponse,
+    ProviderWord, QueueRequest, QueueResponse, SenderWord, UserRequest, UserResponse, UserRole,
 };
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
@@ -170,6 +170,19 @@ pub fn queue_response(queue: &Queue) -> QueueResponse {
             absent_owner_limit_ms: queue.absent_owner_limit_ms,
         },
     }
+}
+
+/// The reason to be away that a request means.
+pub fn reason_from(id: AwayReasonId, request: &AwayReasonRequest) -> ListedReason {
+    let (version, active) = (request.version, request.active);
+    ListedReason { version, active, ..ListedReason::new(id, &request.name) }
+}
+
+/// What a reason to be away looks like.
+pub fn reason_response(reason: &ListedReason) -> AwayReasonResponse {
+    let (version, name, active) = (reason.version, reason.name.clone(), reason.active);
+    let (id, reason) = (Wire(reason.id), AwayReasonRequest { version, name, active });
+    AwayReasonResponse { id, reason }
 }
 
 #[cfg(test)]

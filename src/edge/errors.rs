@@ -73,7 +73,7 @@ pub fn catalog_error(error: &CatalogError) -> ErrorResponse {
         }),
         CatalogError::Queue(bad) => queue_error(bad),
         CatalogError::Name(_) => value("name"),
-        CatalogError::QueueName => value("name"),
+        CatalogError::QueueName | CatalogError::Reason(_) => value("name"),
         CatalogError::AbsentOwnerLimit => value("absent_owner_limit_ms"),
         CatalogError::Lint(_) => answer(RestErrorKind::Routing),
         CatalogError::LoginTaken => answer(RestErrorKind::LoginTaken).at("login"),

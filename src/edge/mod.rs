@@ -28,8 +28,8 @@ mod state;
 
 pub use admission::{Admission, Admitted, Refused};
 pub use bodies::{
-    channel_from, channel_response, operator_response, queue_from, queue_response, user_from,
-    user_request, user_response,
+    channel_from, channel_response, operator_response, queue_from, queue_response, reason_from,
+    reason_response, user_from, user_request, user_response,
 };
 pub use client::{ClientAddress, TrustedProxies};
 pub use errors::{

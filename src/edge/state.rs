@@ -40,7 +40,7 @@ pub struct EdgeOptions {
 pub struct Edge {
     /// The router.
     pub router: Router,
-    /// Users, queues and channels.
+    /// Users, queues, channels and reasons to be away.
     pub catalog: Arc<Catalog>,
     /// Who may come in.
     pub access: Arc<Access>,

@@ -88,6 +88,10 @@ pub struct SessionOpenedFrame {
     /// The status of an operator; absent for others.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub status: Option<StatusFrame>,
+    /// For what an operator can be away, in the order of the alphabet; absent where it may say what it
+    /// likes, and for others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub away_reasons: Vec<String>,
     /// The live offers of an operator, at most 100; further ones follow as `offer.presented`.
     pub offers: Vec<OfferFrame>,
     /// The person's open chats; a customer's latest also when it has ended; and those of `resume`

@@ -122,7 +122,8 @@ pub struct SetStatusFrame {
     pub command_id: Wire<CommandId>,
     /// The status.
     pub status: StatusWord,
-    /// Why; with `away` only. At most 64 bytes.
+    /// Why; with `away` only. At most 64 bytes, and one of the `away_reasons` that the session opened
+    /// with, or of those that have been added since, where there are any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
 }

@@ -14,8 +14,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::domain::limits::COMMAND_ID_MAX_BYTES;
 use crate::domain::operator::Standing;
 use crate::domain::{
-    ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, OfferId, Outcome, QueueId,
-    Reach, Rule, Timestamp, UserId,
+    AwayReasonId, ChannelId, ChatId, ChatState, CommandId, CustomerId, MessageText, OfferId,
+    Outcome, QueueId, Reach, Rule, Timestamp, UserId,
     event::{Trigger, WithdrawReason},
     text::BadText,
 };
@@ -100,7 +100,7 @@ macro_rules! uuids {
     )*};
 }
 
-uuids!(ChatId, QueueId, ChannelId, UserId, CustomerId, OfferId);
+uuids!(ChatId, QueueId, AwayReasonId, ChannelId, UserId, CustomerId, OfferId);
 
 impl WireText for CommandId {
     const NAME: &'static str = "CommandId";

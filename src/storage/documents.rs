@@ -46,7 +46,7 @@ impl From<Document> for Listed {
     }
 }
 
-/// Documents with versions: users, queues, channels, tokens' keys.
+/// Documents with versions: users, queues, channels, reasons to be away, tokens' keys.
 #[async_trait]
 pub trait Documents: Send + Sync + 'static {
     /// One document.

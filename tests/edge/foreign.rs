@@ -133,6 +133,10 @@ fn asked(operation: Operation, theirs: &Theirs, anna: &str) -> Option<Asked> {
         | Operation::QueuesCreate
         | Operation::QueuesChange
         | Operation::QueuesDelete
+        | Operation::AwayReasonsRead
+        | Operation::AwayReasonsCreate
+        | Operation::AwayReasonsChange
+        | Operation::AwayReasonsDelete
         | Operation::AuditRead
         | Operation::DocumentsRead => return None,
     })

@@ -249,6 +249,24 @@ impl Admins<'_> {
                 let made = self.must("POST", "/api/v1/queues", Some(body)).await;
                 (format!("/api/v1/queues/{}?version=1", made["id"].as_str().unwrap()), None)
             }
+            Route::CreateAwayReason => {
+                (site, Some(reason(&format!("New {n}"), true, &Value::Null)))
+            }
+            Route::ChangeAwayReason => {
+                let path = at("away_reason", "away_reason", "Lunch");
+                let version = self.get(&path).await["version"].clone();
+                (path, Some(reason(&format!("Lunch {n}"), true, &version)))
+            }
+            Route::PatchAwayReason => {
+                let path = at("away_reason", "away_reason", "Lunch");
+                let version = self.get(&path).await["version"].clone();
+                (path, Some(json!({"version": version, "name": format!("Lunch the {n}th")})))
+            }
+            Route::DeleteAwayReason => {
+                let body = reason("Old", false, &Value::Null);
+                let made = self.must("POST", "/api/v1/away-reasons", Some(body)).await;
+                (format!("/api/v1/away-reasons/{}?version=1", made["id"].as_str().unwrap()), None)
+            }
             Route::DeleteChannel => {
                 let body = channel("Old", false, &Value::Null);
                 let made = self.must("POST", "/api/v1/channels", Some(body)).await;
@@ -277,6 +295,10 @@ fn queue(name: &str, rule: &str, active: bool, version: &Value) -> Value {
     let body = json!({"name": name, "rule": rule, "active": active,
         "members": [id("user", "anna")], "priority": 0, "offer_timeout_ms": 30_000});
     with_version(body, version)
+}
+
+fn reason(name: &str, active: bool, version: &Value) -> Value {
+    with_version(json!({"name": name, "active": active}), version)
 }
 
 fn channel(name: &str, active: bool, version: &Value) -> Value {

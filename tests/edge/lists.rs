@@ -33,7 +33,7 @@ async fn lists_have_filters_and_orders_that_their_pages_keep() {
     let patch = json!({"version": 1, "active": false});
     assert_eq!(world.ask("PATCH", &boris, &admin, Some(patch)).await.0, 200);
     let (sales, support) = (id("queue", "Sales"), id("queue", "Support"));
-    let cases: [(&str, String, &[&str]); 12] = [
+    let cases: [(&str, String, &[&str]); 14] = [
         (
             "users",
             "sort=name".to_owned(),
@@ -54,6 +54,8 @@ async fn lists_have_filters_and_orders_that_their_pages_keep() {
         ("queues", "sort=-name&active=true".to_owned(), &["Support", "Sales", "Back office"]),
         ("channels", format!("queue={sales}"), &["Shop"]),
         ("channels", "sort=name".to_owned(), &["Employees", "Shop"]),
+        ("away-reasons", "sort=-name".to_owned(), &["Meeting", "Lunch"]),
+        ("away-reasons", "active=false".to_owned(), &[]),
     ];
     for (list, query, expected) in cases {
         let path = format!("/api/v1/{list}?{query}");

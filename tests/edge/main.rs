@@ -16,6 +16,7 @@ mod proxy;
 mod samples;
 
 mod audit;
+mod away;
 mod backup;
 mod client;
 mod cql;

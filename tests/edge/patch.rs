@@ -20,7 +20,7 @@ struct Patched {
     optional: Vec<(&'static str, Value, Value)>,
 }
 
-fn all() -> [Patched; 3] {
+fn all() -> [Patched; 4] {
     [
         Patched {
             schema: "UserRequest",
@@ -48,6 +48,12 @@ fn all() -> [Patched; 3] {
                 ("reference", json!("shop 7"), Value::Null),
                 ("retention_days", json!(30), Value::Null),
             ],
+        },
+        Patched {
+            schema: "AwayReasonRequest",
+            path: format!("/api/v1/away-reasons/{}", id("away_reason", "Lunch")),
+            route: Route::PatchAwayReason,
+            optional: vec![],
         },
     ]
 }
@@ -152,7 +158,7 @@ async fn a_put_resets_what_it_does_not_name_and_a_patch_leaves_it() {
 async fn a_list_is_replaced_as_a_whole() {
     let world = World::start().await;
     let asking = Asking::new(&world).await;
-    let [_, queue, _] = all();
+    let [_, queue, ..] = all();
     let members = json!([id("user", "boris")]);
     let before = asking.shown(&queue).await;
     let after = asking.change("PATCH", &queue, json!({"members": members})).await;
@@ -169,6 +175,7 @@ async fn a_patch_is_refused_as_the_whole_would_be() {
         let out_of_bounds = match of.route {
             Route::PatchQueue => json!({"offer_timeout_ms": 1}),
             Route::PatchChannel => json!({"retention_days": 0}),
+            Route::PatchAwayReason => json!({"name": "missed_offers"}),
             _ => json!({"capacity": 0}),
         };
         let cases = [
@@ -278,7 +285,7 @@ async fn a_patch_is_no_way_around_the_rules_of_users() {
 }
 
 fn clara() -> Patched {
-    let [user, _, _] = all();
+    let [user, ..] = all();
     user
 }
 
@@ -309,7 +316,8 @@ async fn a_patch_takes_away_what_a_put_takes_away() {
 async fn a_patch_is_in_the_trail_with_what_it_changes() {
     let world = World::start().await;
     let asking = Asking::new(&world).await;
-    for (of, act) in all().into_iter().zip(["user.changed", "queue.changed", "channel.changed"]) {
+    let acts = ["user.changed", "queue.changed", "channel.changed", "away_reason.changed"];
+    for (of, act) in all().into_iter().zip(acts) {
         let stale = asking.shown(&of).await["version"].clone();
         let before = asking.shown(&of).await["name"].clone();
         asking.change("PATCH", &of, json!({"name": "Patched"})).await;

@@ -42,6 +42,7 @@ async fn every_route_asks_the_table() {
                 .replace("{operator}", &id("user", "clara"))
                 .replace("{channel}", &id("channel", "Employees"))
                 .replace("{queue}", &id("queue", "Support"))
+                .replace("{away_reason}", &id("away_reason", "Lunch"))
                 .replace("{customer}", "0190a3a4-0000-7000-8000-000000000000")
                 .replace("{chat}", "0190a3a4-0000-7000-8000-000000000000");
             // A body that no route takes: nothing is changed by this walk.

@@ -100,6 +100,7 @@ fn bodies_come_back_as_they_were_written() {
     let mut response = queue();
     response["id"] = json!(QUEUE.to_string());
     comes_back::<QueueResponse>(response.clone());
+    comes_back::<AwayReasonRequest>(json!({"version": 2, "name": "Lunch", "active": true}));
     comes_back::<PageResponse<QueueResponse>>(json!({"items": [response]}));
 }
 

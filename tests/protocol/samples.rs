@@ -149,6 +149,11 @@ fn opened(role: RoleFrame) -> SessionOpenedFrame {
             status: StatusWord::Away,
             reason: Some("missed_offers".to_owned()),
         }),
+        away_reasons: if operator {
+            vec!["Lunch".to_owned(), "Meeting".to_owned()]
+        } else {
+            vec![]
+        },
         offers: if operator { vec![offer()] } else { vec![] },
         chats: vec![session_chat()],
         gone: vec![],

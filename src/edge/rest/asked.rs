@@ -241,7 +241,7 @@ pub(super) fn not_ahead(version: u64, present: u64) -> Result<(), ErrorResponse>
     Err(ErrorResponse::of(RestErrorKind::VersionConflict).found(present))
 }
 
-/// As [`not_found`], of a user, queue or channel: one may be there and be damaged, which is told.
+/// As [`not_found`], of a document of the catalog: one may be there and be damaged, which is told.
 pub(super) fn absent(snapshot: &Snapshot, id: impl ToString) -> impl FnOnce() -> ErrorResponse {
     move || {
         let damaged = snapshot.is_unread(&id.to_string());

@@ -49,8 +49,8 @@ fn wanted(asked: &Asked) -> Result<Wanted, ErrorResponse> {
                 wanted.filter.actor = Some(read_actor(value).ok_or_else(|| wrong(what))?);
             }
             "subject" => {
-                let what = "`user:ID`, `queue:ID`, `channel:ID`, `customer:CHANNEL:ID`, `store` \
-                            or `trail`";
+                let what = "`user:ID`, `queue:ID`, `channel:ID`, `away_reason:ID`, \
+                            `customer:CHANNEL:ID`, `store` or `trail`";
                 wanted.filter.subject = Some(read_subject(value).ok_or_else(|| wrong(what))?);
             }
             "after" => {

@@ -11,6 +11,7 @@ mod channels;
 mod chats;
 mod people;
 mod queues;
+mod reasons;
 mod resource;
 mod sessions;
 
@@ -34,6 +35,7 @@ use asked::Asked;
 use channels::Channels;
 use people::{Operators, Users};
 use queues::Queues;
+use reasons::AwayReasons;
 
 /// The body of a success; none: there is nothing to say.
 pub(super) type Answer = Result<Option<Vec<u8>>, ErrorResponse>;
@@ -133,6 +135,12 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::ChangeQueue => resource::change::<Queues>(asked).await,
         Route::PatchQueue => resource::patch::<Queues>(asked).await,
         Route::DeleteQueue => resource::delete::<Queues>(asked).await,
+        Route::ListAwayReasons => resource::list::<AwayReasons>(asked).await,
+        Route::CreateAwayReason => resource::create::<AwayReasons>(asked).await,
+        Route::ReadAwayReason => resource::read::<AwayReasons>(asked).await,
+        Route::ChangeAwayReason => resource::change::<AwayReasons>(asked).await,
+        Route::PatchAwayReason => resource::patch::<AwayReasons>(asked).await,
+        Route::DeleteAwayReason => resource::delete::<AwayReasons>(asked).await,
         Route::ReadChat => chats::read(asked).await,
         Route::ExplainChat => chats::explain(asked).await,
         Route::ReadAudit => audit::read(asked).await,

@@ -9,7 +9,8 @@ use super::list;
 use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
 use crate::actors::CallError;
-use crate::domain::{ChatId, MessageText, Person};
+use crate::domain::operator::AwayReason;
+use crate::domain::{ChatId, MessageText, Person, Status};
 use crate::edge::limits::UNAVAILABLE_RETRY_MS;
 use crate::machine::chat::{ChatCall, Refusal, Target};
 use crate::machine::operator::OperatorCall;
@@ -281,6 +282,9 @@ async fn set_status(by: &Caller, params: SetStatusFrame) -> Result<DoneFrame, Er
     let status = params
         .meant()
         .map_err(|bad| ErrorFrame::field(ErrorKind::InvalidParams, "reason", bad.to_string()))?;
+    if let Status::Away(reason) = &status {
+        can_be_chosen(by, reason)?;
+    }
     let call = OperatorCall::SetStatus(status);
     match by.edge.router.call_operator(by.user()?, call).await {
         Ok(_) => Ok(DoneFrame {}),
@@ -288,6 +292,19 @@ async fn set_status(by: &Caller, params: SetStatusFrame) -> Result<DoneFrame, Er
         Err(CallError::Refused(Refusal::NoSlot(_))) => Err(ErrorFrame::of(ErrorKind::Forbidden)),
         Err(error) => Err(refused(error)),
     }
+}
+
+/// Errors when there is a list of reasons and this is none of them. Who says none is away for none.
+fn can_be_chosen(by: &Caller, reason: &AwayReason) -> Result<(), ErrorFrame> {
+    let snapshot = by.edge.catalog.snapshot();
+    let reasons = snapshot.reasons_to_choose();
+    let text = reason.as_str();
+    if reasons.is_empty() || text.is_empty() || reasons.contains(text) {
+        return Ok(());
+    }
+    let reasons: Vec<String> = reasons.into_iter().map(|reason| format!("`{reason}`")).collect();
+    let what = format!("reason: choose one of the list, or none: {}", reasons.join(", "));
+    Err(ErrorFrame::field(ErrorKind::InvalidParams, "reason", what))
 }
 
 async fn shown(by: &Caller, params: OfferShownFrame) -> Result<DoneFrame, ErrorFrame> {

@@ -128,6 +128,7 @@ pub(super) async fn open(
     let answer = SessionOpenedFrame {
         me: me(edge, &principal.who),
         status: operator.as_ref().map(|view| StatusFrame::from(&view.record.status)),
+        away_reasons: operator.as_ref().map(|_| away_reasons(edge)).unwrap_or_default(),
         offers,
         chats: found.chats,
         gone: found.gone,
@@ -152,6 +153,12 @@ async fn operator(router: &Router, user: UserId) -> Result<OperatorView, ErrorFr
         Ok(view) => view.map_err(refused),
         Err(_) => Err(unavailable()),
     }
+}
+
+/// For what an operator can be away; none: for whatever it says.
+fn away_reasons(edge: &Edge) -> Vec<String> {
+    let snapshot = edge.catalog.snapshot();
+    snapshot.reasons_to_choose().into_iter().map(str::to_owned).collect()
 }
 
 fn live_offers(edge: &Edge, view: &OperatorView) -> Vec<OfferFrame> {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::audit::{AuditActor, AuditEntry, AuditOutcome, AuditSubject};
-use crate::domain::{ChannelId, CustomerId, QueueId, UserId};
+use crate::domain::{AwayReasonId, ChannelId, CustomerId, QueueId, UserId};
 use crate::protocol::value::TimeFrame;
 
 /// One entry of the audit trail.
@@ -109,6 +109,7 @@ pub fn subject_text(subject: AuditSubject) -> String {
         AuditSubject::User(user) => format!("user:{user}"),
         AuditSubject::Queue(queue) => format!("queue:{queue}"),
         AuditSubject::Channel(channel) => format!("channel:{channel}"),
+        AuditSubject::AwayReason(reason) => format!("away_reason:{reason}"),
         AuditSubject::Customer { channel, customer: Some(customer) } => {
             format!("customer:{channel}:{customer}")
         }
@@ -126,6 +127,7 @@ pub fn read_subject(text: &str) -> Option<AuditSubject> {
         Some(("user", id)) => Some(AuditSubject::User(UserId(uuid(id)?))),
         Some(("queue", id)) => Some(AuditSubject::Queue(QueueId(uuid(id)?))),
         Some(("channel", id)) => Some(AuditSubject::Channel(ChannelId(uuid(id)?))),
+        Some(("away_reason", id)) => Some(AuditSubject::AwayReason(AwayReasonId(uuid(id)?))),
         Some(("customer", ids)) => {
             let (channel, customer) = match ids.split_once(':') {
                 Some((channel, customer)) => (channel, Some(CustomerId(uuid(customer)?))),
@@ -162,6 +164,7 @@ mod tests {
             AuditSubject::User(user),
             AuditSubject::Queue(QueueId::from_u128(4)),
             AuditSubject::Channel(channel),
+            AuditSubject::AwayReason(AwayReasonId::from_u128(5)),
             AuditSubject::Customer { channel, customer },
             AuditSubject::Customer { channel, customer: None },
             AuditSubject::Store,

@@ -1,4 +1,4 @@
-//! Bodies of sessions, visitors, users, operators, channels and queues.
+//! Bodies of sessions, visitors, users, operators, channels, queues and reasons to be away.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ErrorResponse, RestErrorKind};
-use crate::domain::{ChannelId, CustomerId, QueueId, Rule, UserId};
+use crate::domain::{AwayReasonId, ChannelId, CustomerId, QueueId, Rule, UserId};
 use crate::protocol::answer::{RoleFrame, StatusFrame};
 use crate::protocol::strict::read_object;
 use crate::protocol::value::{TimeFrame, Token, Wire};
@@ -329,6 +329,29 @@ pub struct QueueResponse {
     /// What it is, with the present version.
     #[serde(flatten)]
     pub queue: QueueRequest,
+}
+
+/// `POST /api/v1/away-reasons`, `PUT /api/v1/away-reasons/{away_reason}`; what `PATCH` makes of one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AwayReasonRequest {
+    /// The version that was seen; 0 or absent when it is created.
+    #[serde(default)]
+    pub version: u64,
+    /// What operators choose, at most 64 bytes; not `missed_offers`, which is the router's.
+    pub name: String,
+    /// Whether it can be chosen. Whoever is away for it stays so.
+    pub active: bool,
+}
+
+/// A reason to be away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AwayReasonResponse {
+    /// The id.
+    pub id: Wire<AwayReasonId>,
+    /// What it is, with the present version.
+    #[serde(flatten)]
+    pub reason: AwayReasonRequest,
 }
 
 /// A change that took effect, or would have, if it was only tried.

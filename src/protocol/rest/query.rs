@@ -121,7 +121,8 @@ pub const TRAIL: &[Parameter] = &[
     optional(
         "subject",
         Kind::Text,
-        "About what: `user:ID`, `queue:ID`, `channel:ID`, `customer:CHANNEL:ID`, `store` or `trail`.",
+        "About what: `user:ID`, `queue:ID`, `channel:ID`, `away_reason:ID`, `customer:CHANNEL:ID`, \
+         `store` or `trail`.",
     ),
     AFTER,
     LIMIT,

@@ -5,10 +5,10 @@ use schemars::{Schema, SchemaGenerator};
 
 use super::audit::AuditEntryResponse;
 use super::body::{
-    ChannelRequest, ChannelResponse, LogInRequest, OperatorRequest, OperatorResponse, PageResponse,
-    PasswordRequest, QueueRequest, QueueResponse, RefreshRequest, SiteKeyRequest, SiteKeyResponse,
-    TokensResponse, UserRequest, UserResponse, VisitorTokenRequest, VisitorTokenResponse,
-    WrittenResponse,
+    AwayReasonRequest, AwayReasonResponse, ChannelRequest, ChannelResponse, LogInRequest,
+    OperatorRequest, OperatorResponse, PageResponse, PasswordRequest, QueueRequest, QueueResponse,
+    RefreshRequest, SiteKeyRequest, SiteKeyResponse, TokensResponse, UserRequest, UserResponse,
+    VisitorTokenRequest, VisitorTokenResponse, WrittenResponse,
 };
 use super::chat::{ChatResponse, ExplanationResponse};
 use super::error::RestErrorKind;
@@ -228,6 +228,24 @@ routes! {
         query DRY_RUN;
     /// Deletes an inactive queue without open chats; `version` in the query.
     DeleteQueue = Delete "/api/v1/queues/{queue}", QueuesDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse, Routing],
+        query SEEN DRY_RUN;
+
+    /// Lists the reasons to be away. Where one is active, an operator is away for one of these or for none.
+    ListAwayReasons = Get "/api/v1/away-reasons", AwayReasonsRead, Nothing => 200 PageResponse<AwayReasonResponse>, [],
+        query PAGE ACTIVE_ONES;
+    /// Creates a reason to be away.
+    CreateAwayReason = Post "/api/v1/away-reasons", AwayReasonsCreate, AwayReasonRequest => 201 WrittenResponse, [InvalidValue, TooMany],
+        query DRY_RUN;
+    /// Reads a reason to be away.
+    ReadAwayReason = Get "/api/v1/away-reasons/{away_reason}", AwayReasonsRead, Nothing => 200 AwayReasonResponse, [NotFound];
+    /// Changes or deactivates a reason to be away.
+    ChangeAwayReason = Put "/api/v1/away-reasons/{away_reason}", AwayReasonsChange, AwayReasonRequest => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue],
+        query DRY_RUN;
+    /// Changes a part of a reason to be away; what the patch does not name stays.
+    PatchAwayReason = Patch "/api/v1/away-reasons/{away_reason}", AwayReasonsChange, MergePatch<AwayReasonRequest> => 200 WrittenResponse, [NotFound, VersionConflict, InvalidValue],
+        query DRY_RUN;
+    /// Deletes an inactive reason to be away; `version` in the query. Whoever is away for it stays so.
+    DeleteAwayReason = Delete "/api/v1/away-reasons/{away_reason}", AwayReasonsDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse],
         query SEEN DRY_RUN;
 
     /// Says where a chat is; no texts.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::domain::audit::{
     AuditAct, AuditActor, AuditChange, AuditEntry, AuditId, AuditOutcome, AuditSubject,
 };
-use crate::domain::{ChannelId, CustomerId, QueueId, UserId};
+use crate::domain::{AwayReasonId, ChannelId, CustomerId, QueueId, UserId};
 
 use super::event::Refusal;
 
@@ -39,6 +39,7 @@ enum SubjectRecord {
     User(Uuid),
     Queue(Uuid),
     Channel(Uuid),
+    AwayReason(Uuid),
     Customer { channel: Uuid, customer: Option<Uuid> },
     Store,
     Trail,
@@ -83,6 +84,7 @@ impl From<&AuditEntry> for AuditRecord {
                 AuditSubject::User(user) => SubjectRecord::User(user.0),
                 AuditSubject::Queue(queue) => SubjectRecord::Queue(queue.0),
                 AuditSubject::Channel(channel) => SubjectRecord::Channel(channel.0),
+                AuditSubject::AwayReason(reason) => SubjectRecord::AwayReason(reason.0),
                 AuditSubject::Customer { channel, customer } => SubjectRecord::Customer {
                     channel: channel.0,
                     customer: customer.map(|customer| customer.0),
@@ -121,6 +123,7 @@ impl AuditRecord {
                 SubjectRecord::User(user) => AuditSubject::User(UserId(user)),
                 SubjectRecord::Queue(queue) => AuditSubject::Queue(QueueId(queue)),
                 SubjectRecord::Channel(channel) => AuditSubject::Channel(ChannelId(channel)),
+                SubjectRecord::AwayReason(reason) => AuditSubject::AwayReason(AwayReasonId(reason)),
                 SubjectRecord::Customer { channel, customer } => AuditSubject::Customer {
                     channel: ChannelId(channel),
                     customer: customer.map(CustomerId),

@@ -15,8 +15,8 @@ use crate::domain::event::{
 };
 use crate::domain::operator::{AwayReason, Standing};
 use crate::domain::{
-    ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText, Name, Offer,
-    OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp, Weight,
+    AwayReasonId, ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText,
+    Name, Offer, OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp, Weight,
 };
 
 pub(super) const STANDINGS: [Standing; 15] = [
@@ -390,7 +390,7 @@ fn rows_are_stored_as_the_golden_files_say_and_come_back() {
 #[test]
 fn the_trail_is_stored_as_the_golden_files_say_and_comes_back() {
     let (user, channel) = (UserId::from_u128(1), ChannelId::from_u128(2));
-    let customer = Some(CustomerId::from_u128(3));
+    let (customer, reason) = (Some(CustomerId::from_u128(3)), AwayReasonId::from_u128(5));
     let subjects = [
         None,
         Some(AuditSubject::User(user)),
@@ -423,7 +423,10 @@ fn the_trail_is_stored_as_the_golden_files_say_and_comes_back() {
             actor: actors[n % actors.len()],
             address: addresses[n % addresses.len()],
             act: *act,
-            subject: subjects[n % subjects.len()],
+            subject: match act {
+                AuditAct::AwayReasonCreated => Some(AuditSubject::AwayReason(reason)),
+                _ => subjects[n % subjects.len()],
+            },
             changes: vec![AuditChange {
                 field: "role".to_owned(),
                 from: (n % 2 == 0).then(|| "operator".to_owned()),

@@ -30,6 +30,7 @@ pub(super) fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
         AuditSubject::User(_)
         | AuditSubject::Queue(_)
         | AuditSubject::Channel(_)
+        | AuditSubject::AwayReason(_)
         | AuditSubject::Store
         | AuditSubject::Trail => None,
     }

@@ -234,6 +234,10 @@ fn whole(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
             "members": (0..draw.below(8)).map(|_| kind(draw, "user")).collect::<Vec<_>>(),
             "priority": draw.below(11), "offer_timeout_ms": 100 + draw.below(5_000),
         }),
+        Route::CreateAwayReason | Route::ChangeAwayReason | Route::PatchAwayReason => json!({
+            "version": if route == Route::CreateAwayReason { 0 } else { version },
+            "name": name, "active": !one_in(draw, 4),
+        }),
         Route::LogOut
         | Route::RevokeVisitorTokens
         | Route::EraseCustomer
@@ -247,6 +251,9 @@ fn whole(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
         | Route::ListQueues
         | Route::ReadQueue
         | Route::DeleteQueue
+        | Route::ListAwayReasons
+        | Route::ReadAwayReason
+        | Route::DeleteAwayReason
         | Route::ReadChat
         | Route::ExplainChat
         | Route::ReadAudit
