@@ -13,12 +13,12 @@ use crate::domain::{ChatId, Party, Person, Seq};
 use crate::machine::chat::{Answer, ChatCall, Refusal};
 use crate::machine::message::{ToChat, ToOperator, ToQueue};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
-use crate::routing::Explanation;
+use crate::routing::{Explanation, Turn};
 use crate::storage::Watermark;
 
 use super::held::CallPermit;
 use super::marks::Batch;
-use super::view::{ChatView, LinePage, LinePosition, OperatorView};
+use super::view::{ChatView, LinePage, OperatorView};
 use super::ways::Way;
 
 /// The store does not answer. Whether the call takes effect, and when, is not known.
@@ -76,7 +76,7 @@ pub(super) enum QueueMessage {
     Settings,
     Explain(ChatId, Reply<Option<Explanation>>, CallPermit),
     Line {
-        after: Option<LinePosition>,
+        after: Option<Turn>,
         limit: usize,
         reply: Reply<LinePage>,
         permit: CallPermit,

@@ -6,14 +6,15 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::QueueId;
 use crate::machine::Life;
-use crate::machine::queue::{Phase, Queue, QueueEffect, QueueInput};
+use crate::machine::queue::{Entry, Phase, Queue, QueueEffect, QueueInput};
+use crate::routing::Turn;
 use crate::storage::OpenChat;
 
 use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::roster::Roster;
 use super::shared::Shared;
 use super::timer::Timer;
-use super::view::{LinePage, LinePosition, WaitingChat};
+use super::view::{LinePage, WaitingChat};
 
 pub(super) struct QueueShell;
 
@@ -115,24 +116,15 @@ impl QueueState {
     }
 
     /// The first `limit` of the line behind a position, those being offered included.
-    fn line(&self, after: Option<LinePosition>, limit: usize) -> LinePage {
-        let entries = self.machine.line().entries();
-        let mut chats: Vec<WaitingChat> = entries
-            .map(|entry| WaitingChat {
-                chat: entry.at.chat,
-                since: entry.at.since,
-                rank: entry.rank,
-                offered: entry.phase != Phase::Waiting,
-            })
-            .collect();
-        let total = chats.len();
-        chats.retain(|waiting| after.is_none_or(|after| waiting.position() > after));
-        if limit < chats.len() {
-            // Only what is shown is sorted: a line may have a hundred thousand chats.
-            chats.select_nth_unstable_by_key(limit, WaitingChat::position);
-            chats.truncate(limit);
-        }
-        chats.sort_unstable_by_key(WaitingChat::position);
-        LinePage { chats, total }
+    fn line(&self, after: Option<Turn>, limit: usize) -> LinePage {
+        let line = self.machine.line();
+        let shown = |entry: &Entry| WaitingChat {
+            chat: entry.at.chat,
+            since: entry.at.since,
+            rank: entry.rank,
+            offered: entry.phase != Phase::Waiting,
+        };
+        let chats = line.behind(after).take(limit).map(shown).collect();
+        LinePage { chats, total: line.len() }
     }
 }

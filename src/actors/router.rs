@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
-use crate::routing::Explanation;
+use crate::routing::{Explanation, Turn};
 use crate::storage::{OpenChat, Store, StoreError};
 use crate::telemetry;
 
@@ -26,7 +26,7 @@ use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
 use super::options::Options;
 use super::roster::Roster;
 use super::shared::Shared;
-use super::view::{ChatView, LinePage, LinePosition, OperatorView, Routed};
+use super::view::{ChatView, LinePage, OperatorView, Routed};
 use super::ways::Way;
 
 /// Why a call has no good answer.
@@ -238,7 +238,7 @@ impl Router {
     pub async fn line(
         &self,
         queue: QueueId,
-        after: Option<LinePosition>,
+        after: Option<Turn>,
         limit: usize,
     ) -> Result<LinePage, CallError> {
         if !self.shared.roster.look(|roster| roster.queues.contains_key(&queue)) {

@@ -10,6 +10,7 @@ use crate::domain::{
 };
 use crate::machine::chat::Chat;
 use crate::machine::operator::{Held, Operator};
+use crate::routing::Turn;
 use crate::storage::Watermark;
 
 use super::marks::Marks;
@@ -207,16 +208,6 @@ impl StatusSeen {
     }
 }
 
-/// A place in the order of lines: smaller ranks first, ties by the chat's id. It stays what it is
-/// when other chats come and go.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinePosition {
-    /// The chat's rank.
-    pub rank: i64,
-    /// The chat.
-    pub chat: ChatId,
-}
-
 /// A part of a queue's line.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LinePage {
@@ -240,9 +231,9 @@ pub struct WaitingChat {
 }
 
 impl WaitingChat {
-    /// Its place in the order.
-    pub fn position(&self) -> LinePosition {
-        LinePosition { rank: self.rank, chat: self.chat }
+    /// When it is served. That stays what it is when other chats come and go.
+    pub fn turn(&self) -> Turn {
+        Turn { rank: self.rank, chat: self.chat }
     }
 }
 

@@ -321,3 +321,64 @@ fn excluded(case: Case<'_>, others: bool) -> (BTreeSet<UserId>, Option<Timestamp
     }
     (members, next)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::domain::{ChannelId, CustomerId};
+
+    const ANN: UserId = UserId::from_u128(0xa);
+    const VISITORS: u8 = 3;
+
+    fn customer(n: u8) -> Customer {
+        let id = CustomerId::from_u128(u128::from(n));
+        Customer { channel: ChannelId::from_u128(1), id }
+    }
+
+    fn turn(n: usize) -> Turn {
+        Turn { rank: n as i64, chat: ChatId::from_u128(n as u128) }
+    }
+
+    proptest! {
+        /// Of chats of few visitors, some refused; of some of the visitors one was shown, or one that waits
+        /// no more.
+        #[test]
+        fn what_a_member_may_have_is_the_line_without_what_it_refused_and_what_is_held_back(
+            chats in prop::collection::vec((prop::option::of(0..VISITORS), prop::bool::ANY), 0..24),
+            shown in prop::collection::btree_map(0..VISITORS, 0..30usize, 0..=3),
+        ) {
+            let mut excluded = Excluded::default();
+            let (mut waiting, mut of) = (Ranked::default(), BTreeMap::<u8, Ranked<Turn>>::new());
+            for (n, (visitor, refused)) in chats.iter().enumerate() {
+                waiting.insert(turn(n));
+                if let Some(visitor) = visitor {
+                    of.entry(*visitor).or_default().insert(turn(n));
+                }
+                if *refused {
+                    let against = excluded.against.entry(ANN).or_default();
+                    against.insert(turn(n), visitor.map(customer));
+                }
+            }
+            let held_back = |(visitor, but): (&u8, &usize)| {
+                let turns = of.get(visitor)?;
+                let but = Some(turn(*but)).filter(|but| turns.contains(but));
+                Some(HeldBack { customer: customer(*visitor), turns, but })
+            };
+            let held_back: Vec<HeldBack<'_>> = shown.iter().filter_map(held_back).collect();
+            let may_have = |n: &usize| {
+                let (visitor, refused) = chats[*n];
+                let another = visitor.and_then(|visitor| shown.get(&visitor));
+                !refused && another.is_none_or(|another| another == n)
+            };
+            for after in (0..chats.len()).map(Some).chain([None]) {
+                let behind = after.map_or(0, |after| after + 1)..chats.len();
+                let wanted: Vec<Turn> = behind.filter(may_have).map(turn).collect();
+                let held_back = held_back.clone();
+                let found = excluded.first_for(ANN, held_back, &waiting, after.map(turn));
+                prop_assert_eq!(found.collect::<Vec<_>>(), wanted, "after {:?}", after);
+            }
+        }
+    }
+}

@@ -42,7 +42,7 @@ pub mod rule;
 pub mod shown;
 pub mod standing;
 
-pub use excluded::Excluded;
+pub use excluded::{Excluded, Turn};
 pub use explain::{Candidate, Explanation, WhyWaits};
 pub use pool::{Case, Pool};
 pub use rank::rank;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::caller::Caller;
 use super::looks::{Looked, looks};
 use super::refusals::refused;
-use crate::actors::{CallError, ChatView, LinePosition, WaitingChat};
+use crate::actors::{CallError, ChatView, WaitingChat};
 use crate::domain::limits::OPERATOR_CAPACITY_MAX;
 use crate::domain::{ChatId, Person, QueueId, UserId};
 use crate::edge::Edge;
@@ -13,6 +13,7 @@ use crate::protocol::answer::{ChatBriefFrame, ChatListedFrame};
 use crate::protocol::limits::CHAT_LIST_MAX;
 use crate::protocol::params::{ChatListFrame, ListScope};
 use crate::protocol::{ErrorFrame, LineCursor, Method, Wire};
+use crate::routing::Turn;
 
 /// Carries it out.
 pub(super) async fn chats(
@@ -69,7 +70,7 @@ async fn line(
     let snapshot = by.edge.catalog.snapshot();
     let served = snapshot.queues().filter(|queue| scope.has(queue.members.contains(&user)));
     let queues: Vec<QueueId> = served.map(|queue| queue.id).collect();
-    let after = after.map(|Wire(LineCursor { rank, chat })| LinePosition { rank, chat });
+    let after = after.map(|Wire(LineCursor { rank, chat })| Turn { rank, chat });
     let (mut waiting, mut total) = (Vec::new(), 0);
     for queue in queues {
         // One more than a page has, to know whether it is the last.
@@ -83,14 +84,14 @@ async fn line(
             Err(error) => return Err(refused(error)),
         }
     }
-    waiting.sort_unstable_by_key(WaitingChat::position);
+    waiting.sort_unstable_by_key(WaitingChat::turn);
     // A chat that moves from queue to queue meanwhile may stand in both.
     let mut seen = BTreeSet::new();
     waiting.retain(|waiting| seen.insert(waiting.chat));
     let more = waiting.len() > CHAT_LIST_MAX;
     waiting.truncate(CHAT_LIST_MAX);
-    let last = waiting.last().filter(|_| more).map(WaitingChat::position);
-    let next = last.map(|LinePosition { rank, chat }| Wire(LineCursor { rank, chat }));
+    let last = waiting.last().filter(|_| more).map(WaitingChat::turn);
+    let next = last.map(|Turn { rank, chat }| Wire(LineCursor { rank, chat }));
     Ok(Listed { ids: waiting.into_iter().map(|waiting| waiting.chat).collect(), total, next })
 }
 

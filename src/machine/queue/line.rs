@@ -1,13 +1,13 @@
 //! The line: the chats in a queue's care, in the order of their rank, each in one phase.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::domain::event::Decision;
 use crate::domain::limits::TO_ALL_OFFERS_MAX;
 use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId};
 use crate::machine::message::ChatAt;
-use crate::routing::Ranked;
-use crate::routing::excluded::Turn;
+use crate::routing::{Ranked, Turn};
 
 /// How far the queue has come with a chat.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,9 @@ pub struct Line {
     waiting: Ranked<Turn>,
     /// The same by whose they are, as far as that is known.
     waiting_of: BTreeMap<Customer, Ranked<Turn>>,
+    /// Those whom somebody is being asked for, or nobody any more: never many, for each takes a slot, a
+    /// place among the offers to all, or a year of offers.
+    others: BTreeSet<Turn>,
     /// Those with a `to_all` offer live or under way, but for silent ones.
     to_all: BTreeSet<ChatId>,
     /// The silent ones.
@@ -162,6 +165,20 @@ impl Line {
         self.waiting.position(&Turn { rank, chat }).0 as u64
     }
 
+    /// All chats of the line in their turns, behind that one if it is given. Costs what is taken of it.
+    pub fn behind(&self, after: Option<Turn>) -> impl Iterator<Item = &Entry> {
+        let first = after.map_or(0, |after| self.waiting.up_to(&after));
+        let mut waiting = (first..).map_while(|n| self.waiting.nth(n)).peekable();
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut others = self.others.range((from, Bound::Unbounded)).copied().peekable();
+        let in_turn = std::iter::from_fn(move || match (waiting.peek(), others.peek()) {
+            (Some(one), Some(other)) if other < one => others.next(),
+            (Some(_), _) => waiting.next(),
+            (None, _) => others.next(),
+        });
+        in_turn.filter_map(|turn| self.get(turn.chat))
+    }
+
     /// All chats of the line, in the order of their ids.
     pub fn chats(&self) -> impl Iterator<Item = ChatId> + '_ {
         self.entries.keys().copied()
@@ -221,7 +238,7 @@ impl Line {
         for entry in self.entries.values_mut() {
             entry.rank = rank(&entry.at);
         }
-        (self.waiting, self.waiting_of) = Default::default();
+        (self.waiting, self.waiting_of, self.others) = Default::default();
         let entries = std::mem::take(&mut self.entries);
         entries.values().for_each(|entry| self.link_turn(entry));
         self.entries = entries;
@@ -277,10 +294,11 @@ impl Line {
     }
 
     fn link_turn(&mut self, entry: &Entry) {
+        let turn = turn_of(entry);
         if !is_waiting(entry) {
+            self.others.insert(turn);
             return;
         }
-        let turn = turn_of(entry);
         self.waiting.insert(turn);
         if let Some(customer) = entry.at.customer {
             self.waiting_of.entry(customer).or_default().insert(turn);
@@ -291,6 +309,7 @@ impl Line {
         self.changed.insert(entry.at.chat);
         let turn = turn_of(entry);
         self.waiting.remove(&turn);
+        self.others.remove(&turn);
         if let Some(customer) = entry.at.customer
             && let Some(turns) = self.waiting_of.get_mut(&customer)
         {
@@ -324,6 +343,7 @@ impl Line {
         };
         assert_eq!(by_visitor(&fresh), by_visitor(self), "whose chats wait, by the entries");
         self.waiting_of.values().for_each(Ranked::assert_invariants);
+        assert_eq!(fresh.others, self.others, "who does not is derived from the entries");
         assert_eq!(fresh.to_all, self.to_all, "who is offered to all is derived from the entries");
         assert_eq!(fresh.silent, self.silent, "who is silent is derived from the entries");
         assert_eq!(fresh.of_visitor, self.of_visitor, "whose they are is derived from the entries");

@@ -9,8 +9,9 @@ use std::collections::BTreeSet;
 
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, Customer, Timestamp, UserId};
-use crate::routing::Asks;
-use crate::routing::excluded::{HeldBack, Turn};
+
+use crate::routing::excluded::HeldBack;
+use crate::routing::{Asks, Turn};
 
 use super::Queue;
 use super::line::Entry;

@@ -20,8 +20,7 @@ use crate::domain::event::{Decision, Trigger};
 use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP};
 use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId, Weight};
 use crate::machine::message::{Quote, ToOperator};
-use crate::routing::excluded::Turn;
-use crate::routing::{Asks, Case, describe};
+use crate::routing::{Asks, Case, Turn, describe};
 
 use super::line::{Entry, Phase, turn_of};
 use super::{Owed, Queue, QueueEffect};

@@ -13,7 +13,7 @@ use crate::machine::message::Quote;
 use crate::machine::queue::line::turn_of;
 use crate::machine::queue::matching::NewOffer;
 use crate::machine::queue::owed::Owed;
-use crate::routing::excluded::Turn;
+use crate::routing::Turn;
 use crate::routing::rule::preference;
 use crate::storage::OpenChat;
 
@@ -401,6 +401,12 @@ fn what_is_decided_is_what_a_walk_past_all_chats_and_members_decides() {
                 };
                 *met.entry(what).or_default() += 1;
             }
+            let line = world.queue.line();
+            let mut turns: Vec<Turn> = line.entries().map(turn_of).collect();
+            turns.sort();
+            let after = turns.get(world.dice.below(12) as usize).copied();
+            let behind = turns.into_iter().filter(|turn| after.is_none_or(|after| *turn > after));
+            assert!(line.behind(after).map(turn_of).eq(behind), "seed {seed}, the {n}th input");
             let head = world.queue.line().waiting().next();
             let first = world.queue.first_able(None);
             *met.entry("the head is passed over").or_default() +=
