@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use dashmap::DashMap;
 use tokio::sync::mpsc;
 
-use crate::domain::{ChatId, Party, Person, Recorded, Status};
+use crate::domain::{Audience, ChatId, Party, Person, Shown, Status};
+use crate::machine::chat::Told;
 use crate::machine::operator::{ConnectionId, Notice};
 use crate::storage::Watermark;
 use crate::telemetry;
@@ -24,8 +25,8 @@ pub enum Outgoing {
     Events {
         /// The chat.
         chat: ChatId,
-        /// In order.
-        events: Arc<[Recorded]>,
+        /// Those that concern whoever is sent them, and may be seen there; in order.
+        events: Arc<[Shown]>,
     },
     /// How far a participant has come.
     Marked {
@@ -106,6 +107,20 @@ impl Hub {
         all.map(|all| all.iter().map(|(id, _)| *id).collect()).unwrap_or_default()
     }
 
+    /// Sends events of a chat, each to those whom it concerns and who may see it.
+    pub(super) fn tell(&self, chat: ChatId, events: &[Told]) {
+        let people: BTreeSet<Person> = events.iter().flat_map(|told| &told.to).copied().collect();
+        for person in people.into_iter().filter(|person| self.connections.contains_key(person)) {
+            let audience = Audience::of(person);
+            let events = events.iter().filter(|told| told.to.contains(&person));
+            let events = events.filter_map(|told| audience.show(Arc::clone(&told.recorded)));
+            let events: Arc<[Shown]> = events.collect();
+            if !events.is_empty() {
+                self.send_where(person, &Outgoing::Events { chat, events }, |_| true);
+            }
+        }
+    }
+
     /// Sends to everybody named, on all of their connections.
     pub(super) fn send(&self, to: &BTreeSet<Person>, outgoing: &Outgoing) {
         for person in to {
@@ -148,8 +163,13 @@ impl Hub {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
-    use crate::domain::UserId;
+    use crate::domain::{
+        ChannelId, ChatEvent, Customer, CustomerId, Recorded, Seq, Timestamp, UserId,
+    };
+    use crate::storage::any_event;
 
     const WHO: Person = Person::User(UserId::from_u128(1));
 
@@ -189,5 +209,58 @@ mod tests {
         assert!(all_of(&mut quick).is_empty(), "meant for another");
         hub.disconnect(WHO, quick.id);
         assert_eq!(hub.len(), 0);
+    }
+
+    const CUSTOMER: Customer =
+        Customer { channel: ChannelId::from_u128(3), id: CustomerId::from_u128(4) };
+
+    fn told(seq: Seq, event: ChatEvent, to: &[Person]) -> Told {
+        let recorded = Recorded { seq, at: Timestamp(seq), event, names: Default::default() };
+        Told { recorded: Arc::new(recorded), to: to.iter().copied().collect() }
+    }
+
+    fn seqs(connection: &mut Connection) -> Vec<Seq> {
+        let mut seqs = Vec::new();
+        for sent in all_of(connection) {
+            let Outgoing::Events { events, .. } = sent else { panic!("{sent:?}") };
+            seqs.extend(events.iter().map(|event| event.seq));
+        }
+        seqs
+    }
+
+    proptest! {
+        #[test]
+        fn a_customer_is_sent_of_any_events_those_that_are_open_to_everybody(
+            events in prop::collection::vec(any_event(), 1..20),
+        ) {
+            let hub = Hub::new(4);
+            let both = [Person::Customer(CUSTOMER), WHO];
+            let (mut customer, mut staff) = (hub.connect(both[0]), hub.connect(both[1]));
+            let told: Vec<Told> =
+                (1..).zip(events).map(|(seq, event)| told(seq, event, &both)).collect();
+            hub.tell(ChatId::from_u128(1), &told);
+            let open = told.iter().map(|told| &told.recorded).filter(|recorded| {
+                ["Opened", "Placed", "Message", "Assigned", "Ended", "ContinuedIn"]
+                    .iter()
+                    .any(|kind| format!("{:?}", recorded.event).starts_with(&format!("{kind} ")))
+            });
+            let open: Vec<Seq> = open.map(|recorded| recorded.seq).collect();
+            prop_assert_eq!(seqs(&mut customer), open);
+            let all: Vec<Seq> = told.iter().map(|told| told.recorded.seq).collect();
+            prop_assert_eq!(seqs(&mut staff), all);
+        }
+    }
+
+    #[test]
+    fn each_event_goes_to_those_whom_it_concerns_and_to_nobody_else() {
+        let hub = Hub::new(4);
+        let other = Person::User(UserId::from_u128(2));
+        let (mut who, mut others) = (hub.connect(WHO), hub.connect(other));
+        let event = || ChatEvent::ContinuedIn { chat: ChatId::from_u128(9) };
+        let events = [told(1, event(), &[WHO, other]), told(2, event(), &[WHO])];
+        hub.tell(ChatId::from_u128(1), &events);
+        assert_eq!((seqs(&mut who), seqs(&mut others)), (vec![1, 2], vec![1]));
+        hub.tell(ChatId::from_u128(1), &events[1..]);
+        assert!(all_of(&mut others).is_empty(), "not even an empty word");
     }
 }

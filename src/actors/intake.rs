@@ -277,6 +277,6 @@ impl Router {
 
     /// Whether a chat that was claimed has been opened, too.
     async fn is_opened(&self, chat: ChatId) -> Result<bool, CallError> {
-        Ok(self.waits_since(chat).is_some() || !self.history(chat, 1, 1).await?.is_empty())
+        Ok(self.waits_since(chat).is_some() || !self.log(chat, 1, 1).await?.is_empty())
     }
 }

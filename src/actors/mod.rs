@@ -54,4 +54,4 @@ pub use options::Options;
 pub use retention::{read_chat, relist_chat};
 pub use roster::{OperatorSettings, Roster};
 pub use router::{CallError, Router};
-pub use view::{ChatView, LinePage, OperatorView, Routed, WaitingChat};
+pub use view::{ChatView, HistoryPage, LinePage, OperatorView, Routed, WaitingChat};

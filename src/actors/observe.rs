@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use crate::domain::event::AssignedHow;
-use crate::domain::{ChatEvent, Party, Place, Recorded, Seq, Timestamp};
+use crate::domain::{ChatEvent, Party, Place, Seq, Timestamp};
+use crate::machine::chat::Told;
 use crate::machine::message::ChatAt;
 use crate::telemetry::{self, Gauges, OPEN_STATES, OfferOutcome};
 
@@ -11,8 +12,8 @@ use super::limits::TIMED_MESSAGES;
 use super::shared::Shared;
 
 /// Counts events that have become durable, given where the chat was before.
-pub(super) fn recorded(before: Option<&ChatAt>, events: &[Recorded]) {
-    for recorded in events {
+pub(super) fn recorded(before: Option<&ChatAt>, events: &[Told]) {
+    for Told { recorded, .. } in events {
         telemetry::recorded(&recorded.event);
         let Some(before) = before else { continue };
         if let Place::Offered(_) = before.place
@@ -61,8 +62,8 @@ pub(super) struct Deliveries {
 
 impl Deliveries {
     /// Messages have become durable.
-    pub(super) fn recorded(&mut self, events: &[Recorded]) {
-        for recorded in events {
+    pub(super) fn recorded(&mut self, events: &[Told]) {
+        for Told { recorded, .. } in events {
             if let ChatEvent::Message { from, .. } = &recorded.event {
                 let customer = matches!(from, Party::Customer(_));
                 self.latest.push_back((recorded.seq, recorded.at, customer));

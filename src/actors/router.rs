@@ -10,7 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::domain::{
-    ChannelId, ChatId, Customer, Name, Person, QueueId, Recorded, Seq, Timestamp, UserId,
+    Audience, ChannelId, ChatId, Customer, Name, Person, QueueId, Recorded, Seq, Timestamp, UserId,
 };
 use crate::machine::chat::{Answer, ChatCall, Refusal, Target};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
@@ -26,7 +26,7 @@ use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
 use super::options::Options;
 use super::roster::Roster;
 use super::shared::Shared;
-use super::view::{ChatView, LinePage, OperatorView, Routed};
+use super::view::{ChatView, HistoryPage, LinePage, OperatorView, Routed};
 use super::ways::Way;
 
 /// Why a call has no good answer.
@@ -132,7 +132,7 @@ impl Router {
             Some(way) => Ok((wanted, Some(way))),
             // The log, not the index: a row may be all that there is of it.
             None if !matches!(wanted, ChatCall::Open { .. }) => Ok((to_nowhere(wanted), None)),
-            None if self.history(chat, 1, 1).await?.is_empty() => Err(CallError::ChannelClosed),
+            None if self.log(chat, 1, 1).await?.is_empty() => Err(CallError::ChannelClosed),
             None => Ok((wanted, None)),
         }
     }
@@ -166,8 +166,22 @@ impl Router {
         self.shared.index(chat, |index| index.customer_name(chat).cloned())
     }
 
-    /// Events from a position on, at most `limit`.
+    /// What an audience may see of the events from a position on, of which at most `limit` are read.
     pub async fn history(
+        &self,
+        chat: ChatId,
+        to: Audience,
+        from: Seq,
+        limit: usize,
+    ) -> Result<HistoryPage, CallError> {
+        let read = self.log(chat, from, limit).await?;
+        let last = read.last().map(|last| last.seq);
+        let shown = read.into_iter().filter_map(|recorded| to.show(Arc::new(recorded)));
+        Ok(HistoryPage { shown: shown.collect(), last })
+    }
+
+    /// Events from a position on, at most `limit`; not to be shown to anybody as they are.
+    pub(super) async fn log(
         &self,
         chat: ChatId,
         from: Seq,
@@ -224,7 +238,7 @@ impl Router {
         let (mut routed, mut end) = (Vec::new(), tail);
         while end > 0 && routed.len() < ROUTED_MAX {
             let first = end.saturating_sub(ROUTED_PAGE as u64 - 1).max(1);
-            let page = self.history(chat, first, (end - first + 1) as usize).await?;
+            let page = self.log(chat, first, (end - first + 1) as usize).await?;
             let steps = page.iter().rev().filter_map(Routed::of);
             routed.extend(steps.take(ROUTED_MAX - routed.len()));
             end = first - 1;
@@ -390,7 +404,7 @@ impl Router {
     async fn must_exist(&self, chat: ChatId) -> Result<(), CallError> {
         let open = self.shared.index(chat, |index| index.get(chat).is_some());
         // An actor that is there says itself whether its chat was opened.
-        if open || self.shared.chats.contains(chat) || !self.history(chat, 1, 1).await?.is_empty() {
+        if open || self.shared.chats.contains(chat) || !self.log(chat, 1, 1).await?.is_empty() {
             return Ok(());
         }
         Err(CallError::Refused(Refusal::UnknownChat))

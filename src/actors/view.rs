@@ -6,7 +6,7 @@ use crate::domain::event::{AssignedHow, Decision, PlacedCause};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{
     ChatEvent, ChatId, ChatState, Customer, OfferId, Party, Person, Place, Profile, QueueId,
-    Recorded, Seq, Status, Timestamp, UserId,
+    Recorded, Seq, Shown, Status, Timestamp, UserId,
 };
 use crate::machine::chat::Chat;
 use crate::machine::operator::{Held, Operator};
@@ -113,6 +113,15 @@ impl ChatView {
         };
         self.unread.get(&party).copied().unwrap_or_default()
     }
+}
+
+/// A part of a chat's log, as an audience may see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HistoryPage {
+    /// What it may see, in order.
+    pub shown: Vec<Shown>,
+    /// The last position that was read, whether it is shown or not; none: the log has nothing there.
+    pub last: Option<Seq>,
 }
 
 /// One operator, as it is.

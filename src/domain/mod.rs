@@ -2,6 +2,7 @@
 //!
 //! Owns the vocabulary and every limit. Refuses to know how anything is stored, sent or decided.
 
+pub mod audience;
 pub mod audit;
 pub mod chat;
 pub mod event;
@@ -14,6 +15,7 @@ pub mod rights;
 pub mod text;
 pub mod time;
 
+pub use audience::{Audience, OpenTo, Restricted, Shown};
 pub use chat::{
     ChatState, Offer, Outcome, Place, Placement, Priority, Profile, Reach, Seq, Stay, Weight,
 };

@@ -1,8 +1,8 @@
 //! The names that participants see of each other.
 
 use crate::catalog::{Sender, Snapshot};
-use crate::domain::{ChannelId, Name, UserId};
-use crate::protocol::{Audience, Names};
+use crate::domain::{Audience, ChannelId, Name, UserId};
+use crate::protocol::Names;
 
 /// Who looks at names. A customer sees chats of its own channel only, staff those of all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

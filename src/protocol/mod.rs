@@ -35,4 +35,4 @@ pub use error::{ErrorFrame, ErrorKind};
 pub use line_cursor::LineCursor;
 pub use notify::Notification;
 pub use value::Wire;
-pub use view::{Audience, Names, View};
+pub use view::{Names, View};

@@ -4,16 +4,9 @@ use super::cursor::Cursor;
 use super::event::{AssignedHowFrame, ChatEventFrame, EventFrame, PartyFrame, PlacedCauseFrame};
 use super::value::Wire;
 use crate::domain::event::{AssignedHow, PlacedCause};
-use crate::domain::{ChatEvent, ChatId, EventNames, Incarnation, Name, Party, Recorded, UserId};
-
-/// Who looks at a chat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Audience {
-    /// The customer whose chat it is.
-    Customer,
-    /// Its owner, an operator to whom it is offered, or a chat administrator.
-    Staff,
-}
+use crate::domain::{
+    Audience, ChatEvent, ChatId, EventNames, Incarnation, Name, Party, Shown, UserId,
+};
 
 /// The names to show. Whoever implements it decides, per audience, whether the operator's own
 /// name or the channel's is shown (features.md A1).
@@ -37,11 +30,16 @@ pub struct View<'a> {
 }
 
 impl View<'_> {
-    /// The frame of an entry; none when the audience may not see it.
-    pub fn frame(&self, recorded: &Recorded) -> Option<ChatEventFrame> {
-        let what = match self.audience {
-            Audience::Customer => self.for_customer(&recorded.event, &recorded.names)?,
-            Audience::Staff => self.for_staff(&recorded.event, &recorded.names),
+    /// The frame of an entry; none when it was not shown to this audience.
+    pub fn frame(&self, recorded: &Shown) -> Option<ChatEventFrame> {
+        let what = match (self.audience, recorded.to()) {
+            (Audience::Customer, Audience::Customer) => {
+                self.for_customer(&recorded.event, &recorded.names)?
+            }
+            (Audience::Staff, Audience::Staff) => self.for_staff(&recorded.event, &recorded.names),
+            (Audience::Customer, Audience::Staff) | (Audience::Staff, Audience::Customer) => {
+                return None;
+            }
         };
         Some(ChatEventFrame {
             chat: Wire(self.chat),
@@ -100,7 +98,7 @@ impl View<'_> {
             ChatEvent::Message { .. } | ChatEvent::Ended { .. } | ChatEvent::ContinuedIn { .. } => {
                 Some(self.for_staff(event, names))
             }
-            // Whom it was offered to and who would not have it is no business of the customer's.
+            // Not open to it.
             ChatEvent::Offered { .. }
             | ChatEvent::OfferWidened { .. }
             | ChatEvent::CustomerUpdated { .. }

@@ -44,6 +44,8 @@ pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use erasures::{Erased, ErasuresError, ErasuresFile, Mark};
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
+#[cfg(test)]
+pub(crate) use record::any_event;
 
 /// What a store answers within the limit; it counts as unavailable when it does not. Whether a write
 /// that was given up takes effect is not known: who asked for it looks again.

@@ -15,6 +15,7 @@ mod proxy;
 #[path = "../support/samples.rs"]
 mod samples;
 
+mod audience;
 mod audit;
 mod away;
 mod backup;

@@ -140,7 +140,7 @@ fn a_client_reads_all_that_a_server_writes() {
 /// What a customer sees; everything else stays inside.
 #[test]
 fn a_customer_never_sees_how_the_chat_was_routed() {
-    let seen: Vec<_> = crate::log::events(switchboard::protocol::Audience::Customer);
+    let seen: Vec<_> = crate::log::events(switchboard::domain::Audience::Customer);
     let names: Vec<_> = seen.iter().map(|(name, _)| *name).collect();
     assert_eq!(
         names,

@@ -1,17 +1,18 @@
 //! A chat in which everything happens, and what each audience sees of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use switchboard::domain::event::{
     AssignedHow, Decision, OfferEnd, PlacedCause, TransferFailure, Trigger, WithdrawReason,
 };
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{
-    ChatEvent, ChatId, CommandId, Customer, EventNames, MessageText, Name, Outcome, Party,
-    Priority, Profile, Reach, Recorded, Rule, Timestamp, UserId,
+    Audience, ChatEvent, ChatId, CommandId, Customer, EventNames, MessageText, Name, Outcome,
+    Party, Priority, Profile, Reach, Recorded, Rule, Timestamp, UserId,
 };
 use switchboard::protocol::event::ChatEventFrame;
-use switchboard::protocol::{Audience, Names, View};
+use switchboard::protocol::{Names, View};
 
 use crate::samples::{ANNA, AT, BORIS, CHANNEL, CHAT, CUSTOMER, OFFER, QUEUE, STORE};
 
@@ -153,7 +154,8 @@ pub fn events(audience: Audience) -> Vec<(&'static str, ChatEventFrame)> {
         let by_customer = matches!(event, ChatEvent::Message { from: Party::Customer(_), .. });
         let by = by_customer.then(|| Name::new("Ольга").unwrap());
         let names = EventNames { by, ..Default::default() };
-        Some((name, view.frame(&Recorded { seq, at, event, names })?))
+        let shown = audience.show(Arc::new(Recorded { seq, at, event, names }))?;
+        Some((name, view.frame(&shown).unwrap()))
     });
     seen.collect()
 }

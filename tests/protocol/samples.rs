@@ -3,8 +3,8 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 use switchboard::domain::{
-    ChannelId, ChatId, ChatState, CustomerId, Incarnation, MessageText, OfferId, QueueId, Reach,
-    UserId,
+    Audience, ChannelId, ChatId, ChatState, CustomerId, Incarnation, MessageText, OfferId, QueueId,
+    Reach, UserId,
 };
 use switchboard::protocol::answer::*;
 use switchboard::protocol::call::Method;
@@ -13,7 +13,7 @@ use switchboard::protocol::event::PartyFrame;
 use switchboard::protocol::notify::*;
 use switchboard::protocol::params::StatusWord;
 use switchboard::protocol::value::{TimeFrame, WireText};
-use switchboard::protocol::{Audience, Cursor, LineCursor, Notification, Wire};
+use switchboard::protocol::{Cursor, LineCursor, Notification, Wire};
 
 use crate::log::events;
 

@@ -109,8 +109,8 @@ impl World {
                     self.deliver(Happening::ToQueue(queue, said));
                 }
                 Action::ToOperator(to, said) => self.deliver(Happening::ToOperator(to, said)),
-                Action::Publish(events) => {
-                    let last = events.last().map(|last| last.seq);
+                Action::Publish(events) | Action::PublishLate(events) => {
+                    let last = events.last().map(|last| last.recorded.seq);
                     if self.rows.unpublished.get(&chat).copied() == last {
                         self.rows.unpublished.remove(&chat);
                     }

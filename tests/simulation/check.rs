@@ -8,7 +8,7 @@ use switchboard::domain::{
     ChatEvent, ChatId, ChatState, CommandId, OfferId, Party, Person, QueueId, Reach, Recorded,
     RoutingSettings, Timestamp, UserId,
 };
-use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent};
+use switchboard::machine::chat::{Answer, Chat, ChatCall, Recent, Told};
 
 use crate::answers::id_of;
 use crate::insisting::Insisting;
@@ -270,13 +270,13 @@ impl Checker {
     }
 
     /// Events are shown once in a life, in order, and only when durable.
-    pub fn published(&mut self, chat: ChatId, events: &[Recorded], store: &Store) {
+    pub fn published(&mut self, chat: ChatId, events: &[Told], store: &Store) {
         let last = self.published.entry(chat).or_default();
-        for recorded in events {
+        for Told { recorded, .. } in events {
             assert!(recorded.seq > *last, "{chat:?}: shown twice or out of order");
             *last = recorded.seq;
             let log = &store.logs[&chat];
-            assert_eq!(log[recorded.seq as usize - 1], *recorded, "shown but not durable");
+            assert_eq!(log[recorded.seq as usize - 1], **recorded, "shown but not durable");
         }
     }
 }

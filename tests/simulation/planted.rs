@@ -222,9 +222,8 @@ impl Planted {
     pub fn misguides(self, action: &mut Action) {
         match (self, &mut *action) {
             (Self::OldRows, Action::Row(Some(row))) => row.refused_by.clear(),
-            (Self::KeepsSilent, Action::Publish(events)) => {
-                events.retain(|recorded| !matches!(recorded.event, ChatEvent::OfferNarrowed { .. }))
-            }
+            (Self::KeepsSilent, Action::Publish(events)) => events
+                .retain(|told| !matches!(told.recorded.event, ChatEvent::OfferNarrowed { .. })),
             _ => {}
         }
         if let Action::ToQueue(_, ToQueue::At(at)) = action {

@@ -13,7 +13,7 @@ use switchboard::domain::{
     Profile, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
 };
 use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
-use switchboard::machine::chat::{Author, ChatCall, ChatInput};
+use switchboard::machine::chat::{Author, ChatCall, ChatInput, Told};
 use switchboard::machine::index::{Former, Index};
 use switchboard::machine::message::ToQueue;
 use switchboard::machine::operator::{
@@ -291,8 +291,8 @@ impl Traffic {
     }
 
     /// What the log says became of a customer.
-    fn published(&mut self, chat: ChatId, events: &[Recorded]) {
-        for recorded in events {
+    fn published(&mut self, chat: ChatId, events: &[Told]) {
+        for Told { recorded, .. } in events {
             let Some(guest) = self.guests.get_mut(&chat) else {
                 return;
             };
@@ -406,7 +406,9 @@ impl Traffic {
                 Action::ToOperator(to, said) => {
                     self.soon.push_back(Word::Operator(to, OperatorInput::Said(said)));
                 }
-                Action::Publish(events) => self.published(chat, &events),
+                Action::Publish(events) | Action::PublishLate(events) => {
+                    self.published(chat, &events)
+                }
                 Action::Fail(failure) => panic!("{chat:?}: {failure}"),
             }
         }

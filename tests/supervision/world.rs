@@ -13,8 +13,9 @@ use switchboard::actors::{
 };
 use switchboard::domain::event::AssignedHow;
 use switchboard::domain::{
-    ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Offer, Party,
-    Person, Place, Profile, Queue, QueueId, Recorded, RoutingSettings, Rule, Seq, Status, UserId,
+    Audience, ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Offer,
+    Party, Person, Place, Profile, Queue, QueueId, Recorded, RoutingSettings, Rule, Seq, Status,
+    UserId,
 };
 use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
 use switchboard::machine::operator::{ConnectionId, Gone, Notice, OperatorAnswer, OperatorCall};
@@ -239,9 +240,9 @@ pub async fn owner_of(router: &Router, chat: ChatId) -> Option<UserId> {
 pub async fn log_of(router: &Router, chat: ChatId) -> Vec<Recorded> {
     let all = persist("a history", || {
         let router = router.clone();
-        async move { router.history(chat, 1, 10_000).await }
+        async move { router.history(chat, Audience::Staff, 1, 10_000).await }
     });
-    all.await.unwrap()
+    all.await.unwrap().shown.iter().map(|shown| Recorded::clone(shown)).collect()
 }
 
 /// An operator at a desk, whose client answers probes.

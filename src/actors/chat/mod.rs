@@ -10,19 +10,18 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::{ChatEvent, ChatId, Timestamp};
 use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
-use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate};
+use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate, Told};
 use crate::machine::message::ToQueue;
 use crate::machine::{CallId, Life};
 use crate::storage::OpenChat;
 
 use super::held::CallPermit;
 use super::homeless::Homeless;
-use super::hub::Outgoing;
 use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply, StoreSilent};
 use super::observe::{self, Deliveries};
 use super::shared::Shared;
 use super::timer::Timer;
-use super::untold::{self, Found};
+use super::untold;
 use super::ways::Way;
 
 use marking::Marking;
@@ -38,7 +37,6 @@ pub(super) struct ChatState {
     life: Life,
     driver: Driver,
     begin: Vec<Action>,
-    found: Found,
     homeless: Homeless,
     /// An append that leads into a queue is under way.
     bound: bool,
@@ -63,8 +61,9 @@ impl Actor for ChatShell {
         (shared, chat, life): Self::Arguments,
     ) -> Result<ChatState, ActorProcessingErr> {
         let former = shared.index(chat, |index| index.wake(chat));
-        let found = Found::new(&shared.untold, chat);
+        let untold_after = shared.untold.get(&chat).map(|after| *after);
         let (driver, begin) = Driver::begin(chat, shared.process, life, former);
+        let driver = driver.untold(untold_after);
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
         Ok(ChatState {
@@ -73,7 +72,6 @@ impl Actor for ChatShell {
             life,
             driver,
             begin,
-            found,
             homeless: Homeless::default(),
             bound: false,
             calls: HashMap::new(),
@@ -234,18 +232,16 @@ impl ChatState {
             match action {
                 Action::Store(call) => {
                     let chat = self.driver.chat();
-                    // Not at the claim: nothing of the log is known then, and what the chat does
-                    // first of all concerns those to whom it was offered.
+                    // Not at the claim: nothing of the log is known then.
                     if let StoreCall::Append(..) = &call {
-                        before = Some((chat.seen_by(), chat.at()));
+                        before = chat.at();
                     }
                     if let Some(row) = row_changed.take() {
                         self.write_row(row).await?;
                     }
                     self.bound |= self.shared.ways.begins(self.chat, &call);
-                    untold::begins(&self.shared.untold, self.chat, &call, || chat.seen_by());
+                    untold::begins(&self.shared.untold, self.chat, &call);
                     let answer = self.shared.in_time(self.call_store(call)).await?;
-                    self.found.read(&answer);
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
                 Action::Row(row) => {
@@ -274,20 +270,18 @@ impl ChatState {
                     self.shared.to_operator(operator, OperatorMessage::Said(Box::new(said)));
                 }
                 Action::Publish(events) => {
-                    if events.iter().any(|e| matches!(e.event, ChatEvent::CustomerUpdated { .. })) {
+                    let updates = |told: &Told| {
+                        matches!(told.recorded.event, ChatEvent::CustomerUpdated { .. })
+                    };
+                    if events.iter().any(updates) {
                         let name = self.driver.chat().profile().name.as_ref();
                         self.shared.index(self.chat, |index| index.name_customer(self.chat, name));
                     }
-                    let (seen_by, at) = before.take().unwrap_or_default();
-                    observe::recorded(at.as_ref(), &events);
+                    observe::recorded(before.take().as_ref(), &events);
                     self.deliveries.recorded(&events);
-                    let mut to = self.driver.chat().seen_by();
-                    to.extend(&seen_by);
-                    self.found.tell(&self.shared.hub, self.chat, &to);
-                    let (chat, events) = (self.chat, Arc::from(events));
-                    self.shared.hub.send(&to, &Outgoing::Events { chat, events });
-                    self.shared.untold.remove(&chat);
+                    self.publish(&events);
                 }
+                Action::PublishLate(events) => self.publish(&events),
                 Action::Fail(failure) => {
                     if failure.is_lasting() {
                         self.shared.index(self.chat, |index| index.give_up_ending(self.chat));
@@ -309,9 +303,14 @@ impl ChatState {
     fn told(&mut self) {
         let name = self.driver.chat().profile().name.as_ref();
         self.shared.index(self.chat, |index| index.name_customer(self.chat, name));
-        self.found.tell(&self.shared.hub, self.chat, &self.driver.chat().seen_by());
         self.shared.untold.remove(&self.chat);
         self.shared.ways.settled(self.chat);
+    }
+
+    /// Sends what is durable to those whom it concerns.
+    fn publish(&self, events: &[Told]) {
+        self.shared.hub.tell(self.chat, events);
+        self.shared.untold.remove(&self.chat);
     }
 
     async fn call_store(&self, call: StoreCall) -> StoreAnswer {

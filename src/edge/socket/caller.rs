@@ -6,11 +6,11 @@ use super::refusals::refused;
 use crate::access::{Invalid, Lost, Openings, Principal, Who};
 use crate::actors::{CallError, ChatView, GiveBack, Opens, TooMany, holding};
 use crate::domain::rights::{Operation, Right, Scope, Subject};
-use crate::domain::{ChatId, Customer, Person, Profile, UserId};
+use crate::domain::{Audience, ChatId, Customer, Person, Profile, UserId};
 use crate::edge::{ClientAddress, Edge, Viewer, frame_of};
 use crate::machine::chat::{Author, Refusal};
 use crate::machine::operator::ConnectionId;
-use crate::protocol::{Audience, ErrorFrame, ErrorKind, Method};
+use crate::protocol::{ErrorFrame, ErrorKind, Method};
 use crate::telemetry;
 
 /// One session's person, shared by the calls under way.

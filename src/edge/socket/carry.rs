@@ -10,7 +10,7 @@ use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
 use crate::actors::CallError;
 use crate::domain::operator::AwayReason;
-use crate::domain::{ChatId, MessageText, Person, Status};
+use crate::domain::{Audience, ChatId, MessageText, Person, Status};
 use crate::edge::limits::UNAVAILABLE_RETRY_MS;
 use crate::machine::chat::{ChatCall, Refusal, Target};
 use crate::machine::operator::OperatorCall;
@@ -21,8 +21,7 @@ use crate::protocol::params::{
     MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
 };
 use crate::protocol::{
-    Audience, Call, ErrorFrame, ErrorKind, Lane, Method, Request, RequestId, Wire, write_error,
-    write_result,
+    Call, ErrorFrame, ErrorKind, Lane, Method, Request, RequestId, Wire, write_error, write_result,
 };
 
 /// What becomes of a call.

@@ -338,12 +338,13 @@ impl Connection {
         let Missed { chat, mut from, to } = missed;
         while from <= to {
             let limit = (to - from + 1).min(READ_PAGE as u64) as usize;
-            let page = self.edge.router.history(chat, from, limit).await;
+            let audience = session.caller.audience();
+            let page = self.edge.router.history(chat, audience, from, limit).await;
             // A resume that cannot be finished is begun again.
             let page = page.map_err(|_| CloseKind::Unavailable)?;
-            let Some(last) = page.last() else { break };
-            from = last.seq + 1;
-            for recorded in &page {
+            let Some(last) = page.last else { break };
+            from = last + 1;
+            for recorded in &page.shown {
                 if let Some(frame) = outgoing::event(&session.caller, chat, recorded) {
                     self.say(frame);
                 }

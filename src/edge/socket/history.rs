@@ -3,7 +3,7 @@
 
 use super::caller::Caller;
 use super::readable::Readable;
-use crate::domain::{ChatId, Recorded, Seq};
+use crate::domain::{ChatId, Seq, Shown};
 use crate::edge::CatalogNames;
 use crate::edge::limits::{READ_PAGE, READ_PAGES_MAX};
 use crate::protocol::answer::ChatHistoryPageFrame;
@@ -72,15 +72,20 @@ async fn backward(
             break;
         }
         let from = first.saturating_sub(READ_PAGE as Seq).max(1);
-        let events = of.events(from, (first - from) as usize).await?;
-        for recorded in events.iter().rev() {
+        let read = of.events(from, (first - from) as usize).await?;
+        if read.last.is_none() {
+            break;
+        }
+        for recorded in read.shown.iter().rev() {
             if let Some(frame) = frame_of(of.by, of.view.chat, recorded)
                 && !page.take(frame)
             {
+                // All behind it has been looked at.
+                first = recorded.seq + 1;
                 break 'fill;
             }
-            first = recorded.seq;
         }
+        first = from;
     }
     page.events.reverse();
     Ok(finished(of, page, (first > 1).then_some(first), end))
@@ -94,18 +99,18 @@ async fn forward(
 ) -> Result<ChatHistoryPageFrame, ErrorFrame> {
     let mut last = from - 1;
     'fill: for _ in 0..READ_PAGES_MAX {
-        let events = of.events(last + 1, READ_PAGE).await?;
-        if events.is_empty() {
-            break;
-        }
-        for recorded in &events {
+        let read = of.events(last + 1, READ_PAGE).await?;
+        let Some(end) = read.last else { break };
+        for recorded in &read.shown {
             if let Some(frame) = frame_of(of.by, of.view.chat, recorded)
                 && !page.take(frame)
             {
+                // All in front of it has been looked at.
+                last = recorded.seq - 1;
                 break 'fill;
             }
-            last = recorded.seq;
         }
+        last = end;
     }
     Ok(finished(of, page, (from > 1).then_some(from), last))
 }
@@ -123,7 +128,7 @@ fn finished(of: &Readable<'_>, page: Page, before: Option<Seq>, last: Seq) -> Ch
 }
 
 /// The entry as the caller sees it; none when it may not.
-pub(super) fn frame_of(by: &Caller, chat: ChatId, recorded: &Recorded) -> Option<ChatEventFrame> {
+pub(super) fn frame_of(by: &Caller, chat: ChatId, recorded: &Shown) -> Option<ChatEventFrame> {
     let (snapshot, viewer) = (by.edge.catalog.snapshot(), by.viewer());
     let (names, audience) = (CatalogNames { snapshot: &snapshot, viewer }, viewer.audience());
     let incarnation = by.edge.incarnation;

@@ -7,7 +7,7 @@ use super::history;
 use crate::actors::{Outgoing, Router};
 use crate::domain::event::WithdrawReason;
 use crate::domain::limits::PROBE_LIMIT_MS;
-use crate::domain::{ChatId, OfferId, QueueId, Reach, Recorded, Seq, Timestamp};
+use crate::domain::{ChatId, OfferId, QueueId, Reach, Seq, Shown, Timestamp};
 use crate::edge::CatalogNames;
 use crate::edge::limits::CHATS_REMEMBERED;
 use crate::machine::operator::{Gone, Notice};
@@ -35,7 +35,7 @@ impl Seen {
     }
 
     /// Those of the events that the connection has not; from now on it has all of them.
-    fn take_new<'a>(&mut self, chat: ChatId, events: &'a [Recorded]) -> Vec<&'a Recorded> {
+    fn take_new<'a>(&mut self, chat: ChatId, events: &'a [Shown]) -> Vec<&'a Shown> {
         let new = events.iter().filter(|recorded| !self.is_known(chat, recorded.seq)).collect();
         if let Some(last) = events.last() {
             self.up_to(chat, last.seq);
@@ -87,7 +87,7 @@ pub(super) async fn frames(
 }
 
 /// The frame of an event; none when the caller may not see it.
-pub(super) fn event(by: &Caller, chat: ChatId, recorded: &Recorded) -> Option<String> {
+pub(super) fn event(by: &Caller, chat: ChatId, recorded: &Shown) -> Option<String> {
     let frame = history::frame_of(by, chat, recorded)?;
     written(&Notification::ChatEvent(frame))
 }
@@ -151,9 +151,10 @@ pub(super) fn written(notification: &Notification) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
-    use crate::domain::ChatEvent;
-    use crate::domain::event::EventNames;
+    use crate::domain::{Audience, ChatEvent, EventNames, Recorded};
 
     #[test]
     fn what_was_read_already_is_known_and_what_follows_is_not() {
@@ -174,15 +175,15 @@ mod tests {
     #[test]
     fn what_is_sent_twice_is_new_once() {
         let chat = ChatId::from_u128(1);
-        let event = |seq| Recorded {
-            seq,
-            at: Timestamp(seq),
-            event: ChatEvent::ContinuedIn { chat },
-            names: EventNames::default(),
+        let event = |seq| {
+            let event = ChatEvent::ContinuedIn { chat };
+            let recorded =
+                Recorded { seq, at: Timestamp(seq), event, names: EventNames::default() };
+            Audience::Customer.show(Arc::new(recorded)).unwrap()
         };
         let events = [event(1), event(2), event(3)];
         let mut seen = Seen::default();
-        let mut new = |events: &[Recorded]| -> Vec<Seq> {
+        let mut new = |events: &[Shown]| -> Vec<Seq> {
             seen.take_new(chat, events).into_iter().map(|recorded| recorded.seq).collect()
         };
         assert_eq!(new(&events[..2]), [1, 2]);

@@ -2,8 +2,8 @@
 
 use super::caller::Caller;
 use super::refusals::refused;
-use crate::actors::ChatView;
-use crate::domain::{ChatId, Recorded, Seq};
+use crate::actors::{ChatView, HistoryPage};
+use crate::domain::{ChatId, Seq};
 use crate::edge::named::Named;
 use crate::protocol::{ErrorFrame, ErrorKind, Method};
 
@@ -23,8 +23,9 @@ impl<'a> Readable<'a> {
         Ok(Self { by, view })
     }
 
-    /// At most so many events from that position on.
-    pub async fn events(&self, from: Seq, limit: usize) -> Result<Vec<Recorded>, ErrorFrame> {
-        self.by.edge.router.history(self.view.chat, from, limit).await.map_err(refused)
+    /// What the caller may see of the events from that position on, of which at most so many are read.
+    pub async fn events(&self, from: Seq, limit: usize) -> Result<HistoryPage, ErrorFrame> {
+        let (router, to) = (&self.by.edge.router, self.by.audience());
+        router.history(self.view.chat, to, from, limit).await.map_err(refused)
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::limits::{
 };
 use crate::domain::{
     ChatEvent, CommandId, MessageText, Offer, OfferId, Outcome, Party, Place, Placement, Profile,
-    UserId,
+    QueueId, UserId,
 };
 use crate::machine::CallId;
 use crate::machine::message::Peer;
@@ -169,15 +169,25 @@ impl Chat {
             profile: profile.clone(),
             continues: *continues,
         };
-        let placed = ChatEvent::Placed {
-            placement: 1,
-            queue: *queue,
-            weight: self.weight,
-            cause: PlacedCause::Opened,
-        };
-        let mut decided = self.answered(call, 0, vec![opened, placed]);
-        decided.moving = Some(Moving { to: None });
-        Ok(decided)
+        Ok(self.answered(call, 0, vec![opened]).then(self.agreed(*queue)))
+    }
+
+    /// The customer has agreed to all that the channel asks of it before it waits: no channel asks
+    /// anything, so every chat that is opened goes on to its place at once.
+    fn agreed(&self, queue: QueueId) -> Decided {
+        self.first_placed(queue)
+    }
+
+    /// It goes into its first line.
+    fn first_placed(&self, queue: QueueId) -> Decided {
+        self.moved(None, None, |placement| {
+            vec![ChatEvent::Placed {
+                placement,
+                queue,
+                weight: self.weight,
+                cause: PlacedCause::Opened,
+            }]
+        })
     }
 
     fn send(
@@ -398,6 +408,14 @@ impl Decided {
 
     pub(super) fn events(events: Vec<ChatEvent>) -> Self {
         Self { events, ..Self::default() }
+    }
+
+    /// What is decided next, in the same append.
+    fn then(mut self, next: Self) -> Self {
+        self.events.extend(next.events);
+        self.effects.extend(next.effects);
+        self.moving = next.moving.or(self.moving);
+        self
     }
 
     fn and(mut self, effect: ChatEffect) -> Self {

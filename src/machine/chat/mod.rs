@@ -27,6 +27,7 @@ pub use call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target
 pub use fold::{Chat, Opened, Transfer};
 pub use names::Called;
 pub use notices::{Notices, Owed};
+pub use people::Told;
 pub use refusal::Refusal;
 pub use rows::RowUpdate;
 pub use search::Found;

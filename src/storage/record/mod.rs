@@ -29,6 +29,9 @@ use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, Party, Recorded, Seq, UserId};
 use crate::storage::{EndedChat, Moving, OpenChat, StoreError};
 
+#[cfg(test)]
+pub(crate) use roundtrip_tests::event as any_event;
+
 use audit::{AuditOutcomeRecord, AuditRecord};
 use event::RecordedRecord;
 use rows::{EndedChatRecord, MovingRecord, OpenChatRecord, OperatorStoredRecord};

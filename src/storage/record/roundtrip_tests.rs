@@ -138,7 +138,8 @@ fn profile() -> impl Strategy<Value = Profile> {
     })
 }
 
-fn event() -> impl Strategy<Value = ChatEvent> {
+/// Any event of any kind.
+pub(crate) fn event() -> impl Strategy<Value = ChatEvent> {
     let (user, offer) = (|| ids(UserId::from_u128), || ids(OfferId::from_u128));
     let placement = any::<u64>;
     prop_oneof![

@@ -135,13 +135,11 @@ impl Driver {
             }
         }
         let before = Before::of(&self.chat);
-        for recorded in &events {
-            self.chat.apply(recorded);
-        }
+        let told = events.into_iter().map(|recorded| self.chat.apply_and_tell(recorded)).collect();
         self.phase = Phase::Idle { claim };
         self.list(&mut actions);
         self.notices.changed(&before, &self.chat, now);
-        actions.push(Action::Publish(events));
+        actions.push(Action::Publish(told));
         self.carry_out(now, effects, &mut actions);
         self.tell_due(now, &mut actions);
         actions

@@ -26,6 +26,7 @@ use super::call::{ChatEffect, ChatInput};
 use super::fold::Chat;
 use super::names::Called;
 use super::notices::Notices;
+use super::people::Told;
 use super::refusal::Refusal;
 use super::search::Search;
 
@@ -79,8 +80,10 @@ pub enum Action {
     ToQueue(QueueId, ToQueue),
     /// Say something to an operator.
     ToOperator(UserId, ToOperator),
-    /// Events are durable: show them to whoever watches the chat.
-    Publish(Vec<Recorded>),
+    /// Events are durable: show each to those whom it concerns.
+    Publish(Vec<Told>),
+    /// The same of events that a former life appended and told nobody of: see [`Driver::untold`].
+    PublishLate(Vec<Told>),
     /// End this life; the next one finds out.
     Fail(Failure),
 }
@@ -172,6 +175,10 @@ pub struct Driver {
     quiet_until: Timestamp,
     /// What those are called whom the input under way concerns.
     called: Called,
+    /// The position after which a former life may have told nobody; until the log has been read.
+    untold_after: Option<Seq>,
+    /// What was read of it behind that.
+    untold: Vec<Told>,
 }
 
 impl Driver {
@@ -194,6 +201,8 @@ impl Driver {
             held: Vec::new(),
             quiet_until: Timestamp::default(),
             called: Called::default(),
+            untold_after: None,
+            untold: Vec::new(),
         };
         let actions = if awake { driver.wake() } else { Vec::new() };
         (driver, actions)
@@ -203,6 +212,13 @@ impl Driver {
     pub fn remembering(mut self, recent: Recent) -> Self {
         self.chat = Chat::remembering(self.chat.id(), recent);
         self.recent = recent;
+        self
+    }
+
+    /// A former life may have told nobody of what stands behind this position: once the log is claimed
+    /// and read, that is published, before anything that comes later. To be said at the beginning.
+    pub fn untold(mut self, after: Option<Seq>) -> Self {
+        self.untold_after = after;
         self
     }
 
@@ -248,6 +264,7 @@ impl Driver {
             return Vec::new();
         };
         self.chat = Chat::remembering(self.chat.id(), self.recent);
+        self.untold.clear();
         self.phase = Phase::Claiming;
         vec![Action::Store(StoreCall::Claim)]
     }
@@ -334,7 +351,7 @@ impl Driver {
             }
             (Phase::Reading { claim, tail }, StoreAnswer::Page(Ok(page))) => {
                 self.phase = Phase::Reading { claim, tail };
-                self.read(now, tail, &page)
+                self.read(now, tail, page)
             }
             (Phase::Peeking, StoreAnswer::Page(Ok(page))) => self.peek(&page),
             (Phase::Claiming, StoreAnswer::Claimed(Err(StoreError::Forgotten { .. }))) => {

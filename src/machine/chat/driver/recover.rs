@@ -19,19 +19,28 @@ impl Driver {
         }
         let mut actions = Vec::new();
         self.list(&mut actions);
+        self.untold_after = None;
+        if !self.untold.is_empty() {
+            actions.push(Action::PublishLate(std::mem::take(&mut self.untold)));
+        }
         actions.extend(self.input(now, ChatInput::Started));
         actions
     }
 
-    pub(super) fn read(&mut self, now: Timestamp, tail: u64, page: &[Recorded]) -> Vec<Action> {
-        for recorded in page.iter().take_while(|recorded| recorded.seq <= tail) {
-            if let Some(gap) = self.gap(recorded) {
-                return self.fail(gap);
-            }
-            self.chat.apply(recorded);
-        }
+    pub(super) fn read(&mut self, now: Timestamp, tail: u64, page: Vec<Recorded>) -> Vec<Action> {
         if page.is_empty() {
             return self.fail(Failure::Broken(format!("{} of {tail}", self.chat.tail())));
+        }
+        for recorded in page.into_iter().take_while(|recorded| recorded.seq <= tail) {
+            if let Some(gap) = self.gap(&recorded) {
+                return self.fail(gap);
+            }
+            if self.untold_after.is_some_and(|after| recorded.seq > after) {
+                let told = self.chat.apply_and_tell(recorded);
+                self.untold.push(told);
+            } else {
+                self.chat.apply(&recorded);
+            }
         }
         self.read_on(now)
     }

@@ -2,7 +2,7 @@
 
 use crate::domain::event::{OfferEnd, TransferFailure, WithdrawReason};
 use crate::domain::limits::{COMMANDS_REMEMBERED, REPEAT_MS, TRANSFER_LIMIT_MS};
-use crate::domain::{ChatEvent, Place, Reach, Recorded, Timestamp, UserId};
+use crate::domain::{ChatEvent, Person, Place, Reach, Recorded, Timestamp, UserId};
 use crate::machine::chat::driver::{Action, Driver, Failure, READ_PAGE, StoreAnswer, StoreCall};
 use crate::machine::chat::tests::{Bench, variant};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, Target};
@@ -488,4 +488,56 @@ fn a_chat_that_ends_on_a_clock_that_is_behind_ended_no_earlier_than_its_latest_e
     let actions = driver.stored(behind, StoreAnswer::Appended(Ok(())));
     assert!(actions.contains(&Action::Row(None)), "{actions:?}");
     assert_eq!(driver.chat().ended_row().unwrap().at, latest);
+}
+
+/// The log of a chat that is offered to Ann, and its row.
+fn offered_to_ann() -> (Vec<Recorded>, Option<OpenChat>) {
+    let mut bench = Bench::opened();
+    bench.now = now();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    (bench.log.clone(), bench.chat.row())
+}
+
+/// Who is told of each event.
+fn told(actions: &[Action]) -> Vec<(u64, Vec<Person>)> {
+    let told = actions.iter().filter_map(|action| match action {
+        Action::Publish(told) | Action::PublishLate(told) => Some(told),
+        _ => None,
+    });
+    let each = told.flatten().map(|t| (t.recorded.seq, t.to.iter().copied().collect()));
+    each.collect()
+}
+
+#[test]
+fn of_one_append_whoever_leaves_with_an_event_is_told_of_that_one_and_of_none_behind_it() {
+    let (log, row) = offered_to_ann();
+    let (mut driver, _) = started(&log, row);
+    let decline = ToChat::Decline { offer: OFFER, operator: ANN, stay: 0, command: command("no") };
+    driver.input(now(), ChatInput::Said(decline));
+    marked(&mut driver);
+    let actions = appended(&mut driver, Ok(()));
+    let tail = log.len() as u64;
+    let customer = Person::Customer(CUSTOMER);
+    let expected = [(tail + 1, vec![customer, Person::User(ANN)]), (tail + 2, vec![customer])];
+    assert_eq!(told(&actions), expected, "declined, and the offer ended");
+}
+
+#[test]
+fn what_a_former_life_told_nobody_of_is_told_before_anything_else_to_those_of_then() {
+    let (log, row) = offered_to_ann();
+    let tail = log.len() as u64;
+    let begin = |after| {
+        let former = Former { row: row.clone(), ..Former::default() };
+        let (driver, _) = Driver::begin(CHAT, 2, 9, former);
+        let mut driver = driver.untold(after);
+        driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
+        driver.stored(now(), StoreAnswer::Page(Ok(log.clone())))
+    };
+    let (customer, ann) = (Person::Customer(CUSTOMER), Person::User(ANN));
+    let actions = begin(Some(tail - 2));
+    assert_eq!(told(&actions), [(tail - 1, vec![customer]), (tail, vec![customer, ann])]);
+    // Of another process, so that the offer is over.
+    assert_eq!(kinds(&actions), ["PublishLate", "MarkIndex", "Mark"]);
+    assert_eq!(told(&begin(None)), []);
+    assert_eq!(told(&begin(Some(tail))), []);
 }
