@@ -114,6 +114,7 @@ impl World {
                     if self.rows.unpublished.get(&chat).copied() == last {
                         self.rows.unpublished.remove(&chat);
                     }
+                    self.rows.untold.remove(&chat);
                     self.checker.published(chat, &events, &self.store);
                 }
                 Action::Fail(_) => {

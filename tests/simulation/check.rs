@@ -57,6 +57,10 @@ pub struct Checker {
     /// Every `Assign` that an operator has sent: by life, chat and time limit.
     pub assigns: BTreeSet<(UserId, u64, ChatId, Timestamp)>,
     published: BTreeMap<ChatId, u64>,
+    /// Up to where this process has shown each chat.
+    pub shown: BTreeMap<ChatId, u64>,
+    /// The operators whom each event concerns: who had the chat, or were asked, before it or after it.
+    concerned: BTreeMap<(ChatId, u64), BTreeSet<UserId>>,
     pub answers: BTreeMap<(ChatId, Person, CommandId), Answer>,
     pub decided: BTreeSet<OfferId>,
     /// Of which the chats were told.
@@ -232,6 +236,8 @@ impl Checker {
             (ChatEvent::ContinuedIn { .. }, Is::Ended) => Is::Ended,
             _ => panic!("illegal: {story}"),
         };
+        let concerned = operators(&was).union(&operators(&is)).copied().collect();
+        self.concerned.insert((chat, recorded.seq), concerned);
         if let Is::Owned(owner) = was {
             self.owned.entry(owner).or_default().remove(&chat);
         }
@@ -269,14 +275,34 @@ impl Checker {
         assert!(tail >= shown, "{chat:?}: seen up to {tail}, {shown} were shown");
     }
 
-    /// Events are shown once in a life, in order, and only when durable.
+    /// Events are shown once, in order, none is left out while the process lives, and only when durable;
+    /// to the customer and those operators whom each concerns.
     pub fn published(&mut self, chat: ChatId, events: &[Told], store: &Store) {
         let last = self.published.entry(chat).or_default();
-        for Told { recorded, .. } in events {
+        for Told { recorded, to } in events {
             assert!(recorded.seq > *last, "{chat:?}: shown twice or out of order");
             *last = recorded.seq;
+            if let Some(before) = self.shown.insert(chat, recorded.seq) {
+                assert_eq!(recorded.seq, before + 1, "{chat:?}: what is between was never shown");
+            }
+            let users = to.iter().filter_map(|person| match person {
+                Person::User(user) => Some(*user),
+                Person::Customer(_) | Person::System => None,
+            });
+            let users: BTreeSet<UserId> = users.collect();
+            assert_eq!(users, self.concerned[&(chat, recorded.seq)], "{chat:?}: {recorded:?}");
+            assert_eq!(to.len(), users.len() + 1, "{chat:?}: and to its customer: {to:?}");
             let log = &store.logs[&chat];
             assert_eq!(log[recorded.seq as usize - 1], **recorded, "shown but not durable");
         }
+    }
+}
+
+/// Who has a chat, or is asked whether to have it.
+fn operators(is: &Is) -> BTreeSet<UserId> {
+    match is {
+        Is::Offered(_, _, to) => to.clone(),
+        Is::Owned(owner) => BTreeSet::from([*owner]),
+        Is::Nothing | Is::Opened | Is::Waiting | Is::Ended => BTreeSet::new(),
     }
 }

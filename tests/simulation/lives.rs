@@ -81,6 +81,8 @@ impl World {
         self.fault("process crashed");
         self.up = false;
         self.rows.unpublished.clear();
+        self.rows.untold.clear();
+        self.checker.shown.clear();
         // What was being written to a row is lost with the process. One that is marked is made anew.
         let writing = self.rows_until.iter().filter(|(_, until)| **until >= self.now);
         let rows = &self.store.rows;
@@ -108,7 +110,8 @@ impl World {
                 let life = self.next_life();
                 let former = self.index_mut(chat).wake(chat);
                 let (driver, actions) = Driver::begin(chat, self.process, life, former);
-                let driver = driver.remembering(RECENT);
+                let untold = self.rows.untold.get(&chat).copied();
+                let driver = driver.remembering(RECENT).untold(untold);
                 let mailbox = VecDeque::new();
                 self.chats
                     .insert(chat, ChatActor { driver, life, mailbox, armed: Armed::default() });

@@ -16,6 +16,9 @@ pub struct Rows {
     pub stale: BTreeSet<ChatId>,
     /// Up to where each life has appended and not yet published.
     pub unpublished: BTreeMap<ChatId, u64>,
+    /// After which position this process may have told nobody: from the beginning of an append until its
+    /// events are published, by whichever life.
+    pub untold: BTreeMap<ChatId, u64>,
 }
 
 impl World {

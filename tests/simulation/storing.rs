@@ -154,6 +154,9 @@ impl World {
                 StoreAnswer::Marked(Ok(()))
             }
             StoreCall::Append(claim, events) => {
+                if let Some(first) = events.first() {
+                    self.rows.untold.entry(chat).or_insert(first.seq - 1);
+                }
                 let answer = self.append(claim, events, at);
                 StoreAnswer::Appended(answer)
             }
