@@ -18,6 +18,11 @@ use super::former::Former;
 use super::refusal::Refusal;
 use super::search::id_of;
 
+/// The version of the fold. Another one says that a log folds to another chat than it did: what was kept of
+/// a fold of a former version, beside its log, counts for nothing then. Logs of every release are in
+/// `tests/golden/fold`, with what they fold to.
+pub const FOLD_VERSION: u16 = 1;
+
 /// How a chat began.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opened {

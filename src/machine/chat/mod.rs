@@ -24,7 +24,7 @@ mod search;
 
 pub use answers::{Answer, Lookup, Recent};
 pub use call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
-pub use fold::{Chat, Opened, Transfer};
+pub use fold::{Chat, FOLD_VERSION, Opened, Transfer};
 pub use names::Called;
 pub use notices::{Notices, Owed};
 pub use people::Told;
