@@ -122,9 +122,11 @@ impl<'a> Act<'a> {
             Err(ActError::Store(
                 StoreError::VersionConflict { .. } | StoreError::Forgotten { .. },
             )) => AuditOutcome::Refused,
-            Err(ActError::Store(StoreError::Unavailable { .. } | StoreError::Damaged { .. })) => {
-                AuditOutcome::Unknown
-            }
+            Err(ActError::Store(
+                StoreError::Unavailable { .. }
+                | StoreError::Silent { .. }
+                | StoreError::Damaged { .. },
+            )) => AuditOutcome::Unknown,
         };
         under_way.conclude(outcome).await;
         done

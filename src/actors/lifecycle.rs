@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
@@ -11,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::index::{Index, shard};
-use crate::storage::{Store, StoreError, in_time};
+use crate::storage::{Store, StoreError};
 
 use super::clock::Clock;
 use super::limits::{AGAIN_AFTER, SCAN_PAGE};
@@ -37,11 +36,11 @@ impl Router {
     /// Reads the open chats, starts the tree, the queues, the operators who own chats, and the
     /// chats that were moving when the former process ended.
     pub async fn start(store: Store, roster: Roster, options: Options) -> Result<Self, StartError> {
-        let limit = options.store_limit;
-        let process = in_time(limit, store.processes.begin()).await?;
-        let (indexes, latest) = read_index(&store, limit).await?;
+        let store = store.in_time(options.store_limit);
+        let process = store.processes.begin().await?;
+        let (indexes, latest) = read_index(&store).await?;
         let clock = Clock::start();
-        let newest = in_time(limit, store.log.newest()).await?;
+        let newest = store.log.newest().await?;
         let (latest, now) = (newest.map_or(latest, |newest| newest.max(latest)), clock.now());
         if latest > now {
             tracing::error!(
@@ -129,18 +128,15 @@ impl Router {
 }
 
 /// The open chats as the former process left them, and the latest time that they name.
-async fn read_index(
-    store: &Store,
-    limit: Duration,
-) -> Result<([Index; CHAT_SHARDS], Timestamp), StoreError> {
+async fn read_index(store: &Store) -> Result<([Index; CHAT_SHARDS], Timestamp), StoreError> {
     let mut indexes: [Index; CHAT_SHARDS] = Default::default();
     let (mut latest, mut after) = (Timestamp::default(), None);
     loop {
-        let mut page = in_time(limit, store.open_chats.scan(after, SCAN_PAGE)).await?;
+        let mut page = store.open_chats.scan(after, SCAN_PAGE).await?;
         let last = page.last().map(|last| last.chat);
         if last.is_none() {
-            for chat in store.open_chats.damaged() {
-                page.extend(in_time(limit, relist_chat(store, chat)).await?);
+            for chat in store.open_chats.damaged().await? {
+                page.extend(relist_chat(store, chat).await?);
                 tracing::warn!(%chat, "the damaged row of an open chat was made anew");
             }
         }

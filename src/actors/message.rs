@@ -5,7 +5,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -14,19 +13,12 @@ use crate::machine::chat::{Answer, ChatCall, Refusal};
 use crate::machine::message::{ToChat, ToOperator, ToQueue};
 use crate::machine::operator::{ConnectionId, OperatorAnswer, OperatorCall};
 use crate::routing::{Explanation, Turn};
-use crate::storage::Watermark;
+use crate::storage::{StoreError, Watermark};
 
 use super::held::CallPermit;
 use super::marks::Batch;
 use super::view::{ChatView, LinePage, OperatorView};
 use super::ways::Way;
-
-/// The store does not answer. Whether the call takes effect, and when, is not known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the store has not answered within {limit:?}")]
-pub(super) struct StoreSilent {
-    pub(super) limit: Duration,
-}
 
 /// What a caller waits for; a dropped sender says that the life has ended without an answer.
 pub(super) type Reply<T> = oneshot::Sender<T>;
@@ -100,7 +92,7 @@ pub(super) enum OperatorMessage {
     Look(Reply<Option<OperatorView>>, CallPermit),
     Saved(bool),
     /// The store is silent over its record.
-    NotSaved(StoreSilent),
+    NotSaved(StoreError),
     Tick,
     /// For tests of supervision: panic, here and now.
     Crash,

@@ -13,7 +13,7 @@ use crate::machine::operator::{
     first_inputs,
 };
 use crate::machine::{CallId, Life};
-use crate::storage::OperatorRecordError;
+use crate::storage::{OperatorRecordError, StoreError};
 use crate::telemetry::{self, DamagedRow};
 
 use super::held::CallPermit;
@@ -104,8 +104,7 @@ impl OperatorState {
     /// Reads the record and finds the connections. A life that follows another in this process
     /// waits until nothing of the former can land any more.
     async fn begin(&mut self) -> Result<Vec<OperatorInput>, ActorProcessingErr> {
-        let asked = self.shared.store.operators.load(self.operator);
-        let record = match self.shared.in_time(asked).await? {
+        let record = match self.shared.store.operators.load(self.operator).await {
             // As if it had none: a life that fails would do so for ever, and nobody else gives its chats
             // back to their lines. The next change writes it anew.
             Err(OperatorRecordError::Damaged { what }) => {
@@ -228,17 +227,17 @@ fn save(
         let operators = Arc::clone(&shared.store.operators);
         // A task of its own, whose panic comes back as an error: the machine waits for a word.
         let saving = tokio::spawn(async move { operators.save(operator, record).await });
-        let said = match shared.in_time(saving).await {
-            Ok(Ok(Ok(()))) => OperatorMessage::Saved(true),
-            Ok(Ok(Err(error))) => {
+        let said = match saving.await {
+            Ok(Ok(())) => OperatorMessage::Saved(true),
+            Ok(Err(silent @ StoreError::Silent { .. })) => OperatorMessage::NotSaved(silent),
+            Ok(Err(error)) => {
                 tracing::warn!(%operator, %error, "the record of an operator was not saved");
                 OperatorMessage::Saved(false)
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%operator, %error, "the store failed over an operator's record");
                 OperatorMessage::Saved(false)
             }
-            Err(silent) => OperatorMessage::NotSaved(silent),
         };
         let _ = myself.send_message(said);
     });

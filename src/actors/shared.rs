@@ -14,14 +14,12 @@ use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
 use crate::storage::Store;
 
-use tokio::time::timeout;
-
 use super::charges::Charges;
 use super::clock::{Clock, ClockDoubt};
 use super::directory::{Directory, Overloaded};
 use super::held::CallPermit;
 use super::hub::Hub;
-use super::message::{ChatMessage, OperatorMessage, QueueMessage, StoreSilent};
+use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::options::Options;
 use super::roster::SharedRoster;
 use super::supervisors::Supervisors;
@@ -33,6 +31,7 @@ use super::ways::{Way, Ways};
 pub(super) type Screens = DashMap<UserId, ShownOffers>;
 
 pub(super) struct Shared {
+    /// Each of its calls answers in time, or counts as silent.
     pub(super) store: Store,
     pub(super) clock: Clock,
     pub(super) process: u64,
@@ -48,8 +47,6 @@ pub(super) struct Shared {
     pub(super) roster: SharedRoster,
     pub(super) hub: Hub,
     pub(super) idle_after: Duration,
-    /// How long the store may take over one call of an actor.
-    store_limit: Duration,
     pub(super) grace_until: Timestamp,
     /// By shard.
     indexes: [Mutex<Index>; CHAT_SHARDS],
@@ -97,7 +94,6 @@ impl Shared {
             roster,
             hub: Hub::new(options.outbox_max),
             idle_after: options.idle_after,
-            store_limit: options.store_limit,
             grace_until: now.plus_ms(options.restart_grace_ms),
             indexes: indexes.map(Mutex::new),
             lives: AtomicU64::new(0),
@@ -115,15 +111,6 @@ impl Shared {
 
     pub(super) fn now(&self) -> Timestamp {
         self.clock.now()
-    }
-
-    /// What the store answers, if it does in time.
-    pub(super) async fn in_time<T>(
-        &self,
-        asked: impl Future<Output = T>,
-    ) -> Result<T, StoreSilent> {
-        let limit = self.store_limit;
-        timeout(limit, asked).await.map_err(|_| StoreSilent { limit })
     }
 
     /// The number of a new life: larger than all before it, in whatever process.

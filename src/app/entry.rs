@@ -5,15 +5,13 @@
 //! before the change; that of a repair comes with the repaired store, and that of the first steps of a
 //! schema with the table that it goes into.
 
-use std::sync::Arc;
-
 use super::entropy::{SystemEntropy, wall_now};
 use super::limits::ENTRY_LIMIT;
 use super::store::OpenedStore;
 use crate::access::{Act, ActError, Entropy, NoEntropy};
 use crate::audit::{Note, Trail};
 use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId, AuditSubject};
-use crate::storage::StoreError;
+use crate::storage::{Store, StoreError};
 
 /// The entry of something that is done to a store now, for who writes it beside the change itself.
 pub(super) fn entry(act: AuditAct) -> Result<AuditEntry, NoEntropy> {
@@ -35,8 +33,8 @@ pub(super) async fn noted(
     change: impl Future<Output = Result<(), StoreError>>,
 ) -> Result<(), ActError> {
     let life = life().map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
-    let (audit, documents) = (Arc::clone(&opened.store.audit), Arc::clone(&opened.store.documents));
-    let trail = Trail::new(audit, documents, life, ENTRY_LIMIT);
+    let Store { audit, documents, .. } = opened.store.in_time(ENTRY_LIMIT);
+    let trail = Trail::new(audit, documents, life);
     let note = Note { act, subject: Some(AuditSubject::Store), changes: Vec::new() };
     Act::of_command_line(&trail, wall_now()).carry_out(note, change).await
 }

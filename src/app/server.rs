@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::entropy::{SystemEntropy, wall_now};
 use super::files::{self, TooFewFiles};
 use super::limits::{AUDIT_END_LIMIT, OPERATIONS_CONNECTIONS_MAX, SOCKETS_LIMIT};
-use super::store::{InTime, OpenError, OpenedStore, StoreChoice};
+use super::store::{OpenError, OpenedStore, StoreChoice};
 use super::{availability, entry, follow, metrics};
 use crate::access::{
     Access, AccessError, Entropy as _, HashCost, NoEntropy, NotApplied, PasswordError, Passwords,
@@ -27,7 +27,7 @@ use crate::config::{
 use crate::domain::Incarnation;
 use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, TrustedProxies, Ways, limits};
 use crate::storage::export::{ExportError, is_half_imported};
-use crate::storage::{Documents, StoreError, StoreFailure, forget, incarnation};
+use crate::storage::{Store, StoreError, StoreFailure, forget, incarnation};
 use crate::telemetry;
 
 /// What to start.
@@ -308,14 +308,12 @@ async fn gate(
     opened: &OpenedStore,
     plan: &Plan,
 ) -> Result<(Arc<Catalog>, Arc<Access>), StartError> {
-    let kept = Arc::clone(&opened.store.documents);
-    let documents: Arc<dyn Documents> = Arc::new(InTime::new(kept, plan.router.store_limit));
+    let Store { documents, audit, .. } = opened.store.in_time(plan.router.store_limit);
     let catalog = Arc::new(Catalog::load(Arc::clone(&documents)).await?);
     let passwords = Passwords::new(plan.hash_cost)?;
     let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
     let kept = Arc::clone(&catalog);
-    let (audit, limit) = (Arc::clone(&opened.store.audit), plan.router.store_limit);
-    let trail = Trail::new(audit, Arc::clone(&documents), entry::life()?, limit);
+    let trail = Trail::new(audit, Arc::clone(&documents), entry::life()?);
     let (trail, now) = (Arc::new(trail), wall_now());
     let mut access = Access::load(kept, documents, entropy, passwords, lives, trail, now).await?;
     let unknown = access.trail().recover(now).await?;

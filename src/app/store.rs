@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::relist::relist;
@@ -12,9 +11,7 @@ use crate::config::Settings;
 use crate::config::settings::{StoreConsistency, StoreKind, StoreSettings};
 use crate::storage::scylla::{self, ConsistencyOf, Login, ScyllaOptions, ScyllaStore};
 use crate::storage::sqlite::{self, SqliteOptions, SqliteStore};
-use crate::storage::{
-    Document, Documents, Listed, Store, StoreError, StoreFailure, StoreHealth, in_time,
-};
+use crate::storage::{Store, StoreFailure, StoreHealth};
 
 /// The file of erasures beside the embedded store, unless the settings name another.
 pub const ERASURES_FILE: &str = "switchboard.erasures";
@@ -197,91 +194,5 @@ impl OpenedStore {
         if let Some(scylla) = &self.scylla {
             scylla.close().await;
         }
-    }
-}
-
-/// Documents whose store answers in time, or counts as unavailable: whether a write that was given
-/// up takes effect is not known, and who wrote it looks again.
-pub struct InTime {
-    documents: Arc<dyn Documents>,
-    limit: Duration,
-}
-
-impl InTime {
-    /// These documents, with a limit for each call.
-    pub fn new(documents: Arc<dyn Documents>, limit: Duration) -> Self {
-        Self { documents, limit }
-    }
-}
-
-#[async_trait]
-impl Documents for InTime {
-    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
-        in_time(self.limit, self.documents.get(kind, id)).await
-    }
-
-    async fn put(
-        &self,
-        kind: &str,
-        id: &str,
-        expected: u64,
-        body: Vec<u8>,
-    ) -> Result<u64, StoreError> {
-        in_time(self.limit, self.documents.put(kind, id, expected, body)).await
-    }
-
-    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
-        in_time(self.limit, self.documents.delete(kind, id, expected)).await
-    }
-
-    async fn list(
-        &self,
-        kind: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Listed>, StoreError> {
-        in_time(self.limit, self.documents.list(kind, after, limit)).await
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A store that never answers.
-    struct Silent;
-
-    #[async_trait]
-    impl Documents for Silent {
-        async fn get(&self, _: &str, _: &str) -> Result<Option<Document>, StoreError> {
-            std::future::pending().await
-        }
-
-        async fn put(&self, _: &str, _: &str, _: u64, _: Vec<u8>) -> Result<u64, StoreError> {
-            std::future::pending().await
-        }
-
-        async fn delete(&self, _: &str, _: &str, _: u64) -> Result<(), StoreError> {
-            std::future::pending().await
-        }
-
-        async fn list(
-            &self,
-            _: &str,
-            _: Option<&str>,
-            _: usize,
-        ) -> Result<Vec<Listed>, StoreError> {
-            std::future::pending().await
-        }
-    }
-
-    #[tokio::test]
-    async fn a_store_that_is_silent_is_unavailable() {
-        let documents = InTime::new(Arc::new(Silent), Duration::from_millis(5));
-        let gone = |error: StoreError| matches!(error, StoreError::Unavailable { .. });
-        assert!(gone(documents.get("user", "1").await.unwrap_err()));
-        assert!(gone(documents.put("user", "1", 0, Vec::new()).await.unwrap_err()));
-        assert!(gone(documents.delete("user", "1", 1).await.unwrap_err()));
-        assert!(gone(documents.list("user", None, 1).await.unwrap_err()));
     }
 }

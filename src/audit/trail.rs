@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use super::failures::{Counting, Failure, Failures};
 use super::limits::{CONCLUDED_AT_A_TIME, OPEN_MAX, READ_PAGE, REMOVED_AT_A_TIME};
@@ -11,7 +10,7 @@ use crate::domain::Timestamp;
 use crate::domain::audit::{
     AuditAct, AuditActor, AuditChange, AuditEntry, AuditId, AuditOutcome, AuditSubject,
 };
-use crate::storage::{AuditTrail, Document, Documents, StoreError, in_time, version_of};
+use crate::storage::{AuditTrail, Document, Documents, StoreError, version_of};
 use crate::telemetry;
 
 /// The kind and id of the document that says up to where every entry is concluded: ms since 1970,
@@ -112,20 +111,14 @@ pub struct Trail {
     documents: Arc<dyn Documents>,
     /// Tells the entries of this process from those of others in the same millisecond.
     life: u32,
-    /// How long the store may take over one call.
-    limit: Duration,
     state: Mutex<State>,
 }
 
 impl Trail {
-    /// The trail of a store. `life` is unlike that of other processes.
-    pub fn new(
-        port: Arc<dyn AuditTrail>,
-        documents: Arc<dyn Documents>,
-        life: u32,
-        limit: Duration,
-    ) -> Self {
-        Self { port, documents, life, limit, state: Mutex::default() }
+    /// The trail of a store that answers in time (`Store::in_time`). `life` is unlike that of other
+    /// processes.
+    pub fn new(port: Arc<dyn AuditTrail>, documents: Arc<dyn Documents>, life: u32) -> Self {
+        Self { port, documents, life, state: Mutex::default() }
     }
 
     /// Concludes as unknown what a former process left without an outcome; to be called before
@@ -148,7 +141,7 @@ impl Trail {
                 page => page?,
             };
             for entry in page.iter().filter(|entry| entry.outcome.is_none()) {
-                in_time(self.limit, self.port.conclude(entry.id, AuditOutcome::Unknown)).await?;
+                self.port.conclude(entry.id, AuditOutcome::Unknown).await?;
                 telemetry::audited(entry.act, AuditOutcome::Unknown);
                 unknown += 1;
             }
@@ -179,7 +172,7 @@ impl Trail {
         say(&entry);
         // Unless it is recorded it may be there all the same, of an act that was not done.
         let mut left = Left { trail: self, id, outcome: Some(AuditOutcome::Refused) };
-        in_time(self.limit, self.port.record(entry)).await?;
+        self.port.record(entry).await?;
         left.outcome = None;
         Ok(id)
     }
@@ -246,7 +239,7 @@ impl Trail {
     pub async fn remove_old(&self, now: Timestamp, kept_ms: u64) -> Result<(), StoreError> {
         let before = Timestamp(now.0.saturating_sub(kept_ms));
         for _ in 0..REMOVED_AT_A_TIME {
-            if !in_time(self.limit, self.port.remove_before(before)).await? {
+            if !self.port.remove_before(before).await? {
                 return Ok(());
             }
         }
@@ -259,7 +252,7 @@ impl Trail {
         from: AuditId,
         limit: usize,
     ) -> Result<Vec<AuditEntry>, StoreError> {
-        in_time(self.limit, self.port.newest(before, from, limit)).await
+        self.port.newest(before, from, limit).await
     }
 
     /// Writes the entry of what is being counted, with its outcome if that is known already.
@@ -275,7 +268,7 @@ impl Trail {
             outcome,
         };
         say(&entry);
-        in_time(self.limit, self.port.record(entry)).await?;
+        self.port.record(entry).await?;
         telemetry::audited(act, AuditOutcome::Counted(1));
         if outcome.is_none() {
             self.lock().open.insert(id, None);
@@ -285,7 +278,7 @@ impl Trail {
 
     /// Whether the store took it.
     async fn write_outcome(&self, id: AuditId, outcome: AuditOutcome) -> bool {
-        match in_time(self.limit, self.port.conclude(id, outcome)).await {
+        match self.port.conclude(id, outcome).await {
             Ok(()) => {
                 self.lock().open.remove(&id);
                 true
@@ -311,7 +304,7 @@ impl Trail {
             (version, to)
         };
         let body = to.0.to_string().into_bytes();
-        let written = in_time(self.limit, self.documents.put(MARK.0, MARK.1, version, body)).await;
+        let written = self.documents.put(MARK.0, MARK.1, version, body).await;
         match written {
             Ok(version) => {
                 self.lock().mark = Some((to, version));
@@ -329,7 +322,7 @@ impl Trail {
     /// Where the document stands, and its version. One that is damaged says nothing, and is written
     /// over: it can be found out from the trail.
     async fn find_mark(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
-        match in_time(self.limit, self.documents.get(MARK.0, MARK.1)).await {
+        match self.documents.get(MARK.0, MARK.1).await {
             Ok(found) => {
                 let version = found.as_ref().map_or(0, |found| found.version);
                 Ok((found.as_ref().and_then(read_mark), version))
@@ -337,7 +330,7 @@ impl Trail {
             Err(StoreError::Damaged { reason }) => {
                 tracing::warn!(reason, "how far the audit trail is concluded is found out anew");
                 let asked = version_of(&*self.documents, MARK.0, MARK.1);
-                Ok((None, in_time(self.limit, asked).await?))
+                Ok((None, asked.await?))
             }
             Err(error) => Err(error),
         }

@@ -30,7 +30,7 @@ pub fn forbidden(forbidden: &Forbidden) -> ErrorResponse {
 /// The answer when the store failed.
 pub fn store_error(error: &StoreError) -> ErrorResponse {
     match error {
-        StoreError::Unavailable { .. } => {
+        StoreError::Unavailable { .. } | StoreError::Silent { .. } => {
             ErrorResponse::of(RestErrorKind::Unavailable).after(STORE_RETRY_MS)
         }
         StoreError::Damaged { .. } => ErrorResponse::of(RestErrorKind::Internal),

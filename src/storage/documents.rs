@@ -3,13 +3,13 @@
 //! Owns what happens when one of them cannot be read: it is named and counted, and the others serve.
 //! Refuses to know what a document says.
 
-use async_trait::async_trait;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::telemetry::{self, DamagedRow};
 
 use super::StoreError;
+use super::port::port;
 
 /// A configuration document as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,34 +46,35 @@ impl From<Document> for Listed {
     }
 }
 
-/// Documents with versions: users, queues, channels, reasons to be away, tokens' keys.
-#[async_trait]
-pub trait Documents: Send + Sync + 'static {
-    /// One document.
-    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError>;
+port! {
+    /// Documents with versions: users, queues, channels, reasons to be away, tokens' keys.
+    pub trait Documents {
+        /// One document.
+        async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError>;
 
-    /// Writes a document whose present version is `expected` (0: there is none), and answers the
-    /// new version. Errors with `VersionConflict` when it is another, also when the present one
-    /// cannot be read.
-    async fn put(
-        &self,
-        kind: &str,
-        id: &str,
-        expected: u64,
-        body: Vec<u8>,
-    ) -> Result<u64, StoreError>;
+        /// Writes a document whose present version is `expected` (0: there is none), and answers the
+        /// new version. Errors with `VersionConflict` when it is another, also when the present one
+        /// cannot be read.
+        async fn put(
+            &self,
+            kind: &str,
+            id: &str,
+            expected: u64,
+            body: Vec<u8>,
+        ) -> Result<u64, StoreError>;
 
-    /// Removes a document whose version is `expected`. Errors like `put`.
-    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError>;
+        /// Removes a document whose version is `expected`. Errors like `put`.
+        async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError>;
 
-    /// Up to `limit` documents of a kind in the order of their ids, beginning after `after`. One
-    /// that is damaged is among them without its body; what a newer release wrote is an error.
-    async fn list(
-        &self,
-        kind: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Listed>, StoreError>;
+        /// Up to `limit` documents of a kind in the order of their ids, beginning after `after`. One
+        /// that is damaged is among them without its body; what a newer release wrote is an error.
+        async fn list(
+            &self,
+            kind: &str,
+            after: Option<&str>,
+            limit: usize,
+        ) -> Result<Vec<Listed>, StoreError>;
+    }
 }
 
 /// The version of a document that cannot be read; 0 when there is none. For what can be found out

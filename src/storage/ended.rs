@@ -5,12 +5,12 @@
 //! missing is filled from them. Rows are found by the time in a chat's id, that of its making: an id
 //! is known to whoever forgets the chat, and the time of its end is not.
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
 
 use super::documents::Remembered;
+use super::port::port;
 use super::{Cursor, Documents, StoreError};
 
 /// A chat that has ended.
@@ -33,26 +33,27 @@ pub struct EndedRow {
     pub ended: Option<EndedChat>,
 }
 
-/// The chats that have ended and are not forgotten.
-#[async_trait]
-pub trait EndedChats: Send + Sync + 'static {
-    /// Writes down that the chat has ended; over what was there. Durable when it answers. To be done
-    /// before its row among the open chats is removed, so that a crash leaves one of the two.
-    async fn put(&self, ended: EndedChat) -> Result<(), StoreError>;
+port! {
+    /// The chats that have ended and are not forgotten.
+    pub trait EndedChats {
+        /// Writes down that the chat has ended; over what was there. Durable when it answers. To be done
+        /// before its row among the open chats is removed, so that a crash leaves one of the two.
+        async fn put(&self, ended: EndedChat) -> Result<(), StoreError>;
 
-    /// Removes the row of a chat of the channel, if there is one. May be repeated.
-    async fn remove(&self, channel: ChannelId, chat: ChatId) -> Result<(), StoreError>;
+        /// Removes the row of a chat of the channel, if there is one. May be repeated.
+        async fn remove(&self, channel: ChannelId, chat: ChatId) -> Result<(), StoreError>;
 
-    /// Up to `limit` rows of a channel in the order of their chats, beginning after `after`: of chats
-    /// whose ids were made before `made_before`. No chat ends before it is made. Fewer than `limit`
-    /// are the last ones.
-    async fn scan(
-        &self,
-        channel: ChannelId,
-        after: Option<ChatId>,
-        made_before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<EndedRow>, StoreError>;
+        /// Up to `limit` rows of a channel in the order of their chats, beginning after `after`: of chats
+        /// whose ids were made before `made_before`. No chat ends before it is made. Fewer than `limit`
+        /// are the last ones.
+        async fn scan(
+            &self,
+            channel: ChannelId,
+            after: Option<ChatId>,
+            made_before: Timestamp,
+            limit: usize,
+        ) -> Result<Vec<EndedRow>, StoreError>;
+    }
 }
 
 /// The kind of the document that says how far the rows are filled. It goes into no export: an import

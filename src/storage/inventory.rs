@@ -4,10 +4,9 @@
 //! ports' writes. Refuses to be used while a router runs on the store: a listing that is read
 //! while things change may miss what changed.
 
-use async_trait::async_trait;
-
 use crate::domain::{ChatId, CommandId, Customer, UserId};
 
+use super::port::port;
 use super::{Document, StoreError};
 
 /// Where a listing goes on. Only the adapter that made it knows what it says (a key, a token of a
@@ -48,40 +47,41 @@ pub struct Conversation {
     pub commands: Vec<(CommandId, ChatId)>,
 }
 
-/// What a store holds.
-///
-/// A listing is read page by page from `None` on, `limit` (at least 1) items a page at most; each
-/// item comes once. Its order is unspecified, for a distributed store reads its partitions in the
-/// order of their tokens; while nothing is written it is the same every time.
-#[async_trait]
-pub trait Inventory: Send + Sync + 'static {
-    /// The chats with at least one event.
-    async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError>;
+port! {
+    /// What a store holds.
+    ///
+    /// A listing is read page by page from `None` on, `limit` (at least 1) items a page at most; each
+    /// item comes once. Its order is unspecified, for a distributed store reads its partitions in the
+    /// order of their tokens; while nothing is written it is the same every time.
+    pub trait Inventory {
+        /// The chats with at least one event.
+        async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError>;
 
-    /// The chats with at least one watermark.
-    async fn watched(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError>;
+        /// The chats with at least one watermark.
+        async fn watched(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError>;
 
-    /// The customers who ever opened a chat.
-    async fn conversations(
-        &self,
-        at: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page<Conversation>, StoreError>;
+        /// The customers who ever opened a chat.
+        async fn conversations(
+            &self,
+            at: Option<&Cursor>,
+            limit: usize,
+        ) -> Result<Page<Conversation>, StoreError>;
 
-    /// The operators with a record.
-    async fn operators(
-        &self,
-        at: Option<&Cursor>,
-        limit: usize,
-    ) -> Result<Page<UserId>, StoreError>;
+        /// The operators with a record.
+        async fn operators(
+            &self,
+            at: Option<&Cursor>,
+            limit: usize,
+        ) -> Result<Page<UserId>, StoreError>;
 
-    /// The kinds of which there is a document, in the order of their names. There are about ten.
-    async fn document_kinds(&self) -> Result<Vec<String>, StoreError>;
+        /// The kinds of which there is a document, in the order of their names. There are about ten.
+        async fn document_kinds(&self) -> Result<Vec<String>, StoreError>;
 
-    /// The number that the last process got; 0 when there was none.
-    async fn last_process(&self) -> Result<u64, StoreError>;
+        /// The number that the last process got; 0 when there was none.
+        async fn last_process(&self) -> Result<u64, StoreError>;
 
-    /// Writes a document as it is, with its version; durable when it answers. No effect when that
-    /// very version is there; errors with `VersionConflict` (expected 0) when another one is.
-    async fn restore(&self, kind: &str, document: Document) -> Result<(), StoreError>;
+        /// Writes a document as it is, with its version; durable when it answers. No effect when that
+        /// very version is there; errors with `VersionConflict` (expected 0) when another one is.
+        async fn restore(&self, kind: &str, document: Document) -> Result<(), StoreError>;
+    }
 }

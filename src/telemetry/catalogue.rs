@@ -224,6 +224,13 @@ pub const METRICS: &[Metric] = &[
         "Reads and writes refused because too many waited."
     ),
     metric!(
+        "switchboard_store_call_seconds",
+        Seconds,
+        ["port", "end"],
+        "Time of a call to the store, by port and how it ended: done, refused (another version, a chat \
+         that is forgotten), failed, or silent: given up at the limit."
+    ),
+    metric!(
         "switchboard_store_available",
         Gauge,
         [],

@@ -228,6 +228,36 @@ impl StoreSizes {
     }
 }
 
+/// How a call to the store ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreCallEnd {
+    /// As asked.
+    Done,
+    /// With an answer that is no.
+    Refused,
+    /// By trouble of the store's.
+    Failed,
+    /// Not within the limit.
+    Silent,
+}
+
+impl StoreCallEnd {
+    fn label(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Silent => "silent",
+        }
+    }
+}
+
+/// A call of a port came to an end.
+pub fn store_call(port: &'static str, end: StoreCallEnd, took: Duration) {
+    histogram!("switchboard_store_call_seconds", "port" => port, "end" => end.label())
+        .record(took.as_secs_f64());
+}
+
 /// The store refused a read or a write because too many waited.
 pub fn store_refused() {
     counter!("switchboard_store_refused_total").increment(1);

@@ -3,7 +3,6 @@
 //! they are.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use switchboard::audit::Trail;
 use switchboard::domain::Timestamp;
@@ -201,12 +200,7 @@ fn damaged_entries_of_the_trail_stop_neither_a_start_nor_a_reader_and_no_repair_
     let unknown = ids.map(|id| (id, Some(AuditOutcome::Unknown)));
     let store = rig.open().unwrap().store();
     block_on(async {
-        let recovered = Trail::new(
-            Arc::clone(&store.audit),
-            Arc::clone(&store.documents),
-            1,
-            Duration::from_secs(5),
-        );
+        let recovered = Trail::new(Arc::clone(&store.audit), Arc::clone(&store.documents), 1);
         assert_eq!(recovered.recover(Timestamp(9)).await, Ok(3), "two of five are damaged");
         for limit in 1..=5 {
             assert_eq!(trail(&store, limit).await, unknown, "in pages of {limit}");

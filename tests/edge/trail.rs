@@ -15,7 +15,7 @@ const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
 fn trail(memory: &Arc<MemoryStore>, life: u32) -> Trail {
     let store = memory.store();
-    Trail::new(store.audit, store.documents, life, Duration::from_secs(5))
+    Trail::new(store.audit, store.documents, life)
 }
 
 fn note() -> Note {
@@ -164,7 +164,7 @@ impl AuditTrail for Odd {
 fn odd(memory: &Arc<MemoryStore>, silent: bool) -> Trail {
     let store = memory.store();
     let port = Arc::new(Odd { inner: store.audit, silent });
-    Trail::new(port, store.documents, 2, Duration::from_secs(5))
+    Trail::new(port, store.documents, 2)
 }
 
 #[tokio::test]

@@ -189,7 +189,7 @@ impl Entropy for CountedEntropy {
 /// An audit trail in memory.
 pub fn trail() -> Arc<Trail> {
     let store = MemoryStore::new().store();
-    Arc::new(Trail::new(store.audit, store.documents, 1, Duration::from_secs(5)))
+    Arc::new(Trail::new(store.audit, store.documents, 1))
 }
 
 static TRAIL: LazyLock<Arc<Trail>> = LazyLock::new(trail);

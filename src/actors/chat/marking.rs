@@ -14,7 +14,7 @@ use crate::storage::StoreError;
 use super::ChatState;
 use crate::actors::hub::Outgoing;
 use crate::actors::marks::{Batch, Marks, Raised};
-use crate::actors::message::{ChatMessage, Marked, MarksRead, Reply, StoreSilent};
+use crate::actors::message::{ChatMessage, Marked, MarksRead, Reply};
 use crate::actors::view::ChatView;
 
 /// What a chat's shell knows of its watermarks.
@@ -53,7 +53,7 @@ impl ChatState {
         let (shared, chat, myself) = (Arc::clone(&self.shared), self.chat, myself.clone());
         tokio::spawn(async move {
             // A task of its own, whose panic comes back as an error: the chat waits for a word.
-            let reading = async move { shared.in_time(shared.store.watermarks.load(chat)).await };
+            let reading = async move { shared.store.watermarks.load(chat).await };
             let _ = myself.send_message(ChatMessage::MarksRead(told(tokio::spawn(reading).await)));
         });
     }
@@ -112,8 +112,7 @@ impl ChatState {
         let (shared, chat, myself) = (Arc::clone(&self.shared), self.chat, myself.clone());
         tokio::spawn(async move {
             let raised = batch.marks.clone();
-            let writing =
-                async move { shared.in_time(shared.store.watermarks.raise(chat, raised)).await };
+            let writing = async move { shared.store.watermarks.raise(chat, raised).await };
             let written = told(tokio::spawn(writing).await);
             let _ = myself.send_message(ChatMessage::MarksWritten(batch, written));
         });
@@ -161,7 +160,7 @@ impl ChatState {
             return;
         }
         let asked = self.shared.store.watermarks.raise(self.chat, batch.marks);
-        match told(Ok(self.shared.in_time(asked).await)) {
+        match told(Ok(asked.await)) {
             Ok(()) => {
                 for reply in batch.waiting {
                     let _ = reply.send(Ok(()));
@@ -173,12 +172,9 @@ impl ChatState {
 }
 
 /// What a task at the store came to.
-fn told<T>(
-    ended: Result<Result<Result<T, StoreError>, StoreSilent>, JoinError>,
-) -> Result<T, String> {
+fn told<T>(ended: Result<Result<T, StoreError>, JoinError>) -> Result<T, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
-    let in_time = ended.map_err(|panicked| text(&panicked))?;
-    in_time.map_err(|silent| text(&silent))?.map_err(|error| text(&error))
+    ended.map_err(|panicked| text(&panicked))?.map_err(|error| text(&error))
 }
 
 fn flush_after(myself: &ActorRef<ChatMessage>, wait_ms: Option<u64>) {

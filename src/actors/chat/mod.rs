@@ -13,11 +13,11 @@ use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, Store
 use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate, Told};
 use crate::machine::message::ToQueue;
 use crate::machine::{CallId, Life};
-use crate::storage::OpenChat;
+use crate::storage::{OpenChat, StoreError};
 
 use super::held::CallPermit;
 use super::homeless::Homeless;
-use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply, StoreSilent};
+use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
 use super::observe::{self, Deliveries};
 use super::shared::Shared;
 use super::timer::Timer;
@@ -241,7 +241,7 @@ impl ChatState {
                     }
                     self.bound |= self.shared.ways.begins(self.chat, &call);
                     untold::begins(&self.shared.untold, self.chat, &call);
-                    let answer = self.shared.in_time(self.call_store(call)).await?;
+                    let answer = self.call_store(call).await;
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
                 Action::Row(row) => {
@@ -338,18 +338,22 @@ impl ChatState {
     /// The row after a change. Nobody waits for it but the chat itself, whose next write to it must
     /// come after. When it fails, the row stays marked, and a start asks the chat. Errors when the
     /// store is silent: then nobody knows what it will say.
-    async fn write_row(&self, row: Option<OpenChat>) -> Result<(), StoreSilent> {
-        let (shared, store) = (&self.shared, &self.shared.store);
+    async fn write_row(&self, row: Option<OpenChat>) -> Result<(), StoreError> {
+        let store = &self.shared.store;
         for write in self.driver.chat().row_updates(row) {
             let written = match write {
-                RowUpdate::Open(row) => shared.in_time(store.open_chats.put(row)).await?,
-                RowUpdate::Ended(ended) => shared.in_time(store.ended_chats.put(ended)).await?,
-                RowUpdate::NotOpen => shared.in_time(store.open_chats.remove(self.chat)).await?,
+                RowUpdate::Open(row) => store.open_chats.put(row).await,
+                RowUpdate::Ended(ended) => store.ended_chats.put(ended).await,
+                RowUpdate::NotOpen => store.open_chats.remove(self.chat).await,
             };
-            if let Err(error) = written {
-                let chat = self.chat;
-                tracing::warn!(%chat, %error, "the row of an open chat was not written");
-                break;
+            match written {
+                Ok(()) => {}
+                Err(silent @ StoreError::Silent { .. }) => return Err(silent),
+                Err(error) => {
+                    let chat = self.chat;
+                    tracing::warn!(%chat, %error, "the row of an open chat was not written");
+                    break;
+                }
             }
         }
         Ok(())

@@ -48,7 +48,7 @@ impl Patience {
 /// forgotten, and a step claims anew.
 fn may_pass(error: &ExportError) -> bool {
     match error {
-        ExportError::Store(StoreError::Unavailable { .. })
+        ExportError::Store(StoreError::Unavailable { .. } | StoreError::Silent { .. })
         | ExportError::Append(
             AppendError::Unknown { .. } | AppendError::Unavailable { .. } | AppendError::Fenced,
         ) => true,

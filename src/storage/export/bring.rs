@@ -310,5 +310,5 @@ async fn store_log(
 /// Whether there are rows of open chats, also such that cannot be read.
 async fn has_open_chats(store: &Store) -> Result<bool, StoreError> {
     let found = store.open_chats.scan(None, 1).await?;
-    Ok(!found.is_empty() || !store.open_chats.damaged().is_empty())
+    Ok(!found.is_empty() || !store.open_chats.damaged().await?.is_empty())
 }

@@ -341,7 +341,7 @@ async fn open_chats(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Exp
     }
     // The router that starts on it next makes these anew; a copy without them would leave the chats in
     // no line.
-    let damaged = source.read(async |store| Ok(store.open_chats.damaged())).await?;
+    let damaged = source.read(async |store| store.open_chats.damaged().await).await?;
     match damaged.first() {
         None => Ok(()),
         Some(chat) => Err(StoreError::Damaged {

@@ -215,8 +215,8 @@ impl OpenChats for ScyllaStore {
         Ok(found)
     }
 
-    fn damaged(&self) -> Vec<ChatId> {
-        self.partitions.damaged.iter().map(|chat| *chat).collect()
+    async fn damaged(&self) -> Result<Vec<ChatId>, StoreError> {
+        Ok(self.partitions.damaged.iter().map(|chat| *chat).collect())
     }
 }
 

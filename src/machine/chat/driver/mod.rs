@@ -5,8 +5,8 @@
 //!
 //! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
 //! nothing is answered or told before its events are durable; when the outcome of an append is
-//! not known, nothing is applied and the driver asks to be ended: its next life claims the chat
-//! and reads what became of it. A chat that is not among the open ones sleeps until somebody wants
+//! not known, or the store does not answer, nothing is applied and the driver asks to be ended: its
+//! next life claims the chat and reads what became of it. A chat that is not among the open ones sleeps until somebody wants
 //! something of it: a look only reads, and what was read without a claim is only shown. Whatever
 //! may change the chat claims it first and reads it anew.
 
@@ -62,6 +62,20 @@ pub enum StoreAnswer {
     Marked(Result<(), StoreError>),
     /// To `Append`.
     Appended(Result<(), AppendError>),
+}
+
+impl StoreAnswer {
+    /// The error of a store that did not answer: whatever was asked, nobody knows what becomes of it.
+    /// An append says so by itself.
+    fn silence(&self) -> Option<&StoreError> {
+        let error = match self {
+            Self::Claimed(answer) => answer.as_ref().err(),
+            Self::Page(answer) => answer.as_ref().err(),
+            Self::Marked(answer) => answer.as_ref().err(),
+            Self::Appended(_) => None,
+        };
+        error.filter(|error| matches!(error, StoreError::Silent { .. }))
+    }
 }
 
 /// What the actor has to do, in this order.
@@ -343,6 +357,9 @@ impl Driver {
     }
 
     fn take(&mut self, now: Timestamp, answer: StoreAnswer) -> Vec<Action> {
+        if let Some(silent) = answer.silence() {
+            return self.fail(Failure::Unknown(silent.to_string()));
+        }
         let phase = std::mem::replace(&mut self.phase, Phase::Failed);
         match (phase, answer) {
             (Phase::Claiming, StoreAnswer::Claimed(Ok(Claimed { claim, tail }))) => {
