@@ -9,7 +9,7 @@ use crate::storage::record::{self, Slot};
 use crate::storage::{Conversation, Cursor, Document, Inventory, Page, StoreError};
 
 use super::sql::{ReadError, count, id};
-use super::{SqliteStore, rows, sql};
+use super::{SqliteStore, conversations, sql};
 
 /// The page of the first `limit` of the keys, of which there is one more if there is a next page.
 fn page<T>(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> Vec<u8>) -> Page<T> {
@@ -54,7 +54,7 @@ fn conversations(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let customer = Customer { channel: ChannelId(id(row, 0)?), id: CustomerId(id(row, 1)?) };
-        let commands = rows::commands(connection, customer)?;
+        let commands = conversations::commands(connection, customer)?;
         found.push(Conversation { customer, latest: ChatId(id(row, 2)?), commands });
     }
     Ok(found)

@@ -17,8 +17,9 @@
 //! - After the first failed write or sync the store has failed for good ([`StoreFailure`]): those
 //!   in the batch get `Unknown`, and nothing is synced again. End the process and start anew.
 //!
-//! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `ports`, `rows`; `checksums`,
-//! `log_rows`, `damage` and `mend` for what is not what was written.
+//! Reading order: `writer` (the heart), `recent`, `claims`, `open`, `readers`, `log`, the other
+//! aggregates, each in a file with its statements and its port; `checksums`, `log_rows`, `damage` and `mend`
+//! for what is not what was written.
 
 mod audit;
 mod backup;
@@ -26,22 +27,27 @@ mod checksum_vfs;
 mod checksums;
 mod claims;
 mod connect;
+mod conversations;
 mod copies;
 pub mod counters;
 mod damage;
+mod documents;
 mod ended;
 mod inventory;
 mod limits;
+mod log;
 mod log_rows;
 mod mend;
 mod open;
-mod ports;
+mod open_chats;
+mod operators;
+mod processes;
 mod readers;
 mod recent;
-mod rows;
 mod schema;
 mod scrub;
 mod sql;
+mod watermarks;
 mod write_back;
 mod writer;
 

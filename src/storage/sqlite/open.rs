@@ -27,7 +27,7 @@ use super::mend::{self, Loss, MendError, Mended};
 use super::recent::{Position, Recent};
 use super::schema::{check_schema, migrate};
 use super::sql::ReadError;
-use super::{SqliteOptions, rows, sql};
+use super::{SqliteOptions, open_chats, sql};
 
 /// The file that holds everything.
 pub const DATABASE_FILE: &str = "switchboard.db";
@@ -296,7 +296,7 @@ fn attempt(options: &SqliteOptions, damage: &Arc<Damage>) -> Result<Attempt, Ope
     let unlisted = unlisted(&connection, &file, blame)?;
     // What of these is damaged is one row's trouble once their pages are whole: a rebuild sees to that, or
     // refuses.
-    rows::look_at_pages(&connection).map_err(blame)?;
+    sql::look_at_pages(&connection).map_err(blame)?;
     let life = begin_life(&mut connection).map_err(blame)?;
     Ok(Attempt {
         connection,
@@ -319,7 +319,7 @@ fn unlisted(
     if sql::counter_if_there(connection, sql::OPEN_CHATS_LOST).map_err(blame)?.is_some() {
         return Ok(Unlisted::Any);
     }
-    rows::damaged_open_chats(connection).map(Unlisted::These).map_err(|error| match error {
+    open_chats::damaged_open_chats(connection).map(Unlisted::These).map_err(|error| match error {
         ReadError::Sqlite(error) => blame(error),
         error => OpenError::NewerRecord { file: file.to_owned(), what: error.to_string() },
     })

@@ -30,6 +30,32 @@ pub(super) enum ReadError {
     Lost(String),
 }
 
+/// Runs a cached statement that answers no rows.
+pub(super) fn execute(
+    connection: &Connection,
+    text: &str,
+    parameters: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached(text)?.execute(parameters).map(drop)
+}
+
+/// Reads every page of the tables that are read whole, or without which nobody may go on. Else a page of
+/// them is met later, by whoever is the first to need it. Counting reads no more of a row than its key;
+/// a long record lies on pages of its own.
+pub(super) fn look_at_pages(connection: &Connection) -> rusqlite::Result<()> {
+    for text in [
+        "SELECT count(*) FROM counters",
+        "SELECT count(*) FROM forgotten",
+        "SELECT body FROM documents",
+        "SELECT record FROM operators",
+    ] {
+        let mut statement = connection.prepare(text)?;
+        let mut rows = statement.query(())?;
+        while rows.next()?.is_some() {}
+    }
+    Ok(())
+}
+
 /// The id in column `n`; 16 bytes.
 pub(super) fn id(row: &Row<'_>, n: usize) -> rusqlite::Result<Uuid> {
     row.get::<_, [u8; 16]>(n).map(Uuid::from_bytes)

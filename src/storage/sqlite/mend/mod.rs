@@ -38,7 +38,7 @@ use super::limits::DAMAGED_KEPT_MAX;
 use super::open::DATABASE_FILE;
 use super::schema::create_schema;
 use super::sql::ReadError;
-use super::{SqliteOptions, rows, sql};
+use super::{SqliteOptions, documents, sql};
 
 use log::LogCopy;
 use tables::Table;
@@ -308,7 +308,7 @@ fn demanded(
         return Err(MendError::Unrepairable(what));
     }
     if name == "documents" {
-        let damaged = rows::damaged_documents(new)?;
+        let damaged = documents::damaged_documents(new)?;
         mended.dispensed.extend(damaged.iter().map(ToString::to_string));
         let nameless = table.count(raw)? - table.count(new)?;
         if nameless > 0 {
