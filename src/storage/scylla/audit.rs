@@ -13,6 +13,31 @@ use crate::storage::{AuditTrail, StoreError, record};
 use super::ScyllaStore;
 use super::errors::unreadable;
 use super::limits::{AUDIT_HOURS_PAGE_ROWS, AUDIT_PAGE_ROWS};
+use super::statements::statements;
+
+statements! {
+    put: Write = "INSERT INTO %.audit (hour, id, entry) VALUES (?, ?, ?) USING TIMESTAMP ?";
+    conclude: Write = "UPDATE %.audit USING TIMESTAMP ? SET outcome = ? \
+        WHERE hour = ? AND id = ?";
+    page: Read = "SELECT id, entry, outcome FROM %.audit \
+        WHERE hour = ? AND id < ? AND id >= ? LIMIT ?";
+    remove: Write = "DELETE FROM %.audit USING TIMESTAMP ? WHERE hour = ? AND id = ?";
+    drop: Write = "DELETE FROM %.audit USING TIMESTAMP ? WHERE hour = ?";
+    hour_put: Write = "INSERT INTO %.audit_hours (list, hour) VALUES (0, ?) \
+        USING TIMESTAMP ?";
+    hour_drop: Write = "DELETE FROM %.audit_hours USING TIMESTAMP ? \
+        WHERE list = 0 AND hour <= ?";
+    hours: Read = "SELECT hour FROM %.audit_hours \
+        WHERE list = 0 AND hour < ? AND hour >= ? LIMIT ?";
+    oldest: Read = "SELECT hour FROM %.audit_hours WHERE list = 0 AND hour < ? \
+        ORDER BY hour ASC LIMIT 1";
+    customer_put: Write = "INSERT INTO %.audit_customers (channel, customer, id) \
+        VALUES (?, ?, ?) USING TIMESTAMP ?";
+    customer_ids: Read = "SELECT id FROM %.audit_customers \
+        WHERE channel = ? AND customer = ? AND id > ? LIMIT ?";
+    customer_drop: Write = "DELETE FROM %.audit_customers USING TIMESTAMP ? \
+        WHERE channel = ? AND customer = ?";
+}
 
 pub(super) fn hour_of(id: AuditId) -> i64 {
     i64::try_from(id.hour()).unwrap_or(i64::MAX)
@@ -29,7 +54,7 @@ impl ScyllaStore {
             return Ok(());
         }
         let values = (hour, self.db.stamp()?);
-        self.db.write(&self.db.statements.audit_hour_put, values).await?;
+        self.db.write(&self.db.statements.audit.hour_put, values).await?;
         // Entries are of the present; hours long gone are not written to again.
         self.audit_hours.retain(|known| hour - *known <= 1);
         self.audit_hours.insert(hour);
@@ -39,7 +64,7 @@ impl ScyllaStore {
     /// Hours with entries, latest first: below `before` and not below `from`, a page.
     async fn audit_hours(&self, before: i64, from: i64) -> Result<Vec<i64>, StoreError> {
         let values = (before, from, AUDIT_HOURS_PAGE_ROWS);
-        let answer = self.db.read(&self.db.statements.audit_hours, values).await?;
+        let answer = self.db.read(&self.db.statements.audit.hours, values).await?;
         let rows = answer.rows::<(i64,)>().map_err(unreadable)?;
         rows.map(|row| row.map(|(hour,)| hour).map_err(unreadable)).collect()
     }
@@ -59,7 +84,7 @@ impl ScyllaStore {
             let page = i32::try_from(limit - found.len()).unwrap_or(AUDIT_PAGE_ROWS);
             let page = page.min(AUDIT_PAGE_ROWS);
             let values = (hour, below.as_slice(), least.as_slice(), page);
-            let answer = self.db.read(&self.db.statements.audit_page, values).await?;
+            let answer = self.db.read(&self.db.statements.audit.page, values).await?;
             let mut rows = 0;
             for row in answer.rows::<Stored<'_>>().map_err(unreadable)? {
                 let (key, entry, outcome) = row.map_err(unreadable)?;
@@ -79,7 +104,7 @@ impl ScyllaStore {
         let sealed = record::encode_audit(entry)?;
         let key = entry.id.key();
         let values = (hour_of(entry.id), key.as_slice(), sealed, self.db.stamp()?);
-        self.db.write(&self.db.statements.audit_put, values).await
+        self.db.write(&self.db.statements.audit.put, values).await
     }
 }
 
@@ -90,7 +115,7 @@ impl AuditTrail for ScyllaStore {
         if let Some(AuditSubject::Customer { channel, customer: Some(customer) }) = entry.subject {
             let key = entry.id.key();
             let values = (channel.0, customer.0, key.as_slice(), self.db.stamp()?);
-            self.db.write(&self.db.statements.audit_customer_put, values).await?;
+            self.db.write(&self.db.statements.audit.customer_put, values).await?;
         }
         self.write_audit(&entry).await?;
         match entry.outcome {
@@ -103,7 +128,7 @@ impl AuditTrail for ScyllaStore {
         let sealed = record::encode_audit_outcome(id, outcome)?;
         let key = id.key();
         let values = (self.db.stamp()?, sealed, hour_of(id), key.as_slice());
-        self.db.write(&self.db.statements.audit_conclude, values).await
+        self.db.write(&self.db.statements.audit.conclude, values).await
     }
 
     async fn newest(
@@ -132,13 +157,13 @@ impl AuditTrail for ScyllaStore {
 
     async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
         let end = i64::try_from(before.0 / AUDIT_HOUR_MS).unwrap_or(i64::MAX);
-        let answer = self.db.read(&self.db.statements.audit_oldest, (end,)).await?;
+        let answer = self.db.read(&self.db.statements.audit.oldest, (end,)).await?;
         let Some((hour,)) = answer.maybe_first_row::<(i64,)>().map_err(unreadable)? else {
             return Ok(false);
         };
         let stamp = self.db.stamp()?;
-        self.db.write(&self.db.statements.audit_drop, (stamp, hour)).await?;
-        self.db.write(&self.db.statements.audit_hour_drop, (stamp, hour)).await?;
+        self.db.write(&self.db.statements.audit.drop, (stamp, hour)).await?;
+        self.db.write(&self.db.statements.audit.hour_drop, (stamp, hour)).await?;
         Ok(true)
     }
 
@@ -152,7 +177,7 @@ impl AuditTrail for ScyllaStore {
         let mut after = Vec::new();
         loop {
             let values = (channel.0, customer.0, after.clone(), AUDIT_PAGE_ROWS);
-            let answer = self.db.read(&statements.audit_customer_ids, values).await?;
+            let answer = self.db.read(&statements.audit.customer_ids, values).await?;
             let rows = answer.rows::<(Vec<u8>,)>().map_err(unreadable)?;
             let keys: Vec<Vec<u8>> = rows
                 .map(|row| row.map(|(key,)| key).map_err(unreadable))
@@ -171,7 +196,7 @@ impl AuditTrail for ScyllaStore {
                     // It cannot be read, and may name the customer; or there is none.
                     None => {
                         let values = (self.db.stamp()?, hour, key.as_slice());
-                        self.db.write(&statements.audit_remove, values).await?;
+                        self.db.write(&statements.audit.remove, values).await?;
                     }
                 }
             }
@@ -181,6 +206,6 @@ impl AuditTrail for ScyllaStore {
             }
         }
         let values = (self.db.stamp()?, channel.0, customer.0);
-        self.db.write(&statements.audit_customer_drop, values).await
+        self.db.write(&statements.audit.customer_drop, values).await
     }
 }

@@ -19,8 +19,7 @@ use tokio::time::timeout;
 
 use super::limits::{KEEPALIVE_EVERY, KEEPALIVE_MAX, KEYSPACE_NAME_MAX, SCHEMA_CHANGE_MAX};
 use super::profiles::{Profiles, nodes};
-use super::statements::Statements;
-use super::{ConsistencyOf, ScyllaOptions};
+use super::{ConsistencyOf, ScyllaOptions, Statements};
 
 /// Why the store cannot be opened. Each says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -18,12 +18,11 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::storage::{AppendError, StoreError};
 
-use super::ScyllaOptions;
 use super::errors::{append_error, is_too_much, unavailable, unreadable};
 use super::lease::{Lease, now};
 use super::limits::REQUESTS_MAX;
 use super::profiles::{Kind, Profiles};
-use super::statements::Statements;
+use super::{ScyllaOptions, Statements};
 
 /// The session, its statements and the right to use them.
 pub(super) struct Db {

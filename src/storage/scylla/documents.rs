@@ -13,6 +13,26 @@ use super::ScyllaStore;
 use super::errors::{unavailable, unreadable};
 use super::limits::{CONDITION_TRIES, RING_PAGE_ROWS, SHARDS};
 use super::open_chats::shard;
+use super::statements::statements;
+
+statements! {
+    get: SerialRead = "SELECT id, version, body FROM %.documents \
+        WHERE kind = ? AND shard = ? AND id = ?";
+    first: SerialRead = "SELECT id, version, body FROM %.documents \
+        WHERE kind = ? AND shard = ? LIMIT ?";
+    after: SerialRead = "SELECT id, version, body FROM %.documents \
+        WHERE kind = ? AND shard = ? AND id > ? LIMIT ?";
+    kinds: Read = "SELECT DISTINCT token(kind, shard), kind FROM %.documents \
+        WHERE token(kind, shard) >= ? AND token(kind, shard) <= ? LIMIT ?";
+    shards: Read = "SELECT shard FROM %.documents WHERE kind = ? AND shard IN ? \
+        PER PARTITION LIMIT 1";
+    new: Condition = "INSERT INTO %.documents (kind, shard, id, version, body) \
+        VALUES (?, ?, ?, ?, ?) IF NOT EXISTS";
+    put: Condition = "UPDATE %.documents SET version = ?, body = ? \
+        WHERE kind = ? AND shard = ? AND id = ? IF version = ?";
+    delete: Condition = "DELETE FROM %.documents \
+        WHERE kind = ? AND shard = ? AND id = ? IF version = ?";
+}
 
 pub(super) fn big(version: u64) -> i64 {
     i64::try_from(version).unwrap_or(i64::MAX)
@@ -33,7 +53,7 @@ fn listed(kind: &str, answer: &QueryRowsResult) -> Result<Vec<Listed>, StoreErro
 impl Documents for ScyllaStore {
     async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
         let values = (kind, shard(id.as_bytes()), id);
-        let answer = self.db.read(&self.db.statements.document_get, values).await?;
+        let answer = self.db.read(&self.db.statements.documents.get, values).await?;
         listed(kind, &answer)?.pop().map(Listed::document).transpose()
     }
 
@@ -50,10 +70,10 @@ impl Documents for ScyllaStore {
         for _ in 0..CONDITION_TRIES {
             let applied = if expected == 0 {
                 let values = (kind, shard, id, version_now, &sealed);
-                self.db.condition(&statements.document_new, values).await?
+                self.db.condition(&statements.documents.new, values).await?
             } else {
                 let values = (version_now, &sealed, kind, shard, id, big(expected));
-                self.db.condition(&statements.document_put, values).await?
+                self.db.condition(&statements.documents.put, values).await?
             };
             if applied {
                 return Ok(version);
@@ -69,7 +89,7 @@ impl Documents for ScyllaStore {
             if expected == 0 {
                 return self.conflict(kind, id, 0).await;
             }
-            let delete = &self.db.statements.document_delete;
+            let delete = &self.db.statements.documents.delete;
             if self.db.condition(delete, values).await? {
                 return Ok(());
             }
@@ -92,15 +112,15 @@ impl Documents for ScyllaStore {
         // Most kinds have few documents, or none yet: only partitions that are there are asked. A
         // write that nobody was told of may begin one later; whoever lists did not miss a promise.
         let all: Vec<i16> = (0..SHARDS).collect();
-        let answer = self.db.read(&statements.document_shards, (kind, all)).await?;
+        let answer = self.db.read(&statements.documents.shards, (kind, all)).await?;
         let shards = answer.rows::<(i16,)>().map_err(unreadable)?;
         let shards: Vec<_> = shards.collect::<Result<_, _>>().map_err(unreadable)?;
         let shards = shards.into_iter().map(async |(shard,)| {
             let answer = match after {
-                None => self.db.read(&statements.document_first, (kind, shard, page)).await?,
+                None => self.db.read(&statements.documents.first, (kind, shard, page)).await?,
                 Some(after) => {
                     let values = (kind, shard, after, page);
-                    self.db.read(&statements.document_after, values).await?
+                    self.db.read(&statements.documents.after, values).await?
                 }
             };
             listed(kind, &answer)
@@ -117,7 +137,7 @@ impl ScyllaStore {
     pub(super) async fn kinds(&self) -> Result<BTreeSet<String>, StoreError> {
         let (mut kinds, mut at) = (BTreeSet::new(), None);
         loop {
-            let statement = &self.db.statements.document_kinds;
+            let statement = &self.db.statements.documents.kinds;
             let keys =
                 self.keys(statement, at.as_ref(), RING_PAGE_ROWS, |row: &(i64, String)| row.0);
             let page = keys.await?;
@@ -133,7 +153,7 @@ impl ScyllaStore {
     /// It may have it again by now: then the write is to be tried again.
     async fn conflict(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
         let values = (kind, shard(id.as_bytes()), id);
-        let answer = self.db.read(&self.db.statements.document_get, values).await?;
+        let answer = self.db.read(&self.db.statements.documents.get, values).await?;
         let row = answer.maybe_first_row::<(&str, i64, &[u8])>().map_err(unreadable)?;
         match row.map_or(0, |(_, version, _)| version.unsigned_abs()) {
             found if found == expected => Ok(()),

@@ -26,6 +26,29 @@ use super::limits::{
     SCAN_PAGE_ROWS, TALLIED_REMOVALS,
 };
 use super::slices::{END, key_at};
+use super::statements::statements;
+
+statements! {
+    put: Write = "INSERT INTO %.ended_chats (channel, day, chat, record) VALUES (?, ?, ?, ?) \
+        USING TIMESTAMP ?";
+    remove: Write = "DELETE FROM %.ended_chats USING TIMESTAMP ? \
+        WHERE channel = ? AND day = ? AND chat = ?";
+    scan: Read = "SELECT chat, record FROM %.ended_chats \
+        WHERE channel = ? AND day = ? AND chat > ? AND chat < ? LIMIT ?";
+    day_put: Write = "INSERT INTO %.ended_days (channel, day) VALUES (?, ?) USING TIMESTAMP ?";
+    drop: Write = "DELETE FROM %.ended_chats USING TIMESTAMP ? WHERE channel = ? AND day = ?";
+    day_drop: Write = "DELETE FROM %.ended_days USING TIMESTAMP ? \
+        WHERE channel = ? AND day = ?";
+    days_drop: Write = "DELETE FROM %.ended_days USING TIMESTAMP ? \
+        WHERE channel = ? AND day <= ?";
+    days: Read = "SELECT day FROM %.ended_days WHERE channel = ? AND day >= ? AND day <= ? \
+        LIMIT ?";
+    tally_put: Write = "INSERT INTO %.ended_tallies (channel, day, at) VALUES (?, ?, ?) \
+        USING TIMESTAMP ?";
+    tally_drop: Write = "DELETE FROM %.ended_tallies USING TIMESTAMP ? \
+        WHERE channel = ? AND day = ?";
+    tallies: Read = "SELECT at FROM %.ended_tallies WHERE channel = ? AND day = ? LIMIT ?";
+}
 
 /// Minutes of a day.
 const MINUTES: u64 = DAY_MS / MINUTE_MS;
@@ -200,7 +223,7 @@ impl EndedChats for ScyllaStore {
         let mut put = known.begin_put(ended.chat);
         let chat = ended.chat.0.as_bytes().as_slice();
         let values = (channel.0, day, chat, sealed, self.db.stamp()?);
-        let written = self.db.write(&self.db.statements.ended_put, values).await;
+        let written = self.db.write(&self.db.statements.ended.put, values).await;
         put.is_known = written.is_ok();
         written
     }
@@ -211,7 +234,7 @@ impl EndedChats for ScyllaStore {
         let _shared = self.ended_days.writing.read().await;
         self.tally(channel, day).await?;
         let values = (self.db.stamp()?, channel.0, day, chat.0.as_bytes().as_slice());
-        self.db.write(&self.db.statements.ended_remove, values).await
+        self.db.write(&self.db.statements.ended.remove, values).await
     }
 
     async fn scan(
@@ -266,7 +289,7 @@ impl ScyllaStore {
     async fn list_day(&self, channel: ChannelId, day: i64, known: &Day) -> Result<(), StoreError> {
         if !known.listed.load(Relaxed) {
             let values = (channel.0, day, self.db.stamp()?);
-            self.db.write(&self.db.statements.ended_day_put, values).await?;
+            self.db.write(&self.db.statements.ended.day_put, values).await?;
             known.listed.store(true, Relaxed);
         }
         Ok(())
@@ -281,7 +304,7 @@ impl ScyllaStore {
         limit: i32,
     ) -> Result<Vec<i64>, StoreError> {
         let values = (channel.0, from, last, limit);
-        let answer = self.db.read(&self.db.statements.ended_days, values).await?;
+        let answer = self.db.read(&self.db.statements.ended.days, values).await?;
         let rows = answer.rows::<(i64,)>().map_err(unreadable)?;
         rows.map(|row| row.map(|(day,)| day).map_err(unreadable)).collect()
     }
@@ -293,7 +316,7 @@ impl ScyllaStore {
         if tally.removed.is_multiple_of(TALLIED_REMOVALS) {
             let stamp = self.db.stamp()?;
             let values = (channel.0, day, stamp, stamp);
-            self.db.write(&self.db.statements.ended_tally_put, values).await?;
+            self.db.write(&self.db.statements.ended.tally_put, values).await?;
             tally.written = tally.written.map(|written| written + 1);
         }
         tally.removed += 1;
@@ -312,7 +335,7 @@ impl ScyllaStore {
             Some(written) => written,
             None => {
                 let limit = i32::try_from(CROWDED_TALLIES).unwrap_or(i32::MAX);
-                let tallies = &self.db.statements.ended_tallies;
+                let tallies = &self.db.statements.ended.tallies;
                 self.db.read(tallies, (channel.0, day, limit)).await?.rows_num()
             }
         };
@@ -335,11 +358,11 @@ impl ScyllaStore {
         self.ended_days.known.remove(&(channel, day));
         let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
         let values = (stamp, channel.0, day);
-        self.db.write(&statements.ended_drop, values).await?;
-        self.db.write(&statements.ended_tally_drop, values).await?;
+        self.db.write(&statements.ended.drop, values).await?;
+        self.db.write(&statements.ended.tally_drop, values).await?;
         // Of a list's first days one tombstone is left, and not one each.
         let is_first = self.days(channel, 0, day, 1).await?.first() == Some(&day);
-        let drop = if is_first { &statements.ended_days_drop } else { &statements.ended_day_drop };
+        let drop = if is_first { &statements.ended.days_drop } else { &statements.ended.day_drop };
         self.db.write(drop, values).await
     }
 
@@ -396,7 +419,7 @@ impl ScyllaStore {
             let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
             let page = page.min(SCAN_PAGE_ROWS);
             let values = (channel.0, day, &behind, before, page);
-            let answer = self.db.read(&self.db.statements.ended_scan, values).await?;
+            let answer = self.db.read(&self.db.statements.ended.scan, values).await?;
             let rows = answer.rows::<(&[u8], Option<&[u8]>)>().map_err(unreadable)?;
             let read = found.len();
             for row in rows {

@@ -79,6 +79,11 @@ pub(super) fn unavailable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Unavailable { reason: error.to_string() }
 }
 
+/// A compare-and-set that lost every time.
+pub(super) fn contended() -> StoreError {
+    unavailable("others change the same row all the time")
+}
+
 /// Rows that are not as the schema has them.
 pub(super) fn unreadable(error: impl std::fmt::Display) -> StoreError {
     StoreError::Damaged { reason: format!("an answer of the database: {error}") }

@@ -17,7 +17,7 @@ use super::documents::big;
 use super::errors::unreadable;
 use super::limits::SCAN_AT_ONCE;
 use super::open_chats::shard;
-use super::rows::PROCESS;
+use super::processes::PROCESS;
 
 impl ScyllaStore {
     /// A page of ids, one a row.
@@ -47,7 +47,7 @@ impl ScyllaStore {
 #[async_trait]
 impl Inventory for ScyllaStore {
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
-        let statement = &self.db.statements.log_partitions;
+        let statement = &self.db.statements.log.partitions;
         let Page { items, next } =
             self.keys(statement, at, limit, |row: &(i64, Uuid, i64)| row.0).await?;
         // Every log begins in the first bucket; one that was only claimed has no event there.
@@ -65,7 +65,8 @@ impl Inventory for ScyllaStore {
     }
 
     async fn watched(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
-        let Page { items, next } = self.ids(&self.db.statements.mark_chats, at, limit).await?;
+        let Page { items, next } =
+            self.ids(&self.db.statements.watermarks.chats, at, limit).await?;
         Ok(Page { items: items.into_iter().map(ChatId).collect(), next })
     }
 
@@ -74,7 +75,7 @@ impl Inventory for ScyllaStore {
         at: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<Conversation>, StoreError> {
-        let statement = &self.db.statements.talks;
+        let statement = &self.db.statements.conversations.by_token;
         let Page { items, next } =
             self.keys(statement, at, limit, |row: &(i64, Uuid, Uuid)| row.0).await?;
         let read =
@@ -89,7 +90,7 @@ impl Inventory for ScyllaStore {
         at: Option<&Cursor>,
         limit: usize,
     ) -> Result<Page<UserId>, StoreError> {
-        let Page { items, next } = self.ids(&self.db.statements.operator_ids, at, limit).await?;
+        let Page { items, next } = self.ids(&self.db.statements.operators.ids, at, limit).await?;
         Ok(Page { items: items.into_iter().map(UserId).collect(), next })
     }
 
@@ -98,7 +99,7 @@ impl Inventory for ScyllaStore {
     }
 
     async fn last_process(&self) -> Result<u64, StoreError> {
-        let answer = self.db.read(&self.db.statements.counter_get, (PROCESS,)).await?;
+        let answer = self.db.read(&self.db.statements.processes.get, (PROCESS,)).await?;
         let row = answer.maybe_first_row::<(i64,)>().map_err(unreadable)?;
         Ok(row.map_or(0, |(value,)| value.unsigned_abs()))
     }
@@ -107,7 +108,7 @@ impl Inventory for ScyllaStore {
         let Document { id, version, body } = &document;
         let sealed = record::seal(Slot::Document(kind, id, *version), body);
         let values = (kind, shard(id.as_bytes()), id, big(*version), &sealed);
-        if self.db.condition(&self.db.statements.document_new, values).await? {
+        if self.db.condition(&self.db.statements.documents.new, values).await? {
             return Ok(());
         }
         let found = self.get(kind, id).await?.map_or(0, |document| document.version);

@@ -19,6 +19,23 @@ use super::limits::{
     TAIL_ROWS_FACTOR,
 };
 use super::lines::Held;
+use super::statements::statements;
+
+statements! {
+    append: Append = "INSERT INTO %.log (chat, bucket, seq, epoch, records) VALUES (?, ?, ?, ?, ?)";
+    claim: Append = "INSERT INTO %.log (chat, bucket, seq, epoch) VALUES (?, ?, ?, ?)";
+    end: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
+        ORDER BY seq DESC, epoch ASC LIMIT ?";
+    before: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
+        AND seq <= ? ORDER BY seq DESC, epoch ASC LIMIT ?";
+    after: Read = "SELECT seq, epoch, records FROM %.log WHERE chat = ? AND bucket = ? \
+        AND seq > ? LIMIT ?";
+    drop: Write = "DELETE FROM %.log USING TIMESTAMP ? WHERE chat = ? AND bucket = ?";
+    forgotten_put: Write = "INSERT INTO %.forgotten (chat) VALUES (?) USING TIMESTAMP ?";
+    forgotten_get: Read = "SELECT chat FROM %.forgotten WHERE chat = ?";
+    partitions: Read = "SELECT DISTINCT token(chat, bucket), chat, bucket FROM %.log \
+        WHERE token(chat, bucket) >= ? AND token(chat, bucket) <= ? LIMIT ?";
+}
 
 fn bucket(seq: Seq) -> u64 {
     seq / BUCKET_EVENTS
@@ -143,18 +160,18 @@ impl ChatLog for ScyllaStore {
         let line = self.lines.make(chat);
         let mut held = line.turn.lock().await;
         let values = (chat.0, self.db.stamp()?);
-        self.db.write(&self.db.statements.forgotten_put, values).await?;
+        self.db.write(&self.db.statements.log.forgotten_put, values).await?;
         *held = Held::Free;
         line.show(0);
         // One behind the last, where a late append may begin; that which stays behind an interruption
         // is without a gap at the front.
         let mut last = 0;
-        while !self.rows(&self.db.statements.log_end, (chat.0, big(last), 1)).await?.is_empty() {
+        while !self.rows(&self.db.statements.log.end, (chat.0, big(last), 1)).await?.is_empty() {
             last += 1;
         }
         for at in (0..=last).rev() {
             let stamp = self.db.stamp()?.saturating_add(LATE_US);
-            self.db.write(&self.db.statements.log_drop, (stamp, chat.0, big(at))).await?;
+            self.db.write(&self.db.statements.log.drop, (stamp, chat.0, big(at))).await?;
         }
         Ok(())
     }
@@ -166,7 +183,7 @@ impl ChatLog for ScyllaStore {
 
 impl ScyllaStore {
     async fn marked_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
-        let answer = self.db.read(&self.db.statements.forgotten_get, (chat.0,)).await?;
+        let answer = self.db.read(&self.db.statements.log.forgotten_get, (chat.0,)).await?;
         Ok(answer.rows_num() > 0)
     }
 
@@ -269,9 +286,9 @@ impl ScyllaStore {
         match records {
             Some(records) => {
                 let row = (key.0, key.1, key.2, key.3, records);
-                self.db.append(&statements.append, row).await
+                self.db.append(&statements.log.append, row).await
             }
-            None => self.db.append(&statements.claim, key).await,
+            None => self.db.append(&statements.log.claim, key).await,
         }
     }
 
@@ -323,9 +340,9 @@ impl ScyllaStore {
         let mut limit = TAIL_ROWS;
         loop {
             let mut rows = if up_to == Seq::MAX {
-                self.rows(&statements.log_end, (chat.0, big(at), limit)).await?
+                self.rows(&statements.log.end, (chat.0, big(at), limit)).await?
             } else {
-                self.rows(&statements.log_before, (chat.0, big(at), big(up_to), limit)).await?
+                self.rows(&statements.log.before, (chat.0, big(at), big(up_to), limit)).await?
             };
             let whole = rows.len() < limit as usize;
             rows.reverse();
@@ -349,7 +366,7 @@ impl ScyllaStore {
         page: i32,
     ) -> Result<Vec<Row>, StoreError> {
         let values = (chat.0, big(at), big(behind), page);
-        self.rows(&self.db.statements.log_after, values).await
+        self.rows(&self.db.statements.log.after, values).await
     }
 
     async fn rows(

@@ -12,7 +12,7 @@
 //! - Nothing is written and nothing acknowledged without the lease.
 //!
 //! Reading order: `chain` (what is visible), `log`, `lease`, `owner`, `cql`, `statements`, the
-//! other ports.
+//! other aggregates: a file has the statements of one, its rows and its port.
 
 mod audit;
 mod cells;
@@ -20,6 +20,7 @@ mod chain;
 #[cfg(test)]
 mod chain_model;
 mod connect;
+mod conversations;
 mod cql;
 mod documents;
 mod ended;
@@ -31,13 +32,15 @@ mod lines;
 mod log;
 mod open_chats;
 mod open_tallies;
+mod operators;
 mod owner;
+mod processes;
 mod profiles;
 mod ring;
-mod rows;
 mod schema;
 mod slices;
 mod statements;
+mod watermarks;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,11 +62,25 @@ use limits::EPOCH_CLAIM_BITS;
 use lines::Lines;
 use open_chats::Partitions;
 use profiles::Profiles;
+use statements::statements_of;
 
 pub use cells::every_cell;
 pub use connect::{OpenError, drop_keyspace};
 pub use owner::Wait;
 pub use schema::apply as apply_schema;
+
+statements_of! {
+    audit,
+    conversations,
+    documents,
+    ended,
+    log,
+    open_chats,
+    operators,
+    owner,
+    processes,
+    watermarks,
+}
 
 /// Whose agreement a read or a write needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

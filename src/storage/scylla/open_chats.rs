@@ -28,6 +28,34 @@ use super::errors::unreadable;
 use super::limits::{HOUR_MS, LIST_PAGE_ROWS, OPEN_SLICE_MS, SCAN_AT_ONCE, SCAN_PAGE_ROWS, SHARDS};
 use super::open_tallies::Removals;
 use super::slices::{END, key_at};
+use super::statements::statements;
+
+statements! {
+    put: Write = "INSERT INTO %.open_chats (hour, shard, chat, record, moving) \
+        VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    mark: Write = "UPDATE %.open_chats USING TIMESTAMP ? SET moving = ? \
+        WHERE hour = ? AND shard = ? AND chat = ?";
+    remove: Write = "DELETE FROM %.open_chats USING TIMESTAMP ? \
+        WHERE hour = ? AND shard = ? AND chat = ?";
+    drop: Write = "DELETE FROM %.open_chats USING TIMESTAMP ? WHERE hour = ? AND shard = ?";
+    scan: Read = "SELECT chat, record, moving FROM %.open_chats \
+        WHERE hour = ? AND shard = ? AND chat > ? AND chat < ? LIMIT ?";
+    tally_put: Write = "INSERT INTO %.open_tallies (list, hour, shard, at) VALUES (0, ?, ?, ?) \
+        USING TIMESTAMP ?";
+    tally_drop: Write = "DELETE FROM %.open_tallies USING TIMESTAMP ? \
+        WHERE list = 0 AND hour = ? AND shard = ?";
+    tallies_cut: Write = "DELETE FROM %.open_tallies USING TIMESTAMP ? \
+        WHERE list = 0 AND hour < ?";
+    tallies: Read = "SELECT hour, shard, at FROM %.open_tallies \
+        WHERE list = 0 AND (hour, shard, at) > (?, ?, ?) LIMIT ?";
+    list_put: Write = "INSERT INTO %.open_partitions (list, hour, shard) VALUES (0, ?, ?) \
+        USING TIMESTAMP ?";
+    list_drop: Write = "DELETE FROM %.open_partitions USING TIMESTAMP ? \
+        WHERE list = 0 AND hour = ? AND shard = ?";
+    list_cut: Write = "DELETE FROM %.open_partitions USING TIMESTAMP ? WHERE list = 0 AND hour < ?";
+    list_read: Read = "SELECT hour, shard FROM %.open_partitions \
+        WHERE list = 0 AND (hour, shard) > (?, ?) LIMIT ?";
+}
 
 /// Where the row of a chat lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,7 +172,7 @@ impl OpenChats for ScyllaStore {
         partition.with(|chats| chats.insert(row.chat));
         let chat = row.chat.0.as_bytes().as_slice();
         let values = (place.hour, place.shard, chat, sealed, mark, self.db.stamp()?);
-        self.db.write(&self.db.statements.open_put, values).await?;
+        self.db.write(&self.db.statements.open_chats.put, values).await?;
         self.row_replaced(row.chat);
         Ok(())
     }
@@ -157,7 +185,7 @@ impl OpenChats for ScyllaStore {
         let _shared = partition.listed.read().await;
         let id = chat.0.as_bytes().as_slice();
         let values = (self.db.stamp()?, mark, place.hour, place.shard, id);
-        self.db.write(&self.db.statements.open_mark, values).await
+        self.db.write(&self.db.statements.open_chats.mark, values).await
     }
 
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
@@ -169,7 +197,7 @@ impl OpenChats for ScyllaStore {
         self.tally_open(place, &partition).await?;
         let id = chat.0.as_bytes().as_slice();
         let values = (self.db.stamp()?, place.hour, place.shard, id);
-        self.db.write(&self.db.statements.open_remove, values).await?;
+        self.db.write(&self.db.statements.open_chats.remove, values).await?;
         drop(shared);
         self.row_replaced(chat);
         let empty = partition.with(|chats| {
@@ -261,7 +289,7 @@ impl ScyllaStore {
             let _list = self.partitions.list.read().await;
             partition.on_list.store(true, Relaxed);
             let values = (place.hour, place.shard, self.db.stamp()?);
-            self.db.write(&self.db.statements.list_put, values).await?;
+            self.db.write(&self.db.statements.open_chats.list_put, values).await?;
             *alone = true;
         }
         Ok(RwLockWriteGuard::downgrade(alone))
@@ -314,11 +342,11 @@ impl ScyllaStore {
         *listed = false;
         let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
         let values = (stamp, place.hour, place.shard);
-        self.db.write(&statements.open_drop, values).await?;
+        self.db.write(&statements.open_chats.drop, values).await?;
         if self.tallies_of(place, partition).await? > 0 {
-            self.db.write(&statements.open_tally_drop, values).await?;
+            self.db.write(&statements.open_chats.tally_drop, values).await?;
         }
-        self.db.write(&statements.list_drop, values).await?;
+        self.db.write(&statements.open_chats.list_drop, values).await?;
         partition.on_list.store(false, Relaxed);
         *partition.removals.lock().await = Removals::default();
         Ok(true)
@@ -327,19 +355,20 @@ impl ScyllaStore {
     /// Leaves one tombstone of what was before the first partition of the list, and not one each.
     async fn cut_lists(&self) -> Result<(), StoreError> {
         let _alone = self.partitions.list.write().await;
-        let answer = self.db.read(&self.db.statements.list_read, (i64::MIN, SHARDS, 1)).await?;
+        let answer =
+            self.db.read(&self.db.statements.open_chats.list_read, (i64::MIN, SHARDS, 1)).await?;
         let first = answer.maybe_first_row::<(i64, i16)>().map_err(unreadable)?;
         let first = first.map_or(self.partitions.newest.load(Relaxed), |(hour, _)| hour);
         let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
-        self.db.write(&statements.list_cut, (stamp, first)).await?;
-        self.db.write(&statements.open_tallies_cut, (stamp, first)).await
+        self.db.write(&statements.open_chats.list_cut, (stamp, first)).await?;
+        self.db.write(&statements.open_chats.tallies_cut, (stamp, first)).await
     }
 
     /// A page of the list, in its order, of hours after `hour`; and whether there is more. A page
     /// ends with a whole hour.
     pub(super) async fn listed_after(&self, hour: i64) -> Result<(Vec<Place>, bool), StoreError> {
         let values = (hour, SHARDS, LIST_PAGE_ROWS);
-        let answer = self.db.read(&self.db.statements.list_read, values).await?;
+        let answer = self.db.read(&self.db.statements.open_chats.list_read, values).await?;
         let rows = answer.rows::<(i64, i16)>().map_err(unreadable)?;
         let mut places = Vec::new();
         for row in rows {
@@ -421,7 +450,7 @@ impl ScyllaStore {
         values: impl scylla::serialize::row::SerializeRow,
     ) -> Result<Vec<(Vec<u8>, Found)>, StoreError> {
         type Stored<'a> = (&'a [u8], Option<&'a [u8]>, Option<&'a [u8]>);
-        let answer = self.db.read(&self.db.statements.open_scan, values).await?;
+        let answer = self.db.read(&self.db.statements.open_chats.scan, values).await?;
         let mut page = Vec::new();
         for row in answer.rows::<Stored<'_>>().map_err(unreadable)? {
             let (key, sealed, mark) = row.map_err(unreadable)?;

@@ -39,7 +39,7 @@ impl ScyllaStore {
         if due && removals.tallies < CROWDED_TALLIES {
             let stamp = self.db.stamp()?;
             let values = (place.hour, place.shard, stamp, stamp);
-            self.db.write(&self.db.statements.open_tally_put, values).await?;
+            self.db.write(&self.db.statements.open_chats.tally_put, values).await?;
             removals.tallies += 1;
         }
         removals.removed += 1;
@@ -84,7 +84,7 @@ impl ScyllaStore {
         let mut behind = (i64::MIN, i16::MIN, i64::MIN);
         loop {
             let values = (behind.0, behind.1, behind.2, LIST_PAGE_ROWS);
-            let answer = self.db.read(&self.db.statements.open_tallies, values).await?;
+            let answer = self.db.read(&self.db.statements.open_chats.tallies, values).await?;
             for row in answer.rows::<(i64, i16, i64)>().map_err(unreadable)? {
                 behind = row.map_err(unreadable)?;
                 let place = Place { hour: behind.0, shard: behind.1 };

@@ -18,6 +18,24 @@ use super::limits::{
     CLOCKS_APART_MAX, LOOKS_PER_LEASE, MARGIN_PER_LEASE, RELEASE_MAX, RENEWALS_PER_LEASE,
     WRITTEN_AHEAD_MAX,
 };
+use super::statements::statements;
+
+statements! {
+    get: SerialRead = "SELECT life, beat, stamp, holder, home FROM %.lease \
+        WHERE name = 'owner'";
+    new: Condition = "INSERT INTO %.lease (name, life, beat, stamp, holder, home) \
+        VALUES ('owner', ?, 0, ?, ?, ?) IF NOT EXISTS";
+    take: Condition = "UPDATE %.lease SET life = ?, beat = 0, stamp = ?, holder = ?, \
+        home = ? WHERE name = 'owner' IF life = ? AND beat = ?";
+    renew: Renew = "UPDATE %.lease SET beat = ?, stamp = ? \
+        WHERE name = 'owner' IF life = ? AND beat <= ?";
+    time: Read = "SELECT toTimestamp(now()) FROM system.local";
+    // Of a row that never was: a write like those of the logs, which leaves nothing to be seen.
+    log_probe: Append = "DELETE FROM %.log WHERE chat = 00000000-0000-0000-0000-000000000000 \
+        AND bucket = 0 AND seq = 0 AND epoch = 0";
+    release: Condition = "UPDATE %.lease SET beat = ?, stamp = ?, holder = '' \
+        WHERE name = 'owner' IF life = ?";
+}
 
 /// For whom a process that wants the keyspace waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +60,7 @@ struct Owner {
 }
 
 async fn read(db: &Db) -> Result<Option<Owner>, StoreError> {
-    let answer = db.read(&db.statements.lease_get, ()).await?;
+    let answer = db.read(&db.statements.owner.get, ()).await?;
     type Row = (i64, i64, i64, String, Option<String>);
     let row = answer.maybe_first_row::<Row>().map_err(unreadable)?;
     Ok(row.map(|(life, beat, stamp, holder, home)| {
@@ -148,7 +166,7 @@ pub(super) async fn check_clock(db: &Db, options: &ScyllaOptions) -> Result<(), 
         what: error.to_string(),
     };
     let asked = wall_us();
-    let answer = db.read(&db.statements.time, ()).await.map_err(unusable)?;
+    let answer = db.read(&db.statements.owner.time, ()).await.map_err(unusable)?;
     let (theirs,) = answer.single_row::<(CqlTimestamp,)>().map_err(unreadable).map_err(unusable)?;
     let apart_us = asked.saturating_sub(theirs.0.saturating_mul(1_000));
     if apart_us.unsigned_abs() <= micros(CLOCKS_APART_MAX).unsigned_abs() {
@@ -190,11 +208,11 @@ async fn take(
     let applied = match seen {
         None => {
             let values = (life, wanted.stamp, holder, options.home());
-            db.condition_by_anybody(&statements.lease_new, values).await
+            db.condition_by_anybody(&statements.owner.new, values).await
         }
         Some(owner) => {
             let values = (life, wanted.stamp, holder, options.home(), owner.life, owner.beat);
-            db.condition_by_anybody(&statements.lease_take, values).await
+            db.condition_by_anybody(&statements.owner.take, values).await
         }
     };
     let taken = match applied {
@@ -228,7 +246,7 @@ pub(super) async fn renew(db: Arc<Db>, lease: Duration, life: u64) {
         beat += 1;
         let wanted = db.lease.want();
         let values = (beat, wanted.stamp, life, beat);
-        let renewed = db.condition_by_anybody(&db.statements.lease_renew, values);
+        let renewed = db.condition_by_anybody(&db.statements.owner.renew, values);
         match or_away(&db, renewed).await {
             Ok(Ok(true)) => db.lease.granted(wanted),
             Ok(Ok(false)) => {
@@ -257,7 +275,7 @@ pub(super) async fn probe(db: Arc<Db>, lease: Duration) {
         if db.lease.wrote_within(every) || !db.lease.holds() {
             continue;
         }
-        if let Err(error) = db.write(&db.statements.log_probe, ()).await {
+        if let Err(error) = db.write(&db.statements.owner.log_probe, ()).await {
             tracing::debug!(%error, "a write to try the logs did not go well");
             if db.lease.holds() {
                 db.lease.not_written(error.to_string());
@@ -295,7 +313,7 @@ pub(super) async fn release(db: &Db, life: u64) {
     }
     let life = i64::try_from(life).unwrap_or(i64::MAX);
     // No renewal that comes late is behind this beat.
-    let released = db.condition_by_anybody(&db.statements.lease_release, (i64::MAX, stamp, life));
+    let released = db.condition_by_anybody(&db.statements.owner.release, (i64::MAX, stamp, life));
     if !matches!(timeout(RELEASE_MAX, released).await, Ok(Ok(Ok(_)))) {
         tracing::warn!("the keyspace's lease was not let go; it runs out by itself");
     }

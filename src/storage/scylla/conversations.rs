@@ -1,24 +1,35 @@
-//! Conversations, operators, watermarks, and the numbers of processes.
-
-use std::collections::BTreeMap;
+//! Conversations: written on conditions only.
 
 use async_trait::async_trait;
 use uuid::Uuid;
 
-use crate::domain::operator::OperatorRecord;
-use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, UserId};
-use crate::storage::{
-    ClaimOpen, Conversations, OperatorRecordError, OperatorRecords, Processes, StoreError,
-    Watermark, Watermarks, record,
-};
+use crate::domain::{ChannelId, ChatId, CommandId, Customer};
+use crate::storage::{ClaimOpen, Conversations, StoreError};
 
 use super::ScyllaStore;
-use super::errors::{unavailable, unreadable};
+use super::errors::{contended, unreadable};
 use super::limits::CONDITION_TRIES;
+use super::statements::statements;
 
-/// A compare-and-set that lost every time.
-fn contended() -> StoreError {
-    unavailable("others change the same row all the time")
+statements! {
+    read: SerialRead = "SELECT command, chat FROM %.conversations \
+        WHERE channel = ? AND customer = ? AND command IN ('', ?)";
+    latest: SerialRead = "SELECT chat FROM %.conversations \
+        WHERE channel = ? AND customer = ? AND command = ''";
+    all: SerialRead = "SELECT command, chat FROM %.conversations \
+        WHERE channel = ? AND customer = ?";
+    by_token: Read = "SELECT DISTINCT token(channel, customer), channel, customer FROM %.conversations \
+        WHERE token(channel, customer) >= ? AND token(channel, customer) <= ? LIMIT ?";
+    first: Condition = "INSERT INTO %.conversations (channel, customer, command, chat) \
+        VALUES (?, ?, '', ?) IF NOT EXISTS";
+    next: Condition = "UPDATE %.conversations SET chat = ? \
+        WHERE channel = ? AND customer = ? AND command = '' IF chat = ?";
+    command: Condition = "INSERT INTO %.conversations (channel, customer, command, chat) \
+        VALUES (?, ?, ?, ?) IF NOT EXISTS";
+    drop: Condition = "DELETE FROM %.conversations \
+        WHERE channel = ? AND customer = ? AND command = ? IF chat = ?";
+    channel_use: Write = "INSERT INTO %.channels_used (channel) VALUES (?) USING TIMESTAMP ?";
+    channel_used: Read = "SELECT channel FROM %.channels_used WHERE channel = ?";
 }
 
 #[async_trait]
@@ -45,12 +56,12 @@ impl Conversations for ScyllaStore {
                 None => {
                     // Before, so that a channel with a chat is never taken for one without.
                     self.use_channel(customer.channel).await?;
-                    let both = [&statements.talk_first, &statements.talk_command];
+                    let both = [&statements.conversations.first, &statements.conversations.command];
                     let first = (channel, id, chat.0);
                     self.db.condition_all(both, (first, by_command)).await?
                 }
                 Some(present) => {
-                    let both = [&statements.talk_next, &statements.talk_command];
+                    let both = [&statements.conversations.next, &statements.conversations.command];
                     let next = (chat.0, channel, id, present.0);
                     self.db.condition_all(both, (next, by_command)).await?
                 }
@@ -64,7 +75,7 @@ impl Conversations for ScyllaStore {
 
     async fn latest(&self, customer: Customer) -> Result<Option<ChatId>, StoreError> {
         let values = (customer.channel.0, customer.id.0);
-        let answer = self.db.read(&self.db.statements.talk_latest, values).await?;
+        let answer = self.db.read(&self.db.statements.conversations.latest, values).await?;
         let row = answer.maybe_first_row::<(Uuid,)>().map_err(unreadable)?;
         Ok(row.map(|(chat,)| ChatId(chat)))
     }
@@ -86,11 +97,11 @@ impl Conversations for ScyllaStore {
                 let applied = match before {
                     Some(before) => {
                         let next = (before.0, channel, id, chat.0);
-                        self.db.condition(&statements.talk_next, next).await?
+                        self.db.condition(&statements.conversations.next, next).await?
                     }
                     None => {
                         let latest = (channel, id, "", chat.0);
-                        self.db.condition(&statements.talk_drop, latest).await?
+                        self.db.condition(&statements.conversations.drop, latest).await?
                     }
                 };
                 if !applied {
@@ -100,7 +111,7 @@ impl Conversations for ScyllaStore {
             for (command, _) in commands.iter().filter(|(_, of)| *of == chat) {
                 // One that is not applied is gone already.
                 let row = (channel, id, command.as_str(), chat.0);
-                self.db.condition(&statements.talk_drop, row).await?;
+                self.db.condition(&statements.conversations.drop, row).await?;
             }
             return Ok(());
         }
@@ -108,7 +119,8 @@ impl Conversations for ScyllaStore {
     }
 
     async fn any(&self, channel: ChannelId) -> Result<bool, StoreError> {
-        let answer = self.db.read(&self.db.statements.channel_used, (channel.0,)).await?;
+        let answer =
+            self.db.read(&self.db.statements.conversations.channel_used, (channel.0,)).await?;
         Ok(answer.rows_num() > 0)
     }
 }
@@ -121,7 +133,7 @@ impl ScyllaStore {
         command: &CommandId,
     ) -> Result<(Option<ChatId>, Option<ChatId>), StoreError> {
         let values = (customer.channel.0, customer.id.0, command.as_str());
-        let answer = self.db.read(&self.db.statements.talk_read, values).await?;
+        let answer = self.db.read(&self.db.statements.conversations.read, values).await?;
         let (mut latest, mut opened) = (None, None);
         for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
             let (command, chat) = row.map_err(unreadable)?;
@@ -137,7 +149,7 @@ impl ScyllaStore {
         customer: Customer,
     ) -> Result<(Option<ChatId>, Vec<(CommandId, ChatId)>), StoreError> {
         let of = (customer.channel.0, customer.id.0);
-        let answer = self.db.read(&self.db.statements.talk_all, of).await?;
+        let answer = self.db.read(&self.db.statements.conversations.all, of).await?;
         let (mut latest, mut commands) = (None, Vec::new());
         for row in answer.rows::<(&str, Uuid)>().map_err(unreadable)? {
             let (command, chat) = row.map_err(unreadable)?;
@@ -156,95 +168,8 @@ impl ScyllaStore {
             return Ok(());
         }
         let values = (channel.0, self.db.stamp()?);
-        self.db.write(&self.db.statements.channel_use, values).await?;
+        self.db.write(&self.db.statements.conversations.channel_use, values).await?;
         self.channels_used.insert(channel);
         Ok(())
-    }
-}
-
-#[async_trait]
-impl OperatorRecords for ScyllaStore {
-    async fn load(&self, operator: UserId) -> Result<OperatorRecord, OperatorRecordError> {
-        let answer = self.db.read(&self.db.statements.operator_load, (operator.0,)).await?;
-        match answer.maybe_first_row::<(&[u8],)>().map_err(unreadable)? {
-            Some((sealed,)) => Ok(record::decode_operator(operator, sealed)?),
-            None => Ok(OperatorRecord::default()),
-        }
-    }
-
-    async fn save(&self, operator: UserId, record: OperatorRecord) -> Result<(), StoreError> {
-        let sealed = record::encode_operator(operator, &record)?;
-        let values = (operator.0, sealed, self.db.stamp()?);
-        self.db.write(&self.db.statements.operator_save, values).await
-    }
-}
-
-#[async_trait]
-impl Watermarks for ScyllaStore {
-    async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
-        let answer = self.db.read(&self.db.statements.marks_load, (chat.0,)).await?;
-        let mut marks = BTreeMap::new();
-        for row in answer.rows::<(&[u8], Option<i64>, Option<i64>)>().map_err(unreadable)? {
-            let (key, delivered, read) = row.map_err(unreadable)?;
-            let party = record::decode_party(key).ok_or_else(|| StoreError::Damaged {
-                reason: format!("a watermark of chat {chat} names no party"),
-            })?;
-            let seq = |mark: Option<i64>| mark.unwrap_or(0).unsigned_abs();
-            let (delivered, read) = (seq(delivered), seq(read));
-            marks.insert(party, Watermark { delivered, read });
-        }
-        Ok(marks)
-    }
-
-    async fn raise(
-        &self,
-        chat: ChatId,
-        marks: BTreeMap<Party, Watermark>,
-    ) -> Result<(), StoreError> {
-        let (statements, mut writes) = (&self.db.statements, Vec::new());
-        let seq = |mark: u64| i64::try_from(mark).unwrap_or(i64::MAX);
-        for (party, mark) in &marks {
-            let key = record::encode_party(*party);
-            // Nobody has read what was not delivered. Each is its own timestamp.
-            let (delivered, read) = (seq(mark.delivered.max(mark.read)), seq(mark.read));
-            let values = (delivered, delivered, chat.0, key.clone());
-            writes.push((&statements.mark_delivered, values));
-            writes.push((&statements.mark_read, (read, read, chat.0, key)));
-        }
-        if writes.is_empty() {
-            return Ok(());
-        }
-        self.db.write_all(writes).await
-    }
-
-    async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
-        // Values are their own timestamps, and all of them are smaller: none is raised any more.
-        let values = (self.db.stamp()?, chat.0);
-        self.db.write(&self.db.statements.marks_drop, values).await
-    }
-}
-
-/// The counter of processes.
-pub(super) const PROCESS: &str = "process";
-
-#[async_trait]
-impl Processes for ScyllaStore {
-    async fn begin(&self) -> Result<u64, StoreError> {
-        let statements = &self.db.statements;
-        for _ in 0..CONDITION_TRIES {
-            let answer = self.db.read(&statements.counter_get, (PROCESS,)).await?;
-            let row = answer.maybe_first_row::<(i64,)>().map_err(unreadable)?;
-            let next = row.map_or(1, |(value,)| value + 1);
-            let applied = match row {
-                None => self.db.condition(&statements.counter_new, (PROCESS, next)).await?,
-                Some((value,)) => {
-                    self.db.condition(&statements.counter_set, (next, PROCESS, value)).await?
-                }
-            };
-            if applied {
-                return Ok(next.unsigned_abs());
-            }
-        }
-        Err(contended())
     }
 }
