@@ -91,6 +91,11 @@ impl World {
         let Some(life) = self.chats.get(&chat).map(|live| live.life) else {
             return;
         };
+        if let StoreCall::Append(_, events) = &call
+            && let Some(first) = events.first()
+        {
+            self.rows.untold.entry(chat).or_insert(first.seq - 1);
+        }
         let faulty = self.faulty();
         if faulty && self.rng.chance(4) {
             return self.silence(chat, life, call);
@@ -154,9 +159,6 @@ impl World {
                 StoreAnswer::Marked(Ok(()))
             }
             StoreCall::Append(claim, events) => {
-                if let Some(first) = events.first() {
-                    self.rows.untold.entry(chat).or_insert(first.seq - 1);
-                }
                 let answer = self.append(claim, events, at);
                 StoreAnswer::Appended(answer)
             }
