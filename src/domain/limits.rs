@@ -30,7 +30,8 @@ pub const LAPSES_TO_AWAY: u32 = 3;
 /// How many chats an operator holds by default (D2).
 pub const OPERATOR_CAPACITY: u32 = 5;
 
-/// How many slots of an operator a chat takes by default, slots: today every one does.
+/// How many slots of an operator a chat takes by default, slots. Today every one does, and nothing may say
+/// otherwise before queues choose by weight.
 pub const CHAT_WEIGHT: u32 = 1;
 
 /// Most slots that one chat takes, slots: what is heavier would fit nobody.

@@ -1,9 +1,10 @@
 //! What a request names, before anybody has said whose it is.
 //!
 //! A right that is limited to what is the asker's own is one that a handler could forget to limit. So
-//! the ids of a path, and the chats of a call, come as a [`Named`], and what is found by it is one as
-//! well: nobody gets at either but by saying what would be the asker's own. What names nothing, a list,
-//! is held to its scope by `tests/edge/foreign.rs`.
+//! the ids of a path, and the chat whose history is read, come as a [`Named`], and what is found by it is
+//! one as well: nobody gets at either but by saying what would be the asker's own. The other calls of a
+//! socket name a chat that judges itself who may change it, by its `Author`. Those, and what names
+//! nothing, a list, are held to their scope by `tests/edge/foreign.rs`, which asks every operation.
 
 use crate::domain::rights::{Forbidden, Scope};
 

@@ -58,7 +58,8 @@ impl Fact {
 /// What becomes of a chat while nobody has room for it whom the rule asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Otherwise {
-    /// It waits until somebody has: an operator whose slot came free asks the queue for its best chat.
+    /// It waits until somebody has: an operator whose slot came free asks the queue for its best chat, or
+    /// is added to the offers to all that are out.
     FreeSlot,
     /// It waits until a member takes it by hand.
     ByHand,

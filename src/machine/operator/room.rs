@@ -3,6 +3,9 @@
 //! Something takes as many slots as it weighs. It fits when these are free of all that the operator may
 //! hold, and within the limit of the chat's own queue, if that has one. Who asks says what counts as taken:
 //! all that takes slots, or a part of it.
+//!
+//! Queues choose by free slots, not by weight: they would ask again and again for what is heavier than
+//! that. So every chat weighs one until their choice looks at it as well.
 
 use std::collections::BTreeMap;
 

@@ -6,9 +6,9 @@
 //! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
 //! nothing is answered or told before its events are durable; when the outcome of an append is
 //! not known, or the store does not answer, nothing is applied and the driver asks to be ended: its
-//! next life claims the chat and reads what became of it. A chat that is not among the open ones sleeps until somebody wants
-//! something of it: a look only reads, and what was read without a claim is only shown. Whatever
-//! may change the chat claims it first and reads it anew.
+//! next life claims the chat and reads what became of it. A chat that is not among the open ones sleeps
+//! until somebody wants something of it: a look only reads, and what was read without a claim is only
+//! shown. Whatever may change the chat claims it first and reads it anew.
 
 mod append;
 mod recover;
