@@ -116,6 +116,52 @@ async fn what_is_said_while_a_session_is_opened_comes_once() {
     }
 }
 
+/// Reads of logs wait while they are held.
+struct HeldReads(HeldMarks);
+
+#[async_trait]
+impl Hook for HeldReads {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        if matches!(asked, Asked::Read(_)) && self.0.are_held.swap(false, SeqCst) {
+            self.0.reached.add_permits(1);
+            self.0.go_on.acquire().await.unwrap().forget();
+        }
+        call.await;
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_page_ends_where_the_chat_was_when_it_was_permitted() {
+    let none = || Semaphore::new(0);
+    let are_held = AtomicBool::new(false);
+    let reads = Arc::new(HeldReads(HeldMarks { are_held, reached: none(), go_on: none() }));
+    let store = hooked(&MemoryStore::new().store(), Arc::clone(&reads) as _);
+    let plan = plan(settings(), StoreChoice::Given(store));
+    let world = World { server: Server::start(plan).await.unwrap() };
+    let (_, mut customer, mut anna, chat) = accepted(&world).await;
+    let first = anna.event("assigned").await["cursor"].clone();
+    customer.call("message.send", message(&chat, 1)).await.unwrap();
+    anna.event("message").await;
+    let mut other = world.user("anna").await;
+    reads.0.are_held.store(true, SeqCst);
+    let away = async {
+        reads.0.reached.acquire().await.unwrap().forget();
+        let to = json!({"queue": id("queue", "Support")});
+        let transfer = json!({"command_id": "t1", "chat": chat, "to": to});
+        other.call("chat.transfer", transfer).await.unwrap();
+        customer.call("message.send", message(&chat, 2)).await.unwrap();
+        reads.0.go_on.add_permits(1);
+    };
+    let after = json!({"chat": chat, "after": first});
+    let (page, ()) = tokio::join!(anna.call("chat.history", after), away);
+    let page = page.unwrap();
+    let events = page["events"].as_array().unwrap();
+    let texts: Vec<&Value> = events.iter().map(|event| &event["text"]).collect();
+    assert_eq!(texts, ["text 1"], "{page}");
+    assert_eq!((&page["more"], &page["after"]), (&json!(false), &events[0]["cursor"]), "{page}");
+}
+
 #[tokio::test]
 async fn a_gap_too_large_or_a_cursor_that_cannot_be_is_loaded_anew() {
     let world = World::start().await;

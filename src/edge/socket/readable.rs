@@ -24,7 +24,13 @@ impl<'a> Readable<'a> {
     }
 
     /// What the caller may see of the events from that position on, of which at most so many are read.
+    /// What came after the look is not read: the chat may have left the caller since.
     pub async fn events(&self, from: Seq, limit: usize) -> Result<HistoryPage, ErrorFrame> {
+        let permitted = (self.view.tail + 1).saturating_sub(from);
+        if permitted == 0 {
+            return Ok(HistoryPage { shown: Vec::new(), last: None });
+        }
+        let limit = limit.min(usize::try_from(permitted).unwrap_or(usize::MAX));
         let (router, to) = (&self.by.edge.router, self.by.audience());
         router.history(self.view.chat, to, from, limit).await.map_err(refused)
     }
