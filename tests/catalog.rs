@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use support::{Fault, MemoryDocuments, system};
 use switchboard::catalog::{
-    BadUser, Catalog, CatalogError, Channel, Finding, Provider, Role, Usage, User, lint,
+    BadListedReason, BadUser, Catalog, CatalogError, Channel, Finding, ListedReason, Provider,
+    Role, Usage, User, lint,
 };
-use switchboard::domain::{ChannelId, Queue, QueueId, Rule, UserId};
+use switchboard::domain::{AwayReasonId, ChannelId, Queue, QueueId, Rule, UserId};
 use switchboard::storage::{Documents, StoreError};
 
 const ADMIN: UserId = UserId::from_u128(1);
@@ -137,6 +138,49 @@ async fn one_login_one_user() {
     let capital = User::new(UserId::from_u128(9), "X", "Anna", Role::Operator);
     let error = catalog.put(capital, &system()).await.unwrap_err();
     assert_eq!(error, CatalogError::User(BadUser::Login));
+}
+
+fn reason(n: u128, name: &str) -> ListedReason {
+    ListedReason::new(AwayReasonId::from_u128(n), name)
+}
+
+#[tokio::test]
+async fn of_the_reasons_to_choose_from_each_has_its_own_name() {
+    let (_, catalog) = small().await;
+    let taken = Err(CatalogError::Reason(BadListedReason::Taken));
+    catalog.put(reason(20, "Lunch"), &system()).await.unwrap();
+    for name in ["Lunch", " Lunch "] {
+        assert_eq!(catalog.put(reason(21, name), &system()).await, taken);
+        assert_eq!(catalog.try_put(reason(21, name), &system()).await, taken);
+    }
+    catalog.put(reason(21, "Meeting"), &system()).await.unwrap();
+    let renamed = ListedReason { version: 1, ..reason(21, "Lunch") };
+    assert_eq!(catalog.put(renamed.clone(), &system()).await, taken);
+    // What cannot be chosen stands in nobody's way, until it can again.
+    let off = ListedReason { active: false, ..renamed };
+    catalog.put(off.clone(), &system()).await.unwrap();
+    let back = ListedReason { version: 2, active: true, ..off };
+    assert_eq!(catalog.put(back.clone(), &system()).await, taken);
+    let lunch = ListedReason { version: 1, active: false, ..reason(20, "Lunch") };
+    catalog.put(lunch, &system()).await.unwrap();
+    catalog.put(back, &system()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_list_of_reasons_that_cannot_be_read_is_still_a_list() {
+    let (documents, catalog) = small().await;
+    assert_eq!(catalog.snapshot().reasons_to_choose(), None, "there is no list");
+    catalog.put(reason(20, "Lunch"), &system()).await.unwrap();
+    let lunch = Some(BTreeSet::from(["Lunch"]));
+    assert_eq!(catalog.snapshot().reasons_to_choose(), lunch);
+    documents.damage("away_reason", &AwayReasonId::from_u128(20).to_string());
+    let again = Catalog::load(documents.clone()).await.unwrap();
+    assert_eq!(again.snapshot().reasons_to_choose(), Some(BTreeSet::new()));
+    // Of another kind it says nothing.
+    let (documents, _) = small().await;
+    documents.damage("channel", &SITE.to_string());
+    let again = Catalog::load(documents.clone()).await.unwrap();
+    assert_eq!(again.snapshot().reasons_to_choose(), None);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use super::limits::{
     ABSENT_OWNER_LIMIT_MAX_MS, AWAY_REASONS_MAX, CHANNELS_MAX, QUEUES_MAX, USERS_MAX,
 };
 use super::note;
-use super::reason::ListedReason;
+use super::reason::{BadListedReason, ListedReason};
 use super::record::Kept;
 use super::snapshot::Snapshot;
 use super::user::User;
@@ -301,6 +301,15 @@ impl Entity for ListedReason {
 
     fn check(&self, _: Option<&Self>) -> Result<(), CatalogError> {
         Ok(ListedReason::check(self)?)
+    }
+
+    /// Operators choose by the name alone.
+    fn fit(&mut self, _: Option<&Self>, now: &Snapshot) -> Result<(), CatalogError> {
+        let same = |other: &&Arc<Self>| other.id != self.id && other.name == self.name;
+        if self.active && now.reasons().filter(same).any(|other| other.active) {
+            return Err(BadListedReason::Taken.into());
+        }
+        Ok(())
     }
 
     fn note(&self, former: Option<&Self>) -> Note {

@@ -47,6 +47,11 @@ pub enum BadListedReason {
         "`missed_offers` is what the router says when it sets somebody away; give it another name"
     )]
     OfTheRouter,
+    /// Another one that can be chosen has it, and operators choose by the name.
+    #[error(
+        "another active reason has this name; give it another name, or deactivate that one first"
+    )]
+    Taken,
 }
 
 #[cfg(test)]

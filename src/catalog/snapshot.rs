@@ -83,10 +83,13 @@ impl Snapshot {
         self.reasons.values()
     }
 
-    /// For what operators can be away, in the order of the alphabet; empty: for whatever they say.
-    pub fn reasons_to_choose(&self) -> BTreeSet<&str> {
+    /// For what operators can be away, in the order of the alphabet; none: for whatever they say. A
+    /// reason that cannot be read is none to choose, but there is a list: damage does not open it.
+    pub fn reasons_to_choose(&self) -> Option<BTreeSet<&str>> {
         let active = self.reasons().filter(|reason| reason.active);
-        active.map(|reason| reason.name.as_str()).collect()
+        let names: BTreeSet<&str> = active.map(|reason| reason.name.as_str()).collect();
+        let unread = self.unread.iter().any(|(kind, _)| *kind == ListedReason::KIND);
+        (unread || !names.is_empty()).then_some(names)
     }
 
     /// The queues of which the user is a member.

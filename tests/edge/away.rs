@@ -1,8 +1,10 @@
 //! Reasons to be away: the list that administrators keep, and operators choose from.
 
 use serde_json::{Value, json};
+use switchboard::app::{Server, StoreChoice};
+use switchboard::storage::memory::MemoryStore;
 
-use crate::harness::{World, id};
+use crate::harness::{World, id, plan, settings};
 
 fn away(n: u32, reason: Option<&str>) -> Value {
     let mut status = json!({"command_id": format!("s{n}"), "status": "away"});
@@ -81,4 +83,25 @@ async fn what_is_no_reason_is_not_in_the_list_and_an_operator_keeps_none() {
     assert_eq!((status, page["items"].as_array().unwrap().len()), (200, 2));
     let body = json!({"name": "Coffee", "active": true});
     assert_eq!(world.ask("POST", path, &anna, Some(body)).await.0, 403);
+}
+
+#[tokio::test]
+async fn a_list_that_cannot_be_read_lets_nobody_be_away_for_its_own_words() {
+    let store = MemoryStore::new().store();
+    let started = async || {
+        let plan = plan(settings(), StoreChoice::Given(store.clone()));
+        World { server: Server::start(plan).await.unwrap() }
+    };
+    started().await.server.stop().await;
+    for name in ["Lunch", "Meeting"] {
+        let damaged = b"{\"form\":1,".to_vec();
+        let reason = id("away_reason", name);
+        store.documents.put("away_reason", &reason, 1, damaged).await.unwrap();
+    }
+    let world = started().await;
+    let mut anna = world.user("anna").await;
+    let error = anna.call("operator.set_status", away(1, Some("a walk"))).await.unwrap_err();
+    assert_eq!(error["data"]["field"], "reason", "{error}");
+    assert!(error["message"].as_str().unwrap().contains("cannot be read"), "{error}");
+    anna.call("operator.set_status", away(2, None)).await.unwrap();
 }

@@ -296,13 +296,16 @@ async fn set_status(by: &Caller, params: SetStatusFrame) -> Result<DoneFrame, Er
 /// Errors when there is a list of reasons and this is none of them. Who says none is away for none.
 fn can_be_chosen(by: &Caller, reason: &AwayReason) -> Result<(), ErrorFrame> {
     let snapshot = by.edge.catalog.snapshot();
-    let reasons = snapshot.reasons_to_choose();
+    let Some(reasons) = snapshot.reasons_to_choose() else { return Ok(()) };
     let text = reason.as_str();
-    if reasons.is_empty() || text.is_empty() || reasons.contains(text) {
+    if text.is_empty() || reasons.contains(text) {
         return Ok(());
     }
     let reasons: Vec<String> = reasons.into_iter().map(|reason| format!("`{reason}`")).collect();
-    let what = format!("reason: choose one of the list, or none: {}", reasons.join(", "));
+    let what = match reasons.is_empty() {
+        true => "reason: the list of reasons cannot be read; give none".to_owned(),
+        false => format!("reason: choose one of the list, or none: {}", reasons.join(", ")),
+    };
     Err(ErrorFrame::field(ErrorKind::InvalidParams, "reason", what))
 }
 

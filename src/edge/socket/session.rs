@@ -155,10 +155,10 @@ async fn operator(router: &Router, user: UserId) -> Result<OperatorView, ErrorFr
     }
 }
 
-/// For what an operator can be away; none: for whatever it says.
+/// For what an operator can be away; none: for whatever it says, unless the list cannot be read.
 fn away_reasons(edge: &Edge) -> Vec<String> {
     let snapshot = edge.catalog.snapshot();
-    snapshot.reasons_to_choose().into_iter().map(str::to_owned).collect()
+    snapshot.reasons_to_choose().into_iter().flatten().map(str::to_owned).collect()
 }
 
 fn live_offers(edge: &Edge, view: &OperatorView) -> Vec<OfferFrame> {
