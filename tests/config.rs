@@ -13,6 +13,7 @@ use switchboard::access::published::PUBLISHED;
 use switchboard::access::{
     Access, AccessError, Attempt, HashCost, PasswordError, Passwords, TokenLives,
 };
+use switchboard::catalog::limits::{AWAY_REASONS_MAX, CHANNELS_MAX, QUEUES_MAX, USERS_MAX};
 use switchboard::catalog::{Catalog, CatalogError, Finding, Role, User};
 use switchboard::config::seed::seed_id;
 use switchboard::config::settings::StoreKind;
@@ -378,6 +379,35 @@ async fn a_marked_password_is_not_made_another_one_by_setting_it_again() {
 }
 
 #[test]
+fn a_seed_with_more_than_may_be_is_refused_before_anything_is_planted() {
+    let root = "[[user]]\nlogin = \"root\"\nname = \"R\"\nrole = \"administrator\"\n\
+                password = \"my own password\"\n\
+                [[queue]]\nname = \"Q\"\nrule = \"to_all\"\nmembers = []\n";
+    let many = |made: &dyn Fn(usize) -> String, n: usize| {
+        let text: String = (0..n).map(made).collect();
+        Seed::parse("s.toml", &format!("{root}{text}")).map(drop).map_err(|error| error.to_string())
+    };
+    let user = |n| format!("[[user]]\nlogin = \"u{n}\"\nname = \"U\"\nrole = \"operator\"\n");
+    let queue = |n| format!("[[queue]]\nname = \"Q{n}\"\nrule = \"to_all\"\nmembers = []\n");
+    let channel =
+        |n| format!("[[channel]]\nname = \"C{n}\"\nprovider = \"web_chat\"\nqueue = \"Q\"\n");
+    let reason = |n| format!("[[away_reason]]\nname = \"R{n}\"\n");
+    // Beside them there are a user and a queue.
+    let kinds: [(&str, &dyn Fn(usize) -> String, usize, usize); 4] = [
+        ("user", &user, USERS_MAX, 1),
+        ("queue", &queue, QUEUES_MAX, 1),
+        ("channel", &channel, CHANNELS_MAX, 0),
+        ("away_reason", &reason, AWAY_REASONS_MAX, 0),
+    ];
+    for (kind, made, most, beside) in kinds {
+        assert_eq!(many(made, most - beside), Ok(()), "{kind}");
+        let found = most + 1;
+        let said = format!("s.toml: {found} entries of `{kind}`, at most {most} are allowed");
+        assert_eq!(many(made, found - beside), Err(said));
+    }
+}
+
+#[test]
 fn mistakes_in_a_seed_name_the_entry() {
     let (_, text) = committed("config/demo.toml");
     let wrong = |from: &str, to: &str| {
@@ -401,6 +431,9 @@ fn mistakes_in_a_seed_name_the_entry() {
         let error = wrong(from, to);
         assert!(error.contains(expected), "{error}");
     }
+    let again = format!("{text}\n[[away_reason]]\nname = \" Lunch \"\n");
+    let error = Seed::parse("s.toml", &again).unwrap_err().to_string();
+    assert!(error.contains("away_reason `Lunch`: occurs twice"), "{error}");
     let error = Seed::parse("s.toml", "x = [").unwrap_err();
     assert!(matches!(error, SeedError::File { .. }) && error.to_string().contains("line 1"));
     assert!(!format!("{:?}", demo()).contains("demo-anna"));

@@ -12,8 +12,8 @@ use uuid::Uuid;
 use crate::access::published::is_published;
 use crate::access::{Access, AccessError, Act, PasswordError, password};
 use crate::catalog::{
-    Catalog, CatalogError, Channel, Finding, ListedReason, Provider, Role, Sender, Severity,
-    Snapshot, User, lint, rule_of_word,
+    Catalog, CatalogError, Channel, Entity, Finding, ListedReason, Provider, Role, Sender,
+    Severity, Snapshot, User, lint, rule_of_word,
 };
 use crate::domain::limits::{OFFER_TIMEOUT_MS, OPERATOR_CAPACITY};
 use crate::domain::{AwayReasonId, ChannelId, Name, Priority, Queue, QueueId, UserId};
@@ -122,6 +122,18 @@ pub enum SeedError {
         name: String,
         /// What is wrong.
         reason: String,
+    },
+    /// More of a kind than there may be. Planted as far as it goes, it would fail at every start.
+    #[error("{file}: {found} entries of `{kind}`, at most {most} are allowed")]
+    TooMany {
+        /// The file.
+        file: String,
+        /// What they are.
+        kind: &'static str,
+        /// How many there are.
+        found: usize,
+        /// Most of them.
+        most: usize,
     },
     /// All together would not work.
     #[error("{file}: {}", .findings.iter().map(Finding::to_string).collect::<Vec<_>>().join("; "))]
@@ -245,9 +257,12 @@ impl Seed {
             seed.channels.push(made);
         }
         for reason in read.reasons {
-            once("away_reason", &reason.name)?;
             let wrong = |reason_of: String| entry("away_reason", &reason.name, reason_of);
-            seed.reasons.push(make_reason(&reason).map_err(wrong)?);
+            let made = make_reason(&reason).map_err(wrong)?;
+            // As the catalog will have it: of two with one name it would refuse the second.
+            let name = Name::new(&reason.name).map_err(|error| wrong(error.to_string()))?;
+            once("away_reason", name.as_str())?;
+            seed.reasons.push(made);
         }
         seed.check_whole(file)
     }
@@ -318,6 +333,10 @@ impl Seed {
     }
 
     fn check_whole(mut self, file: &str) -> Result<Self, SeedError> {
+        at_most::<User>(file, self.users.len())?;
+        at_most::<Queue>(file, self.queues.len())?;
+        at_most::<Channel>(file, self.channels.len())?;
+        at_most::<ListedReason>(file, self.reasons.len())?;
         let file = file.to_owned();
         let rules = |(user, password): &(User, Option<String>)| {
             user.role == Role::Administrator && password.is_some()
@@ -335,6 +354,15 @@ impl Seed {
         self.warnings = warnings;
         Ok(self)
     }
+}
+
+/// What the catalog will say of so many, said before anything is planted.
+fn at_most<E: Entity>(file: &str, found: usize) -> Result<(), SeedError> {
+    let (kind, most) = (E::KIND, E::MOST);
+    if found > most {
+        return Err(SeedError::TooMany { file: file.to_owned(), kind, found, most });
+    }
+    Ok(())
 }
 
 fn make_user(seed: SeedUser, demo: bool) -> Result<(User, Option<String>), String> {
