@@ -261,6 +261,25 @@ async fn an_operator_who_comes_back_has_status_offers_chats_and_the_end_of_those
 }
 
 #[tokio::test]
+async fn where_an_ended_chat_goes_on_its_last_owner_reads_and_is_not_told() {
+    let world = World::start().await;
+    let (_, mut customer, mut anna, chat) = accepted(&world).await;
+    customer.call("chat.end", json!({"command_id": "e", "chat": chat})).await.unwrap();
+    let ended = anna.event("ended").await["cursor"].clone();
+    let sent = customer.call("message.send", message(&chat, 1)).await.unwrap();
+    let next = customer.event("continued_in").await;
+    assert_eq!((&next["chat"], &next["next"]), (&chat, &sent["chat"]));
+    anna.wait("offer.presented").await;
+    let after = json!({"chat": chat, "after": ended});
+    let page = anna.call("chat.history", after).await.unwrap();
+    assert_eq!(page["events"], json!([next]));
+    assert!(!anna.inbox.iter().any(|got| got["params"]["kind"] == "continued_in"));
+    let (token, mut back) = (world.log_in("anna").await, world.socket().await);
+    back.open(&token, json!([{"chat": chat, "cursor": ended}])).await.unwrap();
+    assert_eq!(back.event("continued_in").await, next);
+}
+
+#[tokio::test]
 async fn two_tabs_of_one_operator_act_as_one() {
     let world = World::start().await;
     let token = world.log_in("anna").await;
