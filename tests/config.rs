@@ -378,12 +378,15 @@ async fn a_marked_password_is_not_made_another_one_by_setting_it_again() {
     assert!(access.new_password_of(&user, "in nobody's source".into()).await.is_ok());
 }
 
+/// The text of an entry, by its number.
+type Made<'a> = &'a dyn Fn(usize) -> String;
+
 #[test]
 fn a_seed_with_more_than_may_be_is_refused_before_anything_is_planted() {
     let root = "[[user]]\nlogin = \"root\"\nname = \"R\"\nrole = \"administrator\"\n\
                 password = \"my own password\"\n\
                 [[queue]]\nname = \"Q\"\nrule = \"to_all\"\nmembers = []\n";
-    let many = |made: &dyn Fn(usize) -> String, n: usize| {
+    let many = |made: Made<'_>, n: usize| {
         let text: String = (0..n).map(made).collect();
         Seed::parse("s.toml", &format!("{root}{text}")).map(drop).map_err(|error| error.to_string())
     };
@@ -393,7 +396,7 @@ fn a_seed_with_more_than_may_be_is_refused_before_anything_is_planted() {
         |n| format!("[[channel]]\nname = \"C{n}\"\nprovider = \"web_chat\"\nqueue = \"Q\"\n");
     let reason = |n| format!("[[away_reason]]\nname = \"R{n}\"\n");
     // Beside them there are a user and a queue.
-    let kinds: [(&str, &dyn Fn(usize) -> String, usize, usize); 4] = [
+    let kinds: [(&str, Made<'_>, usize, usize); 4] = [
         ("user", &user, USERS_MAX, 1),
         ("queue", &queue, QUEUES_MAX, 1),
         ("channel", &channel, CHANNELS_MAX, 0),
