@@ -29,16 +29,31 @@ impl<P: ?Sized> InTime<P> {
         port: &'static str,
         asked: impl Future<Output = Result<T, E>>,
     ) -> Result<T, E> {
-        let (limit, begun) = (self.limit, now());
+        let limit = self.limit;
+        let mut measured = Measured { port, begun: now(), end: StoreCallEnd::GivenUp };
         let answer = tokio::time::timeout(limit, asked).await;
-        let end = match &answer {
+        measured.end = match &answer {
             Ok(Ok(_)) => StoreCallEnd::Done,
             Ok(Err(error)) if error.is_trouble() => StoreCallEnd::Failed,
             Ok(Err(_)) => StoreCallEnd::Refused,
             Err(_) => StoreCallEnd::Silent,
         };
-        telemetry::store_call(port, end, begun.elapsed());
+        drop(measured);
         answer.unwrap_or_else(|_| Err(E::silent(limit)))
+    }
+}
+
+/// A call under way. It is counted when it is let go, whoever does so: a caller with a shorter limit of
+/// its own drops it before the store answers.
+struct Measured {
+    port: &'static str,
+    begun: Instant,
+    end: StoreCallEnd,
+}
+
+impl Drop for Measured {
+    fn drop(&mut self) {
+        telemetry::store_call(self.port, self.end, self.begun.elapsed());
     }
 }
 
@@ -153,6 +168,8 @@ pub(super) use {port, ports};
 mod tests {
     use std::collections::BTreeMap;
 
+    use metrics_exporter_prometheus::PrometheusBuilder;
+
     use super::*;
     use crate::domain::{ChatId, Party, UserId};
     use crate::storage::memory::{Fault, FaultAt, MemoryStore};
@@ -160,6 +177,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_millis(5);
     const CHAT: ChatId = ChatId::from_u128(1);
+    const ENDS: [&str; 5] = ["done", "refused", "failed", "silent", "given_up"];
 
     port! {
         /// A port of which one call has a default.
@@ -215,6 +233,40 @@ mod tests {
         assert!(matches!(refused, Err(StoreError::Unavailable { .. })), "{refused:?}");
         let begun = store.processes.begin().await;
         assert_eq!(begun, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn each_call_is_counted_by_how_it_ended_also_one_that_its_caller_gave_up() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let handle = recorder.handle();
+        let _here = metrics::set_default_local_recorder(&recorder);
+        let of = |what: &str, end: &str| {
+            let line =
+                format!("switchboard_store_call_seconds_{what}{{port=\"Odd\",end=\"{end}\"}} ");
+            let text = handle.render();
+            let value = text.lines().find_map(|at| at.strip_prefix(&line));
+            value.map_or(0.0, |value| value.parse::<f64>().unwrap())
+        };
+        let counts = || ENDS.map(|end| of("count", end));
+        let [short, long] = [LIMIT, Duration::from_secs(60)].map(|limit| {
+            let odd: Arc<dyn Odd> = Arc::new(Silent);
+            InTime::new(odd, limit)
+        });
+        let unavailable = StoreError::Unavailable { reason: String::new() };
+        let answers = [Ok(()), Err(StoreError::Forgotten { chat: CHAT }), Err(unavailable)];
+        for (n, answer) in answers.into_iter().enumerate() {
+            let _ = long.call("Odd", std::future::ready(answer)).await;
+            assert_eq!(counts(), [0, 1, 2, 3, 4].map(|end| f64::from(u8::from(end <= n))));
+        }
+        let silent = || std::future::pending::<Result<(), StoreError>>();
+        assert!(short.call("Odd", silent()).await.is_err());
+        assert_eq!(counts(), [1.0, 1.0, 1.0, 1.0, 0.0]);
+        let given_up = tokio::time::timeout(LIMIT, long.call("Odd", silent())).await;
+        assert!(given_up.is_err());
+        assert_eq!(counts(), [1.0; 5]);
+        for end in ["silent", "given_up"] {
+            assert!(of("sum", end) >= LIMIT.as_secs_f64(), "the time that passed, of {end}");
+        }
     }
 
     #[test]

@@ -228,7 +228,8 @@ pub const METRICS: &[Metric] = &[
         Seconds,
         ["port", "end"],
         "Time of a call to the store, by port and how it ended: done, refused (another version, a chat \
-         that is forgotten), failed, or silent: given up at the limit."
+         that is forgotten), failed, silent (no answer within the store's limit), or given_up: who asked \
+         waited no longer, and no answer had come."
     ),
     metric!(
         "switchboard_store_available",

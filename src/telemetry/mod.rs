@@ -239,6 +239,8 @@ pub enum StoreCallEnd {
     Failed,
     /// Not within the limit.
     Silent,
+    /// Who asked waited no longer, before the limit.
+    GivenUp,
 }
 
 impl StoreCallEnd {
@@ -248,6 +250,7 @@ impl StoreCallEnd {
             Self::Refused => "refused",
             Self::Failed => "failed",
             Self::Silent => "silent",
+            Self::GivenUp => "given_up",
         }
     }
 }
