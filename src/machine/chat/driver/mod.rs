@@ -65,16 +65,19 @@ pub enum StoreAnswer {
 }
 
 impl StoreAnswer {
-    /// The error of a store that did not answer: whatever was asked, nobody knows what becomes of it.
-    /// An append says so by itself.
-    fn silence(&self) -> Option<&StoreError> {
-        let error = match self {
-            Self::Claimed(answer) => answer.as_ref().err(),
-            Self::Page(answer) => answer.as_ref().err(),
-            Self::Marked(answer) => answer.as_ref().err(),
-            Self::Appended(_) => None,
-        };
-        error.filter(|error| matches!(error, StoreError::Silent { .. }))
+    /// Why the life ends when the store did not answer: of a row nobody knows what becomes of it, while a
+    /// claim or a read has only not come. An append says so by itself.
+    fn silence(&self) -> Option<Failure> {
+        match self {
+            Self::Claimed(Err(silent @ StoreError::Silent { .. }))
+            | Self::Page(Err(silent @ StoreError::Silent { .. })) => {
+                Some(Failure::Silent(silent.clone()))
+            }
+            Self::Marked(Err(silent @ StoreError::Silent { .. })) => {
+                Some(Failure::Unknown(silent.to_string()))
+            }
+            Self::Claimed(_) | Self::Page(_) | Self::Marked(_) | Self::Appended(_) => None,
+        }
     }
 }
 
@@ -111,6 +114,9 @@ pub enum Failure {
     /// The outcome of a write is not known.
     #[error("the outcome of a write is unknown: {0}")]
     Unknown(String),
+    /// The store did not answer a claim or a read: nothing was to be written of the chat.
+    #[error("the log could not be claimed or read in time: {0}")]
+    Silent(StoreError),
     /// The log could not be claimed or read.
     #[error("the log cannot be read: {0}")]
     Unreadable(StoreError),
@@ -125,7 +131,7 @@ impl Failure {
         match self {
             Self::Unreadable(error) => matches!(error, StoreError::Damaged { .. }),
             Self::Broken(_) => true,
-            Self::Fenced | Self::Unknown(_) => false,
+            Self::Fenced | Self::Unknown(_) | Self::Silent(_) => false,
         }
     }
 }
@@ -358,7 +364,7 @@ impl Driver {
 
     fn take(&mut self, now: Timestamp, answer: StoreAnswer) -> Vec<Action> {
         if let Some(silent) = answer.silence() {
-            return self.fail(Failure::Unknown(silent.to_string()));
+            return self.fail(silent);
         }
         let phase = std::mem::replace(&mut self.phase, Phase::Failed);
         match (phase, answer) {

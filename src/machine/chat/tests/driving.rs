@@ -1,5 +1,7 @@
 //! The driver: what is done in which order, and what becomes of a store that refuses.
 
+use std::time::Duration;
+
 use crate::domain::event::{OfferEnd, TransferFailure, WithdrawReason};
 use crate::domain::limits::{COMMANDS_REMEMBERED, REPEAT_MS, TRANSFER_LIMIT_MS};
 use crate::domain::{ChatEvent, Person, Place, Reach, Recorded, Timestamp, UserId};
@@ -242,6 +244,28 @@ fn an_append_of_unknown_outcome_ends_the_life_and_answers_nobody() {
         assert_eq!(driver.chat().tail(), 2, "nothing is applied");
         assert!(!driver.is_idle());
     }
+}
+
+#[test]
+fn a_silent_store_ends_the_life_and_the_failure_says_of_a_write_alone_that_it_is_unknown() {
+    let silent = StoreError::Silent { limit: Duration::from_secs(10) };
+    let read = Failure::Silent(silent.clone());
+    assert!(!read.is_lasting());
+    assert!(!read.to_string().contains("write"), "{read}");
+    let (log, row) = waiting();
+    let former = || Former { row: row.clone(), ..Former::default() };
+    let begin = || Driver::begin(CHAT, 1, 9, former()).0;
+    let mut driver = begin();
+    let claimed = driver.stored(now(), StoreAnswer::Claimed(Err(silent.clone())));
+    assert_eq!(claimed, [Action::Fail(read.clone())]);
+    let mut driver = begin();
+    driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 2 })));
+    let paged = driver.stored(now(), StoreAnswer::Page(Err(silent.clone())));
+    assert_eq!(paged, [Action::Fail(read)]);
+    let (mut driver, _) = started(&log, row);
+    assert_eq!(kinds(&driver.input(now(), call(end(customer(), "bye"))))[1], "Mark");
+    let marked = driver.stored(now(), StoreAnswer::Marked(Err(silent.clone())));
+    assert_eq!(marked, [Action::Fail(Failure::Unknown(silent.to_string()))]);
 }
 
 #[test]
