@@ -184,14 +184,17 @@ impl Server {
         tracing::info!(%address, operations = %operations_address, "starting");
 
         let opened = availability::open(&plan.store, &ready).await?;
-        if is_half_imported(&*opened.store.documents).await? {
+        // A store that falls silent ends the start with a word. Each call from here to the router's start is
+        // small, so that its limit is that of an actor's.
+        let store = opened.store.in_time(plan.router.store_limit);
+        if is_half_imported(&*store.documents).await? {
             return Err(StartError::HalfImported(ExportError::HalfImported));
         }
-        let (catalog, access) = gate(&opened, &plan).await?;
+        let (catalog, access) = gate(&store, &plan).await?;
         // What a former process was forgetting is gone before anybody is served.
-        finish_forgetting(&opened).await?;
-        let incarnation = begin_incarnation(&opened).await?;
-        let seeded = plant(&opened, &catalog, &access, &settings.server.seed).await?;
+        finish_forgetting(&store).await?;
+        let incarnation = begin_incarnation(&store).await?;
+        let seeded = plant(&store, &catalog, &access, &settings.server.seed).await?;
         // Nobody else than this machine could use them otherwise.
         if ![address, operations_address].iter().all(|a| a.ip().to_canonical().is_loopback()) {
             access.mark_published(&access.act_of_system(wall_now())).await?;
@@ -304,11 +307,8 @@ async fn bind(address: SocketAddr, option: &'static str) -> Result<TcpListener, 
     bound.map_err(|source| StartError::Listen { address, option, source })
 }
 
-async fn gate(
-    opened: &OpenedStore,
-    plan: &Plan,
-) -> Result<(Arc<Catalog>, Arc<Access>), StartError> {
-    let Store { documents, audit, .. } = opened.store.in_time(plan.router.store_limit);
+async fn gate(store: &Store, plan: &Plan) -> Result<(Arc<Catalog>, Arc<Access>), StartError> {
+    let Store { documents, audit, .. } = store.clone();
     let catalog = Arc::new(Catalog::load(Arc::clone(&documents)).await?);
     let passwords = Passwords::new(plan.hash_cost)?;
     let (entropy, lives) = (Arc::new(SystemEntropy), plan.settings.token_lives());
@@ -320,16 +320,12 @@ async fn gate(
     if unknown > 0 {
         tracing::warn!(unknown, "acts of the process before have an unknown outcome");
     }
-    keep_erasures(&mut access, opened, plan).await?;
+    keep_erasures(&mut access, store, plan).await?;
     Ok((catalog, Arc::new(access)))
 }
 
 /// Applies erasures that the store does not know of, and keeps those to come.
-async fn keep_erasures(
-    access: &mut Access,
-    opened: &OpenedStore,
-    plan: &Plan,
-) -> Result<(), StartError> {
+async fn keep_erasures(access: &mut Access, store: &Store, plan: &Plan) -> Result<(), StartError> {
     let file = plan.store.erasures(&plan.settings);
     if file.is_none() && matches!(plan.store, StoreChoice::Scylla(_)) {
         tracing::warn!(
@@ -337,7 +333,7 @@ async fn keep_erasures(
              comes back with it"
         );
     }
-    let applied = access.apply_erasures(&opened.store, file, wall_now()).await?;
+    let applied = access.apply_erasures(store, file, wall_now()).await?;
     if applied > 0 {
         tracing::warn!(applied, "customers who were erased before are erased in this store, too");
     }
@@ -345,8 +341,8 @@ async fn keep_erasures(
 }
 
 /// What a former process was forgetting is gone. Lists of it that cannot be read are said.
-async fn finish_forgetting(opened: &OpenedStore) -> Result<(), StartError> {
-    let resumed = forget::resume(&opened.store).await?;
+async fn finish_forgetting(store: &Store) -> Result<(), StartError> {
+    let resumed = forget::resume(store).await?;
     if resumed.unreadable > 0 {
         tracing::error!(
             lists = resumed.unreadable,
@@ -359,9 +355,9 @@ async fn finish_forgetting(opened: &OpenedStore) -> Result<(), StartError> {
 }
 
 /// The store's incarnation; a new one, if it has none.
-async fn begin_incarnation(opened: &OpenedStore) -> Result<Incarnation, StartError> {
+async fn begin_incarnation(store: &Store) -> Result<Incarnation, StartError> {
     let fresh = fresh_incarnation()?;
-    let begun = incarnation::begin(&*opened.store.documents, fresh).await?;
+    let begun = incarnation::begin(&*store.documents, fresh).await?;
     if begun == fresh {
         tracing::info!(incarnation = %begun, "the store is new, or a copy: clients load their chats anew");
     }
@@ -375,7 +371,7 @@ fn fresh_incarnation() -> Result<Incarnation, StartError> {
 }
 
 async fn plant(
-    opened: &OpenedStore,
+    store: &Store,
     catalog: &Catalog,
     access: &Access,
     file: &Path,
@@ -391,7 +387,7 @@ async fn plant(
         tracing::warn!(%warning, "the seed");
     }
     let act = access.act_of_system(wall_now());
-    Ok(Some(seed.plant(catalog, access, &*opened.store.documents, &act).await?))
+    Ok(Some(seed.plant(catalog, access, &*store.documents, &act).await?))
 }
 
 fn edge_options(settings: &Settings, connections: u64) -> EdgeOptions {
@@ -452,7 +448,131 @@ async fn watch_over(
 
 #[cfg(test)]
 mod tests {
+    use std::future::pending;
+    use std::time::Duration;
+
     use super::*;
+    use crate::domain::{ChannelId, ChatId, CommandId, Customer, CustomerId};
+    use crate::storage::memory::MemoryStore;
+    use crate::storage::{ClaimOpen, Conversations, Document, Documents, Listed};
+
+    /// A store that hangs whenever it is asked for documents of one kind, or about conversations.
+    struct Hangs {
+        documents: Arc<dyn Documents>,
+        kind: &'static str,
+    }
+
+    impl Hangs {
+        async fn here(&self, kind: &str) {
+            if kind == self.kind {
+                pending::<()>().await;
+            }
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Documents for Hangs {
+        async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+            self.here(kind).await;
+            self.documents.get(kind, id).await
+        }
+
+        async fn put(
+            &self,
+            kind: &str,
+            id: &str,
+            expected: u64,
+            body: Vec<u8>,
+        ) -> Result<u64, StoreError> {
+            self.here(kind).await;
+            self.documents.put(kind, id, expected, body).await
+        }
+
+        async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+            self.here(kind).await;
+            self.documents.delete(kind, id, expected).await
+        }
+
+        async fn list(
+            &self,
+            kind: &str,
+            after: Option<&str>,
+            limit: usize,
+        ) -> Result<Vec<Listed>, StoreError> {
+            self.here(kind).await;
+            self.documents.list(kind, after, limit).await
+        }
+    }
+
+    #[async_trait::async_trait]
+    impl Conversations for Hangs {
+        async fn claim_open(
+            &self,
+            _customer: Customer,
+            _command: &CommandId,
+            _chat: ChatId,
+            _after: Option<ChatId>,
+        ) -> Result<ClaimOpen, StoreError> {
+            pending().await
+        }
+
+        async fn latest(&self, _customer: Customer) -> Result<Option<ChatId>, StoreError> {
+            pending().await
+        }
+
+        async fn commands(
+            &self,
+            _customer: Customer,
+        ) -> Result<Vec<(CommandId, ChatId)>, StoreError> {
+            pending().await
+        }
+
+        async fn forget(&self, _customer: Customer, _chat: ChatId) -> Result<(), StoreError> {
+            pending().await
+        }
+
+        async fn any(&self, _channel: ChannelId) -> Result<bool, StoreError> {
+            pending().await
+        }
+    }
+
+    fn plan(store: Store) -> Plan {
+        let mut settings = Settings::default();
+        settings.server.listen = "127.0.0.1:0".parse().unwrap();
+        settings.server.ops_listen = "127.0.0.1:0".parse().unwrap();
+        settings.server.seed = concat!(env!("CARGO_MANIFEST_DIR"), "/config/demo.toml").into();
+        let hash_cost = HashCost { memory_kib: 8, passes: 1, lanes: 1 };
+        Plan { settings, store: StoreChoice::Given(store), hash_cost, router: Options::default() }
+    }
+
+    /// What a start says, the store of which is silent.
+    async fn said(store: Store) -> String {
+        let router = Options { store_limit: Duration::from_millis(500), ..Options::default() };
+        let starting = Server::start(Plan { router, ..plan(store) });
+        let started = tokio::time::timeout(Duration::from_secs(30), starting).await;
+        started.expect("a start ends").err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[tokio::test]
+    #[allow(clippy::expect_used, reason = "a test that cannot go on fails")]
+    async fn a_start_ends_with_a_word_wherever_the_store_falls_silent() {
+        let silent = "the store has not answered within 500ms";
+        for kind in ["import", "forgetting", "incarnation", "seed"] {
+            let store = MemoryStore::new().store();
+            let documents = Arc::new(Hangs { documents: Arc::clone(&store.documents), kind });
+            let said = said(Store { documents, ..store }).await;
+            assert!(said.contains(silent), "{kind}: {said}");
+        }
+        // An erasure that a former process left under way.
+        let store = MemoryStore::new().store();
+        let server = Server::start(plan(store.clone())).await.unwrap();
+        let customer = Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(2) };
+        server.edge.access.begin_erasure(customer, wall_now()).await.unwrap();
+        server.stop().await;
+        let conversations = Arc::new(Hangs { documents: Arc::clone(&store.documents), kind: "" });
+        let said = said(Store { conversations, ..store }).await;
+        assert!(said.contains(silent), "an erasure: {said}");
+    }
 
     #[tokio::test]
     #[allow(clippy::panic, reason = "this is what is tested")]

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::entropy::{SystemEntropy, wall_now};
 use super::entry;
+use super::limits::ENTRY_LIMIT;
 use super::progress::Bar;
 use super::server::Plan;
 use super::whole;
@@ -13,7 +14,7 @@ use crate::access::Entropy;
 use crate::config::Settings;
 use crate::domain::audit::AuditAct;
 use crate::storage::export::{self, Occasion, Patience, Section, Summary};
-use crate::storage::{files, incarnation};
+use crate::storage::{Store, files, incarnation};
 
 /// Bytes that are read and written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -68,7 +69,8 @@ pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String
 pub(super) async fn restored(settings: Settings) -> Result<(), String> {
     let opened = Plan::of(settings).store.at_once().open().await;
     let opened = opened.map_err(|error| error.to_string())?;
-    let end = incarnation::end(&*opened.store.documents);
+    let Store { documents, .. } = opened.store.in_time(ENTRY_LIMIT);
+    let end = incarnation::end(&*documents);
     let ended = entry::noted(&opened, AuditAct::StoreRestored, end).await;
     opened.close().await;
     ended.map_err(|error| format!("{error}; run this again"))?;
