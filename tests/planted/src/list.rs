@@ -118,6 +118,12 @@ fn check(fault: &Fault) -> Result<()> {
     let statement = fault.original.trim_end().ends_with(';');
     let binds = statement && fault.original.trim_start().starts_with("let ");
     ensure!(!binds, "a `let` cannot be switched: take the expression behind its `=`");
+    ensure!(
+        is_balanced(&fault.original),
+        "`original` closes not all of the brackets that it opens"
+    );
+    let field = is_field(&fault.original);
+    ensure!(!field, "a field is no expression: take what stands behind its `:`");
     let one = statement || !has_loose_comma(&fault.original);
     ensure!(one, "`original` is a part of a list: take one expression, or the whole list");
     ensure!(
@@ -145,6 +151,47 @@ fn has_loose_comma(text: &str) -> bool {
     })
 }
 
+/// Whether every bracket is closed by one of its kind, and none that was not opened. Those in texts and
+/// characters do not count.
+fn is_balanced(text: &str) -> bool {
+    let (mut open, mut rest) = (Vec::new(), text.chars());
+    while let Some(c) = rest.next() {
+        match c {
+            '(' => open.push(')'),
+            '[' => open.push(']'),
+            '{' => open.push('}'),
+            ')' | ']' | '}' if open.pop() != Some(c) => return false,
+            '"' => {
+                while let Some(c) = rest.next().filter(|c| *c != '"') {
+                    // What is escaped ends no text.
+                    let _ = (c == '\\').then(|| rest.next());
+                }
+            }
+            // Of a lifetime nothing is skipped.
+            '\'' => match rest.as_str().chars().collect::<Vec<_>>().as_slice() {
+                ['\\', _, '\'', ..] => drop(rest.nth(2)),
+                [_, '\'', ..] => drop(rest.nth(1)),
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+    open.is_empty()
+}
+
+/// Whether it begins with the name of a field.
+fn is_field(text: &str) -> bool {
+    let text = text.trim_start();
+    let name = text.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+    let behind = name.trim_start();
+    name.len() < text.len() && behind.starts_with(':') && !behind.starts_with("::")
+}
+
+/// Whether what stands here is what an operator before it applies to: that would apply to the switch.
+fn is_operand(text: &str, at: usize) -> bool {
+    text[..at].ends_with(['*', '!', '-', '&'])
+}
+
 /// Where the fault's text stands.
 fn place(text: &str, fault: &Fault) -> Result<Range<usize>> {
     let area = match &fault.within {
@@ -153,7 +200,9 @@ fn place(text: &str, fault: &Fault) -> Result<Range<usize>> {
     };
     let found = find(&text[area.clone()], &fault.original);
     let place = only(found, &fault.original)?;
-    Ok(area.start + place.start..area.start + place.end)
+    let place = area.start + place.start..area.start + place.end;
+    ensure!(!is_operand(text, place.start), "`original` begins behind an operator: take it along");
+    Ok(place)
 }
 
 fn only(found: Vec<Range<usize>>, wanted: &str) -> Result<Range<usize>> {
@@ -211,6 +260,21 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
     }
 
+    fn fault(within: Option<&str>, original: &str) -> Fault {
+        Fault {
+            name: "x".into(),
+            breaks: "y".into(),
+            file: "src/x.rs".into(),
+            within: within.map(str::to_owned),
+            original: original.into(),
+            faulty: "false".into(),
+            suites: Vec::new(),
+            seen_by: None,
+            equivalent: None,
+            area: String::new(),
+        }
+    }
+
     #[test]
     fn every_fault_has_one_place_in_the_source_of_today() {
         let faults = load(&root()).unwrap();
@@ -240,19 +304,40 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_is_gone_or_doubled_is_said() {
-        let fault = |within: Option<&str>, original: &str| Fault {
-            name: "x".into(),
-            breaks: "y".into(),
-            file: "src/x.rs".into(),
-            within: within.map(str::to_owned),
-            original: original.into(),
-            faulty: "false".into(),
-            suites: Vec::new(),
-            seen_by: None,
-            equivalent: None,
-            area: String::new(),
+    fn what_is_no_whole_expression_is_refused() {
+        for whole in
+            ["f(a[1], { b })", "c == '(' || c == '\\''", r#"say("it \") is", x)"#, "f::<'a>(x)"]
+        {
+            assert!(is_balanced(whole), "{whole}");
+        }
+        for part in ["f(a", "a)", "a) || (b", "f(a]", "[a}"] {
+            assert!(!is_balanced(part), "{part}");
+        }
+        for field in ["row: row(x)", "row : x", "a_1: 2"] {
+            assert!(is_field(field), "{field}");
+        }
+        for other in ["row(x)", "row::X", "Row { row: x }", "(a: b)", "x"] {
+            assert!(!is_field(other), "{other}");
+        }
+        let checked = |original: &str| {
+            let fault = Fault { file: "src/x.rs".into(), ..fault(None, original) };
+            format!("{:?}", check(&fault))
         };
+        assert!(checked("f(a").contains("brackets"));
+        assert!(checked("row: row(x)").contains("field"));
+        assert_eq!(checked("row(x)"), "Ok(())");
+        for before in ["*", "!", "-", "&"] {
+            let text = format!("let x = {before}a == b;");
+            let placed = place(&text, &fault(None, "a == b"));
+            assert!(format!("{placed:?}").contains("operator"), "{text}: {placed:?}");
+            assert!(place(&text, &fault(None, &format!("{before}a == b"))).is_ok(), "{text}");
+            let text = format!("let x = c {before} a;");
+            assert!(place(&text, &fault(None, "a")).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_gone_or_doubled_is_said() {
         let text = "fn a() {\n    now < at\n}\nfn b() {\n    now < at\n}\n";
         let said = |within, original| format!("{:?}", place(text, &fault(within, original)));
         assert!(said(None, "now > at").contains("not there any more"));

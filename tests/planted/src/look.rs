@@ -8,14 +8,17 @@ use anyhow::{Result, ensure};
 
 use crate::list::Fault;
 use crate::run::{self, Outcome, Places};
-use crate::suites::Suite;
+use crate::suites::{self, Suite};
 
 /// What became of a fault.
+#[derive(Debug, PartialEq, Eq)]
 pub enum Seen {
     /// By this suite, how, and what it said.
     By(&'static str, Outcome, Option<String>),
     /// By none.
     Survived,
+    /// Its witness is in this suite, which was not built: whether that sees it nobody knows.
+    NotTried(&'static str),
 }
 
 /// A fault, and what became of it.
@@ -65,12 +68,10 @@ impl Bench {
                 continue;
             }
             let (since, count) = (run::now(), tests.len());
-            let tests: Vec<&str> = tests.into_iter().collect();
             let binary = &self.binaries[suite.name];
-            let (mut outcome, mut said) = run::only(&self.places, (suite, &tests), binary)?;
-            if let Outcome::Failed(test) = &outcome {
-                (outcome, said) = run::alone(&self.places, (suite, test), binary, None)?;
-            }
+            let together = |tests: &[&str]| run::only(&self.places, (*suite, tests), binary);
+            let alone = |test: &str| run::alone(&self.places, (*suite, test), binary, None);
+            let (outcome, said) = all_pass(tests, together, alone)?;
             println!("    {:6} s  {}: {count} witnesses", since.elapsed().as_secs(), suite.name);
             passed(suite, &outcome, said)?;
         }
@@ -83,7 +84,7 @@ impl Bench {
         let since = run::now();
         let (seen, by_witness) = match self.by_witness(fault)? {
             Some(seen) => (seen, true),
-            None => (self.by_suites(fault)?, false),
+            None => (of_these(fault, &self.suites, self.by_suites(fault)?), false),
         };
         Ok(Row { fault, seen, by_witness, seconds: since.elapsed().as_secs() })
     }
@@ -152,8 +153,100 @@ impl Bench {
     }
 }
 
+/// What these suites say of a fault: that they see nothing proves nothing while its witness is in another.
+fn of_these(fault: &Fault, suites: &[&'static Suite], seen: Seen) -> Seen {
+    let witness = fault.witness().and_then(|(suite, _)| suites::named(suite));
+    let elsewhere = witness.filter(|of| suites.iter().all(|suite| suite.name != of.name));
+    match (seen, elsewhere) {
+        (Seen::Survived, Some(of)) => Seen::NotTried(of.name),
+        (seen, _) => seen,
+    }
+}
+
+/// An outcome, and what was said.
+type Ended = (Outcome, Option<String>);
+
+/// Runs tests together, until all of them have passed: the process ends with the first that fails, so
+/// when that one passes alone, it is set aside and the rest is run again.
+fn all_pass(
+    mut tests: BTreeSet<&str>,
+    together: impl Fn(&[&str]) -> Result<Ended>,
+    alone: impl Fn(&str) -> Result<Ended>,
+) -> Result<Ended> {
+    while !tests.is_empty() {
+        let (outcome, said) = together(&tests.iter().copied().collect::<Vec<_>>())?;
+        let Outcome::Failed(test) = &outcome else { return Ok((outcome, said)) };
+        let again = alone(test)?;
+        // One that was not asked for cannot be set aside.
+        if again.0 != Outcome::Passed || !tests.remove(test.as_str()) {
+            return Ok(again);
+        }
+    }
+    Ok((Outcome::Passed, None))
+}
+
 fn passed(suite: &Suite, outcome: &Outcome, said: Option<String>) -> Result<()> {
     let said = said.unwrap_or_default();
     ensure!(*outcome == Outcome::Passed, "{} without a fault: {outcome:?} {said}", suite.name);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    /// How these end when each of `fails` fails beside others, and each of `wrong` also alone.
+    fn end(tests: &[&'static str], fails: &[&str], wrong: &[&str]) -> (Outcome, Vec<String>) {
+        let (passed, failed) = (RefCell::new(Vec::new()), RefCell::new(fails.to_vec()));
+        let together = |tests: &[&str]| {
+            let of_all = |at: &usize| failed.borrow().contains(&tests[*at]);
+            let at = (0..tests.len()).find(of_all);
+            let through = &tests[..at.unwrap_or(tests.len())];
+            passed.borrow_mut().extend(through.iter().map(|test| (*test).to_owned()));
+            let outcome = at.map_or(Outcome::Passed, |at| Outcome::Failed(tests[at].to_owned()));
+            Ok((outcome, None))
+        };
+        let alone = |test: &str| {
+            failed.borrow_mut().retain(|one| *one != test);
+            let wrong = wrong.contains(&test);
+            Ok((if wrong { Outcome::Failed(test.to_owned()) } else { Outcome::Passed }, None))
+        };
+        let (outcome, _) = all_pass(tests.iter().copied().collect(), together, alone).unwrap();
+        (outcome, passed.into_inner())
+    }
+
+    #[test]
+    fn behind_a_witness_that_fails_by_chance_the_others_are_still_tried() {
+        let (outcome, passed) = end(&["a", "b", "c", "d"], &["a", "c"], &[]);
+        assert_eq!(outcome, Outcome::Passed);
+        assert!(["b", "d"].iter().all(|test| passed.contains(&(*test).to_owned())), "{passed:?}");
+        let (outcome, _) = end(&["a", "b", "c"], &["a", "c"], &["c"]);
+        assert_eq!(outcome, Outcome::Failed("c".to_owned()), "it is no chance");
+        assert_eq!(end(&["a"], &["a"], &[]).0, Outcome::Passed, "nothing is left to be run");
+    }
+
+    #[test]
+    fn a_fault_whose_witness_is_in_a_suite_that_was_not_built_does_not_survive() {
+        let fault = |seen_by: Option<&str>| Fault {
+            name: "x".into(),
+            breaks: "y".into(),
+            file: "src/x.rs".into(),
+            within: None,
+            original: "a".into(),
+            faulty: "b".into(),
+            suites: Vec::new(),
+            seen_by: seen_by.map(str::to_owned),
+            equivalent: None,
+            area: String::new(),
+        };
+        let built = [suites::named("core").unwrap()];
+        let of = |seen_by, seen| of_these(&fault(seen_by), &built, seen);
+        assert_eq!(of(Some("edge a::b"), Seen::Survived), Seen::NotTried("edge"));
+        assert_eq!(of(Some("core a::b"), Seen::Survived), Seen::Survived);
+        assert_eq!(of(None, Seen::Survived), Seen::Survived);
+        let by = || Seen::By("core", Outcome::Hung, None);
+        assert_eq!(of(Some("edge a::b"), by()), by(), "another may see it, too");
+    }
 }

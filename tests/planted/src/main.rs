@@ -154,6 +154,7 @@ fn print(row: &Row) {
     let (by, said) = match &row.seen {
         Seen::Survived if fault.equivalent.is_some() => ("nothing, as explained".into(), &None),
         Seen::Survived => ("NOTHING".into(), &None),
+        Seen::NotTried(suite) => (format!("not tried in {suite}, where its witness is"), &None),
         Seen::By(suite, Outcome::Failed(test), said) => (format!("{suite} {test}"), said),
         Seen::By(suite, Outcome::Hung, _) => (format!("{suite}, which hangs"), &None),
         Seen::By(suite, Outcome::Crashed(how), _) => (format!("{suite}, which ends: {how}"), &None),
@@ -167,6 +168,7 @@ fn print(row: &Row) {
 fn report(rows: &[Row]) -> bool {
     let mut by_suite: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut seen, mut explained, mut survivors, mut contradicted) = (0, 0, 0, 0);
+    let mut not_tried = 0;
     println!("in short:");
     for row in rows {
         let fault = row.fault;
@@ -179,6 +181,7 @@ fn report(rows: &[Row]) -> bool {
                 contradicted += 1;
                 println!("    {} is said to be equivalent, and {suite} sees it", fault.name);
             }
+            (Seen::NotTried(_), _) => not_tried += 1,
             (Seen::Survived, Some(_)) => explained += 1,
             (Seen::Survived, None) => {
                 survivors += 1;
@@ -191,7 +194,12 @@ fn report(rows: &[Row]) -> bool {
     }
     let by_witness = rows.iter().filter(|row| row.by_witness).count();
     println!("    {by_witness:6}    of these by their witnesses alone");
-    let all = rows.len();
+    if not_tried > 0 {
+        println!(
+            "    {not_tried:6}    not tried: their witnesses are in suites that were left out"
+        );
+    }
+    let all = rows.len() - not_tried;
     println!(
         "{seen} of {all} seen, {explained} explained as equivalent, {survivors} survive, \
          {contradicted} explained and seen"
