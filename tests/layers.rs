@@ -89,12 +89,13 @@ fn among_actors(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
     // What can be named without its file, since `actors` shows it.
     let mut homes: BTreeMap<String, String> =
         files.iter().map(|source| (part(source), part(source))).collect();
-    for shown in tops.iter().flat_map(|top| top.text.split("pub use ").skip(1)) {
-        let shown = shown.split(';').next().unwrap_or_default();
-        let (file, names) = shown.split_once("::").expect("a file and its names");
-        let names =
-            names.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|n| !n.is_empty());
-        homes.extend(names.map(|name| (name.to_owned(), file.to_owned())));
+    // Of any visibility: what is private there is seen by all files below.
+    for used in tops.iter().flat_map(|top| uses(&top.text)) {
+        let file = used.path.iter().find(|step| !IS_ACTORS.contains(&step.as_str()));
+        if let Some(file) = file.filter(|file| homes.contains_key(*file)) {
+            let file = homes[file].clone();
+            homes.insert(used.name, file);
+        }
     }
     let mut arrows: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for source in files {
@@ -106,6 +107,34 @@ fn among_actors(sources: &[Source]) -> BTreeMap<String, BTreeSet<String>> {
         arrows.entry(file.clone()).or_default().extend(used);
     }
     arrows
+}
+
+/// Steps of a path that lead to the actors and no further.
+const IS_ACTORS: &[&str] = &["crate", "self", "super", "actors"];
+
+/// What gives a file of the actors names of which nobody sees where they are at home: all names at once,
+/// or those of `actors` by another name.
+fn hides_names(source: &Source) -> Vec<String> {
+    let top = source.path == Path::new("actors/mod.rs");
+    let hides = |used: &Use| {
+        let here = used.path.iter().all(|step| step == "*" || IS_ACTORS.contains(&step.as_str()));
+        (here && used.name != "actors") || (top && used.name == "*")
+    };
+    let used = uses(&without_tests(&source.text));
+    used.into_iter().filter(hides).map(|used| used.path.join("::")).collect()
+}
+
+/// Without the modules of tests, which may name all that is around them.
+fn without_tests(text: &str) -> String {
+    let mut parts = text.split("#[cfg(test)]");
+    let mut left = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let lines = part.lines().skip_while(|line| line.is_empty() || line.starts_with("#["));
+        let module = lines.clone().next().is_some_and(|line| line.starts_with("mod "));
+        let behind = part.split_once("\n}").map_or("", |(_, behind)| behind);
+        left += if module { behind } else { part };
+    }
+    left
 }
 
 /// What is wrong with arrows between the files of the actors: those that the picture has not, those that
@@ -206,6 +235,45 @@ fn below(text: &str, module: &str) -> Vec<String> {
     modules
 }
 
+/// A name that a `use` gives.
+struct Use {
+    path: Vec<String>,
+    /// Its last step, or what it is called here; `*`: all.
+    name: String,
+}
+
+/// All names that are used, of whatever visibility and however they stand in braces.
+fn uses(text: &str) -> Vec<Use> {
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let begins = |at: usize| !text[..at].chars().next_back().is_some_and(is_word);
+    let found = text.match_indices("use ").filter(|(at, _)| begins(*at));
+    let trees = found.filter_map(|(at, word)| text[at + word.len()..].split(';').next());
+    let leaves = trees.flat_map(leaves).map(|leaf| {
+        let (path, called) = leaf.split_once(" as ").unwrap_or((&leaf, ""));
+        let path: Vec<String> = path.split("::").map(|step| step.trim().to_owned()).collect();
+        let last = path.iter().rev().find(|step| *step != "self");
+        let name = if called.is_empty() { last.cloned() } else { Some(called.trim().to_owned()) };
+        Use { path, name: name.unwrap_or_default() }
+    });
+    leaves.collect()
+}
+
+/// Each path of a tree of them.
+fn leaves(tree: &str) -> Vec<String> {
+    let Some((before, list)) = tree.split_once('{') else { return vec![tree.trim().to_owned()] };
+    let list = list.rsplit_once('}').map_or(list, |(list, _)| list);
+    let (mut depth, mut parts) = (0, vec![String::new()]);
+    for c in list.chars() {
+        depth += i32::from(c == '{') - i32::from(c == '}');
+        match parts.last_mut() {
+            Some(part) if c != ',' || depth > 0 => part.push(c),
+            _ => parts.push(String::new()),
+        }
+    }
+    let parts = parts.iter().filter(|part| !part.trim().is_empty());
+    parts.flat_map(|part| leaves(part)).map(|leaf| format!("{}{leaf}", before.trim())).collect()
+}
+
 fn word(text: &str) -> String {
     text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect()
 }
@@ -239,6 +307,25 @@ fn adapters(sources: &[Source]) -> Vec<String> {
     names
 }
 
+/// Which adapters a text names: by a path, or by a `use`; `*` is all of them, and storage by another name.
+fn named_adapters(text: &str, adapters: &[String]) -> BTreeSet<String> {
+    let by_path = adapters.iter().filter(|name| text.contains(&format!("storage::{name}")));
+    let mut named: BTreeSet<String> = by_path.cloned().collect();
+    for used in uses(text) {
+        let mut behind = used.path.iter().skip_while(|step| *step != "storage").skip(1);
+        match behind.find(|step| *step != "self") {
+            Some(step) if step == "*" || adapters.contains(step) => {
+                named.insert(step.clone());
+            }
+            None if used.path.iter().any(|step| step == "storage") && used.name != "storage" => {
+                named.insert("*".to_owned());
+            }
+            _ => {}
+        }
+    }
+    named
+}
+
 #[test]
 fn no_arrow_points_against_the_picture() {
     let (sources, picture) = (sources(), picture());
@@ -260,6 +347,14 @@ fn the_picture_has_no_arrow_that_nothing_goes_along() {
             unused.is_empty(),
             "{module} names none of {unused:?}: take them out of the picture"
         );
+    }
+}
+
+#[test]
+fn the_actors_name_what_they_use_one_by_one() {
+    for source in sources().iter().filter(|source| source.module == "actors") {
+        let hidden = hides_names(source);
+        assert!(hidden.is_empty(), "{}: name each of {hidden:?}", source.path.display());
     }
 }
 
@@ -307,11 +402,32 @@ fn adapters_of_storage_are_named_outermost_only() {
         if MAY_NAME_ADAPTERS.contains(&source.module.as_str()) {
             continue;
         }
-        for adapter in &adapters {
-            let named = source.text.contains(&format!("storage::{adapter}"));
-            assert!(!named, "{} names storage::{adapter}", source.path.display());
-        }
+        let named = named_adapters(&source.text, &adapters);
+        assert!(named.is_empty(), "{} names of storage {named:?}", source.path.display());
     }
+}
+
+#[test]
+fn an_adapter_is_seen_however_it_is_named() {
+    let adapters = adapters(&sources());
+    for (text, adapter) in [
+        ("use crate::storage::memory::X;", "memory"),
+        ("use crate::storage::{memory::X, Store};", "memory"),
+        ("pub(crate) use crate::{domain::Y, storage::{Store, scylla}};", "scylla"),
+        (
+            "use crate::{\n    storage::{\n        Store,\n        sqlite as s,\n    },\n};",
+            "sqlite",
+        ),
+        ("fn x() { storage::sqlite::y() }", "sqlite"),
+        ("use crate::storage::*;", "*"),
+        ("use crate::storage::{self as kept};", "*"),
+        ("use crate::storage as kept;", "*"),
+    ] {
+        let named = named_adapters(text, &adapters);
+        assert!(named.contains(adapter), "{text}: {named:?}");
+    }
+    let fine = "use crate::storage::{self, Store, StoreError}; use crate::storage; use std::fs;";
+    assert_eq!(named_adapters(fine, &adapters), BTreeSet::new());
 }
 
 #[test]
@@ -358,6 +474,29 @@ fn an_arrow_among_the_actors_that_the_picture_has_not_is_seen() {
     assert_eq!(wrong("use super::view; fn x(_: super::Router) {}", chat), (up("router", "top"), 2));
     let unused = ["low names nothing of low", "shells names nothing of low"].map(str::to_owned);
     assert_eq!(wrong("", ""), (unused.to_vec(), 0));
+    let shown = |visibility: &str| {
+        let top = format!("mod hub; {visibility}use self::{{hub::X, router::{{Router as Way}}}};");
+        let low = file("actors/hub.rs", "use super::Way;");
+        let arrows = among_actors(&[file("actors/mod.rs", &top), router.clone(), low]);
+        arrows["hub"].clone()
+    };
+    for visibility in ["", "pub ", "pub(super) ", "pub(crate) ", "pub(in crate::actors) "] {
+        assert_eq!(shown(visibility), words("router"), "{visibility}");
+    }
+    let hidden = |path: &str, text: &str| hides_names(&file(path, text)).len();
+    let globs = ["use super::*;", "use crate::actors::*;", "use super::{hub::Hub, *};"];
+    let renamed = ["use crate::actors as a;", "use crate::actors::{self as a};"];
+    for text in globs.into_iter().chain(renamed) {
+        assert_eq!(hidden("actors/view.rs", text), 1, "{text}");
+    }
+    assert_eq!(hidden("actors/chat/marking.rs", "fn x() {\n    use super::super::*;\n}"), 1);
+    assert_eq!(hidden("actors/mod.rs", "pub(super) use hub::*;"), 1);
+    let tests = "#[cfg(test)]\n#[allow(x)]\nmod tests {\n    use super::*;\n}\n";
+    assert_eq!(hidden("actors/view.rs", tests), 0, "tests may");
+    assert_eq!(hidden("actors/view.rs", &format!("{tests}use super::*;")), 1, "behind them");
+    let item = "#[cfg(test)]\nfn x() {}\nuse super::*;\nfn y() {\n}";
+    assert_eq!(hidden("actors/view.rs", item), 1, "what is for tests alone and no module");
+    assert_eq!(hidden("actors/view.rs", "use super::hub::Hub; use crate::actors;"), 0);
     let climbs = |path, text| climbs(&file(path, text), &picture());
     assert!(climbs("actors/hub.rs", "use super::super::edge::X;"));
     assert!(climbs("actors/chat/mod.rs", "use super::super::edge::X;"));
