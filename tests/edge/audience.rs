@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::client::Client;
 use crate::harness::{World, id};
+use crate::resume::accepted;
 
 /// What may come to a customer, besides that a chat goes on in another.
 const OPEN: [&str; 5] = ["opened", "placed", "assigned", "message", "ended"];
@@ -64,15 +65,7 @@ async fn live(client: &mut Client) -> (BTreeSet<String>, Value) {
 #[tokio::test]
 async fn what_is_for_the_staff_reaches_no_customer_by_any_way() {
     let world = World::start().await;
-    let mut anna = world.ready("anna").await;
-    let (token, _) = world.visitor("Shop", None).await;
-    let mut customer = world.socket().await;
-    customer.open(&token, json!([])).await.unwrap();
-    let open = json!({"command_id": "c1", "channel": id("channel", "Shop")});
-    let chat = customer.call("chat.open", open).await.unwrap()["chat"].clone();
-    let offer = anna.wait("offer.presented").await["offer"].clone();
-    let accept = json!({"command_id": "a1", "chat": chat, "offer": offer});
-    anna.call("offer.accept", accept).await.unwrap();
+    let (token, mut customer, mut anna, chat) = accepted(&world).await;
     let begin = json!({"command_id": "a2", "chat": chat, "state": "in_progress"});
     anna.call("chat.set_state", begin).await.unwrap();
     // Boris is not there.

@@ -1,13 +1,17 @@
 //! Changes while the server runs, and its restart.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use serde_json::{Value, json};
 use switchboard::access::limits::SESSIONS_PER_USER;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::memory::MemoryStore;
-use switchboard::storage::{Document, Documents, Listed, StoreError};
+use tokio::sync::Semaphore;
 
 use crate::client::Client;
 use crate::harness::{World, id, plan, request, settings, until};
+use crate::hooked::{Asked, Call, Hook, OfDocuments, Trouble, hooked};
 
 /// Opens a chat as a new customer.
 async fn waiting(world: &World) -> (Client, Value) {
@@ -295,57 +299,38 @@ async fn a_repeated_transfer_gets_its_first_answer_though_its_target_is_gone() {
     assert_eq!(anna.refused("chat.transfer", transfer).await, "not_found");
 }
 
-/// Documents of which a write of a queue takes effect and is held before it is answered.
-struct Held {
-    documents: std::sync::Arc<dyn Documents>,
-    written: tokio::sync::Semaphore,
-    on: tokio::sync::Semaphore,
+/// A write of a queue takes effect and is held before it is answered.
+struct HeldQueue {
+    written: Semaphore,
+    on: Semaphore,
 }
 
-#[async_trait::async_trait]
-impl Documents for Held {
-    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
-        self.documents.get(kind, id).await
+#[async_trait]
+impl Hook for HeldQueue {
+    async fn around(&self, _: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        call.await;
+        Ok(())
     }
 
-    async fn put(
+    async fn around_documents(
         &self,
         kind: &str,
-        id: &str,
-        expected: u64,
-        body: Vec<u8>,
-    ) -> Result<u64, StoreError> {
-        let put = self.documents.put(kind, id, expected, body).await;
-        if kind == "queue" && expected > 0 {
+        asked: OfDocuments,
+        call: Call<'_>,
+    ) -> Result<(), Trouble> {
+        call.await;
+        if kind == "queue" && matches!(asked, OfDocuments::Write { expected: 1.. }) {
             self.written.add_permits(1);
             self.on.acquire().await.unwrap().forget();
         }
-        put
-    }
-
-    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
-        self.documents.delete(kind, id, expected).await
-    }
-
-    async fn list(
-        &self,
-        kind: &str,
-        after: Option<&str>,
-        limit: usize,
-    ) -> Result<Vec<Listed>, StoreError> {
-        self.documents.list(kind, after, limit).await
+        Ok(())
     }
 }
 
 #[tokio::test]
 async fn a_change_whose_client_hangs_up_is_shown_as_it_is_stored() {
-    let mut store = MemoryStore::new().store();
-    let held = std::sync::Arc::new(Held {
-        documents: std::sync::Arc::clone(&store.documents),
-        written: tokio::sync::Semaphore::new(0),
-        on: tokio::sync::Semaphore::new(0),
-    });
-    store.documents = std::sync::Arc::clone(&held) as _;
+    let held = Arc::new(HeldQueue { written: Semaphore::new(0), on: Semaphore::new(0) });
+    let store = hooked(&MemoryStore::new().store(), Arc::clone(&held) as _);
     let world =
         World { server: Server::start(plan(settings(), StoreChoice::Given(store))).await.unwrap() };
     let (path, admin) =

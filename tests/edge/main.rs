@@ -50,6 +50,7 @@ mod proxied;
 mod resume;
 mod retention;
 mod rights;
+mod silent;
 mod tokens;
 mod trail;
 mod transfer;

@@ -14,7 +14,7 @@ use crate::harness::{World, id, plan, settings, until};
 use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 
 /// A chat of a customer that anna has accepted.
-async fn accepted(world: &World) -> (String, Client, Client, Value) {
+pub async fn accepted(world: &World) -> (String, Client, Client, Value) {
     let mut anna = world.ready("anna").await;
     let (token, _) = world.visitor("Shop", None).await;
     let mut customer = world.socket().await;

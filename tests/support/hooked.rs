@@ -14,12 +14,13 @@ use switchboard::domain::{
 };
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
-    Cursor, Document, EndedChat, EndedChats, EndedRow, Inventory, Moving, OpenChat, OpenChats,
-    OperatorRecordError, OperatorRecords, Page, Store, StoreError, Watermark, Watermarks,
+    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Inventory, Listed, Moving,
+    OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store, StoreError, Watermark,
+    Watermarks,
 };
 
-/// What the store is asked. Lists of rows, documents and the rest of the trail and the inventory are asked
-/// without a hook.
+/// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
+/// hook; documents have one of their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Asked {
     Claim(ChatId),
@@ -76,6 +77,15 @@ impl Trouble {
     }
 }
 
+/// What is asked of documents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OfDocuments {
+    /// One, or a page.
+    Read,
+    /// To write or to remove one of this version.
+    Write { expected: u64 },
+}
+
 /// The call itself; it takes effect when it is waited for.
 pub type Call<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
@@ -85,6 +95,17 @@ pub trait Hook: Send + Sync + 'static {
     /// Makes the call or not. Errors with what is answered instead of its answer; without a call there has
     /// to be such.
     async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble>;
+
+    /// The same for documents of a kind; those that say nothing of them let them pass.
+    async fn around_documents(
+        &self,
+        _kind: &str,
+        _asked: OfDocuments,
+        call: Call<'_>,
+    ) -> Result<(), Trouble> {
+        call.await;
+        Ok(())
+    }
 }
 
 /// The store with the hook.
@@ -97,6 +118,7 @@ pub fn hooked(inner: &Store, hook: Arc<dyn Hook>) -> Store {
         conversations: Arc::clone(&hooked) as _,
         operators: Arc::clone(&hooked) as _,
         watermarks: Arc::clone(&hooked) as _,
+        documents: Arc::clone(&hooked) as _,
         audit: Arc::clone(&hooked) as _,
         inventory: hooked,
         ..inner.clone()
@@ -118,6 +140,18 @@ impl Hooked {
         let mut answer = None;
         let making = Box::pin(async { answer = Some(call.await) });
         self.hook.around(asked, making).await.map_err(trouble)?;
+        answer.unwrap()
+    }
+
+    async fn documents<T: Send>(
+        &self,
+        kind: &str,
+        asked: OfDocuments,
+        call: impl Future<Output = Result<T, StoreError>> + Send,
+    ) -> Result<T, StoreError> {
+        let mut answer = None;
+        let making = Box::pin(async { answer = Some(call.await) });
+        self.hook.around_documents(kind, asked, making).await.map_err(Trouble::small)?;
         answer.unwrap()
     }
 
@@ -258,6 +292,39 @@ impl Watermarks for Hooked {
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
         self.small(Asked::WriteMarks, self.inner.watermarks.forget(chat)).await
+    }
+}
+
+#[async_trait]
+impl Documents for Hooked {
+    async fn get(&self, kind: &str, id: &str) -> Result<Option<Document>, StoreError> {
+        self.documents(kind, OfDocuments::Read, self.inner.documents.get(kind, id)).await
+    }
+
+    async fn put(
+        &self,
+        kind: &str,
+        id: &str,
+        expected: u64,
+        body: Vec<u8>,
+    ) -> Result<u64, StoreError> {
+        let put = self.inner.documents.put(kind, id, expected, body);
+        self.documents(kind, OfDocuments::Write { expected }, put).await
+    }
+
+    async fn delete(&self, kind: &str, id: &str, expected: u64) -> Result<(), StoreError> {
+        let delete = self.inner.documents.delete(kind, id, expected);
+        self.documents(kind, OfDocuments::Write { expected }, delete).await
+    }
+
+    async fn list(
+        &self,
+        kind: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let list = self.inner.documents.list(kind, after, limit);
+        self.documents(kind, OfDocuments::Read, list).await
     }
 }
 
