@@ -20,6 +20,7 @@ mod documents;
 mod ended;
 pub mod erasures;
 pub mod export;
+mod feed;
 pub(crate) mod files;
 pub mod forget;
 pub mod incarnation;
@@ -49,6 +50,10 @@ pub use documents::{Document, Documents, Listed};
 pub(crate) use documents::{Unread, read_all, version_of};
 pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use erasures::{Erased, ErasuresError, ErasuresFile, Mark};
+pub use feed::{
+    FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FEED_SHARDS, Feed, FeedConsumer, FeedHour,
+    FeedPosition, FeedShard, Touched,
+};
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 pub use log::{AppendError, ChatLog, Claim, Claimed};
@@ -67,6 +72,8 @@ ports! {
     open_chats: OpenChats,
     /// The chats that have ended.
     ended_chats: EndedChats,
+    /// Which chats have changed.
+    feed: Feed,
     /// Which chat a customer is in.
     conversations: Conversations,
     /// The small records of operators.

@@ -232,6 +232,12 @@ pub const METRICS: &[Metric] = &[
          waited no longer, and no answer had come."
     ),
     metric!(
+        "switchboard_feed_lag_seconds",
+        Gauge,
+        ["consumer"],
+        "For how long the oldest change waits that a consumer of the feed could not take; else 0."
+    ),
+    metric!(
         "switchboard_store_available",
         Gauge,
         [],

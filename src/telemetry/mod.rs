@@ -228,6 +228,11 @@ impl StoreSizes {
     }
 }
 
+/// How long the change waits that a consumer of the feed could not take, ms; 0 when it took all.
+pub fn feed_lag(consumer: &'static str, waits_ms: u64) {
+    gauge!("switchboard_feed_lag_seconds", "consumer" => consumer).set(waits_ms as f64 / 1_000.0);
+}
+
 /// How a call to the store ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreCallEnd {

@@ -551,13 +551,14 @@ fn cql_watermarks_grow_whatever_order_they_arrive_in() {
 }
 
 /// The steps of the schema.
-const STEPS: [&str; 6] = [
+const STEPS: [&str; 7] = [
     "0001_first",
     "0002_audit",
     "0003_forgotten",
     "0004_ended",
     "0005_ended_tallies",
     "0006_open_tallies",
+    "0007_feed",
 ];
 
 #[test]

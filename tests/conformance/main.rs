@@ -53,6 +53,7 @@ mod subject;
 mod suite;
 mod suite_audit;
 mod suite_ended;
+mod suite_feed;
 mod suite_forget;
 mod suite_inventory;
 mod suite_log;

@@ -11,6 +11,7 @@ use crate::samples::{channel, chat, command, customer, customer_of, open_chat, u
 use crate::subject::{Kind, Subject, block_on_of as block_on};
 use crate::suite_audit::*;
 use crate::suite_ended::*;
+use crate::suite_feed::*;
 use crate::suite_forget::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
@@ -67,6 +68,11 @@ conformance!(
     ended_chats_are_listed_by_channel_in_order,
     a_day_of_thousands_of_ended_chats_is_scanned_while_they_go,
     the_filling_of_ended_chats_counts_for_the_next_process_only,
+    touches_are_listed_by_shard_in_order,
+    touches_that_are_made_at_once_are_all_there,
+    a_touch_stays_whatever_becomes_of_its_append,
+    old_hours_of_the_feed_go_and_the_newest_stays,
+    a_consumer_takes_each_change_at_least_once,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,
     a_conversation_goes_on_without_a_forgotten_chat,

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use crate::domain::audit::AuditId;
 use crate::domain::{ChatId, Recorded};
 use crate::storage::{
-    Cursor, OperatorRecordError, Page, Store, StoreError, clock_trust, ended, incarnation,
+    Cursor, OperatorRecordError, Page, Store, StoreError, clock_trust, ended, feed, incarnation,
 };
 
 use super::limits::{CALLS_IN_FLIGHT, DAMAGED_IN_VAIN, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
@@ -111,7 +111,7 @@ async fn documents(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Expo
     for kind in source.read(async |store| store.inventory.document_kinds().await).await? {
         // A copy begins an incarnation of its own, and is filled by whoever starts on it, on a clock of
         // its own.
-        let own = [IMPORT_KIND, incarnation::KIND, ended::KIND, clock_trust::KIND];
+        let own = [IMPORT_KIND, incarnation::KIND, ended::KIND, feed::POSITIONS, clock_trust::KIND];
         if own.contains(&kind.as_str()) {
             continue;
         }

@@ -8,6 +8,7 @@ mod audit;
 mod conversations;
 mod documents;
 mod ended;
+mod feed;
 mod inventory;
 mod log;
 mod open_chats;
@@ -15,14 +16,16 @@ mod operators;
 mod processes;
 mod watermarks;
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, UserId};
 
-use super::{Claim, Document, EndedChat, OpenChat, Store, StoreError, Watermark};
+use super::{
+    Claim, Document, EndedChat, FeedShard, OpenChat, Store, StoreError, Touched, Watermark,
+};
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +38,8 @@ pub enum FaultAt {
     OpenChats,
     /// The next write of an ended-chats row.
     EndedChats,
+    /// The next write of the feed.
+    Feed,
     /// The next claim of a conversation.
     Conversations,
     /// The next record of an operator.
@@ -74,6 +79,7 @@ struct State {
     last_epoch: u64,
     open_chats: BTreeMap<ChatId, OpenChat>,
     ended_chats: BTreeMap<(ChannelId, ChatId), EndedChat>,
+    feed: BTreeMap<FeedShard, BTreeSet<Touched>>,
     latest: HashMap<Customer, ChatId>,
     commands: HashMap<(Customer, CommandId), ChatId>,
     operators: HashMap<UserId, OperatorRecord>,

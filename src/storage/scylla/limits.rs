@@ -140,6 +140,9 @@ pub(super) const AUDIT_PAGE_ROWS: i32 = 500;
 /// Hours of the audit trail listed at once. 400 days have 9,600.
 pub(super) const AUDIT_HOURS_PAGE_ROWS: i32 = 1_000;
 
+/// Hours of the feed listed at once. A fortnight has 336.
+pub(super) const FEED_HOURS_PAGE_ROWS: i32 = 1_000;
+
 /// Most letters of a keyspace's name: both servers refuse longer ones.
 pub(super) const KEYSPACE_NAME_MAX: usize = 48;
 

@@ -25,6 +25,7 @@ mod cql;
 mod documents;
 mod ended;
 mod errors;
+mod feed;
 mod inventory;
 mod lease;
 mod limits;
@@ -57,6 +58,7 @@ use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
 use cql::Db;
 use ended::EndedDays;
+use feed::FeedHours;
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
 use lines::Lines;
@@ -74,6 +76,7 @@ statements_of! {
     conversations,
     documents,
     ended,
+    feed,
     log,
     open_chats,
     operators,
@@ -183,6 +186,8 @@ pub struct ScyllaStore {
     damaged_entries: DamagedEntries,
     /// Days of ended chats that this life has to do with.
     ended_days: EndedDays,
+    /// Hours of the feed that this life has put on their list.
+    feed_hours: FeedHours,
     life: u64,
     renewing: JoinHandle<()>,
     probing: JoinHandle<()>,
@@ -218,6 +223,7 @@ impl ScyllaStore {
             audit_hours: DashSet::new(),
             damaged_entries: DamagedEntries::default(),
             ended_days: EndedDays::default(),
+            feed_hours: FeedHours::default(),
             life,
             renewing,
             probing,

@@ -67,6 +67,13 @@ const STEPS: &[Step] = &[
         // The same.
         additive: true,
     },
+    Step {
+        number: 7,
+        name: "0007_feed",
+        text: super::feed::STEP,
+        // What a release that does not know it leaves out, who follows finds by beginning from nothing.
+        additive: true,
+    },
 ];
 
 /// The step that makes the audit trail.

@@ -33,6 +33,7 @@ pub mod counters;
 mod damage;
 mod documents;
 mod ended;
+mod feed;
 mod inventory;
 mod limits;
 mod log;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rusqlite::{Connection, OptionalExtension};
 
-use super::checksum_vfs;
 use super::open::OpenError;
+use super::{checksum_vfs, feed};
 
 /// Marks a database as ours, in its header: "SWBD".
 const APPLICATION_ID: i32 = 0x5357_4244;
@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0002_audit.sql"),
     include_str!("migrations/0003_forgotten.sql"),
     include_str!("migrations/0004_ended.sql"),
+    feed::MIGRATION,
 ];
 
 /// Added to the number of the schema of a database whose pages have checksums. Releases that know of none

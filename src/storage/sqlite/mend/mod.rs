@@ -26,7 +26,7 @@ use rusqlite::config::DbConfig;
 
 use crate::domain::ChatId;
 use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
-use crate::storage::ended;
+use crate::storage::{ended, feed};
 
 use super::audit::AuditRow;
 use super::checksum_vfs;
@@ -58,7 +58,7 @@ const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
 
 /// Tables of which the log knows all that matters.
 const FROM_THE_LOG: &[&str] =
-    &["conversations", "conversation_commands", "open_chats", "ended_chats"];
+    &["conversations", "conversation_commands", "open_chats", "ended_chats", "feed"];
 
 /// Tables without whose rows everybody goes on: an operator whose record is lost has no status, and
 /// chooses one. That rows are lost is said.
@@ -267,6 +267,10 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
     if has(&["ended_chats"]) {
         // They are filled from the logs again.
         new.execute("DELETE FROM documents WHERE kind = ?", [ended::KIND])?;
+    }
+    if has(&["feed"]) {
+        // Who follows begins from nothing.
+        new.execute("DELETE FROM documents WHERE kind = ?", [feed::POSITIONS])?;
     }
     if has(&["open_chats"]) {
         sql::set_counter(new, sql::OPEN_CHATS_LOST, 1)?;
