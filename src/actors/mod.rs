@@ -18,6 +18,7 @@ mod clock;
 mod configure;
 pub mod directory;
 mod doubt;
+mod feed;
 mod forget;
 mod held;
 mod homeless;

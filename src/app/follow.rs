@@ -149,7 +149,7 @@ fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
     }
 }
 
-/// Removes sessions, revocations and entries of the audit trail that are over: at the start, since a
+/// Removes sessions, revocations, entries of the audit trail and touches of the feed that are over: at the start, since a
 /// process may live for a shorter time than it waits, and then now and then.
 pub(super) async fn prune(access: Arc<Access>, router: Router, audit_kept_ms: u64) {
     loop {
@@ -175,6 +175,9 @@ async fn prune_once(access: &Access, router: &Router, audit_kept_ms: u64) {
     if let Err(error) = access.trail().remove_old(router.now(), audit_kept_ms).await {
         tracing::warn!(%error, "the old audit trail was not removed; it is tried again");
     }
+    if let Err(error) = router.prune_feed().await {
+        tracing::warn!(%error, "old touches of the feed were not removed; it is tried again");
+    }
 }
 
 /// Writes what is left over of the audit trail, every few seconds.
@@ -197,9 +200,9 @@ mod tests {
     use crate::audit::limits::{KEPT_DAYS, days_ms};
     use crate::config::Settings;
     use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId};
-    use crate::domain::{Customer, Timestamp};
-    use crate::storage::Store;
+    use crate::domain::{ChatId, Customer, Timestamp};
     use crate::storage::memory::MemoryStore;
+    use crate::storage::{FeedHour, FeedShard, Store};
 
     /// The length of an hour, ms.
     const HOUR_MS: u64 = 3_600_000;
@@ -229,6 +232,15 @@ mod tests {
         let entry =
             AuditEntry { id, actor, address: None, act, subject: None, changes, outcome: None };
         store.audit.record(entry).await.unwrap();
+        let chat = ChatId::from_u128(1);
+        let touched = [right, Clock::start().now()].map(FeedHour::of);
+        for hour in touched {
+            store.feed.touch(chat, hour).await.unwrap();
+        }
+        let kept = async || {
+            let kept = store.feed.changed(FeedShard::of(chat), None, 9).await.unwrap();
+            kept.into_iter().map(|touched| touched.hour).collect::<Vec<_>>()
+        };
 
         let server = serving(&store, Duration::from_secs(3_600)).await;
         let access = &server.edge().access;
@@ -253,7 +265,7 @@ mod tests {
         prune_once(access, &server.edge().router, days_ms(KEPT_DAYS)).await;
         assert_eq!(access.authenticate(&issued.token, later), Err(Invalid::Revoked));
         assert!(access.has_session(anna, later));
-        assert_eq!(oldest().await, id);
+        assert_eq!((oldest().await, kept().await), (id, touched.to_vec()));
         server.stop().await;
 
         // It was right after all: then all of that is over.
@@ -263,6 +275,7 @@ mod tests {
         assert!(access.authenticate(&issued.token, later).is_ok());
         assert!(!access.has_session(anna, later));
         assert_ne!(oldest().await, id);
+        assert_eq!(kept().await, touched[1..]);
         server.stop().await;
     }
 }

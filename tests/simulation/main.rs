@@ -19,6 +19,7 @@ mod check;
 mod coverage;
 #[rustfmt::skip]
 mod erlang;
+mod feed;
 mod healing;
 mod heard;
 mod ignored;

@@ -125,6 +125,7 @@ impl World {
             "{chat:?}: the row among those that have ended (seed {seed})"
         );
         self.rows_are_true(fold);
+        self.the_feed_has_all(chat);
         assert!(fold.transfer().is_none(), "{chat:?} is being transferred for ever (seed {seed})");
         match &at.place {
             Place::Waiting => {

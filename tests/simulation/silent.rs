@@ -34,7 +34,9 @@ impl World {
             }
             StoreCall::Mark(moving) if done => self.marked(chat, moving),
             StoreCall::Claim if done => drop(self.store.claim(chat)),
+            StoreCall::Touch(hour) if done => self.touch(chat, hour),
             StoreCall::Append(..)
+            | StoreCall::Touch(_)
             | StoreCall::Mark(_)
             | StoreCall::Claim
             | StoreCall::Read { .. } => {}

@@ -132,6 +132,19 @@ impl World {
                 }
                 StoreAnswer::Page(Ok(page))
             }
+            StoreCall::Touch(_) if faulty && self.rng.chance(20) => {
+                self.fault("touch refused");
+                StoreAnswer::Touched(Err(refused()))
+            }
+            StoreCall::Touch(hour) => {
+                self.touch(chat, hour);
+                if faulty && self.rng.chance(10) {
+                    self.fault("touch unknown, written");
+                    StoreAnswer::Touched(Err(refused()))
+                } else {
+                    StoreAnswer::Touched(Ok(()))
+                }
+            }
             StoreCall::PutRow(_) | StoreCall::Mark(_) if faulty && self.rng.chance(20) => {
                 self.fault("mark refused");
                 StoreAnswer::Marked(Err(refused()))
@@ -159,6 +172,7 @@ impl World {
                 StoreAnswer::Marked(Ok(()))
             }
             StoreCall::Append(claim, events) => {
+                self.is_in_the_feed(chat);
                 let answer = self.append(claim, events, at);
                 StoreAnswer::Appended(answer)
             }
@@ -208,7 +222,9 @@ impl World {
             }
             AppendFate::UnknownWritten => {
                 self.fault("append unknown, written");
-                self.write(claim, &events).and(Err(unknown()))
+                self.write(claim, &events)?;
+                self.landed_unknown(claim.chat);
+                Err(unknown())
             }
             AppendFate::UnknownNotWritten => {
                 self.fault("append unknown, not written");

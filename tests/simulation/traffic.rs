@@ -423,6 +423,7 @@ impl Traffic {
                 StoreAnswer::Marked(Ok(()))
             }
             StoreCall::Mark(_) => StoreAnswer::Marked(Ok(())),
+            StoreCall::Touch(_) => StoreAnswer::Touched(Ok(())),
             StoreCall::Append(claim, events) => {
                 StoreAnswer::Appended(self.store.append(claim, &events))
             }

@@ -158,6 +158,7 @@ pub struct World {
     pub lapses: Lapses,
     pub told: Told,
     pub rows: Rows,
+    pub feed: crate::feed::Told,
     pub healing: Healing,
     pub coverage: Coverage,
     pub started_at: u64,
@@ -209,6 +210,7 @@ impl World {
             lapses: Lapses::default(),
             told: Told::default(),
             rows: Rows::default(),
+            feed: crate::feed::Told::default(),
             healing: Healing::default(),
             coverage: Coverage { seeds: 1, ..Default::default() },
             started_at: 0,
@@ -291,7 +293,7 @@ impl World {
     }
 
     /// The time that really passes, ms.
-    fn passed(&self) -> u64 {
+    pub fn passed(&self) -> u64 {
         self.now.saturating_add_signed(self.behind)
     }
 
@@ -375,11 +377,10 @@ impl World {
                 self.operator_step(operator, OperatorInput::Call(call, wanted));
             }
             Happening::Stored(chat, life, answer) => self.stored(chat, life, answer),
-            Happening::Written(claim, events) => {
-                if self.write(claim, &events).is_err() {
-                    self.coverage.count("fault", "late write fenced");
-                }
-            }
+            Happening::Written(claim, events) => match self.write(claim, &events) {
+                Ok(()) => self.landed_unknown(claim.chat),
+                Err(_) => self.coverage.count("fault", "late write fenced"),
+            },
             Happening::Silent(actor, life) => self.given_up(actor, life),
             Happening::RowWritten(chat, row) => {
                 match row {

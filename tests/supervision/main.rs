@@ -12,6 +12,7 @@ mod chain;
 mod configuration;
 mod crashes;
 mod damaged_row;
+mod feed;
 mod homes;
 mod life;
 mod looks;

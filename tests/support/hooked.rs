@@ -14,9 +14,9 @@ use switchboard::domain::{
 };
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
-    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Inventory, Listed, Moving,
-    OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store, StoreError, Watermark,
-    Watermarks,
+    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedHour, FeedShard,
+    Inventory, Listed, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page,
+    Store, StoreError, Touched, Watermark, Watermarks,
 };
 
 /// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
@@ -34,6 +34,8 @@ pub enum Asked {
     ChangeOpen,
     /// A write of a row of a chat that has ended, or its removal.
     Ended,
+    /// To tell the feed of a chat.
+    Touch(ChatId),
     /// Of a customer's chats, but for its commands.
     Conversation,
     CommandsOf(Customer),
@@ -115,6 +117,7 @@ pub fn hooked(inner: &Store, hook: Arc<dyn Hook>) -> Store {
         log: Arc::clone(&hooked) as _,
         open_chats: Arc::clone(&hooked) as _,
         ended_chats: Arc::clone(&hooked) as _,
+        feed: Arc::clone(&hooked) as _,
         conversations: Arc::clone(&hooked) as _,
         operators: Arc::clone(&hooked) as _,
         watermarks: Arc::clone(&hooked) as _,
@@ -229,6 +232,30 @@ impl EndedChats for Hooked {
         limit: usize,
     ) -> Result<Vec<EndedRow>, StoreError> {
         self.inner.ended_chats.scan(channel, after, made_before, limit).await
+    }
+}
+
+#[async_trait]
+impl Feed for Hooked {
+    async fn touch(&self, chat: ChatId, hour: FeedHour) -> Result<(), StoreError> {
+        self.small(Asked::Touch(chat), self.inner.feed.touch(chat, hour)).await
+    }
+
+    async fn changed(
+        &self,
+        shard: FeedShard,
+        after: Option<Touched>,
+        limit: usize,
+    ) -> Result<Vec<Touched>, StoreError> {
+        self.inner.feed.changed(shard, after, limit).await
+    }
+
+    async fn newest(&self) -> Result<Option<FeedHour>, StoreError> {
+        self.inner.feed.newest().await
+    }
+
+    async fn remove_before(&self, before: FeedHour) -> Result<bool, StoreError> {
+        self.inner.feed.remove_before(before).await
     }
 }
 

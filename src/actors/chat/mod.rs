@@ -326,6 +326,10 @@ impl ChatState {
                 self.shared.index(self.chat, |index| index.put(self.chat, Some(row.clone())));
                 StoreAnswer::Marked(store.open_chats.put(row).await)
             }
+            StoreCall::Touch(hour) => {
+                let hour = hour.max(self.shared.feed_from);
+                StoreAnswer::Touched(store.feed.touch(self.chat, hour).await)
+            }
             StoreCall::Mark(moving) => {
                 StoreAnswer::Marked(store.open_chats.mark(self.chat, moving).await)
             }

@@ -1,4 +1,5 @@
-//! From an input to its events in the log: decide, mark the row, decide again, append, apply.
+//! From an input to its events in the log: decide, tell the feed, mark the row, decide again, append,
+//! apply.
 
 use crate::domain::{Place, QueueId, Reach, Recorded, Timestamp, Weight};
 use crate::machine::CallId;
@@ -21,6 +22,10 @@ impl Driver {
     ) {
         let context = Context { found, ..self.context(now) };
         let decided = self.chat.decide(&context, &input);
+        if let Some(hour) = self.to_announce(now, &decided) {
+            self.announce(claim, hour, Some((input, found)), actions);
+            return;
+        }
         match decided.moving {
             Some(moving) => {
                 let call = if self.chat.opened().is_none() {

@@ -1,5 +1,6 @@
 //! The order in which a chat does things: claim, read, then for each input look the command up in
-//! the log if memory does not know it, decide, mark the row, decide again, append, apply, tell. A pure
+//! the log if memory does not know it, decide, tell the feed once an hour, mark the row, decide again,
+//! append, apply, tell. A pure
 //! value: the actor around it carries out what it says and feeds it the answers, and so does the
 //! simulation.
 //!
@@ -11,6 +12,7 @@
 //! shown. Whatever may change the chat claims it first and reads it anew.
 
 mod append;
+mod feed;
 mod recover;
 mod tell;
 
@@ -19,7 +21,7 @@ use crate::domain::{ChatId, QueueId, Recorded, Seq, Timestamp, UserId};
 use crate::machine::index::Former;
 use crate::machine::message::{ToChat, ToOperator, ToQueue};
 use crate::machine::{CallId, Life};
-use crate::storage::{AppendError, Claim, Claimed, Moving, OpenChat, StoreError};
+use crate::storage::{AppendError, Claim, Claimed, FeedHour, Moving, OpenChat, StoreError};
 
 use super::answers::{Answer, Recent};
 use super::call::{ChatEffect, ChatInput};
@@ -28,7 +30,7 @@ use super::names::Called;
 use super::notices::Notices;
 use super::people::Told;
 use super::refusal::Refusal;
-use super::search::Search;
+use super::search::{Found, Search};
 
 /// Events read at once in recovery.
 pub const READ_PAGE: usize = 1_000;
@@ -47,6 +49,8 @@ pub enum StoreCall {
     PutRow(OpenChat),
     /// Marks the row.
     Mark(Moving),
+    /// Says in the feed that the log may change in this hour.
+    Touch(FeedHour),
     /// Appends.
     Append(Claim, Vec<Recorded>),
 }
@@ -60,6 +64,8 @@ pub enum StoreAnswer {
     Page(Result<Vec<Recorded>, StoreError>),
     /// To `PutRow` and `Mark`.
     Marked(Result<(), StoreError>),
+    /// To `Touch`.
+    Touched(Result<(), StoreError>),
     /// To `Append`.
     Appended(Result<(), AppendError>),
 }
@@ -70,13 +76,18 @@ impl StoreAnswer {
     fn silence(&self) -> Option<Failure> {
         match self {
             Self::Claimed(Err(silent @ StoreError::Silent { .. }))
-            | Self::Page(Err(silent @ StoreError::Silent { .. })) => {
+            | Self::Page(Err(silent @ StoreError::Silent { .. }))
+            | Self::Touched(Err(silent @ StoreError::Silent { .. })) => {
                 Some(Failure::Silent(silent.clone()))
             }
             Self::Marked(Err(silent @ StoreError::Silent { .. })) => {
                 Some(Failure::Unknown(silent.to_string()))
             }
-            Self::Claimed(_) | Self::Page(_) | Self::Marked(_) | Self::Appended(_) => None,
+            Self::Claimed(_)
+            | Self::Page(_)
+            | Self::Marked(_)
+            | Self::Touched(_)
+            | Self::Appended(_) => None,
         }
     }
 }
@@ -162,6 +173,12 @@ enum Phase {
         claim: Claim,
         input: ChatInput,
     },
+    /// The feed is told that the log may change; none: of what the claim may have brought to light.
+    Touching {
+        claim: Claim,
+        hour: FeedHour,
+        input: Option<(ChatInput, Option<Found>)>,
+    },
     Appending {
         claim: Claim,
         events: Vec<Recorded>,
@@ -187,6 +204,8 @@ pub struct Driver {
     listed: Option<Option<OpenChat>>,
     /// Up to where everybody had been told when the former life went to sleep.
     rested: Option<Seq>,
+    /// The hour in which the feed was told of the chat last, within this claim.
+    touched: Option<FeedHour>,
     /// What woke the chat, until it is claimed and read.
     woken_by: Option<ChatInput>,
     /// Calls whose answer is still to come.
@@ -217,6 +236,7 @@ impl Driver {
             life,
             listed,
             rested: former.rested,
+            touched: None,
             woken_by: None,
             held: Vec::new(),
             quiet_until: Timestamp::default(),
@@ -256,6 +276,7 @@ impl Driver {
             | Phase::Reading { .. }
             | Phase::Looking { .. }
             | Phase::Marking { .. }
+            | Phase::Touching { .. }
             | Phase::Appending { .. }
             | Phase::Failed => false,
         }
@@ -391,6 +412,9 @@ impl Driver {
             }
             (Phase::Marking { claim, input }, StoreAnswer::Marked(result)) => {
                 self.marked(now, claim, input, result)
+            }
+            (Phase::Touching { claim, hour, input }, StoreAnswer::Touched(result)) => {
+                self.told_the_feed(now, (claim, hour), input, result)
             }
             (Phase::Appending { claim, events, effects }, StoreAnswer::Appended(result)) => {
                 self.appended(now, claim, events, effects, result)

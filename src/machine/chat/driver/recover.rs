@@ -1,6 +1,7 @@
 //! From a claim to the chat as its log has it.
 
 use crate::domain::{Recorded, Timestamp};
+use crate::storage::Claim;
 
 use super::super::call::ChatInput;
 use super::{Action, Driver, Failure, Phase, READ_PAGE, StoreCall};
@@ -13,6 +14,16 @@ impl Driver {
         if self.chat.tail() < tail {
             return vec![Action::Store(StoreCall::Read { from: self.chat.tail() + 1 })];
         }
+        if let Some(hour) = self.to_announce_at_a_claim(now) {
+            let mut actions = Vec::new();
+            self.announce(claim, hour, None, &mut actions);
+            return actions;
+        }
+        self.begin_idle(now, claim)
+    }
+
+    /// All is read, and the feed knows: what the former life owed is done.
+    pub(super) fn begin_idle(&mut self, now: Timestamp, claim: Claim) -> Vec<Action> {
         self.phase = Phase::Idle { claim };
         if self.rested != Some(self.chat.tail()) {
             self.notices.resume(&self.chat, now);

@@ -11,7 +11,7 @@ use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, Target};
 use crate::machine::fixture::*;
 use crate::machine::index::Former;
 use crate::machine::message::{Asked, Peer, ToChat, ToOperator};
-use crate::storage::{AppendError, Claim, Claimed, OpenChat, StoreError};
+use crate::storage::{AppendError, Claim, Claimed, FEED_HOUR_MS, FeedHour, OpenChat, StoreError};
 
 const CLAIM: Claim = Claim { chat: CHAT, epoch: 1 };
 
@@ -47,7 +47,7 @@ fn started_after(
     let mut actions = driver.stored(now(), claimed);
     if tail > 0 {
         assert_eq!(kinds(&actions), ["Read"]);
-        actions = driver.stored(now(), StoreAnswer::Page(Ok(log.to_vec())));
+        actions = paged(&mut driver, log);
     }
     assert!(driver.is_idle());
     (driver, actions)
@@ -128,8 +128,14 @@ fn ended() -> Vec<Recorded> {
     bench.log.clone()
 }
 
+/// A page of the log, and of what is announced then.
 fn paged(driver: &mut Driver, log: &[Recorded]) -> Vec<Action> {
-    driver.stored(now(), StoreAnswer::Page(Ok(log.to_vec())))
+    let actions = driver.stored(now(), StoreAnswer::Page(Ok(log.to_vec())));
+    if kinds(&actions) == ["Touch"] { touched(driver, now()) } else { actions }
+}
+
+fn touched(driver: &mut Driver, at: Timestamp) -> Vec<Action> {
+    driver.stored(at, StoreAnswer::Touched(Ok(())))
 }
 
 #[test]
@@ -194,7 +200,8 @@ fn a_chat_that_is_opened_is_claimed_before_anything_is_read() {
     let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former::default());
     assert_eq!(kinds(&driver.input(now(), call(open()))), ["Claim"]);
     let claimed = StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 0 }));
-    assert_eq!(kinds(&driver.stored(now(), claimed)), ["PutRow"]);
+    assert_eq!(kinds(&driver.stored(now(), claimed)), ["Touch"]);
+    assert_eq!(kinds(&touched(&mut driver, now())), ["PutRow"]);
 }
 
 #[test]
@@ -337,7 +344,7 @@ fn what_is_written_beyond_the_claimed_tail_is_not_read() {
     bench.call(send(customer(), "late", "hello"));
     let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former { row, ..Former::default() });
     driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 2 })));
-    driver.stored(now(), StoreAnswer::Page(Ok(bench.log)));
+    paged(&mut driver, &bench.log);
     assert!(driver.is_idle());
     assert_eq!(driver.chat().tail(), 2);
 }
@@ -504,6 +511,7 @@ fn a_chat_that_ends_on_a_clock_that_is_behind_ended_no_earlier_than_its_latest_e
     let (mut driver, _) = started(&log, row);
     let behind = Timestamp(latest.0 / 2);
     driver.input(behind, call(end(customer(), "e1")));
+    touched(&mut driver, behind);
     let actions = driver.stored(behind, StoreAnswer::Marked(Ok(())));
     let [.., Action::Store(StoreCall::Append(_, events))] = actions.as_slice() else {
         panic!("{actions:?}")
@@ -564,4 +572,97 @@ fn what_a_former_life_told_nobody_of_is_told_before_anything_else_to_those_of_th
     assert_eq!(kinds(&actions), ["PublishLate", "MarkIndex", "Mark"]);
     assert_eq!(told(&begin(None)), []);
     assert_eq!(told(&begin(Some(tail))), []);
+}
+
+fn hour_of(actions: &[Action]) -> FeedHour {
+    let [Action::Store(StoreCall::Touch(hour))] = actions else { panic!("{actions:?}") };
+    *hour
+}
+
+#[test]
+fn the_feed_is_told_once_an_hour_before_anything_is_written() {
+    let (log, row) = waiting();
+    let (mut driver, _) = started_after(&log, row, Some(log.len() as u64));
+    let mut ask = |at: Timestamp, id: &str| {
+        let mut asked = vec![driver.input(at, call(send(customer(), id, "hello")))];
+        if kinds(&asked[0]) == ["Touch"] {
+            assert_eq!(hour_of(&asked[0]), FeedHour::of(at));
+            asked.push(touched(&mut driver, at));
+        }
+        driver.stored(at, StoreAnswer::Appended(Ok(())));
+        asked.iter().flat_map(|actions| kinds(actions)).collect::<Vec<_>>()
+    };
+    let begin = FeedHour::of(now()).begin().plus_ms(FEED_HOUR_MS);
+    assert_eq!(ask(now(), "m1"), ["Touch", "Append"]);
+    assert_eq!(ask(begin.plus_ms(FEED_HOUR_MS - 1), "m2"), ["Touch", "Append"]);
+    assert_eq!(ask(begin, "m3"), ["Append"], "of the same hour");
+    assert_eq!(ask(begin.plus_ms(FEED_HOUR_MS), "m4"), ["Touch", "Append"]);
+    assert_eq!(ask(begin, "m5"), ["Touch", "Append"], "a clock that went back");
+}
+
+#[test]
+fn the_feed_is_told_of_what_a_claim_may_have_brought_to_light() {
+    let (log, row) = waiting();
+    let tail = log.len() as u64;
+    for (rested, told) in [(None, true), (Some(tail - 1), true), (Some(tail), false)] {
+        let former = Former { row: row.clone(), rested, ending: false };
+        let (mut driver, _) = Driver::begin(CHAT, 1, 9, former);
+        driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
+        let actions = driver.stored(now(), StoreAnswer::Page(Ok(log.clone())));
+        assert_eq!(!driver.is_idle(), told, "{rested:?}: {actions:?}");
+        if told {
+            assert_eq!(hour_of(&actions), FeedHour::of(now()));
+            touched(&mut driver, now());
+            assert!(driver.is_idle());
+            let sent = driver.input(now(), call(send(customer(), "m1", "hello")));
+            assert_eq!(kinds(&sent), ["Append"], "of the same hour");
+        }
+    }
+    // Nothing can have come to light of a chat that nobody opened.
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former::default());
+    driver.wake();
+    driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail: 0 })));
+    assert!(driver.is_idle());
+}
+
+#[test]
+fn a_life_that_cannot_tell_the_feed_what_came_to_light_ends() {
+    let (log, row) = waiting();
+    let tail = log.len() as u64;
+    let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former { row, ..Former::default() });
+    driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
+    driver.stored(now(), StoreAnswer::Page(Ok(log)));
+    let refused = StoreError::Unavailable { reason: "busy".into() };
+    let actions = driver.stored(now(), StoreAnswer::Touched(Err(refused.clone())));
+    assert_eq!(actions, [Action::Fail(Failure::Unreadable(refused))]);
+}
+
+#[test]
+fn nothing_is_written_of_which_the_feed_was_not_told() {
+    let (log, row) = waiting();
+    let (mut driver, _) = started_after(&log, row, Some(log.len() as u64));
+    driver.input(now(), call(send(customer(), "m1", "hello")));
+    let refused = StoreError::Unavailable { reason: "busy".into() };
+    let actions = driver.stored(now(), StoreAnswer::Touched(Err(refused)));
+    assert_eq!(actions, [Action::Answer(5, Err(Refusal::Unavailable))]);
+    assert!(driver.is_idle());
+    // Nobody knows whether that one was written: it is told again.
+    let again = driver.input(now(), call(send(customer(), "m1", "hello")));
+    assert_eq!(kinds(&again), ["Touch"]);
+    let limit = std::time::Duration::from_secs(10);
+    let actions = driver.stored(now(), StoreAnswer::Touched(Err(StoreError::Silent { limit })));
+    assert!(matches!(actions.as_slice(), [Action::Fail(Failure::Unknown(_))]), "{actions:?}");
+}
+
+#[test]
+fn what_was_valid_before_the_feed_was_told_is_decided_anew() {
+    let mut bench = Bench::opened();
+    bench.now = now();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    let tail = bench.log.len() as u64;
+    let (mut driver, _) = started_after(&bench.log, bench.chat.row(), Some(tail));
+    let assign = ChatInput::Said(accept(ANN, OFFER, "yes", now()));
+    assert_eq!(kinds(&driver.input(now(), assign)), ["Touch"]);
+    assert_eq!(kinds(&touched(&mut driver, now().plus_ms(1))), ["ToOperator"], "and hears no");
+    assert_eq!(driver.chat().place().unwrap().owner(), None);
 }

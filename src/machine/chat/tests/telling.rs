@@ -35,6 +35,7 @@ impl Stage {
                     StoreAnswer::Claimed(Ok(Claimed { claim, tail }))
                 }
                 Action::Store(StoreCall::Read { .. }) => StoreAnswer::Page(Ok(log.clone())),
+                Action::Store(StoreCall::Touch(_)) => StoreAnswer::Touched(Ok(())),
                 _ => continue,
             };
             todo.extend(stage.driver.stored(stage.now, answer));
@@ -57,6 +58,7 @@ impl Stage {
             n += 1;
             let answer = match action {
                 Action::Store(StoreCall::Append(..)) => StoreAnswer::Appended(Ok(())),
+                Action::Store(StoreCall::Touch(_)) => StoreAnswer::Touched(Ok(())),
                 Action::Store(StoreCall::Mark(_) | StoreCall::PutRow(_)) => {
                     StoreAnswer::Marked(Ok(()))
                 }

@@ -1,0 +1,72 @@
+//! When the feed is told that the log may change ([`Feed`](crate::storage::Feed)).
+//!
+//! Invariants: what is appended was announced before, in the same hour of the same claim; and after a claim
+//! so was what a former life wrote last, unless that life went to sleep knowing all of it: a write of unknown
+//! outcome comes to light, or not, with the claim that follows it.
+
+use crate::domain::Timestamp;
+use crate::storage::{Claim, FeedHour, StoreError};
+
+use super::super::call::{ChatInput, Decided};
+use super::super::search::Found;
+use super::{Action, Driver, Failure, Phase, StoreCall, call_of};
+
+impl Driver {
+    /// The hour to be announced before what was decided is begun; none: nothing is to be written, or it is
+    /// announced.
+    pub(super) fn to_announce(&self, now: Timestamp, decided: &Decided) -> Option<FeedHour> {
+        let writes = decided.moving.is_some() || !decided.events.is_empty();
+        let hour = FeedHour::of(now);
+        (writes && self.touched != Some(hour)).then_some(hour)
+    }
+
+    /// The same after a claim, when the log is read.
+    pub(super) fn to_announce_at_a_claim(&self, now: Timestamp) -> Option<FeedHour> {
+        let tail = self.chat.tail();
+        let known = tail == 0 || self.rested == Some(tail);
+        (!known).then_some(FeedHour::of(now))
+    }
+
+    /// Announces, and goes on with the input then.
+    pub(super) fn announce(
+        &mut self,
+        claim: Claim,
+        hour: FeedHour,
+        input: Option<(ChatInput, Option<Found>)>,
+        actions: &mut Vec<Action>,
+    ) {
+        self.phase = Phase::Touching { claim, hour, input };
+        actions.push(Action::Store(StoreCall::Touch(hour)));
+    }
+
+    /// The feed was told, or not.
+    pub(super) fn told_the_feed(
+        &mut self,
+        now: Timestamp,
+        (claim, hour): (Claim, FeedHour),
+        input: Option<(ChatInput, Option<Found>)>,
+        result: Result<(), StoreError>,
+    ) -> Vec<Action> {
+        match (result, input) {
+            (Ok(()), None) => {
+                self.touched = Some(hour);
+                self.begin_idle(now, claim)
+            }
+            (Ok(()), Some((input, found))) => {
+                self.touched = Some(hour);
+                let mut actions = Vec::new();
+                // Time has passed, so that it is decided anew.
+                self.decide(now, claim, input, found, &mut actions);
+                actions
+            }
+            // As when the log cannot be read: the next life claims and reads it anew.
+            (Err(error), None) => self.fail(Failure::Unreadable(error)),
+            (Err(_), Some((input, _))) => {
+                let mut actions = Vec::new();
+                self.phase = Phase::Idle { claim };
+                self.unavailable(now, call_of(&input), &mut actions);
+                actions
+            }
+        }
+    }
+}

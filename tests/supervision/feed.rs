@@ -1,0 +1,98 @@
+//! Chats tell the feed that they change, before they do.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use switchboard::domain::{ChatId, Timestamp};
+use switchboard::storage::memory::MemoryStore;
+use switchboard::storage::{FEED_HOUR_MS, FEED_KEPT_MS, FeedHour, FeedShard, Store};
+use tokio::sync::Mutex;
+
+use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
+use crate::whole::until_line;
+use crate::world::*;
+
+async fn touched(store: &Store, chat: ChatId) -> Vec<FeedHour> {
+    let all = store.feed.changed(FeedShard::of(chat), None, 1_000).await.unwrap();
+    all.into_iter().filter(|touched| touched.chat == chat).map(|touched| touched.hour).collect()
+}
+
+/// Notes what is asked about changes.
+#[derive(Default)]
+struct Order(Mutex<Vec<Asked>>);
+
+#[async_trait]
+impl Hook for Order {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        if let Asked::Touch(_) | Asked::Append | Asked::Claim(_) = asked {
+            self.0.lock().await.push(asked);
+        }
+        call.await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_is_in_the_feed_before_its_first_event_and_once() {
+    let memory = MemoryStore::new();
+    let order = Arc::new(Order::default());
+    let router = start(hooked(&memory.store(), Arc::clone(&order) as _)).await;
+    let chat = open(&router, 1).await;
+    until_line(&router, &[chat]).await;
+    for _ in 0..5 {
+        send(&router, as_customer(1), chat, &fresh(), "a line").await.unwrap();
+    }
+    let asked = order.0.lock().await.clone();
+    let appends = asked.iter().filter(|asked| **asked == Asked::Append).count();
+    assert!(appends >= 6, "{asked:?}");
+    // An hour may end meanwhile.
+    let touches = asked.iter().filter(|asked| **asked == Asked::Touch(chat)).count();
+    assert!((1..=2).contains(&touches), "{asked:?}");
+    assert_eq!(asked[..3], [Asked::Claim(chat), Asked::Touch(chat), Asked::Append]);
+    assert_eq!(touched(&memory.store(), chat).await.len(), touches);
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_dead_process_appended_last_is_told_by_the_next_one() {
+    let memory = MemoryStore::new();
+    let router = start(memory.store()).await;
+    let chat = open(&router, 1).await;
+    until_line(&router, &[chat]).await;
+    router.stop().await;
+    memory.restart();
+    // All that was touched so far has been followed, and is gone.
+    let next = FeedHour(FeedHour::of(router.now()).0 + 5);
+    memory.store().feed.touch(ChatId::from_u128(1), next).await.unwrap();
+    while memory.store().feed.remove_before(next).await.unwrap() {}
+    assert_eq!(touched(&memory.store(), chat).await, []);
+
+    let router = start(memory.store()).await;
+    until_line(&router, &[chat]).await;
+    let told = until("the feed is told", || async {
+        let told = touched(&memory.store(), chat).await;
+        (!told.is_empty()).then_some(told)
+    });
+    // By a clock that is behind what was touched before: who follows may be past the present hour.
+    assert_eq!(told.await, [next]);
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn touches_are_kept_for_a_fortnight() {
+    let memory = MemoryStore::new();
+    let router = start(memory.store()).await;
+    let now = router.now().0;
+    let store = memory.store();
+    let chat = ChatId::from_u128(7);
+    let hours = [FEED_KEPT_MS + FEED_HOUR_MS, FEED_KEPT_MS, 0];
+    let hours = hours.map(|ago| FeedHour::of(Timestamp(now - ago)));
+    for hour in hours {
+        store.feed.touch(chat, hour).await.unwrap();
+    }
+    router.prune_feed().await.unwrap();
+    let kept = touched(&store, chat).await;
+    // The hour may have ended meanwhile.
+    assert!(kept == hours[1..] || kept == hours[2..], "{kept:?} of {hours:?}");
+    router.stop().await;
+}
