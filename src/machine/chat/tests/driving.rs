@@ -83,8 +83,8 @@ fn waiting() -> (Vec<Recorded>, Option<OpenChat>) {
 fn a_chat_is_listed_before_it_is_opened_and_answered_after_it_is_durable() {
     let (mut driver, actions) = started(&[], None);
     assert!(actions.is_empty());
-    let actions = driver.input(now(), call(open()));
-    assert_eq!(kinds(&actions), ["PutRow"]);
+    assert_eq!(kinds(&driver.input(now(), call(open()))), ["Touch"]);
+    assert_eq!(kinds(&touched(&mut driver, now())), ["PutRow"]);
     let actions = marked(&mut driver);
     assert_eq!(kinds(&actions), ["Append"]);
     assert!(!driver.is_idle());
@@ -511,7 +511,6 @@ fn a_chat_that_ends_on_a_clock_that_is_behind_ended_no_earlier_than_its_latest_e
     let (mut driver, _) = started(&log, row);
     let behind = Timestamp(latest.0 / 2);
     driver.input(behind, call(end(customer(), "e1")));
-    touched(&mut driver, behind);
     let actions = driver.stored(behind, StoreAnswer::Marked(Ok(())));
     let [.., Action::Store(StoreCall::Append(_, events))] = actions.as_slice() else {
         panic!("{actions:?}")
@@ -563,7 +562,8 @@ fn what_a_former_life_told_nobody_of_is_told_before_anything_else_to_those_of_th
         let (driver, _) = Driver::begin(CHAT, 2, 9, former);
         let mut driver = driver.untold(after);
         driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
-        driver.stored(now(), StoreAnswer::Page(Ok(log.clone())))
+        assert_eq!(kinds(&driver.stored(now(), StoreAnswer::Page(Ok(log.clone())))), ["Touch"]);
+        touched(&mut driver, now())
     };
     let (customer, ann) = (Person::Customer(CUSTOMER), Person::User(ANN));
     let actions = begin(Some(tail - 2));
