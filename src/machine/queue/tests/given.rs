@@ -114,6 +114,24 @@ fn a_chat_is_looked_at_when_the_first_who_refused_it_may_be_asked_again() {
 }
 
 #[test]
+fn she_is_quoted_what_she_may_be_asked_for_from_this_moment_on_though_nothing_woke_the_queue() {
+    let mut queue = queue(Rule::LeastLoaded, &[(ANN, Standing::Choosing)]);
+    let refused_by = Arc::new(BTreeMap::from([(ANN, now())]));
+    arrive(&mut queue, ChatAt { refused_by, ..waits(0xc1, 1_000) });
+    let mut quoted = |now, version| {
+        let pull = ToQueue::Pull { pull: version, except: Vec::new(), state: choosing(version) };
+        let effects = step_at(&mut queue, now, said(pull));
+        effects.iter().find_map(|effect| match effect {
+            QueueEffect::ToOperator(ANN, ToOperator::Best { best, .. }) => *best,
+            QueueEffect::ToOperator(..) | QueueEffect::ToChat(..) => None,
+        })
+    };
+    let over = now().plus_ms(COOL_DOWN_MS);
+    assert_eq!(quoted(Timestamp(over.0 - 1), 2), None, "she refused it");
+    assert_eq!(quoted(over, 3).map(|best| best.chat), Some(ChatId::from_u128(0xc1)));
+}
+
+#[test]
 fn a_slot_whose_time_is_over_goes_to_nobody() {
     let mut queue = two_wait();
     assert_eq!(give_at(&mut queue, now(), 1, now()), None);
