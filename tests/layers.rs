@@ -461,7 +461,7 @@ fn an_arrow_among_the_actors_that_the_picture_has_not_is_seen() {
     let router = file("actors/router.rs", "use super::hub::Hub; fn x() { super::view::y() }");
     let wrong = |text: &str, chat: &str| {
         let low = [file("actors/hub.rs", text), file("actors/view.rs", "")];
-        let chat = file("actors/chat/marking.rs", chat);
+        let chat = file("actors/chat/watermarks.rs", chat);
         let all = [top.clone(), router.clone(), chat].into_iter().chain(low);
         let arrows = among_actors(&all.collect::<Vec<_>>());
         (wrong_among_actors(&groups, &arrows), in_circles(&arrows).len())
@@ -489,7 +489,7 @@ fn an_arrow_among_the_actors_that_the_picture_has_not_is_seen() {
     for text in globs.into_iter().chain(renamed) {
         assert_eq!(hidden("actors/view.rs", text), 1, "{text}");
     }
-    assert_eq!(hidden("actors/chat/marking.rs", "fn x() {\n    use super::super::*;\n}"), 1);
+    assert_eq!(hidden("actors/chat/watermarks.rs", "fn x() {\n    use super::super::*;\n}"), 1);
     assert_eq!(hidden("actors/mod.rs", "pub(super) use hub::*;"), 1);
     let tests = "#[cfg(test)]\n#[allow(x)]\nmod tests {\n    use super::*;\n}\n";
     assert_eq!(hidden("actors/view.rs", tests), 0, "tests may");
@@ -500,7 +500,7 @@ fn an_arrow_among_the_actors_that_the_picture_has_not_is_seen() {
     let climbs = |path, text| climbs(&file(path, text), &picture());
     assert!(climbs("actors/hub.rs", "use super::super::edge::X;"));
     assert!(climbs("actors/chat/mod.rs", "use super::super::edge::X;"));
-    assert!(!climbs("actors/chat/marking.rs", "use super::super::hub::X;"));
+    assert!(!climbs("actors/chat/watermarks.rs", "use super::super::hub::X;"));
     assert!(
         climbs("actors/mod.rs", "use super::edge::X;") && !climbs("actors/mod.rs", "use super::*;")
     );

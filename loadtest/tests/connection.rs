@@ -172,6 +172,9 @@ async fn who_does_not_read_is_told_no_more_than_fits_and_loses_nothing() {
     assert!(matches!(told(&mut inbox).await, Happening::Opened(_)));
     for n in 1..=last as u64 {
         let got = told(&mut inbox).await;
-        assert!(matches!(&got, Happening::Watermark(mark) if mark.delivered == n), "{got:?}");
+        assert!(
+            matches!(&got, Happening::Watermark(watermark) if watermark.delivered == n),
+            "{got:?}"
+        );
     }
 }

@@ -29,13 +29,13 @@ pub enum Outgoing {
         events: Arc<[Shown]>,
     },
     /// How far a participant has come.
-    Marked {
+    Watermark {
         /// The chat.
         chat: ChatId,
         /// Who.
         party: Party,
         /// How far.
-        mark: Watermark,
+        watermark: Watermark,
     },
     /// An offer came or went.
     Notice(Notice),

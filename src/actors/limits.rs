@@ -74,12 +74,12 @@ pub const CLAIM_TRIES: usize = 8;
 pub const CONTINUATIONS_MAX: usize = 256;
 
 /// The shortest time between two writes of one chat's watermarks, ms.
-pub const MARKS_EVERY_MS: u64 = 1_000;
+pub const WATERMARKS_EVERY_MS: u64 = 1_000;
 
 /// Most calls that wait for one write of a chat's watermarks: as many as a mailbox holds, four
 /// times over a second. Further ones are told to come back. While a write is under way, as many wait
 /// for the next one.
-pub const MARKS_WAITING_MAX: usize = 4 * CALLS_MAX;
+pub const WATERMARKS_WAITING_MAX: usize = 4 * CALLS_MAX;
 
 /// How often the alarm looks for sleeping chats whose deadline has come, ms.
 pub const ALARM_EVERY_MS: u64 = 250;

@@ -16,18 +16,18 @@ use crate::routing::{Explanation, Turn};
 use crate::storage::{StoreError, Watermark};
 
 use super::held::CallPermit;
-use super::marks::Batch;
 use super::view::{ChatView, LinePage, OperatorView};
+use super::watermarks::Batch;
 use super::ways::Way;
 
 /// What a caller waits for; a dropped sender says that the life has ended without an answer.
 pub(super) type Reply<T> = oneshot::Sender<T>;
 
-/// Who waits until its mark is durable.
-pub(super) type Marked = Reply<Result<(), Refusal>>;
+/// Who waits until its watermark is durable.
+pub(super) type WatermarkReply = Reply<Result<(), Refusal>>;
 
 /// What a read of the watermarks came to; an error is the reason, for the log.
-pub(super) type MarksRead = Result<BTreeMap<Party, Watermark>, String>;
+pub(super) type WatermarksRead = Result<BTreeMap<Party, Watermark>, String>;
 
 /// To a chat.
 pub(super) enum ChatMessage {
@@ -36,19 +36,19 @@ pub(super) enum ChatMessage {
     Call(ChatCall, Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>),
     Said(ToChat),
     Look(Reply<ChatView>, CallPermit),
-    Mark {
+    RaiseWatermark {
         person: Person,
         up_to: Seq,
         read: bool,
-        reply: Marked,
+        reply: WatermarkReply,
         permit: CallPermit,
     },
     Tick,
     /// The watermarks were read, or not.
-    MarksRead(MarksRead),
-    FlushMarks,
+    WatermarksRead(WatermarksRead),
+    FlushWatermarks,
     /// They were written, or not: the reason.
-    MarksWritten(Batch<Marked>, Result<(), String>),
+    WatermarksWritten(Batch<WatermarkReply>, Result<(), String>),
     /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
     LetGo(Reply<bool>, CallPermit),
     /// Go to sleep if there is nothing to do.

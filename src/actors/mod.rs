@@ -26,7 +26,6 @@ mod hub;
 mod intake;
 mod lifecycle;
 pub mod limits;
-mod marks;
 mod message;
 mod observe;
 mod operator;
@@ -43,6 +42,7 @@ mod timer;
 pub mod tree;
 mod untold;
 mod view;
+mod watermarks;
 mod ways;
 
 pub use charges::{GiveBack, Opens, TooMany};

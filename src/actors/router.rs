@@ -191,8 +191,9 @@ impl Router {
     }
 
     /// A participant has received or read the chat up to a position. Durable when it answers, which
-    /// is within about [`MARKS_EVERY_MS`](super::limits::MARKS_EVERY_MS). Errors with `NotYours`.
-    pub async fn mark(
+    /// is within about [`WATERMARKS_EVERY_MS`](super::limits::WATERMARKS_EVERY_MS). Errors with
+    /// `NotYours`.
+    pub async fn raise_watermark(
         &self,
         chat: ChatId,
         person: Person,
@@ -200,11 +201,12 @@ impl Router {
         read: bool,
     ) -> Result<(), CallError> {
         self.must_exist(chat).await?;
-        let marked = self.ask_until(|reply| {
-            let mark = |permit| ChatMessage::Mark { person, up_to, read, reply, permit };
-            self.shared.call_chat(chat, mark)
+        let raised = self.ask_until(|reply| {
+            let message =
+                |permit| ChatMessage::RaiseWatermark { person, up_to, read, reply, permit };
+            self.shared.call_chat(chat, message)
         });
-        marked.await?.map_err(CallError::from)
+        raised.await?.map_err(CallError::from)
     }
 
     /// Why the chat waits, by its queue; none when it does not. And the latest steps by which

@@ -13,7 +13,7 @@ use crate::machine::operator::{Held, Operator};
 use crate::routing::Turn;
 use crate::storage::Watermark;
 
-use super::marks::Marks;
+use super::watermarks::WatermarkBuffer;
 
 /// One chat, as it is durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +41,7 @@ pub struct ChatView {
     /// The chat in which it goes on.
     pub continued_in: Option<ChatId>,
     /// How far each participant has come.
-    pub marks: BTreeMap<Party, Watermark>,
+    pub watermarks: BTreeMap<Party, Watermark>,
     /// How many messages of others each participant has not read.
     pub unread: BTreeMap<Party, u64>,
 }
@@ -58,11 +58,12 @@ pub struct OpenedView {
 }
 
 impl ChatView {
-    pub(super) fn of<W>(chat: &Chat, marks: Option<&Marks<W>>) -> Self {
+    pub(super) fn of<W>(chat: &Chat, watermarks: Option<&WatermarkBuffer<W>>) -> Self {
         let at = chat.at();
         let people = chat.seen_by();
         let parties: Vec<Party> = people.iter().filter_map(|one| chat.party(*one)).collect();
-        let mark = |party: &Party| marks.map(|marks| marks.of(*party)).unwrap_or_default();
+        let watermark =
+            |party: &Party| watermarks.map(|known| known.of(*party)).unwrap_or_default();
         Self {
             chat: chat.id(),
             opened: chat.opened().map(|opened| OpenedView {
@@ -79,8 +80,8 @@ impl ChatView {
             profile: chat.profile().clone(),
             tail: chat.tail(),
             continued_in: chat.continued_in(),
-            unread: parties.iter().map(|p| (*p, chat.unread(*p, mark(p).read))).collect(),
-            marks: parties.iter().map(|party| (*party, mark(party))).collect(),
+            unread: parties.iter().map(|p| (*p, chat.unread(*p, watermark(p).read))).collect(),
+            watermarks: parties.iter().map(|party| (*party, watermark(party))).collect(),
         }
     }
 

@@ -110,9 +110,9 @@ operations! {
     ChatOpen = "chat.open", own "the token's channel",  [No No Own No No No];
     /// Writes into a chat.
     MessageSend = "message.send", own "customer: its chats on its channel; others: chats that they own", [No No Own Own Own No];
-    /// Marks events as received.
+    /// Says up to which event a chat was received.
     MessageReceived = "message.received", own "customer: its chats on its channel; others: chats that they own", [No No Own Own Own No];
-    /// Marks events as read.
+    /// Says up to which event a chat was read.
     MessageRead = "message.read", own "customer: its chats on its channel; others: chats that they own", [No No Own Own Own No];
     /// Ends a chat.
     ChatEnd = "chat.end", own "customer: its chats on its channel; operator: chats that it owns", [No No Own Own Yes Yes];

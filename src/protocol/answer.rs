@@ -73,7 +73,7 @@ pub struct SessionChatFrame {
     pub state: Wire<ChatState>,
     /// Where its log ends. Missed events up to here follow as `chat.event`, unless `reload`.
     pub cursor: Wire<Cursor>,
-    /// How many messages of others are behind the session's read mark.
+    /// How many messages of others are behind the session's read watermark.
     pub unread: u64,
     /// The gap is too old or too large: load the chat anew with `chat.history`.
     #[serde(default)]
@@ -183,7 +183,7 @@ pub struct ChatBriefFrame {
     pub since: TimeFrame,
     /// Where its log ends.
     pub cursor: Wire<Cursor>,
-    /// How many messages of others are behind the caller's read mark.
+    /// How many messages of others are behind the caller's read watermark.
     pub unread: u64,
 }
 

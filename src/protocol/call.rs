@@ -13,8 +13,8 @@ use super::error::{ErrorFrame, ErrorKind, TextUnitFrame};
 use super::limits::{HISTORY_LIMIT_MAX, RESUME_MAX, TEXT_ESCAPED_MAX_BYTES};
 use super::params::{
     ChatCommandFrame, ChatHistoryFrame, ChatListFrame, ChatOpenFrame, ChatSetStateFrame,
-    ChatTransferFrame, ListScope, MessageMarkFrame, MessageSendFrame, OfferAnswerFrame,
-    OfferShownFrame, PresenceAnswerFrame, SessionOpenFrame, SessionRenewFrame, SetStatusFrame,
+    ChatTransferFrame, ListScope, MessageSendFrame, OfferAnswerFrame, OfferShownFrame,
+    PresenceAnswerFrame, RaiseWatermarkFrame, SessionOpenFrame, SessionRenewFrame, SetStatusFrame,
 };
 use super::strict::read_object;
 use crate::domain::rights::Operation;
@@ -46,9 +46,9 @@ pub enum Lane {
     Status,
     /// Lists.
     List,
-    /// Marks, of whatever chat. They wait for a write that comes once a second, and only the
+    /// Watermarks, of whatever chat. They wait for a write that comes once a second, and only the
     /// highest of a chat counts: so they keep no order and hold up nobody, not even each other.
-    Marks,
+    Watermarks,
 }
 
 impl Lane {
@@ -61,7 +61,7 @@ impl Lane {
             | Self::Conversation
             | Self::Status
             | Self::List
-            | Self::Marks => None,
+            | Self::Watermarks => None,
         }
     }
 
@@ -69,7 +69,7 @@ impl Lane {
     pub fn keeps_order(self) -> bool {
         match self {
             Self::Conversation | Self::Said(_) | Self::Chat(_) | Self::Status | Self::List => true,
-            Self::Session | Self::Now | Self::Marks => false,
+            Self::Session | Self::Now | Self::Watermarks => false,
         }
     }
 }
@@ -85,7 +85,7 @@ macro_rules! methods {
     (@word Status) => { "the status" };
     (@word List) => { "lists" };
     (@word Now) => { "" };
-    (@word Marks) => { "" };
+    (@word Watermarks) => { "" };
     (@member) => { None };
     (@member $id:ident) => { Some(stringify!($id)) };
     (@id $params:ident) => { None };
@@ -222,11 +222,11 @@ methods! {
     MessageSend = "message.send", MessageSendFrame => MessageSentFrame,
         changes in Said by client_message_id, [NotFound, NotYours, ChatEnded, VisitorLeft, IdReused, TextTooLong, TextEmpty, ChatFull], check check_escaped;
     /// Says that events have reached the person's screen. The answer means that it is durable.
-    MessageReceived = "message.received", MessageMarkFrame => DoneFrame,
-        changes in Marks, [NotFound, NotYours];
+    MessageReceived = "message.received", RaiseWatermarkFrame => DoneFrame,
+        changes in Watermarks, [NotFound, NotYours];
     /// Says that events have been read. The answer means that it is durable.
-    MessageRead = "message.read", MessageMarkFrame => DoneFrame,
-        changes in Marks, [NotFound, NotYours];
+    MessageRead = "message.read", RaiseWatermarkFrame => DoneFrame,
+        changes in Watermarks, [NotFound, NotYours];
     /// Ends a chat.
     ChatEnd = "chat.end", ChatCommandFrame => ChatStateFrame,
         changes in Said by command_id, [NotFound, NotYours, ChatEnded, IdReused, TransferPending];

@@ -65,10 +65,10 @@ pub struct MessageSendFrame {
 /// `message.received` and `message.read`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct MessageMarkFrame {
+pub struct RaiseWatermarkFrame {
     /// The chat.
     pub chat: Wire<ChatId>,
-    /// The `seq` of the last event that has been received or read. Marks only move forward.
+    /// The `seq` of the last event that has been received or read. Watermarks only move forward.
     pub up_to: Seq,
 }
 

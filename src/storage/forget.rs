@@ -196,7 +196,7 @@ mod tests {
     use crate::storage::memory::MemoryStore;
     use crate::storage::{Watermark, Watermarks};
 
-    /// A write that was under way arrives as soon as the marks of its chat are forgotten.
+    /// A write that was under way arrives as soon as the watermarks of its chat are forgotten.
     struct Late(Arc<dyn Watermarks>);
 
     #[async_trait]
@@ -208,20 +208,20 @@ mod tests {
         async fn raise(
             &self,
             chat: ChatId,
-            marks: BTreeMap<Party, Watermark>,
+            watermarks: BTreeMap<Party, Watermark>,
         ) -> Result<(), StoreError> {
-            self.0.raise(chat, marks).await
+            self.0.raise(chat, watermarks).await
         }
 
         async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
             self.0.forget(chat).await?;
-            let mark = Watermark { delivered: 1, read: 1 };
-            self.0.raise(chat, BTreeMap::from([(Party::System, mark)])).await
+            let watermark = Watermark { delivered: 1, read: 1 };
+            self.0.raise(chat, BTreeMap::from([(Party::System, watermark)])).await
         }
     }
 
     #[tokio::test]
-    async fn marks_that_arrive_while_their_chat_is_forgotten_do_not_stay() {
+    async fn watermarks_that_arrive_while_their_chat_is_forgotten_do_not_stay() {
         let inner = MemoryStore::new().store();
         let watermarks = Arc::new(Late(Arc::clone(&inner.watermarks)));
         let store = Store { watermarks, ..inner };

@@ -21,12 +21,12 @@ port! {
         /// All of one chat.
         async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError>;
 
-        /// Raises each given mark to at least the given value; never lowers one. Durable when it
+        /// Raises each given watermark to at least the given value; never lowers one. Durable when it
         /// answers.
         async fn raise(
             &self,
             chat: ChatId,
-            marks: BTreeMap<Party, Watermark>,
+            watermarks: BTreeMap<Party, Watermark>,
         ) -> Result<(), StoreError>;
 
         /// Removes all of a chat whose log is forgotten; a late raise brings none back. May be repeated.

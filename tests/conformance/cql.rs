@@ -540,13 +540,13 @@ fn cql_watermarks_grow_whatever_order_they_arrive_in() {
         for n in 0..200_u64 {
             let store = Arc::clone(&rig.store);
             raises.spawn(async move {
-                let mark = Watermark { delivered: n * 37 % 200, read: n * 53 % 100 };
-                store.raise(chat(1), BTreeMap::from([(party, mark)])).await.unwrap();
+                let watermark = Watermark { delivered: n * 37 % 200, read: n * 53 % 100 };
+                store.raise(chat(1), BTreeMap::from([(party, watermark)])).await.unwrap();
             });
         }
         raises.join_all().await;
-        let marks = Watermarks::load(&*rig.store, chat(1)).await.unwrap();
-        assert_eq!(marks, BTreeMap::from([(party, Watermark { delivered: 199, read: 99 })]));
+        let watermarks = Watermarks::load(&*rig.store, chat(1)).await.unwrap();
+        assert_eq!(watermarks, BTreeMap::from([(party, Watermark { delivered: 199, read: 99 })]));
     });
 }
 

@@ -125,7 +125,7 @@ fn damage(folder: &Path, rng: &mut Rng) -> String {
 }
 
 /// Everything is what was written, or says that it is damaged. Answers how many say so, a document that
-/// is not there among them: that one is named where the start or a check names it; and marks that are lost.
+/// is not there among them: that one is named where the start or a check names it; and watermarks that are lost.
 pub fn look_at_all(sqlite: &Arc<SqliteStore>, what: &str) -> usize {
     let store = &sqlite.store();
     let mut refused = damaged(store).len();
@@ -162,12 +162,13 @@ pub fn look_at_all(sqlite: &Arc<SqliteStore>, what: &str) -> usize {
             says(document.map(|found| found.body == [n as u8; 150]));
             let expected =
                 BTreeMap::from([(Party::User(user(n)), Watermark { delivered: 3, read: 2 })]);
-            let marks = store.watermarks.load(chat(n)).await;
+            let watermarks = store.watermarks.load(chat(n)).await;
             // Those on a page that failed are lost, and no others are in their place.
-            let lost = || StoreError::Damaged { reason: "marks".to_owned() };
-            let marks =
-                marks.and_then(|marks| (!marks.is_empty()).then_some(marks).ok_or_else(lost));
-            says(marks.map(|marks| marks == expected));
+            let lost = || StoreError::Damaged { reason: "watermarks".to_owned() };
+            let watermarks = watermarks.and_then(|watermarks| {
+                (!watermarks.is_empty()).then_some(watermarks).ok_or_else(lost)
+            });
+            says(watermarks.map(|watermarks| watermarks == expected));
             let record = store.operators.load(user(n)).await;
             let record =
                 record.map_err(|error| StoreError::Damaged { reason: format!("{error:?}") });

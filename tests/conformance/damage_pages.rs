@@ -69,9 +69,9 @@ pub fn fill(folder: &Path) {
             let (talks, id) = (&store.conversations, command("c"));
             talks.claim_open(customer(n), &id, chat(n), None).await.unwrap();
             store.open_chats.put(open_chat(n, 5)).await.unwrap();
-            let marks =
+            let watermarks =
                 BTreeMap::from([(Party::User(user(n)), Watermark { delivered: 3, read: 2 })]);
-            store.watermarks.raise(chat(n), marks).await.unwrap();
+            store.watermarks.raise(chat(n), watermarks).await.unwrap();
             store.operators.save(user(n), Default::default()).await.unwrap();
             let id = format!("{n:04}");
             store.documents.put("user", &id, 0, vec![n as u8; 150]).await.unwrap();
@@ -199,8 +199,8 @@ async fn write(store: &Store) -> bool {
     for n in 0..CHATS {
         let _ = store.open_chats.put(open_chat(n, 6)).await;
         let _ = store.operators.save(user(n), Default::default()).await;
-        let marks = BTreeMap::from([(Party::System, Watermark { delivered: 3, read: 2 })]);
-        let _ = store.watermarks.raise(chat(n), marks).await;
+        let watermarks = BTreeMap::from([(Party::System, Watermark { delivered: 3, read: 2 })]);
+        let _ = store.watermarks.raise(chat(n), watermarks).await;
         let (talks, of, id) = (&store.conversations, customer(n), command("d"));
         let _ = talks.claim_open(of, &id, chat(n + 900), Some(chat(n))).await;
     }

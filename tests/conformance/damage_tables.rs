@@ -133,9 +133,11 @@ fn marks_on_a_page_that_fails_are_lost_and_cost_no_chat_its_place() {
                 let known = Watermark { delivered: 3, read: 2 };
                 for n in 0..CHATS {
                     match store.watermarks.load(chat(n)).await {
-                        Ok(marks) if marks.is_empty() => assert!(start > 0, "{what}: chat {n}"),
-                        Ok(marks) => {
-                            assert_eq!(marks, BTreeMap::from([(Party::User(user(n)), known)]))
+                        Ok(watermarks) if watermarks.is_empty() => {
+                            assert!(start > 0, "{what}: chat {n}")
+                        }
+                        Ok(watermarks) => {
+                            assert_eq!(watermarks, BTreeMap::from([(Party::User(user(n)), known)]))
                         }
                         Err(StoreError::Damaged { .. }) => assert_eq!(start, 0, "{what}: chat {n}"),
                         Err(error) => panic!("{what}: {error}"),

@@ -73,7 +73,7 @@ pub struct Expected {
     ended: Vec<Possible<Option<EndedChat>>>,
     talks: Vec<Possible<Option<ChatId>>>,
     operators: Vec<Possible<OperatorRecord>>,
-    marks: Vec<Possible<Watermark>>,
+    watermarks: Vec<Possible<Watermark>>,
     documents: Vec<Possible<Option<Document>>>,
     /// Commands that were told that they claimed.
     commands: Vec<(usize, CommandId, ChatId)>,
@@ -103,7 +103,7 @@ impl Expected {
             ended: each(None),
             talks: each(None),
             operators: each(OperatorRecord::default()),
-            marks: each(Watermark::default()),
+            watermarks: each(Watermark::default()),
             documents: each(None),
             commands: Vec::new(),
             claims: vec![None; KEYS],
@@ -148,9 +148,9 @@ impl Expected {
             self.talks[n].settle(("talk", n), latest.map_err(text)?, tally)?;
             let record = store.operators.load(user(id)).await.map_err(text)?;
             self.operators[n].settle(("operator", n), record, tally)?;
-            let marks = store.watermarks.load(chat(self.chats[n])).await.map_err(text)?;
-            let mark = marks.get(&Party::System).copied().unwrap_or_default();
-            self.marks[n].settle(("mark", n), mark, tally)?;
+            let watermarks = store.watermarks.load(chat(self.chats[n])).await.map_err(text)?;
+            let watermark = watermarks.get(&Party::System).copied().unwrap_or_default();
+            self.watermarks[n].settle(("watermark", n), watermark, tally)?;
             let document = store.documents.get("kind", &n.to_string()).await.map_err(text)?;
             self.documents[n].settle(("document", n), document, tally)?;
         }
@@ -187,11 +187,11 @@ impl Expected {
         }
         for id in &self.forgotten {
             let read = store.log.read(chat(*id), 1, 10_000).await.map_err(text)?;
-            let marks = store.watermarks.load(chat(*id)).await.map_err(text)?;
+            let watermarks = store.watermarks.load(chat(*id)).await.map_err(text)?;
             let claimed = store.log.claim(chat(*id)).await;
             let is = matches!(claimed, Err(StoreError::Forgotten { .. }));
-            if !read.is_empty() || !marks.is_empty() || !is {
-                return Err(format!("chat {id} came back: {read:?}, {marks:?}, {claimed:?}"));
+            if !read.is_empty() || !watermarks.is_empty() || !is {
+                return Err(format!("chat {id} came back: {read:?}, {watermarks:?}, {claimed:?}"));
             }
         }
         Ok(())
@@ -204,7 +204,7 @@ impl Expected {
         self.logs[n] = Possible::new(Vec::new());
         self.open[n] = Possible::new(None);
         self.ended[n] = Possible::new(None);
-        self.marks[n] = Possible::new(Watermark::default());
+        self.watermarks[n] = Possible::new(Watermark::default());
     }
 
     async fn verify_logs(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
@@ -280,7 +280,7 @@ impl Expected {
                 let ended = EndedChat { chat: chat(id), customer: customer(n as u128), at };
                 Call::Ended((!rng.one_in(3)).then_some(ended))
             }
-            7 => Call::Mark(Watermark { delivered: self.count, read: self.count - 1 }),
+            7 => Call::RaiseWatermark(Watermark { delivered: self.count, read: self.count - 1 }),
             _ => {
                 let version = self.documents[n].sure.as_ref().map_or(0, |found| found.version);
                 let body = format!("{} {}", self.count, "y".repeat(rng.below(300)));
@@ -307,7 +307,7 @@ impl Expected {
                 }
             }
             Call::Operator(record) => self.operators[n].done(done, record),
-            Call::Mark(mark) => self.marks[n].done(done, mark),
+            Call::RaiseWatermark(watermark) => self.watermarks[n].done(done, watermark),
             Call::Forget => match done {
                 Done::Yes => self.forget(n),
                 Done::Maybe => {
@@ -333,7 +333,7 @@ pub enum Call {
     Ended(Option<EndedChat>),
     Talk(CommandId, ChatId, Option<ChatId>),
     Operator(OperatorRecord),
-    Mark(Watermark),
+    RaiseWatermark(Watermark),
     /// Of the key's chat, all that this holds.
     Forget,
     /// The version that is there, and what replaces it; none to delete it.
@@ -384,8 +384,8 @@ pub async fn run(
             }
         }
         Call::Operator(record) => store.operators.save(user(id), record).await,
-        Call::Mark(mark) => {
-            store.watermarks.raise(chat(of), BTreeMap::from([(Party::System, mark)])).await
+        Call::RaiseWatermark(watermark) => {
+            store.watermarks.raise(chat(of), BTreeMap::from([(Party::System, watermark)])).await
         }
         Call::Forget => forget(&store, of).await,
         Call::Document(version, Some(body)) => {

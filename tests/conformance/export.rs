@@ -43,12 +43,12 @@ pub async fn fill(store: &Store, chats: u128) {
         store.open_chats.put(row).await.unwrap();
     }
     for n in 0..5 {
-        let marks = [
+        let watermarks = [
             (Party::Customer(customer(n).id), Watermark { delivered: 3, read: 2 }),
             (Party::User(user(n)), Watermark { delivered: u64::MAX >> 1, read: 1 }),
             (Party::System, Watermark { delivered: 1, read: 0 }),
         ];
-        store.watermarks.raise(chat(n), BTreeMap::from(marks)).await.unwrap();
+        store.watermarks.raise(chat(n), BTreeMap::from(watermarks)).await.unwrap();
         let record = OperatorRecord {
             status: Status::Away(AwayReason::new("lunch, \"late\"").unwrap()),
             last_accept: Some(Timestamp(5)),
@@ -113,8 +113,8 @@ pub async fn is_as_filled(store: &Store, chats: u128) {
     let rows = store.open_chats.scan(None, 10).await.unwrap();
     assert_eq!(rows.iter().map(|row| row.chat).collect::<Vec<_>>(), [1, 2, 2_000_000].map(chat));
     assert_eq!(rows[0].moving, Some(Moving { to: Some(user(3)) }));
-    let marks = store.watermarks.load(chat(4)).await.unwrap();
-    assert_eq!(marks[&Party::Customer(customer(4).id)], Watermark { delivered: 3, read: 2 });
+    let watermarks = store.watermarks.load(chat(4)).await.unwrap();
+    assert_eq!(watermarks[&Party::Customer(customer(4).id)], Watermark { delivered: 3, read: 2 });
     assert_eq!(store.operators.load(user(4)).await.unwrap().lapses_in_row, 4);
     let talks = &store.conversations;
     assert_eq!(talks.latest(customer(1)).await.unwrap(), Some(chat(103)));
@@ -309,8 +309,8 @@ async fn put_one(store: &Store, section: Section) {
             store.log.append(claim, messages(1..=1)).await.unwrap();
         }
         Section::Watermarks => {
-            let marks = BTreeMap::from([(Party::System, Watermark { delivered: 1, read: 1 })]);
-            store.watermarks.raise(chat(1), marks).await.unwrap();
+            let watermarks = BTreeMap::from([(Party::System, Watermark { delivered: 1, read: 1 })]);
+            store.watermarks.raise(chat(1), watermarks).await.unwrap();
         }
         Section::OpenChats => store.open_chats.put(open_chat(1, 1)).await.unwrap(),
         Section::Audit => store.audit.record(entry(1, 1)).await.unwrap(),

@@ -69,7 +69,7 @@ enum Call {
         delivered: u64,
         read: u64,
     },
-    Marks {
+    Watermarks {
         chat: u128,
     },
     /// By every port that holds something of it.
@@ -124,7 +124,7 @@ fn call() -> impl Strategy<Value = Call> {
         3 => (key(), key(), small(), small()).prop_map(
             |(chat, party, delivered, read)| Call::Raise { chat, party, delivered, read }
         ),
-        1 => key().prop_map(|chat| Call::Marks { chat }),
+        1 => key().prop_map(|chat| Call::Watermarks { chat }),
         1 => key().prop_map(|chat| Call::Forget { chat }),
         1 => (0..2_u128, 0..6_u128)
             .prop_map(|(customer, chat)| Call::ForgetTalk { customer, chat }),
@@ -224,17 +224,17 @@ impl Side {
             }
             Call::Load { user: n } => format!("{:?}", store.operators.load(user(n)).await),
             Call::Raise { chat: n, party: who, delivered, read } => {
-                let marks = BTreeMap::from([(party(who), Watermark { delivered, read })]);
-                format!("{:?}", store.watermarks.raise(chat(n), marks).await)
+                let watermarks = BTreeMap::from([(party(who), Watermark { delivered, read })]);
+                format!("{:?}", store.watermarks.raise(chat(n), watermarks).await)
             }
-            Call::Marks { chat: n } => format!("{:?}", store.watermarks.load(chat(n)).await),
+            Call::Watermarks { chat: n } => format!("{:?}", store.watermarks.load(chat(n)).await),
             Call::Forget { chat: n } => {
                 let forgotten = store.log.forget(chat(n)).await;
-                let marks = store.watermarks.forget(chat(n)).await;
+                let watermarks = store.watermarks.forget(chat(n)).await;
                 let row = store.open_chats.remove(chat(n)).await;
-                let marked = store.log.is_forgotten(chat(n)).await;
+                let is_forgotten = store.log.is_forgotten(chat(n)).await;
                 self.tails.remove(&chat(n));
-                format!("{forgotten:?} {marks:?} {row:?} {marked:?}")
+                format!("{forgotten:?} {watermarks:?} {row:?} {is_forgotten:?}")
             }
             Call::ForgetTalk { customer: who, chat: n } => {
                 format!("{:?}", store.conversations.forget(customer(who), chat(n)).await)

@@ -204,24 +204,28 @@ async fn operators_keep_their_records(subject: Subject) {
 }
 
 async fn watermarks_only_grow(subject: Subject) {
-    let mark = |delivered, read| Watermark { delivered, read };
+    let watermark = |delivered, read| Watermark { delivered, read };
     let (ann, ben) = (Party::Customer(customer(1).id), Party::User(user(1)));
-    let marks = &subject.store.watermarks;
-    assert_eq!(marks.load(chat(1)).await.unwrap(), BTreeMap::new());
-    let raise = async |who, mark| {
-        marks.raise(chat(1), BTreeMap::from([(who, mark)])).await.unwrap();
-        marks.load(chat(1)).await.unwrap().get(&who).copied()
+    let watermarks = &subject.store.watermarks;
+    assert_eq!(watermarks.load(chat(1)).await.unwrap(), BTreeMap::new());
+    let raise = async |who, watermark| {
+        watermarks.raise(chat(1), BTreeMap::from([(who, watermark)])).await.unwrap();
+        watermarks.load(chat(1)).await.unwrap().get(&who).copied()
     };
-    assert_eq!(raise(ann, mark(5, 3)).await, Some(mark(5, 3)));
-    assert_eq!(raise(ann, mark(4, 4)).await, Some(mark(5, 4)));
-    assert_eq!(raise(ann, mark(1, 1)).await, Some(mark(5, 4)));
-    assert_eq!(raise(ann, mark(6, 0)).await, Some(mark(6, 4)));
-    assert_eq!(raise(ben, mark(2, 2)).await, Some(mark(2, 2)));
-    assert_eq!(raise(ben, mark(0, 7)).await, Some(mark(7, 7)), "what is read was delivered");
-    marks.raise(chat(2), BTreeMap::from([(Party::System, mark(9, 9))])).await.unwrap();
+    assert_eq!(raise(ann, watermark(5, 3)).await, Some(watermark(5, 3)));
+    assert_eq!(raise(ann, watermark(4, 4)).await, Some(watermark(5, 4)));
+    assert_eq!(raise(ann, watermark(1, 1)).await, Some(watermark(5, 4)));
+    assert_eq!(raise(ann, watermark(6, 0)).await, Some(watermark(6, 4)));
+    assert_eq!(raise(ben, watermark(2, 2)).await, Some(watermark(2, 2)));
+    assert_eq!(
+        raise(ben, watermark(0, 7)).await,
+        Some(watermark(7, 7)),
+        "what is read was delivered"
+    );
+    watermarks.raise(chat(2), BTreeMap::from([(Party::System, watermark(9, 9))])).await.unwrap();
     let subject = subject.restart().await;
     let loaded = subject.store.watermarks.load(chat(1)).await.unwrap();
-    assert_eq!(loaded, BTreeMap::from([(ann, mark(6, 4)), (ben, mark(7, 7))]));
+    assert_eq!(loaded, BTreeMap::from([(ann, watermark(6, 4)), (ben, watermark(7, 7))]));
 }
 
 async fn documents_count_their_versions(subject: Subject) {

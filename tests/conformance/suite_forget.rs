@@ -29,8 +29,8 @@ async fn fill(store: &Store, n: u128, events: u64, id: &str, after: Option<ChatI
     store.open_chats.put(open_chat(0xf0_0000 + n, 5)).await.unwrap();
     let ended = EndedChat { chat: chat(n), customer: customer(1), at: Timestamp(9) };
     store.ended_chats.put(ended).await.unwrap();
-    let marks = BTreeMap::from([(Party::System, Watermark { delivered: 2, read: 1 })]);
-    store.watermarks.raise(chat(n), marks).await.unwrap();
+    let watermarks = BTreeMap::from([(Party::System, Watermark { delivered: 2, read: 1 })]);
+    store.watermarks.raise(chat(n), watermarks).await.unwrap();
     let talks = &store.conversations;
     talks.claim_open(customer(1), &command(id), chat(n), after).await.unwrap();
     claim
@@ -66,8 +66,8 @@ pub async fn a_forgotten_chat_leaves_nothing_and_never_comes_back(subject: Subje
     is_gone(store, 1).await;
     let late = store.log.append(claim, messages([LONG + 1])).await;
     assert_eq!(late, Err(AppendError::Fenced));
-    let marks = BTreeMap::from([(Party::System, Watermark { delivered: 9, read: 9 })]);
-    store.watermarks.raise(chat(1), marks).await.unwrap();
+    let watermarks = BTreeMap::from([(Party::System, Watermark { delivered: 9, read: 9 })]);
+    store.watermarks.raise(chat(1), watermarks).await.unwrap();
     is_gone(store, 1).await;
     let subject = subject.restart().await;
     let store = &subject.store;

@@ -27,11 +27,11 @@ async fn fill(store: &Store) {
     store.log.claim(chat(CHATS)).await.unwrap();
     for n in [3, 1, 2, 1000] {
         let party = Party::Customer(customer(n).id);
-        let marks = BTreeMap::from([(party, Watermark { delivered: 2, read: 1 })]);
-        store.watermarks.raise(chat(n), marks.clone()).await.unwrap();
+        let watermarks = BTreeMap::from([(party, Watermark { delivered: 2, read: 1 })]);
+        store.watermarks.raise(chat(n), watermarks.clone()).await.unwrap();
         store
             .watermarks
-            .raise(chat(n), BTreeMap::from([(Party::System, marks[&party])]))
+            .raise(chat(n), BTreeMap::from([(Party::System, watermarks[&party])]))
             .await
             .unwrap();
         store.operators.save(user(n), OperatorRecord::default()).await.unwrap();

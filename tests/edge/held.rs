@@ -501,8 +501,8 @@ async fn took_effect(store: &Store, method: Method, of: &Prepared) -> bool {
         }
         Method::MessageReceived | Method::MessageRead => {
             let anna = Party::User(UserId::parse(&id("user", "anna")).unwrap());
-            let marks = store.watermarks.load(of.chat.unwrap()).await.unwrap();
-            marks.get(&anna).is_some_and(|mark| mark.delivered >= 2)
+            let watermarks = store.watermarks.load(of.chat.unwrap()).await.unwrap();
+            watermarks.get(&anna).is_some_and(|watermark| watermark.delivered >= 2)
         }
         Method::ChatEnd => any(|event| matches!(event, ChatEvent::Ended { .. })),
         Method::OperatorSetStatus => {

@@ -33,8 +33,8 @@ async fn a_customer_of_the_same_id_on_another_channel_is_somebody_else() {
     assert_eq!(namesake.refused("message.send", text).await, "not_found");
     let end = json!({"chat": chat, "command_id": "e1"});
     assert_eq!(namesake.refused("chat.end", end).await, "not_found");
-    let mark = json!({"chat": chat, "up_to": 2});
-    assert_eq!(namesake.refused("message.read", mark).await, "not_found");
+    let watermark = json!({"chat": chat, "up_to": 2});
+    assert_eq!(namesake.refused("message.read", watermark).await, "not_found");
     assert_eq!(namesake.refused("chat.history", json!({"chat": chat})).await, "not_found");
     let path = format!("/api/v1/chats/{}", chat.as_str().unwrap());
     assert_eq!(world.ask("GET", &path, &other, None).await.0, 404);

@@ -375,14 +375,14 @@ async fn what_one_site_revokes_is_no_matter_of_anothers() {
 }
 
 #[tokio::test]
-async fn a_mark_that_waits_for_its_write_holds_up_no_message() {
+async fn a_watermark_that_waits_for_its_write_holds_up_no_message() {
     let world = World::start().await;
     let (mut customer, chat) = waiting(&world).await;
-    let mark = |up_to: u32| json!({"chat": chat, "up_to": up_to});
-    customer.call("message.received", mark(1)).await.unwrap();
+    let up_to = |seq: u32| json!({"chat": chat, "up_to": seq});
+    customer.call("message.received", up_to(1)).await.unwrap();
     // Within the second after a write: these wait for the next one.
-    let waits = customer.send("message.read", mark(1)).await;
-    let also = customer.send("message.read", mark(2)).await;
+    let waits = customer.send("message.read", up_to(1)).await;
+    let also = customer.send("message.read", up_to(2)).await;
     let hello = json!({"chat": chat, "client_message_id": "m1", "text": "hello"});
     let sent = customer.send("message.send", hello).await;
     let first = customer.answer_where(|answer| answer["id"].is_u64()).await;

@@ -62,17 +62,17 @@ async fn what_was_missed_comes_once_and_in_order_while_more_arrives() {
     }
 }
 
-/// Marks cannot be read, so that every look at a chat asks for them again; or are, when they may.
-struct HeldMarks {
+/// Watermarks cannot be read, so that every look at a chat asks for them again; or are, when they may.
+struct HeldWatermarks {
     are_held: AtomicBool,
     reached: Semaphore,
     go_on: Semaphore,
 }
 
 #[async_trait]
-impl Hook for HeldMarks {
+impl Hook for HeldWatermarks {
     async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
-        if asked == Asked::LoadMarks {
+        if asked == Asked::LoadWatermarks {
             if !self.are_held.load(SeqCst) {
                 return Err(Trouble::Refused);
             }
@@ -88,8 +88,8 @@ impl Hook for HeldMarks {
 async fn what_is_said_while_a_session_is_opened_comes_once() {
     let none = || Semaphore::new(0);
     let are_held = AtomicBool::new(false);
-    let marks = Arc::new(HeldMarks { are_held, reached: none(), go_on: none() });
-    let store = hooked(&MemoryStore::new().store(), Arc::clone(&marks) as _);
+    let watermarks = Arc::new(HeldWatermarks { are_held, reached: none(), go_on: none() });
+    let store = hooked(&MemoryStore::new().store(), Arc::clone(&watermarks) as _);
     let plan = plan(settings(), StoreChoice::Given(store));
     let world = World { server: Server::start(plan).await.unwrap() };
     let (token, _) = world.visitor("Shop", None).await;
@@ -99,13 +99,13 @@ async fn what_is_said_while_a_session_is_opened_comes_once() {
     let chat = left.call("chat.open", open).await.unwrap()["chat"].clone();
     left.call("message.send", message(&chat, 0)).await.unwrap();
     let seen = left.event("message").await;
-    marks.are_held.store(true, SeqCst);
+    watermarks.are_held.store(true, SeqCst);
     // The other tab is connected, and has not looked at the chat yet.
     let said = async {
-        marks.reached.acquire().await.unwrap().forget();
+        watermarks.reached.acquire().await.unwrap().forget();
         left.call("message.send", message(&chat, 1)).await.unwrap();
-        marks.are_held.store(false, SeqCst);
-        marks.go_on.add_permits(1);
+        watermarks.are_held.store(false, SeqCst);
+        watermarks.go_on.add_permits(1);
     };
     let resume = json!([{"chat": chat, "cursor": seen["cursor"]}]);
     let (opened, ()) = tokio::join!(right.open(&token, resume), said);
@@ -117,7 +117,7 @@ async fn what_is_said_while_a_session_is_opened_comes_once() {
 }
 
 /// Reads of logs wait while they are held.
-struct HeldReads(HeldMarks);
+struct HeldReads(HeldWatermarks);
 
 #[async_trait]
 impl Hook for HeldReads {
@@ -135,7 +135,7 @@ impl Hook for HeldReads {
 async fn a_page_ends_where_the_chat_was_when_it_was_permitted() {
     let none = || Semaphore::new(0);
     let are_held = AtomicBool::new(false);
-    let reads = Arc::new(HeldReads(HeldMarks { are_held, reached: none(), go_on: none() }));
+    let reads = Arc::new(HeldReads(HeldWatermarks { are_held, reached: none(), go_on: none() }));
     let store = hooked(&MemoryStore::new().store(), Arc::clone(&reads) as _);
     let plan = plan(settings(), StoreChoice::Given(store));
     let world = World { server: Server::start(plan).await.unwrap() };

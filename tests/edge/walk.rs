@@ -39,12 +39,12 @@ async fn a_chat_is_opened_offered_accepted_answered_transferred_ended_and_goes_o
     let read = json!({"chat": chat, "up_to": got["seq"]});
     anna.call("message.received", read.clone()).await.unwrap();
     anna.call("message.read", read).await.unwrap();
-    let marked = customer
-        .wait_where("a read mark", |n| {
+    let read = customer
+        .wait_where("a read watermark", |n| {
             n["method"] == "chat.watermark" && n["params"]["read"] == got["seq"]
         })
         .await;
-    assert_eq!(marked["party"]["kind"], "operator");
+    assert_eq!(read["party"]["kind"], "operator");
     let answer = json!({"chat": chat, "client_message_id": "m1", "text": "Good day."});
     anna.call("message.send", answer).await.unwrap();
     customer.wait_where("the answer", |n| n["params"]["text"] == "Good day.").await;

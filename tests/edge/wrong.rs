@@ -161,8 +161,8 @@ async fn what_is_not_ones_own_does_not_exist() {
             let end = json!({"chat": chat, "command_id": "e"});
             assert_eq!(client.refused("chat.end", end).await, "not_found");
             assert_eq!(client.refused("chat.history", json!({"chat": chat})).await, "not_found");
-            let mark = json!({"chat": chat, "up_to": 1});
-            assert_eq!(client.refused("message.read", mark).await, "not_found");
+            let watermark = json!({"chat": chat, "up_to": 1});
+            assert_eq!(client.refused("message.read", watermark).await, "not_found");
             let paged = json!({"chat": chat, "after": cursor});
             let refused = client.refused("chat.history", paged).await;
             assert!(["not_found", "invalid_params"].contains(&refused.as_str()), "{refused}");

@@ -49,7 +49,7 @@ pub fn calls() -> Vec<(Method, &'static str, Value)> {
     let command_id = "c-1";
     let answer = json!({"command_id": command_id, "chat": chat, "offer": OFFER.to_string()});
     let chat_command = json!({"command_id": command_id, "chat": chat});
-    let mark = json!({"chat": chat, "up_to": 41});
+    let watermark = json!({"chat": chat, "up_to": 41});
     vec![
         (Method::SessionOpen, "", json!({"token": "sb1.key.payload.mac"})),
         (
@@ -64,8 +64,8 @@ pub fn calls() -> Vec<(Method, &'static str, Value)> {
             "",
             json!({"chat": chat, "client_message_id": "m-1", "text": "Привет 👋"}),
         ),
-        (Method::MessageReceived, "", mark.clone()),
-        (Method::MessageRead, "", mark),
+        (Method::MessageReceived, "", watermark.clone()),
+        (Method::MessageRead, "", watermark),
         (Method::ChatEnd, "", chat_command.clone()),
         (Method::ChatHistory, "", json!({"chat": chat})),
         (Method::ChatHistory, "before", json!({"chat": chat, "before": cursor, "limit": 20})),

@@ -78,7 +78,7 @@ async fn nobody_starts_actors_by_guessing_ids() {
         let unknown =
             router.send(as_customer(1), chat, &fresh(), &message("hello"), &Unbounded, None).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
-        let unknown = router.mark(chat, Person::Customer(customer(1)), 1, true).await;
+        let unknown = router.raise_watermark(chat, Person::Customer(customer(1)), 1, true).await;
         assert_eq!(refused(unknown), Refusal::UnknownChat);
         assert_eq!(refused(ann.take(chat).await), Refusal::UnknownChat);
         let unknown = router.operator(UserId::from_u128(1_000 + n)).await;

@@ -1,5 +1,5 @@
 //! One scripted life, which goes to its end whatever crashes on the way: opened, declined,
-//! accepted, written, marked, transferred to a colleague, to a `to_all` and to a manual queue,
+//! accepted, written, read, transferred to a colleague, to a `to_all` and to a manual queue,
 //! taken, ended, gone on in another chat.
 
 use switchboard::actors::{CallError, Router};
@@ -64,7 +64,7 @@ impl Life {
         self.done();
         self.write(as_customer(CUSTOMER), chat, "I have a question").await;
         self.done();
-        self.mark(Person::User(owner), chat).await;
+        self.raise_watermark(Person::User(owner), chat).await;
         self.done();
         let colleague = if owner == ANN { BEN } else { ANN };
         self.hand_over(chat, owner, colleague).await;
@@ -141,14 +141,14 @@ impl Life {
         at
     }
 
-    async fn mark(&self, person: Person, chat: ChatId) {
+    async fn raise_watermark(&self, person: Person, chat: ChatId) {
         let tail = look(&self.router, chat).await.tail;
-        let marked = persist("a mark", || {
+        let raised = persist("a watermark", || {
             let router = self.router.clone();
-            async move { router.mark(chat, person, tail, true).await }
+            async move { router.raise_watermark(chat, person, tail, true).await }
         });
-        marked.await.unwrap();
-        let read = look(&self.router, chat).await.marks[&party_of(person)].read;
+        raised.await.unwrap();
+        let read = look(&self.router, chat).await.watermarks[&party_of(person)].read;
         assert!(read >= tail, "acknowledged up to {tail}, and kept up to {read}");
     }
 

@@ -186,8 +186,8 @@ async fn over_a_data_folder_one_process_after_the_other_serves_the_same_chat() {
         }
         let tail = look(&router, at).await.tail;
         // Not flushed yet when the process ends: an end in good order writes it.
-        router.mark(at, Person::Customer(customer(1)), tail, true).await.unwrap();
-        router.mark(at, Person::User(ANN), tail, true).await.unwrap();
+        router.raise_watermark(at, Person::Customer(customer(1)), tail, true).await.unwrap();
+        router.raise_watermark(at, Person::User(ANN), tail, true).await.unwrap();
         if round == 3 {
             let end = ChatCall::End { by: as_customer(1), command: fresh() };
             call(&router, at, end).await.unwrap();
@@ -195,8 +195,8 @@ async fn over_a_data_folder_one_process_after_the_other_serves_the_same_chat() {
         }
         check_log(at, &log_of(&router, at).await, &acknowledged);
         stop(router).await;
-        let marks = store.store().watermarks.load(at).await.unwrap();
-        assert_eq!(marks[&Party::User(ANN)].read, tail, "a mark was lost in good order");
+        let watermarks = store.store().watermarks.load(at).await.unwrap();
+        assert_eq!(watermarks[&Party::User(ANN)].read, tail, "a watermark was lost in good order");
         drop(desks);
     }
 }

@@ -51,9 +51,9 @@ pub enum Only {
     /// Reads of logs.
     Reads,
     /// Writes of watermarks.
-    Marks,
+    Watermarks,
     /// Reads of watermarks.
-    MarkReads,
+    WatermarkReads,
     /// Writes of operators' records.
     Saves,
     /// Reads of operators' records.
@@ -151,8 +151,8 @@ impl Hook for Breaking {
             Asked::PutOpen if self.no_rows.load(Ordering::SeqCst) => return Err(Trouble::Refused),
             Asked::Append => Only::Appends,
             Asked::Read(_) => Only::Reads,
-            Asked::WriteMarks => Only::Marks,
-            Asked::LoadMarks => Only::MarkReads,
+            Asked::WriteWatermarks => Only::Watermarks,
+            Asked::LoadWatermarks => Only::WatermarkReads,
             Asked::SaveOperator => Only::Saves,
             Asked::LoadOperator => Only::Loads,
             _ => Only::All,

@@ -41,7 +41,7 @@ on_both_stores! {
     two_tabs_that_open_at_once_get_one_chat
     every_stage_is_explained
     the_line_is_in_order_and_served_in_order
-    only_who_takes_part_may_write_or_mark
+    only_who_takes_part_may_write_or_raise_a_watermark
 }
 
 async fn a_life_from_the_opening_to_the_end_and_beyond(store: Store) {
@@ -208,15 +208,15 @@ pub async fn until_line(router: &Router, expected: &[switchboard::domain::ChatId
     .await;
 }
 
-async fn only_who_takes_part_may_write_or_mark(store: Store) {
+async fn only_who_takes_part_may_write_or_raise_a_watermark(store: Store) {
     let router = start(store).await;
     let chat = open(&router, 1).await;
     let stranger = send(&router, as_customer(2), chat, &fresh(), "mine?").await;
     assert_eq!(refused(stranger), Refusal::NotYours);
     let stranger = send(&router, as_user(ANN), chat, &fresh(), "mine?").await;
     assert_eq!(refused(stranger), Refusal::NotYours);
-    let mark = router.mark(chat, Person::User(ANN), 1, true).await;
-    assert_eq!(refused(mark), Refusal::NotYours);
+    let raised = router.raise_watermark(chat, Person::User(ANN), 1, true).await;
+    assert_eq!(refused(raised), Refusal::NotYours);
     let id = fresh();
     send(&router, as_customer(1), chat, &id, "hello").await.unwrap();
     let other = send(&router, as_customer(1), chat, &id, "goodbye").await;

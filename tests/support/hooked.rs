@@ -41,8 +41,8 @@ pub enum Asked {
     CommandsOf(Customer),
     LoadOperator,
     SaveOperator,
-    LoadMarks,
-    WriteMarks,
+    LoadWatermarks,
+    WriteWatermarks,
     /// A page of all chats or conversations.
     All,
     /// A page of the audit trail.
@@ -306,19 +306,19 @@ impl OperatorRecords for Hooked {
 #[async_trait]
 impl Watermarks for Hooked {
     async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
-        self.small(Asked::LoadMarks, self.inner.watermarks.load(chat)).await
+        self.small(Asked::LoadWatermarks, self.inner.watermarks.load(chat)).await
     }
 
     async fn raise(
         &self,
         chat: ChatId,
-        marks: BTreeMap<Party, Watermark>,
+        watermarks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
-        self.small(Asked::WriteMarks, self.inner.watermarks.raise(chat, marks)).await
+        self.small(Asked::WriteWatermarks, self.inner.watermarks.raise(chat, watermarks)).await
     }
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
-        self.small(Asked::WriteMarks, self.inner.watermarks.forget(chat)).await
+        self.small(Asked::WriteWatermarks, self.inner.watermarks.forget(chat)).await
     }
 }
 

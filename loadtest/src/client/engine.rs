@@ -319,7 +319,9 @@ impl Engine {
             Notification::OfferPresented(offer) => self.told.push_back(Happening::Offer(offer)),
             Notification::OfferWithdrawn(over) => self.told.push_back(Happening::Withdrawn(over)),
             Notification::OperatorUpdated(is) => self.told.push_back(Happening::Updated(is)),
-            Notification::ChatWatermark(mark) => self.told.push_back(Happening::Watermark(mark)),
+            Notification::ChatWatermark(watermark) => {
+                self.told.push_back(Happening::Watermark(watermark))
+            }
         }
     }
 

@@ -16,7 +16,7 @@ use switchboard::protocol::answer::{
 };
 use switchboard::protocol::event::{ChatEventFrame, EventFrame, PartyFrame};
 use switchboard::protocol::notify::OfferFrame;
-use switchboard::protocol::params::{ChatOpenFrame, MessageMarkFrame, OfferShownFrame};
+use switchboard::protocol::params::{ChatOpenFrame, OfferShownFrame, RaiseWatermarkFrame};
 use switchboard::protocol::{Call, ErrorFrame, Wire};
 
 use crate::client::{Happening, answer};
@@ -166,15 +166,15 @@ impl Terminal {
                 is.load,
                 is.capacity
             )),
-            Happening::Watermark(mark) => {
-                let theirs = self.is_other_side(&mark.party);
-                let known = self.read.entry(mark.chat.0).or_default();
-                if !theirs || mark.read <= *known {
+            Happening::Watermark(watermark) => {
+                let theirs = self.is_other_side(&watermark.party);
+                let known = self.read.entry(watermark.chat.0).or_default();
+                if !theirs || watermark.read <= *known {
                     return Reaction::default();
                 }
-                *known = mark.read;
-                let n = self.number(mark.chat.0);
-                Reaction::line(format!("   #{n} read up to {}", mark.read))
+                *known = watermark.read;
+                let n = self.number(watermark.chat.0);
+                Reaction::line(format!("   #{n} read up to {}", watermark.read))
             }
             Happening::Gone(chat) => {
                 let n = self.number(chat);
@@ -228,7 +228,7 @@ impl Terminal {
             own = self.mine.contains(&client_message_id.0);
             if self.is_other_side(from) {
                 let (chat, up_to) = (event.chat, event.seq);
-                reaction.calls.push(Call::MessageRead(MessageMarkFrame { chat, up_to }));
+                reaction.calls.push(Call::MessageRead(RaiseWatermarkFrame { chat, up_to }));
             }
         } else if let EventFrame::Ended { .. } = event.what {
             self.drop_current(chat);

@@ -1,7 +1,7 @@
 //! The shell of a chat: feeds the driver, carries out what it says, arms its timer. It awaits the
 //! store within one message, so that its mailbox is the buffer; and goes to sleep when idle.
 
-mod marking;
+mod watermarks;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::timer::Timer;
 use super::untold;
 use super::ways::Way;
 
-use marking::Marking;
+use watermarks::ChatWatermarks;
 
 /// Who waits for an answer, and what is held until then.
 type Caller = (Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>);
@@ -42,7 +42,7 @@ pub(super) struct ChatState {
     bound: bool,
     calls: HashMap<CallId, Caller>,
     calls_made: CallId,
-    marking: Marking,
+    watermarks: ChatWatermarks,
     deliveries: Deliveries,
     timer: Timer,
     rest: Timer,
@@ -76,7 +76,7 @@ impl Actor for ChatShell {
             bound: false,
             calls: HashMap::new(),
             calls_made: 0,
-            marking: Marking::default(),
+            watermarks: ChatWatermarks::default(),
             deliveries: Deliveries::default(),
             timer: Timer::default(),
             rest: Timer::default(),
@@ -100,7 +100,7 @@ impl Actor for ChatShell {
         _: ActorRef<ChatMessage>,
         state: &mut ChatState,
     ) -> Result<(), ActorProcessingErr> {
-        state.flush_last_marks().await;
+        state.flush_last_watermarks().await;
         Ok(())
     }
 }
@@ -133,7 +133,9 @@ impl ChatState {
                 self.timer.disarm();
                 self.input(ChatInput::Tick).await?;
             }
-            ChatMessage::Look(..) | ChatMessage::Mark { .. } if self.marking.must_be_read() => {
+            ChatMessage::Look(..) | ChatMessage::RaiseWatermark { .. }
+                if self.watermarks.must_be_read() =>
+            {
                 self.read_for_a_look().await?;
                 self.hold(myself, message);
             }
@@ -141,13 +143,13 @@ impl ChatState {
                 self.read_for_a_look().await?;
                 self.look(reply);
             }
-            ChatMessage::Mark { person, up_to, read, reply, permit: _permit } => {
-                self.mark(myself, (person, up_to, read), reply);
+            ChatMessage::RaiseWatermark { person, up_to, read, reply, permit: _permit } => {
+                self.raise_watermark(myself, (person, up_to, read), reply);
             }
-            ChatMessage::MarksRead(read) => self.marks_read(myself, read),
-            ChatMessage::FlushMarks => self.flush_marks(myself),
-            ChatMessage::MarksWritten(batch, written) => {
-                self.marks_written(myself, batch, written);
+            ChatMessage::WatermarksRead(read) => self.watermarks_read(myself, read),
+            ChatMessage::FlushWatermarks => self.flush_watermarks(myself),
+            ChatMessage::WatermarksWritten(batch, written) => {
+                self.watermarks_written(myself, batch, written);
             }
             ChatMessage::LetGo(reply, _permit) => {
                 let claim = self.driver.wake();
@@ -155,8 +157,8 @@ impl ChatState {
                 let actions = self.driver.let_go();
                 let gone = actions.is_some();
                 if gone {
-                    // Whoever waits for a mark asks again, and hears that there is no such chat.
-                    self.marking = Marking::default();
+                    // Whoever waits for a watermark asks again, and hears that there is no such chat.
+                    self.watermarks = ChatWatermarks::default();
                 }
                 self.carry_out(actions.unwrap_or_default()).await?;
                 let _ = reply.send(gone);
@@ -204,7 +206,7 @@ impl ChatState {
     }
 
     fn may_rest(&self) -> bool {
-        self.driver.can_rest() && self.marking.is_at_rest()
+        self.driver.can_rest() && self.watermarks.is_at_rest()
     }
 
     /// What a look shows, of a chat that nobody has claimed.

@@ -222,10 +222,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn marks_hold_up_nobody() {
+    async fn watermarks_hold_up_nobody() {
         let (mut calls, began) = (Calls::default(), Began::default());
         let mut ends = Vec::new();
-        for (name, lane) in [("a", Lane::Marks), ("b", Lane::Marks), ("c", Lane::Conversation)] {
+        for (name, lane) in
+            [("a", Lane::Watermarks), ("b", Lane::Watermarks), ("c", Lane::Conversation)]
+        {
             let (end, until) = oneshot::channel();
             ends.push(end);
             push(&mut calls, lane, Order::Free, work(name, &began, until));

@@ -17,8 +17,8 @@ use crate::machine::operator::OperatorCall;
 use crate::protocol::answer::{ChatOpenedFrame, ChatStateFrame, DoneFrame, MessageSentFrame};
 use crate::protocol::error::TargetReasonFrame;
 use crate::protocol::params::{
-    ChatCommandFrame, ChatOpenFrame, ChatSetStateFrame, ChatTransferFrame, MessageMarkFrame,
-    MessageSendFrame, OfferAnswerFrame, OfferShownFrame, SetStatusFrame, TransferTarget,
+    ChatCommandFrame, ChatOpenFrame, ChatSetStateFrame, ChatTransferFrame, MessageSendFrame,
+    OfferAnswerFrame, OfferShownFrame, RaiseWatermarkFrame, SetStatusFrame, TransferTarget,
 };
 use crate::protocol::{
     Call, ErrorFrame, ErrorKind, Lane, Method, Request, RequestId, Wire, write_error, write_result,
@@ -48,7 +48,7 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
         Call::ChatOpen(params) => work!(open(&by, params)),
         Call::MessageSend(params) => work!(send(&by, params)),
         Call::MessageReceived(params) | Call::MessageRead(params) => {
-            work!(mark(&by, method, params))
+            work!(raise_watermark(&by, method, params))
         }
         Call::ChatEnd(params) => work!(end(&by, params)),
         Call::ChatHistory(params) => work!(history::page(&by, params)),
@@ -151,15 +151,15 @@ async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame,
     Ok(MessageSentFrame { chat: Wire(went), seq: answer.seq, at: answer.at.into() })
 }
 
-async fn mark(
+async fn raise_watermark(
     by: &Caller,
     method: Method,
-    params: MessageMarkFrame,
+    params: RaiseWatermarkFrame,
 ) -> Result<DoneFrame, ErrorFrame> {
     let chat = params.chat.0;
     let author = by.author(method)?;
     let read = method == Method::MessageRead;
-    match by.edge.router.mark(chat, author.person, params.up_to, read).await {
+    match by.edge.router.raise_watermark(chat, author.person, params.up_to, read).await {
         Ok(()) => Ok(DoneFrame {}),
         Err(error) => Err(by.hide(method, chat, error).await),
     }

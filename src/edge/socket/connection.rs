@@ -386,7 +386,7 @@ impl Connection {
             }
             Outgoing::Probe(_) => self.probes_unanswered += 1,
             Outgoing::Events { .. }
-            | Outgoing::Marked { .. }
+            | Outgoing::Watermark { .. }
             | Outgoing::Notice(_)
             | Outgoing::Updated { .. } => {}
         }

@@ -59,15 +59,15 @@ pub(super) async fn frames(
             let fresh = seen.take_new(chat, &events).into_iter();
             Ok(fresh.filter_map(|recorded| event(by, chat, recorded)).collect())
         }
-        Outgoing::Marked { chat, party, mark } => {
+        Outgoing::Watermark { chat, party, watermark } => {
             let (snapshot, viewer) = (by.edge.catalog.snapshot(), by.viewer());
             let (names, audience) =
                 (CatalogNames { snapshot: &snapshot, viewer }, viewer.audience());
             let incarnation = by.edge.incarnation;
             let party = View { chat, incarnation, audience, names: &names }.party(party);
-            let (delivered, read) = (mark.delivered, mark.read);
-            let marked = WatermarkFrame { chat: Wire(chat), party, delivered, read };
-            Ok(written(&Notification::ChatWatermark(marked)).into_iter().collect())
+            let (delivered, read) = (watermark.delivered, watermark.read);
+            let frame = WatermarkFrame { chat: Wire(chat), party, delivered, read };
+            Ok(written(&Notification::ChatWatermark(frame)).into_iter().collect())
         }
         Outgoing::Notice(notice) => {
             Ok(noticed(&by.edge.router, notice).as_ref().and_then(written).into_iter().collect())

@@ -210,10 +210,10 @@ fn step(
             }
             Ok(Step::Log { chat, first, last, events })
         }
-        Line::Watermarks { chat, marks } => {
-            let (chat, marks) = (ChatId(chat), item::read_watermarks(&marks)?);
-            count(Section::Watermarks, &item::watermarks(chat, &marks))?;
-            Ok(Step::Watermarks(chat, marks))
+        Line::Watermarks { chat, watermarks } => {
+            let (chat, watermarks) = (ChatId(chat), item::read_watermarks(&watermarks)?);
+            count(Section::Watermarks, &item::watermarks(chat, &watermarks))?;
+            Ok(Step::Watermarks(chat, watermarks))
         }
         Line::OpenChat { chat, record, moving } => {
             let row = item::read_open_chat(ChatId(chat), records, &record, moving.as_deref())?;
@@ -258,7 +258,9 @@ async fn store_one(store: &Store, step: &Step) -> Result<(), ExportError> {
         Step::Log { chat, first, last, events } => {
             store_log(store, *chat, *first, *last, events).await
         }
-        Step::Watermarks(chat, marks) => Ok(store.watermarks.raise(*chat, marks.clone()).await?),
+        Step::Watermarks(chat, watermarks) => {
+            Ok(store.watermarks.raise(*chat, watermarks.clone()).await?)
+        }
         Step::OpenChat(row) => Ok(store.open_chats.put(row.clone()).await?),
         Step::Audit(entry) => Ok(store.audit.record(entry.clone()).await?),
     }

@@ -126,19 +126,21 @@ pub(super) fn read_log(line: &LogLine, records: u16) -> Result<Vec<Recorded>, Re
     events.collect()
 }
 
-pub(super) fn watermarks(chat: ChatId, marks: &BTreeMap<Party, Watermark>) -> Line {
-    let marks = marks.iter().map(|(who, mark)| (party(*who), mark.delivered, mark.read));
-    Line::Watermarks { chat: chat.0, marks: marks.collect() }
+pub(super) fn watermarks(chat: ChatId, watermarks: &BTreeMap<Party, Watermark>) -> Line {
+    let watermarks = watermarks
+        .iter()
+        .map(|(who, watermark)| (party(*who), watermark.delivered, watermark.read));
+    Line::Watermarks { chat: chat.0, watermarks: watermarks.collect() }
 }
 
 pub(super) fn read_watermarks(
-    marks: &[(String, Seq, Seq)],
+    watermarks: &[(String, Seq, Seq)],
 ) -> Result<BTreeMap<Party, Watermark>, Refusal> {
-    let marks = marks.iter().map(|(who, delivered, read)| {
+    let watermarks = watermarks.iter().map(|(who, delivered, read)| {
         let who = read_party(who).ok_or_else(|| "a watermark of nobody".to_owned())?;
         Ok((who, Watermark { delivered: *delivered, read: *read }))
     });
-    marks.collect()
+    watermarks.collect()
 }
 
 pub(super) fn open_chat(row: &OpenChat) -> Result<Line, ExportError> {

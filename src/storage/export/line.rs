@@ -24,13 +24,28 @@ const CHECKSUM_DIGITS: usize = 8;
 pub(super) enum Line {
     Export(Header),
     Document(DocumentLine),
-    Operator { operator: Uuid, record: Box<RawValue> },
+    Operator {
+        operator: Uuid,
+        record: Box<RawValue>,
+    },
     Conversation(ConversationLine),
     Log(LogLine),
     Damaged(DamagedLine),
-    Watermarks { chat: Uuid, marks: Vec<(String, u64, u64)> },
-    OpenChat { chat: Uuid, record: Box<RawValue>, moving: Option<Box<RawValue>> },
-    Audit { id: String, record: Box<RawValue>, outcome: Option<Box<RawValue>> },
+    Watermarks {
+        chat: Uuid,
+        #[serde(rename = "marks")]
+        watermarks: Vec<(String, u64, u64)>,
+    },
+    OpenChat {
+        chat: Uuid,
+        record: Box<RawValue>,
+        moving: Option<Box<RawValue>>,
+    },
+    Audit {
+        id: String,
+        record: Box<RawValue>,
+        outcome: Option<Box<RawValue>>,
+    },
     End(Summary),
 }
 

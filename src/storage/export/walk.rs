@@ -305,14 +305,14 @@ async fn watermarks(source: Source<'_>, visit: &mut Visit<'_>) -> Result<(), Exp
             source.read(async |store| store.inventory.watched(at.as_ref(), PAGE_ITEMS).await);
         let page = page.await?;
         let load = async |chat| {
-            let marks = source.read(async |store| store.watermarks.load(chat).await);
-            Ok::<_, ExportError>((chat, readable(marks).await?))
+            let watermarks = source.read(async |store| store.watermarks.load(chat).await);
+            Ok::<_, ExportError>((chat, readable(watermarks).await?))
         };
         let mut found = stream::iter(page.items).map(load).buffered(CALLS_IN_FLIGHT);
-        while let Some((chat, marks)) = found.try_next().await? {
-            match marks {
-                Ok(marks) => {
-                    visit.take(Section::Watermarks, &item::watermarks(chat, &marks))?;
+        while let Some((chat, watermarks)) = found.try_next().await? {
+            match watermarks {
+                Ok(watermarks) => {
+                    visit.take(Section::Watermarks, &item::watermarks(chat, &watermarks))?;
                 }
                 Err(why) => visit.damaged(item::damaged(chat, &why, &[])?)?,
             }

@@ -52,7 +52,7 @@ impl Inventory for MemoryStore {
 
     async fn watched(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
         let state = self.lock();
-        let held = state.watermarks.iter().filter(|(_, marks)| !marks.is_empty());
+        let held = state.watermarks.iter().filter(|(_, watermarks)| !watermarks.is_empty());
         Ok(page(held.map(|(chat, _)| bytes(chat.0)), at, limit).map(|key| ChatId(id(&key))))
     }
 

@@ -18,18 +18,18 @@ impl Watermarks for MemoryStore {
     async fn raise(
         &self,
         chat: ChatId,
-        marks: BTreeMap<Party, Watermark>,
+        watermarks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
         self.write(FaultAt::Watermarks, |state| {
             if state.forgotten.contains(&chat) {
                 return Ok(());
             }
-            for (party, given) in marks {
+            for (party, given) in watermarks {
                 let parties = state.watermarks.entry(chat).or_default();
-                let mark = parties.entry(party).or_default();
+                let watermark = parties.entry(party).or_default();
                 // Nobody has read what was not delivered.
-                mark.delivered = mark.delivered.max(given.delivered).max(given.read);
-                mark.read = mark.read.max(given.read);
+                watermark.delivered = watermark.delivered.max(given.delivered).max(given.read);
+                watermark.read = watermark.read.max(given.read);
             }
             Ok(())
         })

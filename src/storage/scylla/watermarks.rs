@@ -26,30 +26,31 @@ statements! {
 impl Watermarks for ScyllaStore {
     async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError> {
         let answer = self.db.read(&self.db.statements.watermarks.load, (chat.0,)).await?;
-        let mut marks = BTreeMap::new();
+        let mut watermarks = BTreeMap::new();
         for row in answer.rows::<(&[u8], Option<i64>, Option<i64>)>().map_err(unreadable)? {
             let (key, delivered, read) = row.map_err(unreadable)?;
             let party = record::decode_party(key).ok_or_else(|| StoreError::Damaged {
                 reason: format!("a watermark of chat {chat} names no party"),
             })?;
-            let seq = |mark: Option<i64>| mark.unwrap_or(0).unsigned_abs();
+            let seq = |at: Option<i64>| at.unwrap_or(0).unsigned_abs();
             let (delivered, read) = (seq(delivered), seq(read));
-            marks.insert(party, Watermark { delivered, read });
+            watermarks.insert(party, Watermark { delivered, read });
         }
-        Ok(marks)
+        Ok(watermarks)
     }
 
     async fn raise(
         &self,
         chat: ChatId,
-        marks: BTreeMap<Party, Watermark>,
+        watermarks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
         let (statements, mut writes) = (&self.db.statements, Vec::new());
-        let seq = |mark: u64| i64::try_from(mark).unwrap_or(i64::MAX);
-        for (party, mark) in &marks {
+        let seq = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
+        for (party, watermark) in &watermarks {
             let key = record::encode_party(*party);
             // Nobody has read what was not delivered. Each is its own timestamp.
-            let (delivered, read) = (seq(mark.delivered.max(mark.read)), seq(mark.read));
+            let (delivered, read) =
+                (seq(watermark.delivered.max(watermark.read)), seq(watermark.read));
             let values = (delivered, delivered, chat.0, key.clone());
             writes.push((&statements.watermarks.delivered, values));
             writes.push((&statements.watermarks.read, (read, read, chat.0, key)));

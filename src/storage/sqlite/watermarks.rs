@@ -20,9 +20,9 @@ impl Watermarks for SqliteStore {
     async fn raise(
         &self,
         chat: ChatId,
-        marks: BTreeMap<Party, Watermark>,
+        watermarks: BTreeMap<Party, Watermark>,
     ) -> Result<(), StoreError> {
-        self.write(move |connection| raise_watermarks(connection, chat, &marks).map(Ok)).await
+        self.write(move |connection| raise_watermarks(connection, chat, &watermarks).map(Ok)).await
     }
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
@@ -37,22 +37,22 @@ fn load_watermarks(
     let mut statement = connection
         .prepare_cached("SELECT party, delivered, read FROM watermarks WHERE chat = ?")?;
     let mut rows = statement.query([chat.0.as_bytes()])?;
-    let mut marks = BTreeMap::new();
+    let mut watermarks = BTreeMap::new();
     while let Some(row) = rows.next()? {
         let key: Vec<u8> = row.get(0)?;
         let party = record::decode_party(&key).ok_or_else(|| {
             ReadError::Missing(format!("a watermark of chat {chat} names no party"))
         })?;
-        let mark = Watermark { delivered: row.get(1)?, read: row.get(2)? };
-        marks.insert(party, mark);
+        let watermark = Watermark { delivered: row.get(1)?, read: row.get(2)? };
+        watermarks.insert(party, watermark);
     }
-    Ok(marks)
+    Ok(watermarks)
 }
 
 fn raise_watermarks(
     connection: &Connection,
     chat: ChatId,
-    marks: &BTreeMap<Party, Watermark>,
+    watermarks: &BTreeMap<Party, Watermark>,
 ) -> rusqlite::Result<()> {
     let text = "INSERT INTO watermarks (chat, party, delivered, read) VALUES (?, ?, ?, ?) \
                 ON CONFLICT DO UPDATE SET delivered = max(delivered, excluded.delivered), \
@@ -60,11 +60,11 @@ fn raise_watermarks(
     if sql::is_forgotten(connection, chat)? {
         return Ok(());
     }
-    for (party, mark) in marks {
+    for (party, watermark) in watermarks {
         // Nobody has read what was not delivered.
-        let delivered = clamp(mark.delivered.max(mark.read));
+        let delivered = clamp(watermark.delivered.max(watermark.read));
         let key = record::encode_party(*party);
-        execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(mark.read)))?;
+        execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(watermark.read)))?;
     }
     Ok(())
 }

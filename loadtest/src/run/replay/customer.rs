@@ -7,7 +7,7 @@ use switchboard::domain::{ChatId, CommandId, CustomerId, MessageText, Party};
 use switchboard::protocol::answer::{ChatOpenedFrame, MessageSentFrame};
 use switchboard::protocol::event::{ChatEventFrame, EventFrame, PartyFrame};
 use switchboard::protocol::params::{
-    ChatCommandFrame, ChatOpenFrame, MessageMarkFrame, MessageSendFrame,
+    ChatCommandFrame, ChatOpenFrame, MessageSendFrame, RaiseWatermarkFrame,
 };
 use switchboard::protocol::value::TextFrame;
 use switchboard::protocol::{Call, Wire};
@@ -282,7 +282,7 @@ impl Visit<'_> {
             self.ended(chat, at_us);
         } else if let EventFrame::Message { from: PartyFrame::Operator { .. }, .. } = event.what {
             let (chat, up_to) = (event.chat, event.seq);
-            self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
+            self.client.call(Call::MessageRead(RaiseWatermarkFrame { chat, up_to }));
         }
     }
 

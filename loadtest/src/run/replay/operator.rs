@@ -8,7 +8,7 @@ use switchboard::protocol::answer::MessageSentFrame;
 use switchboard::protocol::event::{ChatEventFrame, EventFrame, PartyFrame};
 use switchboard::protocol::notify::{OfferFrame, OfferOverReason, OperatorUpdatedFrame};
 use switchboard::protocol::params::{
-    ChatCommandFrame, MessageMarkFrame, MessageSendFrame, OfferAnswerFrame, OfferShownFrame,
+    ChatCommandFrame, MessageSendFrame, OfferAnswerFrame, OfferShownFrame, RaiseWatermarkFrame,
     SetStatusFrame, StatusWord,
 };
 use switchboard::protocol::value::TextFrame;
@@ -394,7 +394,7 @@ impl Duty<'_> {
                 serving.to_hear = serving.to_hear.saturating_sub(1);
             }
             let (chat, up_to) = (event.chat, event.seq);
-            self.client.call(Call::MessageRead(MessageMarkFrame { chat, up_to }));
+            self.client.call(Call::MessageRead(RaiseWatermarkFrame { chat, up_to }));
         }
     }
 

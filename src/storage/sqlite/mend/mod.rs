@@ -66,10 +66,10 @@ const DISPENSABLE: &[&str] = &["operators", "audit"];
 
 /// How far participants have read. Nothing vouches for such a row, and one that says too much would hide
 /// what nobody has read: those on a page that fails are lost, so what was read is unread again.
-const MARKS: &str = "watermarks";
+const WATERMARKS: &str = "watermarks";
 
 /// Tables whose rows are one chat's each.
-const OF_CHATS: &[&str] = &[MARKS, "open_chats"];
+const OF_CHATS: &[&str] = &[WATERMARKS, "open_chats"];
 
 /// What may be lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -242,7 +242,7 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
                 _ => table.copy(&old.raw, new)?,
             };
             mended.dispensed.push(format!("rows of the table {name}"));
-        } else if name == MARKS {
+        } else if name == WATERMARKS {
             mended.dispensed.push(format!("rows of the table {name}"));
         } else if !FROM_THE_LOG.contains(&name) {
             mended.lost.push(format!("rows of the table {name}"));

@@ -20,23 +20,24 @@ fn person() -> Person {
 }
 
 #[tokio::test]
-async fn an_acknowledged_mark_is_durable_and_many_share_a_write() {
+async fn an_acknowledged_watermark_is_durable_and_many_share_a_write() {
     let store = MemoryStore::new().store();
-    let counting = Arc::new(Breaking::at_only(store.clone(), Only::Marks, 0, Break::Refused));
+    let counting = Arc::new(Breaking::at_only(store.clone(), Only::Watermarks, 0, Break::Refused));
     let router = start(counting.store()).await;
     let chat = open(&router, CUSTOMER).await;
     for n in 0..6 {
         send(&router, as_customer(CUSTOMER), chat, &fresh(), &format!("{n}")).await.unwrap();
     }
-    router.mark(chat, person(), 1, false).await.unwrap();
+    router.raise_watermark(chat, person(), 1, false).await.unwrap();
     assert_eq!(
         store.watermarks.load(chat).await.unwrap()[&party(as_customer(CUSTOMER))].delivered,
         1
     );
     // Those of the next second wait for one write.
-    let marks = (2..=6).map(|up_to| router.mark(chat, person(), up_to, up_to % 2 == 0));
-    for marked in futures_util::future::join_all(marks).await {
-        marked.unwrap();
+    let watermarks =
+        (2..=6).map(|up_to| router.raise_watermark(chat, person(), up_to, up_to % 2 == 0));
+    for raised in futures_util::future::join_all(watermarks).await {
+        raised.unwrap();
     }
     let kept = store.watermarks.load(chat).await.unwrap()[&party(as_customer(CUSTOMER))];
     assert_eq!((kept.delivered, kept.read), (6, 6));
@@ -44,59 +45,59 @@ async fn an_acknowledged_mark_is_durable_and_many_share_a_write() {
 }
 
 #[tokio::test]
-async fn a_mark_whose_write_fails_is_unavailable_and_its_repeat_is_not() {
+async fn a_watermark_whose_write_fails_is_unavailable_and_its_repeat_is_not() {
     for how in [Break::Refused, Break::SilentDone, Break::SilentNotDone] {
         let store = MemoryStore::new().store();
-        let breaking = Arc::new(Breaking::at_only(store.clone(), Only::Marks, 1, how));
+        let breaking = Arc::new(Breaking::at_only(store.clone(), Only::Watermarks, 1, how));
         // The store is given up long before the call.
         let call_limit = Duration::from_secs(20);
         let options = Options { call_limit, ..impatient() };
         let router = Router::start(breaking.store(), roster(2), options).await.unwrap();
         let chat = open(&router, CUSTOMER).await;
-        let first = router.mark(chat, person(), 1, true).await;
+        let first = router.raise_watermark(chat, person(), 1, true).await;
         assert_eq!(first, Err(CallError::Unavailable), "{how:?}");
-        router.mark(chat, person(), 1, true).await.unwrap();
+        router.raise_watermark(chat, person(), 1, true).await.unwrap();
         assert_eq!(
             store.watermarks.load(chat).await.unwrap()[&party(as_customer(CUSTOMER))].read,
             1
         );
-        assert_eq!(router.restarts(), 0, "a mark that is written again harms nobody");
+        assert_eq!(router.restarts(), 0, "a watermark that is written again harms nobody");
     }
 }
 
 #[tokio::test]
-async fn a_store_that_holds_marks_holds_up_no_message() {
-    for only in [Only::MarkReads, Only::Marks] {
+async fn a_store_that_holds_watermarks_holds_up_no_message() {
+    for only in [Only::WatermarkReads, Only::Watermarks] {
         let hold = Arc::new(Semaphore::new(0));
         let mut held = Breaking::at_only(MemoryStore::new().store(), only, 1, Break::Late);
         held.hold = Some(Arc::clone(&hold));
         let held = Arc::new(held);
         let router = start(held.store()).await;
         let chat = open(&router, CUSTOMER).await;
-        let marking = tokio::spawn({
+        let raising = tokio::spawn({
             let router = router.clone();
-            async move { router.mark(chat, person(), 1, true).await }
+            async move { router.raise_watermark(chat, person(), 1, true).await }
         });
         until("the store holds it", || async { held.has_fired().then_some(()) }).await;
         send(&router, as_customer(CUSTOMER), chat, &fresh(), "said meanwhile").await.unwrap();
-        assert!(!marking.is_finished(), "{only:?}: not durable yet");
+        assert!(!raising.is_finished(), "{only:?}: not durable yet");
         hold.add_permits(1);
-        marking.await.unwrap().unwrap();
+        raising.await.unwrap().unwrap();
         let view = router.look(chat).await.unwrap();
-        assert_eq!(view.marks[&party(as_customer(CUSTOMER))].read, 1);
+        assert_eq!(view.watermarks[&party(as_customer(CUSTOMER))].read, 1);
     }
 }
 
 #[tokio::test]
-async fn a_store_that_panics_over_marks_ends_no_chat() {
-    for only in [Only::MarkReads, Only::Marks] {
+async fn a_store_that_panics_over_watermarks_ends_no_chat() {
+    for only in [Only::WatermarkReads, Only::Watermarks] {
         let store = MemoryStore::new().store();
         let breaking = Arc::new(Breaking::at_only(store, only, 1, Break::PanicBefore));
         let router = start(breaking.store()).await;
         let chat = open(&router, CUSTOMER).await;
-        let asked = router.mark(chat, person(), 1, true).await;
+        let asked = router.raise_watermark(chat, person(), 1, true).await;
         assert_eq!(asked, Err(CallError::Unavailable), "{only:?}");
-        router.mark(chat, person(), 1, true).await.unwrap();
+        router.raise_watermark(chat, person(), 1, true).await.unwrap();
         assert_eq!(router.restarts(), 0);
     }
 }
@@ -118,31 +119,31 @@ async fn an_operator_whose_record_the_store_is_silent_over_starts_anew_with_what
     }
 }
 
-/// It would tell nobody of the mark: its next life finds what is durable, and takes it for told.
+/// It would tell nobody of the watermark: its next life finds what is durable, and takes it for told.
 #[tokio::test]
-async fn a_chat_stays_awake_until_its_marks_are_written_and_tells_of_them() {
+async fn a_chat_stays_awake_until_its_watermarks_are_written_and_tells_of_them() {
     let hold = Arc::new(Semaphore::new(0));
-    let mut held = Breaking::at_only(MemoryStore::new().store(), Only::Marks, 1, Break::Late);
+    let mut held = Breaking::at_only(MemoryStore::new().store(), Only::Watermarks, 1, Break::Late);
     held.hold = Some(Arc::clone(&hold));
     let held = Arc::new(held);
     let options = Options { idle_after: Duration::from_millis(20), ..options() };
     let router = Router::start(held.store(), roster(2), options).await.unwrap();
     let mut connection = router.connect(person());
     let chat = open(&router, CUSTOMER).await;
-    let marking = tokio::spawn({
+    let raising = tokio::spawn({
         let router = router.clone();
-        async move { router.mark(chat, person(), 1, true).await }
+        async move { router.raise_watermark(chat, person(), 1, true).await }
     });
     until("the store holds it", || async { held.has_fired().then_some(()) }).await;
     // Another chat, used later, has fallen asleep by now.
     open(&router, CUSTOMER + 1).await;
     until("one sleeps", || async { (router.count("chat") < 2).then_some(()) }).await;
     hold.add_permits(1);
-    marking.await.unwrap().unwrap();
+    raising.await.unwrap().unwrap();
     let telling = async {
         while let Some(outgoing) = connection.outbox.recv().await {
-            if let Outgoing::Marked { mark, .. } = outgoing {
-                return mark.read;
+            if let Outgoing::Watermark { watermark, .. } = outgoing {
+                return watermark.read;
             }
         }
         0

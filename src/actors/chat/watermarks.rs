@@ -13,23 +13,23 @@ use crate::storage::StoreError;
 
 use super::ChatState;
 use crate::actors::hub::Outgoing;
-use crate::actors::marks::{Batch, Marks, Raised};
-use crate::actors::message::{ChatMessage, Marked, MarksRead, Reply};
+use crate::actors::message::{ChatMessage, Reply, WatermarkReply, WatermarksRead};
 use crate::actors::view::ChatView;
+use crate::actors::watermarks::{Batch, Raised, WatermarkBuffer};
 
 /// What a chat's shell knows of its watermarks.
 #[derive(Default)]
-pub(super) struct Marking {
+pub(super) struct ChatWatermarks {
     /// None until they were read.
-    marks: Option<Marks<Marked>>,
+    buffer: Option<WatermarkBuffer<WatermarkReply>>,
     /// Who waits for that; none: nobody has asked yet. As many as have a permit of the mailbox.
     held: Option<Vec<ChatMessage>>,
 }
 
-impl Marking {
+impl ChatWatermarks {
     /// Whether whoever asks has to wait until they were read.
     pub(super) fn must_be_read(&self) -> bool {
-        self.marks.is_none()
+        self.buffer.is_none()
     }
 
     /// Whether nothing is being read or written, or waits for it.
@@ -38,39 +38,40 @@ impl Marking {
     }
 
     fn is_flushed(&self) -> bool {
-        self.marks.as_ref().is_none_or(Marks::is_flushed)
+        self.buffer.as_ref().is_none_or(WatermarkBuffer::is_flushed)
     }
 }
 
 impl ChatState {
     /// Has a message wait until the watermarks were read, which begins with the first.
     pub(super) fn hold(&mut self, myself: &ActorRef<ChatMessage>, message: ChatMessage) {
-        if let Some(held) = &mut self.marking.held {
+        if let Some(held) = &mut self.watermarks.held {
             held.push(message);
             return;
         }
-        self.marking.held = Some(vec![message]);
+        self.watermarks.held = Some(vec![message]);
         let (shared, chat, myself) = (Arc::clone(&self.shared), self.chat, myself.clone());
         tokio::spawn(async move {
             // A task of its own, whose panic comes back as an error: the chat waits for a word.
             let reading = async move { shared.store.watermarks.load(chat).await };
-            let _ = myself.send_message(ChatMessage::MarksRead(told(tokio::spawn(reading).await)));
+            let _ =
+                myself.send_message(ChatMessage::WatermarksRead(told(tokio::spawn(reading).await)));
         });
     }
 
     /// They were read, or not: who waited for them is answered.
-    pub(super) fn marks_read(&mut self, myself: &ActorRef<ChatMessage>, read: MarksRead) {
+    pub(super) fn watermarks_read(&mut self, myself: &ActorRef<ChatMessage>, read: WatermarksRead) {
         // None: the chat was let go of meanwhile.
-        let Some(held) = self.marking.held.take() else { return };
+        let Some(held) = self.watermarks.held.take() else { return };
         match read {
-            Ok(marks) => self.marking.marks = Some(Marks::new(marks)),
+            Ok(durable) => self.watermarks.buffer = Some(WatermarkBuffer::new(durable)),
             Err(error) => tracing::warn!(chat = %self.chat, error, "watermarks not read"),
         }
         for message in held {
             match message {
                 ChatMessage::Look(reply, _permit) => self.look(reply),
-                ChatMessage::Mark { person, up_to, read, reply, permit: _permit } => {
-                    self.mark(myself, (person, up_to, read), reply);
+                ChatMessage::RaiseWatermark { person, up_to, read, reply, permit: _permit } => {
+                    self.raise_watermark(myself, (person, up_to, read), reply);
                 }
                 // Only those two are held.
                 _ => {}
@@ -79,71 +80,71 @@ impl ChatState {
     }
 
     pub(super) fn look(&self, reply: Reply<ChatView>) {
-        let _ = reply.send(ChatView::of(self.driver.chat(), self.marking.marks.as_ref()));
+        let _ = reply.send(ChatView::of(self.driver.chat(), self.watermarks.buffer.as_ref()));
     }
 
-    pub(super) fn mark(
+    pub(super) fn raise_watermark(
         &mut self,
         myself: &ActorRef<ChatMessage>,
         (person, up_to, read): (Person, Seq, bool),
-        reply: Marked,
+        reply: WatermarkReply,
     ) {
         let Some(party) = taking_part(self.driver.chat(), person) else {
             let _ = reply.send(Err(Refusal::NotYours));
             return;
         };
         let (tail, now) = (self.driver.chat().tail(), self.shared.now());
-        let Some(marks) = &mut self.marking.marks else {
+        let Some(buffer) = &mut self.watermarks.buffer else {
             let _ = reply.send(Err(Refusal::Unavailable));
             return;
         };
         self.deliveries.received(party, up_to, now);
-        match marks.raise((party, up_to.min(tail), read), reply, now) {
+        match buffer.raise((party, up_to.min(tail), read), reply, now) {
             Raised::Durable(reply) => drop(reply.send(Ok(()))),
             Raised::TooMany(reply) => drop(reply.send(Err(Refusal::Unavailable))),
             Raised::Waits(wait_ms) => flush_after(myself, wait_ms),
         }
     }
 
-    /// Writes what was raised, beside the mailbox: the chat's messages wait for no mark.
-    pub(super) fn flush_marks(&mut self, myself: &ActorRef<ChatMessage>) {
-        let Some(marks) = &mut self.marking.marks else { return };
-        let batch = marks.take_raised(self.shared.now());
+    /// Writes what was raised, beside the mailbox: the chat's messages wait for no such write.
+    pub(super) fn flush_watermarks(&mut self, myself: &ActorRef<ChatMessage>) {
+        let Some(buffer) = &mut self.watermarks.buffer else { return };
+        let batch = buffer.take_raised(self.shared.now());
         let (shared, chat, myself) = (Arc::clone(&self.shared), self.chat, myself.clone());
         tokio::spawn(async move {
-            let raised = batch.marks.clone();
+            let raised = batch.watermarks.clone();
             let writing = async move { shared.store.watermarks.raise(chat, raised).await };
             let written = told(tokio::spawn(writing).await);
-            let _ = myself.send_message(ChatMessage::MarksWritten(batch, written));
+            let _ = myself.send_message(ChatMessage::WatermarksWritten(batch, written));
         });
     }
 
     /// Answers who waited for a write, and shows what is durable.
-    pub(super) fn marks_written(
+    pub(super) fn watermarks_written(
         &mut self,
         myself: &ActorRef<ChatMessage>,
-        batch: Batch<Marked>,
+        batch: Batch<WatermarkReply>,
         written: Result<(), String>,
     ) {
-        let Batch { marks: raised, waiting } = batch;
+        let Batch { watermarks: raised, waiting } = batch;
         // None: the chat was let go of meanwhile. Whoever waits asks again, and hears that there is
         // no such chat.
-        let Some(marks) = &mut self.marking.marks else { return };
+        let Some(buffer) = &mut self.watermarks.buffer else { return };
         let now = self.shared.now();
         let next = match &written {
             Ok(()) => {
-                let next = marks.written(&raised, now);
+                let next = buffer.written(&raised, now);
                 let to = self.driver.chat().seen_by();
                 for party in raised.into_keys() {
-                    let (chat, mark) = (self.chat, marks.of(party));
-                    self.shared.hub.send(&to, &Outgoing::Marked { chat, party, mark });
+                    let (chat, watermark) = (self.chat, buffer.of(party));
+                    self.shared.hub.send(&to, &Outgoing::Watermark { chat, party, watermark });
                 }
                 next
             }
-            // A mark only ever rises, so that one whose outcome is unknown is written again.
+            // A watermark only ever rises, so that one whose outcome is unknown is written again.
             Err(error) => {
                 tracing::warn!(chat = %self.chat, error, "watermarks not written");
-                marks.put_back(raised, now)
+                buffer.put_back(raised, now)
             }
         };
         flush_after(myself, next);
@@ -153,13 +154,13 @@ impl ChatState {
     }
 
     /// At the end of this life: writes what is left, once.
-    pub(super) async fn flush_last_marks(&mut self) {
-        let Some(marks) = &mut self.marking.marks else { return };
-        let batch = marks.take_raised(self.shared.now());
-        if batch.marks.is_empty() {
+    pub(super) async fn flush_last_watermarks(&mut self) {
+        let Some(buffer) = &mut self.watermarks.buffer else { return };
+        let batch = buffer.take_raised(self.shared.now());
+        if batch.watermarks.is_empty() {
             return;
         }
-        let asked = self.shared.store.watermarks.raise(self.chat, batch.marks);
+        let asked = self.shared.store.watermarks.raise(self.chat, batch.watermarks);
         match told(Ok(asked.await)) {
             Ok(()) => {
                 for reply in batch.waiting {
@@ -179,7 +180,7 @@ fn told<T>(ended: Result<Result<T, StoreError>, JoinError>) -> Result<T, String>
 
 fn flush_after(myself: &ActorRef<ChatMessage>, wait_ms: Option<u64>) {
     if let Some(wait_ms) = wait_ms {
-        myself.send_after(Duration::from_millis(wait_ms), || ChatMessage::FlushMarks);
+        myself.send_after(Duration::from_millis(wait_ms), || ChatMessage::FlushWatermarks);
     }
 }
 
