@@ -65,7 +65,7 @@ pub struct OfferWithdrawnFrame {
     pub reason: OfferOverReason,
 }
 
-/// `chat.watermark`: how far a participant has come. Both marks only grow.
+/// `chat.watermark`: how far a participant has come. Both only grow.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WatermarkFrame {
     /// The chat.
