@@ -9,7 +9,7 @@ use loadtest::plan::{Choice, Customer, Plan};
 use loadtest::predict::{Prediction, predict};
 use loadtest::stats::Fate;
 use loadtest::synthetic;
-use loadtest::verify::{Ledger, Message, Observation, TextMark, Violation};
+use loadtest::verify::{Ledger, Message, Observation, TextHash, Violation};
 use switchboard::domain::{ChatId, CommandId, CustomerId, Party, QueueId, UserId};
 
 const LEAST_SERVICE_MS: u64 = 10_000;
@@ -112,7 +112,7 @@ fn talk(customer: usize, of: &Customer, operator: usize, from_ms: u64) -> Timeli
             Speaker::Operator => sides[1],
         };
         let id = CommandId::new(&format!("{customer}-{seq}")).unwrap();
-        let text = TextMark::of(turn.text.as_str());
+        let text = TextHash::of(turn.text.as_str());
         let message = Message { from, id: id.clone(), text };
         let seen = |by| Observation::Seen { chat, by, seq, message: message.clone() };
         let told = [

@@ -21,8 +21,8 @@ use crate::audit::Note;
 use crate::domain::audit::{AuditAct, AuditChange, AuditId, AuditSubject};
 use crate::domain::{ChannelId, ChatId, Customer, CustomerId, Timestamp};
 use crate::storage::{
-    Document, Documents, Erased, ErasuresError, ErasuresFile, Mark, Store, StoreError, Trace,
-    Unread, forget_chats, read_all, version_of,
+    CustomerHash, Document, Documents, Erased, ErasuresError, ErasuresFile, Store, StoreError,
+    Trace, Unread, forget_chats, read_all, version_of,
 };
 
 /// The kind of the documents. The id is the hash in hex, the body what [`Said`] is written as.
@@ -90,11 +90,11 @@ impl Erasures {
     }
 
     /// One that cannot be read does not count as applied, and is applied again.
-    async fn stored(&self) -> Result<BTreeMap<Mark, Said>, StoreError> {
+    async fn stored(&self) -> Result<BTreeMap<CustomerHash, Said>, StoreError> {
         let read = |document: &Document| {
-            let mark = Mark::parse(&document.id);
+            let hash = CustomerHash::parse(&document.id);
             let damaged = || Unread::Damaged("it is no erasure".to_owned());
-            mark.zip(Said::parse(&document.body)).ok_or_else(damaged)
+            hash.zip(Said::parse(&document.body)).ok_or_else(damaged)
         };
         let (stored, _) = read_all(&*self.documents, KIND, LOAD_PAGE, read).await?;
         Ok(stored.into_iter().collect())
@@ -113,8 +113,8 @@ impl Erasures {
     }
 
     /// What the store says of one, none when that cannot be read, and its version.
-    async fn known(&self, mark: Mark) -> Result<(Option<Said>, u64), StoreError> {
-        let id = mark.to_string();
+    async fn known(&self, hash: CustomerHash) -> Result<(Option<Said>, u64), StoreError> {
+        let id = hash.to_string();
         match self.documents.get(KIND, &id).await {
             Ok(Some(found)) => Ok((Said::parse(&found.body), found.version)),
             Ok(None) => Ok((None, 0)),
@@ -128,17 +128,17 @@ impl Erasures {
     /// Says in the store that somebody is being erased; later than every erasure of the same customer.
     async fn begin(
         &self,
-        mark: Mark,
+        hash: CustomerHash,
         customer: Customer,
         now: Timestamp,
     ) -> Result<Timestamp, StoreError> {
         let mut tries_left = BEGIN_ERASURE_TRIES;
         loop {
-            let (known, version) = self.known(mark).await?;
+            let (known, version) = self.known(hash).await?;
             let at = known.map_or(now, |known| now.max(known.at.plus_ms(1)));
             let body = Said { at, of: Some(customer) }.body();
             tries_left -= 1;
-            match self.documents.put(KIND, &mark.to_string(), version, body).await {
+            match self.documents.put(KIND, &hash.to_string(), version, body).await {
                 // Another one of the same customer came in between.
                 Err(StoreError::VersionConflict { .. }) if tries_left > 0 => {}
                 Err(StoreError::VersionConflict { .. }) => {
@@ -151,13 +151,13 @@ impl Erasures {
     }
 
     /// Says in the store how far one is; over nothing that is later, or is done by then.
-    async fn say(&self, mark: Mark, said: Said) -> Result<(), StoreError> {
-        let (known, version) = self.known(mark).await?;
+    async fn say(&self, hash: CustomerHash, said: Said) -> Result<(), StoreError> {
+        let (known, version) = self.known(hash).await?;
         let stands = |known: Said| (known.at, known.of.is_none()) >= (said.at, said.of.is_none());
         if known.is_some_and(stands) {
             return Ok(());
         }
-        match self.documents.put(KIND, &mark.to_string(), version, said.body()).await {
+        match self.documents.put(KIND, &hash.to_string(), version, said.body()).await {
             // Another one of the same customer came in between.
             Ok(_) | Err(StoreError::VersionConflict { .. }) => Ok(()),
             Err(error) => Err(error),
@@ -168,9 +168,9 @@ impl Erasures {
 /// Whom a search through a copy found to be erased in it.
 #[derive(Default)]
 struct Found {
-    customers: BTreeMap<Mark, Customer>,
+    customers: BTreeMap<CustomerHash, Customer>,
     /// Whom the audit trail names from before their erasure.
-    in_trail: BTreeSet<Mark>,
+    in_trail: BTreeSet<CustomerHash>,
     /// Why not all of it could be searched.
     damaged: Option<String>,
 }
@@ -185,15 +185,15 @@ impl Access {
         customer: Customer,
         now: Timestamp,
     ) -> Result<Timestamp, StoreError> {
-        let mark = self.mark(customer);
-        let at = self.erasures.begin(mark, customer, now).await?;
-        self.erasures.add(Erased::from([(mark, at)])).await?;
+        let hash = self.hash(customer);
+        let at = self.erasures.begin(hash, customer, now).await?;
+        self.erasures.add(Erased::from([(hash, at)])).await?;
         Ok(at)
     }
 
     /// Writes down that all that a customer had at the time is gone, durably; and whose it was no more.
     pub async fn end_erasure(&self, customer: Customer, at: Timestamp) -> Result<(), StoreError> {
-        self.erasures.say(self.mark(customer), Said { at, of: None }).await
+        self.erasures.say(self.hash(customer), Said { at, of: None }).await
     }
 
     /// Keeps erasures in this file, too, finishes those that a former process left under way, and applies
@@ -210,22 +210,22 @@ impl Access {
         if let Some(path) = file {
             let (file, known) = ErasuresFile::open(&path, &self.erasures_key())?;
             self.erasures.file = Some(Arc::new(file));
-            let missing = stored.iter().map(|(mark, said)| (*mark, said.at));
-            let missing = missing.filter(|(mark, at)| known.get(mark) < Some(at)).collect();
+            let missing = stored.iter().map(|(hash, said)| (*hash, said.at));
+            let missing = missing.filter(|(hash, at)| known.get(hash) < Some(at)).collect();
             self.erasures.add(missing).await?;
             pending = known;
         }
         let mut named = BTreeMap::new();
-        for (mark, said) in stored {
-            let known = pending.get(&mark).copied();
+        for (hash, said) in stored {
+            let known = pending.get(&hash).copied();
             match said.of {
-                Some(customer) if self.mark(customer) == mark => {
-                    named.insert(mark, customer);
-                    pending.insert(mark, known.map_or(said.at, |known| known.max(said.at)));
+                Some(customer) if self.hash(customer) == hash => {
+                    named.insert(hash, customer);
+                    pending.insert(hash, known.map_or(said.at, |known| known.max(said.at)));
                 }
                 // Nobody is erased for it, and it does not count as done.
-                Some(_) => tracing::error!(document = %mark, "an erasure names somebody else"),
-                None if known.is_some_and(|known| known <= said.at) => drop(pending.remove(&mark)),
+                Some(_) => tracing::error!(document = %hash, "an erasure names somebody else"),
+                None if known.is_some_and(|known| known <= said.at) => drop(pending.remove(&hash)),
                 None => {}
             }
         }
@@ -240,7 +240,7 @@ impl Access {
         &self,
         store: &Store,
         pending: Erased,
-        named: BTreeMap<Mark, Customer>,
+        named: BTreeMap<CustomerHash, Customer>,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
         let all = pending.len();
@@ -268,7 +268,7 @@ impl Access {
         &self,
         store: &Store,
         pending: Erased,
-        mut named: BTreeMap<Mark, Customer>,
+        mut named: BTreeMap<CustomerHash, Customer>,
     ) -> Result<usize, StoreError> {
         if !named.is_empty() {
             tracing::warn!(
@@ -277,7 +277,7 @@ impl Access {
             );
         }
         let mut unknown = pending.clone();
-        unknown.retain(|mark, _| !named.contains_key(mark));
+        unknown.retain(|hash, _| !named.contains_key(hash));
         let mut found = Found::default();
         if !unknown.is_empty() {
             tracing::warn!(
@@ -288,15 +288,15 @@ impl Access {
             named.append(&mut found.customers);
         }
         let mut applied = 0;
-        for (mark, at) in pending {
-            let finished = match (named.get(&mark), &found.damaged) {
+        for (hash, at) in pending {
+            let finished = match (named.get(&hash), &found.damaged) {
                 (None, Some(_)) => continue,
                 (None, None) => Ok(()),
                 (Some(customer), _) => {
                     // Of who was found in a copy, entries from after the erasure may be all that there is.
-                    let in_trail = found.in_trail.contains(&mark)
+                    let in_trail = found.in_trail.contains(&hash)
                         || found.damaged.is_some()
-                        || !unknown.contains_key(&mark);
+                        || !unknown.contains_key(&hash);
                     self.finish(store, *customer, at, in_trail).await
                 }
             };
@@ -304,14 +304,14 @@ impl Access {
                 Ok(()) => None,
                 Err(StoreError::Damaged { reason }) => {
                     stay_pending(1, &reason);
-                    named.get(&mark).copied()
+                    named.get(&hash).copied()
                 }
                 Err(error) => return Err(error),
             };
             applied += usize::from(of.is_none());
-            self.erasures.say(mark, Said { at, of }).await?;
+            self.erasures.say(hash, Said { at, of }).await?;
         }
-        let left = unknown.keys().filter(|mark| !named.contains_key(*mark)).count();
+        let left = unknown.keys().filter(|hash| !named.contains_key(*hash)).count();
         if let Some(reason) = found.damaged.filter(|_| left > 0) {
             stay_pending(left, &reason);
         }
@@ -360,9 +360,9 @@ impl Access {
         loop {
             let page = store.inventory.conversations(at.as_ref(), LOAD_PAGE).await?;
             for of in page.items {
-                let mark = self.mark(of.customer);
-                if unknown.contains_key(&mark) {
-                    found.customers.insert(mark, of.customer);
+                let hash = self.hash(of.customer);
+                if unknown.contains_key(&hash) {
+                    found.customers.insert(hash, of.customer);
                 }
             }
             at = page.next;
@@ -386,10 +386,10 @@ impl Access {
                 if let Some(AuditSubject::Customer { channel, customer: Some(id) }) = entry.subject
                 {
                     let customer = Customer { channel, id };
-                    let mark = self.mark(customer);
-                    if unknown.get(&mark).is_some_and(|at| entry.id.at() <= *at) {
-                        found.customers.insert(mark, customer);
-                        found.in_trail.insert(mark);
+                    let hash = self.hash(customer);
+                    if unknown.get(&hash).is_some_and(|at| entry.id.at() <= *at) {
+                        found.customers.insert(hash, customer);
+                        found.in_trail.insert(hash);
                     }
                 }
             }
@@ -428,9 +428,9 @@ impl Access {
         Ok(())
     }
 
-    fn mark(&self, customer: Customer) -> Mark {
+    fn hash(&self, customer: Customer) -> CustomerHash {
         let (channel, id) = (customer.channel.0, customer.id.0);
-        Mark(self.key.hash(&[LABELS.0, channel.as_bytes(), id.as_bytes()]))
+        CustomerHash(self.key.hash(&[LABELS.0, channel.as_bytes(), id.as_bytes()]))
     }
 
     /// The name of the key that the hashes are made with.

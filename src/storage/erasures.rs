@@ -26,36 +26,36 @@ const FORM: &str = "switchboard erasures 1 ";
 const COMPACT_MIN_BYTES: u64 = 16 * 1_024;
 
 /// Bytes of a hash.
-pub const MARK_BYTES: usize = 32;
+pub const HASH_BYTES: usize = 32;
 
 /// A keyed hash of a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Mark(pub [u8; MARK_BYTES]);
+pub struct CustomerHash(pub [u8; HASH_BYTES]);
 
-impl Mark {
-    /// The mark of that text, which is its hex form; none when it is no such text.
+impl CustomerHash {
+    /// The hash of that text, which is its hex form; none when it is no such text.
     pub fn parse(text: &str) -> Option<Self> {
         let (pairs, rest) = text.as_bytes().as_chunks::<2>();
         let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|n| u8::try_from(n).ok());
-        let mut mark = [0; MARK_BYTES];
-        if pairs.len() != MARK_BYTES || !rest.is_empty() {
+        let mut hash = [0; HASH_BYTES];
+        if pairs.len() != HASH_BYTES || !rest.is_empty() {
             return None;
         }
-        for (byte, [high, low]) in mark.iter_mut().zip(pairs) {
+        for (byte, [high, low]) in hash.iter_mut().zip(pairs) {
             *byte = digit(*high)? << 4 | digit(*low)?;
         }
-        Some(Self(mark))
+        Some(Self(hash))
     }
 }
 
-impl std::fmt::Display for Mark {
+impl std::fmt::Display for CustomerHash {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
 /// When each was erased last.
-pub type Erased = BTreeMap<Mark, Timestamp>;
+pub type Erased = BTreeMap<CustomerHash, Timestamp>;
 
 /// Why the file cannot be used. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +133,7 @@ impl ErasuresFile {
         let (mut erased, mut unread) = (Erased::new(), Vec::new());
         for line in lines.by_ref().filter(|line| !line.is_empty()) {
             match read_line(line) {
-                Some((mark, at)) => keep(&mut erased, mark, at),
+                Some((hash, at)) => keep(&mut erased, hash, at),
                 None => unread.extend([line, b"\n"].concat()),
             }
         }
@@ -184,17 +184,17 @@ fn whole(text: &[u8]) -> usize {
     text.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1)
 }
 
-fn line((mark, at): (&Mark, &Timestamp)) -> String {
-    format!("{mark} {}\n", at.0)
+fn line((hash, at): (&CustomerHash, &Timestamp)) -> String {
+    format!("{hash} {}\n", at.0)
 }
 
-fn read_line(line: &[u8]) -> Option<(Mark, Timestamp)> {
-    let (mark, at) = std::str::from_utf8(line).ok()?.split_once(' ')?;
-    Some((Mark::parse(mark)?, Timestamp(at.parse().ok()?)))
+fn read_line(line: &[u8]) -> Option<(CustomerHash, Timestamp)> {
+    let (hash, at) = std::str::from_utf8(line).ok()?.split_once(' ')?;
+    Some((CustomerHash::parse(hash)?, Timestamp(at.parse().ok()?)))
 }
 
-fn keep(erased: &mut Erased, mark: Mark, at: Timestamp) {
-    let known = erased.entry(mark).or_insert(at);
+fn keep(erased: &mut Erased, hash: CustomerHash, at: Timestamp) {
+    let known = erased.entry(hash).or_insert(at);
     *known = at.max(*known);
 }
 
@@ -202,7 +202,7 @@ fn read<'a>(path: &Path, lines: impl Iterator<Item = &'a [u8]>) -> Erased {
     let mut erased = Erased::new();
     for (n, line) in (2..).zip(lines).filter(|(_, line)| !line.is_empty()) {
         match read_line(line) {
-            Some((mark, at)) => keep(&mut erased, mark, at),
+            Some((hash, at)) => keep(&mut erased, hash, at),
             None => tracing::error!(
                 file = %path.display(), line = n,
                 "an erasure cannot be read: erase that customer again after a copy was restored"
@@ -240,8 +240,8 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
 mod tests {
     use super::*;
 
-    fn mark(n: u8) -> Mark {
-        Mark([n; MARK_BYTES])
+    fn hash(n: u8) -> CustomerHash {
+        CustomerHash([n; HASH_BYTES])
     }
 
     #[test]
@@ -250,14 +250,14 @@ mod tests {
         let path = folder.path().join("erasures");
         let (file, erased) = ErasuresFile::open(&path, "k").unwrap();
         assert!(erased.is_empty());
-        file.add(&Erased::from([(mark(1), Timestamp(5)), (mark(0xab), Timestamp(6))])).unwrap();
-        file.add(&Erased::from([(mark(1), Timestamp(4))])).unwrap();
+        file.add(&Erased::from([(hash(1), Timestamp(5)), (hash(0xab), Timestamp(6))])).unwrap();
+        file.add(&Erased::from([(hash(1), Timestamp(4))])).unwrap();
         let whole = std::fs::read(&path).unwrap();
-        let expected = Erased::from([(mark(1), Timestamp(5)), (mark(0xab), Timestamp(6))]);
+        let expected = Erased::from([(hash(1), Timestamp(5)), (hash(0xab), Timestamp(6))]);
         // A crash may leave any part of a line.
         for cut in 1..=70 {
             let mut bytes = whole.clone();
-            bytes.extend_from_slice(&format!("{} 7\n", mark(9)).as_bytes()[..cut.min(66)]);
+            bytes.extend_from_slice(&format!("{} 7\n", hash(9)).as_bytes()[..cut.min(66)]);
             std::fs::write(&path, &bytes).unwrap();
             assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected, "{cut}");
             assert_eq!(std::fs::read(&path).unwrap(), whole, "{cut}");
@@ -274,12 +274,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("erasures");
         let (file, _) = ErasuresFile::open(&path, "k").unwrap();
-        file.add(&Erased::from([(mark(1), Timestamp(5))])).unwrap();
-        let half = &mark(2).to_string()[..30];
+        file.add(&Erased::from([(hash(1), Timestamp(5))])).unwrap();
+        let half = &hash(2).to_string()[..30];
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, [&whole[..], half.as_bytes()].concat()).unwrap();
-        file.add(&Erased::from([(mark(3), Timestamp(7))])).unwrap();
-        let expected = Erased::from([(mark(1), Timestamp(5)), (mark(3), Timestamp(7))]);
+        file.add(&Erased::from([(hash(3), Timestamp(7))])).unwrap();
+        let expected = Erased::from([(hash(1), Timestamp(5)), (hash(3), Timestamp(7))]);
         assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected);
     }
 
@@ -288,18 +288,18 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("erasures");
         let (file, _) = ErasuresFile::open(&path, "k").unwrap();
-        file.add(&Erased::from([(mark(2), Timestamp(3))])).unwrap();
+        file.add(&Erased::from([(hash(2), Timestamp(3))])).unwrap();
         let mut longest = 0;
         for at in 1..=1_000 {
-            file.add(&Erased::from([(mark(1), Timestamp(at))])).unwrap();
+            file.add(&Erased::from([(hash(1), Timestamp(at))])).unwrap();
             longest = longest.max(std::fs::metadata(&path).unwrap().len());
         }
         assert!(longest <= 2 * COMPACT_MIN_BYTES, "{longest}");
-        let expected = Erased::from([(mark(1), Timestamp(1_000)), (mark(2), Timestamp(3))]);
+        let expected = Erased::from([(hash(1), Timestamp(1_000)), (hash(2), Timestamp(3))]);
         assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected);
         // One that grew under a former release is made shorter by a start; what cannot be read stays.
         let mut text = std::fs::read_to_string(&path).unwrap() + "odd\n";
-        (1..=1_000).for_each(|at| text += &line((&mark(1), &Timestamp(at))));
+        (1..=1_000).for_each(|at| text += &line((&hash(1), &Timestamp(at))));
         std::fs::write(&path, text).unwrap();
         assert_eq!(ErasuresFile::open(&path, "k").unwrap().1, expected);
         let text = std::fs::read_to_string(&path).unwrap();
@@ -312,7 +312,7 @@ mod tests {
         let path = folder.path().join("erasures");
         ErasuresFile::open(&path, "other").unwrap();
         let (file, _) = ErasuresFile::open(&path, "k").unwrap();
-        file.add(&Erased::from([(mark(1), Timestamp(5))])).unwrap();
+        file.add(&Erased::from([(hash(1), Timestamp(5))])).unwrap();
         let refused = ErasuresFile::open(&path, "other").unwrap_err();
         assert!(matches!(refused, ErasuresError::Foreign { erasures: 1, .. }), "{refused}");
         assert!(ErasuresFile::open(&path, "k").is_ok());
@@ -329,10 +329,10 @@ mod tests {
     }
 
     #[test]
-    fn marks_are_written_as_hex() {
-        assert_eq!(Mark::parse(&mark(0xf0).to_string()), Some(mark(0xf0)));
+    fn hashes_are_written_as_hex() {
+        assert_eq!(CustomerHash::parse(&hash(0xf0).to_string()), Some(hash(0xf0)));
         for text in ["", "f", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"é".repeat(32)] {
-            assert_eq!(Mark::parse(text), None, "{text}");
+            assert_eq!(CustomerHash::parse(text), None, "{text}");
         }
     }
 }

@@ -49,7 +49,7 @@ pub use conversations::{ClaimOpen, Conversations};
 pub use documents::{Document, Documents, Listed};
 pub(crate) use documents::{Unread, read_all, version_of};
 pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
-pub use erasures::{Erased, ErasuresError, ErasuresFile, Mark};
+pub use erasures::{CustomerHash, Erased, ErasuresError, ErasuresFile};
 pub use feed::{
     FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FEED_SHARDS, Feed, FeedConsumer, FeedHour,
     FeedPosition, FeedShard, Touched,

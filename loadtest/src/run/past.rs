@@ -22,7 +22,7 @@ use crate::client::clock::wall_ms;
 use crate::client::{Rest, RestError};
 
 /// What begins every text of theirs. Nobody else writes it.
-const MARK: &str = "long-ago-";
+const PREFIX: &str = "long-ago-";
 
 /// For how many days the channel keeps chats.
 pub const KEPT_DAYS: u16 = 1;
@@ -86,8 +86,8 @@ impl Past {
     }
 
     async fn find(&mut self, place: &Place) -> Result<BTreeSet<String>, RunError> {
-        let length = MARK.len() + uuid::fmt::Hyphenated::LENGTH;
-        let found = traces::texts(place, MARK, length).await?;
+        let length = PREFIX.len() + uuid::fmt::Hyphenated::LENGTH;
+        let found = traces::texts(place, PREFIX, length).await?;
         let back = found.difference(&self.left);
         self.traces.extend(back.map(|text| format!("{text} is back in {place}")));
         Ok(found)
@@ -133,7 +133,7 @@ async fn forgotten(chat: ChatId, rest: &Rest, auditor: &mut Operator) -> Result<
 
 /// A chat in which somebody wrote and left. Errors with what the store says.
 async fn one(store: &Store, door: &Door, at: Timestamp) -> Result<(ChatId, String), String> {
-    let text = format!("{MARK}{}", uuid::Uuid::new_v4());
+    let text = format!("{PREFIX}{}", uuid::Uuid::new_v4());
     let id = CustomerId::from_u128(uuid::Uuid::new_v4().as_u128());
     let customer = Customer { channel: door.channel, id };
     let random = uuid::Uuid::new_v4().as_u128() & 0xffff_ffff;
@@ -182,7 +182,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("stored");
         let texts: Vec<String> =
-            (0..3).map(|_| format!("{MARK}{}", uuid::Uuid::new_v4())).collect();
+            (0..3).map(|_| format!("{PREFIX}{}", uuid::Uuid::new_v4())).collect();
         let left = texts.iter().cloned().collect();
         let mut past =
             Past { ends: None, left, looked: false, planted: texts.len(), traces: Vec::new() };

@@ -1,6 +1,6 @@
 //! What the server is told before anybody comes: operators, queues, channels, by REST.
 //!
-//! Names carry a mark of the run, so that a server that is used otherwise can be told them too. A
+//! Names carry a tag of the run, so that a server that is used otherwise can be told them too. A
 //! channel leads to each queue, with a site key as the site's server would have it.
 
 use std::collections::BTreeSet;
@@ -118,7 +118,7 @@ pub async fn provision(
     let maker = Maker {
         rest,
         bearer: &tokens.access_token.0,
-        mark: format!("{:08x}", uuid::Uuid::new_v4().as_fields().0),
+        tag: format!("{:08x}", uuid::Uuid::new_v4().as_fields().0),
     };
     let mut made = Vec::new();
     for wanted in operators {
@@ -136,16 +136,16 @@ pub async fn provision(
 struct Maker<'a> {
     rest: &'a Rest,
     bearer: &'a str,
-    mark: String,
+    tag: String,
 }
 
 impl Maker<'_> {
     async fn user(&self, wanted: &WantedOperator, role: UserRole) -> Result<Operator, RunError> {
-        let name = format!("{} {}", wanted.name, self.mark);
+        let name = format!("{} {}", wanted.name, self.tag);
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-';
         let login: String = wanted.name.to_ascii_lowercase();
         let login: String = login.chars().filter(|c| plain(*c)).collect();
-        let login = format!("load-{}-{login}", self.mark);
+        let login = format!("load-{}-{login}", self.tag);
         let password = password();
         let request = UserRequest {
             version: 0,
@@ -170,7 +170,7 @@ impl Maker<'_> {
             .collect();
         let request = QueueRequest {
             version: 0,
-            name: format!("{} {}", wanted.name, self.mark),
+            name: format!("{} {}", wanted.name, self.tag),
             active: true,
             rule: Wire(wanted.rule),
             members,
@@ -183,7 +183,7 @@ impl Maker<'_> {
         let queue = QueueId::parse(&written.id).map_err(|_| RunError::Answer("queues"))?;
         let request = ChannelRequest {
             version: 0,
-            name: format!("{} {}", wanted.name, self.mark),
+            name: format!("{} {}", wanted.name, self.tag),
             provider: ProviderWord::WebChat,
             active: true,
             queue: Wire(queue),

@@ -10,7 +10,7 @@ use switchboard::domain::{ChatId, CommandId, CustomerId, OfferId, Party, Reach, 
 use switchboard::protocol::event::{ChatEventFrame, EventFrame, OfferEndFrame, PartyFrame};
 
 use crate::stats::WireFigures;
-use crate::verify::{Ledger, Message, Observation, TextMark};
+use crate::verify::{Ledger, Message, Observation, TextHash};
 
 /// The ledger and the figures of a run, shared by everybody in it.
 #[derive(Debug, Default)]
@@ -48,7 +48,7 @@ impl Book {
     /// A message is about to be sent for the first time.
     pub fn sent(&mut self, from: Party, id: &CommandId, text: &str, at_us: u64) {
         self.sent.insert(id.clone(), (from, at_us));
-        let message = Message { from, id: id.clone(), text: TextMark::of(text) };
+        let message = Message { from, id: id.clone(), text: TextHash::of(text) };
         self.ledger.observe(Observation::Sent { message });
     }
 
@@ -213,7 +213,7 @@ impl Book {
             }
         };
         let text = text.check().ok()?;
-        let text = TextMark::of(text.as_str());
+        let text = TextHash::of(text.as_str());
         Some(Message { from, id, text })
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard::domain::{ChatId, CommandId, Party, Seq, UserId};
 
-use super::{Message, TextMark, Violation, Violations};
+use super::{Message, TextHash, Violation, Violations};
 
 /// A message's sender and the sender's id of it.
 type Key = (Party, CommandId);
@@ -16,7 +16,7 @@ type Key = (Party, CommandId);
 #[derive(Debug, Clone, Default)]
 pub struct Messages {
     /// What was sent: the how-manieth of its sender, and what.
-    sent: BTreeMap<Key, (u64, TextMark)>,
+    sent: BTreeMap<Key, (u64, TextHash)>,
     sent_by: BTreeMap<Party, u64>,
     chats: BTreeMap<ChatId, Correspondence>,
     acknowledged: u64,

@@ -9,7 +9,7 @@
 //! What is certainly wrong is told at once. What only missing news could explain waits for
 //! [`Ledger::finish`], before which every client has been told everything.
 //!
-//! Refuses to keep texts: a text is known by its [`TextMark`]. Three clocks never mix: positions of
+//! Refuses to keep texts: a text is known by its [`TextHash`]. Three clocks never mix: positions of
 //! a chat's log order what happens in one chat, the server's times order holds over several chats,
 //! the run's own times measure waiting.
 
@@ -28,7 +28,7 @@ use crate::stats::Samples;
 use holds::Holds;
 use line::Line;
 use messages::Messages;
-pub use observation::{Message, Observation, TextMark};
+pub use observation::{Message, Observation, TextHash};
 use owners::Owners;
 pub use violation::{VIOLATIONS_MAX, Violation, Violations};
 

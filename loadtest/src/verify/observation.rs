@@ -5,12 +5,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use switchboard::domain::{ChatId, CommandId, CustomerId, Party, QueueId, Seq, UserId};
 
-/// Stands for a text: equal texts have equal marks, within one process.
+/// Stands for a text: equal texts have equal hashes, within one process.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TextMark(u64);
+pub struct TextHash(u64);
 
-impl TextMark {
-    /// The mark of a text.
+impl TextHash {
+    /// The hash of a text.
     pub fn of(text: &str) -> Self {
         let mut hasher = DefaultHasher::new();
         text.hash(&mut hasher);
@@ -18,7 +18,7 @@ impl TextMark {
     }
 }
 
-impl fmt::Debug for TextMark {
+impl fmt::Debug for TextHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "text {:016x}", self.0)
     }
@@ -32,7 +32,7 @@ pub struct Message {
     /// The client's id of it, which the run never uses twice for one sender.
     pub id: CommandId,
     /// What.
-    pub text: TextMark,
+    pub text: TextHash,
 }
 
 /// What a client did or was told.

@@ -20,7 +20,7 @@ use crate::run::provision::Door;
 use crate::run::traces::{self, Place};
 
 /// What begins every text of theirs, so that one look finds all. Nobody else writes it.
-pub const MARK: &str = "forget-me-";
+pub const PREFIX: &str = "forget-me-";
 
 /// Messages of one leaver, from and to before.
 const MESSAGES: (u64, u64) = (2, 6);
@@ -50,7 +50,7 @@ pub enum Erasure {
     Done,
 }
 
-/// The leavers of a run by the mark of their texts.
+/// The leavers of a run by what each writes.
 #[derive(Debug, Default)]
 pub struct Leavers(BTreeMap<String, (ChatId, Erasure)>);
 
@@ -61,29 +61,29 @@ impl Leavers {
         self.0.values().copied().filter(move |(_, erasure)| asked(*erasure))
     }
 
-    /// The marks whose erasure was answered.
+    /// Texts of those whose erasure was answered.
     pub fn forgotten(&self) -> impl Iterator<Item = &str> {
         let done = self.0.iter().filter(|(_, (_, erasure))| *erasure == Erasure::Done);
-        done.map(|(mark, _)| mark.as_str())
+        done.map(|(text, _)| text.as_str())
     }
 
-    /// The mark of who stays.
+    /// What who stays wrote.
     pub fn stays(&self) -> Option<&str> {
         let mut here = self.0.iter().filter(|(_, (_, erasure))| *erasure == Erasure::Never);
-        here.next().map(|(mark, _)| mark.as_str())
+        here.next().map(|(text, _)| text.as_str())
     }
 
-    fn set(&mut self, mark: &str, chat: ChatId, erasure: Erasure) {
-        self.0.insert(mark.to_owned(), (chat, erasure));
+    fn set(&mut self, text: &str, chat: ChatId, erasure: Erasure) {
+        self.0.insert(text.to_owned(), (chat, erasure));
     }
 }
 
 /// What is known of the leavers at a moment.
 #[derive(Debug)]
 pub struct Known {
-    /// The marks whose erasure was answered.
+    /// Texts of those whose erasure was answered.
     forgotten: BTreeSet<String>,
-    /// The mark of who stays, once all that it wrote was acknowledged.
+    /// What who stays wrote, once all of it was acknowledged.
     stays: Option<String>,
 }
 
@@ -111,10 +111,10 @@ impl Searcher {
     /// Looks in a place for those who were forgotten then. Who stayed must be found there: else the
     /// search is blind.
     pub async fn look(&mut self, place: &Place, known: &Known) -> Result<(), RunError> {
-        let length = MARK.len() + uuid::fmt::Hyphenated::LENGTH;
-        let found = traces::texts(place, MARK, length).await?;
+        let length = PREFIX.len() + uuid::fmt::Hyphenated::LENGTH;
+        let found = traces::texts(place, PREFIX, length).await?;
         let left = found.intersection(&known.forgotten);
-        self.traces.extend(left.map(|mark| format!("{mark} stands in {place}")));
+        self.traces.extend(left.map(|text| format!("{text} stands in {place}")));
         if let Some(stays) = known.stays.as_ref().filter(|stays| !found.contains(*stays)) {
             let blind = format!("{stays} was not erased and is not in {place}");
             self.traces.push(blind);
@@ -164,38 +164,38 @@ async fn one(hall: &Hall, conduct: &mut Conduct, door: &Door, stays: bool) -> Re
     client.call(Call::ChatOpen(open));
     let opened: ChatOpenedFrame = answered(&mut inbox).await?;
     let chat = opened.chat.0;
-    let mark = format!("{MARK}{}", uuid::Uuid::new_v4());
-    hall.leavers().set(&mark, chat, Erasure::No);
+    let text = format!("{PREFIX}{}", uuid::Uuid::new_v4());
+    hall.leavers().set(&text, chat, Erasure::No);
     let messages = conduct.between(MESSAGES.0, MESSAGES.1);
     for _ in 0..messages {
         let id = conduct.command()?;
         let from = Party::Customer(customer);
-        hall.recorder.book().sent(from, &id, &mark, hall.clock.us());
+        hall.recorder.book().sent(from, &id, &text, hall.clock.us());
         client.call(Call::MessageSend(MessageSendFrame {
             chat: Wire(chat),
             client_message_id: Wire(id),
-            text: TextFrame::from(mark.as_str()),
+            text: TextFrame::from(text.as_str()),
         }));
     }
     if stays {
         for _ in 0..messages {
             answered::<MessageSentFrame>(&mut inbox).await?;
         }
-        hall.leavers().set(&mark, chat, Erasure::Never);
+        hall.leavers().set(&text, chat, Erasure::Never);
         return Ok(());
     }
     // Whether the last are acknowledged before the erasure, or ever, is left to chance.
     let stay = conduct.between(STAYS_MS.0, STAYS_MS.1);
     let drained = async { while inbox.recv().await.is_some() {} };
     let _ = timeout(Duration::from_millis(stay), drained).await;
-    hall.leavers().set(&mark, chat, Erasure::Asked);
+    hall.leavers().set(&text, chat, Erasure::Asked);
     if conduct.chance(50) {
         drop(client);
     }
     while let Err(error) = door.erase(customer).await {
         put_off(error).await?;
     }
-    hall.leavers().set(&mark, chat, Erasure::Done);
+    hall.leavers().set(&text, chat, Erasure::Done);
     Ok(())
 }
 

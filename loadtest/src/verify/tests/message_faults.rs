@@ -47,7 +47,7 @@ fn one_position_with_two_messages() {
         "{violations:?}"
     );
     let last = seen(THE_CUSTOMER, 9, Party::User(BEN), "d");
-    let changed = Message { text: TextMark::of("x"), ..message(Party::User(BEN), "d") };
+    let changed = Message { text: TextHash::of("x"), ..message(Party::User(BEN), "d") };
     let changed = Observation::Seen { chat: CHAT, by: THE_CUSTOMER, seq: 9, message: changed };
     let violations = found_at_once(&instead(&last, changed));
     assert!(matches!(violations[..], [Violation::Disagreement { seq: 9, .. }]), "{violations:?}");
@@ -80,7 +80,7 @@ fn an_acknowledged_position_that_another_message_has() {
 fn a_message_that_nobody_sent() {
     let violations = found_at_once(&without(&sent(Party::User(BEN), "d")));
     assert!(matches!(violations[..], [Violation::NeverSent { seq: 9, .. }]), "{violations:?}");
-    let altered = Message { text: TextMark::of("x"), ..message(Party::User(BEN), "d") };
+    let altered = Message { text: TextHash::of("x"), ..message(Party::User(BEN), "d") };
     let sent_other = Observation::Sent { message: altered };
     let violations = found_at_once(&instead(&sent(Party::User(BEN), "d"), sent_other));
     assert!(matches!(violations[..], [Violation::NeverSent { seq: 9, .. }]), "{violations:?}");
@@ -156,7 +156,7 @@ fn a_history_without_doubled_or_disordered() {
     let doubled = of(&doubled);
     assert!(matches!(doubled[..], [Violation::Doubled { first: 9, second: 11, .. }]));
     let mut other = all.clone();
-    other[2].1.text = TextMark::of("x");
+    other[2].1.text = TextHash::of("x");
     let other = of(&other);
     assert!(matches!(other[..], [Violation::Disagreement { seq: 7, .. }]));
 }

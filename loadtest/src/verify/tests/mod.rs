@@ -22,7 +22,7 @@ fn id(text: &str) -> CommandId {
 }
 
 fn message(from: Party, name: &str) -> Message {
-    Message { from, id: id(name), text: TextMark::of(name) }
+    Message { from, id: id(name), text: TextHash::of(name) }
 }
 
 fn sent(from: Party, name: &str) -> Observation {
