@@ -293,7 +293,7 @@ async fn an_interrupted_seeding_goes_on_where_it_was() {
         assert!(interrupted.is_err(), "after {writes} writes");
         let (catalog, access) = empty(documents.clone()).await;
         let planted = demo().plant(&catalog, &access, &*documents, &system()).await.unwrap();
-        // The last write is the mark itself.
+        // The last write is that it was seeded.
         let expected = if writes == 13 { Seeded::Before } else { Seeded::Filled };
         assert_eq!(planted, expected, "after {writes} writes");
         for kind in ["user", "queue", "channel", "away_reason"] {
@@ -366,7 +366,7 @@ fn a_seed_with_a_published_password_says_so() {
 }
 
 #[tokio::test]
-async fn a_marked_password_is_not_made_another_one_by_setting_it_again() {
+async fn a_flagged_password_is_not_made_another_one_by_setting_it_again() {
     let documents = Arc::new(MemoryDocuments::default());
     let (catalog, access) = empty(documents).await;
     let mut user = User::new(UserId::from_u128(5), "Root", "root", Role::Administrator);

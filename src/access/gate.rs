@@ -213,7 +213,7 @@ impl Access {
         self.new_password(password).await
     }
 
-    /// The hash of a password that may be a published one, to be put into a user that is marked so.
+    /// The hash of a password that may be a published one, to be put into a user that is flagged so.
     pub async fn demo_password(&self, password: String) -> Result<PasswordHash, AccessError> {
         let mut salt = [0; SALT_BYTES];
         self.entropy.fill(&mut salt).map_err(making)?;

@@ -22,17 +22,17 @@ pub fn is_published(password: &str) -> bool {
 }
 
 impl Access {
-    /// Marks the users of the demonstration's logins whose password is a published one, by whatever
+    /// Flags the users of the demonstration's logins whose password is a published one, by whatever
     /// way its hash came into the store. Others could only have one through
     /// [`new_password`](Self::new_password), which refuses it; trying every hash would take minutes.
-    pub async fn mark_published(&self, act: &Act<'_>) -> Result<(), AccessError> {
+    pub async fn flag_published(&self, act: &Act<'_>) -> Result<(), AccessError> {
         for (login, _) in PUBLISHED {
             let user = self.catalog.snapshot().user_by_login(login).cloned();
             let Some(user) = user.filter(|user| !user.demo_password) else { continue };
             if self.has_published(&user).await? {
                 tracing::warn!(login, "this user has a published password");
-                let marked = User { demo_password: true, ..User::clone(&user) };
-                self.catalog.put(marked, act).await?;
+                let flagged = User { demo_password: true, ..User::clone(&user) };
+                self.catalog.put(flagged, act).await?;
             }
         }
         Ok(())

@@ -197,7 +197,7 @@ impl Server {
         let seeded = plant(&store, &catalog, &access, &settings.server.seed).await?;
         // Nobody else than this machine could use them otherwise.
         if ![address, operations_address].iter().all(|a| a.ip().to_canonical().is_loopback()) {
-            access.mark_published(&access.act_of_system(wall_now())).await?;
+            access.flag_published(&access.act_of_system(wall_now())).await?;
         }
         for address in [address, operations_address] {
             check_listen(address, &catalog.snapshot().demo_logins())?;

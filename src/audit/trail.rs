@@ -15,7 +15,7 @@ use crate::telemetry;
 
 /// The kind and id of the document that says up to where every entry is concluded: ms since 1970,
 /// as decimal digits. A start looks at what is behind it only.
-const MARK: (&str, &str) = ("audit", "concluded");
+const CONCLUDED: (&str, &str) = ("audit", "concluded");
 
 /// Who acts, from where, and when.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +54,7 @@ struct State {
     open: BTreeMap<AuditId, Option<AuditOutcome>>,
     failures: Failures,
     /// Where the document stands.
-    mark: Option<(Timestamp, u64)>,
+    concluded: Option<(Timestamp, u64)>,
 }
 
 impl State {
@@ -125,8 +125,8 @@ impl Trail {
     /// anything is recorded. What is damaged stands in nobody's way: it is named, and a later start
     /// looks at all of it again.
     pub async fn recover(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let (mark, version) = self.find_mark().await?;
-        let from = mark.map_or(AuditId::FIRST, AuditId::first_of);
+        let (concluded, version) = self.find_concluded().await?;
+        let from = concluded.map_or(AuditId::FIRST, AuditId::first_of);
         let (mut before, mut unknown) = (AuditId::END, 0);
         loop {
             let page = match self.newest(before, from, READ_PAGE).await {
@@ -148,9 +148,9 @@ impl Trail {
             let Some(last) = page.last() else { break };
             before = last.id;
         }
-        self.lock().mark = Some((mark.unwrap_or_default(), version));
+        self.lock().concluded = Some((concluded.unwrap_or_default(), version));
         // Also back, when the clock was: what is recorded from now on lies behind it.
-        self.move_mark(now).await?;
+        self.move_concluded(now).await?;
         Ok(unknown)
     }
 
@@ -201,8 +201,8 @@ impl Trail {
         state.failures = failures;
     }
 
-    /// Writes what is left over: failures, outcomes that the store did not take, the mark. To be
-    /// called every few seconds.
+    /// Writes what is left over: failures, outcomes that the store did not take, how far the trail is
+    /// concluded. To be called every few seconds.
     pub async fn tend(&self, now: Timestamp) {
         let (begun, over) = self.lock().failures.take(now);
         self.lock().open.extend(over.into_iter().map(|(id, outcome)| (id, Some(outcome))));
@@ -224,7 +224,7 @@ impl Trail {
                 return;
             }
         }
-        if let Err(error) = self.move_mark(now).await {
+        if let Err(error) = self.move_concluded(now).await {
             tracing::debug!(%error, "how far the audit trail is concluded was not written");
         }
     }
@@ -290,30 +290,30 @@ impl Trail {
         }
     }
 
-    /// Moves the mark to the first act without an outcome, or to the present. No effect before the
-    /// document was read.
-    async fn move_mark(&self, now: Timestamp) -> Result<(), StoreError> {
+    /// Moves up to where all is concluded to the first act without an outcome, or to the present. No
+    /// effect before the document was read.
+    async fn move_concluded(&self, now: Timestamp) -> Result<(), StoreError> {
         let (version, to) = {
             let state = self.lock();
-            let Some((mark, version)) = state.mark else { return Ok(()) };
+            let Some((concluded, version)) = state.concluded else { return Ok(()) };
             let now = now.max(state.last.0);
             let to = state.open.keys().next().map_or(now, |id| id.at().min(now));
-            if to == mark {
+            if to == concluded {
                 return Ok(());
             }
             (version, to)
         };
         let body = to.0.to_string().into_bytes();
-        let written = self.documents.put(MARK.0, MARK.1, version, body).await;
+        let written = self.documents.put(CONCLUDED.0, CONCLUDED.1, version, body).await;
         match written {
             Ok(version) => {
-                self.lock().mark = Some((to, version));
+                self.lock().concluded = Some((to, version));
                 Ok(())
             }
             Err(error) => {
                 // It may have been written after all.
-                let (at, version) = self.find_mark().await?;
-                self.lock().mark = Some((at.unwrap_or_default(), version));
+                let (at, version) = self.find_concluded().await?;
+                self.lock().concluded = Some((at.unwrap_or_default(), version));
                 Err(error)
             }
         }
@@ -321,15 +321,15 @@ impl Trail {
 
     /// Where the document stands, and its version. One that is damaged says nothing, and is written
     /// over: it can be found out from the trail.
-    async fn find_mark(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
-        match self.documents.get(MARK.0, MARK.1).await {
+    async fn find_concluded(&self) -> Result<(Option<Timestamp>, u64), StoreError> {
+        match self.documents.get(CONCLUDED.0, CONCLUDED.1).await {
             Ok(found) => {
                 let version = found.as_ref().map_or(0, |found| found.version);
-                Ok((found.as_ref().and_then(read_mark), version))
+                Ok((found.as_ref().and_then(read_concluded), version))
             }
             Err(StoreError::Damaged { reason }) => {
                 tracing::warn!(reason, "how far the audit trail is concluded is found out anew");
-                let asked = version_of(&*self.documents, MARK.0, MARK.1);
+                let asked = version_of(&*self.documents, CONCLUDED.0, CONCLUDED.1);
                 Ok((None, asked.await?))
             }
             Err(error) => Err(error),
@@ -341,7 +341,7 @@ impl Trail {
     }
 }
 
-fn read_mark(document: &Document) -> Option<Timestamp> {
+fn read_concluded(document: &Document) -> Option<Timestamp> {
     std::str::from_utf8(&document.body).ok()?.parse().ok().map(Timestamp)
 }
 

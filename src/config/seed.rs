@@ -20,7 +20,7 @@ use crate::domain::{AwayReasonId, ChannelId, Name, Priority, Queue, QueueId, Use
 use crate::storage::{Documents, StoreError};
 
 /// The kind and id of the document that says that the store was seeded.
-const MARK: (&str, &str) = ("seed", "1");
+const SEEDED: (&str, &str) = ("seed", "1");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -281,7 +281,7 @@ impl Seed {
         documents: &dyn Documents,
         act: &Act<'_>,
     ) -> Result<Seeded, SeedingError> {
-        let (kind, id) = MARK;
+        let (kind, id) = SEEDED;
         match documents.get(kind, id).await {
             // It says nothing but that it is there.
             Ok(Some(_)) | Err(StoreError::Damaged { .. }) => return Ok(Seeded::Before),
@@ -295,7 +295,7 @@ impl Seed {
             if found.user(user.id).is_none() {
                 let mut user = user.clone();
                 if let Some(password) = password {
-                    // Only a user with the mark may have a published password.
+                    // Only a user with the flag may have a published password.
                     let hash = match user.demo_password {
                         true => access.demo_password(password.clone()).await?,
                         false => access.new_password(password.clone()).await?,

@@ -196,7 +196,7 @@ operations! {
 }
 
 impl Operation {
-    /// Who may do it at all, with what is limited to its own marked, for the documents.
+    /// Who may do it at all, with what is limited to its own named, for the documents.
     pub fn allowed(self) -> Vec<String> {
         let words = Subject::ALL.iter().filter_map(|subject| match self.right(*subject) {
             Right::No => None,

@@ -205,8 +205,8 @@ fn damaged_entries_of_the_trail_stop_neither_a_start_nor_a_reader_and_no_repair_
         for limit in 1..=5 {
             assert_eq!(trail(&store, limit).await, unknown, "in pages of {limit}");
         }
-        let mark = store.documents.get("audit", "concluded").await.unwrap().unwrap();
-        assert_eq!((mark.version, mark.body.as_slice()), (2, b"9".as_slice()));
+        let concluded = store.documents.get("audit", "concluded").await.unwrap().unwrap();
+        assert_eq!((concluded.version, concluded.body.as_slice()), (2, b"9".as_slice()));
         // One that cannot be read may name whoever is erased.
         store.audit.forget_customer(channel(1), customer(1).id).await.unwrap();
     });

@@ -392,7 +392,7 @@ fn an_import_has_one_entry_from_its_beginning() {
             assert!(contents(&stream).is_subset(&contents(&again)));
         }
 
-        // Begun by the release before, whose mark names no entry.
+        // Begun by the release before, whose flag names no entry.
         let memory = MemoryStore::new();
         let body = occasion(1).id.as_bytes().to_vec();
         memory.store().documents.put("import", "1", 0, body).await.unwrap();

@@ -86,7 +86,7 @@ pub async fn world() -> (World, Store) {
 pub async fn documents(store: &Store) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for kind in store.inventory.document_kinds().await.unwrap() {
-        // The trail's own mark goes on by itself.
+        // How far the trail is concluded goes on by itself.
         if kind == "audit" {
             continue;
         }

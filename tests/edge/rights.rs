@@ -298,13 +298,13 @@ async fn a_published_password_is_refused_by_whatever_way_it_comes() {
     let path = format!("/api/v1/users/{}/password", id("user", "admin"));
     assert_eq!(world.ask("PUT", &path, &token, Some(own)).await.0, 422);
     let (_, shown) = world.ask("GET", &anna, &token, None).await;
-    assert_eq!(shown["demo_password"], true, "the mark stays");
+    assert_eq!(shown["demo_password"], true, "the flag stays");
 }
 
-/// A store from before published passwords were refused, or one that was imported: the mark is
+/// A store from before published passwords were refused, or one that was imported: the flag is
 /// gone, the password is there.
 #[tokio::test]
-async fn a_published_password_without_its_mark_is_found_before_the_public_can_come() {
+async fn a_published_password_without_its_flag_is_found_before_the_public_can_come() {
     use switchboard::app::{Server, StoreChoice};
     use switchboard::storage::memory::MemoryStore;
     let store = MemoryStore::new().store();

@@ -23,32 +23,32 @@ pub(super) struct Target<'a> {
 
 /// That a store is being filled: a document with the id of the export, and behind it the key of the
 /// import's entry in the audit trail, if it has one. The releases before wrote the id alone.
-pub(super) struct ImportMark {
+pub(super) struct ImportFlag {
     /// The document's.
     pub version: u64,
     /// The entry: what is no part of the export.
     pub entry: Option<AuditId>,
 }
 
-/// Marks the store as one that is being filled from this export, with this entry; answers the mark.
-/// Errors unless the store is empty or has the mark of this export: then the entry is the one that it
+/// Flags the store as one that is being filled from this export, with this entry; answers the flag.
+/// Errors unless the store is empty or has the flag of this export: then the entry is the one that it
 /// names, and this one if it names none. May be repeated.
 pub(super) async fn begin(
     store: &Store,
     header: &Header,
     entry: Option<AuditId>,
-) -> Result<ImportMark, ExportError> {
+) -> Result<ImportFlag, ExportError> {
     let export = header.id.as_bytes();
     let found = store.documents.get(IMPORT_KIND, IMPORT_ID).await?;
     let version = match found {
-        Some(mark) => {
-            let named = mark.body.strip_prefix(export).ok_or(ExportError::HalfImported)?;
+        Some(flag) => {
+            let named = flag.body.strip_prefix(export).ok_or(ExportError::HalfImported)?;
             if named.is_empty() && entry.is_some() {
-                mark.version
+                flag.version
             } else {
                 let key = <[u8; 16]>::try_from(named);
                 let entry = key.ok().map(AuditId::from_key);
-                return Ok(ImportMark { version: mark.version, entry });
+                return Ok(ImportFlag { version: flag.version, entry });
             }
         }
         None => {
@@ -61,7 +61,7 @@ pub(super) async fn begin(
     let mut body = export.to_vec();
     body.extend(entry.map(AuditId::key).into_iter().flatten());
     let version = store.documents.put(IMPORT_KIND, IMPORT_ID, version, body).await?;
-    Ok(ImportMark { version, entry })
+    Ok(ImportFlag { version, entry })
 }
 
 /// What the store holds, if anything.

@@ -7,7 +7,7 @@
 //!
 //! Invariants:
 //! - A stream is read to its end and held against its checksums before anything of it is stored.
-//! - What is stored first is a mark; it goes last, after the store was read back and found equal.
+//! - What is stored first is a flag; it goes last, after the store was read back and found equal.
 //!   While it is there no router starts on the store.
 //! - Every step may be repeated: one that the store refuses for now is tried again for a while, and
 //!   an import that was interrupted is run again, and goes on.
@@ -34,7 +34,7 @@ pub use again::Patience;
 pub use line::Header;
 pub use tally::{Section, Summary, Tally};
 
-/// The kind of the document that marks a store which holds a part of an import.
+/// The kind of the document that flags a store which holds a part of an import.
 const IMPORT_KIND: &str = "import";
 
 /// The id of that document.
@@ -221,7 +221,7 @@ pub fn check(
 /// run on it meanwhile; none starts on it until this has ended well. Durable when it answers.
 ///
 /// `entry` says in the audit trail who does it: it is there before anything else is brought, and has
-/// its outcome before the mark goes. One that was interrupted goes on with the entry that it has.
+/// its outcome before the flag goes. One that was interrupted goes on with the entry that it has.
 /// None: nobody but this process has the store.
 pub async fn import(
     store: &Store,
@@ -232,8 +232,8 @@ pub async fn import(
 ) -> Result<Summary, ExportError> {
     let (header, should) = check(&mut from, report)?;
     let id = entry.as_ref().map(|entry| entry.id);
-    let mark = patience.keep_trying(async || bring::begin(store, &header, id).await).await?;
-    if let (Some(entry), Some(id)) = (entry, mark.entry) {
+    let flag = patience.keep_trying(async || bring::begin(store, &header, id).await).await?;
+    if let (Some(entry), Some(id)) = (entry, flag.entry) {
         let to = Some(header.id.to_string());
         let changes = vec![AuditChange { field: "export".to_owned(), from: None, to }];
         let entry = AuditEntry { id, changes, ..entry };
@@ -250,23 +250,23 @@ pub async fn import(
     {
         return Err(lines.damaged(&format!("the export has {what}")));
     }
-    let source = walk::Source { store, patience, but: mark.entry };
+    let source = walk::Source { store, patience, but: flag.entry };
     let held = walk::walk(source, Stage::ReadingBack, report, &mut |_| Ok(())).await?;
     if let Some(what) = held.differs(&brought) {
         return Err(ExportError::Differs { what });
     }
-    if let Some(id) = mark.entry {
+    if let Some(id) = flag.entry {
         let done = async || Ok(store.audit.conclude(id, AuditOutcome::Done).await?);
         patience.keep_trying(done).await?;
     }
-    let unmarked = patience.keep_trying(async || {
-        match store.documents.delete(IMPORT_KIND, IMPORT_ID, mark.version).await {
+    let unflagged = patience.keep_trying(async || {
+        match store.documents.delete(IMPORT_KIND, IMPORT_ID, flag.version).await {
             // Nobody else is there who could: an earlier try did it, and was not told.
             Ok(()) | Err(StoreError::VersionConflict { found: 0, .. }) => Ok(()),
             Err(error) => Err(error.into()),
         }
     });
-    unmarked.await?;
+    unflagged.await?;
     Ok(brought)
 }
 
