@@ -150,12 +150,12 @@ fn cql_what_failed_claims_leave_behind_hides_nothing() {
         rig.restart().await;
         let third = rig.store.claim(id).await.unwrap();
         assert_eq!(third.tail, 3);
-        // Then all that a claim before it tried: the seal of what it saw, and its mark.
+        // Then all that a claim before it tried: the seal of what it saw, and its fence.
         rig.land(failed, &messages(1..=2)).await;
         rig.put(id, 3, failed.epoch, None).await;
         assert_eq!(rig.store.read(id, 1, 9).await.unwrap(), messages(1..=3));
         assert_eq!(rig.store.read(id, 3, 9).await.unwrap(), messages(3..=3));
-        // A claim that had seen more than the one that counts leaves its mark behind the end.
+        // A claim that had seen more than the one that counts leaves its fence behind the end.
         failed.epoch += 1;
         rig.put(id, 6, failed.epoch, None).await;
         assert_eq!(rig.store.read(id, 1, 9).await.unwrap(), messages(1..=3));

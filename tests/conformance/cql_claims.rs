@@ -39,7 +39,7 @@ fn cql_the_next_claim_of_a_process_costs_the_database_nothing_unless_something_i
 
         let first = store.claim(chat(1)).await.unwrap().claim;
         store.append(first, messages([1])).await.unwrap();
-        // The append took the mark's place.
+        // The append took the fence's place.
         assert_eq!(rows().await, 1);
         let before = asked();
         for _ in 0..3 {
@@ -61,7 +61,7 @@ fn cql_the_next_claim_of_a_process_costs_the_database_nothing_unless_something_i
         let before = asked();
         let third = store.claim(chat(1)).await.unwrap();
         assert_eq!(third.tail, 3, "what was in doubt was there");
-        assert_eq!(rows().await, 5, "the append, its seal and the mark");
+        assert_eq!(rows().await, 5, "the append, its seal and the fence");
         assert!(asked().0 > before.0 && asked().1 > before.1);
         assert_eq!(store.append(second, messages([4])).await, Err(AppendError::Fenced));
 

@@ -1,16 +1,16 @@
 //! Which rows of a log are visible: a pure fold over rows in their order.
 //!
-//! A row is an append at a position under an epoch, or the mark of a claim. The log is the chain
+//! A row is an append at a position under an epoch, or the fence of a claim. The log is the chain
 //! of appends that continue each other. Of the rows at one position the highest epoch counts, and
 //! once a row of an epoch counts, no lower one does behind it; what is not at the chain's end is
 //! passed over, unless it is an append: then something in between is missing.
 //!
 //! Why no late write of a dead claim ever shows: a claim reads where the log ends, writes the last
-//! append anew under its own epoch (the *seal*), and leaves its mark behind it, both durable
+//! append anew under its own epoch (the *seal*), and leaves its fence behind it, both durable
 //! before it answers. Whatever an earlier claim still has under way goes to one of three places.
-//! To the position of the mark, where the mark has the higher epoch. To the position of the seal,
+//! To the position of the fence, where the fence has the higher epoch. To the position of the seal,
 //! likewise, and the content there is the same. Or, if an earlier claim failed half-way after it
-//! had seen an append that this one did not, behind the mark: that is a mark too, has no records,
+//! had seen an append that this one did not, behind the fence: that is a fence too, has no records,
 //! and is passed over. `docs/decisions/0007-distributed-store.md` has the whole argument, and
 //! `chain_model` tries it.
 
@@ -23,7 +23,7 @@ pub(super) struct Row {
     pub seq: Seq,
     /// The claim that wrote it.
     pub epoch: u64,
-    /// The sealed records of its events; none: the mark of a claim.
+    /// The sealed records of its events; none: the fence of a claim.
     pub records: Option<Vec<Vec<u8>>>,
 }
 
@@ -102,7 +102,7 @@ mod tests {
         Row { seq, epoch, records: Some(records.collect()) }
     }
 
-    fn mark(seq: Seq, epoch: u64) -> Row {
+    fn fence(seq: Seq, epoch: u64) -> Row {
         Row { seq, epoch, records: None }
     }
 
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn appends_continue_each_other() {
-        let rows = [mark(1, 1), append(1, 1, "ab"), append(3, 1, "c")];
+        let rows = [fence(1, 1), append(1, 1, "ab"), append(3, 1, "c")];
         assert_eq!(all(&rows), Ok("abc".to_owned()));
         assert_eq!(text(&mut Chain::from(3), &rows[2..]), Ok("c".to_owned()));
     }
@@ -133,7 +133,7 @@ mod tests {
     #[test]
     fn a_late_write_of_a_fenced_claim_never_shows() {
         // Claim 2 saw "ab" and sealed it; claim 1's append at 3 arrives after.
-        let mut rows = vec![append(1, 1, "ab"), append(1, 2, "ab"), mark(3, 2)];
+        let mut rows = vec![append(1, 1, "ab"), append(1, 2, "ab"), fence(3, 2)];
         for late in [append(3, 1, "XYZ"), append(3, 1, "X")] {
             rows.push(late);
             assert_eq!(all(&rows), Ok("ab".to_owned()));
@@ -143,17 +143,17 @@ mod tests {
     }
 
     #[test]
-    fn the_late_mark_of_a_failed_claim_hides_nothing() {
+    fn the_late_fence_of_a_failed_claim_hides_nothing() {
         // Claim 2 saw "ab" only; claim 3 saw the late "c" and sealed it; then 2's writes arrive.
-        let mut rows = vec![append(1, 1, "ab"), append(3, 1, "c"), append(3, 3, "c"), mark(4, 3)];
-        rows.extend([append(1, 2, "ab"), mark(3, 2)]);
+        let mut rows = vec![append(1, 1, "ab"), append(3, 1, "c"), append(3, 3, "c"), fence(4, 3)];
+        rows.extend([append(1, 2, "ab"), fence(3, 2)]);
         assert_eq!(all(&rows), Ok("abc".to_owned()));
-        // Claim 2 saw "c" and claim 3 did not: its seal and its mark arrive late.
-        let mut rows = vec![append(1, 1, "ab"), append(1, 3, "ab"), mark(3, 3)];
-        rows.extend([append(3, 1, "cde"), append(3, 2, "cde"), mark(6, 2)]);
+        // Claim 2 saw "c" and claim 3 did not: its seal and its fence arrive late.
+        let mut rows = vec![append(1, 1, "ab"), append(1, 3, "ab"), fence(3, 3)];
+        rows.extend([append(3, 1, "cde"), append(3, 2, "cde"), fence(6, 2)]);
         assert_eq!(all(&rows), Ok("ab".to_owned()));
         rows.push(append(3, 3, "CDEFG"));
-        assert_eq!(all(&rows), Ok("abCDEFG".to_owned()), "the mark at 6 is within");
+        assert_eq!(all(&rows), Ok("abCDEFG".to_owned()), "the fence at 6 is within");
         rows.push(append(8, 3, "h"));
         assert_eq!(all(&rows), Ok("abCDEFGh".to_owned()));
     }
@@ -163,15 +163,15 @@ mod tests {
         assert_eq!(all(&[append(1, 1, "a"), append(3, 1, "c")]), Err(Broken { at: 2 }));
         assert_eq!(all(&[append(2, 1, "b")]), Err(Broken { at: 1 }));
         assert_eq!(all(&[append(1, 1, "")]), Err(Broken { at: 1 }));
-        // The mark of a claim that saw more hides neither the gap nor what is behind it.
-        let rows = [append(1, 1, "a"), append(3, 1, "c"), mark(3, 2)];
+        // The fence of a claim that saw more hides neither the gap nor what is behind it.
+        let rows = [append(1, 1, "a"), append(3, 1, "c"), fence(3, 2)];
         assert_eq!(all(&rows), Err(Broken { at: 2 }));
     }
 
     #[test]
-    fn a_beginning_is_found_behind_marks() {
-        let rows = [mark(3, 5), append(3, 4, "x"), mark(4, 5), append(5, 5, "y")];
-        assert_eq!(first_append(&rows), Some(3), "what a mark covers is no beginning");
+    fn a_beginning_is_found_behind_fences() {
+        let rows = [fence(3, 5), append(3, 4, "x"), fence(4, 5), append(5, 5, "y")];
+        assert_eq!(first_append(&rows), Some(3), "what a fence covers is no beginning");
         assert_eq!(first_append(&rows[..3]), None);
     }
 }

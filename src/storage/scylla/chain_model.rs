@@ -25,11 +25,11 @@ struct World {
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// What of the writes under way it sees; whether its seal and its mark are acknowledged.
+    /// What of the writes under way it sees; whether its seal and its fence are acknowledged.
     Claim {
         sees: u32,
         sealed: bool,
-        marked: bool,
+        fenced: bool,
     },
     Append {
         events: usize,
@@ -44,7 +44,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => (any::<u32>(), prop::bool::weighted(0.7), prop::bool::weighted(0.7))
-            .prop_map(|(sees, sealed, marked)| Step::Claim { sees, sealed, marked }),
+            .prop_map(|(sees, sealed, fenced)| Step::Claim { sees, sealed, fenced }),
         4 => (1..4_usize, prop::bool::weighted(0.6))
             .prop_map(|(events, acknowledged)| Step::Append { events, acknowledged }),
         3 => (0..16_usize).prop_map(Step::Land),
@@ -73,7 +73,7 @@ impl World {
         let key = (row.seq, std::cmp::Reverse(row.epoch));
         let kept = self.landed.entry(key).or_insert_with(|| row.clone());
         match (&kept.records, row.records) {
-            // Of a cell there is one value; a mark is a row without that cell.
+            // Of a cell there is one value; a fence is a row without that cell.
             (Some(kept), Some(records)) => assert_eq!(*kept, records, "a cell was written anew"),
             (None, records) => kept.records = records,
             (Some(_), None) => {}
@@ -93,7 +93,7 @@ impl World {
 
     fn step(&mut self, step: &Step) {
         match step {
-            Step::Claim { sees, sealed, marked } => {
+            Step::Claim { sees, sealed, fenced } => {
                 self.holder = None;
                 self.last_epoch += 1;
                 let epoch = self.last_epoch;
@@ -102,8 +102,8 @@ impl World {
                     let records = Some(last.records);
                     self.put(Row { seq: last.first, epoch, records }, *sealed);
                 }
-                self.put(Row { seq: next, epoch, records: None }, *marked);
-                if *marked && (*sealed || appends.is_empty()) {
+                self.put(Row { seq: next, epoch, records: None }, *fenced);
+                if *fenced && (*sealed || appends.is_empty()) {
                     self.firm = appends.iter().flat_map(numbers).collect();
                     self.open = None;
                     self.holder = Some(epoch);

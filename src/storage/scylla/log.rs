@@ -75,7 +75,7 @@ impl ChatLog for ScyllaStore {
         }
         // Whatever comes of this, nobody appends under an earlier claim.
         *held = Held::Free;
-        let end = match tokio::join!(self.marked_forgotten(chat), self.end_of(chat)) {
+        let end = match tokio::join!(self.is_forgotten(chat), self.end_of(chat)) {
             (Ok(true), _) => return Err(StoreError::Forgotten { chat }),
             (Ok(false), end) => end?,
             (Err(error), _) => return Err(error),
@@ -92,8 +92,8 @@ impl ChatLog for ScyllaStore {
                 None => Ok(()),
             }
         };
-        let (sealed, marked) = tokio::join!(seal, self.put(chat, next, epoch, None));
-        sealed.and(marked).map_err(unavailable)?;
+        let (sealed, fenced) = tokio::join!(seal, self.put(chat, next, epoch, None));
+        sealed.and(fenced).map_err(unavailable)?;
         *held = Held::By { claim: epoch, epoch, tail };
         line.show(tail);
         Ok(Claimed { claim: Claim { chat, epoch }, tail })
@@ -145,10 +145,10 @@ impl ChatLog for ScyllaStore {
         let read = self.read_rows(chat, from.max(1), limit).await;
         // Asked after the rows: whatever is acknowledged is shown.
         let shown = line.map_or(Seq::MAX, |line| line.shown());
-        // Whoever claimed it in this process knows whether it is forgotten. Of others a mark tells,
-        // and that is asked of those only that have something to show, or to complain of.
+        // Whoever claimed it in this process knows whether it is forgotten. Of others the forgotten tell,
+        // and they are asked of those only that have something to show, or to complain of.
         let doubtful = shown == Seq::MAX && !matches!(&read, Ok(events) if events.is_empty());
-        if doubtful && self.marked_forgotten(chat).await? {
+        if doubtful && self.is_forgotten(chat).await? {
             return Ok(Vec::new());
         }
         let mut events = read?;
@@ -177,16 +177,12 @@ impl ChatLog for ScyllaStore {
     }
 
     async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
-        self.marked_forgotten(chat).await
+        let answer = self.db.read(&self.db.statements.log.forgotten_get, (chat.0,)).await?;
+        Ok(answer.rows_num() > 0)
     }
 }
 
 impl ScyllaStore {
-    async fn marked_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
-        let answer = self.db.read(&self.db.statements.log.forgotten_get, (chat.0,)).await?;
-        Ok(answer.rows_num() > 0)
-    }
-
     /// The events that the rows show, whatever is known of the chat.
     async fn read_rows(
         &self,
@@ -273,7 +269,7 @@ impl Reading {
 }
 
 impl ScyllaStore {
-    /// Writes one row: an append, or the mark of a claim.
+    /// Writes one row: an append, or the fence of a claim.
     async fn put(
         &self,
         chat: ChatId,

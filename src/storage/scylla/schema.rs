@@ -43,7 +43,7 @@ const STEPS: &[Step] = &[
         number: 3,
         name: "0003_forgotten",
         text: include_str!("migrations/0003_forgotten.cql"),
-        // A release that does not look at the marks would bring a forgotten chat back.
+        // A release that does not look at the forgotten would bring a forgotten chat back.
         additive: false,
     },
     Step {
