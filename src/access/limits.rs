@@ -66,7 +66,7 @@ pub const UNSEEN_DELAY_MS: u64 = 2_000;
 /// and these again as their addresses change.
 pub const SEEN_NETWORKS_MAX: usize = 16;
 
-/// How long the mark of a device counts, ms; each log-in gives a new one.
+/// How long a device mark counts, ms; each log-in gives a new one.
 pub const DEVICE_MARK_MS: u64 = 90 * 24 * 3_600_000;
 
 /// Buckets, and logins with wrong guesses, that are remembered, some 100 bytes each. Hashing takes

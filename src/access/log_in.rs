@@ -27,7 +27,7 @@ pub struct Attempt<'a> {
     pub login: &'a str,
     /// The password.
     pub password: String,
-    /// The mark that an earlier log-in gave to the device. One that does not count is as none.
+    /// The device mark that an earlier log-in gave. One that does not count is as none.
     pub device_mark: Option<&'a str>,
     /// The client's address, for throttling.
     pub address: IpAddr,
@@ -45,13 +45,13 @@ pub struct Judged<T> {
 /// Who proved who they are.
 struct Proven {
     user: Arc<User>,
-    /// The device whose mark counted.
+    /// The device whose device mark counted.
     device: Option<Uuid>,
 }
 
 impl Access {
-    /// Begins a session, and marks the device for its next log-in. Of a user with too many the oldest ends
-    /// as by a log-out.
+    /// Begins a session, and gives a device mark for the next log-in. Of a user with too many the oldest
+    /// ends as by a log-out.
     pub async fn log_in(&self, attempt: Attempt<'_>, now: Timestamp) -> Judged<Tokens> {
         let address = attempt.address;
         let Judged { outcome, delay_ms } = self.judge(attempt, now).await;
@@ -86,7 +86,7 @@ impl Access {
         let user = self.catalog.snapshot().user_by_login(&login).cloned();
         let user = user.filter(|user| user.active);
         let device = attempt.device_mark.zip(user.as_ref());
-        let device = device.and_then(|(mark, user)| self.marked(mark, user, now));
+        let device = device.and_then(|(device_mark, user)| self.device_of(device_mark, user, now));
         let network = Network::of_client(attempt.address);
         let guess = Guess { login, network, device, user: user.as_ref().map(|user| user.id) };
         let taken = match self.guesses().take(&guess, now) {
@@ -152,18 +152,18 @@ impl Access {
             Some(device) => device,
             None => uuid::Builder::from_random_bytes(self.random()?).into_uuid(),
         };
-        let mark = self.sign(&Claims::Device {
+        let device_mark = self.sign(&Claims::Device {
             device,
             login: user.login.clone(),
             epoch: user.epoch,
             until: now.plus_ms(DEVICE_MARK_MS).0,
         })?;
-        Ok(Tokens { device_mark: Some(mark), ..self.tokens(id, session, now)? })
+        Ok(Tokens { device_mark: Some(device_mark), ..self.tokens(id, session, now)? })
     }
 
-    /// The device of a mark that was given to this user under the present epoch.
-    fn marked(&self, mark: &str, user: &User, now: Timestamp) -> Option<Uuid> {
-        match self.key.open(mark).ok()? {
+    /// The device of a device mark that was given to this user under the present epoch.
+    fn device_of(&self, device_mark: &str, user: &User, now: Timestamp) -> Option<Uuid> {
+        match self.key.open(device_mark).ok()? {
             Claims::Device { device, login, epoch, until } => {
                 let counts = login == user.login && epoch == user.epoch && now.0 < until;
                 counts.then_some(device)

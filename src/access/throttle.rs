@@ -2,7 +2,7 @@
 //! in.
 //!
 //! A guess is taken out of the buckets of whoever makes it: of its network at this login, and of
-//! its network at all logins; or, when it carries the mark of a device that logged in before, of
+//! its network at all logins; or, when it carries the device mark of a log-in before, of
 //! that device. So a guess costs nobody else anything, and n networks guess at most n times as fast
 //! as one. It is taken before the password is looked at, so that a thousand at once gain nothing,
 //! and given back when it was right. Where a login is guessed at from everywhere, answers to
@@ -36,7 +36,7 @@ pub struct Guess {
     pub login: String,
     /// Where it comes from.
     pub network: Network,
-    /// The device whose mark it carries, if that mark counts for this login.
+    /// The device whose device mark it carries, if that counts for this login.
     pub device: Option<Uuid>,
     /// Whose login it is, if anybody's.
     pub user: Option<UserId>,

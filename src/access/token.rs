@@ -42,7 +42,7 @@ pub enum Claims {
     },
     /// That a device logged in before. It gives no right and logs nobody in.
     Device {
-        /// The device: whoever first got this mark.
+        /// The device: whoever first got this device mark.
         device: Uuid,
         /// With this login.
         login: String,

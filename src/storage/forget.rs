@@ -1,7 +1,7 @@
 //! Forgetting chats: every port that holds something of one is told, in an order that a crash
 //! cannot break.
 //!
-//! Invariants: what is being forgotten is written down before anything of it is marked or removed,
+//! Invariants: what is being forgotten is written down before anything of it is noted or removed,
 //! with all that is needed to go on; it stays written down until all is removed; a start goes on
 //! with it before it serves ([`resume`]).
 //! Refuses to end an open chat: that is the router's, and comes first.
@@ -176,7 +176,7 @@ async fn finish(
     Ok((write(store, id, version, &left).await?, stuck))
 }
 
-/// The log first, as its mark keeps everything else from coming back.
+/// The log first, as the note of its id keeps everything else from coming back.
 async fn remove(store: &Store, trace: &Trace) -> Result<(), StoreError> {
     let chat = ChatId(trace.chat);
     store.log.forget(chat).await?;

@@ -3,7 +3,7 @@
 //! Owns the one document that says so. A store that was copied, imported or set back holds another
 //! history than the one that clients remember positions of; so a copy carries none, and whoever
 //! starts on a store without one begins a new one.
-//! Invariants: an incarnation never goes into an export, nor into a copy that is marked as one.
+//! Invariants: an incarnation never goes into an export, nor into a copy that is flagged as one.
 
 use uuid::Uuid;
 

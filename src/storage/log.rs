@@ -70,7 +70,7 @@ port! {
             limit: usize,
         ) -> Result<Vec<Recorded>, StoreError>;
 
-        /// Forgets the chat for good. First its id is marked, durably: from then on it is not claimed,
+        /// Forgets the chat for good. First its id is noted, durably: from then on it is not claimed,
         /// an append under any claim is refused or shows nothing, and reads find nothing, however late
         /// a write arrives. Then its log is removed; the id alone stays. May be repeated, and goes on
         /// where it was interrupted. Also of a chat that has no log yet.

@@ -377,7 +377,7 @@ fn what_was_about_to_be_removed_of_a_forgotten_chat_is_gone_after_a_repair() {
     let rig = Rig::new(Kind::Sqlite);
     write_chat(&rig, 1, 20);
     write_chat(&rig, 2, 20);
-    // The process ended when the chat was marked and its rows were there yet.
+    // The process ended when the chat was noted as forgotten and its rows were there yet.
     edit(&rig, "INSERT INTO forgotten (chat) VALUES (x'00000000000000000000000000000002')");
     edit(&rig, "DELETE FROM log_index WHERE first > 1");
     assert_eq!(rows_of_the_log(&rig, 2), 20);

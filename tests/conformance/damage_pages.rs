@@ -241,7 +241,7 @@ fn who_claims_a_chat_whose_page_of_the_index_is_damaged_is_told_so() {
         let file = folder.path().join(DATABASE_FILE);
         std::fs::copy(whole.path().join(DATABASE_FILE), &file).unwrap();
         let file = std::fs::OpenOptions::new().read(true).write(true).open(file).unwrap();
-        // The last byte, of the checksum's mark: all else is as it was.
+        // The last byte, of the name of the checksum: all else is as it was.
         let (mut last, at) = ([0], page * PAGE - 1);
         file.read_exact_at(&mut last, at).unwrap();
         file.write_all_at(&[!last[0]], at).unwrap();

@@ -125,7 +125,7 @@ pub(super) async fn set_password(asked: &Asked) -> Answer {
         let attempt = Attempt {
             login: &user.login,
             password: current.0,
-            device_mark: request.device_mark.as_ref().map(|mark| mark.0.as_str()),
+            device_mark: request.device_mark.as_ref().map(|secret| secret.0.as_str()),
             address: asked.client.ip(),
         };
         in_time(asked.edge.access.prove(attempt, asked.edge.now()).await).await?;

@@ -29,7 +29,7 @@ pub(super) async fn log_in(asked: &Asked) -> Answer {
     let attempt = Attempt {
         login: &request.login,
         password: request.password.0,
-        device_mark: request.device_mark.as_ref().map(|mark| mark.0.as_str()),
+        device_mark: request.device_mark.as_ref().map(|secret| secret.0.as_str()),
         address: asked.client.ip(),
     };
     let judged = asked.edge.access.log_in(attempt, asked.edge.now()).await;

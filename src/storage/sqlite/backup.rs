@@ -3,7 +3,7 @@
 //! begins anew, and the copy is the state of one moment: that of its last slice.
 //!
 //! Invariants: a commit waits for one slice at most; what goes wrong ends the copy, not the store;
-//! the file has its name when it is whole, durable and marked as a copy, or not at all.
+//! the file has its name when it is whole, durable and flagged as a copy, or not at all.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::storage::files;
 use super::SqliteStore;
 use super::checksums::Pages;
 use super::connect::{Access, open_as, reserve};
-use super::copies::mark_as_copy;
+use super::copies::flag_as_copy;
 use super::limits::{
     BACKUP_STILL_MAX, BACKUP_WAIT_FACTOR, BACKUP_WAIT_LEAST, BACKUP_WAL_PAGES_MAX,
     BACKUP_WINDOWS_MAX, WAITS_MIN, WAITS_WINDOW,
@@ -183,15 +183,15 @@ fn open_copy(part: &Path, has_checksums: bool) -> rusqlite::Result<Connection> {
     Ok(to)
 }
 
-/// Marks the copy, makes it durable, and gives it its name.
+/// Flags the copy, makes it durable, and gives it its name.
 fn finish(copy: Connection, written: WriteBack, part: &Path, file: &Path) -> Result<(), String> {
     // First: a copy of which a sync failed was given up before it was whole.
     let synced = written.end().map_err(|error| error.to_string())?;
-    let marked = copy
+    let flagged = copy
         // Else whoever looks at it alone would leave files beside it.
         .pragma_update_and_check(None, "journal_mode", "DELETE", |_| Ok(()))
-        .and_then(|()| mark_as_copy(&copy));
-    marked.map_err(|error| error.to_string())?;
+        .and_then(|()| flag_as_copy(&copy));
+    flagged.map_err(|error| error.to_string())?;
     copy.close().map_err(|(_, error)| error.to_string())?;
     named(&synced, part, file).map_err(|error| error.to_string())
 }

@@ -9,16 +9,16 @@
 
 use std::ops::Range;
 
-/// Bytes at the end of a page: the checksum, then [`MARK`]. SQLite's limit is 255, and the header of a
+/// Bytes at the end of a page: the checksum, then [`ALGORITHM`]. SQLite's limit is 255, and the header of a
 /// database says how many it has ([`RESERVED_AT`]).
 pub(super) const RESERVED_BYTES: usize = 8;
 
 /// Bytes of the checksum itself, little-endian; CRC-32C.
 const CHECKSUM_BYTES: usize = 4;
 
-/// Says how the checksum was made; another way needs another mark. It is never zero, so no page that
+/// Says how the checksum was made; another way needs another name. It is never zero, so no page that
 /// was written is all zeros, and one that has become so does not fit.
-const MARK: [u8; RESERVED_BYTES - CHECKSUM_BYTES] = *b"c32c";
+const ALGORITHM: [u8; RESERVED_BYTES - CHECKSUM_BYTES] = *b"c32c";
 
 /// What every database begins with.
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -72,8 +72,8 @@ pub(super) fn has_room(header: &[u8]) -> bool {
 }
 
 /// Whether these last bytes of a page are a checksum of ours, whatever it covers.
-pub(super) fn has_mark(end: &[u8]) -> bool {
-    end.ends_with(&MARK)
+pub(super) fn names_algorithm(end: &[u8]) -> bool {
+    end.ends_with(&ALGORITHM)
 }
 
 fn is_size(bytes: usize) -> bool {
@@ -94,9 +94,9 @@ fn checksum(page: u64, content: &[u8]) -> [u8; CHECKSUM_BYTES] {
 /// Writes its checksum into a page.
 fn seal(page: u64, bytes: &mut [u8]) {
     if let Some((content, reserved)) = bytes.split_last_chunk_mut::<RESERVED_BYTES>() {
-        let (sum, mark) = reserved.split_at_mut(CHECKSUM_BYTES);
+        let (sum, algorithm) = reserved.split_at_mut(CHECKSUM_BYTES);
         sum.copy_from_slice(&checksum(page, content));
-        mark.copy_from_slice(&MARK);
+        algorithm.copy_from_slice(&ALGORITHM);
     }
 }
 
@@ -107,8 +107,8 @@ pub(super) fn fits(page: u64, bytes: &[u8]) -> bool {
     let Some((content, reserved)) = bytes.split_last_chunk::<RESERVED_BYTES>() else {
         return false;
     };
-    let (sum, mark) = reserved.split_at(CHECKSUM_BYTES);
-    mark == MARK && sum == checksum(page, content)
+    let (sum, algorithm) = reserved.split_at(CHECKSUM_BYTES);
+    algorithm == ALGORITHM && sum == checksum(page, content)
 }
 
 /// One open database file: whether its pages have checksums, and what that means for them.
@@ -121,7 +121,7 @@ pub(super) struct Guard {
 impl Guard {
     /// Of a file that is empty or whose header and end of the first page are these.
     pub fn new(pages: Pages, header: &[u8], end: &[u8]) -> Self {
-        Self { pages, has_checksums: has_room(header) || has_mark(end), scratch: Vec::new() }
+        Self { pages, has_checksums: has_room(header) || names_algorithm(end), scratch: Vec::new() }
     }
 
     /// Whether the pages have checksums.
@@ -133,7 +133,7 @@ impl Guard {
     pub fn lets_read(&mut self, at: u64, bytes: &[u8]) -> bool {
         let Some(page) = number(at, bytes.len()) else { return true };
         // Two witnesses, so that no damage of one of them takes the checksums away.
-        if page == 1 && (has_room(bytes) || has_mark(bytes)) {
+        if page == 1 && (has_room(bytes) || names_algorithm(bytes)) {
             self.has_checksums = true;
         }
         match self.pages {

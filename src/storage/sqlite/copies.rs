@@ -4,9 +4,9 @@ use rusqlite::Connection;
 
 use crate::storage::incarnation;
 
-/// Marks a finished copy as one: it loses its incarnation, so whoever starts on it begins a new
+/// Flags a finished copy as one: it loses its incarnation, so whoever starts on it begins a new
 /// one, and clients load anew what they kept. The caller makes it durable.
-pub fn mark_as_copy(copy: &Connection) -> rusqlite::Result<()> {
+pub fn flag_as_copy(copy: &Connection) -> rusqlite::Result<()> {
     copy.execute(
         "DELETE FROM documents WHERE kind = ? AND id = ?",
         (incarnation::KIND, incarnation::ID),
@@ -29,13 +29,13 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn whoever_starts_on_a_marked_copy_begins_a_new_incarnation() {
+    async fn whoever_starts_on_a_flagged_copy_begins_a_new_incarnation() {
         let folder = tempfile::tempdir().unwrap();
         let (first, copy) = (folder.path().join("first"), folder.path().join("copy"));
         assert_eq!(begin(&first, 1).await, Incarnation::from_u128(1));
         std::fs::create_dir(&copy).unwrap();
         std::fs::copy(first.join(DATABASE_FILE), copy.join(DATABASE_FILE)).unwrap();
-        mark_as_copy(&open_past_the_store(&copy.join(DATABASE_FILE), None).unwrap()).unwrap();
+        flag_as_copy(&open_past_the_store(&copy.join(DATABASE_FILE), None).unwrap()).unwrap();
         assert_eq!(begin(&copy, 2).await, Incarnation::from_u128(2));
         assert_eq!(begin(&first, 3).await, Incarnation::from_u128(1), "the original goes on");
     }

@@ -75,7 +75,7 @@ use writer::{Queued, RowWrite, Waiting, Write, Writer, now};
 
 pub use backup::{BackupBounds, BackupError, Progress};
 pub use connect::open_past_the_store;
-pub use copies::mark_as_copy;
+pub use copies::flag_as_copy;
 pub use mend::Mended;
 pub use open::{DATABASE_FILE, LOCK_FILE, OpenError, Unlisted};
 pub use scrub::Scrubbed;

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension};
 use super::open::OpenError;
 use super::{checksum_vfs, feed};
 
-/// Marks a database as ours, in its header: "SWBD".
+/// Says that a database is ours, in its header: "SWBD".
 const APPLICATION_ID: i32 = 0x5357_4244;
 
 /// Numbered from 1; what has been released is never changed, only added to.

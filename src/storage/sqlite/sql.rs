@@ -106,8 +106,8 @@ pub(super) fn append(connection: &Connection, entry: Entry, record: &[u8]) -> ru
         .map(drop)
 }
 
-/// Marks the chat as forgotten.
-pub(super) fn mark_forgotten(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
+/// Notes the chat as forgotten.
+pub(super) fn note_forgotten(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
     connection
         .prepare_cached("INSERT OR IGNORE INTO forgotten (chat) VALUES (?)")?
         .execute([chat.0.as_bytes()])

@@ -32,7 +32,7 @@ use super::audit::AuditRow;
 use super::checksum_vfs;
 use super::checksums::{HEADER_BYTES, Pages, RESERVED_BYTES, VERSIONS_AT, has_room, page_bytes};
 use super::connect::{Access, connect, give_back_in_slices, open_file, set_up};
-use super::copies::mark_as_copy;
+use super::copies::flag_as_copy;
 use super::damage::{Damage, is_failing_page};
 use super::limits::DAMAGED_KEPT_MAX;
 use super::open::DATABASE_FILE;
@@ -137,7 +137,7 @@ pub(super) fn mend(
     let mut mended = fill(&old, &new, loss)?;
     if !mended.lost.is_empty() {
         // Clients may know what is lost.
-        mark_as_copy(&new)?;
+        flag_as_copy(&new)?;
     }
     if let Some(entry) = entry {
         add_entry(&new, entry, &mended)?;

@@ -360,10 +360,10 @@ impl Writer {
         Ok(Ok(()))
     }
 
-    /// Marks the chat and removes what the tail has of it; then runs of the index, so many that it
+    /// Notes the chat as forgotten and removes what the tail has of it; then runs of the index, so many that it
     /// is a slice. Answers whether there are more. No claim of it is known any more.
     fn forget(&mut self, chat: ChatId, batch: &mut Batch) -> rusqlite::Result<bool> {
-        sql::mark_forgotten(&self.connection, chat)?;
+        sql::note_forgotten(&self.connection, chat)?;
         self.claims.forget(chat);
         let of_chat = |entry: &Entry| entry.chat == chat;
         let gone = batch.entries.iter().filter(|entry| of_chat(entry));
