@@ -23,7 +23,7 @@ pub const HASHES_AT_A_TIME: usize = 2;
 
 /// Password hashes that may wait for their turn; of further ones those of the networks that asked
 /// most are refused at once. About two seconds of work for the one of [`HASHES_AT_A_TIME`] that
-/// strangers have. Who is known has as many places again, so that strangers take none of them.
+/// strangers have. Of who is known as many may wait again, so that strangers are in nobody's way there.
 pub const HASHES_WAITING_MAX: usize = 64;
 
 /// Longest time that a stranger waits for a hash: others who asked less may keep coming.

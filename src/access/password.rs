@@ -59,7 +59,7 @@ impl Default for HashCost {
     }
 }
 
-/// Who waits for a hash. Each has places of its own.
+/// Who waits for a hash. Of each so many may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lane {
     /// Who has proven something: a session, a device, a network from where the password came.

@@ -1,9 +1,9 @@
 //! Strangers who wait for a password hash: one at a time has its turn. The next one is whoever's
-//! network asked least lately, of equals who came first; when there is no place left, whoever's asked
+//! network asked least lately, of equals who came first; when no more may wait, whoever's asked
 //! most gives way. So a hundred networks that use up their first guesses at the same time keep nobody
 //! out who has just come.
 //!
-//! Invariants: at most one turn, and as many waiting as there are places; a turn that ends, in
+//! Invariants: at most one turn, and at most so many wait; a turn that ends, in
 //! whatever way, goes to the next; nobody waits for longer than [`STRANGER_WAIT_LIMIT`].
 
 use std::collections::BTreeMap;
@@ -13,74 +13,74 @@ use tokio::sync::oneshot;
 
 use super::limits::STRANGER_WAIT_LIMIT;
 
-/// There is no place: as many wait whose networks asked no more.
+/// As many wait as may, whose networks asked no more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct NoPlace;
+pub(super) struct Full;
 
 /// See the module.
 #[derive(Clone)]
 pub(super) struct Strangers {
-    line: Arc<Mutex<Line>>,
+    waiting: Arc<Mutex<Waiting>>,
 }
 
-struct Line {
-    places: usize,
+struct Waiting {
+    most: usize,
     is_taken: bool,
     last: u64,
     /// Whom to tell, by how much the network had asked, and by arrival.
-    waiting: BTreeMap<(u64, u64), oneshot::Sender<Turn>>,
+    tells: BTreeMap<(u64, u64), oneshot::Sender<Turn>>,
 }
 
 /// The turn. The next one begins when it is dropped.
 pub(super) struct Turn(Option<Strangers>);
 
 impl Strangers {
-    /// A line with so many places besides the one whose turn it is.
-    pub fn new(places: usize) -> Self {
-        let line = Line { places, is_taken: false, last: 0, waiting: BTreeMap::new() };
-        Self { line: Arc::new(Mutex::new(line)) }
+    /// At most so many wait besides the one whose turn it is.
+    pub fn new(most: usize) -> Self {
+        let waiting = Waiting { most, is_taken: false, last: 0, tells: BTreeMap::new() };
+        Self { waiting: Arc::new(Mutex::new(waiting)) }
     }
 
-    /// Waits for the turn of somebody whose network has asked so much lately. Errors when there is no
-    /// place, when the place is given to somebody who asked less, and when it takes too long.
-    pub async fn turn(&self, asked: u64) -> Result<Turn, NoPlace> {
+    /// Waits for the turn of somebody whose network has asked so much lately. Errors when no more may
+    /// wait, when it gives way to somebody who asked less, and when it takes too long.
+    pub async fn turn(&self, asked: u64) -> Result<Turn, Full> {
         let waits = {
-            let mut line = self.lock();
-            if !line.is_taken {
-                line.is_taken = true;
+            let mut waiting = self.lock();
+            if !waiting.is_taken {
+                waiting.is_taken = true;
                 return Ok(Turn(Some(self.clone())));
             }
-            if line.waiting.len() >= line.places && !line.gives_way_to(asked) {
-                return Err(NoPlace);
+            if waiting.tells.len() >= waiting.most && !waiting.gives_way_to(asked) {
+                return Err(Full);
             }
             let (tell, waits) = oneshot::channel();
-            line.last += 1;
-            let place = (asked, line.last);
-            line.waiting.insert(place, tell);
+            waiting.last += 1;
+            let order = (asked, waiting.last);
+            waiting.tells.insert(order, tell);
             waits
         };
         match tokio::time::timeout(STRANGER_WAIT_LIMIT, waits).await {
             Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(NoPlace),
+            Ok(Err(_)) | Err(_) => Err(Full),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Line {
+impl Waiting {
     /// Makes room for one whose network asked so much. Of those who asked most the one who came last
     /// goes: it has waited the least. Nobody goes for an equal.
     fn gives_way_to(&mut self, asked: u64) -> bool {
-        // Whoever has gone away holds no place.
-        self.waiting.retain(|_, tell| !tell.is_closed());
-        let most = self.waiting.last_key_value().map(|((most, _), _)| *most);
-        if self.waiting.len() >= self.places && most.is_some_and(|most| most > asked) {
-            self.waiting.pop_last();
+        // Whoever has gone away waits no more.
+        self.tells.retain(|_, tell| !tell.is_closed());
+        let most = self.tells.last_key_value().map(|((most, _), _)| *most);
+        if self.tells.len() >= self.most && most.is_some_and(|most| most > asked) {
+            self.tells.pop_last();
         }
-        self.waiting.len() < self.places
+        self.tells.len() < self.most
     }
 }
 
@@ -89,9 +89,9 @@ impl Drop for Turn {
         let Some(mut strangers) = self.0.take() else { return };
         loop {
             let next = {
-                let mut line = strangers.lock();
-                let next = line.waiting.pop_first();
-                line.is_taken = next.is_some();
+                let mut waiting = strangers.lock();
+                let next = waiting.tells.pop_first();
+                waiting.is_taken = next.is_some();
                 next
             };
             let Some((_, tell)) = next else { return };
@@ -134,10 +134,10 @@ mod tests {
         let first = strangers.turn(0).await.unwrap();
         let (mut some, mut most) = (Box::pin(strangers.turn(3)), Box::pin(strangers.turn(7)));
         assert!(some.as_mut().now_or_never().is_none() && most.as_mut().now_or_never().is_none());
-        assert_eq!(strangers.turn(7).await.err(), Some(NoPlace), "not for one that asked as much");
+        assert_eq!(strangers.turn(7).await.err(), Some(Full), "not for one that asked as much");
         let mut fresh = Box::pin(strangers.turn(0));
         assert!(fresh.as_mut().now_or_never().is_none());
-        assert_eq!(most.await.err(), Some(NoPlace));
+        assert_eq!(most.await.err(), Some(Full));
         drop(first);
         assert!(some.as_mut().now_or_never().is_none());
         drop(fresh.await.unwrap());
