@@ -66,7 +66,7 @@ pub(super) const CONDITION_TRIES: usize = 16;
 
 /// Chats whose claims are remembered in each of two generations; about 200 bytes each. A chat that
 /// is forgotten is refused as fenced, and claimed again by its holder.
-pub(super) const LINES_KEPT: usize = 131_072;
+pub(super) const KNOWN_CHATS_KEPT: usize = 131_072;
 
 /// Bits of an epoch that count the claims of one life; the rest count lives.
 pub(super) const EPOCH_CLAIM_BITS: u32 = 40;

@@ -14,11 +14,11 @@ use crate::storage::{AppendError, ChatLog, Claim, Claimed, StoreError, record};
 use super::ScyllaStore;
 use super::chain::{Append, Broken, Chain, Row, first_append};
 use super::errors::{unavailable, unreadable};
+use super::known_chats::Held;
 use super::limits::{
     APPEND_BYTES_MAX, APPEND_EVENTS_MAX, BUCKET_EVENTS, LATE_US, LOG_PAGE_ROWS, TAIL_ROWS,
     TAIL_ROWS_FACTOR,
 };
-use super::lines::Held;
 use super::statements::statements;
 
 statements! {
@@ -62,8 +62,8 @@ fn missing(chat: ChatId, Broken { at }: Broken) -> StoreError {
 impl ChatLog for ScyllaStore {
     async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
         self.db.owned()?;
-        let line = self.lines.make(chat);
-        let mut held = line.turn.lock().await;
+        let known = self.known_chats.make(chat);
+        let mut held = known.turn.lock().await;
         // The turn may have been long in coming.
         self.db.owned()?;
         let epoch = self.first_epoch + self.claims.fetch_add(1, Relaxed);
@@ -95,14 +95,14 @@ impl ChatLog for ScyllaStore {
         let (sealed, fenced) = tokio::join!(seal, self.put(chat, next, epoch, None));
         sealed.and(fenced).map_err(unavailable)?;
         *held = Held::By { claim: epoch, epoch, tail };
-        line.show(tail);
+        known.show(tail);
         Ok(Claimed { claim: Claim { chat, epoch }, tail })
     }
 
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
         let records = encode(claim.chat, &events)?;
-        let line = self.lines.get(claim.chat).ok_or(AppendError::Fenced)?;
-        let mut held = line.turn.lock().await;
+        let known = self.known_chats.get(claim.chat).ok_or(AppendError::Fenced)?;
+        let mut held = known.turn.lock().await;
         let (epoch, tail) = match *held {
             Held::By { claim: by, epoch, tail } if by == claim.epoch => (epoch, tail),
             Held::Uncertain { claim: by } if by == claim.epoch => {
@@ -131,7 +131,7 @@ impl ChatLog for ScyllaStore {
             ) => tail,
         };
         *held = Held::By { claim: claim.epoch, epoch, tail };
-        line.show(tail);
+        known.show(tail);
         written
     }
 
@@ -141,10 +141,10 @@ impl ChatLog for ScyllaStore {
         from: Seq,
         limit: usize,
     ) -> Result<Vec<Recorded>, StoreError> {
-        let line = self.lines.get(chat);
+        let known = self.known_chats.get(chat);
         let read = self.read_rows(chat, from.max(1), limit).await;
         // Asked after the rows: whatever is acknowledged is shown.
-        let shown = line.map_or(Seq::MAX, |line| line.shown());
+        let shown = known.map_or(Seq::MAX, |known| known.shown());
         // Whoever claimed it in this process knows whether it is forgotten. Of others the forgotten tell,
         // and they are asked of those only that have something to show, or to complain of.
         let doubtful = shown == Seq::MAX && !matches!(&read, Ok(events) if events.is_empty());
@@ -157,12 +157,12 @@ impl ChatLog for ScyllaStore {
     }
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
-        let line = self.lines.make(chat);
-        let mut held = line.turn.lock().await;
+        let known = self.known_chats.make(chat);
+        let mut held = known.turn.lock().await;
         let values = (chat.0, self.db.stamp()?);
         self.db.write(&self.db.statements.log.forgotten_put, values).await?;
         *held = Held::Free;
-        line.show(0);
+        known.show(0);
         // One behind the last, where a late append may begin; that which stays behind an interruption
         // is without a gap at the front.
         let mut last = 0;

@@ -27,9 +27,9 @@ mod ended;
 mod errors;
 mod feed;
 mod inventory;
+mod known_chats;
 mod lease;
 mod limits;
-mod lines;
 mod log;
 mod open_chats;
 mod open_tallies;
@@ -59,9 +59,9 @@ use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 use cql::Db;
 use ended::EndedDays;
 use feed::FeedHours;
+use known_chats::KnownChats;
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
-use lines::Lines;
 use open_chats::Partitions;
 use profiles::Profiles;
 use statements::statements_of;
@@ -173,7 +173,7 @@ impl ScyllaOptions {
 /// lease runs out by itself.
 pub struct ScyllaStore {
     db: Arc<Db>,
-    lines: Lines,
+    known_chats: KnownChats,
     /// Larger than every epoch of earlier lives.
     first_epoch: u64,
     /// Claims of this life.
@@ -215,7 +215,7 @@ impl ScyllaStore {
         let probing = tokio::spawn(owner::probe(Arc::clone(&db), options.lease));
         Ok(Self {
             db,
-            lines: Lines::new(),
+            known_chats: KnownChats::new(),
             first_epoch: life << EPOCH_CLAIM_BITS,
             claims: AtomicU64::new(1),
             partitions: Partitions::default(),

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::domain::{ChatId, Seq};
 
-use super::limits::LINES_KEPT;
+use super::limits::KNOWN_CHATS_KEPT;
 
 /// What is known of a chat, for whoever has its turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,14 +36,14 @@ pub(super) enum Held {
 }
 
 /// One chat.
-pub(super) struct Line {
+pub(super) struct KnownChat {
     /// Whoever holds it has the turn.
     pub turn: tokio::sync::Mutex<Held>,
     /// What is durable behind a doubt: readers see nothing behind it.
     shown: AtomicU64,
 }
 
-impl Line {
+impl KnownChat {
     fn new() -> Self {
         Self { turn: tokio::sync::Mutex::new(Held::Free), shown: AtomicU64::new(Seq::MAX) }
     }
@@ -61,20 +61,20 @@ impl Line {
 
 #[derive(Default)]
 struct Generations {
-    young: HashMap<ChatId, Arc<Line>>,
-    old: HashMap<ChatId, Arc<Line>>,
+    young: HashMap<ChatId, Arc<KnownChat>>,
+    old: HashMap<ChatId, Arc<KnownChat>>,
 }
 
 /// All chats that this process knows.
-pub(super) struct Lines {
+pub(super) struct KnownChats {
     generations: Mutex<Generations>,
     kept: usize,
 }
 
-impl Lines {
+impl KnownChats {
     /// None yet.
     pub fn new() -> Self {
-        Self::keeping(LINES_KEPT)
+        Self::keeping(KNOWN_CHATS_KEPT)
     }
 
     fn keeping(kept: usize) -> Self {
@@ -82,41 +82,41 @@ impl Lines {
     }
 
     /// The chat, if it is known.
-    pub fn get(&self, chat: ChatId) -> Option<Arc<Line>> {
+    pub fn get(&self, chat: ChatId) -> Option<Arc<KnownChat>> {
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(line) = generations.young.get(&chat) {
-            return Some(Arc::clone(line));
+        if let Some(known) = generations.young.get(&chat) {
+            return Some(Arc::clone(known));
         }
-        let line = generations.old.remove(&chat)?;
-        generations.keep(chat, &line, self.kept);
-        Some(line)
+        let known = generations.old.remove(&chat)?;
+        generations.keep(chat, &known, self.kept);
+        Some(known)
     }
 
     /// The chat, made known.
-    pub fn make(&self, chat: ChatId) -> Arc<Line> {
-        if let Some(line) = self.get(chat) {
-            return line;
+    pub fn make(&self, chat: ChatId) -> Arc<KnownChat> {
+        if let Some(known) = self.get(chat) {
+            return known;
         }
         let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
         // Another may have come first.
-        if let Some(line) = generations.young.get(&chat) {
-            return Arc::clone(line);
+        if let Some(known) = generations.young.get(&chat) {
+            return Arc::clone(known);
         }
-        let line = Arc::new(Line::new());
-        generations.keep(chat, &line, self.kept);
-        line
+        let known = Arc::new(KnownChat::new());
+        generations.keep(chat, &known, self.kept);
+        known
     }
 }
 
 impl Generations {
-    fn keep(&mut self, chat: ChatId, line: &Arc<Line>, kept: usize) {
+    fn keep(&mut self, chat: ChatId, known: &Arc<KnownChat>, kept: usize) {
         if self.young.len() >= kept {
             let gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-            // Two lines of one chat would be two turns.
-            self.young.extend(gone.into_iter().filter(|(_, line)| Arc::strong_count(line) > 1));
+            // Two of one chat would be two turns.
+            self.young.extend(gone.into_iter().filter(|(_, known)| Arc::strong_count(known) > 1));
         }
         self.old.remove(&chat);
-        self.young.insert(chat, Arc::clone(line));
+        self.young.insert(chat, Arc::clone(known));
     }
 }
 
@@ -130,17 +130,17 @@ mod tests {
 
     #[test]
     fn the_least_used_are_forgotten_but_never_those_in_use() {
-        let lines = Lines::keeping(10);
-        let used = lines.make(chat(0));
+        let known = KnownChats::keeping(10);
+        let used = known.make(chat(0));
         for n in 1..100 {
-            lines.make(chat(n));
-            lines.get(chat(7));
+            known.make(chat(n));
+            known.get(chat(7));
         }
-        let same = lines.get(chat(0)).unwrap();
+        let same = known.get(chat(0)).unwrap();
         assert!(Arc::ptr_eq(&used, &same), "one turn for one chat");
-        assert!(lines.get(chat(7)).is_some(), "the one in use stays");
-        assert!(lines.get(chat(1)).is_none());
-        let generations = lines.generations.lock().unwrap();
+        assert!(known.get(chat(7)).is_some(), "the one in use stays");
+        assert!(known.get(chat(1)).is_none());
+        let generations = known.generations.lock().unwrap();
         assert!(generations.young.len() + generations.old.len() <= 22);
     }
 }
