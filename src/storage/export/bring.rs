@@ -10,7 +10,7 @@ use crate::domain::{ChatId, Recorded, Seq, UserId};
 use crate::storage::{ClaimOpen, Conversation, Store, StoreError};
 
 use super::limits::{APPEND_EVENTS, BATCH_BYTES, BATCH_LINES, CALLS_IN_FLIGHT};
-use super::line::{Header, Line, Reader};
+use super::stream::{Header, Item, Reader};
 use super::tally::{Section, Summary};
 use super::{ExportError, IMPORT_ID, IMPORT_KIND, Patience, Report, Stage, item};
 
@@ -108,7 +108,7 @@ enum Step {
 /// Stores all lines up to the last one, and answers what they were.
 pub(super) async fn bring<R: BufRead>(
     target: Target<'_>,
-    lines: &mut Reader<R>,
+    stream: &mut Reader<R>,
     records: u16,
     length: u64,
     report: &mut dyn Report,
@@ -117,12 +117,12 @@ pub(super) async fn bring<R: BufRead>(
     let mut log = item::LogHash::default();
     let (mut batch, mut bytes) = (Vec::new(), 0);
     loop {
-        let Some((line, size)) = lines.next()? else {
-            return Err(lines.cut_off());
+        let Some((item, size)) = stream.next()? else {
+            return Err(stream.cut_off());
         };
-        if let Line::End(should) = line {
+        if let Item::End(should) = item {
             if !log.is_done() {
-                return Err(lines.damaged("a chat has no last line"));
+                return Err(stream.damaged("a chat has no last line"));
             }
             store_all(target, batch).await?;
             summary.process = should.process;
@@ -136,20 +136,20 @@ pub(super) async fn bring<R: BufRead>(
             return Ok(summary);
         }
         // A line that goes on with a chat waits until the lines before it are stored.
-        let goes_on = matches!(&line, Line::Log(line) if line.first > 1);
+        let goes_on = matches!(&item, Item::Log(item) if item.first > 1);
         if goes_on || batch.len() >= BATCH_LINES || bytes >= BATCH_BYTES {
             store_all(target, std::mem::take(&mut batch)).await?;
             bytes = 0;
-            report.at(Stage::Bringing, lines.bytes, length);
+            report.at(Stage::Bringing, stream.bytes, length);
         }
         // What is left of a damaged chat is for people: a log with holes goes into no store.
-        if let Line::Damaged(line) = line {
-            summary.damaged.insert(line.chat);
+        if let Item::Damaged(item) = item {
+            summary.damaged.insert(item.chat);
             continue;
         }
-        let step = step(line, records, &mut log, &mut summary);
+        let step = step(item, records, &mut log, &mut summary);
         batch.push(step.map_err(|refused| match refused {
-            Refused::Line(what) => lines.damaged(&what),
+            Refused::Item(what) => stream.damaged(&what),
             Refused::Error(error) => error,
         })?);
         bytes += size;
@@ -158,13 +158,13 @@ pub(super) async fn bring<R: BufRead>(
 
 /// Why a line is no step.
 enum Refused {
-    Line(item::Refusal),
+    Item(item::Refusal),
     Error(ExportError),
 }
 
 impl From<item::Refusal> for Refused {
     fn from(what: item::Refusal) -> Self {
-        Self::Line(what)
+        Self::Item(what)
     }
 }
 
@@ -177,56 +177,56 @@ impl From<ExportError> for Refused {
 /// Reads a line, and adds to the summary what this release makes of it: that is what the store is
 /// compared with in the end.
 fn step(
-    line: Line,
+    item: Item,
     records: u16,
     log: &mut item::LogHash,
     summary: &mut Summary,
 ) -> Result<Step, Refused> {
     let mut count =
-        |section, line: &Line| item::hash(line).map(|hash| summary.tally(section).add(hash));
-    match line {
-        Line::Document(line) => {
-            let found = item::read_document(&line)?;
-            count(Section::Documents, &item::document(&line.kind, &found))?;
-            Ok(Step::Document(line.kind, found))
+        |section, item: &Item| item::hash(item).map(|hash| summary.tally(section).add(hash));
+    match item {
+        Item::Document(item) => {
+            let found = item::read_document(&item)?;
+            count(Section::Documents, &item::document(&item.kind, &found))?;
+            Ok(Step::Document(item.kind, found))
         }
-        Line::Operator { operator, record } => {
+        Item::Operator { operator, record } => {
             let user = UserId(operator);
             let found = item::read_operator(user, records, &record)?;
             count(Section::Operators, &item::operator(user, &found)?)?;
             Ok(Step::Operator(user, found))
         }
-        Line::Conversation(line) => {
-            let found = item::read_conversation(&line)?;
+        Item::Conversation(item) => {
+            let found = item::read_conversation(&item)?;
             count(Section::Conversations, &item::conversation(&found))?;
             Ok(Step::Conversation(found))
         }
-        Line::Log(line) => {
-            let (chat, first, last) = (ChatId(line.chat), line.first, line.last);
-            let events = item::read_log(&line, records)?;
+        Item::Log(item) => {
+            let (chat, first, last) = (ChatId(item.chat), item.first, item.last);
+            let events = item::read_log(&item, records)?;
             if let Some((hash, events)) = log.add(&item::log(chat, first, &events, last)?)? {
                 summary.tally(Section::Chats).add(hash);
                 summary.events += events;
             }
             Ok(Step::Log { chat, first, last, events })
         }
-        Line::Watermarks { chat, watermarks } => {
+        Item::Watermarks { chat, watermarks } => {
             let (chat, watermarks) = (ChatId(chat), item::read_watermarks(&watermarks)?);
             count(Section::Watermarks, &item::watermarks(chat, &watermarks))?;
             Ok(Step::Watermarks(chat, watermarks))
         }
-        Line::OpenChat { chat, record, moving } => {
+        Item::OpenChat { chat, record, moving } => {
             let row = item::read_open_chat(ChatId(chat), records, &record, moving.as_deref())?;
             count(Section::OpenChats, &item::open_chat(&row)?)?;
             Ok(Step::OpenChat(row))
         }
-        Line::Audit { id, record, outcome } => {
+        Item::Audit { id, record, outcome } => {
             let entry = item::read_audit(&id, records, &record, outcome.as_deref())?;
             count(Section::Audit, &item::audit(&entry)?)?;
             Ok(Step::Audit(entry))
         }
-        Line::Export(_) | Line::Damaged(_) | Line::End(_) => {
-            Err(Refused::Line("it is out of its place".to_owned()))
+        Item::Export(_) | Item::Damaged(_) | Item::End(_) => {
+            Err(Refused::Item("it is out of its place".to_owned()))
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::storage::record::{self, Slot};
 use crate::storage::{Conversation, Document, OpenChat, StoreError, Watermark};
 
 use super::ExportError;
-use super::line::{ConversationLine, DamagedLine, DocumentLine, Line, LogLine};
+use super::stream::{ConversationItem, DamagedItem, DocumentItem, Item, LogItem};
 
 /// Why a line cannot be taken; without what it says.
 pub(super) type Refusal = String;
@@ -35,21 +35,21 @@ fn sealed(slot: Slot<'_>, records: u16, body: &RawValue) -> Vec<u8> {
     record::seal_as(slot, records, body.get().as_bytes())
 }
 
-pub(super) fn document(kind: &str, document: &Document) -> Line {
+pub(super) fn document(kind: &str, document: &Document) -> Item {
     let Document { id, version, body } = document;
     let body = STANDARD.encode(body);
-    Line::Document(DocumentLine { kind: kind.to_owned(), id: id.clone(), version: *version, body })
+    Item::Document(DocumentItem { kind: kind.to_owned(), id: id.clone(), version: *version, body })
 }
 
-pub(super) fn read_document(line: &DocumentLine) -> Result<Document, Refusal> {
-    let body = STANDARD.decode(&line.body).map_err(|_| "its body is not in Base64".to_owned())?;
-    Ok(Document { id: line.id.clone(), version: line.version, body })
+pub(super) fn read_document(item: &DocumentItem) -> Result<Document, Refusal> {
+    let body = STANDARD.decode(&item.body).map_err(|_| "its body is not in Base64".to_owned())?;
+    Ok(Document { id: item.id.clone(), version: item.version, body })
 }
 
-pub(super) fn operator(user: UserId, found: &OperatorRecord) -> Result<Line, ExportError> {
+pub(super) fn operator(user: UserId, found: &OperatorRecord) -> Result<Item, ExportError> {
     let slot = Slot::Operator(user);
     let found = record::encode_operator(user, found).map_err(StoreError::from)?;
-    Ok(Line::Operator { operator: user.0, record: body(slot, &found)? })
+    Ok(Item::Operator { operator: user.0, record: body(slot, &found)? })
 }
 
 pub(super) fn read_operator(
@@ -61,9 +61,9 @@ pub(super) fn read_operator(
     record::decode_operator(user, &sealed).map_err(|error| error.to_string())
 }
 
-pub(super) fn conversation(of: &Conversation) -> Line {
+pub(super) fn conversation(of: &Conversation) -> Item {
     let commands = of.commands.iter().map(|(id, chat)| (id.as_str().to_owned(), chat.0));
-    Line::Conversation(ConversationLine {
+    Item::Conversation(ConversationItem {
         channel: of.customer.channel.0,
         customer: of.customer.id.0,
         latest: of.latest.0,
@@ -71,15 +71,15 @@ pub(super) fn conversation(of: &Conversation) -> Line {
     })
 }
 
-pub(super) fn read_conversation(line: &ConversationLine) -> Result<Conversation, Refusal> {
+pub(super) fn read_conversation(item: &ConversationItem) -> Result<Conversation, Refusal> {
     let command = |(id, chat): &(String, Uuid)| {
         let id = CommandId::new(id).map_err(|error| error.to_string())?;
         Ok::<_, Refusal>((id, ChatId(*chat)))
     };
-    let commands = line.commands.iter().map(command).collect::<Result<Vec<_>, _>>();
+    let commands = item.commands.iter().map(command).collect::<Result<Vec<_>, _>>();
     Ok(Conversation {
-        customer: Customer { channel: ChannelId(line.channel), id: CustomerId(line.customer) },
-        latest: ChatId(line.latest),
+        customer: Customer { channel: ChannelId(item.channel), id: CustomerId(item.customer) },
+        latest: ChatId(item.latest),
         commands: commands?,
     })
 }
@@ -90,13 +90,13 @@ pub(super) fn log(
     first: Seq,
     events: &[Recorded],
     last: bool,
-) -> Result<LogLine, ExportError> {
+) -> Result<LogItem, ExportError> {
     let records = events.iter().map(|event| {
         let slot = Slot::Event(chat, event.seq);
         body(slot, &record::encode_event(chat, event).map_err(StoreError::from)?)
     });
     let records = records.collect::<Result<_, ExportError>>()?;
-    Ok(LogLine { chat: chat.0, first, last, records })
+    Ok(LogItem { chat: chat.0, first, last, records })
 }
 
 /// What can be read of a chat that is damaged.
@@ -104,33 +104,33 @@ pub(super) fn damaged(
     chat: ChatId,
     why: &str,
     events: &[Recorded],
-) -> Result<DamagedLine, ExportError> {
+) -> Result<DamagedItem, ExportError> {
     let records = events.iter().map(|event| {
         let slot = Slot::Event(chat, event.seq);
         let sealed = record::encode_event(chat, event).map_err(StoreError::from)?;
         Ok((event.seq, body(slot, &sealed)?))
     });
     let records = records.collect::<Result<_, ExportError>>()?;
-    Ok(DamagedLine { chat: chat.0, why: why.to_owned(), records })
+    Ok(DamagedItem { chat: chat.0, why: why.to_owned(), records })
 }
 
-pub(super) fn read_log(line: &LogLine, records: u16) -> Result<Vec<Recorded>, Refusal> {
-    let chat = ChatId(line.chat);
-    if line.records.is_empty() || line.first.checked_add(line.records.len() as u64).is_none() {
+pub(super) fn read_log(item: &LogItem, records: u16) -> Result<Vec<Recorded>, Refusal> {
+    let chat = ChatId(item.chat);
+    if item.records.is_empty() || item.first.checked_add(item.records.len() as u64).is_none() {
         return Err(format!("the events of chat {chat} are not numbered"));
     }
-    let events = (line.first..).zip(&line.records).map(|(seq, body)| {
+    let events = (item.first..).zip(&item.records).map(|(seq, body)| {
         let sealed = sealed(Slot::Event(chat, seq), records, body);
         record::decode_event(chat, seq, &sealed).map_err(|error| error.to_string())
     });
     events.collect()
 }
 
-pub(super) fn watermarks(chat: ChatId, watermarks: &BTreeMap<Party, Watermark>) -> Line {
+pub(super) fn watermarks(chat: ChatId, watermarks: &BTreeMap<Party, Watermark>) -> Item {
     let watermarks = watermarks
         .iter()
         .map(|(who, watermark)| (party(*who), watermark.delivered, watermark.read));
-    Line::Watermarks { chat: chat.0, watermarks: watermarks.collect() }
+    Item::Watermarks { chat: chat.0, watermarks: watermarks.collect() }
 }
 
 pub(super) fn read_watermarks(
@@ -143,14 +143,14 @@ pub(super) fn read_watermarks(
     watermarks.collect()
 }
 
-pub(super) fn open_chat(row: &OpenChat) -> Result<Line, ExportError> {
+pub(super) fn open_chat(row: &OpenChat) -> Result<Item, ExportError> {
     let found = record::encode_open_chat(row).map_err(StoreError::from)?;
     let moving = row.moving.map(|moving| {
         let sealed = record::encode_moving(row.chat, moving).map_err(StoreError::from)?;
         body(Slot::Moving(row.chat), &sealed)
     });
     let record = body(Slot::OpenChat(row.chat), &found)?;
-    Ok(Line::OpenChat { chat: row.chat.0, record, moving: moving.transpose()? })
+    Ok(Item::OpenChat { chat: row.chat.0, record, moving: moving.transpose()? })
 }
 
 pub(super) fn read_open_chat(
@@ -164,14 +164,14 @@ pub(super) fn read_open_chat(
     record::decode_open_chat(chat, &row, moving.as_deref()).map_err(|error| error.to_string())
 }
 
-pub(super) fn audit(entry: &AuditEntry) -> Result<Line, ExportError> {
+pub(super) fn audit(entry: &AuditEntry) -> Result<Item, ExportError> {
     let sealed = record::encode_audit(entry).map_err(StoreError::from)?;
     let outcome = entry.outcome.map(|outcome| {
         let sealed = record::encode_audit_outcome(entry.id, outcome).map_err(StoreError::from)?;
         body(Slot::AuditOutcome(entry.id), &sealed)
     });
     let record = body(Slot::Audit(entry.id), &sealed)?;
-    Ok(Line::Audit { id: entry.id.to_string(), record, outcome: outcome.transpose()? })
+    Ok(Item::Audit { id: entry.id.to_string(), record, outcome: outcome.transpose()? })
 }
 
 pub(super) fn read_audit(
@@ -207,8 +207,8 @@ fn read_party(text: &str) -> Option<Party> {
 }
 
 /// The hash of an item that is one line.
-pub(super) fn hash(line: &Line) -> Result<Sha256, ExportError> {
-    let text = serde_json::to_vec(line).map_err(ExportError::unwritable)?;
+pub(super) fn hash(item: &Item) -> Result<Sha256, ExportError> {
+    let text = serde_json::to_vec(item).map_err(ExportError::unwritable)?;
     Ok(Sha256::new_with_prefix(text))
 }
 
@@ -219,18 +219,18 @@ pub(super) struct LogHash(Option<(Sha256, Seq)>);
 impl LogHash {
     /// Adds a line of a chat; answers the chat's hash with its number of events after its last
     /// line. Errors when the line does not follow the one before.
-    pub fn add(&mut self, line: &LogLine) -> Result<Option<(Sha256, Seq)>, Refusal> {
-        let begin = || (Sha256::new_with_prefix(line.chat.as_bytes()), 0);
+    pub fn add(&mut self, item: &LogItem) -> Result<Option<(Sha256, Seq)>, Refusal> {
+        let begin = || (Sha256::new_with_prefix(item.chat.as_bytes()), 0);
         let (mut hash, mut events) = self.0.take().unwrap_or_else(begin);
-        if line.first != events + 1 {
-            return Err(format!("event {} of chat {} is not here", events + 1, line.chat));
+        if item.first != events + 1 {
+            return Err(format!("event {} of chat {} is not here", events + 1, item.chat));
         }
-        for record in &line.records {
+        for record in &item.records {
             hash.update(record.get());
             hash.update("\n");
         }
-        events += line.records.len() as u64;
-        if line.last {
+        events += item.records.len() as u64;
+        if item.last {
             return Ok(Some((hash, events)));
         }
         self.0 = Some((hash, events));

@@ -12,14 +12,14 @@
 //! - Every step may be repeated: one that the store refuses for now is tried again for a while, and
 //!   an import that was interrupted is run again, and goes on.
 //!
-//! Reading order: `line` (the form), `item` (what is in it), `walk` (out of a store), `bring` (into
+//! Reading order: `stream` (the form), `item` (what is in it), `walk` (out of a store), `bring` (into
 //! one).
 
 mod again;
 mod bring;
 mod item;
 mod limits;
-mod line;
+mod stream;
 mod tally;
 mod walk;
 
@@ -28,10 +28,10 @@ use std::io::{BufRead, Seek, SeekFrom, Write};
 use crate::domain::audit::{AuditChange, AuditEntry, AuditOutcome};
 use crate::storage::{AppendError, Documents, Store, StoreError, record};
 
-use line::{FORMAT, Line, Lines, Reader};
+use stream::{FORMAT, Item, Reader, Writer};
 
 pub use again::Patience;
-pub use line::Header;
+pub use stream::Header;
 pub use tally::{Section, Summary, Tally};
 
 /// The kind of the document that flags a store which holds a part of an import.
@@ -169,8 +169,8 @@ pub async fn export(
     if half.await? {
         return Err(ExportError::HalfImported);
     }
-    let mut lines = Lines::new(to);
-    lines.write(&Line::Export(Header {
+    let mut stream = Writer::new(to);
+    stream.write(&Item::Export(Header {
         format: FORMAT,
         records: record::FORMAT_VERSION,
         id: occasion.id,
@@ -178,10 +178,10 @@ pub async fn export(
         release: occasion.release,
     }))?;
     let source = walk::Source { store, patience, but: None };
-    let line = &mut |line: &Line| lines.write(line);
-    let summary = walk::walk(source, Stage::Writing, report, line).await?;
-    lines.write(&Line::End(summary.clone()))?;
-    lines.flush()?;
+    let sink = &mut |item: &Item| stream.write(item);
+    let summary = walk::walk(source, Stage::Writing, report, sink).await?;
+    stream.write(&Item::End(summary.clone()))?;
+    stream.flush()?;
     Ok(summary)
 }
 
@@ -201,17 +201,17 @@ pub fn check(
     report: &mut dyn Report,
 ) -> Result<(Header, Summary), ExportError> {
     let length = rewound(&mut from)?;
-    let mut lines = Reader::new(from);
-    let header = read_header(&mut lines)?;
+    let mut stream = Reader::new(from);
+    let header = read_header(&mut stream)?;
     loop {
-        let Some((line, _)) = lines.next()? else {
-            return Err(lines.cut_off());
+        let Some((item, _)) = stream.next()? else {
+            return Err(stream.cut_off());
         };
-        report.at(Stage::Checking, lines.bytes, length);
-        if let Line::End(summary) = line {
-            return match lines.next()? {
+        report.at(Stage::Checking, stream.bytes, length);
+        if let Item::End(summary) = item {
+            return match stream.next()? {
                 None => Ok((header, summary)),
-                Some(_) => Err(lines.damaged("it comes after the end")),
+                Some(_) => Err(stream.damaged("it comes after the end")),
             };
         }
     }
@@ -240,15 +240,15 @@ pub async fn import(
         patience.keep_trying(async || Ok(store.audit.record(entry.clone()).await?)).await?;
     }
     let length = rewound(&mut from)?;
-    let mut lines = Reader::new(from);
-    read_header(&mut lines)?;
+    let mut stream = Reader::new(from);
+    read_header(&mut stream)?;
     let target = bring::Target { store, patience };
-    let brought = bring::bring(target, &mut lines, header.records, length, report).await?;
+    let brought = bring::bring(target, &mut stream, header.records, length, report).await?;
     // A release with newer records writes them anew, and sums them differently.
     if header.records == record::FORMAT_VERSION
         && let Some(what) = brought.differs(&should)
     {
-        return Err(lines.damaged(&format!("the export has {what}")));
+        return Err(stream.damaged(&format!("the export has {what}")));
     }
     let source = walk::Source { store, patience, but: flag.entry };
     let held = walk::walk(source, Stage::ReadingBack, report, &mut |_| Ok(())).await?;
@@ -270,8 +270,8 @@ pub async fn import(
     Ok(brought)
 }
 
-fn read_header<R: BufRead>(lines: &mut Reader<R>) -> Result<Header, ExportError> {
-    let Some((Line::Export(header), _)) = lines.next()? else {
+fn read_header<R: BufRead>(stream: &mut Reader<R>) -> Result<Header, ExportError> {
+    let Some((Item::Export(header), _)) = stream.next()? else {
         return Err(ExportError::NoExport);
     };
     let known = u32::from(record::FORMAT_VERSION);

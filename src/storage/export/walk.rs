@@ -10,7 +10,7 @@ use crate::storage::{
 };
 
 use super::limits::{CALLS_IN_FLIGHT, DAMAGED_IN_VAIN, LINE_EVENTS, PAGE_ITEMS, REPORT_ITEMS};
-use super::line::{DamagedLine, Line, LogLine};
+use super::stream::{DamagedItem, Item, LogItem};
 use super::tally::{Section, Summary};
 use super::{ExportError, IMPORT_KIND, Patience, Report, Stage, item};
 
@@ -35,7 +35,7 @@ impl<'a> Source<'a> {
 
 /// Takes the lines; counts and sums them, and reports the progress.
 struct Visit<'a> {
-    line: &'a mut (dyn FnMut(&Line) -> Result<(), ExportError> + Send),
+    sink: &'a mut (dyn FnMut(&Item) -> Result<(), ExportError> + Send),
     report: &'a mut dyn Report,
     stage: Stage,
     /// How many chats there are.
@@ -45,20 +45,20 @@ struct Visit<'a> {
 }
 
 impl Visit<'_> {
-    fn take(&mut self, section: Section, line: &Line) -> Result<(), ExportError> {
-        self.summary.tally(section).add(item::hash(line)?);
-        (self.line)(line)
+    fn take(&mut self, section: Section, item: &Item) -> Result<(), ExportError> {
+        self.summary.tally(section).add(item::hash(item)?);
+        (self.sink)(item)
     }
 
     /// A line of a chat that cannot be copied.
-    fn damaged(&mut self, line: DamagedLine) -> Result<(), ExportError> {
-        self.summary.damaged.insert(line.chat);
-        (self.line)(&Line::Damaged(line))
+    fn damaged(&mut self, item: DamagedItem) -> Result<(), ExportError> {
+        self.summary.damaged.insert(item.chat);
+        (self.sink)(&Item::Damaged(item))
     }
 
-    fn take_log(&mut self, line: LogLine) -> Result<(), ExportError> {
+    fn take_log(&mut self, item: LogItem) -> Result<(), ExportError> {
         let differs = |what: String| ExportError::Store(StoreError::Damaged { reason: what });
-        if let Some((hash, events)) = self.log.add(&line).map_err(differs)? {
+        if let Some((hash, events)) = self.log.add(&item).map_err(differs)? {
             self.summary.tally(Section::Chats).add(hash);
             self.summary.events += events;
             let done = self.summary.count(Section::Chats);
@@ -66,21 +66,21 @@ impl Visit<'_> {
                 self.report.at(self.stage, done, self.chats);
             }
         }
-        (self.line)(&Line::Log(line))
+        (self.sink)(&Item::Log(item))
     }
 }
 
-/// Goes through the store. `line` gets every line but the first and the last of a stream. The
+/// Goes through the store. `sink` gets every line but the first and the last of a stream. The
 /// store must not change meanwhile.
 pub(super) async fn walk(
     source: Source<'_>,
     stage: Stage,
     report: &mut dyn Report,
-    line: &mut (dyn FnMut(&Line) -> Result<(), ExportError> + Send),
+    sink: &mut (dyn FnMut(&Item) -> Result<(), ExportError> + Send),
 ) -> Result<Summary, ExportError> {
     let chats = count_chats(source, report).await?;
     let (log, summary) = Default::default();
-    let mut visit = Visit { line, report, stage, chats, log, summary };
+    let mut visit = Visit { sink, report, stage, chats, log, summary };
     documents(source, &mut visit).await?;
     operators(source, &mut visit).await?;
     conversations(source, &mut visit).await?;

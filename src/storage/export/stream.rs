@@ -1,4 +1,4 @@
-//! The lines of a stream: JSON behind a running checksum. `docs/export.md` describes them for
+//! The lines of a stream, an item each: JSON behind a running checksum. `docs/export.md` describes them for
 //! others; a change here needs a new `FORMAT` and a reader of the old.
 
 use std::io::{BufRead, Read, Write};
@@ -18,19 +18,19 @@ pub(super) const FORMAT: u32 = 2;
 /// Hexadecimal digits of the checksum at the front of a line, and the space after them.
 const CHECKSUM_DIGITS: usize = 8;
 
-/// One line.
+/// What a line of a stream says.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(super) enum Line {
+pub(super) enum Item {
     Export(Header),
-    Document(DocumentLine),
+    Document(DocumentItem),
     Operator {
         operator: Uuid,
         record: Box<RawValue>,
     },
-    Conversation(ConversationLine),
-    Log(LogLine),
-    Damaged(DamagedLine),
+    Conversation(ConversationItem),
+    Log(LogItem),
+    Damaged(DamagedItem),
     Watermarks {
         chat: Uuid,
         #[serde(rename = "marks")]
@@ -67,7 +67,7 @@ pub struct Header {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DocumentLine {
+pub(super) struct DocumentItem {
     pub kind: String,
     pub id: String,
     pub version: u64,
@@ -77,7 +77,7 @@ pub(super) struct DocumentLine {
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct ConversationLine {
+pub(super) struct ConversationItem {
     pub channel: Uuid,
     pub customer: Uuid,
     pub latest: Uuid,
@@ -87,7 +87,7 @@ pub(super) struct ConversationLine {
 /// Events of one chat from `first` on. The lines of a chat follow one another; the last has `last`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct LogLine {
+pub(super) struct LogItem {
     pub chat: Uuid,
     pub first: u64,
     pub last: bool,
@@ -97,7 +97,7 @@ pub(super) struct LogLine {
 /// A chat that cannot be copied, and those of its events that can be read; it may have several lines.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct DamagedLine {
+pub(super) struct DamagedItem {
     pub chat: Uuid,
     pub why: String,
     /// Position and record.
@@ -105,18 +105,18 @@ pub(super) struct DamagedLine {
 }
 
 /// Writes lines, each behind the checksum of all JSON so far.
-pub(super) struct Lines<W> {
+pub(super) struct Writer<W> {
     to: W,
     crc: u32,
 }
 
-impl<W: Write> Lines<W> {
+impl<W: Write> Writer<W> {
     pub fn new(to: W) -> Self {
         Self { to, crc: 0 }
     }
 
-    pub fn write(&mut self, line: &Line) -> Result<(), ExportError> {
-        let text = serde_json::to_string(line).map_err(ExportError::unwritable)?;
+    pub fn write(&mut self, item: &Item) -> Result<(), ExportError> {
+        let text = serde_json::to_string(item).map_err(ExportError::unwritable)?;
         self.crc = crc32c::crc32c_append(self.crc, text.as_bytes());
         writeln!(self.to, "{:08x} {text}", self.crc).map_err(ExportError::io)
     }
@@ -142,7 +142,7 @@ impl<R: BufRead> Reader<R> {
     }
 
     /// The next line and its length in bytes; none at the end of the stream.
-    pub fn next(&mut self) -> Result<Option<(Line, usize)>, ExportError> {
+    pub fn next(&mut self) -> Result<Option<(Item, usize)>, ExportError> {
         let mut bytes = Vec::new();
         let mut limited = self.from.by_ref().take(LINE_MAX_BYTES);
         let length = limited.read_until(b'\n', &mut bytes).map_err(ExportError::io)?;
@@ -160,11 +160,11 @@ impl<R: BufRead> Reader<R> {
                 ExportError::CutOff { line: self.number }
             });
         };
-        let line = self.parse(text)?;
-        Ok(Some((line, length)))
+        let item = self.parse(text)?;
+        Ok(Some((item, length)))
     }
 
-    fn parse(&mut self, text: &[u8]) -> Result<Line, ExportError> {
+    fn parse(&mut self, text: &[u8]) -> Result<Item, ExportError> {
         let (stored, json) = text
             .split_at_checked(CHECKSUM_DIGITS)
             .and_then(|(digits, rest)| Some((digits, rest.strip_prefix(b" ")?)))
