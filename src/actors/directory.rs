@@ -28,7 +28,7 @@ use super::limits::{CALLS_MAX, PENDING_MAX};
 #[error("too many calls wait for the same chat or operator; try again a little later")]
 pub struct Overloaded;
 
-enum Place<M> {
+enum EntryState<M> {
     Starting(Vec<M>),
     Running(ActorRef<M>),
     Stopping(Vec<M>),
@@ -36,7 +36,7 @@ enum Place<M> {
 
 struct Entry<M> {
     life: Life,
-    place: Place<M>,
+    state: EntryState<M>,
     calls: Arc<Semaphore>,
 }
 
@@ -122,23 +122,23 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         let fresh = || Entry::starting(Vec::new(), fresh_permits());
         let mut entry = self.entries.entry(key).or_insert_with(fresh);
         let entry = entry.value_mut();
-        if let Place::Starting(waiting) = &mut entry.place {
+        if let EntryState::Starting(waiting) = &mut entry.state {
             for message in waiting.drain(..) {
                 let _ = actor.send_message(message);
             }
         }
         entry.life = life;
-        entry.place = Place::Running(actor);
+        entry.state = EntryState::Running(actor);
     }
 
     /// Lets the actor stop if no call is on its way to it. Answers whether it may.
     pub fn begin_stop(&self, key: K, life: Life) -> bool {
         let Some(mut entry) = self.entries.get_mut(&key) else { return false };
-        let running = entry.life == life && matches!(entry.place, Place::Running(_));
+        let running = entry.life == life && matches!(entry.state, EntryState::Running(_));
         if !running || entry.calls.available_permits() < CALLS_MAX {
             return false;
         }
-        entry.place = Place::Stopping(Vec::new());
+        entry.state = EntryState::Stopping(Vec::new());
         true
     }
 
@@ -149,9 +149,11 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         if occupied.get().life != life {
             return false;
         }
-        let waiting = match &mut occupied.get_mut().place {
-            Place::Running(_) => Vec::new(),
-            Place::Starting(waiting) | Place::Stopping(waiting) => std::mem::take(waiting),
+        let waiting = match &mut occupied.get_mut().state {
+            EntryState::Running(_) => Vec::new(),
+            EntryState::Starting(waiting) | EntryState::Stopping(waiting) => {
+                std::mem::take(waiting)
+            }
         };
         if again || !waiting.is_empty() {
             // The permits stay: calls that the life lost have given theirs back, those that wait
@@ -171,7 +173,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
     /// again.
     pub fn give_up(&self, key: K, wanted: impl FnOnce() -> bool) -> bool {
         let MapEntry::Occupied(occupied) = self.entries.entry(key) else { return false };
-        if !matches!(occupied.get().place, Place::Starting(_)) {
+        if !matches!(occupied.get().state, EntryState::Starting(_)) {
             return false;
         }
         let again = wanted();
@@ -199,14 +201,14 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
 
 impl<M: Message> Entry<M> {
     fn starting(waiting: Vec<M>, calls: Arc<Semaphore>) -> Self {
-        Self { life: 0, place: Place::Starting(waiting), calls }
+        Self { life: 0, state: EntryState::Starting(waiting), calls }
     }
 
     fn deliver(&mut self, message: M) {
-        match &mut self.place {
+        match &mut self.state {
             // One that has just failed: the message is repeated to its next life.
-            Place::Running(actor) => drop(actor.send_message(message)),
-            Place::Starting(waiting) | Place::Stopping(waiting) => {
+            EntryState::Running(actor) => drop(actor.send_message(message)),
+            EntryState::Starting(waiting) | EntryState::Stopping(waiting) => {
                 if waiting.len() < PENDING_MAX {
                     waiting.push(message);
                 }

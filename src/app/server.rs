@@ -25,7 +25,9 @@ use crate::config::{
     BadConfig, DemoPasswordsInForce, Seed, SeedError, Seeded, Settings, check_listen,
 };
 use crate::domain::Incarnation;
-use crate::edge::{self, Edge, EdgeOptions, Places, Readiness, TrustedProxies, Ways, limits};
+use crate::edge::{
+    self, ConnectionLimits, Edge, EdgeOptions, Readiness, TrustedProxies, Ways, limits,
+};
 use crate::storage::export::{ExportError, is_half_imported};
 use crate::storage::{Store, StoreError, StoreFailure, forget, incarnation};
 use crate::telemetry;
@@ -176,9 +178,9 @@ impl Server {
         let mut tasks = JoinSet::new();
         let render = metrics::start(&mut tasks).map_err(StartError::Metrics)?;
         let routes = edge::operations(is_ready, router_running, render);
-        let places = Places::new(OPERATIONS_CONNECTIONS_MAX, OPERATIONS_CONNECTIONS_MAX);
+        let limits = ConnectionLimits::new(OPERATIONS_CONNECTIONS_MAX, OPERATIONS_CONNECTIONS_MAX);
         let listening =
-            edge::listen(operations, routes, places, Arc::clone(&ways), is_closing.clone());
+            edge::listen(operations, routes, limits, Arc::clone(&ways), is_closing.clone());
         tasks.spawn(listening);
 
         tracing::info!(%address, operations = %operations_address, "starting");
@@ -225,11 +227,11 @@ impl Server {
         tasks.spawn(follow::prune(Arc::clone(&edge.access), router.clone(), kept_ms));
         tasks.spawn(follow::audit(Arc::clone(&edge.access), router));
         let of_one = settings.limits.connections_per_address;
-        let places = Places::new(
+        let limits = ConnectionLimits::new(
             fitting.sockets.saturating_add(fitting.http),
             of_one.saturating_add(limits::HTTP_CONNECTIONS_OF_ONE_MAX.min(fitting.http)),
         );
-        let listening = edge::listen(public, edge::public(&edge), places, ways, is_closing);
+        let listening = edge::listen(public, edge::public(&edge), limits, ways, is_closing);
         tasks.spawn(vital("takes connections", failing, listening));
         availability::begin(&ready);
         if let Some((folder, sqlite)) = opened.embedded() {

@@ -19,14 +19,14 @@ const NO_SETTINGS: [&str; 2] = ["TEST_", "SIM_"];
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// Where: a file with its line, a variable, an option.
-    pub place: String,
+    pub at: String,
     /// What, and what to do.
     pub what: String,
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.what)
+        write!(f, "{}: {}", self.at, self.what)
     }
 }
 
@@ -60,7 +60,7 @@ pub fn read(
             continue;
         }
         if let Err(what) = read_variable(&mut settings, path, &value) {
-            problems.push(Problem { place: name, what });
+            problems.push(Problem { at: name, what });
         }
     }
     problems.extend(settings.check_whole());
@@ -73,7 +73,7 @@ impl Settings {
         let (listen, ops) = (self.server.listen, self.server.ops_listen);
         // Port 0 lets the system choose, and it chooses differently each time.
         (listen == ops && listen.port() != 0).then(|| Problem {
-            place: "server.ops_listen".to_owned(),
+            at: "server.ops_listen".to_owned(),
             what: format!("{ops} is server.listen already; give it a port of its own"),
         })
     }
@@ -90,7 +90,7 @@ impl Settings {
         let set = found
             .ok_or_else(|| format!("there is no setting `{section}.{key}`"))
             .and_then(|entry| (entry.from_text)(self, text));
-        set.map_err(|what| BadConfig { problems: vec![Problem { place: option.to_owned(), what }] })
+        set.map_err(|what| BadConfig { problems: vec![Problem { at: option.to_owned(), what }] })
     }
 }
 
@@ -109,8 +109,8 @@ impl Source<'_> {
     fn problem(&self, at: Range<usize>, what: String) -> (usize, Problem) {
         let before = self.text.get(..at.start).unwrap_or(self.text);
         let line = before.matches('\n').count() + 1;
-        let place = format!("{}:{line}", self.name);
-        (line, Problem { place, what })
+        let at = format!("{}:{line}", self.name);
+        (line, Problem { at, what })
     }
 }
 

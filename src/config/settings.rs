@@ -388,8 +388,8 @@ impl Settings {
     /// [`read`](super::read()), which checks them.
     pub fn trusted_proxies(&self) -> Result<Vec<Network>, BadConfig> {
         networks_of(&self.server.trusted_proxies).map_err(|what| {
-            let place = "server.trusted_proxies".to_owned();
-            BadConfig { problems: vec![Problem { place, what }] }
+            let at = "server.trusted_proxies".to_owned();
+            BadConfig { problems: vec![Problem { at, what }] }
         })
     }
 

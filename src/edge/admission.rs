@@ -1,8 +1,8 @@
-//! How many connections or sockets there are, in all and of one address. Each holds its place by a
-//! guard, so that no way of ending forgets to give it back.
+//! How many connections or sockets there are, in all and of one address. Each is admitted by a
+//! guard, so that no way of ending forgets that it is gone.
 //!
-//! Who has said nothing yet may have to give its place to somebody who comes later: the oldest
-//! silent one leaves first, so that places which are only kept keep nobody out.
+//! Who has said nothing yet may have to leave for somebody who comes later: the oldest
+//! silent one leaves first, so that those who only stay keep nobody out.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::access::Network;
 
-/// The places.
+/// How many may be there, and who is.
 #[derive(Debug, Clone)]
 pub struct Admission {
     most: u64,
@@ -22,15 +22,15 @@ pub struct Admission {
 #[derive(Debug, Default)]
 struct Taken {
     next: u64,
-    /// Whose place each is, by age.
-    places: BTreeMap<u64, Network>,
+    /// Whose each is, by age.
+    admitted: BTreeMap<u64, Network>,
     by_address: HashMap<Network, u64>,
     /// Those that have said nothing, by age and by address.
     silent: BTreeMap<u64, Arc<Notify>>,
     silent_of: BTreeSet<(Network, u64)>,
 }
 
-/// Why there is no place.
+/// Why one is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
     /// The server has as many connections as it may.
@@ -41,7 +41,7 @@ pub enum Refused {
     Address,
 }
 
-/// A place, given back when dropped.
+/// One that is there, until this is dropped.
 #[derive(Debug)]
 pub struct Admitted {
     number: u64,
@@ -50,18 +50,18 @@ pub struct Admitted {
 }
 
 impl Admission {
-    /// At most `most` places, of which one address has at most `most_of_one`.
+    /// At most `most` of them, of which one address has at most `most_of_one`.
     pub fn new(most: u64, most_of_one: u64) -> Self {
         Self { most, most_of_one, taken: Arc::default() }
     }
 
-    /// Takes a place. The oldest silent one gives way, of the same address if that has too many.
+    /// Admits one. The oldest silent one gives way, of the same address if that has too many.
     pub fn admit(&self, address: Network) -> Result<Admitted, Refused> {
         self.take(address, Some(self.most_of_one))
     }
 
-    /// Takes a place for a connection that carries many people's requests: only all places
-    /// together bound it.
+    /// Admits a connection that carries many people's requests: only all together bound
+    /// it.
     pub fn admit_shared(&self, address: Network) -> Result<Admitted, Refused> {
         self.take(address, None)
     }
@@ -73,16 +73,16 @@ impl Admission {
             let oldest = taken.silent_of.range((address, 0)..=(address, u64::MAX)).next().copied();
             taken.turn_out(oldest.ok_or(Refused::Address)?.1);
         }
-        if taken.places.len() as u64 >= self.most {
+        if taken.admitted.len() as u64 >= self.most {
             let oldest = taken.silent.keys().next().copied();
             taken.turn_out(oldest.ok_or(Refused::Server)?);
         }
         Ok(taken.enter(address, &self.taken))
     }
 
-    /// How many places are taken.
+    /// How many are there.
     pub fn taken(&self) -> u64 {
-        lock(&self.taken).places.len() as u64
+        lock(&self.taken).admitted.len() as u64
     }
 }
 
@@ -90,7 +90,7 @@ impl Taken {
     fn enter(&mut self, address: Network, taken: &Arc<Mutex<Self>>) -> Admitted {
         let (number, leave) = (self.next, Arc::new(Notify::new()));
         self.next += 1;
-        self.places.insert(number, address);
+        self.admitted.insert(number, address);
         *self.by_address.entry(address).or_default() += 1;
         self.silent.insert(number, Arc::clone(&leave));
         self.silent_of.insert((address, number));
@@ -100,12 +100,12 @@ impl Taken {
     /// It is no longer silent, and stays.
     fn keep(&mut self, number: u64) {
         self.silent.remove(&number);
-        if let Some(address) = self.places.get(&number) {
+        if let Some(address) = self.admitted.get(&number) {
             self.silent_of.remove(&(*address, number));
         }
     }
 
-    /// It has to go; its place is free at once.
+    /// It has to go, and counts no more at once.
     fn turn_out(&mut self, number: u64) {
         if let Some(leave) = self.silent.get(&number) {
             leave.notify_one();
@@ -115,7 +115,7 @@ impl Taken {
 
     fn give_back(&mut self, number: u64) {
         self.keep(number);
-        let Some(address) = self.places.remove(&number) else { return };
+        let Some(address) = self.admitted.remove(&number) else { return };
         if let Some(own) = self.by_address.get_mut(&address) {
             *own -= 1;
             if *own == 0 {
@@ -157,13 +157,13 @@ mod tests {
         Network::of_client([10, 0, 0, last].into())
     }
 
-    /// A place of somebody who has said something.
+    /// Admitted, and has said something.
     fn heard(admission: &Admission, last: u8) -> Result<Admitted, Refused> {
         admission.admit(address(last)).inspect(Admitted::heard)
     }
 
     #[test]
-    fn places_are_bounded_and_come_back() {
+    fn who_is_admitted_is_bounded_and_goes() {
         let admission = Admission::new(3, 2);
         let mapped = Network::of_client("::ffff:10.0.0.1".parse().unwrap());
         let first = heard(&admission, 1).unwrap();
@@ -177,7 +177,7 @@ mod tests {
         assert_eq!(admission.taken(), 3);
         drop((second, third, again));
         let taken = admission.taken.lock().unwrap();
-        assert!(taken.places.is_empty() && taken.by_address.is_empty(), "nothing is remembered");
+        assert!(taken.admitted.is_empty() && taken.by_address.is_empty(), "nothing is remembered");
         assert!(taken.silent.is_empty() && taken.silent_of.is_empty());
     }
 
@@ -192,7 +192,7 @@ mod tests {
         for stays in [&spoke, &younger, &new] {
             assert!(stays.has_to_leave().now_or_never().is_none());
         }
-        // It gave its place back already, and does so once.
+        // It counts no more already, and is taken off once.
         drop(oldest);
         assert_eq!(admission.taken(), 3);
         younger.heard();
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn who_carries_many_is_bounded_by_all_places_only() {
+    fn who_carries_many_is_bounded_by_all_only() {
         let admission = Admission::new(3, 1);
         let proxied: Vec<_> = (0..3).map(|_| admission.admit_shared(address(1)).unwrap()).collect();
         proxied.iter().for_each(Admitted::heard);

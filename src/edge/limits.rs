@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-/// How long a client may take to send the head of a request: who is slower has no place to keep.
+/// How long a client may take to send the head of a request: who is slower is not waited for.
 pub const HEAD_LIMIT: Duration = Duration::from_secs(10);
 
 /// Largest head of a request with what is read ahead, bytes: a token and a browser's headers.
@@ -102,12 +102,12 @@ pub const OVERLOADED_RETRY_MS: u64 = 250;
 /// How long a client waits before it repeats a call that had no answer, ms.
 pub const UNAVAILABLE_RETRY_MS: u64 = 500;
 
-/// How long after it was due a call that was put off keeps its place in front of later ones without
+/// How long after it was due a call that was put off keeps its turn in front of later ones without
 /// being sent again, ms: a client repeats it far sooner, or has given it up.
-pub const PLACE_KEPT_MS: u64 = 10_000;
+pub const TURN_KEPT_MS: u64 = 10_000;
 
 /// How much later than the call in front of it a client repeats one that waits for it, ms.
-pub const PLACE_WAIT_MS: u64 = 50;
+pub const TURN_WAIT_MS: u64 = 50;
 
 /// How long a client waits before it asks an unavailable store again, ms.
 pub const STORE_RETRY_MS: u64 = 1_000;

@@ -2,8 +2,8 @@
 //! head may take, and in how long one that is no socket may last. Every request is asked by which
 //! name it came, and every answer says that its type is what it says.
 //!
-//! A connection that has not sent the head of a request is silent: when there is no place for a new
-//! one, the oldest silent one is closed.
+//! A connection that has not sent the head of a request is silent: when as many are there as may be and
+//! a new one comes, the oldest silent one is closed.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -34,7 +34,7 @@ use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
 /// What connections may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Places {
+pub struct ConnectionLimits {
     /// Connections at a time, those that became sockets included.
     pub most: u64,
     /// Of one address; a trusted proxy may have all of them.
@@ -45,7 +45,7 @@ pub struct Places {
     pub end: Duration,
 }
 
-impl Places {
+impl ConnectionLimits {
     /// So many connections, so many of one address, each with the usual times.
     pub fn new(most: u64, most_of_one: u64) -> Self {
         Self { most, most_of_one, life: HTTP_LIFE_MAX, end: REQUEST_LIMIT }
@@ -63,7 +63,7 @@ pub struct Ways {
 
 /// What the connections of a listener share.
 struct Shared {
-    places: Places,
+    limits: ConnectionLimits,
     ways: Arc<Ways>,
     routes: TowerToHyperService<Router>,
     connections: Admission,
@@ -72,21 +72,21 @@ struct Shared {
 }
 
 /// Serves connections until `closing` turns true. Every request is given its
-/// [`ClientAddress`], and the place of its connection, which one that becomes
+/// [`ClientAddress`], and the admission of its connection, which one that becomes
 /// a socket takes along.
 pub async fn listen(
     listener: TcpListener,
     routes: Router,
-    places: Places,
+    limits: ConnectionLimits,
     ways: Arc<Ways>,
     mut closing: watch::Receiver<bool>,
 ) {
     let shared = Arc::new(Shared {
-        places,
+        limits,
         ways,
         routes: TowerToHyperService::new(routes),
-        connections: Admission::new(places.most, places.most_of_one),
-        by_proxies: Admission::new(places.most, places.most_of_one),
+        connections: Admission::new(limits.most, limits.most_of_one),
+        by_proxies: Admission::new(limits.most, limits.most_of_one),
     });
     loop {
         let accepted = tokio::select! {
@@ -95,9 +95,9 @@ pub async fn listen(
         };
         match accepted {
             Ok((stream, peer)) => match shared.admit(peer) {
-                Ok(place) => {
+                Ok(admitted) => {
                     let (shared, closing) = (Arc::clone(&shared), closing.clone());
-                    tokio::spawn(serve(shared, stream, peer, place, closing));
+                    tokio::spawn(serve(shared, stream, peer, admitted, closing));
                 }
                 Err(refused) => tracing::debug!(%refused, %peer, "a connection was not taken"),
             },
@@ -119,17 +119,17 @@ impl Shared {
         }
     }
 
-    /// Answers a request of a connection that has this place.
+    /// Answers a request of a connection that was admitted so.
     fn answer(
         self: &Arc<Self>,
         peer: SocketAddr,
-        place: &Arc<Admitted>,
+        admitted: &Arc<Admitted>,
         mut request: hyper::Request<hyper::body::Incoming>,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
-        place.heard();
+        admitted.heard();
         let client = self.ways.proxies.client(peer.ip(), request.headers());
         request.extensions_mut().insert(client);
-        request.extensions_mut().insert(Arc::clone(place));
+        request.extensions_mut().insert(Arc::clone(admitted));
         let turn = self.turn(peer, client);
         let known = check_host(&request, &self.ways.hosts);
         let shared = Arc::clone(self);
@@ -170,13 +170,13 @@ async fn serve(
     shared: Arc<Shared>,
     stream: TcpStream,
     peer: SocketAddr,
-    place: Admitted,
+    admitted: Admitted,
     mut closing: watch::Receiver<bool>,
 ) {
     // Frames are small and people wait for them.
     let _ = stream.set_nodelay(true);
-    let (times, place) = (shared.places, Arc::new(place));
-    let of_requests = Arc::clone(&place);
+    let (times, admitted) = (shared.limits, Arc::new(admitted));
+    let of_requests = Arc::clone(&admitted);
     let service = service_fn(move |request| shared.answer(peer, &of_requests, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -188,9 +188,9 @@ async fn serve(
     let served = tokio::select! {
         served = connection.as_mut() => Ok(served),
         () = closed(&mut closing) => Err(()),
-        // Else whoever asks and does not read keeps a place for ever. Sockets have left by then.
+        // Else whoever asks and does not read stays for ever. Sockets have left by then.
         () = sleep(times.life) => Err(()),
-        () = place.has_to_leave() => return,
+        () = admitted.has_to_leave() => return,
     };
     let served = match served {
         Ok(served) => Ok(served),
@@ -221,9 +221,12 @@ mod tests {
 
     const ASK: &[u8] = b"GET /large HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
-    /// A server with such places, of which `/large` is more than the system takes for who does not
+    /// A server with such limits, of which `/large` is more than the system takes for who does not
     /// read.
-    async fn server(places: Places, proxies: TrustedProxies) -> (SocketAddr, watch::Sender<bool>) {
+    async fn server(
+        limits: ConnectionLimits,
+        proxies: TrustedProxies,
+    ) -> (SocketAddr, watch::Sender<bool>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let routes = Router::new()
@@ -232,7 +235,7 @@ mod tests {
             .route("/small", get(|| async { "small" }));
         let (open, closing) = watch::channel(false);
         let ways = Arc::new(Ways { proxies, ..Ways::default() });
-        tokio::spawn(listen(listener, routes, places, ways, closing));
+        tokio::spawn(listen(listener, routes, limits, ways, closing));
         (address, open)
     }
 
@@ -248,10 +251,10 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn who_asks_and_does_not_read_gives_the_place_back() {
+    async fn who_asks_and_does_not_read_leaves() {
         let moment = Duration::from_millis(100);
-        let places = Places { most: 1, most_of_one: 1, life: moment, end: moment };
-        let (address, _open) = server(places, TrustedProxies::default()).await;
+        let limits = ConnectionLimits { most: 1, most_of_one: 1, life: moment, end: moment };
+        let (address, _open) = server(limits, TrustedProxies::default()).await;
         let mut idle = TcpStream::connect(address).await.unwrap();
         idle.write_all(ASK).await.unwrap();
         idle.readable().await.unwrap();
@@ -260,12 +263,12 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(Duration::from_secs(20), again).await.expect("the place is given back");
+        timeout(Duration::from_secs(20), again).await.expect("its connection is given back");
     }
 
     #[tokio::test]
     async fn the_oldest_silent_connection_gives_way() {
-        let (address, _open) = server(Places::new(3, 3), TrustedProxies::default()).await;
+        let (address, _open) = server(ConnectionLimits::new(3, 3), TrustedProxies::default()).await;
         let mut busy = TcpStream::connect(address).await.unwrap();
         busy.write_all(ASK).await.unwrap();
         busy.readable().await.unwrap();
@@ -276,14 +279,14 @@ mod tests {
         let ended = timeout(Duration::from_secs(20), oldest.read(&mut nothing)).await;
         assert_eq!(ended.expect("it is closed").unwrap_or_default(), 0);
         let mut read = [0; 12];
-        busy.read_exact(&mut read).await.expect("who has asked keeps the place");
+        busy.read_exact(&mut read).await.expect("who has asked stays");
         drop(younger);
     }
 
     #[tokio::test]
     async fn requests_by_a_proxy_are_bounded_by_their_clients() {
         let proxies = TrustedProxies::new(vec!["127.0.0.0/8".parse().unwrap()]);
-        let (address, _open) = server(Places::new(10, 2), proxies).await;
+        let (address, _open) = server(ConnectionLimits::new(10, 2), proxies).await;
         let by = |client: &str| format!("x-forwarded-for: {client}\r\n");
         let mut held = Vec::new();
         for _ in 0..2 {
@@ -299,7 +302,7 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(Duration::from_secs(20), refused).await.expect("the client has its places");
+        timeout(Duration::from_secs(20), refused).await.expect("the client has its connections");
         assert_eq!(ask(address, "/small", &by("192.0.2.2")).await.as_deref(), Some("HTTP/1.1 200"));
     }
 }

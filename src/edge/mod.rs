@@ -36,7 +36,7 @@ pub use errors::{
     access_error, catalog_error, close_of, forbidden, frame_of, lost_error, store_error,
 };
 pub use host::check_host;
-pub use listen::{Places, Ways, listen};
+pub use listen::{ConnectionLimits, Ways, listen};
 pub use names::{CatalogNames, Viewer};
 pub use origin::origin_allowed;
 pub use pace::{Pace, TooFast};

@@ -103,7 +103,7 @@ impl Filled {
 
     /// Makes it durable.
     pub async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
-        let at = self.at.as_ref().map(|at| at.place().to_vec());
+        let at = self.at.as_ref().map(|at| at.raw().to_vec());
         let record = FilledRecord { process: self.process, at, whole: self.whole };
         self.document.save(documents, &record).await
     }

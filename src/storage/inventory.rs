@@ -16,12 +16,12 @@ pub struct Cursor(Vec<u8>);
 
 impl Cursor {
     /// What an adapter wants to find again.
-    pub fn new(place: impl Into<Vec<u8>>) -> Self {
-        Self(place.into())
+    pub fn new(raw: impl Into<Vec<u8>>) -> Self {
+        Self(raw.into())
     }
 
     /// What it was made of.
-    pub fn place(&self) -> &[u8] {
+    pub fn raw(&self) -> &[u8] {
         &self.0
     }
 }

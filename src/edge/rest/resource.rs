@@ -71,27 +71,27 @@ type Id<R> = <<R as Resource>::Entity as Entity>::Id;
 pub(super) async fn list<R: Resource>(asked: &Asked) -> Answer {
     let snapshot = asked.edge.catalog.snapshot();
     let wanted = Wanted::read(asked)?;
-    let mut found: Vec<(Place, &Arc<R::Entity>)> = R::Entity::all(&snapshot)
+    let mut found: Vec<(Position, &Arc<R::Entity>)> = R::Entity::all(&snapshot)
         .values()
         .filter(|entity| asked.scope.has(R::is_own(asked, entity.id())))
         .filter(|entity| fits::<R>(asked, &wanted, entity, &snapshot))
-        .map(|entity| (wanted.place(&**entity), entity))
-        .filter(|(place, _)| {
+        .map(|entity| (wanted.position(&**entity), entity))
+        .filter(|(position, _)| {
             let after = wanted.after.as_ref();
-            after.is_none_or(|after| wanted.order(after, place) == Ordering::Less)
+            after.is_none_or(|after| wanted.order(after, position) == Ordering::Less)
         })
         .collect();
     found.sort_by(|(one, _), (other, _)| wanted.order(one, other));
     let (mut items, mut last, mut next) = (Vec::new(), None, None);
-    for (place, entity) in found {
+    for (position, entity) in found {
         let Some(mut shown) = R::shown(entity, &snapshot) else { continue };
         if items.len() == wanted.limit {
-            next = last.as_ref().map(|last: &Place| last.written(wanted.sort));
+            next = last.as_ref().map(|last: &Position| last.written(wanted.sort));
             break;
         }
         R::complete(asked, &mut shown).await;
         items.push(shown);
-        last = Some(place);
+        last = Some(position);
     }
     json(&PageResponse { items, next })
 }
@@ -220,13 +220,13 @@ fn folded(name: &str) -> String {
 
 /// Where an entry stands in a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct Position {
     /// Empty in the order of ids.
     name: String,
     id: Uuid,
 }
 
-impl Place {
+impl Position {
     /// As the `next` of a page in that order. Who is renamed while pages are read may be met twice or
     /// not at all; nobody else is.
     fn written(&self, sort: &str) -> String {
@@ -255,7 +255,7 @@ struct Wanted<'a> {
     sort: &'a str,
     /// What is to be in the names, folded.
     name: Option<String>,
-    after: Option<Place>,
+    after: Option<Position>,
     limit: usize,
 }
 
@@ -269,19 +269,19 @@ impl<'a> Wanted<'a> {
         let name = name.map(folded);
         let wrong = || invalid("after", "expected the `next` of a page in this order");
         let after = asked.parameter("after");
-        let after = after.map(|text| Place::read(text, sort).ok_or_else(wrong)).transpose()?;
+        let after = after.map(|text| Position::read(text, sort).ok_or_else(wrong)).transpose()?;
         let limit = asked.number("limit").and_then(|limit| usize::try_from(limit).ok());
         let limit = limit.unwrap_or(PAGE_MAX);
         Ok(Self { sort, name, after, limit })
     }
 
-    fn place<E: Entity>(&self, entity: &E) -> Place {
+    fn position<E: Entity>(&self, entity: &E) -> Position {
         let by_name = self.sort.ends_with("name");
         let name = if by_name { folded(entity.name()) } else { String::new() };
-        Place { name, id: E::uuid(entity.id()) }
+        Position { name, id: E::uuid(entity.id()) }
     }
 
-    fn order(&self, one: &Place, other: &Place) -> Ordering {
+    fn order(&self, one: &Position, other: &Position) -> Ordering {
         let order = one.name.cmp(&other.name).then(one.id.cmp(&other.id));
         if self.sort.starts_with('-') { order.reverse() } else { order }
     }

@@ -1,6 +1,6 @@
 //! The calls of one socket that are under way: those of one lane in the order of their arrival,
 //! those of different lanes side by side, all within the socket's one task. What was put off keeps
-//! its place ([`super::places`]).
+//! its turn ([`super::turns`]).
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use futures_util::StreamExt;
 use futures_util::stream::{FuturesUnordered, Stream};
 
-use super::places::{Order, Places, Ticket};
+use super::turns::{Order, Ticket, Turns};
 use crate::domain::Timestamp;
 use crate::edge::limits::ABANDONED_LIMIT;
 use crate::protocol::Lane;
@@ -30,7 +30,7 @@ pub(super) type Work = Pin<Box<dyn Future<Output = Answer> + Send>>;
 
 /// A call that has come, and how to put it off.
 pub(super) struct Arrived {
-    /// Its lane, and its place there.
+    /// Its lane, and its turn there.
     pub ticket: Ticket,
     /// What it does.
     pub work: Work,
@@ -44,7 +44,7 @@ pub(super) struct Calls {
     running: FuturesUnordered<InLane>,
     /// An entry stands for a lane in which a call runs.
     behind: HashMap<Lane, VecDeque<Arrived>>,
-    places: Places,
+    turns: Turns,
     unanswered: usize,
 }
 
@@ -73,14 +73,14 @@ impl Calls {
         if self.unanswered < UNANSWERED_MAX { Ok(()) } else { Err(TooMany) }
     }
 
-    /// The place of a call that has come.
+    /// The turn of a call that has come.
     pub fn ticket(&mut self, lane: Lane, order: Order) -> Ticket {
-        self.places.ticket(lane, order)
+        self.turns.ticket(lane, order)
     }
 
     /// A call was put off before it was anybody's turn.
     pub fn put_off(&mut self, ticket: Ticket, later_ms: u64, now: Timestamp) {
-        self.places.answered(&ticket, Some(later_ms), now);
+        self.turns.answered(&ticket, Some(later_ms), now);
     }
 
     /// Begins a call, or lets it wait for those of its lane in front of it.
@@ -101,7 +101,7 @@ impl Calls {
 
     fn begin(&mut self, arrived: Arrived, now: Timestamp) {
         let Arrived { ticket, work, put_off } = arrived;
-        let work = match self.places.turn(&ticket, now) {
+        let work = match self.turns.turn(&ticket, now) {
             Ok(()) => work,
             Err(wait_ms) => Box::pin(std::future::ready(put_off(wait_ms))),
         };
@@ -136,7 +136,7 @@ impl Calls {
     fn ended(&mut self, ticket: Ticket, later_ms: Option<u64>, now: Timestamp) {
         self.unanswered -= 1;
         let lane = ticket.lane;
-        self.places.answered(&ticket, later_ms, now);
+        self.turns.answered(&ticket, later_ms, now);
         match self.behind.get_mut(&lane).and_then(VecDeque::pop_front) {
             Some(arrived) => self.begin(arrived, now),
             None => drop(self.behind.remove(&lane)),
@@ -151,7 +151,7 @@ mod tests {
 
     use tokio::sync::oneshot;
 
-    use super::super::places::Change;
+    use super::super::turns::Change;
     use super::*;
     use crate::domain::{ChatId, CommandId};
     use crate::protocol::Method;

@@ -6,8 +6,8 @@ use super::caller::Caller;
 use super::calls::{Answer, Work};
 use super::history;
 use super::list;
-use super::places::{Change, Order};
 use super::refusals::{refused, unavailable};
+use super::turns::{Change, Order};
 use crate::actors::CallError;
 use crate::domain::operator::AwayReason;
 use crate::domain::{Audience, ChatId, MessageText, Person, Status};
@@ -84,7 +84,7 @@ fn lane(by: Audience, call: &Call) -> Lane {
     }
 }
 
-/// The lane of a call that changes a conversation, and by what its place there is known.
+/// The lane of a call that changes a conversation, and by what its turn there is known.
 pub(super) fn placed(by: Audience, call: &Call) -> Option<(Lane, Order)> {
     let id = call.keeps_place_by()?.clone();
     let order = Order::Keeps(Change { chat: call.lane().chat(), method: call.method(), id });

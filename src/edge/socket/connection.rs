@@ -18,9 +18,9 @@ use super::calls::{Arrived, Calls, Work};
 use super::carry::{self, Taken};
 use super::frames::{Frames, TooManyFrames};
 use super::outgoing;
-use super::places::Order;
 use super::refusals::unavailable;
 use super::session::{self, Missed, Session};
+use super::turns::Order;
 use crate::actors::Outgoing;
 use crate::domain::Timestamp;
 use crate::edge::admission::Admitted;
@@ -72,7 +72,7 @@ struct Connection {
     session: Option<Session>,
     calls: Calls,
     closing: watch::Receiver<bool>,
-    place: Admitted,
+    admitted: Admitted,
     /// To be written at the end of the step.
     unsent: Vec<Message>,
     pace: Pace,
@@ -88,13 +88,13 @@ struct Connection {
 pub(super) async fn run(
     edge: Arc<Edge>,
     socket: WebSocket,
-    place: Admitted,
+    admitted: Admitted,
     client: ClientAddress,
 ) {
     let now = edge.now();
     let mut connection = Connection {
         closing: edge.closing(),
-        place,
+        admitted,
         pace: Pace::new(edge.options.calls_per_second, edge.options.call_burst),
         too_fast: Pace::new(TOO_FAST.1, TOO_FAST.0),
         edge,
@@ -146,7 +146,7 @@ impl Connection {
                         None => std::future::pending().await,
                     }
                 } => Step::Asked,
-                () = self.place.has_to_leave() => Step::Leave,
+                () = self.admitted.has_to_leave() => Step::Leave,
                 // Whoever could say so is gone: that says it, too.
                 _ = self.closing.wait_for(|closing| *closing) => Step::Closing,
                 () = &mut timer => Step::Time,
@@ -290,7 +290,7 @@ impl Connection {
         self.calls.push(Arrived { ticket, work, put_off }, self.heard_at);
     }
 
-    /// There is no room for a call now; what keeps an order keeps its place.
+    /// There is no room for a call now; what keeps an order keeps its turn.
     fn put_off(
         &mut self,
         id: &RequestId,
@@ -324,7 +324,7 @@ impl Connection {
                     );
                 }
                 self.session = Some(opened.session);
-                self.place.heard();
+                self.admitted.heard();
                 // It may have been revoked while the session was being opened.
                 self.still()?;
             }

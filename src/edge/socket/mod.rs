@@ -20,10 +20,10 @@ mod history;
 mod list;
 mod looks;
 mod outgoing;
-mod places;
 mod readable;
 mod refusals;
 mod session;
+mod turns;
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ use crate::audit::Failure;
 use crate::protocol::limits::FRAME_MAX_BYTES;
 use crate::protocol::rest::{ErrorResponse, RestErrorKind};
 
-/// Turns a request into a socket, if its page may open one and there is a place.
+/// Turns a request into a socket, if its page may open one and it is admitted.
 pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Request) -> Response {
     let headers = request.headers();
     let text = |name| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
@@ -61,15 +61,15 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
         let stopping = ErrorResponse::new(RestErrorKind::Unavailable, "the server is stopping");
         return error_response(&stopping.after(UNAVAILABLE_RETRY_MS));
     }
-    let place = match edge.admission.admit(client.network()) {
-        Ok(place) => place,
+    let admitted = match edge.admission.admit(client.network()) {
+        Ok(admitted) => admitted,
         Err(refused) => {
             let error = ErrorResponse::new(RestErrorKind::Overloaded, refused.to_string());
             return error_response(&error.after(UNAVAILABLE_RETRY_MS));
         }
     };
     let (edge, alive) = (Arc::clone(edge), edge.alive());
-    // The connection's own place goes along: it stays one of all that there are.
+    // The connection's own admission goes along: it stays one of all that there are.
     let connections = request.extensions_mut().remove::<Arc<Admitted>>();
     let upgraded = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {
@@ -77,7 +77,7 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
         if let Ok(upgraded) = upgraded.await {
             let bytes = frames::Frames::new(TokioIo::new(upgraded), Arc::clone(&edge));
             let socket = WebSocketStream::from_raw_socket(bytes, Role::Server, Some(config()));
-            connection::run(edge, socket.await, place, client).await;
+            connection::run(edge, socket.await, admitted, client).await;
         }
         drop((connections, alive));
     });

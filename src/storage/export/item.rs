@@ -1,5 +1,5 @@
 //! Between what a store holds and the lines of a stream. Records travel as the JSON that they are
-//! stored as, without their envelope; the place that the envelope's checksum covers is in the line.
+//! stored as, without their envelope; which record it is, which the checksum of the envelope covers, is in the line.
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,7 @@ use super::{FaultAt, MemoryStore, State};
 /// Up to `limit` of the keys below the cursor, largest first.
 fn page(keys: impl Iterator<Item = Vec<u8>>, at: Option<&Cursor>, limit: usize) -> Page<Vec<u8>> {
     let mut keys: Vec<_> =
-        keys.filter(|key| at.is_none_or(|at| key.as_slice() < at.place())).collect();
+        keys.filter(|key| at.is_none_or(|at| key.as_slice() < at.raw())).collect();
     keys.sort_unstable_by(|a, b| b.cmp(a));
     let more = keys.len() > limit;
     keys.truncate(limit);

@@ -12,7 +12,7 @@ use crate::domain::{AwayReasonId, ChannelId, CustomerId, QueueId, UserId};
 
 use super::event::Refusal;
 
-/// Mirrors [`AuditEntry`] but for its id, which the record's place says, and its outcome.
+/// Mirrors [`AuditEntry`] but for its id, which the record is of, and its outcome.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct AuditRecord {

@@ -7,7 +7,7 @@
 //! Invariants:
 //! - The envelope (`crc32c`, 4 bytes; `version`, 2 bytes; both little-endian; then the body) is
 //!   the same in every version, so that every release can tell damage from news.
-//! - The checksum covers the version, the body and the record's *place* (which chat, which
+//! - The checksum covers the version, the body and which record it is (which chat, which
 //!   position): a record that turns up somewhere else is damaged too.
 //! - What was written stays readable. `tests/golden/record` holds a file for every kind; a change
 //!   that alters one needs a new version here and a reader for the old.
@@ -52,29 +52,29 @@ const CHECKSUM_BYTES: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// The bytes are not those that were written.
-    #[error("{place} is damaged: {what}")]
+    #[error("{which} is damaged: {what}")]
     Damaged {
         /// Which record.
-        place: String,
+        which: String,
         /// What is wrong with it.
         what: String,
     },
     /// A newer release wrote it.
     #[error(
-        "{place} has format {found}, this release reads up to {FORMAT_VERSION}: \
+        "{which} has format {found}, this release reads up to {FORMAT_VERSION}: \
          run the release that wrote it, or a newer one"
     )]
     Newer {
         /// Which record.
-        place: String,
+        which: String,
         /// Its version.
         found: u16,
     },
     /// It cannot be written; only a value that the domain would refuse can cause this.
-    #[error("{place} cannot be encoded: {what}")]
+    #[error("{which} cannot be encoded: {what}")]
     Unwritable {
         /// Which record.
-        place: String,
+        which: String,
         /// What is wrong with it.
         what: String,
     },
@@ -122,7 +122,7 @@ impl Slot<'_> {
             Self::Moving(chat) => id(crc, 3, &chat.0),
             Self::Operator(user) => id(crc, 4, &user.0),
             Self::Document(kind, name, version) => {
-                // Lengths come first, so that no two places run together into the same bytes.
+                // Lengths come first, so that no two run together into the same bytes.
                 let crc = add(add(crc, &[5]), &(kind.len() as u64).to_le_bytes());
                 let crc = add(add(crc, kind.as_bytes()), name.as_bytes());
                 add(crc, &version.to_le_bytes())
@@ -168,9 +168,9 @@ pub fn seal_as(slot: Slot<'_>, version: u16, body: &[u8]) -> Vec<u8> {
 }
 
 /// Checks the envelope and answers the body. Errors when the checksum does not fit the bytes and
-/// the place, or when a newer release wrote it.
+/// that record, or when a newer release wrote it.
 pub fn unseal<'a>(slot: Slot<'_>, sealed: &'a [u8]) -> Result<&'a [u8], RecordError> {
-    let damaged = |what: String| RecordError::Damaged { place: slot.to_string(), what };
+    let damaged = |what: String| RecordError::Damaged { which: slot.to_string(), what };
     let Some((crc, covered)) = sealed.split_first_chunk::<CHECKSUM_BYTES>() else {
         return Err(damaged(format!("{} bytes are too few", sealed.len())));
     };
@@ -186,7 +186,7 @@ pub fn unseal<'a>(slot: Slot<'_>, sealed: &'a [u8]) -> Result<&'a [u8], RecordEr
     match u16::from_le_bytes(*version) {
         0 => Err(damaged("format 0 was never written".to_owned())),
         1..=FORMAT_VERSION => Ok(body),
-        found => Err(RecordError::Newer { place: slot.to_string(), found }),
+        found => Err(RecordError::Newer { which: slot.to_string(), found }),
     }
 }
 
@@ -205,7 +205,7 @@ pub(super) fn listed_body(
 
 fn encode<T: Serialize>(slot: Slot<'_>, record: &T) -> Result<Vec<u8>, RecordError> {
     let body = serde_json::to_vec(record).map_err(|error| RecordError::Unwritable {
-        place: slot.to_string(),
+        which: slot.to_string(),
         what: error.to_string(),
     })?;
     Ok(seal(slot, &body))
@@ -216,13 +216,13 @@ fn decode<T: DeserializeOwned>(slot: Slot<'_>, sealed: &[u8]) -> Result<T, Recor
         // serde's own text may quote a value, and values are what customers wrote.
         let what =
             format!("its body is no record (byte {} of line {})", error.column(), error.line());
-        RecordError::Damaged { place: slot.to_string(), what }
+        RecordError::Damaged { which: slot.to_string(), what }
     })
 }
 
 /// A value that was read but that the domain refuses.
 fn refused(slot: Slot<'_>, error: impl std::fmt::Display) -> RecordError {
-    RecordError::Damaged { place: slot.to_string(), what: error.to_string() }
+    RecordError::Damaged { which: slot.to_string(), what: error.to_string() }
 }
 
 /// The stored form of one event of a chat.

@@ -16,7 +16,7 @@ use crate::storage::{EndedChat, Moving, OpenChat};
 use super::event::{OutcomeRecord, ReachRecord, Refusal, is_one_slot, one_slot};
 use super::party::PartyRecord;
 
-/// Mirrors [`OpenChat`] but for the chat, which the record's place says, and the mark.
+/// Mirrors [`OpenChat`] but for the chat, which the record is of, and the mark.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct OpenChatRecord {
@@ -32,7 +32,7 @@ pub(super) struct OpenChatRecord {
     next_deadline: Option<u64>,
 }
 
-/// Mirrors [`EndedChat`] but for channel and chat, which the record's place says.
+/// Mirrors [`EndedChat`] but for channel and chat, which the record is of.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct EndedChatRecord {

@@ -59,12 +59,12 @@ statements! {
 
 /// Where the row of a chat lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Place {
+pub(super) struct PartitionKey {
     pub hour: i64,
     pub shard: i16,
 }
 
-impl Place {
+impl PartitionKey {
     /// Ids begin with the milliseconds of their making, so hours are in the order of ids.
     fn of(chat: ChatId) -> Self {
         let hour = i64::try_from(chat.made_at().0 / HOUR_MS).unwrap_or(i64::MAX);
@@ -111,14 +111,14 @@ impl Partition {
 /// The partitions that this process has to do with.
 #[derive(Default)]
 pub(super) struct Partitions {
-    known: DashMap<Place, Arc<Partition>>,
+    known: DashMap<PartitionKey, Arc<Partition>>,
     /// The latest hour that was seen. Later ones get new chats, earlier ones hardly.
     newest: AtomicI64,
     /// The latest hour before which the emptied ones were deleted.
     swept: AtomicI64,
     /// The tallies that former lives have left. Once they are read, so is the list, and what is not
     /// known to be on it is not.
-    pub former: OnceCell<HashMap<Place, usize>>,
+    pub former: OnceCell<HashMap<PartitionKey, usize>>,
     /// Held shared while partitions are put on the list, alone while its front is cut off.
     list: RwLock<()>,
     /// The chats whose rows cannot be read, as far as scans have come upon them.
@@ -136,19 +136,19 @@ enum Found {
 }
 
 impl Partitions {
-    pub fn at(&self, place: Place) -> Arc<Partition> {
-        self.newest.fetch_max(place.hour, Relaxed);
-        Arc::clone(&self.known.entry(place).or_default())
+    pub fn at(&self, key: PartitionKey) -> Arc<Partition> {
+        self.newest.fetch_max(key.hour, Relaxed);
+        Arc::clone(&self.known.entry(key).or_default())
     }
 
     /// The partition, if it may have rows.
-    fn listed(&self, place: Place) -> Option<Arc<Partition>> {
-        let known = self.known.get(&place).map(|known| Arc::clone(known.value()));
+    fn listed(&self, key: PartitionKey) -> Option<Arc<Partition>> {
+        let known = self.known.get(&key).map(|known| Arc::clone(known.value()));
         known.filter(|known| known.on_list.load(Relaxed))
     }
 
     /// Once an hour, those of earlier hours that have no chats: most were emptied within their own.
-    fn to_sweep(&self) -> Option<Vec<(Place, Arc<Partition>)>> {
+    fn to_sweep(&self) -> Option<Vec<(PartitionKey, Arc<Partition>)>> {
         let newest = self.newest.load(Relaxed);
         if self.swept.fetch_max(newest, Relaxed) >= newest {
             return None;
@@ -166,12 +166,12 @@ impl OpenChats for ScyllaStore {
         let mark = row.moving.map(|moving| record::encode_moving(row.chat, moving));
         // Bound as a value, for a null would leave a tombstone.
         let mark = mark.transpose()?.unwrap_or_default();
-        let place = Place::of(row.chat);
-        let partition = self.partitions.at(place);
-        let _listed = self.listed(place, &partition).await?;
+        let key = PartitionKey::of(row.chat);
+        let partition = self.partitions.at(key);
+        let _listed = self.listed(key, &partition).await?;
         partition.with(|chats| chats.insert(row.chat));
         let chat = row.chat.0.as_bytes().as_slice();
-        let values = (place.hour, place.shard, chat, sealed, mark, self.db.stamp()?);
+        let values = (key.hour, key.shard, chat, sealed, mark, self.db.stamp()?);
         self.db.write(&self.db.statements.open_chats.put, values).await?;
         self.row_replaced(row.chat);
         Ok(())
@@ -179,24 +179,24 @@ impl OpenChats for ScyllaStore {
 
     async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
         let mark = record::encode_moving(chat, moving)?;
-        let place = Place::of(chat);
+        let key = PartitionKey::of(chat);
         self.former_tallies().await?;
-        let Some(partition) = self.partitions.listed(place) else { return Ok(()) };
+        let Some(partition) = self.partitions.listed(key) else { return Ok(()) };
         let _shared = partition.listed.read().await;
         let id = chat.0.as_bytes().as_slice();
-        let values = (self.db.stamp()?, mark, place.hour, place.shard, id);
+        let values = (self.db.stamp()?, mark, key.hour, key.shard, id);
         self.db.write(&self.db.statements.open_chats.mark, values).await
     }
 
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
-        let place = Place::of(chat);
+        let key = PartitionKey::of(chat);
         self.former_tallies().await?;
         // Of most chats that are forgotten nothing is here any more.
-        let Some(partition) = self.partitions.listed(place) else { return Ok(()) };
+        let Some(partition) = self.partitions.listed(key) else { return Ok(()) };
         let shared = partition.listed.read().await;
-        self.tally_open(place, &partition).await?;
+        self.tally_open(key, &partition).await?;
         let id = chat.0.as_bytes().as_slice();
-        let values = (self.db.stamp()?, place.hour, place.shard, id);
+        let values = (self.db.stamp()?, key.hour, key.shard, id);
         self.db.write(&self.db.statements.open_chats.remove, values).await?;
         drop(shared);
         self.row_replaced(chat);
@@ -205,11 +205,11 @@ impl OpenChats for ScyllaStore {
             chats.is_empty()
         });
         if empty {
-            self.tidy(place, partition).await;
+            self.tidy(key, partition).await;
         }
         if let Some(empty) = self.partitions.to_sweep() {
-            for (place, partition) in empty {
-                self.tidy(place, partition).await;
+            for (key, partition) in empty {
+                self.tidy(key, partition).await;
             }
             if let Err(error) = self.cut_lists().await {
                 tracing::debug!(%error, "the front of the list of open chats was not cut off");
@@ -221,16 +221,17 @@ impl OpenChats for ScyllaStore {
     async fn scan(&self, after: Option<ChatId>, limit: usize) -> Result<Vec<OpenChat>, StoreError> {
         self.former_tallies().await?;
         let mut found = Vec::new();
-        let mut behind = after.map_or(i64::MIN, |chat| Place::of(chat).hour.saturating_sub(1));
+        let mut behind =
+            after.map_or(i64::MIN, |chat| PartitionKey::of(chat).hour.saturating_sub(1));
         while found.len() < limit {
-            let (places, more) = self.listed_after(behind).await?;
-            let Some(last) = places.last() else { break };
+            let (keys, more) = self.listed_after(behind).await?;
+            let Some(last) = keys.last() else { break };
             behind = last.hour;
-            for places in by_hours(&places) {
+            for keys in by_hours(&keys) {
                 if found.len() >= limit {
                     break;
                 }
-                let rows = places.iter().map(|place| self.rows_of(*place, after, limit));
+                let rows = keys.iter().map(|key| self.rows_of(*key, after, limit));
                 let mut rows: Vec<_> = try_join_all(rows).await?.into_iter().flatten().collect();
                 rows.sort_by_key(|row| row.chat);
                 found.extend(rows);
@@ -249,22 +250,22 @@ impl OpenChats for ScyllaStore {
 }
 
 /// Runs of whole hours, each as long as may be asked at once, or one hour.
-fn by_hours(places: &[Place]) -> Vec<&[Place]> {
+fn by_hours(keys: &[PartitionKey]) -> Vec<&[PartitionKey]> {
     let mut runs = Vec::new();
     let (mut begin, mut hour_begin) = (0, 0);
-    for at in 1..=places.len() {
-        let ends = places.get(at).is_none_or(|next| next.hour != places[at - 1].hour);
+    for at in 1..=keys.len() {
+        let ends = keys.get(at).is_none_or(|next| next.hour != keys[at - 1].hour);
         if !ends {
             continue;
         }
         if at - begin > SCAN_AT_ONCE && hour_begin > begin {
-            runs.push(&places[begin..hour_begin]);
+            runs.push(&keys[begin..hour_begin]);
             begin = hour_begin;
         }
         hour_begin = at;
     }
-    if begin < places.len() {
-        runs.push(&places[begin..]);
+    if begin < keys.len() {
+        runs.push(&keys[begin..]);
     }
     runs
 }
@@ -273,7 +274,7 @@ impl ScyllaStore {
     /// Puts the partition on the list, once a life, and keeps it from being deleted.
     async fn listed<'a>(
         &self,
-        place: Place,
+        key: PartitionKey,
         partition: &'a Partition,
     ) -> Result<RwLockReadGuard<'a, bool>, StoreError> {
         let shared = partition.listed.read().await;
@@ -288,7 +289,7 @@ impl ScyllaStore {
             }
             let _list = self.partitions.list.read().await;
             partition.on_list.store(true, Relaxed);
-            let values = (place.hour, place.shard, self.db.stamp()?);
+            let values = (key.hour, key.shard, self.db.stamp()?);
             self.db.write(&self.db.statements.open_chats.list_put, values).await?;
             *alone = true;
         }
@@ -297,18 +298,18 @@ impl ScyllaStore {
 
     /// Deletes the partition whole if it is of an earlier hour and empty. When that fails, a later
     /// start finds it empty.
-    async fn tidy(&self, place: Place, partition: Arc<Partition>) {
-        if place.hour >= self.partitions.newest.load(Relaxed) {
+    async fn tidy(&self, key: PartitionKey, partition: Arc<Partition>) {
+        if key.hour >= self.partitions.newest.load(Relaxed) {
             return;
         }
         let mut alone = partition.listed.write().await;
-        let deleted = self.delete_if_empty(place, &partition, &mut alone).await;
+        let deleted = self.delete_if_empty(key, &partition, &mut alone).await;
         match deleted {
             Ok(true) => {
                 drop(alone);
                 // Ours and the map's: nobody else has it, and nobody can get it meanwhile.
-                let free = |_: &Place, known: &Arc<Partition>| Arc::strong_count(known) <= 2;
-                self.partitions.known.remove_if(&place, free);
+                let free = |_: &PartitionKey, known: &Arc<Partition>| Arc::strong_count(known) <= 2;
+                self.partitions.known.remove_if(&key, free);
             }
             Ok(false) => {}
             Err(error) => {
@@ -319,7 +320,7 @@ impl ScyllaStore {
 
     async fn delete_if_empty(
         &self,
-        place: Place,
+        key: PartitionKey,
         partition: &Partition,
         listed: &mut bool,
     ) -> Result<bool, StoreError> {
@@ -329,8 +330,8 @@ impl ScyllaStore {
         if !partition.on_list.load(Relaxed) {
             return Ok(true);
         }
-        for (behind, before) in place.ranges(self.is_crowded_place(place, partition).await?) {
-            let values = (place.hour, place.shard, behind, before, SCAN_PAGE_ROWS);
+        for (behind, before) in key.ranges(self.is_crowded_partition(key, partition).await?) {
+            let values = (key.hour, key.shard, behind, before, SCAN_PAGE_ROWS);
             let rows = self.page_of(values).await?;
             if rows.len() >= SCAN_PAGE_ROWS as usize
                 || rows.iter().any(|(_, row)| !matches!(row, Found::Mark))
@@ -341,9 +342,9 @@ impl ScyllaStore {
         // Whoever comes next lists it again, whatever becomes of this.
         *listed = false;
         let (statements, stamp) = (&self.db.statements, self.db.stamp()?);
-        let values = (stamp, place.hour, place.shard);
+        let values = (stamp, key.hour, key.shard);
         self.db.write(&statements.open_chats.drop, values).await?;
-        if self.tallies_of(place, partition).await? > 0 {
+        if self.tallies_of(key, partition).await? > 0 {
             self.db.write(&statements.open_chats.tally_drop, values).await?;
         }
         self.db.write(&statements.open_chats.list_drop, values).await?;
@@ -366,23 +367,26 @@ impl ScyllaStore {
 
     /// A page of the list, in its order, of hours after `hour`; and whether there is more. A page
     /// ends with a whole hour.
-    pub(super) async fn listed_after(&self, hour: i64) -> Result<(Vec<Place>, bool), StoreError> {
+    pub(super) async fn listed_after(
+        &self,
+        hour: i64,
+    ) -> Result<(Vec<PartitionKey>, bool), StoreError> {
         let values = (hour, SHARDS, LIST_PAGE_ROWS);
         let answer = self.db.read(&self.db.statements.open_chats.list_read, values).await?;
         let rows = answer.rows::<(i64, i16)>().map_err(unreadable)?;
-        let mut places = Vec::new();
+        let mut keys = Vec::new();
         for row in rows {
             let (hour, shard) = row.map_err(unreadable)?;
-            places.push(Place { hour, shard });
+            keys.push(PartitionKey { hour, shard });
         }
-        let more = places.len() >= LIST_PAGE_ROWS as usize;
-        if let (true, Some(last)) = (more, places.last().copied()) {
-            places.retain(|place| place.hour < last.hour);
+        let more = keys.len() >= LIST_PAGE_ROWS as usize;
+        if let (true, Some(last)) = (more, keys.last().copied()) {
+            keys.retain(|key| key.hour < last.hour);
         }
-        if let Some(last) = places.last() {
+        if let Some(last) = keys.last() {
             self.partitions.newest.fetch_max(last.hour, Relaxed);
         }
-        Ok((places, more))
+        Ok((keys, more))
     }
 
     fn row_replaced(&self, chat: ChatId) {
@@ -406,21 +410,21 @@ impl ScyllaStore {
     /// Up to `limit` rows of one partition.
     async fn rows_of(
         &self,
-        place: Place,
+        key: PartitionKey,
         after: Option<ChatId>,
         limit: usize,
     ) -> Result<Vec<OpenChat>, StoreError> {
-        let partition = self.partitions.at(place);
+        let partition = self.partitions.at(key);
         let (mut found, mut damaged) = (Vec::new(), Vec::new());
         // Every id comes after the empty key.
         let after = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
         let whole = after.is_empty();
-        for (behind, before) in place.ranges(self.is_crowded_place(place, &partition).await?) {
+        for (behind, before) in key.ranges(self.is_crowded_partition(key, &partition).await?) {
             let mut behind = behind.max(after.clone());
             while behind < before && found.len() < limit {
                 let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
                 let page = page.clamp(1, SCAN_PAGE_ROWS);
-                let values = (place.hour, place.shard, &behind, &before, page);
+                let values = (key.hour, key.shard, &behind, &before, page);
                 let rows = self.page_of(values).await?;
                 let last = rows.len() < page as usize;
                 for (key, row) in rows {
@@ -439,7 +443,7 @@ impl ScyllaStore {
         let there = found.iter().map(|row| row.chat).chain(damaged.iter().copied());
         partition.with(|chats| chats.extend(there));
         if whole && found.is_empty() && damaged.is_empty() {
-            self.tidy(place, partition).await;
+            self.tidy(key, partition).await;
         }
         Ok(found)
     }
@@ -476,29 +480,33 @@ impl ScyllaStore {
 mod tests {
     use super::*;
 
-    fn place(hour: i64, shard: i16) -> Place {
-        Place { hour, shard }
+    fn key(hour: i64, shard: i16) -> PartitionKey {
+        PartitionKey { hour, shard }
     }
 
     #[test]
     fn hours_are_in_the_order_of_ids() {
         let ms = |ms: u128| ChatId::from_u128(ms << 80 | 0x7000_8000_0000_0000_0000);
-        assert_eq!(Place::of(ms(0)).hour, 0);
-        assert_eq!(Place::of(ms(3_599_999)).hour, 0);
-        assert_eq!(Place::of(ms(3_600_000)).hour, 1);
-        assert!((0..200).map(|n| Place::of(ms(n)).shard).all(|shard| (0..SHARDS).contains(&shard)));
+        assert_eq!(PartitionKey::of(ms(0)).hour, 0);
+        assert_eq!(PartitionKey::of(ms(3_599_999)).hour, 0);
+        assert_eq!(PartitionKey::of(ms(3_600_000)).hour, 1);
+        assert!(
+            (0..200)
+                .map(|n| PartitionKey::of(ms(n)).shard)
+                .all(|shard| (0..SHARDS).contains(&shard))
+        );
     }
 
     #[test]
     fn hours_are_asked_whole_and_in_order() {
-        let places: Vec<_> =
-            (0..10).flat_map(|hour| (0..SHARDS).map(move |shard| place(hour, shard))).collect();
-        let runs = by_hours(&places);
-        assert_eq!(runs.concat(), places);
+        let keys: Vec<_> =
+            (0..10).flat_map(|hour| (0..SHARDS).map(move |shard| key(hour, shard))).collect();
+        let runs = by_hours(&keys);
+        assert_eq!(runs.concat(), keys);
         assert!(runs.iter().all(|run| run.len() == SCAN_AT_ONCE));
-        assert_eq!(by_hours(&[]), [&[] as &[Place]; 0]);
-        assert_eq!(by_hours(&places[..3]), [&places[..3]]);
-        let lone: Vec<_> = (0..40).map(|hour| place(hour, 0)).collect();
+        assert_eq!(by_hours(&[]), [&[] as &[PartitionKey]; 0]);
+        assert_eq!(by_hours(&keys[..3]), [&keys[..3]]);
+        let lone: Vec<_> = (0..40).map(|hour| key(hour, 0)).collect();
         assert_eq!(by_hours(&lone).iter().map(|run| run.len()).collect::<Vec<_>>(), [32, 8]);
     }
 }

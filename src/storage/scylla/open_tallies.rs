@@ -12,7 +12,7 @@ use crate::storage::StoreError;
 use super::ScyllaStore;
 use super::errors::unreadable;
 use super::limits::{CROWDED_TALLIES, LIST_PAGE_ROWS, TALLIED_REMOVALS};
-use super::open_chats::{Partition, Place};
+use super::open_chats::{Partition, PartitionKey};
 
 /// The rows of a partition that this life removed.
 #[derive(Default)]
@@ -30,7 +30,7 @@ impl ScyllaStore {
     /// it is crowded anyway.
     pub(super) async fn tally_open(
         &self,
-        place: Place,
+        key: PartitionKey,
         partition: &Partition,
     ) -> Result<(), StoreError> {
         let mut removals = partition.removals.lock().await;
@@ -38,7 +38,7 @@ impl ScyllaStore {
         let due = removals.removed.is_multiple_of(TALLIED_REMOVALS) && !spared;
         if due && removals.tallies < CROWDED_TALLIES {
             let stamp = self.db.stamp()?;
-            let values = (place.hour, place.shard, stamp, stamp);
+            let values = (key.hour, key.shard, stamp, stamp);
             self.db.write(&self.db.statements.open_chats.tally_put, values).await?;
             removals.tallies += 1;
         }
@@ -49,35 +49,35 @@ impl ScyllaStore {
     /// How many tallies the partition has.
     pub(super) async fn tallies_of(
         &self,
-        place: Place,
+        key: PartitionKey,
         partition: &Partition,
     ) -> Result<usize, StoreError> {
-        let former = self.former_tallies().await?.get(&place).copied().unwrap_or(0);
+        let former = self.former_tallies().await?.get(&key).copied().unwrap_or(0);
         Ok(former + partition.removals.lock().await.tallies)
     }
 
     /// Whether so many rows were removed there that it is not to be read at once.
-    pub(super) async fn is_crowded_place(
+    pub(super) async fn is_crowded_partition(
         &self,
-        place: Place,
+        key: PartitionKey,
         partition: &Partition,
     ) -> Result<bool, StoreError> {
-        Ok(self.tallies_of(place, partition).await? >= CROWDED_TALLIES)
+        Ok(self.tallies_of(key, partition).await? >= CROWDED_TALLIES)
     }
 
     /// What former lives have left: reads the list and all tallies, once a life.
-    pub(super) async fn former_tallies(&self) -> Result<&HashMap<Place, usize>, StoreError> {
+    pub(super) async fn former_tallies(&self) -> Result<&HashMap<PartitionKey, usize>, StoreError> {
         self.partitions.former.get_or_try_init(|| self.read_former()).await
     }
 
-    async fn read_former(&self) -> Result<HashMap<Place, usize>, StoreError> {
+    async fn read_former(&self) -> Result<HashMap<PartitionKey, usize>, StoreError> {
         let (mut hour, mut more) = (i64::MIN, true);
         while more {
-            let places;
-            (places, more) = self.listed_after(hour).await?;
-            for place in &places {
-                self.partitions.at(*place).on_list.store(true, Relaxed);
-                hour = place.hour;
+            let keys;
+            (keys, more) = self.listed_after(hour).await?;
+            for key in &keys {
+                self.partitions.at(*key).on_list.store(true, Relaxed);
+                hour = key.hour;
             }
         }
         let mut tallies = HashMap::new();
@@ -87,8 +87,8 @@ impl ScyllaStore {
             let answer = self.db.read(&self.db.statements.open_chats.tallies, values).await?;
             for row in answer.rows::<(i64, i16, i64)>().map_err(unreadable)? {
                 behind = row.map_err(unreadable)?;
-                let place = Place { hour: behind.0, shard: behind.1 };
-                *tallies.entry(place).or_default() += 1;
+                let key = PartitionKey { hour: behind.0, shard: behind.1 };
+                *tallies.entry(key).or_default() += 1;
             }
             if answer.rows_num() < LIST_PAGE_ROWS as usize {
                 return Ok(tallies);

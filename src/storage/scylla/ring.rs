@@ -29,7 +29,7 @@ const CURSOR_BYTES: usize = 1 + 8 + 4 + 1;
 
 /// Where a listing goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Place {
+struct RingPosition {
     /// On the ring, counted from its first token.
     position: u64,
     /// How many keys with exactly this token were given already.
@@ -38,12 +38,12 @@ struct Place {
     halvings: u8,
 }
 
-impl Place {
+impl RingPosition {
     const BEGIN: Self = Self { position: 0, given: 0, halvings: PART_HALVINGS };
 
     /// Beside one that this release did not make there is nothing to go by.
     fn of(cursor: &Cursor) -> Option<Self> {
-        let raw: &[u8; CURSOR_BYTES] = cursor.place().try_into().ok()?;
+        let raw: &[u8; CURSOR_BYTES] = cursor.raw().try_into().ok()?;
         let (format, rest) = raw.split_first()?;
         let (position, rest) = rest.split_first_chunk()?;
         let (given, rest) = rest.split_first_chunk()?;
@@ -108,17 +108,17 @@ impl ScyllaStore {
         R: for<'frame, 'metadata> DeserializeRow<'frame, 'metadata>,
     {
         let limit = limit.clamp(1, RING_PAGE_ROWS);
-        let mut place = at.and_then(Place::of).unwrap_or(Place::BEGIN);
+        let mut position = at.and_then(RingPosition::of).unwrap_or(RingPosition::BEGIN);
         let (mut items, begun) = (Vec::new(), now());
         while items.len() < limit && now() - begun < RING_PAGE_MAX {
             // Those that were given come again.
-            let asked = limit - items.len() + place.given as usize;
-            let (first, last) = place.tokens();
+            let asked = limit - items.len() + position.given as usize;
+            let (first, last) = position.tokens();
             let values = (first, last, i32::try_from(asked).unwrap_or(i32::MAX));
             let answer = match self.db.read_part(statement, values).await {
                 Ok(answer) => answer,
                 Err(PartError::TooMuch(error)) => {
-                    place = place.halved().ok_or(error)?;
+                    position = position.halved().ok_or(error)?;
                     break;
                 }
                 Err(PartError::Store(error)) => return Err(error),
@@ -126,23 +126,23 @@ impl ScyllaStore {
             let rows = answer.rows::<R>().map_err(unreadable)?;
             let rows: Vec<R> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
             let tokens: Vec<i64> = rows.iter().map(token).collect();
-            let before = tokens.iter().take(place.given as usize);
+            let before = tokens.iter().take(position.given as usize);
             let before = before.take_while(|token| **token == first).count();
             items.extend(rows.into_iter().skip(before));
             let next = match tokens.last() {
                 Some(last) if tokens.len() >= asked => {
                     let same = tokens.iter().filter(|token| *token == last).count();
                     let given = u32::try_from(same).unwrap_or(u32::MAX);
-                    Some(Place { position: position_of(*last), given, ..place })
+                    Some(RingPosition { position: position_of(*last), given, ..position })
                 }
-                Some(_) | None => place.next(),
+                Some(_) | None => position.next(),
             };
             match next {
                 None => return Ok(Page { items, next: None }),
-                Some(next) => place = next,
+                Some(next) => position = next,
             }
         }
-        Ok(Page { items, next: Some(place.cursor()) })
+        Ok(Page { items, next: Some(position.cursor()) })
     }
 }
 
@@ -152,14 +152,14 @@ mod tests {
 
     /// All parts of a walk in which parts are refused as `refused` says of their tokens.
     fn walked(refused: impl Fn(u64, u64) -> bool) -> Vec<(u64, u64)> {
-        let (mut parts, mut place) = (Vec::new(), Some(Place::BEGIN));
-        while let Some(at) = place {
+        let (mut parts, mut position) = (Vec::new(), Some(RingPosition::BEGIN));
+        while let Some(at) = position {
             if refused(at.position, at.end()) {
-                place = Some(at.halved().unwrap());
+                position = Some(at.halved().unwrap());
                 continue;
             }
             parts.push((at.position, at.end()));
-            place = at.next();
+            position = at.next();
         }
         parts
     }
@@ -168,7 +168,7 @@ mod tests {
     fn the_parts_are_the_ring_however_it_is_cut() {
         let whole = walked(|_, _| false);
         assert_eq!(whole.len(), 1 << PART_HALVINGS);
-        // Crowded at a place within one part, and everywhere.
+        // Crowded at a position within one part, and everywhere.
         let dense = u64::MAX / 7;
         let one = walked(|first, last| (first..=last).contains(&dense) && last - first > 1 << 52);
         let halved = usize::from(PART_HALVINGS_MAX - PART_HALVINGS);
@@ -183,10 +183,11 @@ mod tests {
 
     #[test]
     fn a_cursor_says_where_it_goes_on_and_a_former_one_nothing() {
-        let place = Place { position: 1 << 60 | 5, given: 2, halvings: PART_HALVINGS + 3 };
-        assert_eq!(Place::of(&place.cursor()), Some(place));
+        let position =
+            RingPosition { position: 1 << 60 | 5, given: 2, halvings: PART_HALVINGS + 3 };
+        assert_eq!(RingPosition::of(&position.cursor()), Some(position));
         for former in [&[][..], &[0; CURSOR_BYTES], &[7; 40]] {
-            assert_eq!(Place::of(&Cursor::new(former)), None);
+            assert_eq!(RingPosition::of(&Cursor::new(former)), None);
         }
     }
 

@@ -315,12 +315,12 @@ unsafe extern "C" fn x_write(
     len: c_int,
     at: ffi::sqlite3_int64,
 ) -> c_int {
-    let (Ok(bytes), Ok(place)) = (usize::try_from(len), u64::try_from(at)) else {
+    let (Ok(bytes), Ok(offset)) = (usize::try_from(len), u64::try_from(at)) else {
         return ffi::SQLITE_IOERR_WRITE;
     };
     let bytes = unsafe { std::slice::from_raw_parts(from.cast::<u8>(), bytes) };
     // As long as what came.
-    let written = unsafe { guard(file) }.written(place, bytes);
+    let written = unsafe { guard(file) }.written(offset, bytes);
     file_below!(file.xWrite(written.as_ptr().cast(), len, at), else ffi::SQLITE_IOERR_WRITE)
 }
 

@@ -25,7 +25,7 @@ fn bytes(id: Uuid) -> Vec<u8> {
 
 /// The key that a listing goes on after. Every id comes after the empty one.
 fn after(at: Option<&Cursor>) -> Vec<u8> {
-    at.map_or(Vec::new(), |at| at.place().to_vec())
+    at.map_or(Vec::new(), |at| at.raw().to_vec())
 }
 
 /// Runs a statement over `after` and `limit` that answers ids.

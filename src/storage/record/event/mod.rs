@@ -66,7 +66,7 @@ mirror!(
     }
 );
 
-/// Mirrors [`Recorded`](crate::domain::Recorded) but for its position, which the record's place says.
+/// Mirrors [`Recorded`](crate::domain::Recorded) but for its position, which the record is of.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RecordedRecord {

@@ -77,7 +77,7 @@ type Readable = fn(Vec<Value>) -> Option<Vec<Value>>;
 pub(super) struct Table {
     pub name: String,
     columns: String,
-    places: String,
+    placeholders: String,
     /// In which order it is stored.
     order: Vec<String>,
     width: usize,
@@ -108,8 +108,8 @@ impl Table {
             false => key.into_iter().map(|(column, _)| column.clone()).collect(),
         };
         let names: Vec<_> = columns.iter().map(|(column, _)| column.as_str()).collect();
-        let places = vec!["?"; names.len()].join(", ");
-        Ok(Self { columns: names.join(", "), width: names.len(), places, order, name })
+        let placeholders = vec!["?"; names.len()].join(", ");
+        Ok(Self { columns: names.join(", "), width: names.len(), placeholders, order, name })
     }
 
     /// Copies what can be read; answers whether that is all of it. Rows of the trail and of the operators
@@ -186,7 +186,7 @@ impl Table {
         };
         let text = format!(
             "INSERT {over} INTO {} ({}) VALUES ({}) {rest}",
-            self.name, self.columns, self.places
+            self.name, self.columns, self.placeholders
         );
         let mut insert = to.prepare_cached(&text)?;
         let mut statement = match from.prepare_cached(query) {

@@ -52,7 +52,7 @@ impl Waits {
     /// So many writes became durable, of which the first had waited this long. They count as it:
     /// none of them waited longer.
     pub fn add(&mut self, writes: u64, wait: Duration, now: Instant) {
-        if let Some(count) = self.counts.get_mut(place(wait)) {
+        if let Some(count) = self.counts.get_mut(part(wait)) {
             count.writes += writes;
             // What waited beside the batch before counts as its time.
             count.time += wait.min(now.saturating_duration_since(self.latest));
@@ -90,10 +90,10 @@ impl Waits {
             count.writes.max(u64::try_from(came).unwrap_or(u64::MAX))
         };
         let mut above = self.counts.iter().map(would_have).sum::<u64>() / 100;
-        for (place, count) in self.counts.iter().enumerate().rev() {
+        for (part, count) in self.counts.iter().enumerate().rev() {
             match above.checked_sub(would_have(count)) {
                 Some(left) => above = left,
-                None => return end_of(place),
+                None => return end_of(part),
             }
         }
         Duration::ZERO
@@ -109,7 +109,7 @@ struct Count {
 }
 
 /// Where a wait is counted: the first eight microseconds one by one, then eight to a doubling.
-fn place(wait: Duration) -> usize {
+fn part(wait: Duration) -> usize {
     let us = u64::try_from(wait.as_micros()).unwrap_or(u64::MAX);
     let doubling = us.max(PARTS as u64).ilog2() - PARTS.ilog2();
     let part = usize::try_from(us >> doubling).unwrap_or(usize::MAX);
@@ -117,9 +117,9 @@ fn place(wait: Duration) -> usize {
 }
 
 /// The time below which all are that are counted there.
-fn end_of(place: usize) -> Duration {
-    let doubling = (place / PARTS).saturating_sub(1);
-    let part = (place - doubling * PARTS) as u64;
+fn end_of(part: usize) -> Duration {
+    let doubling = (part / PARTS).saturating_sub(1);
+    let part = (part - doubling * PARTS) as u64;
     Duration::from_micros((part + 1) << doubling)
 }
 
@@ -143,15 +143,12 @@ mod tests {
     fn a_wait_is_counted_where_it_belongs() {
         let mut last = 0;
         for us in 0..100_000 {
-            let (wait, place) = (Duration::from_micros(us), place(Duration::from_micros(us)));
-            assert!(place == last || place == last + 1, "{us} µs");
-            assert!(
-                wait < end_of(place) && end_of(place) <= wait * 9 / 8 + ms(1) / 1_000,
-                "{us} µs"
-            );
-            last = place;
+            let (wait, part) = (Duration::from_micros(us), part(Duration::from_micros(us)));
+            assert!(part == last || part == last + 1, "{us} µs");
+            assert!(wait < end_of(part) && end_of(part) <= wait * 9 / 8 + ms(1) / 1_000, "{us} µs");
+            last = part;
         }
-        assert_eq!(place(Duration::MAX), PARTS * DOUBLINGS - 1);
+        assert_eq!(part(Duration::MAX), PARTS * DOUBLINGS - 1);
     }
 
     #[test]
