@@ -7,8 +7,8 @@ mod ended;
 mod erasures;
 #[path = "support/hooked.rs"]
 mod hooked;
-#[path = "access/lanes.rs"]
-mod lanes;
+#[path = "access/strangers.rs"]
+mod strangers;
 #[path = "access/sessions.rs"]
 mod sessions;
 mod support;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::act::Act;
 use super::erasures::Erasures;
 use super::limits::{KEY_BYTES, REVOCATIONS_BEHIND_MAX, SALT_BYTES};
-use super::password::{Lane, PasswordError, Passwords};
+use super::password::{Acquaintance, PasswordError, Passwords};
 use super::permit::{Asker, Permits};
 use super::principal::{AccessError, Holder, Invalid, Principal, TokenLives, Tokens, Who};
 use super::published::is_published;
@@ -206,7 +206,7 @@ impl Access {
     ) -> Result<PasswordHash, AccessError> {
         if user.demo_password {
             let kept = user.password.clone();
-            if self.passwords.verify(password.clone(), kept, Lane::Known).await? {
+            if self.passwords.verify(password.clone(), kept, Acquaintance::Known).await? {
                 return Err(PasswordError::Published.into());
             }
         }

@@ -9,7 +9,7 @@ use super::act::{Act, Lost};
 use super::gate::{Access, of_user};
 use super::limits::DEVICE_MARK_MS;
 use super::network::Network;
-use super::password::Lane;
+use super::password::Acquaintance;
 use super::permit::Asker;
 use super::principal::{AccessError, Holder, Invalid, Tokens};
 use super::throttle::{Guess, Guesses, Taken};
@@ -93,12 +93,12 @@ impl Access {
             Ok(taken) => taken,
             Err(throttled) => return Judged { outcome: Err(throttled.into()), delay_ms: 0 },
         };
-        let lane = match taken {
-            Taken { known: true, .. } => Lane::Known,
-            Taken { asked, .. } => Lane::Stranger(asked),
+        let who = match taken {
+            Taken { known: true, .. } => Acquaintance::Known,
+            Taken { asked, .. } => Acquaintance::Stranger(asked),
         };
         let kept = user.as_ref().and_then(|user| user.password.clone());
-        let right = self.passwords.verify(attempt.password, kept, lane).await;
+        let right = self.passwords.verify(attempt.password, kept, who).await;
         let outcome = match (right, user) {
             (Ok(true), Some(user)) => {
                 self.guesses().right(&guess, now);

@@ -61,7 +61,7 @@ impl Default for HashCost {
 
 /// Who waits for a hash. Of each so many may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Lane {
+pub enum Acquaintance {
     /// Who has proven something: a session, a device, a network from where the password came.
     Known,
     /// Anybody, with how often its network has asked lately.
@@ -109,7 +109,7 @@ impl Passwords {
         salt: [u8; SALT_BYTES],
     ) -> Result<PasswordHash, PasswordError> {
         check(&password)?;
-        let turn = self.turn(Lane::Known).await?;
+        let turn = self.turn(Acquaintance::Known).await?;
         let argon2 = self.argon2.clone();
         work(turn, move |blocks| hash(blocks, &argon2, &password, &salt)).await?
     }
@@ -119,23 +119,27 @@ impl Passwords {
         &self,
         password: String,
         kept: Option<PasswordHash>,
-        lane: Lane,
+        who: Acquaintance,
     ) -> Result<bool, PasswordError> {
         if password.len() > PASSWORD_MAX_BYTES {
             return Ok(false);
         }
-        let turn = self.turn(lane).await?;
+        let turn = self.turn(who).await?;
         let known = kept.is_some();
         let kept = kept.unwrap_or_else(|| self.nobody.clone());
         let same = work(turn, move |blocks| verify(blocks, &password, &kept)).await??;
         Ok(known && same)
     }
 
-    async fn turn(&self, lane: Lane) -> Result<Turn, PasswordError> {
+    async fn turn(&self, who: Acquaintance) -> Result<Turn, PasswordError> {
         let interest = self.blocks.interest();
-        let admitted = match lane {
-            Lane::Known => Arc::clone(&self.known).try_acquire_owned().ok().map(Admitted::Known),
-            Lane::Stranger(asked) => self.strangers.turn(asked).await.ok().map(Admitted::Stranger),
+        let admitted = match who {
+            Acquaintance::Known => {
+                Arc::clone(&self.known).try_acquire_owned().ok().map(Admitted::Known)
+            }
+            Acquaintance::Stranger(asked) => {
+                self.strangers.turn(asked).await.ok().map(Admitted::Stranger)
+            }
         };
         let _admitted = admitted.ok_or(PasswordError::Busy)?;
         let working = Arc::clone(&self.working).acquire_owned().await;
@@ -250,7 +254,8 @@ mod tests {
         let kept = passwords.hash("correct horse".into(), [7; 16]).await;
         let kept = kept.unwrap();
         assert!(kept.expose().starts_with("$argon2id$v=19$m=8,t=1,p=1$"));
-        let try_one = |text: &str, kept| passwords.verify(text.to_owned(), kept, Lane::Stranger(0));
+        let try_one =
+            |text: &str, kept| passwords.verify(text.to_owned(), kept, Acquaintance::Stranger(0));
         assert_eq!(try_one("correct horse", Some(kept.clone())).await, Ok(true));
         assert_eq!(try_one("correct horsf", Some(kept)).await, Ok(false));
         assert_eq!(try_one("nobody has this password", None).await, Ok(false));
@@ -263,7 +268,8 @@ mod tests {
         // As long as somebody waits, the memory is used again as it is.
         let waits = passwords.blocks.interest();
         waits.lend(8, |blocks| blocks.iter_mut().for_each(|one| one.as_mut().fill(u64::MAX)));
-        let verified = passwords.verify("correct horse".into(), Some(kept), Lane::Known).await;
+        let verified =
+            passwords.verify("correct horse".into(), Some(kept), Acquaintance::Known).await;
         assert_eq!(verified, Ok(true));
         let left = waits.lend(8, |blocks| blocks.iter().any(|one| one.as_ref()[0] != u64::MAX));
         assert_eq!(left, Some(true), "it was this memory");
@@ -279,24 +285,24 @@ mod tests {
         }
         let hashed = passwords.hash("Password123".to_owned(), [0; 16]).await;
         assert_eq!(hashed, Err(PasswordError::Common));
-        assert_eq!(passwords.verify(long, None, Lane::Stranger(0)).await, Ok(false));
+        assert_eq!(passwords.verify(long, None, Acquaintance::Stranger(0)).await, Ok(false));
     }
 
     #[tokio::test]
     async fn only_so_many_wait_and_strangers_are_in_the_way_of_strangers_only() {
         let passwords = passwords();
-        let first = passwords.turn(Lane::Stranger(0)).await.unwrap();
+        let first = passwords.turn(Acquaintance::Stranger(0)).await.unwrap();
         let mut waiting: Vec<_> = (0..HASHES_WAITING_MAX)
-            .map(|n| Box::pin(passwords.turn(Lane::Stranger(n as u64 + 1))))
+            .map(|n| Box::pin(passwords.turn(Acquaintance::Stranger(n as u64 + 1))))
             .collect();
         assert!(waiting.iter_mut().all(|waits| waits.now_or_never().is_none()));
-        let ask = |lane| passwords.verify("whatever".into(), None, lane);
+        let ask = |who| passwords.verify("whatever".into(), None, who);
         let most = HASHES_WAITING_MAX as u64;
-        assert_eq!(ask(Lane::Stranger(most)).await, Err(PasswordError::Busy));
+        assert_eq!(ask(Acquaintance::Stranger(most)).await, Err(PasswordError::Busy));
         // A hash is kept for whoever is known.
-        assert_eq!(ask(Lane::Known).await, Ok(false));
+        assert_eq!(ask(Acquaintance::Known).await, Ok(false));
         // The network that asked most gives way to one that did not.
-        let mut fresh = Box::pin(ask(Lane::Stranger(0)));
+        let mut fresh = Box::pin(ask(Acquaintance::Stranger(0)));
         assert!(fresh.as_mut().now_or_never().is_none());
         let last = waiting.pop().unwrap();
         assert_eq!(last.await.err(), Some(PasswordError::Busy));

@@ -2,7 +2,7 @@
 
 use super::act::Act;
 use super::gate::Access;
-use super::password::Lane;
+use super::password::Acquaintance;
 use super::principal::AccessError;
 use crate::catalog::User;
 
@@ -44,7 +44,7 @@ impl Access {
         }
         for (_, published) in PUBLISHED {
             let kept = user.password.clone();
-            let tried = self.passwords.verify((*published).to_owned(), kept, Lane::Known);
+            let tried = self.passwords.verify((*published).to_owned(), kept, Acquaintance::Known);
             if tried.await? {
                 return Ok(true);
             }

@@ -26,7 +26,7 @@ use super::retention::Sweeper;
 use super::router::Router;
 use super::shared::Shared;
 use super::supervisors::{SupervisorMessage, Supervisors};
-use super::tree::{Restart, backoff_ms, line};
+use super::tree::{Restart, backoff_ms, child};
 
 /// A kind of child, as its supervisor starts it.
 pub(super) trait Kind: Send + Sync + 'static {
@@ -159,7 +159,7 @@ impl<K: Kind> Actor for Supervisor<K> {
         if state.shared.is_stopping() {
             return Ok(());
         }
-        let again = match line(K::NAME).restart {
+        let again = match child(K::NAME).restart {
             Restart::Permanent => K::wanted(&state.shared, id),
             Restart::Transient | Restart::Escalate => failed && K::wanted(&state.shared, id),
         };
@@ -179,7 +179,7 @@ impl<K: Kind> Actor for Supervisor<K> {
 impl<K: Kind> SupervisorState<K> {
     fn again(&mut self, id: K::Id, myself: &ActorRef<SupervisorMessage<K::Id>>) {
         let failures = self.failures.entry(id).or_default();
-        let wait = backoff_ms(line(K::NAME), failures, self.shared.now());
+        let wait = backoff_ms(child(K::NAME), failures, self.shared.now());
         myself.send_after(Duration::from_millis(wait), move || SupervisorMessage::Start(id));
     }
 }

@@ -64,7 +64,7 @@ impl Supervisors {
     }
 
     /// Lets the children finish what they have, one kind after the other in the order of the
-    /// [`TREE`], each no longer than its line says. What has not ended then is cut off.
+    /// [`TREE`], each no longer than it says there. What has not ended then is cut off.
     pub(super) async fn drain(&self) {
         for child in TREE.iter().filter(|child| child.parent != "root") {
             let limit = Some(Duration::from_millis(child.shutdown_ms));

@@ -33,7 +33,7 @@ pub enum Restart {
     Escalate,
 }
 
-/// One line of the tree.
+/// One child in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Child {
     /// What it is.
@@ -128,8 +128,8 @@ pub const TREE: &[Child] = &[
     },
 ];
 
-/// The line of a child. The table is part of the program, so there is one for every kind.
-pub(super) fn line(name: &str) -> &'static Child {
+/// A child by its name. The table is part of the program, so there is one for every kind.
+pub(super) fn child(name: &str) -> &'static Child {
     TREE.iter().find(|child| child.name == name).unwrap_or(&TREE[0])
 }
 
@@ -188,7 +188,7 @@ mod tests {
 
     #[test]
     fn a_child_that_fails_again_and_again_waits_ever_longer_and_is_never_given_up() {
-        let child = line("chat");
+        let child = child("chat");
         let mut failures = VecDeque::new();
         let mut now = Timestamp(0);
         // It fails at once whenever it was started, as one does whose log is damaged.

@@ -67,10 +67,10 @@ impl Member {
     }
 
     /// For which chats it has room.
-    fn room(&self) -> Option<Room> {
+    fn room(&self) -> Option<RoomFor> {
         match self.standing() {
-            Standing::Free => Some(Room::ForAll),
-            Standing::Kept => self.kept_below().map(Room::Below),
+            Standing::Free => Some(RoomFor::ForAll),
+            Standing::Kept => self.kept_below().map(RoomFor::Below),
             Standing::Unknown
             | Standing::Offline
             | Standing::Away
@@ -95,14 +95,14 @@ impl Member {
 
 /// For which chats a member has room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Room {
+pub enum RoomFor {
     /// Of smaller rank than this.
     Below(i64),
     /// Of any.
     ForAll,
 }
 
-impl Room {
+impl RoomFor {
     /// Whether a chat of this rank fits.
     pub fn is_for(self, rank: i64) -> bool {
         match self {
@@ -129,7 +129,7 @@ pub struct Pool {
     /// Who has room for some chat, best first by the rule.
     by_preference: BTreeSet<Preference>,
     /// The same by what they have room for.
-    by_room: BTreeSet<(Room, UserId)>,
+    by_room: BTreeSet<(RoomFor, UserId)>,
     eligible: BTreeSet<UserId>,
     standings: BTreeMap<Standing, u32>,
     changed: Changed,
@@ -244,13 +244,13 @@ impl Pool {
 
     /// Those with room for a chat of this rank, in no order that matters.
     pub fn with_room_for(&self, rank: i64) -> impl Iterator<Item = UserId> + '_ {
-        let smallest = (Room::Below(rank.saturating_add(1)), UserId::from_u128(0));
+        let smallest = (RoomFor::Below(rank.saturating_add(1)), UserId::from_u128(0));
         let room = self.by_room.range(smallest..).filter(move |(room, _)| room.is_for(rank));
         room.map(|(_, operator)| *operator)
     }
 
     /// Those with room for some chat.
-    pub fn with_room(&self) -> impl ExactSizeIterator<Item = (UserId, Room)> + '_ {
+    pub fn with_room(&self) -> impl ExactSizeIterator<Item = (UserId, RoomFor)> + '_ {
         self.by_room.iter().map(|(room, operator)| (*operator, *room))
     }
 
@@ -304,7 +304,7 @@ impl Pool {
         // Only those who refused it, keep slots or were shown another of its visitor stand towards
         // this chat otherwise than to all.
         let shown = case.lately.iter().flat_map(|lately| lately.keys());
-        let keeps = |room: &&(Room, UserId)| room.0 != Room::ForAll;
+        let keeps = |room: &&(RoomFor, UserId)| room.0 != RoomFor::ForAll;
         let kept = self.by_room.iter().take_while(keeps).map(|(_, operator)| operator);
         let special: BTreeSet<&UserId> = case.refusals.keys().chain(kept).chain(shown).collect();
         for operator in special {

@@ -19,7 +19,7 @@ use super::carry::{self, Taken};
 use super::frames::{Frames, TooManyFrames};
 use super::outgoing;
 use super::refusals::unavailable;
-use super::session::{self, Missed, Session};
+use super::session::{self, Missed, OpenSession};
 use super::turns::Order;
 use crate::actors::Outgoing;
 use crate::domain::Timestamp;
@@ -69,7 +69,7 @@ struct Connection {
     edge: Arc<Edge>,
     client: ClientAddress,
     socket: WebSocket,
-    session: Option<Session>,
+    session: Option<OpenSession>,
     calls: Calls,
     closing: watch::Receiver<bool>,
     admitted: Admitted,
@@ -334,7 +334,7 @@ impl Connection {
     }
 
     /// Sends what a client missed in a chat.
-    async fn catch_up(&mut self, session: &Session, missed: Missed) -> Result<(), End> {
+    async fn catch_up(&mut self, session: &OpenSession, missed: Missed) -> Result<(), End> {
         let Missed { chat, mut from, to } = missed;
         while from <= to {
             let limit = (to - from + 1).min(READ_PAGE as u64) as usize;

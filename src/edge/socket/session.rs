@@ -54,7 +54,7 @@ impl Drop for Joined {
 }
 
 /// An open session.
-pub(super) struct Session {
+pub(super) struct OpenSession {
     pub principal: Principal,
     /// So that a revocation finds it.
     pub held: Held,
@@ -66,7 +66,7 @@ pub(super) struct Session {
 
 /// A session that has just been opened, with what its client is sent first.
 pub(super) struct Opened {
-    pub session: Session,
+    pub session: OpenSession,
     pub answer: SessionOpenedFrame,
     pub missed: Vec<Missed>,
     /// Offers that did not fit the answer.
@@ -135,7 +135,7 @@ pub(super) async fn open(
         unreachable: found.unreachable,
         expires_at: principal.until.unwrap_or_else(|| edge.now()).into(),
     };
-    let session = Session { principal, held, caller, joined, seen: found.seen };
+    let session = OpenSession { principal, held, caller, joined, seen: found.seen };
     Ok(Opened { session, answer, missed: found.missed, offers: further })
 }
 
@@ -287,7 +287,7 @@ impl Found {
 }
 
 /// Replaces the token of a session by a newer one of the same person.
-pub(super) fn renew(session: &mut Session, edge: &Edge, token: &str) -> Result<(), ErrorFrame> {
+pub(super) fn renew(session: &mut OpenSession, edge: &Edge, token: &str) -> Result<(), ErrorFrame> {
     let renewed = edge.access.authenticate(token, edge.now()).map_err(frame_of)?;
     if !same_person(&session.principal.who, &renewed.who) {
         let text = "the new token is somebody else's; open another socket for it";
