@@ -7,10 +7,10 @@ mod ended;
 mod erasures;
 #[path = "support/hooked.rs"]
 mod hooked;
-#[path = "access/strangers.rs"]
-mod strangers;
 #[path = "access/sessions.rs"]
 mod sessions;
+#[path = "access/strangers.rs"]
+mod strangers;
 mod support;
 #[path = "access/watched.rs"]
 mod watched;

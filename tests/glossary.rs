@@ -74,8 +74,7 @@ fn declared<'a>(line: &'a str, kinds: &[&str]) -> Option<&'a str> {
 fn is_there(path: &str, sources: &BTreeMap<String, String>) -> bool {
     let Some((module, name)) = path.rsplit_once("::") else { return false };
     let within = format!("{module}::");
-    let mut texts =
-        sources.iter().filter(|(file, _)| *file == module || file.starts_with(&within));
+    let mut texts = sources.iter().filter(|(file, _)| *file == module || file.starts_with(&within));
     sources.contains_key(path)
         || texts.any(|(_, text)| text.lines().any(|line| declared(line, ITEMS) == Some(name)))
 }
@@ -131,7 +130,8 @@ fn no_other_type_has_the_name_of_one_of_its() {
 
 #[test]
 fn what_is_wrong_is_seen() {
-    let glossary = "\n**A chapter**\n- **line**: it (`a::Line`).\n- **line**, **row** (`b::c`, `x`)\n";
+    let glossary =
+        "\n**A chapter**\n- **line**: it (`a::Line`).\n- **line**, **row** (`b::c`, `x`)\n";
     assert_eq!(words(glossary), ["line", "line", "row"]);
     assert_eq!(paths(glossary), BTreeSet::from(["a::Line", "b::c"]));
     let file = |path: &str, text: &str| (path.to_owned(), text.to_owned());

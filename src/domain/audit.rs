@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::IpAddr;
 
-use super::{AwayReasonId, ChannelId, CustomerId, QueueId, Timestamp, UserId};
+use super::{AwayReasonId, ChannelId, Customer, CustomerId, QueueId, Timestamp, UserId};
 
 /// Bits of an entry's id that count; 48 bits of time stand in front of them.
 const ID_COUNT_BITS: u32 = 80;
@@ -14,7 +14,7 @@ const ID_IN_LIFE_BITS: u32 = 48;
 /// The largest time that an id can name: some 8,900 years after 1970.
 const ID_MS_MAX: u64 = (1 << 48) - 1;
 
-/// The length of an hour, ms: what is too old is removed by whole hours.
+/// The length of an hour, ms.
 pub const AUDIT_HOUR_MS: u64 = 3_600_000;
 
 /// One entry. Ids are in the order in which entries were made, by the millisecond.
@@ -39,6 +39,11 @@ impl AuditId {
     pub const fn first_of(at: Timestamp) -> Self {
         let ms = if at.0 > ID_MS_MAX { ID_MS_MAX } else { at.0 };
         Self((ms as u128) << ID_COUNT_BITS)
+    }
+
+    /// Where the entries of the hour begin that this is in: what is too old is removed by whole hours.
+    pub fn first_of_hour(at: Timestamp) -> Self {
+        Self::first_of(Timestamp(at.0 / AUDIT_HOUR_MS * AUDIT_HOUR_MS))
     }
 
     /// When it was made.
@@ -248,6 +253,33 @@ pub struct AuditEntry {
     pub outcome: Option<AuditOutcome>,
 }
 
+impl AuditEntry {
+    /// The customer that it is about, and names.
+    pub fn customer(&self) -> Option<Customer> {
+        match self.subject? {
+            AuditSubject::Customer { channel, customer } => {
+                customer.map(|id| Customer { channel, id })
+            }
+            AuditSubject::User(_)
+            | AuditSubject::Queue(_)
+            | AuditSubject::Channel(_)
+            | AuditSubject::AwayReason(_)
+            | AuditSubject::Store
+            | AuditSubject::Trail => None,
+        }
+    }
+
+    /// Names this customer no more, if it does; what somebody did stays said. Answers whether it did.
+    pub fn forget_customer(&mut self, customer: Customer) -> bool {
+        let does = self.customer() == Some(customer);
+        if does {
+            let channel = customer.channel;
+            self.subject = Some(AuditSubject::Customer { channel, customer: None });
+        }
+        does
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,9 +304,37 @@ mod tests {
         }
         assert_eq!(id(AUDIT_HOUR_MS * 3 - 1, 9, 9).hour(), 2);
         assert_eq!(id(7, 9, 9).at(), Timestamp(7));
+        let third = AuditId::first_of(Timestamp(AUDIT_HOUR_MS * 2));
+        for ms in [AUDIT_HOUR_MS * 2, AUDIT_HOUR_MS * 3 - 1] {
+            assert_eq!(AuditId::first_of_hour(Timestamp(ms)), third);
+        }
         for wrong in ["", "0", "+0000000000000000000000000000001", "z"] {
             assert_eq!(AuditId::parse(wrong), None);
         }
+    }
+
+    #[test]
+    fn who_is_erased_is_named_no_more_by_what_was_about_it_and_nobody_else() {
+        let [customer, other] = [1, 2]
+            .map(|n| Customer { channel: ChannelId::from_u128(7), id: CustomerId::from_u128(n) });
+        let about = |subject| AuditEntry {
+            id: AuditId::FIRST,
+            actor: AuditActor::System,
+            address: None,
+            act: AuditAct::VisitorTokensRevoked,
+            subject: Some(subject),
+            changes: Vec::new(),
+            outcome: None,
+        };
+        let of = |customer| AuditSubject::Customer { channel: other.channel, customer };
+        let mut entry = about(of(Some(customer.id)));
+        assert_eq!(entry.customer(), Some(customer));
+        assert!(!entry.forget_customer(other));
+        assert_eq!(entry, about(of(Some(customer.id))), "it is about somebody else");
+        assert!(entry.forget_customer(customer));
+        assert_eq!((entry.customer(), &entry), (None, &about(of(None))), "that it was stays said");
+        let mut entry = about(AuditSubject::Store);
+        assert!(!entry.forget_customer(customer) && entry == about(AuditSubject::Store));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 
 use async_trait::async_trait;
 
-use crate::domain::audit::{AUDIT_HOUR_MS, AuditEntry, AuditId, AuditOutcome, AuditSubject};
-use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
+use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::{AuditTrail, StoreError};
 
 use super::{FaultAt, MemoryStore};
@@ -44,7 +44,7 @@ impl AuditTrail for MemoryStore {
     }
 
     async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
-        let end = AuditId::first_of(Timestamp(before.0 / AUDIT_HOUR_MS * AUDIT_HOUR_MS));
+        let end = AuditId::first_of_hour(before);
         self.write(FaultAt::Audit, |state| {
             let mut old = state.audit.range(..end).map(|(id, _)| *id);
             let some: Vec<_> = old.by_ref().take(SLICE).collect();
@@ -59,10 +59,10 @@ impl AuditTrail for MemoryStore {
         channel: ChannelId,
         customer: CustomerId,
     ) -> Result<(), StoreError> {
-        let known = AuditSubject::Customer { channel, customer: Some(customer) };
+        let customer = Customer { channel, id: customer };
         self.write(FaultAt::Audit, |state| {
-            for entry in state.audit.values_mut().filter(|entry| entry.subject == Some(known)) {
-                entry.subject = Some(AuditSubject::Customer { channel, customer: None });
+            for entry in state.audit.values_mut() {
+                entry.forget_customer(customer);
             }
             Ok(())
         })

@@ -6,8 +6,8 @@
 
 use async_trait::async_trait;
 
-use crate::domain::audit::{AUDIT_HOUR_MS, AuditEntry, AuditId, AuditOutcome, AuditSubject};
-use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
+use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::{AuditTrail, StoreError, record};
 
 use super::ScyllaStore;
@@ -112,7 +112,7 @@ impl ScyllaStore {
 impl AuditTrail for ScyllaStore {
     async fn record(&self, entry: AuditEntry) -> Result<(), StoreError> {
         self.list_audit_hour(hour_of(entry.id)).await?;
-        if let Some(AuditSubject::Customer { channel, customer: Some(customer) }) = entry.subject {
+        if let Some(Customer { channel, id: customer }) = entry.customer() {
             let key = entry.id.key();
             let values = (channel.0, customer.0, key.as_slice(), self.db.stamp()?);
             self.db.write(&self.db.statements.audit.customer_put, values).await?;
@@ -156,7 +156,7 @@ impl AuditTrail for ScyllaStore {
     }
 
     async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
-        let end = i64::try_from(before.0 / AUDIT_HOUR_MS).unwrap_or(i64::MAX);
+        let end = hour_of(AuditId::first_of_hour(before));
         let answer = self.db.read(&self.db.statements.audit.oldest, (end,)).await?;
         let Some((hour,)) = answer.maybe_first_row::<(i64,)>().map_err(unreadable)? else {
             return Ok(false);
@@ -173,7 +173,7 @@ impl AuditTrail for ScyllaStore {
         customer: CustomerId,
     ) -> Result<(), StoreError> {
         let statements = &self.db.statements;
-        let known = AuditSubject::Customer { channel, customer: Some(customer) };
+        let known = Customer { channel, id: customer };
         let mut after = Vec::new();
         loop {
             let values = (channel.0, customer.0, after.clone(), AUDIT_PAGE_ROWS);
@@ -188,11 +188,11 @@ impl AuditTrail for ScyllaStore {
                 let hour = hour_of(id);
                 self.audit_of(hour, id.next(), id, 1, &mut found).await?;
                 match found.pop() {
-                    Some(mut entry) if entry.subject == Some(known) => {
-                        entry.subject = Some(AuditSubject::Customer { channel, customer: None });
-                        self.write_audit(&entry).await?;
+                    Some(mut entry) => {
+                        if entry.forget_customer(known) {
+                            self.write_audit(&entry).await?;
+                        }
                     }
-                    Some(_) => {}
                     // It cannot be read, and may name the customer; or there is none.
                     None => {
                         let values = (self.db.stamp()?, hour, key.as_slice());

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use crate::domain::audit::{AUDIT_HOUR_MS, AuditEntry, AuditId, AuditOutcome, AuditSubject};
-use crate::domain::{ChannelId, CustomerId, Timestamp};
+use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
+use crate::domain::{ChannelId, Customer, CustomerId, Timestamp};
 use crate::storage::audit::DamagedEntries;
 use crate::storage::record::{self, RecordError};
 use crate::storage::{AuditTrail, StoreError};
@@ -16,24 +16,14 @@ use super::SqliteStore;
 use super::limits::AUDIT_SLICE;
 use super::sql::{ReadError, count};
 
-/// The key of a customer of a channel.
-fn customer_key(channel: ChannelId, customer: CustomerId) -> Vec<u8> {
-    [channel.0.as_bytes().as_slice(), customer.0.as_bytes()].concat()
+/// The key of a customer.
+fn customer_key(customer: Customer) -> Vec<u8> {
+    [customer.channel.0.as_bytes().as_slice(), customer.id.0.as_bytes()].concat()
 }
 
-/// The customer that an entry is about.
+/// That of the customer whom an entry names.
 pub(super) fn customer_of(entry: &AuditEntry) -> Option<Vec<u8>> {
-    match entry.subject? {
-        AuditSubject::Customer { channel, customer } => {
-            customer.map(|customer| customer_key(channel, customer))
-        }
-        AuditSubject::User(_)
-        | AuditSubject::Queue(_)
-        | AuditSubject::Channel(_)
-        | AuditSubject::AwayReason(_)
-        | AuditSubject::Store
-        | AuditSubject::Trail => None,
-    }
+    entry.customer().map(customer_key)
 }
 
 /// An entry as it is stored.
@@ -105,17 +95,17 @@ fn remove_before(connection: &Connection, end: AuditId) -> rusqlite::Result<bool
 fn forget_some(
     connection: &Connection,
     damaged: &DamagedEntries,
-    (channel, customer): (ChannelId, CustomerId),
+    customer: Customer,
 ) -> Result<bool, ReadError> {
     let mut statement = connection
         .prepare_cached("SELECT id, entry FROM audit WHERE customer = ? ORDER BY id LIMIT ?")?;
-    let mut rows = statement.query((customer_key(channel, customer), count(AUDIT_SLICE)))?;
+    let mut rows = statement.query((customer_key(customer), count(AUDIT_SLICE)))?;
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         let id = AuditId::from_key(row.get(0)?);
         let sealed = match damaged.read(id, &row.get::<_, Vec<u8>>(1)?, None) {
             Some(mut entry) => {
-                entry.subject = Some(AuditSubject::Customer { channel, customer: None });
+                entry.forget_customer(customer);
                 Some(record::encode_audit(&entry)?)
             }
             None => None,
@@ -164,7 +154,7 @@ impl AuditTrail for SqliteStore {
     }
 
     async fn remove_before(&self, before: Timestamp) -> Result<bool, StoreError> {
-        let end = AuditId::first_of(Timestamp(before.0 / AUDIT_HOUR_MS * AUDIT_HOUR_MS));
+        let end = AuditId::first_of_hour(before);
         self.write(move |connection| remove_before(connection, end).map(Ok)).await
     }
 
@@ -173,20 +163,18 @@ impl AuditTrail for SqliteStore {
         channel: ChannelId,
         customer: CustomerId,
     ) -> Result<(), StoreError> {
+        let customer = Customer { channel, id: customer };
         let mut more = true;
         while more {
             let damaged = Arc::clone(&self.damaged_entries);
-            let some = move |connection: &Connection| match forget_some(
-                connection,
-                &damaged,
-                (channel, customer),
-            ) {
-                Ok(more) => Ok(Ok(more)),
-                Err(ReadError::Sqlite(error)) => Err(error),
-                Err(
-                    error @ (ReadError::Record(_) | ReadError::Missing(_) | ReadError::Lost(_)),
-                ) => Ok(Err(error.into())),
-            };
+            let some =
+                move |connection: &Connection| match forget_some(connection, &damaged, customer) {
+                    Ok(more) => Ok(Ok(more)),
+                    Err(ReadError::Sqlite(error)) => Err(error),
+                    Err(
+                        error @ (ReadError::Record(_) | ReadError::Missing(_) | ReadError::Lost(_)),
+                    ) => Ok(Err(error.into())),
+                };
             more = self.write(some).await?;
         }
         Ok(())
