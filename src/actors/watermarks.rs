@@ -62,19 +62,16 @@ impl<W> WatermarkBuffer<W> {
         who: W,
         now: Timestamp,
     ) -> Raised<W> {
-        let wanted = |known: Watermark| Watermark {
-            delivered: known.delivered.max(up_to),
-            read: if read { known.read.max(up_to) } else { known.read },
-        };
+        let come = Watermark::of(up_to, if read { up_to } else { 0 });
         let durable = self.of(party);
-        if wanted(durable) == durable {
+        if durable.raised_to(come) == durable {
             return Raised::Durable(who);
         }
         if self.waiting.len() >= WATERMARKS_WAITING_MAX {
             return Raised::TooMany(who);
         }
         let raised = self.raised.entry(party).or_insert(durable);
-        *raised = wanted(*raised);
+        *raised = raised.raised_to(come);
         self.waiting.push(who);
         Raised::Waits(self.schedule(now))
     }
@@ -100,8 +97,7 @@ impl<W> WatermarkBuffer<W> {
         for (party, watermark) in watermarks {
             // A later batch may have been raised from less than an earlier one has written.
             let known = self.durable.entry(*party).or_default();
-            known.delivered = known.delivered.max(watermark.delivered);
-            known.read = known.read.max(watermark.read);
+            *known = known.raised_to(*watermark);
         }
         self.schedule(now)
     }
@@ -116,8 +112,7 @@ impl<W> WatermarkBuffer<W> {
         self.writing = false;
         for (party, watermark) in watermarks {
             let raised = self.raised.entry(party).or_default();
-            raised.delivered = raised.delivered.max(watermark.delivered);
-            raised.read = raised.read.max(watermark.read);
+            *raised = raised.raised_to(watermark);
         }
         self.schedule(now)
     }

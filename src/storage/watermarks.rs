@@ -15,14 +15,27 @@ pub struct Watermark {
     pub read: Seq,
 }
 
+impl Watermark {
+    /// Up to these positions: what was read was delivered, too.
+    pub fn of(delivered: Seq, read: Seq) -> Self {
+        Self { delivered: delivered.max(read), read }
+    }
+
+    /// The further of both ways, each for itself.
+    #[must_use]
+    pub fn raised_to(self, other: Self) -> Self {
+        Self { delivered: self.delivered.max(other.delivered), read: self.read.max(other.read) }
+    }
+}
+
 port! {
     /// The watermarks of the chats' participants.
     pub trait Watermarks {
         /// All of one chat.
         async fn load(&self, chat: ChatId) -> Result<BTreeMap<Party, Watermark>, StoreError>;
 
-        /// Raises each given watermark to at least the given value; never lowers one. Durable when it
-        /// answers.
+        /// Raises each watermark to at least the given one, by [`Watermark::raised_to`]; never lowers one.
+        /// Durable when it answers.
         async fn raise(
             &self,
             chat: ChatId,
@@ -31,5 +44,19 @@ port! {
 
         /// Removes all of a chat whose log is forgotten; a late raise brings none back. May be repeated.
         async fn forget(&self, chat: ChatId) -> Result<(), StoreError>;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Watermark;
+
+    #[test]
+    fn what_was_read_was_delivered_and_neither_goes_back() {
+        assert_eq!(Watermark::of(3, 7), Watermark { delivered: 7, read: 7 });
+        assert_eq!(Watermark::of(7, 3), Watermark { delivered: 7, read: 3 });
+        let raised = Watermark::of(5, 3).raised_to(Watermark::of(4, 4));
+        assert_eq!(raised, Watermark { delivered: 5, read: 4 });
+        assert_eq!(raised.raised_to(Watermark::default()), raised);
     }
 }

@@ -224,7 +224,7 @@ impl Side {
             }
             Call::Load { user: n } => format!("{:?}", store.operators.load(user(n)).await),
             Call::Raise { chat: n, party: who, delivered, read } => {
-                let watermarks = BTreeMap::from([(party(who), Watermark { delivered, read })]);
+                let watermarks = BTreeMap::from([(party(who), Watermark::of(delivered, read))]);
                 format!("{:?}", store.watermarks.raise(chat(n), watermarks).await)
             }
             Call::Watermarks { chat: n } => format!("{:?}", store.watermarks.load(chat(n)).await),

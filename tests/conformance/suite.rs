@@ -204,7 +204,7 @@ async fn operators_keep_their_records(subject: Subject) {
 }
 
 async fn watermarks_only_grow(subject: Subject) {
-    let watermark = |delivered, read| Watermark { delivered, read };
+    let watermark = Watermark::of;
     let (ann, ben) = (Party::Customer(customer(1).id), Party::User(user(1)));
     let watermarks = &subject.store.watermarks;
     assert_eq!(watermarks.load(chat(1)).await.unwrap(), BTreeMap::new());

@@ -138,7 +138,7 @@ pub(super) fn read_watermarks(
 ) -> Result<BTreeMap<Party, Watermark>, Refusal> {
     let watermarks = watermarks.iter().map(|(who, delivered, read)| {
         let who = read_party(who).ok_or_else(|| "a watermark of nobody".to_owned())?;
-        Ok((who, Watermark { delivered: *delivered, read: *read }))
+        Ok((who, Watermark::of(*delivered, *read)))
     });
     watermarks.collect()
 }

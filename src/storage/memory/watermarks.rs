@@ -27,9 +27,7 @@ impl Watermarks for MemoryStore {
             for (party, given) in watermarks {
                 let parties = state.watermarks.entry(chat).or_default();
                 let watermark = parties.entry(party).or_default();
-                // Nobody has read what was not delivered.
-                watermark.delivered = watermark.delivered.max(given.delivered).max(given.read);
-                watermark.read = watermark.read.max(given.read);
+                *watermark = watermark.raised_to(given);
             }
             Ok(())
         })

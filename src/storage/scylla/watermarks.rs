@@ -48,9 +48,8 @@ impl Watermarks for ScyllaStore {
         let seq = |at: u64| i64::try_from(at).unwrap_or(i64::MAX);
         for (party, watermark) in &watermarks {
             let key = record::encode_party(*party);
-            // Nobody has read what was not delivered. Each is its own timestamp.
-            let (delivered, read) =
-                (seq(watermark.delivered.max(watermark.read)), seq(watermark.read));
+            // Each is its own timestamp.
+            let (delivered, read) = (seq(watermark.delivered), seq(watermark.read));
             let values = (delivered, delivered, chat.0, key.clone());
             writes.push((&statements.watermarks.delivered, values));
             writes.push((&statements.watermarks.read, (read, read, chat.0, key)));

@@ -61,8 +61,7 @@ fn raise_watermarks(
         return Ok(());
     }
     for (party, watermark) in watermarks {
-        // Nobody has read what was not delivered.
-        let delivered = clamp(watermark.delivered.max(watermark.read));
+        let delivered = clamp(watermark.delivered);
         let key = record::encode_party(*party);
         execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(watermark.read)))?;
     }
