@@ -7,9 +7,10 @@
 //! Invariant: as many entries as chats that calls of this process are opening.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ChatId, Customer};
+
+use super::sharded::Sharded;
 
 /// Bounds how many chats are opened. Asked when a chat is about to be opened, and not before: what is
 /// answered from what is known costs nothing.
@@ -35,7 +36,7 @@ pub struct TooMany {
 
 /// See the module.
 #[derive(Default)]
-pub(super) struct Charges(Mutex<HashMap<ChatId, UnderWay>>);
+pub(super) struct Charges(Sharded<HashMap<ChatId, UnderWay>>);
 
 struct UnderWay {
     calls: usize,
@@ -59,24 +60,22 @@ impl Charges {
         customer: Customer,
         opens: &dyn Opens,
     ) -> Result<Charge<'_>, TooMany> {
-        let mut under_way = self.lock();
-        match under_way.get_mut(&chat) {
-            Some(opening) => opening.calls += 1,
-            None => {
-                let give_back = opens.take(customer)?;
-                under_way.insert(chat, UnderWay { calls: 1, earned: false, give_back });
+        self.0.of(chat, |under_way| {
+            match under_way.get_mut(&chat) {
+                Some(opening) => opening.calls += 1,
+                None => {
+                    let give_back = opens.take(customer)?;
+                    under_way.insert(chat, UnderWay { calls: 1, earned: false, give_back });
+                }
             }
-        }
+            Ok(())
+        })?;
         Ok(Charge { charges: self, chat, opened: true })
     }
 
     /// Whether somebody is opening the chat, and has been charged.
     pub(super) fn covers(&self, chat: ChatId) -> bool {
-        self.lock().contains_key(&chat)
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChatId, UnderWay>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.of(chat, |under_way| under_way.contains_key(&chat))
     }
 }
 
@@ -89,18 +88,19 @@ impl Charge<'_> {
 
 impl Drop for Charge<'_> {
     fn drop(&mut self) {
-        let mut under_way = self.charges.lock();
-        let Some(opening) = under_way.get_mut(&self.chat) else { return };
-        opening.calls -= 1;
-        opening.earned |= self.opened;
-        if opening.calls > 0 {
-            return;
-        }
-        if let Some(opening) = under_way.remove(&self.chat)
-            && !opening.earned
-        {
-            (opening.give_back)();
-        }
+        self.charges.0.of(self.chat, |under_way| {
+            let Some(opening) = under_way.get_mut(&self.chat) else { return };
+            opening.calls -= 1;
+            opening.earned |= self.opened;
+            if opening.calls > 0 {
+                return;
+            }
+            if let Some(opening) = under_way.remove(&self.chat)
+                && !opening.earned
+            {
+                (opening.give_back)();
+            }
+        });
     }
 }
 

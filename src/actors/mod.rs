@@ -35,6 +35,7 @@ mod queue;
 mod retention;
 mod roster;
 mod router;
+mod sharded;
 mod shared;
 mod supervise;
 mod supervisors;

@@ -1,14 +1,14 @@
 //! What all actors of a process share.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
 
 use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
-use crate::machine::index::{Index, shard};
+use crate::machine::index::Index;
 use crate::machine::message::{ChatAt, ToQueue};
 use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
@@ -22,6 +22,7 @@ use super::hub::Hub;
 use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::options::Options;
 use super::roster::SharedRoster;
+use super::sharded::Sharded;
 use super::supervisors::Supervisors;
 use super::untold::Untold;
 use super::view::StatusSeen;
@@ -48,8 +49,7 @@ pub(super) struct Shared {
     pub(super) hub: Hub,
     pub(super) idle_after: Duration,
     pub(super) grace_until: Timestamp,
-    /// By shard.
-    indexes: [Mutex<Index>; CHAT_SHARDS],
+    indexes: Sharded<Index>,
     lives: AtomicU64,
     pub(super) restarts: AtomicU64,
     /// What is counted of the operators that have had a life; as many as are configured.
@@ -97,7 +97,7 @@ impl Shared {
             hub: Hub::new(options.outbox_max),
             idle_after: options.idle_after,
             grace_until: now.plus_ms(options.restart_grace_ms),
-            indexes: indexes.map(Mutex::new),
+            indexes: Sharded::new(indexes),
             lives: AtomicU64::new(0),
             restarts: AtomicU64::new(0),
             statuses: DashMap::new(),
@@ -124,12 +124,12 @@ impl Shared {
     /// A look at, or a change of, what the index of open chats has of a chat. Short, and never across a
     /// wait.
     pub(super) fn index<T>(&self, chat: ChatId, look: impl FnOnce(&mut Index) -> T) -> T {
-        look(&mut lock(&self.indexes[shard(chat)]))
+        self.indexes.of(chat, look)
     }
 
     /// A look at all of the index, shard after shard: no chat waits for the look at the others.
     pub(super) fn indexes<T>(&self, look: impl Fn(&Index) -> T) -> impl Iterator<Item = T> {
-        self.indexes.iter().map(move |index| look(&lock(index)))
+        self.indexes.each(look)
     }
 
     pub(super) fn is_stopping(&self) -> bool {
@@ -240,8 +240,4 @@ impl Shared {
             supervisors.start_operator(operator);
         }
     }
-}
-
-fn lock(index: &Mutex<Index>) -> MutexGuard<'_, Index> {
-    index.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,10 +7,12 @@
 //! first, so that no way begins any more, and then asks whether anything is there or on its way.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ChannelId, ChatEvent, ChatId, QueueId};
 use crate::machine::chat::driver::StoreCall;
+
+use super::sharded::Sharded;
 
 /// Where a way leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,14 +31,14 @@ enum Bound {
 #[derive(Debug, Default)]
 struct Known {
     /// How many ways lead there; as many as calls are under way.
-    ways: BTreeMap<Into, usize>,
+    ways: Mutex<BTreeMap<Into, usize>>,
     /// One entry for each chat whose append, or recovery, is under way.
-    bound: BTreeMap<ChatId, Bound>,
+    bound: Sharded<BTreeMap<ChatId, Bound>>,
 }
 
 /// See the module.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Ways(Arc<Mutex<Known>>);
+pub(super) struct Ways(Arc<Known>);
 
 /// A way that is being gone. It ends when the last copy is dropped.
 #[derive(Debug)]
@@ -47,22 +49,22 @@ pub(super) struct Way {
 
 impl Drop for Way {
     fn drop(&mut self) {
-        self.ways.with(|known| {
-            if let Some(count) = known.ways.get_mut(&self.into) {
-                *count -= 1;
-                if *count == 0 {
-                    known.ways.remove(&self.into);
-                }
+        let mut ways = self.ways.lock();
+        if let Some(count) = ways.get_mut(&self.into) {
+            *count -= 1;
+            if *count == 0 {
+                ways.remove(&self.into);
             }
-        });
+        }
     }
 }
 
 impl Ways {
     /// In a new process: these chats were moving when the former one ended.
     pub(super) fn unsettled(&self, chats: &[ChatId]) {
-        let chats = chats.iter().map(|chat| (*chat, Bound::Anywhere));
-        self.with(|known| known.bound.extend(chats));
+        for chat in chats {
+            self.bind(*chat, Bound::Anywhere);
+        }
     }
 
     pub(super) fn to_queue(&self, queue: QueueId) -> Arc<Way> {
@@ -79,7 +81,7 @@ impl Ways {
         let mut bound = false;
         for recorded in events {
             if let ChatEvent::Placed { queue, .. } = recorded.event {
-                self.with(|known| known.bound.insert(chat, Bound::Queue(queue)));
+                self.bind(chat, Bound::Queue(queue));
                 bound = true;
             }
         }
@@ -88,30 +90,33 @@ impl Ways {
 
     /// The index says where the chat is.
     pub(super) fn settled(&self, chat: ChatId) {
-        self.with(|known| known.bound.remove(&chat));
+        self.0.bound.of(chat, |bound| bound.remove(&chat));
     }
 
     /// Whether anything may still come into the queue.
     pub(super) fn lead_into(&self, queue: QueueId) -> bool {
-        self.with(|known| {
-            let mut bound = known.bound.values();
-            known.ways.contains_key(&Into::Queue(queue))
-                || bound.any(|to| matches!(to, Bound::Anywhere) || *to == Bound::Queue(queue))
-        })
+        let leads = |to: &Bound| matches!(to, Bound::Anywhere) || *to == Bound::Queue(queue);
+        // The ways first: whoever goes one is bound before the way ends.
+        self.lock().contains_key(&Into::Queue(queue))
+            || self.0.bound.each(|bound| bound.values().any(leads)).any(|some| some)
     }
 
     /// Whether anybody may still come through the channel.
     pub(super) fn lead_through(&self, channel: ChannelId) -> bool {
-        self.with(|known| known.ways.contains_key(&Into::Channel(channel)))
+        self.lock().contains_key(&Into::Channel(channel))
     }
 
     fn take(&self, into: Into) -> Arc<Way> {
-        self.with(|known| *known.ways.entry(into).or_default() += 1);
+        *self.lock().entry(into).or_default() += 1;
         Arc::new(Way { ways: self.clone(), into })
     }
 
-    fn with<T>(&self, look: impl FnOnce(&mut Known) -> T) -> T {
-        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    fn bind(&self, chat: ChatId, to: Bound) {
+        self.0.bound.of(chat, |bound| bound.insert(chat, to));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<Into, usize>> {
+        self.0.ways.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
