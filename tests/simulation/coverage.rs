@@ -101,7 +101,15 @@ const WANTED: &[(&str, &[&str])] = &[
             "probe unanswered",
         ],
     ),
-    ("odd", &["id used again", "id looked up in the log", "sent again long after"]),
+    (
+        "odd",
+        &[
+            "an hour ends while a row is marked",
+            "id used again",
+            "id looked up in the log",
+            "sent again long after",
+        ],
+    ),
     ("token", &["older", "of the same moment"]),
     ("offer", &["member came back"]),
     ("order", &["unopposed", "beside kept", "passed over for its visitor"]),

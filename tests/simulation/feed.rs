@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use switchboard::domain::{ChatId, Timestamp};
-use switchboard::storage::{FEED_SETTLES_MS, FeedHour};
+use switchboard::storage::FeedHour;
 
 use crate::world::World;
 
@@ -24,12 +24,12 @@ impl World {
         self.feed.last.insert(chat, passed);
     }
 
-    /// At an append: of this hour, or of the one before as long as it has not settled.
+    /// When an append is asked for: of this very hour. Those who follow wait only for writes that were
+    /// under way as an hour ended.
     pub fn is_in_the_feed(&self, chat: ChatId) {
-        let covering = [0, FEED_SETTLES_MS - 1].map(|ago| self.now.saturating_sub(ago));
-        let covering = covering.map(|at| (chat, FeedHour::of(Timestamp(at))));
+        let hour = FeedHour::of(Timestamp(self.now));
         assert!(
-            covering.iter().any(|touch| self.feed.hours.contains(touch)),
+            self.feed.hours.contains(&(chat, hour)),
             "{chat:?} appends at {}, and the feed was not told (seed {})",
             self.now,
             self.seed

@@ -1,10 +1,10 @@
 //! What the chats ask of the store, and all that goes wrong with it.
 
 use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
-use switchboard::domain::{ChatEvent, ChatId, Recorded};
+use switchboard::domain::{ChatEvent, ChatId, Recorded, Timestamp};
 use switchboard::machine::chat::RowUpdate;
 use switchboard::machine::chat::driver::{READ_PAGE, StoreAnswer, StoreCall};
-use switchboard::storage::{AppendError, Claim, OpenChat, StoreError};
+use switchboard::storage::{AppendError, Claim, FeedHour, OpenChat, StoreError};
 
 use crate::planted::Planted;
 use crate::store::{AppendFate, fate};
@@ -104,6 +104,11 @@ impl World {
         let mut at = self.now + self.rng.within(1, 8);
         if faulty && self.rng.chance(20) {
             at += self.rng.within(100, 3_000);
+        }
+        if let StoreCall::PutRow(_) | StoreCall::Mark(_) = &call
+            && FeedHour::of(Timestamp(at)) != FeedHour::of(self.now())
+        {
+            self.coverage.count("odd", "an hour ends while a row is marked");
         }
         let process = Some(self.process);
         let answer = match call {

@@ -12,7 +12,7 @@ use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput, ShownOffers};
 use switchboard::machine::queue::{Queue, QueueInput};
 use switchboard::machine::timer::Armed;
-use switchboard::storage::{Claim, EndedChat, OpenChat};
+use switchboard::storage::{Claim, EndedChat, FEED_HOUR_MS, OpenChat};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
@@ -57,8 +57,9 @@ const CALM_MS: u64 = 12_000;
 /// Longer than every repeat, reservation, `Assign` and restarted operator needs together.
 const REST_MS: u64 = 9_000;
 
-/// When the world begins, ms: the clock can be set back by days.
-const START_MS: u64 = 10_000_000_000;
+/// When the world begins, ms: the clock can be set back by days, and an hour of the feed ends in the midst
+/// of the first faulty phase.
+const START_MS: u64 = 2_778 * FEED_HOUR_MS - FAULTY_MS / 2;
 
 /// How long a message takes where a fault is planted that makes it slow, ms.
 const SLOW_MS: u64 = 6_000;

@@ -83,8 +83,13 @@ impl Driver {
             self.unavailable(now, call_of(&input), &mut actions);
             return actions;
         }
-        // Time has passed: what was valid before the mark may be void now.
+        // Time has passed: what was valid before the mark may be void now, and the hour may be over of
+        // which the feed was told.
         let decided = self.chat.decide(&self.context(now), &input);
+        if let Some(hour) = self.to_announce(now, &decided) {
+            self.announce(claim, hour, Some((input, None)), &mut actions);
+            return actions;
+        }
         if decided.moving.is_none() {
             self.list(&mut actions);
         }

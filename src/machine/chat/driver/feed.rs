@@ -57,10 +57,14 @@ impl Driver {
                 let mut actions = Vec::new();
                 // Time has passed, so that it is decided anew.
                 self.decide(now, claim, input, found, &mut actions);
+                // When the row was marked for it before, and it is void now.
+                if let Phase::Idle { .. } = self.phase {
+                    self.list(&mut actions);
+                }
                 actions
             }
-            // As when the log cannot be read: the next life claims and reads it anew.
-            (Err(error), None) => self.fail(Failure::Unreadable(error)),
+            // The next life claims and reads it anew, and tells the feed then.
+            (Err(error), None) => self.fail(Failure::Untouched(error)),
             (Err(_), Some((input, _))) => {
                 let mut actions = Vec::new();
                 self.phase = Phase::Idle { claim };

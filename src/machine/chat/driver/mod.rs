@@ -72,13 +72,15 @@ pub enum StoreAnswer {
 
 impl StoreAnswer {
     /// Why the life ends when the store did not answer: of a row nobody knows what becomes of it, while a
-    /// claim or a read has only not come. An append says so by itself.
+    /// claim, a read or a word to the feed has only not come. An append says so by itself.
     fn silence(&self) -> Option<Failure> {
         match self {
             Self::Claimed(Err(silent @ StoreError::Silent { .. }))
-            | Self::Page(Err(silent @ StoreError::Silent { .. }))
-            | Self::Touched(Err(silent @ StoreError::Silent { .. })) => {
+            | Self::Page(Err(silent @ StoreError::Silent { .. })) => {
                 Some(Failure::Silent(silent.clone()))
+            }
+            Self::Touched(Err(silent @ StoreError::Silent { .. })) => {
+                Some(Failure::Untouched(silent.clone()))
             }
             Self::Marked(Err(silent @ StoreError::Silent { .. })) => {
                 Some(Failure::Unknown(silent.to_string()))
@@ -128,6 +130,9 @@ pub enum Failure {
     /// The store did not answer a claim or a read: nothing was to be written of the chat.
     #[error("the log could not be claimed or read in time: {0}")]
     Silent(StoreError),
+    /// The feed could not be told that the log changes: nothing was to be written before it was.
+    #[error("the feed could not be told of the chat: {0}")]
+    Untouched(StoreError),
     /// The log could not be claimed or read.
     #[error("the log cannot be read: {0}")]
     Unreadable(StoreError),
@@ -142,7 +147,7 @@ impl Failure {
         match self {
             Self::Unreadable(error) => matches!(error, StoreError::Damaged { .. }),
             Self::Broken(_) => true,
-            Self::Fenced | Self::Unknown(_) | Self::Silent(_) => false,
+            Self::Fenced | Self::Unknown(_) | Self::Silent(_) | Self::Untouched(_) => false,
         }
     }
 }

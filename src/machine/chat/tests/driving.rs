@@ -634,7 +634,7 @@ fn a_life_that_cannot_tell_the_feed_what_came_to_light_ends() {
     driver.stored(now(), StoreAnswer::Page(Ok(log)));
     let refused = StoreError::Unavailable { reason: "busy".into() };
     let actions = driver.stored(now(), StoreAnswer::Touched(Err(refused.clone())));
-    assert_eq!(actions, [Action::Fail(Failure::Unreadable(refused))]);
+    assert_eq!(actions, [Action::Fail(Failure::Untouched(refused))]);
 }
 
 #[test]
@@ -650,8 +650,60 @@ fn nothing_is_written_of_which_the_feed_was_not_told() {
     let again = driver.input(now(), call(send(customer(), "m1", "hello")));
     assert_eq!(kinds(&again), ["Touch"]);
     let limit = std::time::Duration::from_secs(10);
-    let actions = driver.stored(now(), StoreAnswer::Touched(Err(StoreError::Silent { limit })));
-    assert!(matches!(actions.as_slice(), [Action::Fail(Failure::Unknown(_))]), "{actions:?}");
+    let silent = StoreError::Silent { limit };
+    let actions = driver.stored(now(), StoreAnswer::Touched(Err(silent.clone())));
+    let failure = Failure::Untouched(silent);
+    assert!(!failure.is_lasting());
+    assert_eq!(actions, [Action::Fail(failure)], "a log that is read well is not unreadable");
+}
+
+#[test]
+fn the_feed_is_told_again_when_the_hour_ends_while_the_row_is_marked() {
+    let (log, row) = waiting();
+    let next = FeedHour::of(now()).begin().plus_ms(FEED_HOUR_MS);
+    let mark = || {
+        let (mut driver, _) = started_after(&log, row.clone(), Some(log.len() as u64));
+        let offered = ChatInput::Said(offer(1, OFFER, Reach::Directed, &[ANN]));
+        assert_eq!(kinds(&driver.input(now(), offered)), ["Touch"]);
+        assert_eq!(kinds(&touched(&mut driver, now())), ["MarkIndex", "Mark"]);
+        driver
+    };
+    let mut driver = mark();
+    let within = Timestamp(next.0 - 1);
+    assert_eq!(kinds(&driver.stored(within, StoreAnswer::Marked(Ok(())))), ["Append"]);
+    let mut driver = mark();
+    let actions = driver.stored(next, StoreAnswer::Marked(Ok(())));
+    assert_eq!(hour_of(&actions), FeedHour::of(next));
+    // Decided anew again, so marked again.
+    assert_eq!(kinds(&touched(&mut driver, next)), ["MarkIndex", "Mark"]);
+    assert_eq!(kinds(&driver.stored(next, StoreAnswer::Marked(Ok(())))), ["Append"]);
+}
+
+#[test]
+fn a_row_that_was_marked_for_what_is_void_once_the_feed_was_told_is_written_anew() {
+    let mut bench = Bench::opened();
+    bench.now = now();
+    bench.say(offer(1, OFFER, Reach::Directed, &[ANN]));
+    let tail = bench.log.len() as u64;
+    let next = FeedHour::of(now()).begin().plus_ms(FEED_HOUR_MS);
+    for (told, wanted) in [
+        (Ok(()), ["ToOperator", "Row"].as_slice()),
+        (Err(StoreError::Unavailable { reason: "busy".into() }), &["Row"]),
+    ] {
+        let (mut driver, _) = started_after(&bench.log, bench.chat.row(), Some(tail));
+        let assign = ChatInput::Said(accept(ANN, OFFER, "yes", next));
+        assert_eq!(kinds(&driver.input(now(), assign)), ["Touch"]);
+        assert_eq!(kinds(&touched(&mut driver, now())), ["MarkIndex", "Mark"]);
+        assert_eq!(kinds(&driver.stored(next, StoreAnswer::Marked(Ok(())))), ["Touch"]);
+        let actions = driver.stored(next.plus_ms(1), StoreAnswer::Touched(told));
+        assert_eq!(kinds(&actions), wanted);
+        let row = actions.iter().find_map(|action| match action {
+            Action::Row(row) => row.clone(),
+            _ => None,
+        });
+        assert_eq!(row.map(|row| row.moving), Some(None), "the mark is gone");
+        assert!(driver.is_idle());
+    }
 }
 
 #[test]
