@@ -10,15 +10,15 @@ use super::queue::Rule;
 use super::text::MessageText;
 use super::time::Timestamp;
 
-/// One durable entry of a chat's log.
+/// One durable entry of a log: of a chat's, if nothing else is said.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Recorded {
+pub struct Recorded<E = ChatEvent> {
     /// Its position, from 1, without gaps.
     pub seq: Seq,
-    /// When the chat decided it; never before the entry in front of it.
+    /// When it was decided; never before the entry in front of it.
     pub at: Timestamp,
     /// What happened.
-    pub event: ChatEvent,
+    pub event: E,
     /// What those in it were called then.
     pub names: EventNames,
 }

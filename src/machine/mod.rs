@@ -4,11 +4,14 @@
 //! - [`operator`] alone decides over an operator's slots.
 //! - [`queue`] decides who is asked next, on beliefs that the other two correct.
 //!
+//! [`driver`] orders what is done with whatever has a log, of which the chat is one.
+//!
 //! They speak by the messages of [`message`], any of which may be lost, repeated or late without
 //! harm: commands are repeated until answered ([`repeat`]), and are void once their placement is.
 //! Time comes in with every input. `tests/simulation` runs all three under a virtual clock.
 
 pub mod chat;
+pub mod driver;
 #[cfg(test)]
 mod fixture;
 pub mod index;

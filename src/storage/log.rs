@@ -15,9 +15,9 @@ pub struct Claim {
 
 /// What a claim answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claimed {
+pub struct Claimed<C = Claim> {
     /// The right.
-    pub claim: Claim,
+    pub claim: C,
     /// The last position of the log; 0 when it is empty.
     pub tail: Seq,
 }

@@ -1,7 +1,7 @@
 //! The actors around the machines: they feed inputs and carry out what the machines say.
 
 use switchboard::domain::{ChatId, QueueId, Timestamp, UserId};
-use switchboard::machine::chat::driver::{Action, StoreAnswer};
+use switchboard::machine::chat::driver::{Action, ChatAction, StoreAnswer};
 use switchboard::machine::chat::{Answer, ChatInput};
 use switchboard::machine::message::{ToOperator, ToQueue};
 use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
@@ -98,17 +98,21 @@ impl World {
             self.says_who_refused(chat, &action);
             match action {
                 Action::Store(call) => self.store_call(chat, call),
-                Action::Row(row) => self.write_row(chat, row),
-                Action::MarkIndex(moving) => self.index_mut(chat).mark(chat, moving),
+                Action::Own(ChatAction::Row(row)) => self.write_row(chat, row),
+                Action::Own(ChatAction::MarkIndex(moving)) => {
+                    self.index_mut(chat).mark(chat, moving)
+                }
                 Action::Answer(call, answer) => self.answered(call, answer),
-                Action::ToQueue(queue, said) => {
+                Action::Own(ChatAction::ToQueue(queue, said)) => {
                     if let ToQueue::At(at) = &said {
                         self.checker.said_offered(at, self.now());
                         self.look_for_a_home(at);
                     }
                     self.deliver(Happening::ToQueue(queue, said));
                 }
-                Action::ToOperator(to, said) => self.deliver(Happening::ToOperator(to, said)),
+                Action::Own(ChatAction::ToOperator(to, said)) => {
+                    self.deliver(Happening::ToOperator(to, said))
+                }
                 Action::Publish(events) | Action::PublishLate(events) => {
                     let last = events.last().map(|last| last.recorded.seq);
                     if self.rows.unpublished.get(&chat).copied() == last {

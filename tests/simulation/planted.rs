@@ -3,7 +3,7 @@
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{ChatEvent, Priority, Reach, Timestamp};
 use switchboard::machine::chat::Refusal;
-use switchboard::machine::chat::driver::Action;
+use switchboard::machine::chat::driver::{Action, ChatAction};
 use switchboard::machine::chat::{Chat, ChatCall, ChatInput};
 use switchboard::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::OperatorInput;
@@ -221,12 +221,12 @@ impl Planted {
     /// What it has a chat do.
     pub fn misguides(self, action: &mut Action) {
         match (self, &mut *action) {
-            (Self::OldRows, Action::Row(Some(row))) => row.refused_by.clear(),
+            (Self::OldRows, Action::Own(ChatAction::Row(Some(row)))) => row.refused_by.clear(),
             (Self::KeepsSilent, Action::Publish(events)) => events
                 .retain(|told| !matches!(told.recorded.event, ChatEvent::OfferNarrowed { .. })),
             _ => {}
         }
-        if let Action::ToQueue(_, ToQueue::At(at)) = action {
+        if let Action::Own(ChatAction::ToQueue(_, ToQueue::At(at))) = action {
             match self {
                 Self::ForgetsAge => at.since = at.moved_at,
                 Self::ForgetsRefusals => at.refused_by = Default::default(),

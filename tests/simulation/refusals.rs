@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::event::{OfferEnd, PlacedCause};
 use switchboard::domain::{ChatEvent, ChatId, OfferId, Reach, Recorded, Timestamp, UserId};
-use switchboard::machine::chat::driver::Action;
+use switchboard::machine::chat::driver::{Action, ChatAction};
 use switchboard::machine::message::{ToOperator, ToQueue};
 
 use crate::planted::Planted;
@@ -70,8 +70,10 @@ impl World {
     /// What the chat says of who refused it: all to its queue, to an operator whether it did.
     pub fn says_who_refused(&self, chat: ChatId, action: &Action) {
         let (at, to) = match action {
-            Action::ToQueue(_, ToQueue::At(at)) => (at, None),
-            Action::ToOperator(operator, ToOperator::At(at)) => (at, Some(*operator)),
+            Action::Own(ChatAction::ToQueue(_, ToQueue::At(at))) => (at, None),
+            Action::Own(ChatAction::ToOperator(operator, ToOperator::At(at))) => {
+                (at, Some(*operator))
+            }
             _ => return,
         };
         // That one counts by another clock than this check.

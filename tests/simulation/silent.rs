@@ -4,7 +4,7 @@
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, UserId};
-use switchboard::machine::chat::driver::StoreCall;
+use switchboard::machine::chat::driver::{Preparation, StoreCall};
 use switchboard::storage::{Moving, OpenChat};
 
 use crate::world::{Actor, Happening, World};
@@ -26,18 +26,18 @@ impl World {
                 let at = self.now + self.rng.below(LATE_MS);
                 self.at(at, None, Happening::Written(claim, events));
             }
-            StoreCall::PutRow(row) => {
+            StoreCall::Prepare(Preparation::PutRow(row)) => {
                 self.index_mut(chat).put(chat, Some(row.clone()));
                 if done {
                     self.row_written(chat, Some(row));
                 }
             }
-            StoreCall::Mark(moving) if done => self.marked(chat, moving),
+            StoreCall::Prepare(Preparation::Mark(moving)) if done => self.marked(chat, moving),
             StoreCall::Claim if done => drop(self.store.claim(chat)),
             StoreCall::Touch(hour) if done => self.touch(chat, hour),
             StoreCall::Append(..)
             | StoreCall::Touch(_)
-            | StoreCall::Mark(_)
+            | StoreCall::Prepare(Preparation::Mark(_))
             | StoreCall::Claim
             | StoreCall::Read { .. } => {}
         }

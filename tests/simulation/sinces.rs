@@ -3,7 +3,7 @@
 //! behind.
 
 use switchboard::domain::{ChatEvent, ChatId, Timestamp};
-use switchboard::machine::chat::driver::{Action, StoreCall};
+use switchboard::machine::chat::driver::{Action, ChatAction, Preparation, StoreCall};
 use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
 
 use crate::planted::Planted;
@@ -23,13 +23,14 @@ impl World {
             return;
         }
         let said: Option<&ChatAt> = match action {
-            Action::ToQueue(_, ToQueue::At(at)) | Action::ToOperator(_, ToOperator::At(at)) => {
-                Some(at)
-            }
-            Action::ToOperator(
+            Action::Own(
+                ChatAction::ToQueue(_, ToQueue::At(at))
+                | ChatAction::ToOperator(_, ToOperator::At(at)),
+            ) => Some(at),
+            Action::Own(ChatAction::ToOperator(
                 _,
                 ToOperator::AssignAnswer { at, .. } | ToOperator::Recalled { at, .. },
-            ) => at.as_ref(),
+            )) => at.as_ref(),
             _ => None,
         };
         if let Some(at) = said {
@@ -38,8 +39,8 @@ impl World {
             self.same_age(chat, (Some(at.since), since), "says");
         }
         let row = match action {
-            Action::Row(row) => row.as_ref(),
-            Action::Store(StoreCall::PutRow(row)) => Some(row),
+            Action::Own(ChatAction::Row(row)) => row.as_ref(),
+            Action::Store(StoreCall::Prepare(Preparation::PutRow(row))) => Some(row),
             _ => None,
         };
         if let Some(row) = row.filter(|row| row.place.is_some()) {

@@ -3,7 +3,7 @@
 use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
 use switchboard::domain::{ChatEvent, ChatId, Recorded, Timestamp};
 use switchboard::machine::chat::RowUpdate;
-use switchboard::machine::chat::driver::{READ_PAGE, StoreAnswer, StoreCall};
+use switchboard::machine::chat::driver::{Preparation, READ_PAGE, StoreAnswer, StoreCall};
 use switchboard::storage::{AppendError, Claim, FeedHour, OpenChat, StoreError};
 
 use crate::planted::Planted;
@@ -105,7 +105,7 @@ impl World {
         if faulty && self.rng.chance(20) {
             at += self.rng.within(100, 3_000);
         }
-        if let StoreCall::PutRow(_) | StoreCall::Mark(_) = &call
+        if let StoreCall::Prepare(_) = &call
             && FeedHour::of(Timestamp(at)) != FeedHour::of(self.now())
         {
             self.coverage.count("odd", "an hour ends while a row is marked");
@@ -150,22 +150,22 @@ impl World {
                     StoreAnswer::Touched(Ok(()))
                 }
             }
-            StoreCall::PutRow(_) | StoreCall::Mark(_) if faulty && self.rng.chance(20) => {
+            StoreCall::Prepare(_) if faulty && self.rng.chance(20) => {
                 self.fault("mark refused");
-                StoreAnswer::Marked(Err(refused()))
+                StoreAnswer::Prepared(Err(refused()))
             }
-            StoreCall::Mark(moving) if faulty && self.rng.chance(10) => {
+            StoreCall::Prepare(Preparation::Mark(moving)) if faulty && self.rng.chance(10) => {
                 self.fault("mark unknown, written");
                 self.marked(chat, moving);
-                StoreAnswer::Marked(Err(refused()))
+                StoreAnswer::Prepared(Err(refused()))
             }
-            StoreCall::PutRow(row) => {
+            StoreCall::Prepare(Preparation::PutRow(row)) => {
                 self.index_mut(chat).put(chat, Some(row.clone()));
                 at = self.row_time_from(chat, at);
                 self.at(at, process, Happening::RowWritten(chat, Some(row)));
-                StoreAnswer::Marked(Ok(()))
+                StoreAnswer::Prepared(Ok(()))
             }
-            StoreCall::Mark(moving) => {
+            StoreCall::Prepare(Preparation::Mark(moving)) => {
                 at = self.row_time_from(chat, at);
                 let marked = self.index(chat).get(chat).cloned().map(|mut row| {
                     row.moving = Some(moving);
@@ -174,7 +174,7 @@ impl World {
                 if marked.is_some() {
                     self.at(at, process, Happening::RowWritten(chat, marked));
                 }
-                StoreAnswer::Marked(Ok(()))
+                StoreAnswer::Prepared(Ok(()))
             }
             StoreCall::Append(claim, events) => {
                 self.is_in_the_feed(chat);

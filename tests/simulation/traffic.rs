@@ -12,7 +12,9 @@ use switchboard::domain::{
     self, ChannelId, ChatEvent, ChatId, CommandId, Customer, CustomerId, MessageText, Person,
     Profile, QueueId, Recorded, RoutingSettings, Rule, Status, Timestamp, UserId,
 };
-use switchboard::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
+use switchboard::machine::chat::driver::{
+    Action, ChatAction, Driver, Preparation, StoreAnswer, StoreCall,
+};
 use switchboard::machine::chat::{Author, ChatCall, ChatInput, Told};
 use switchboard::machine::index::{Former, Index};
 use switchboard::machine::message::ToQueue;
@@ -399,11 +401,11 @@ impl Traffic {
                         self.carry_out(chat, actions);
                     }
                 }
-                Action::Row(row) => self.index.put(chat, row),
-                Action::MarkIndex(moving) => self.index.mark(chat, moving),
+                Action::Own(ChatAction::Row(row)) => self.index.put(chat, row),
+                Action::Own(ChatAction::MarkIndex(moving)) => self.index.mark(chat, moving),
                 Action::Answer(_, answer) => assert!(answer.is_ok(), "{chat:?}: {answer:?}"),
-                Action::ToQueue(_, said) => self.soon.push_back(Word::Queue(said)),
-                Action::ToOperator(to, said) => {
+                Action::Own(ChatAction::ToQueue(_, said)) => self.soon.push_back(Word::Queue(said)),
+                Action::Own(ChatAction::ToOperator(to, said)) => {
                     self.soon.push_back(Word::Operator(to, OperatorInput::Said(said)));
                 }
                 Action::Publish(events) | Action::PublishLate(events) => {
@@ -418,11 +420,11 @@ impl Traffic {
         match call {
             StoreCall::Claim => StoreAnswer::Claimed(Ok(self.store.claim(chat))),
             StoreCall::Read { from } => StoreAnswer::Page(Ok(self.store.read(chat, from, PAGE))),
-            StoreCall::PutRow(row) => {
+            StoreCall::Prepare(Preparation::PutRow(row)) => {
                 self.index.put(chat, Some(row));
-                StoreAnswer::Marked(Ok(()))
+                StoreAnswer::Prepared(Ok(()))
             }
-            StoreCall::Mark(_) => StoreAnswer::Marked(Ok(())),
+            StoreCall::Prepare(Preparation::Mark(_)) => StoreAnswer::Prepared(Ok(())),
             StoreCall::Touch(_) => StoreAnswer::Touched(Ok(())),
             StoreCall::Append(claim, events) => {
                 StoreAnswer::Appended(self.store.append(claim, &events))

@@ -9,7 +9,9 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::{ChatEvent, ChatId, Timestamp};
-use crate::machine::chat::driver::{Action, Driver, READ_PAGE, StoreAnswer, StoreCall};
+use crate::machine::chat::driver::{
+    Action, ChatAction, Driver, Preparation, READ_PAGE, StoreAnswer, StoreCall,
+};
 use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate, Told};
 use crate::machine::message::ToQueue;
 use crate::machine::{CallId, Life};
@@ -246,7 +248,7 @@ impl ChatState {
                     let answer = self.call_store(call).await;
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
-                Action::Row(row) => {
+                Action::Own(ChatAction::Row(row)) => {
                     let name = self.driver.chat().profile().name.as_ref();
                     self.shared.index(self.chat, |index| {
                         index.put(self.chat, row.clone());
@@ -254,7 +256,7 @@ impl ChatState {
                     });
                     row_changed = Some(row);
                 }
-                Action::MarkIndex(moving) => {
+                Action::Own(ChatAction::MarkIndex(moving)) => {
                     self.shared.index(self.chat, |index| index.mark(self.chat, moving));
                 }
                 Action::Answer(call, answer) => {
@@ -262,13 +264,13 @@ impl ChatState {
                         let _ = reply.send(answer);
                     }
                 }
-                Action::ToQueue(queue, said) => {
+                Action::Own(ChatAction::ToQueue(queue, said)) => {
                     if let ToQueue::At(at) = &said {
                         self.homeless.look_at(&self.shared, self.driver.chat(), at);
                     }
                     self.shared.to_queue(queue, QueueMessage::Said(said));
                 }
-                Action::ToOperator(operator, said) => {
+                Action::Own(ChatAction::ToOperator(operator, said)) => {
                     self.shared.to_operator(operator, OperatorMessage::Said(Box::new(said)));
                 }
                 Action::Publish(events) => {
@@ -322,18 +324,18 @@ impl ChatState {
             StoreCall::Read { from } => {
                 StoreAnswer::Page(store.log.read(self.chat, from, READ_PAGE).await)
             }
-            StoreCall::PutRow(row) => {
+            StoreCall::Prepare(Preparation::PutRow(row)) => {
                 // In the index first: should this life end before the chat is told of, the next
                 // one is started by its supervisor, though nobody calls again.
                 self.shared.index(self.chat, |index| index.put(self.chat, Some(row.clone())));
-                StoreAnswer::Marked(store.open_chats.put(row).await)
+                StoreAnswer::Prepared(store.open_chats.put(row).await)
             }
             StoreCall::Touch(hour) => {
                 let hour = hour.max(self.shared.feed_from);
                 StoreAnswer::Touched(store.feed.touch(self.chat, hour).await)
             }
-            StoreCall::Mark(moving) => {
-                StoreAnswer::Marked(store.open_chats.mark(self.chat, moving).await)
+            StoreCall::Prepare(Preparation::Mark(moving)) => {
+                StoreAnswer::Prepared(store.open_chats.mark(self.chat, moving).await)
             }
             StoreCall::Append(claim, events) => {
                 StoreAnswer::Appended(store.log.append(claim, events).await)

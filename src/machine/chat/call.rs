@@ -1,29 +1,29 @@
 //! What comes into a chat and what goes out of it.
 
 use crate::domain::{
-    ChatEvent, ChatId, CommandId, Customer, MessageText, Party, Person, Profile, QueueId, Seq,
-    Timestamp, UserId,
+    ChatEvent, ChatId, CommandId, Customer, MessageText, Person, Profile, QueueId, Timestamp,
+    UserId,
 };
-use crate::machine::message::{Peer, ToChat, ToOperator};
-use crate::machine::{CallId, Life};
-use crate::storage::Moving;
+use crate::machine::Life;
+use crate::machine::driver;
+use crate::machine::message::{Peer, ToOperator};
 
-use super::answers::Answer;
+use super::fold::Chat;
 use super::refusal::Refusal;
-use super::search::Found;
 
 /// An input of a chat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChatInput {
-    /// The chat's actor has read its log.
-    Started,
-    /// From a client, by way of the edge.
-    Call(CallId, ChatCall),
-    /// From a queue or an operator.
-    Said(ToChat),
-    /// A deadline came.
-    Tick,
-}
+pub type ChatInput = driver::Input<Chat>;
+/// An effect of a chat, besides its events.
+pub type ChatEffect = driver::Effect<Chat>;
+/// What a chat decided. An intent says that the events change the chat's place: its row is marked before
+/// they are appended.
+pub type Decided = driver::Decided<Chat>;
+/// What is known of a chat's command.
+pub type Lookup = driver::Lookup<Refusal>;
+/// What the log says of a chat's command.
+pub type Found = driver::Found<Refusal>;
+/// An event of a chat that is durable, and whom it concerns.
+pub type Told = driver::Told<ChatEvent>;
 
 /// Who calls, with what right.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,15 +117,9 @@ pub enum ChatCall {
     },
 }
 
-/// An effect of a chat, besides its events.
+/// What a chat says to somebody, besides what it answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum ChatEffect {
-    /// Answers a call with the event at this position, now durable.
-    AnswerRecorded(CallId, Seq),
-    /// Answers a call.
-    Answer(CallId, Result<Answer, Refusal>),
-    /// Answers the call as soon as the command's answer is known; the command is pending.
-    AnswerLater(CallId, Party, CommandId),
+pub enum Saying {
     /// Says something to an operator.
     ToOperator(UserId, Box<ToOperator>),
     /// Tells somebody where the chat is, though nothing changed.
@@ -145,15 +139,4 @@ pub struct Context {
     pub unheard: bool,
     /// What the log says of the input's command, when memory does not know it.
     pub found: Option<Found>,
-}
-
-/// What a chat decided.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Decided {
-    /// What happened, to be appended in one piece; then applied.
-    pub events: Vec<ChatEvent>,
-    /// To be carried out once the events are durable.
-    pub effects: Vec<ChatEffect>,
-    /// Set when the events change the chat's place: its row is marked before they are appended.
-    pub moving: Option<Moving>,
 }

@@ -12,11 +12,13 @@ use crate::domain::{
     QueueId, UserId,
 };
 use crate::machine::CallId;
+use crate::machine::driver::{Answer, Fingerprint};
 use crate::machine::message::Peer;
 use crate::storage::Moving;
 
-use super::answers::{Answer, Fingerprint, Lookup};
-use super::call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
+use super::call::{
+    Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Lookup, Saying, Target,
+};
 use super::fold::Chat;
 use super::people::Speaker;
 use super::refusal::Refusal;
@@ -41,7 +43,7 @@ impl Chat {
         context: &Context,
         (party, command, said): (Party, &CommandId, Fingerprint),
     ) -> Lookup {
-        match (self.answers.lookup(party, command, said), context.found) {
+        match (self.journal.answers().lookup(party, command, said), context.found) {
             (Lookup::New, Some(found)) => found.lookup(said),
             (known, _) => known,
         }
@@ -49,7 +51,7 @@ impl Chat {
 
     /// The answer to a command that is in memory, whatever it said.
     pub fn recall(&self, party: Party, command: &CommandId) -> Lookup {
-        self.answers.recall(party, command)
+        self.journal.answers().recall(party, command)
     }
 
     fn on_started(&self, context: &Context) -> Decided {
@@ -111,7 +113,7 @@ impl Chat {
             }
             ChatCall::UpdateCustomer { by, profile } => match self.speaker(by)?.party {
                 Party::Customer(_) => {
-                    let answer = Answer { seq: self.tail, at: self.last_at };
+                    let answer = Answer { seq: self.tail(), at: self.last_at() };
                     Ok(self.updated(profile).and(ChatEffect::Answer(call, Ok(answer))))
                 }
                 Party::User(_) | Party::System => Err(Refusal::NotYours),
@@ -211,7 +213,7 @@ impl Chat {
             (Party::Customer(_), Some(profile)) => self.updated(profile),
             (Party::Customer(_) | Party::User(_) | Party::System, _) => Decided::default(),
         };
-        let position = self.tail + 1 + decided.events.len() as u64;
+        let position = self.tail() + 1 + decided.events.len() as u64;
         decided.events.push(message);
         Ok(decided.and(ChatEffect::AnswerRecorded(call, position)))
     }
@@ -227,7 +229,7 @@ impl Chat {
         Decided {
             events: vec![ChatEvent::CustomerUpdated { profile: profile.clone() }],
             effects: Vec::new(),
-            moving: ranks.then_some(Moving { to: None }),
+            intent: ranks.then_some(Moving { to: None }),
         }
     }
 
@@ -275,14 +277,14 @@ impl Chat {
             by: by.party,
             command: command.clone(),
             to,
-            reservation: OfferId::of(context.life, self.tail + 1),
+            reservation: OfferId::of(context.life, self.tail() + 1),
             expires_at: context.now.plus_ms(TRANSFER_LIMIT_MS),
         };
         Ok(Decided {
             events: vec![asked],
             effects: vec![ChatEffect::AnswerLater(call, by.party, command.clone())],
             // It brings a deadline, which the row must not miss.
-            moving: Some(Moving { to: None }),
+            intent: Some(Moving { to: None }),
         })
     }
 
@@ -298,7 +300,7 @@ impl Chat {
 
     pub(super) fn tell_queue(&self) -> Decided {
         self.queue
-            .map(|queue| Decided::effect(ChatEffect::Tell(Peer::Queue(queue))))
+            .map(|queue| Decided::saying(Saying::Tell(Peer::Queue(queue))))
             .unwrap_or_default()
     }
 
@@ -386,7 +388,7 @@ impl Chat {
             Some(call) => self.answered(call, before, events),
             None => Decided::events(events),
         };
-        decided.moving = Some(Moving { to });
+        decided.intent = Some(Moving { to });
         decided
     }
 
@@ -394,9 +396,9 @@ impl Chat {
     /// events are recorded: the answer is what the fold remembers.
     pub(super) fn answered(&self, call: CallId, before: u64, events: Vec<ChatEvent>) -> Decided {
         Decided {
-            effects: vec![ChatEffect::AnswerRecorded(call, self.tail + 1 + before)],
+            effects: vec![ChatEffect::AnswerRecorded(call, self.tail() + 1 + before)],
             events,
-            moving: None,
+            intent: None,
         }
     }
 }
@@ -404,6 +406,10 @@ impl Chat {
 impl Decided {
     pub(super) fn effect(effect: ChatEffect) -> Self {
         Self { effects: vec![effect], ..Self::default() }
+    }
+
+    pub(super) fn saying(saying: Saying) -> Self {
+        Self::effect(ChatEffect::Own(saying))
     }
 
     pub(super) fn events(events: Vec<ChatEvent>) -> Self {
@@ -414,7 +420,7 @@ impl Decided {
     fn then(mut self, next: Self) -> Self {
         self.events.extend(next.events);
         self.effects.extend(next.effects);
-        self.moving = next.moving.or(self.moving);
+        self.intent = next.intent.or(self.intent);
         self
     }
 

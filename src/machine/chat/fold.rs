@@ -10,13 +10,12 @@ use crate::domain::{
     ChatEvent, ChatId, ChatState, CommandId, Customer, Offer, OfferId, Party, Place, Placement,
     Profile, QueueId, Reach, Recorded, Seq, Stay, Timestamp, UserId, Weight,
 };
+use crate::machine::driver::{Answer, Journal, Recent};
 use crate::machine::message::{ChatAt, Peer};
 use crate::storage::{EndedChat, OpenChat};
 
-use super::answers::{Answer, Answers, Lookup, Recent};
 use super::former::Former;
 use super::refusal::Refusal;
-use super::search::id_of;
 
 /// The version of the fold. Another one says that a log folds to another chat than it did: what was kept of
 /// a fold of a former version, beside its log, counts for nothing then. Logs of every release are in
@@ -53,10 +52,7 @@ pub struct Transfer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chat {
     pub(super) id: ChatId,
-    /// The last position of the log.
-    pub(super) tail: Seq,
-    /// The time of the last event: time never runs backwards in a log.
-    pub(super) last_at: Timestamp,
+    pub(super) journal: Journal<Refusal>,
     pub(super) opened: Option<Opened>,
     /// What the latest token that it knows of says of the customer.
     pub(super) profile: Profile,
@@ -94,7 +90,6 @@ pub struct Chat {
     /// The positions of the messages, and whether the customer wrote them; for counting what is
     /// unread. At most [`CHAT_MESSAGES_MAX`](crate::domain::limits::CHAT_MESSAGES_MAX).
     messages: Vec<(Seq, bool)>,
-    pub(super) answers: Answers,
     former: Former,
 }
 
@@ -103,8 +98,7 @@ impl Chat {
     pub fn new(id: ChatId) -> Self {
         Self {
             id,
-            tail: 0,
-            last_at: Timestamp::default(),
+            journal: Journal::new(Recent::default()),
             opened: None,
             profile: Profile::default(),
             updates: 0,
@@ -127,14 +121,13 @@ impl Chat {
             transfer: None,
             continued_in: None,
             messages: Vec::new(),
-            answers: Answers::default(),
             former: Former::default(),
         }
     }
 
     /// One with an empty log that keeps so many answers in memory.
     pub fn remembering(id: ChatId, recent: Recent) -> Self {
-        Self { answers: Answers::new(recent), ..Self::new(id) }
+        Self { journal: Journal::new(recent), ..Self::new(id) }
     }
 
     /// The chat's id.
@@ -144,12 +137,12 @@ impl Chat {
 
     /// The last position of the log; 0 when it is empty.
     pub fn tail(&self) -> Seq {
-        self.tail
+        self.journal.tail()
     }
 
     /// The time of the last event.
     pub fn last_at(&self) -> Timestamp {
-        self.last_at
+        self.journal.last_at()
     }
 
     /// How it began; none while the log is empty.
@@ -320,16 +313,7 @@ impl Chat {
 
     /// The one way a chat changes. `recorded` follows the tail.
     pub fn apply(&mut self, recorded: &Recorded) {
-        debug_assert_eq!(recorded.seq, self.tail + 1, "a log has no gaps");
-        self.tail = recorded.seq;
-        self.last_at = recorded.at;
-        if let Some((party, command, said)) = id_of(&recorded.event) {
-            let under_way = matches!(recorded.event, ChatEvent::TransferAsked { .. });
-            let done = Lookup::Known(Ok(Answer { seq: recorded.seq, at: recorded.at }));
-            // The outcome of a transfer is its answer.
-            let answer = if under_way { Lookup::Pending } else { done };
-            self.answers.remember(party, command, (said, answer), recorded.seq);
-        }
+        self.journal.record::<Self>(recorded);
         match &recorded.event {
             ChatEvent::Opened { customer, profile, continues, .. } => {
                 self.since = recorded.at;
@@ -485,7 +469,7 @@ impl Chat {
             AssignedHow::Transferred { by, .. } => {
                 self.transfer = None;
                 let answer = Answer { seq: recorded.seq, at: recorded.at };
-                self.answers.settle(by, command, Ok(answer));
+                self.journal.settle(by, command, Ok(answer));
             }
         }
     }
@@ -494,7 +478,7 @@ impl Chat {
         if let Some(transfer) = self.transfer.take() {
             self.former.remember(Peer::Operator(transfer.to));
             let refusal = Refusal::TargetUnavailable { reason };
-            self.answers.settle(transfer.by, &transfer.command, Err(refusal));
+            self.journal.settle(transfer.by, &transfer.command, Err(refusal));
         }
     }
 

@@ -6,19 +6,20 @@ use crate::domain::limits::TO_ALL_STANDS_MAX_MS;
 use crate::domain::{
     ChatEvent, CommandId, Offer, OfferId, Party, Place, QueueId, Reach, Stay, UserId,
 };
+use crate::machine::driver::Fingerprint;
 use crate::machine::message::{Asked, AssignBy, AssignedAt, Peer, ToChat, ToOperator};
 
-use super::answers::{Fingerprint, Lookup};
-use super::call::{ChatEffect, Context, Decided};
+use super::call::{Context, Decided, Lookup, Saying};
 use super::fold::Chat;
 use super::refusal::Refusal;
+use super::search::said_by;
 
 impl Chat {
     pub(super) fn on_said(&self, context: &Context, said: &ToChat) -> Decided {
         match said {
             ToChat::Offer { queue, .. } => match self.offered(context, said) {
                 Some(decided) => decided,
-                None => Decided::effect(ChatEffect::Tell(Peer::Queue(*queue))),
+                None => Decided::saying(Saying::Tell(Peer::Queue(*queue))),
             },
             ToChat::Widen { placement, offer, to } => {
                 let Some(live) = self.offer_at(*placement, *offer) else {
@@ -49,7 +50,7 @@ impl Chat {
             }
             ToChat::Assign { .. } => self.assign(context, said),
             ToChat::Recall { operator, command, asked } => {
-                let said = Fingerprint::asked(*asked);
+                let said = said_by(*asked);
                 let known = self.known(context, (Party::User(*operator), command, said));
                 let recalled = ToOperator::Recalled {
                     chat: self.id,
@@ -58,7 +59,7 @@ impl Chat {
                     result: assigned_at(known),
                     at: self.told_to(*operator, context.now),
                 };
-                Decided::effect(ChatEffect::ToOperator(*operator, Box::new(recalled)))
+                Decided::saying(Saying::ToOperator(*operator, Box::new(recalled)))
             }
             ToChat::OwnerGone { operator, placement } => match self.place() {
                 Some(Place::Assigned { owner, .. })
@@ -66,7 +67,7 @@ impl Chat {
                 {
                     self.to_line_again(*operator)
                 }
-                Some(_) | None => Decided::effect(ChatEffect::Tell(Peer::Operator(*operator))),
+                Some(_) | None => Decided::saying(Saying::Tell(Peer::Operator(*operator))),
             },
             ToChat::ReserveRefused { reservation, standing } => match &self.transfer {
                 Some(transfer) if transfer.reservation == *reservation => {
@@ -78,11 +79,11 @@ impl Chat {
                 Some(_) | None => Decided::default(),
             },
             ToChat::Seen { peer, placement, .. } if *placement < self.placement => {
-                Decided::effect(ChatEffect::Tell(*peer))
+                Decided::saying(Saying::Tell(*peer))
             }
             ToChat::Seen { .. } => Decided::default(),
             ToChat::Rehome { queue, to } => self.rehome(*queue, *to),
-            ToChat::Ask { peer } => Decided::effect(ChatEffect::Tell(*peer)),
+            ToChat::Ask { peer } => Decided::saying(Saying::Tell(*peer)),
         }
     }
 
@@ -159,7 +160,7 @@ impl Chat {
         reason: WithdrawReason,
     ) -> Decided {
         let Some(live) = self.offer_in(offer, operator, stay) else {
-            return Decided::effect(ChatEffect::Tell(peer));
+            return Decided::saying(Saying::Tell(peer));
         };
         let narrowed = ChatEvent::OfferNarrowed { offer, operator, reason };
         match live.reach {
@@ -183,9 +184,9 @@ impl Chat {
         (operator, stay): (UserId, Stay),
         command: &CommandId,
     ) -> Decided {
-        let tell = Decided::effect(ChatEffect::Tell(Peer::Operator(operator)));
+        let tell = Decided::saying(Saying::Tell(Peer::Operator(operator)));
         let asked = Asked::Decline(offer);
-        let said = Fingerprint::asked(asked);
+        let said = said_by(asked);
         match self.known(context, (Party::User(operator), command, said)) {
             Lookup::New => {}
             Lookup::Known(Err(refusal)) => {
@@ -196,7 +197,7 @@ impl Chat {
                     result: Some(Err(refusal)),
                     at: self.told_to(operator, context.now),
                 };
-                return Decided::effect(ChatEffect::ToOperator(operator, Box::new(refused)));
+                return Decided::saying(Saying::ToOperator(operator, Box::new(refused)));
             }
             Lookup::Known(Ok(_)) | Lookup::Pending => return tell,
         }
@@ -217,8 +218,8 @@ impl Chat {
         };
         if let Some(command) = command {
             let said = match by {
-                AssignBy::Offer(offer, _) => Fingerprint::asked(Asked::Accept(*offer)),
-                AssignBy::Take { .. } => Fingerprint::asked(Asked::Take),
+                AssignBy::Offer(offer, _) => said_by(Asked::Accept(*offer)),
+                AssignBy::Take { .. } => said_by(Asked::Take),
                 AssignBy::Transfer(_) => Fingerprint::of("transfer"),
             };
             let known = self.known(context, (Party::User(*operator), command, said));
@@ -306,7 +307,7 @@ impl Chat {
             at: self.told_to(operator, context.now),
             chat: self.id,
         };
-        Decided::effect(ChatEffect::ToOperator(operator, Box::new(answer)))
+        Decided::saying(Saying::ToOperator(operator, Box::new(answer)))
     }
 }
 

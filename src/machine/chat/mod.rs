@@ -7,14 +7,12 @@
 //! and in recovery; nothing is answered or told before its event is durable ([`driver`]); a live
 //! chat is in exactly one place, and every change of place counts its placement up by one.
 
-mod answers;
 mod call;
 mod decide;
 pub mod driver;
 mod fold;
 mod former;
 mod hear;
-mod ids;
 mod names;
 mod notices;
 mod people;
@@ -22,15 +20,16 @@ mod refusal;
 mod rows;
 mod search;
 
-pub use answers::{Answer, Lookup, Recent};
-pub use call::{Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Target};
+pub use call::{
+    Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Found, Lookup, Saying, Target, Told,
+};
 pub use fold::{Chat, FOLD_VERSION, Opened, Transfer};
+
+pub use super::driver::{Answer, Recent};
 pub use names::Called;
 pub use notices::{Notices, Owed};
-pub use people::Told;
 pub use refusal::Refusal;
 pub use rows::RowUpdate;
-pub use search::Found;
 
 #[cfg(test)]
 mod tests;

@@ -4,9 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::{Place, Placement, Priority, QueueId, Seq, Timestamp, UserId};
-use crate::machine::message::Peer;
+use crate::machine::driver::{self, Outbox};
+use crate::machine::message::{Peer, ToChat, ToOperator};
 use crate::machine::repeat::Repeater;
 
+use super::driver::ChatAction;
 use super::fold::Chat;
 
 /// Something that a chat says until it is answered.
@@ -20,7 +22,7 @@ pub enum Owed {
 
 /// What a place concerned before an event, to be compared with after.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Before {
+pub struct Before {
     placement: Placement,
     version: Seq,
     priority: Priority,
@@ -29,9 +31,49 @@ pub(super) struct Before {
     target: Option<UserId>,
 }
 
-impl Before {
-    pub(super) fn of(chat: &Chat) -> Self {
-        Self {
+/// See the module.
+#[derive(Debug, Clone, Default)]
+pub struct Notices {
+    repeater: Repeater<Owed>,
+    /// The version that each peer has to hear of at least.
+    versions: BTreeMap<Peer, Seq>,
+}
+
+impl Notices {
+    /// The peer has heard of that version. When it believes in an old place, it is told again
+    /// until it has heard better: the word that misled it may have been a late one.
+    pub(super) fn seen(
+        &mut self,
+        peer: Peer,
+        (placement, version): (Placement, Seq),
+        chat: &Chat,
+        now: Timestamp,
+    ) {
+        if placement < chat.placement {
+            self.owe(peer, chat, now);
+        }
+        if self.versions.get(&peer).is_some_and(|owed| version >= *owed) {
+            self.versions.remove(&peer);
+            self.repeater.settle(Owed::At(peer));
+        }
+    }
+
+    /// Whether the peer has yet to hear where the chat is.
+    pub(super) fn owes(&self, peer: Peer) -> bool {
+        self.versions.contains_key(&peer)
+    }
+
+    fn owe(&mut self, peer: Peer, chat: &Chat, now: Timestamp) {
+        self.versions.insert(peer, chat.version);
+        self.repeater.owe(Owed::At(peer), now);
+    }
+}
+
+impl driver::Notices<Chat> for Notices {
+    type Before = Before;
+
+    fn before(chat: &Chat) -> Before {
+        Before {
             placement: chat.placement,
             version: chat.version,
             priority: chat.profile().priority,
@@ -40,31 +82,10 @@ impl Before {
             target: chat.transfer.as_ref().map(|transfer| transfer.to),
         }
     }
-}
-
-/// See the module.
-#[derive(Debug, Clone)]
-pub struct Notices {
-    repeater: Repeater<Owed>,
-    /// The version that each peer has to hear of at least.
-    versions: BTreeMap<Peer, Seq>,
-}
-
-impl Default for Notices {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Notices {
-    /// Nobody has to hear anything.
-    pub fn new() -> Self {
-        Self { repeater: Repeater::new(), versions: BTreeMap::new() }
-    }
 
     /// After a failure or in a new process: whoever is concerned may have missed the last words of
     /// the former life.
-    pub fn resume(&mut self, chat: &Chat, now: Timestamp) {
+    fn resume(&mut self, chat: &Chat, now: Timestamp) {
         for peer in chat.concerned() {
             self.owe(peer, chat, now);
         }
@@ -74,8 +95,8 @@ impl Notices {
     }
 
     /// After events: tells those whom the change concerns.
-    pub(super) fn changed(&mut self, before: &Before, chat: &Chat, now: Timestamp) {
-        let after = Before::of(chat);
+    fn changed(&mut self, before: &Before, chat: &Chat, now: Timestamp) {
+        let after = Self::before(chat);
         if before.version != after.version {
             let same = before.placement == after.placement && before.priority == after.priority;
             let operators: Vec<UserId> = if same {
@@ -101,46 +122,40 @@ impl Notices {
         }
     }
 
-    /// The peer has heard of that version. When it believes in an old place, it is told again
-    /// until it has heard better: the word that misled it may have been a late one.
-    pub(super) fn seen(
-        &mut self,
-        peer: Peer,
-        (placement, version): (Placement, Seq),
-        chat: &Chat,
-        now: Timestamp,
-    ) {
-        if placement < chat.placement {
-            self.owe(peer, chat, now);
+    fn heard(&mut self, chat: &Chat, said: &ToChat, now: Timestamp) -> bool {
+        let ToChat::Seen { peer, placement, version } = said else { return false };
+        self.seen(*peer, (*placement, *version), chat, now);
+        true
+    }
+
+    fn say_due(&mut self, chat: &Chat, now: Timestamp, out: &mut Outbox<'_, Chat>) {
+        for owed in self.repeater.take_due(now) {
+            match (owed, chat.transfer()) {
+                (Owed::At(peer), _) => chat.tell(peer, now, out),
+                (Owed::Reserve(target), Some(transfer)) if transfer.to == target => {
+                    let Some(queue) = chat.queue else {
+                        continue;
+                    };
+                    let said = ToOperator::ReserveTransfer {
+                        chat: chat.id(),
+                        queue,
+                        weight: chat.weight,
+                        reservation: transfer.reservation,
+                        by: transfer.by,
+                        expires_at: transfer.expires_at,
+                    };
+                    out.push(ChatAction::ToOperator(target, said));
+                }
+                (Owed::Reserve(_), _) => {}
+            }
         }
-        if self.versions.get(&peer).is_some_and(|owed| version >= *owed) {
-            self.versions.remove(&peer);
-            self.repeater.settle(Owed::At(peer));
-        }
     }
 
-    /// Whether the peer has yet to hear where the chat is.
-    pub(super) fn owes(&self, peer: Peer) -> bool {
-        self.versions.contains_key(&peer)
-    }
-
-    /// All that is to be said now.
-    pub fn take_due(&mut self, now: Timestamp) -> Vec<Owed> {
-        self.repeater.take_due(now)
-    }
-
-    /// When something is to be said again.
-    pub fn next(&self) -> Option<Timestamp> {
+    fn next(&self) -> Option<Timestamp> {
         self.repeater.next()
     }
 
-    /// Whether everybody has heard everything.
-    pub fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.repeater.is_empty()
-    }
-
-    fn owe(&mut self, peer: Peer, chat: &Chat, now: Timestamp) {
-        self.versions.insert(peer, chat.version);
-        self.repeater.owe(Owed::At(peer), now);
     }
 }

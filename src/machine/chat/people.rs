@@ -2,23 +2,12 @@
 //! a party.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use crate::domain::{Party, Person, Place, Recorded};
+use crate::domain::{Party, Person, Place};
 
 use super::call::Author;
 use super::fold::Chat;
 use super::refusal::Refusal;
-
-/// An event that is durable, and whom it concerns.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told {
-    /// The event.
-    pub recorded: Arc<Recorded>,
-    /// Who saw the chat when it happened: just before it, or just after. Whoever left with an earlier
-    /// event of the same append is not among them.
-    pub to: BTreeSet<Person>,
-}
 
 /// An author, as the party that it is in the chat.
 #[derive(Debug, Clone, Copy)]
@@ -47,14 +36,6 @@ impl Chat {
         let mut people: BTreeSet<Person> = operators.into_iter().map(Person::User).collect();
         people.extend(self.opened.as_ref().map(|opened| Person::Customer(opened.customer)));
         people
-    }
-
-    /// Applies an event that follows the tail, and says whom it concerns.
-    pub(super) fn apply_and_tell(&mut self, recorded: Recorded) -> Told {
-        let before = self.seen_by();
-        self.apply(&recorded);
-        let to = before.into_iter().chain(self.seen_by()).collect();
-        Told { recorded: Arc::new(recorded), to }
     }
 
     /// Errors with `NotYours` for the customer of another chat.

@@ -2,11 +2,11 @@
 
 use crate::domain::limits::{CHAT_MESSAGES_MAX, COMMANDS_REMEMBERED};
 use crate::domain::{ChatEvent, OfferId, Party, Place, Reach, Recorded, Timestamp, UserId};
-use crate::machine::chat::search::Step;
 use crate::machine::chat::tests::{Bench, refusal};
 use crate::machine::chat::{
-    Answer, Chat, ChatCall, ChatEffect, ChatInput, Context, Lookup, Recent, Refusal, Target,
+    Answer, Chat, ChatCall, ChatEffect, ChatInput, Context, Lookup, Recent, Refusal, Saying, Target,
 };
+use crate::machine::driver::{Search, Step};
 use crate::machine::fixture::*;
 use crate::machine::message::{Asked, AssignBy, AssignedAt, ToChat, ToOperator};
 
@@ -76,7 +76,7 @@ fn an_id_is_looked_up_before_anything_else_is_checked() {
         let decided = bench.say(said);
         assert!(decided.events.is_empty(), "{decided:?}");
         match decided.effects.as_slice() {
-            [ChatEffect::ToOperator(ANN, said)] => said.as_ref().clone(),
+            [ChatEffect::Own(Saying::ToOperator(ANN, said))] => said.as_ref().clone(),
             effects => panic!("{effects:?}"),
         }
     };
@@ -131,7 +131,7 @@ fn what_became_of_an_id_is_told_to_whoever_asked_for_the_same_and_to_nobody_else
     let mut recall = |id: &str, asked| {
         let decided = bench.say(ToChat::Recall { operator: ANN, command: command(id), asked });
         match decided.effects.as_slice() {
-            [ChatEffect::ToOperator(ANN, said)] => match said.as_ref() {
+            [ChatEffect::Own(Saying::ToOperator(ANN, said))] => match said.as_ref() {
                 ToOperator::Recalled { result, .. } => *result,
                 said => panic!("{said:?}"),
             },
@@ -181,8 +181,8 @@ fn of_too_many_who_speak_the_least_recent_is_looked_up_in_the_log_and_no_other()
     assert!(known(ANN, "a1") && known(ANN, "a2") && known(CYD, "c1"), "they spoke last");
     assert!(!known(BOB, "b1"));
     let again = |who, id| ChatInput::Call(1, send(user(who), id, "words"));
-    assert!(chat.search(&again(BOB, "b1")).is_some(), "it stands in the log");
-    assert!(chat.search(&again(ANN, "a1")).is_none());
+    assert!(Search::of(&chat, &again(BOB, "b1")).is_some(), "it stands in the log");
+    assert!(Search::of(&chat, &again(ANN, "a1")).is_none());
 }
 
 #[test]
@@ -210,7 +210,7 @@ fn a_full_chat_takes_no_message_and_can_still_be_ended() {
 /// Looks for a call in the log, page by page, and answers it.
 fn looked_up(chat: &Chat, log: &[Recorded], call: ChatCall) -> Vec<ChatEffect> {
     let input = ChatInput::Call(1, call);
-    let (mut search, mut from) = chat.search(&input).expect("only the log knows it");
+    let (mut search, mut from) = Search::of(chat, &input).expect("only the log knows it");
     let found = loop {
         match search.page(&log[from as usize - 1..]) {
             Step::Read(next) => from = next,
@@ -242,7 +242,7 @@ fn an_old_id_is_found_wherever_it_may_stand_and_only_with_whoever_used_it() {
     let mut several = 0;
     for n in 0..MESSAGES {
         let id = format!("m{}", n / 2);
-        let places = chat.answers.may_stand(who[n as usize % 2], &command(&id)).len();
+        let places = chat.journal.answers().may_stand(who[n as usize % 2], &command(&id)).len();
         // Most stand in one place; a few may stand in several, of which one is right.
         if places < 2 && n > 9 {
             continue;

@@ -83,10 +83,10 @@ fn a_chat_in_a_line_tells_its_queue_of_another_priority_and_its_row_does_not_mis
         }
         let (placement, version) = (bench.chat.placement(), bench.chat.at().unwrap().version);
         let named = bench.call(update(&token(1, 0, "Ann")));
-        assert_eq!((named.moving, bench.chat.at().unwrap().version), (None, version));
+        assert_eq!((named.intent, bench.chat.at().unwrap().version), (None, version));
         let since = bench.chat.at().unwrap().since;
         let ranked = bench.later(5).call(update(&token(2, 5, "Ann")));
-        assert_eq!(ranked.moving, Some(Moving { to: None }));
+        assert_eq!(ranked.intent, Some(Moving { to: None }));
         let at = bench.chat.at().unwrap();
         assert_eq!((at.placement, at.version), (placement, bench.chat.tail()));
         assert_eq!((at.since, at.priority.points()), (since, 5), "its age is kept");
@@ -101,7 +101,7 @@ fn an_owned_chat_and_one_that_has_ended_rank_nowhere() {
     bench.say(accept(ANN, OFFER, "yes", Timestamp(u64::MAX)));
     let version = bench.chat.at().unwrap().version;
     let owned = bench.call(update(&token(1, 5, "Ann")));
-    assert_eq!((owned.moving, bench.chat.at().unwrap().version), (None, version));
+    assert_eq!((owned.intent, bench.chat.at().unwrap().version), (None, version));
     assert_eq!(bench.chat.profile().priority.points(), 5, "it counts when it waits again");
     bench.call(end(customer(), "bye"));
     let ended = bench.call(update(&token(9, 9, "Anna")));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use crate::domain::event::{OfferEnd, TransferFailure, WithdrawReason};
 use crate::domain::limits::{COMMANDS_REMEMBERED, REPEAT_MS, TRANSFER_LIMIT_MS};
 use crate::domain::{ChatEvent, Person, Place, Reach, Recorded, Timestamp, UserId};
-use crate::machine::chat::driver::{Action, Driver, Failure, READ_PAGE, StoreAnswer, StoreCall};
+use crate::machine::chat::driver::{
+    Action, ChatAction, Driver, Failure, READ_PAGE, StoreAnswer, StoreCall,
+};
 use crate::machine::chat::tests::{Bench, variant};
 use crate::machine::chat::{Answer, ChatCall, ChatInput, Refusal, Target};
 use crate::machine::fixture::*;
@@ -21,8 +23,10 @@ fn now() -> Timestamp {
 
 fn kinds(actions: &[Action]) -> Vec<String> {
     let kind = |action: &Action| match action {
+        Action::Store(StoreCall::Prepare(preparation)) => variant(preparation),
         Action::Store(call) => variant(call),
-        Action::Row(None) => "RowRemoved".to_owned(),
+        Action::Own(ChatAction::Row(None)) => "RowRemoved".to_owned(),
+        Action::Own(action) => variant(action),
         action => variant(action),
     };
     actions.iter().map(kind).collect()
@@ -54,7 +58,7 @@ fn started_after(
 }
 
 fn marked(driver: &mut Driver) -> Vec<Action> {
-    driver.stored(now(), StoreAnswer::Marked(Ok(())))
+    driver.stored(now(), StoreAnswer::Prepared(Ok(())))
 }
 
 fn appended(driver: &mut Driver, result: Result<(), AppendError>) -> Vec<Action> {
@@ -92,7 +96,9 @@ fn a_chat_is_listed_before_it_is_opened_and_answered_after_it_is_durable() {
     let actions = appended(&mut driver, Ok(()));
     assert_eq!(kinds(&actions), ["Row", "Publish", "Answer", "ToQueue"]);
     assert_eq!(answers(&actions), [(5, true)]);
-    let [Action::Row(Some(row)), ..] = actions.as_slice() else { panic!("{actions:?}") };
+    let [Action::Own(ChatAction::Row(Some(row))), ..] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
     assert_eq!((&row.place, row.moving), (&Some(Place::Waiting), None));
 }
 
@@ -230,7 +236,7 @@ fn an_accept_that_was_valid_before_the_mark_is_refused_when_its_time_ended_durin
     let (mut driver, _) = started(&bench.log, bench.chat.row());
     let assign = ChatInput::Said(accept(ANN, OFFER, "yes", now()));
     assert_eq!(kinds(&driver.input(now(), assign)), ["MarkIndex", "Mark"]);
-    let actions = driver.stored(now().plus_ms(1), StoreAnswer::Marked(Ok(())));
+    let actions = driver.stored(now().plus_ms(1), StoreAnswer::Prepared(Ok(())));
     // The row is written anew without its mark, and the operator hears no.
     assert_eq!(kinds(&actions), ["Row", "ToOperator"]);
     assert!(driver.is_idle());
@@ -271,7 +277,7 @@ fn a_silent_store_ends_the_life_and_the_failure_says_of_a_write_alone_that_it_is
     assert_eq!(paged, [Action::Fail(read)]);
     let (mut driver, _) = started(&log, row);
     assert_eq!(kinds(&driver.input(now(), call(end(customer(), "bye"))))[1], "Mark");
-    let marked = driver.stored(now(), StoreAnswer::Marked(Err(silent.clone())));
+    let marked = driver.stored(now(), StoreAnswer::Prepared(Err(silent.clone())));
     assert_eq!(marked, [Action::Fail(Failure::Unknown(silent.to_string()))]);
 }
 
@@ -284,7 +290,7 @@ fn an_append_that_the_store_refused_is_answered_unavailable_and_the_row_is_writt
     let actions = appended(&mut driver, Err(AppendError::Unavailable { reason: "full".into() }));
     assert_eq!(kinds(&actions), ["Answer", "Row"]);
     assert_eq!(actions[0], Action::Answer(5, Err(Refusal::Unavailable)));
-    let Action::Row(Some(row)) = &actions[1] else { panic!("{actions:?}") };
+    let Action::Own(ChatAction::Row(Some(row))) = &actions[1] else { panic!("{actions:?}") };
     assert_eq!(row.moving, None, "the mark is gone");
     assert!(driver.is_idle());
     // The caller asks again with the same id, and it is done once.
@@ -300,7 +306,7 @@ fn a_mark_that_the_store_refused_changes_nothing() {
     let (mut driver, _) = started(&log, row);
     driver.input(now(), call(end(customer(), "bye")));
     let refused = StoreError::Unavailable { reason: "busy".into() };
-    let actions = driver.stored(now(), StoreAnswer::Marked(Err(refused)));
+    let actions = driver.stored(now(), StoreAnswer::Prepared(Err(refused)));
     assert_eq!(kinds(&actions), ["Answer", "Row"]);
     assert_eq!(answers(&actions), [(5, false)]);
 }
@@ -321,7 +327,7 @@ fn the_routers_own_deadlines_wait_while_the_store_refuses() {
     let deadline = driver.next_deadline().unwrap();
     assert_eq!(kinds(&driver.input(deadline, ChatInput::Tick)), ["MarkIndex", "Mark"]);
     let refused = StoreError::Unavailable { reason: "busy".into() };
-    driver.stored(deadline, StoreAnswer::Marked(Err(refused)));
+    driver.stored(deadline, StoreAnswer::Prepared(Err(refused)));
     assert_eq!(driver.next_deadline(), Some(deadline.plus_ms(REPEAT_MS.1)));
     assert!(driver.input(deadline, ChatInput::Tick).is_empty());
 }
@@ -365,7 +371,10 @@ fn a_chat_that_slept_wakes_in_silence_and_one_that_failed_says_where_it_is() {
     let told = |rested| {
         let (mut driver, mut actions) = started_after(&log, row.clone(), rested);
         actions.extend(driver.input(now(), ChatInput::Tick));
-        actions.iter().filter(|action| matches!(action, Action::ToQueue(..))).count()
+        actions
+            .iter()
+            .filter(|action| matches!(action, Action::Own(ChatAction::ToQueue(..))))
+            .count()
     };
     assert_eq!(told(Some(tail)), 0);
     assert_eq!(told(None), 1);
@@ -390,7 +399,7 @@ fn whether_an_operator_heard_of_its_offer_is_known_by_its_word() {
             late,
             ChatInput::Said(ToChat::Lapse { placement, offer: OFFER, stands_ms: TIMEOUT_MS }),
         );
-        driver.stored(late, StoreAnswer::Marked(Ok(())));
+        driver.stored(late, StoreAnswer::Prepared(Ok(())));
         driver.stored(late, StoreAnswer::Appended(Ok(())));
         driver.chat().at().unwrap().last_offer.unwrap().1
     };
@@ -454,7 +463,9 @@ fn an_id_is_known_for_as_long_as_it_stands_in_the_log() {
     let taken = ToChat::Recall { operator: ANN, command: command("yes"), asked: Asked::Take };
     let actions = driver.input(now(), ChatInput::Said(taken));
     let actions = driver.stored(now(), page(&bench.log, &actions));
-    let [Action::ToOperator(ANN, ToOperator::Recalled { result, .. })] = actions.as_slice() else {
+    let [Action::Own(ChatAction::ToOperator(ANN, ToOperator::Recalled { result, .. }))] =
+        actions.as_slice()
+    else {
         panic!("{actions:?}")
     };
     assert_eq!(*result, Some(Err(Refusal::IdReused)));
@@ -497,7 +508,7 @@ fn everybody_whom_an_offer_reached_is_told_of_its_end_after_a_crash() {
     let (mut driver, _) = started(&bench.log, None);
     let actions = driver.input(now(), ChatInput::Tick);
     let told = actions.iter().filter_map(|action| match action {
-        Action::ToOperator(operator, ToOperator::At(_)) => Some(*operator),
+        Action::Own(ChatAction::ToOperator(operator, ToOperator::At(_))) => Some(*operator),
         _ => None,
     });
     assert_eq!(told.count(), everybody.len());
@@ -511,13 +522,13 @@ fn a_chat_that_ends_on_a_clock_that_is_behind_ended_no_earlier_than_its_latest_e
     let (mut driver, _) = started(&log, row);
     let behind = Timestamp(latest.0 / 2);
     driver.input(behind, call(end(customer(), "e1")));
-    let actions = driver.stored(behind, StoreAnswer::Marked(Ok(())));
+    let actions = driver.stored(behind, StoreAnswer::Prepared(Ok(())));
     let [.., Action::Store(StoreCall::Append(_, events))] = actions.as_slice() else {
         panic!("{actions:?}")
     };
     assert!(events.iter().all(|recorded| recorded.at == latest), "{events:?}");
     let actions = driver.stored(behind, StoreAnswer::Appended(Ok(())));
-    assert!(actions.contains(&Action::Row(None)), "{actions:?}");
+    assert!(actions.contains(&Action::Own(ChatAction::Row(None))), "{actions:?}");
     assert_eq!(driver.chat().ended_row().unwrap().at, latest);
 }
 
@@ -670,13 +681,13 @@ fn the_feed_is_told_again_when_the_hour_ends_while_the_row_is_marked() {
     };
     let mut driver = mark();
     let within = Timestamp(next.0 - 1);
-    assert_eq!(kinds(&driver.stored(within, StoreAnswer::Marked(Ok(())))), ["Append"]);
+    assert_eq!(kinds(&driver.stored(within, StoreAnswer::Prepared(Ok(())))), ["Append"]);
     let mut driver = mark();
-    let actions = driver.stored(next, StoreAnswer::Marked(Ok(())));
+    let actions = driver.stored(next, StoreAnswer::Prepared(Ok(())));
     assert_eq!(hour_of(&actions), FeedHour::of(next));
     // Decided anew again, so marked again.
     assert_eq!(kinds(&touched(&mut driver, next)), ["MarkIndex", "Mark"]);
-    assert_eq!(kinds(&driver.stored(next, StoreAnswer::Marked(Ok(())))), ["Append"]);
+    assert_eq!(kinds(&driver.stored(next, StoreAnswer::Prepared(Ok(())))), ["Append"]);
 }
 
 #[test]
@@ -694,11 +705,11 @@ fn a_row_that_was_marked_for_what_is_void_once_the_feed_was_told_is_written_anew
         let assign = ChatInput::Said(accept(ANN, OFFER, "yes", next));
         assert_eq!(kinds(&driver.input(now(), assign)), ["Touch"]);
         assert_eq!(kinds(&touched(&mut driver, now())), ["MarkIndex", "Mark"]);
-        assert_eq!(kinds(&driver.stored(next, StoreAnswer::Marked(Ok(())))), ["Touch"]);
+        assert_eq!(kinds(&driver.stored(next, StoreAnswer::Prepared(Ok(())))), ["Touch"]);
         let actions = driver.stored(next.plus_ms(1), StoreAnswer::Touched(told));
         assert_eq!(kinds(&actions), wanted);
         let row = actions.iter().find_map(|action| match action {
-            Action::Row(row) => row.clone(),
+            Action::Own(ChatAction::Row(row)) => row.clone(),
             _ => None,
         });
         assert_eq!(row.map(|row| row.moving), Some(None), "the mark is gone");

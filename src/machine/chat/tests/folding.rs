@@ -5,12 +5,51 @@ use proptest::prelude::*;
 
 use crate::domain::event::{PlacedCause, WithdrawReason};
 use crate::domain::{ChatEvent, OfferId, Place, Reach, Recorded, Timestamp, UserId, Weight};
+use crate::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
 use crate::machine::chat::tests::Bench;
-use crate::machine::chat::{Author, Chat, ChatCall, ChatInput, Target};
+use crate::machine::chat::{Author, Chat, ChatCall, ChatInput, FOLD_VERSION, Target};
+use crate::machine::driver::Snapshot;
 use crate::machine::fixture::*;
+use crate::machine::index::Former;
 use crate::machine::message::{AssignBy, ChatAt, Peer, ToChat};
+use crate::storage::{Claim, Claimed};
 
 const PEOPLE: [UserId; 3] = [ANN, BOB, CYD];
+
+/// A random life: what, by whom, under which id, how much later.
+type Steps = Vec<(u8, u8, u8, u64)>;
+
+fn steps() -> impl Strategy<Value = Steps> {
+    prop::collection::vec((any::<u8>(), any::<u8>(), any::<u8>(), 0u64..700), 1..120)
+}
+
+fn lived(steps: Steps) -> Bench {
+    let mut bench = Bench::opened();
+    for (what, who, id, later) in steps {
+        bench.later(later);
+        let input = said(&bench, what, who, id);
+        bench.input(&input);
+        if what == 255 {
+            bench.process += 1;
+        }
+    }
+    bench
+}
+
+/// The chat as its driver has it that begins with a state which was kept.
+fn begun(state: Chat, bench: &Bench) -> Chat {
+    let (tail, first) = (bench.chat.tail(), state.tail() as usize);
+    let (driver, _) = Driver::begin(CHAT, bench.process, 9, Former::default());
+    let mut driver = driver.kept(Snapshot { fold_version: FOLD_VERSION, state });
+    driver.wake();
+    let claim = Claim { chat: CHAT, epoch: 1 };
+    let actions = driver.stored(bench.now, StoreAnswer::Claimed(Ok(Claimed { claim, tail })));
+    if let [Action::Store(StoreCall::Read { .. })] = actions[..] {
+        driver.stored(bench.now, StoreAnswer::Page(Ok(bench.log[first..].to_vec())));
+    }
+    driver.stored(bench.now, StoreAnswer::Touched(Ok(())));
+    driver.chat().clone()
+}
 
 /// One thing said to the chat, made to fit its present offer and placement more often than not.
 fn said(bench: &Bench, what: u8, who: u8, id: u8) -> ChatInput {
@@ -79,17 +118,9 @@ proptest! {
 
     #[test]
     fn any_part_of_a_log_and_then_the_rest_fold_to_the_same_chat(
-        steps in prop::collection::vec((any::<u8>(), any::<u8>(), any::<u8>(), 0u64..700), 1..120),
+        steps in steps(),
     ) {
-        let mut bench = Bench::opened();
-        for (what, who, id, later) in steps {
-            bench.later(later);
-            let input = said(&bench, what, who, id);
-            bench.input(&input);
-            if what == 255 {
-                bench.process += 1;
-            }
-        }
+        let bench = lived(steps);
         prop_assert!(bench.now >= Timestamp(10_000));
         prop_assert_eq!(&bench.folded(), &bench.chat);
         let mut part = Chat::new(CHAT);
@@ -97,6 +128,22 @@ proptest! {
             prop_assert_eq!(&fold(part.clone(), &bench.log[split..]), &bench.chat);
             if let Some(next) = bench.log.get(split) {
                 part.apply(next);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn a_life_begun_with_a_state_that_was_kept_is_one_begun_with_the_first_event(steps in steps()) {
+        let bench = lived(steps);
+        let mut kept = Chat::new(CHAT);
+        for split in 0..=bench.log.len() {
+            prop_assert_eq!(&begun(kept.clone(), &bench), &bench.chat, "from {} on", split);
+            if let Some(next) = bench.log.get(split) {
+                kept.apply(next);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::domain::{Reach, Timestamp};
 use crate::machine::chat::tests::{Bench, variant};
-use crate::machine::chat::{ChatCall, ChatEffect, ChatInput, Decided, Target};
+use crate::machine::chat::{ChatCall, ChatEffect, ChatInput, Decided, Saying, Target};
 use crate::machine::fixture::*;
 use crate::machine::message::{AssignBy, Peer, ToChat, ToOperator};
 
@@ -146,11 +146,11 @@ fn outcome(decided: &Decided) -> String {
         ChatEffect::Answer(_, Ok(_)) => "answered".to_owned(),
         ChatEffect::AnswerRecorded(..) => "recorded".to_owned(),
         ChatEffect::AnswerLater(..) => "later".to_owned(),
-        ChatEffect::ToOperator(_, said) => match said.as_ref() {
+        ChatEffect::Own(Saying::ToOperator(_, said)) => match said.as_ref() {
             ToOperator::AssignAnswer { result: Err(refusal), .. } => variant(refusal),
             said => variant(said),
         },
-        ChatEffect::Tell(_) => "told".to_owned(),
+        ChatEffect::Own(Saying::Tell(_)) => "told".to_owned(),
     });
     let refusals = refusals.collect::<Vec<_>>().join("+");
     if refusals.is_empty() { "-".to_owned() } else { refusals }

@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use crate::domain::event::WithdrawReason;
 use crate::domain::limits::FORMER_PEERS_MAX;
 use crate::domain::{Placement, Priority, Profile, Reach, Seq, Timestamp, UserId};
-use crate::machine::chat::driver::{Action, Driver, StoreAnswer, StoreCall};
+use crate::machine::chat::driver::{
+    Action, ChatAction, Driver, Preparation, StoreAnswer, StoreCall,
+};
 use crate::machine::chat::former::Former as FormerPeers;
 use crate::machine::chat::tests::Bench;
 use crate::machine::chat::{ChatCall, ChatInput, Target};
@@ -59,9 +61,7 @@ impl Stage {
             let answer = match action {
                 Action::Store(StoreCall::Append(..)) => StoreAnswer::Appended(Ok(())),
                 Action::Store(StoreCall::Touch(_)) => StoreAnswer::Touched(Ok(())),
-                Action::Store(StoreCall::Mark(_) | StoreCall::PutRow(_)) => {
-                    StoreAnswer::Marked(Ok(()))
-                }
+                Action::Store(StoreCall::Prepare(_)) => StoreAnswer::Prepared(Ok(())),
                 _ => continue,
             };
             actions.extend(self.driver.stored(self.now, answer));
@@ -104,8 +104,8 @@ impl Stage {
 
 fn told(actions: &[Action]) -> BTreeSet<Peer> {
     let told = actions.iter().filter_map(|action| match action {
-        Action::ToQueue(queue, _) => Some(Peer::Queue(*queue)),
-        Action::ToOperator(operator, ToOperator::At(at)) => {
+        Action::Own(ChatAction::ToQueue(queue, _)) => Some(Peer::Queue(*queue)),
+        Action::Own(ChatAction::ToOperator(operator, ToOperator::At(at))) => {
             let to = at.place.offer().map(|offer| offer.to.iter().copied());
             let others = to.into_iter().flatten().chain(at.refused_by.keys().copied());
             assert!(others.into_iter().all(|who| who == *operator), "{operator:?} hears {at:?}");
@@ -192,7 +192,10 @@ fn after_a_crash_everybody_is_told_whom_the_chat_concerned_before() {
     let next = stage.driver.next_deadline().unwrap();
     let actions = stage.driver.input(next, ChatInput::Tick);
     let asked = |action: &Action| {
-        matches!(action, Action::ToOperator(CYD, ToOperator::ReserveTransfer { .. }))
+        matches!(
+            action,
+            Action::Own(ChatAction::ToOperator(CYD, ToOperator::ReserveTransfer { .. }))
+        )
     };
     assert!(actions.iter().any(asked), "the transfer goes on: {actions:?}");
     let reservation = bench.chat.transfer().unwrap().reservation;
@@ -234,13 +237,18 @@ fn a_transfer_that_is_over_asks_nobody_any_more() {
     let transfer = ChatCall::Transfer { by: user(ANN), command: command("t"), to };
     let actions = stage.input(ChatInput::Call(5, transfer));
     let asks = |actions: &[Action]| {
-        let asks =
-            |a: &Action| matches!(a, Action::ToOperator(BOB, ToOperator::ReserveTransfer { .. }));
+        let asks = |a: &Action| {
+            matches!(
+                a,
+                Action::Own(ChatAction::ToOperator(BOB, ToOperator::ReserveTransfer { .. }))
+            )
+        };
         actions.iter().any(asks)
     };
     assert!(asks(&actions));
     // Its deadline is in the row before it counts.
-    let marks = |action: &Action| matches!(action, Action::Store(StoreCall::Mark(_)));
+    let marks =
+        |action: &Action| matches!(action, Action::Store(StoreCall::Prepare(Preparation::Mark(_))));
     assert!(actions.iter().any(marks), "{actions:?}");
     assert!(!stage.driver.can_rest(), "somebody waits for its outcome");
     let reservation = stage.driver.chat().transfer().unwrap().reservation;
@@ -257,5 +265,5 @@ fn no_open_chat_is_let_go_and_an_ended_one_when_everybody_has_heard() {
     stage.input(ChatInput::Call(5, end(customer(), "bye")));
     assert_eq!(stage.driver.let_go(), None, "its queue has not heard of it");
     stage.all_hear();
-    assert_eq!(stage.driver.let_go(), Some(vec![Action::Row(None)]));
+    assert_eq!(stage.driver.let_go(), Some(vec![Action::Own(ChatAction::Row(None))]));
 }

@@ -5,24 +5,22 @@
 //! outcome comes to light, or not, with the claim that follows it.
 
 use crate::domain::Timestamp;
-use crate::storage::{Claim, FeedHour, StoreError};
+use crate::storage::{FeedHour, StoreError};
 
-use super::super::call::{ChatInput, Decided};
-use super::super::search::Found;
-use super::{Action, Driver, Failure, Phase, StoreCall, call_of};
+use super::{Action, Decided, Driver, EventSourced, Failure, Looked, Phase, StoreCall};
 
-impl Driver {
+impl<A: EventSourced> Driver<A> {
     /// The hour to be announced before what was decided is begun; none: nothing is to be written, or it is
     /// announced.
-    pub(super) fn to_announce(&self, now: Timestamp, decided: &Decided) -> Option<FeedHour> {
-        let writes = decided.moving.is_some() || !decided.events.is_empty();
+    pub(super) fn to_announce(&self, now: Timestamp, decided: &Decided<A>) -> Option<FeedHour> {
+        let writes = decided.intent.is_some() || !decided.events.is_empty();
         let hour = FeedHour::of(now);
         (writes && self.touched != Some(hour)).then_some(hour)
     }
 
     /// The same after a claim, when the log is read.
     pub(super) fn to_announce_at_a_claim(&self, now: Timestamp) -> Option<FeedHour> {
-        let tail = self.chat.tail();
+        let tail = self.tail();
         let known = tail == 0 || self.rested == Some(tail);
         (!known).then_some(FeedHour::of(now))
     }
@@ -30,10 +28,10 @@ impl Driver {
     /// Announces, and goes on with the input then.
     pub(super) fn announce(
         &mut self,
-        claim: Claim,
+        claim: A::Claim,
         hour: FeedHour,
-        input: Option<(ChatInput, Option<Found>)>,
-        actions: &mut Vec<Action>,
+        input: Option<Looked<A>>,
+        actions: &mut Vec<Action<A>>,
     ) {
         self.phase = Phase::Touching { claim, hour, input };
         actions.push(Action::Store(StoreCall::Touch(hour)));
@@ -43,10 +41,10 @@ impl Driver {
     pub(super) fn told_the_feed(
         &mut self,
         now: Timestamp,
-        (claim, hour): (Claim, FeedHour),
-        input: Option<(ChatInput, Option<Found>)>,
+        (claim, hour): (A::Claim, FeedHour),
+        input: Option<Looked<A>>,
         result: Result<(), StoreError>,
-    ) -> Vec<Action> {
+    ) -> Vec<Action<A>> {
         match (result, input) {
             (Ok(()), None) => {
                 self.touched = Some(hour);
@@ -68,7 +66,7 @@ impl Driver {
             (Err(_), Some((input, _))) => {
                 let mut actions = Vec::new();
                 self.phase = Phase::Idle { claim };
-                self.unavailable(now, call_of(&input), &mut actions);
+                self.unavailable(now, input.call(), &mut actions);
                 actions
             }
         }

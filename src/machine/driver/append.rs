@@ -1,0 +1,159 @@
+//! From an input to its events in the log: decide, tell the feed, prepare, decide again, append,
+//! apply.
+
+use crate::domain::{Recorded, Timestamp};
+use crate::machine::CallId;
+use crate::storage::{AppendError, StoreError};
+
+use super::search::{Found, Search, Step};
+use super::{
+    Action, Decided, Driver, Effect, EventSourced, Failure, Input, Listing, Moment, Notices,
+    Outbox, Phase, StoreCall, Told,
+};
+
+impl<A: EventSourced> Driver<A> {
+    pub(super) fn decide(
+        &mut self,
+        now: Timestamp,
+        claim: A::Claim,
+        input: Input<A>,
+        found: Option<Found<A::Refusal>>,
+        actions: &mut Vec<Action<A>>,
+    ) {
+        let decided = self.decided(now, &input, found);
+        if let Some(hour) = self.to_announce(now, &decided) {
+            self.announce(claim, hour, Some((input, found)), actions);
+            return;
+        }
+        match decided.intent {
+            Some(intent) => {
+                let out = &mut Outbox(actions);
+                let preparation = self.listing.prepare(&self.fold, &input, intent, out);
+                actions.push(Action::Store(StoreCall::Prepare(preparation)));
+                self.phase = Phase::Preparing { claim, input };
+            }
+            None => self.commit(now, claim, input.call(), decided, actions),
+        }
+    }
+
+    /// A page of the log in which the input's command may stand.
+    pub(super) fn looked(
+        &mut self,
+        now: Timestamp,
+        claim: A::Claim,
+        input: Input<A>,
+        mut search: Search<A>,
+        page: Result<Vec<Recorded<A::Event>>, StoreError>,
+    ) -> Vec<Action<A>> {
+        let mut actions = Vec::new();
+        match page.map(|page| search.page(&page)) {
+            Ok(Step::Read(from)) => {
+                self.phase = Phase::Looking { claim, input, search };
+                actions.push(Action::Store(StoreCall::Read { from }));
+            }
+            Ok(Step::Over(found)) => self.decide(now, claim, input, found, &mut actions),
+            Ok(Step::Gap(at)) => return self.fail(Failure::Broken(format!("no {at} any more"))),
+            // Whoever speaks without a call says it again.
+            Err(_) => {
+                self.phase = Phase::Idle { claim };
+                self.unavailable(now, input.call(), &mut actions);
+            }
+        }
+        actions
+    }
+
+    pub(super) fn prepared(
+        &mut self,
+        now: Timestamp,
+        claim: A::Claim,
+        input: Input<A>,
+        result: Result<(), StoreError>,
+    ) -> Vec<Action<A>> {
+        let mut actions = Vec::new();
+        if result.is_err() {
+            self.phase = Phase::Idle { claim };
+            self.unavailable(now, input.call(), &mut actions);
+            return actions;
+        }
+        // Time has passed: what was valid before may be void now, and the hour may be over of
+        // which the feed was told.
+        let decided = self.decided(now, &input, None);
+        if let Some(hour) = self.to_announce(now, &decided) {
+            self.announce(claim, hour, Some((input, None)), &mut actions);
+            return actions;
+        }
+        if decided.intent.is_none() {
+            self.list(&mut actions);
+        }
+        self.commit(now, claim, input.call(), decided, &mut actions);
+        actions
+    }
+
+    fn commit(
+        &mut self,
+        now: Timestamp,
+        claim: A::Claim,
+        call: Option<CallId>,
+        decided: Decided<A>,
+        actions: &mut Vec<Action<A>>,
+    ) {
+        if decided.events.is_empty() {
+            self.phase = Phase::Idle { claim };
+            self.carry_out(now, decided.effects, actions);
+            return;
+        }
+        // An event is never before the one in front of it, whatever the clock says.
+        let at = now.max(self.fold.journal().last_at());
+        let first = self.tail() + 1;
+        let names = self.fold.names_in(&decided.events, &self.given);
+        let events: Vec<Recorded<A::Event>> = (first..)
+            .zip(decided.events.into_iter().zip(names))
+            .map(|(seq, (event, names))| Recorded { seq, at, event, names })
+            .collect();
+        actions.push(Action::Store(StoreCall::Append(claim, events.clone())));
+        self.phase = Phase::Appending { claim, events, effects: decided.effects, call };
+    }
+
+    pub(super) fn appended(
+        &mut self,
+        now: Timestamp,
+        claim: A::Claim,
+        events: Vec<Recorded<A::Event>>,
+        (effects, call): (Vec<Effect<A>>, Option<CallId>),
+        result: Result<(), AppendError>,
+    ) -> Vec<Action<A>> {
+        let mut actions = Vec::new();
+        match result {
+            Ok(()) => {}
+            Err(AppendError::Unavailable { .. }) => {
+                self.phase = Phase::Idle { claim };
+                self.unavailable(now, call, &mut actions);
+                return actions;
+            }
+            Err(AppendError::Fenced) => return self.fail(Failure::Fenced),
+            Err(AppendError::Unknown { reason }) => return self.fail(Failure::Unknown(reason)),
+            Err(AppendError::Conflict { tail, first }) => {
+                return self.fail(Failure::Broken(format!("{first} after {tail}")));
+            }
+        }
+        let before = A::Notices::before(&self.fold);
+        let told = events.into_iter().map(|event| Told::apply(&mut self.fold, event)).collect();
+        self.phase = Phase::Idle { claim };
+        self.list(&mut actions);
+        self.notices.changed(&before, &self.fold, now);
+        actions.push(Action::Publish(told));
+        self.carry_out(now, effects, &mut actions);
+        self.say_due(now, &mut actions);
+        actions
+    }
+
+    fn decided(
+        &self,
+        now: Timestamp,
+        input: &Input<A>,
+        found: Option<Found<A::Refusal>>,
+    ) -> Decided<A> {
+        let (given, notices) = (&self.given, &self.notices);
+        self.fold.decide(&Moment { now, given, notices, found }, input)
+    }
+}
