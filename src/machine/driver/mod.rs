@@ -39,6 +39,9 @@ pub(in crate::machine) use search::Step;
 pub use sourced::{EventSourced, Listing, Moment, Notices, Refuses, Stands, Value};
 pub use words::{Action, Decided, Effect, Failure, Input, Outbox, StoreAnswer, StoreCall, Told};
 
+#[cfg(test)]
+mod tests;
+
 /// Events read at once in recovery.
 pub const READ_PAGE: usize = 1_000;
 

@@ -1,0 +1,7 @@
+//! The driver over an aggregate that is no chat: what it promises to everything that has a log.
+
+mod faults;
+mod group;
+mod snapshots;
+mod steps;
+mod world;
