@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::index::{Index, shard};
-use crate::storage::{FeedHour, Store, StoreError};
+use crate::storage::{Store, StoreError};
 
 use super::clock::Clock;
 use super::limits::{AGAIN_AFTER, SCAN_PAGE};
@@ -41,7 +41,6 @@ impl Router {
         let (indexes, latest) = read_index(&store).await?;
         let clock = Clock::start();
         let newest = store.log.newest().await?;
-        let feed_from = store.feed.newest().await?.unwrap_or(FeedHour(0));
         let (latest, now) = (newest.map_or(latest, |newest| newest.max(latest)), clock.now());
         if latest > now {
             tracing::error!(
@@ -59,7 +58,6 @@ impl Router {
             indexes.iter().flat_map(|index| index.homeless(is_queue)).collect();
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
-        let process = (process, feed_from);
         let shared = Shared::new(store, (clock, latest), process, roster, indexes, &options);
         shared.ways.unsettled(&moving);
         // They look for a queue that is there when they say where they are.

@@ -12,7 +12,7 @@ use crate::machine::index::Index;
 use crate::machine::message::{ChatAt, ToQueue};
 use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
-use crate::storage::{FeedHour, Store};
+use crate::storage::Store;
 
 use super::charges::Charges;
 use super::clock::{Clock, ClockDoubt};
@@ -66,8 +66,8 @@ pub(super) struct Shared {
     pub(super) screens: Screens,
     /// What is on its way into queues and through channels.
     pub(super) ways: Ways,
-    /// No hour of the feed before this one is touched: those who follow may be past it.
-    pub(super) feed_from: FeedHour,
+    /// Held by whoever removes touches of the feed, and by a consumer that notes from where it follows.
+    pub(super) feed_ends: tokio::sync::Mutex<()>,
     /// The process is ending in good order: what ends now is neither a failure nor started again.
     pub(super) stopping: AtomicBool,
 }
@@ -76,7 +76,7 @@ impl Shared {
     pub(super) fn new(
         store: Store,
         (clock, newest): (Clock, Timestamp),
-        (process, feed_from): (u64, FeedHour),
+        process: u64,
         roster: SharedRoster,
         indexes: [Index; CHAT_SHARDS],
         options: &Options,
@@ -107,7 +107,7 @@ impl Shared {
             untold: Untold::new(),
             screens: DashMap::new(),
             ways: Ways::default(),
-            feed_from,
+            feed_ends: tokio::sync::Mutex::default(),
             stopping: AtomicBool::new(false),
         })
     }

@@ -149,8 +149,8 @@ fn apply(router: &Router, before: &Snapshot, now: &Snapshot) {
     }
 }
 
-/// Removes sessions, revocations, entries of the audit trail and touches of the feed that are over: at the start, since a
-/// process may live for a shorter time than it waits, and then now and then.
+/// Removes sessions, revocations, entries of the audit trail and touches of the feed that are over: at the
+/// start, since a process may live for a shorter time than it waits, and then now and then.
 pub(super) async fn prune(access: Arc<Access>, router: Router, audit_kept_ms: u64) {
     loop {
         prune_once(&access, &router, audit_kept_ms).await;
@@ -202,7 +202,7 @@ mod tests {
     use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId};
     use crate::domain::{ChatId, Customer, Timestamp};
     use crate::storage::memory::MemoryStore;
-    use crate::storage::{FeedHour, FeedShard, Store};
+    use crate::storage::{FeedHour, FeedPlace, FeedShard, FeedSlot, Store};
 
     /// The length of an hour, ms.
     const HOUR_MS: u64 = 3_600_000;
@@ -234,12 +234,14 @@ mod tests {
         store.audit.record(entry).await.unwrap();
         let chat = ChatId::from_u128(1);
         let touched = [right, Clock::start().now()].map(FeedHour::of);
-        for hour in touched {
-            store.feed.touch(chat, hour).await.unwrap();
+        let touched = touched.map(|hour| FeedSlot { process: 0, hour });
+        for slot in touched {
+            store.feed.touch(chat, slot).await.unwrap();
         }
         let kept = async || {
-            let kept = store.feed.changed(FeedShard::of(chat), None, 9).await.unwrap();
-            kept.into_iter().map(|touched| touched.hour).collect::<Vec<_>>()
+            let from = FeedPlace::begin(FeedSlot::FIRST);
+            let kept = store.feed.changed(FeedShard::of(chat), from, 9).await.unwrap();
+            kept.touched.into_iter().map(|touched| touched.slot).collect::<Vec<_>>()
         };
 
         let server = serving(&store, Duration::from_secs(3_600)).await;

@@ -14,7 +14,7 @@ use crate::access::Entropy;
 use crate::config::Settings;
 use crate::domain::audit::AuditAct;
 use crate::storage::export::{self, Occasion, Patience, Section, Summary};
-use crate::storage::{Store, files, incarnation};
+use crate::storage::{Store, files, incarnation, void_positions};
 
 /// Bytes that are read and written at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -70,7 +70,11 @@ pub(super) async fn restored(settings: Settings) -> Result<(), String> {
     let opened = Plan::of(settings).store.at_once().open().await;
     let opened = opened.map_err(|error| error.to_string())?;
     let Store { documents, .. } = opened.store.in_time(ENTRY_LIMIT);
-    let end = incarnation::end(&*documents);
+    let end = async {
+        // What follows the feed has come somewhere else.
+        void_positions(&*documents).await?;
+        incarnation::end(&*documents).await
+    };
     let ended = entry::noted(&opened, AuditAct::StoreRestored, end).await;
     opened.close().await;
     ended.map_err(|error| format!("{error}; run this again"))?;

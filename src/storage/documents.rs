@@ -119,6 +119,11 @@ impl Remembered {
         Ok((Self { kind, id, version }, said))
     }
 
+    /// Its id.
+    pub fn id(&self) -> &'static str {
+        self.id
+    }
+
     /// Writes over what it said; durable when it answers.
     pub async fn save(
         &mut self,

@@ -50,9 +50,11 @@ pub use documents::{Document, Documents, Listed};
 pub(crate) use documents::{Unread, read_all, version_of};
 pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use erasures::{CustomerHash, Erased, ErasuresError, ErasuresFile};
+pub(crate) use feed::void_all as void_positions;
 pub use feed::{
     FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FEED_SHARDS, Feed, FeedConsumer, FeedHour,
-    FeedPosition, FeedShard, Touched,
+    FeedPage, FeedPass, FeedPlace, FeedPosition, FeedPresent, FeedShard, FeedSlot, Touched,
+    follow_from_nothing, prune as prune_feed, void_position,
 };
 pub use forget::{Trace, forget as forget_chats};
 pub use inventory::{Conversation, Cursor, Inventory, Page};

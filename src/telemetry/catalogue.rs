@@ -238,6 +238,24 @@ pub const METRICS: &[Metric] = &[
         "For how long the oldest change waits that a consumer of the feed could not take; else 0."
     ),
     metric!(
+        "switchboard_feed_from_nothing",
+        Gauge,
+        ["consumer"],
+        "Whether a consumer of the feed takes all chats, since it has no position that counts."
+    ),
+    metric!(
+        "switchboard_feed_from_nothing_chats",
+        Gauge,
+        ["consumer"],
+        "Chats that a consumer of the feed has taken on its latest way from nothing."
+    ),
+    metric!(
+        "switchboard_feed_passed_over_total",
+        Counter,
+        ["consumer"],
+        "Chats that a consumer of the feed could not read, and passed over."
+    ),
+    metric!(
         "switchboard_store_available",
         Gauge,
         [],

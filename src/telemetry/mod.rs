@@ -233,6 +233,20 @@ pub fn feed_lag(consumer: &'static str, waits_ms: u64) {
     gauge!("switchboard_feed_lag_seconds", "consumer" => consumer).set(waits_ms as f64 / 1_000.0);
 }
 
+/// Whether a consumer of the feed is on its way from nothing, and how many chats it has taken then.
+pub fn feed_from_nothing(consumer: &'static str, taken: Option<u64>) {
+    let begins = f64::from(u8::from(taken.is_some()));
+    gauge!("switchboard_feed_from_nothing", "consumer" => consumer).set(begins);
+    if let Some(taken) = taken {
+        gauge!("switchboard_feed_from_nothing_chats", "consumer" => consumer).set(taken as f64);
+    }
+}
+
+/// A consumer of the feed passed over a chat that it cannot read.
+pub fn feed_passed_over(consumer: &'static str) {
+    counter!("switchboard_feed_passed_over_total", "consumer" => consumer).increment(1);
+}
+
 /// How a call to the store ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreCallEnd {
@@ -293,6 +307,8 @@ pub enum DamagedRow {
     Sessions,
     /// The record of an operator.
     Operator,
+    /// A touch of the feed of what changed.
+    Touch,
     /// Any other document.
     Document,
 }
@@ -313,6 +329,7 @@ impl DamagedRow {
             Self::Channel => "channel",
             Self::Sessions => "sessions",
             Self::Operator => "operator",
+            Self::Touch => "touch",
             Self::Document => "document",
         }
     }

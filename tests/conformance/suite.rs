@@ -12,6 +12,7 @@ use crate::subject::{Kind, Subject, block_on_of as block_on};
 use crate::suite_audit::*;
 use crate::suite_ended::*;
 use crate::suite_feed::*;
+use crate::suite_follow::*;
 use crate::suite_forget::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
@@ -71,8 +72,18 @@ conformance!(
     touches_are_listed_by_shard_in_order,
     touches_that_are_made_at_once_are_all_there,
     a_touch_stays_whatever_becomes_of_its_append,
-    old_hours_of_the_feed_go_and_the_newest_stays,
+    old_slots_of_the_feed_go,
     a_consumer_takes_each_change_at_least_once,
+    a_clock_that_went_back_over_a_restart_hides_no_change,
+    a_position_counts_for_the_next_process_only,
+    a_position_that_cannot_be_read_or_was_made_void_begins_from_nothing,
+    who_begins_from_nothing_goes_on_where_it_was_and_follows_what_changes_meanwhile,
+    who_begins_early_follows_what_the_process_before_had_under_way,
+    what_is_removed_makes_void_who_was_behind_it,
+    a_copy_has_no_position_that_counts,
+    a_damaged_chat_hinders_no_other,
+    many_hours_without_a_change_are_passed_over,
+    what_is_made_anew_without_a_router_goes_on_with_the_next_start,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,
     a_conversation_goes_on_without_a_forgotten_chat,

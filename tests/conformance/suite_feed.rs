@@ -1,34 +1,46 @@
 //! What a store promises of the feed of what changed.
 
-use async_trait::async_trait;
-use switchboard::domain::{ChatId, Timestamp};
-use switchboard::storage::{
-    AppendError, FEED_HOUR_MS, FEED_SETTLES_MS, FeedConsumer, FeedHour, FeedPosition, FeedShard,
-    Store, StoreError, Touched,
-};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use switchboard::domain::ChatId;
+use switchboard::storage::{AppendError, FeedHour, FeedPlace, FeedShard, FeedSlot, Store, Touched};
 
 use crate::samples::{chat, message};
 use crate::subject::Subject;
+
+/// An hour of a process.
+pub fn slot(process: u64, hour: u64) -> FeedSlot {
+    FeedSlot { process, hour: FeedHour(hour) }
+}
 
 /// Chats of one shard, in the order of their ids.
 fn of_one_shard(n: u128) -> Vec<ChatId> {
     (1..=n).map(|n| chat(n << 8)).collect()
 }
 
+/// All pages of a shard from a place on.
 async fn changed(
     store: &Store,
     shard: FeedShard,
-    after: Option<Touched>,
+    from: FeedPlace,
     limit: usize,
-) -> Vec<(u64, ChatId)> {
-    let found = store.feed.changed(shard, after, limit).await.unwrap();
-    found.into_iter().map(|touched| (touched.hour.0, touched.chat)).collect()
+) -> Vec<(FeedSlot, ChatId)> {
+    let (mut at, mut found) = (Some(from), Vec::new());
+    while let Some(from) = at {
+        let page = store.feed.changed(shard, from, limit).await.unwrap();
+        assert!(page.touched.len() <= limit && page.next.is_none_or(|next| next > from));
+        found.extend(page.touched.iter().map(|touched| (touched.slot, touched.chat)));
+        at = page.next;
+    }
+    found
 }
 
-async fn all(store: &Store) -> Vec<(u64, ChatId)> {
+/// All that is touched.
+pub async fn all(store: &Store) -> Vec<(FeedSlot, ChatId)> {
     let mut found = Vec::new();
     for shard in FeedShard::all() {
-        found.extend(changed(store, shard, None, 10_000).await);
+        found.extend(changed(store, shard, FeedPlace::begin(FeedSlot::FIRST), 10_000).await);
     }
     found.sort_unstable();
     found
@@ -39,45 +51,56 @@ pub async fn touches_are_listed_by_shard_in_order(subject: Subject) {
     let shard = FeedShard::of(chats[0]);
     assert_eq!(chats.iter().map(|chat| FeedShard::of(*chat)).collect::<Vec<_>>(), [shard; 3]);
     let store = &subject.store;
-    assert_eq!((all(store).await, store.feed.newest().await), (Vec::new(), Ok(None)));
-    let made = [(9, 1), (7, 2), (7, 0), (400_000, 0), (8, 2), (9, 1), (7, 2)];
-    for (hour, n) in made {
-        store.feed.touch(chats[n], FeedHour(hour)).await.unwrap();
+    let from = FeedSlot::FIRST;
+    assert_eq!((all(store).await, store.feed.slots(from, 9).await), (Vec::new(), Ok(Vec::new())));
+    // A later process comes behind an earlier one, whose clock was ahead.
+    let made = [(2, 9, 1), (2, 7, 2), (2, 7, 0), (1, 400_000, 0), (2, 8, 2), (2, 9, 1), (2, 7, 2)];
+    for (process, hour, n) in made {
+        store.feed.touch(chats[n], slot(process, hour)).await.unwrap();
     }
     let other = chat(1);
     assert_ne!(FeedShard::of(other), shard);
-    store.feed.touch(other, FeedHour(8)).await.unwrap();
-    let listed = [(7, 0), (7, 2), (8, 2), (9, 1), (400_000, 0)].map(|(hour, n)| (hour, chats[n]));
+    store.feed.touch(other, slot(2, 8)).await.unwrap();
+    store.feed.touch(other, slot(3, 1)).await.unwrap();
+    let listed = [(1, 400_000, 0), (2, 7, 0), (2, 7, 2), (2, 8, 2), (2, 9, 1)];
+    let listed = listed.map(|(process, hour, n)| (slot(process, hour), chats[n]));
     let subject = subject.restart().await;
     let store = &subject.store;
-    assert_eq!(changed(store, shard, None, 99).await, listed, "each once");
-    assert_eq!(changed(store, FeedShard::of(other), None, 99).await, [(8, other)]);
-    for limit in 1..=listed.len() {
-        let mut at = None;
-        for rest in (0..=listed.len()).map(|n| &listed[n..]) {
-            let page = changed(store, shard, at, limit).await;
-            assert_eq!(page, rest[..limit.min(rest.len())], "{limit} behind {at:?}");
-            at = rest.first().map(|(hour, chat)| Touched { hour: FeedHour(*hour), chat: *chat });
+    let begin = FeedPlace::begin(from);
+    let others = changed(store, FeedShard::of(other), begin, 99).await;
+    assert_eq!(others, [(slot(2, 8), other), (slot(3, 1), other)]);
+    for limit in 1..=listed.len() + 1 {
+        assert_eq!(changed(store, shard, begin, limit).await, listed, "{limit} a page, each once");
+        for n in 0..listed.len() {
+            let (slot, chat) = listed[n];
+            let behind = FeedPlace::behind(Touched { slot, chat });
+            assert_eq!(changed(store, shard, behind, limit).await, listed[n + 1..]);
         }
     }
-    // Behind what was never touched.
-    let between = Touched { hour: FeedHour(8), chat: chats[0] };
-    assert_eq!(changed(store, shard, Some(between), 9).await, listed[2..]);
-    let far = Touched { hour: FeedHour(500_000), chat: chats[0] };
-    assert_eq!(changed(store, shard, Some(far), 9).await, []);
-    assert_eq!(store.feed.newest().await, Ok(Some(FeedHour(400_000))));
+    // From what was never touched.
+    let between = FeedPlace { slot: slot(2, 8), after: Some(chats[0]) };
+    assert_eq!(changed(store, shard, between, 9).await, listed[3..]);
+    let between = FeedPlace::begin(slot(1, 400_001));
+    assert_eq!(changed(store, shard, between, 9).await, listed[1..]);
+    assert_eq!(changed(store, shard, FeedPlace::begin(slot(2, 10)), 9).await, []);
+    let slots = [slot(1, 400_000), slot(2, 7), slot(2, 8), slot(2, 9), slot(3, 1)];
+    for (n, at) in slots.into_iter().enumerate() {
+        assert_eq!(store.feed.slots(at, 99).await.unwrap(), slots[n..]);
+        assert_eq!(store.feed.slots(at, 2).await.unwrap(), slots[n..(n + 2).min(slots.len())]);
+    }
+    assert_eq!(store.feed.slots(slot(2, 10), 9).await.unwrap(), [slot(3, 1)]);
 }
 
 pub async fn touches_that_are_made_at_once_are_all_there(subject: Subject) {
     let mut making = tokio::task::JoinSet::new();
     for n in 0..400_u128 {
-        let feed = std::sync::Arc::clone(&subject.store.feed);
+        let feed = Arc::clone(&subject.store.feed);
         // Two at a time make the same one.
-        making.spawn(async move { feed.touch(chat(n / 2), FeedHour(7 + n as u64 % 3)).await });
+        making.spawn(async move { feed.touch(chat(n / 2), slot(1, 7 + n as u64 % 3)).await });
     }
     assert!(making.join_all().await.iter().all(Result::is_ok));
-    let made: std::collections::BTreeSet<_> =
-        (0..400_u128).map(|n| (7 + n as u64 % 3, chat(n / 2))).collect();
+    let made: BTreeSet<_> =
+        (0..400_u128).map(|n| (slot(1, 7 + n as u64 % 3), chat(n / 2))).collect();
     let made: Vec<_> = made.into_iter().collect();
     assert_eq!(all(&subject.store).await, made);
     assert_eq!(all(&subject.restart().await.store).await, made);
@@ -85,119 +108,59 @@ pub async fn touches_that_are_made_at_once_are_all_there(subject: Subject) {
 
 pub async fn a_touch_stays_whatever_becomes_of_its_append(subject: Subject) {
     let store = &subject.store;
-    let hour = FeedHour(7);
+    let at = slot(1, 7);
     // The process ends between the two.
-    store.feed.touch(chat(1), hour).await.unwrap();
+    store.feed.touch(chat(1), at).await.unwrap();
     let subject = subject.restart().await;
     let store = &subject.store;
     // Whose claim is taken meanwhile harms nobody.
     let fenced = store.log.claim(chat(2)).await.unwrap().claim;
     let claim = store.log.claim(chat(2)).await.unwrap().claim;
-    store.feed.touch(chat(2), hour).await.unwrap();
+    store.feed.touch(chat(2), at).await.unwrap();
     assert_eq!(store.log.append(fenced, vec![message(1, "hi")]).await, Err(AppendError::Fenced));
-    store.feed.touch(chat(2), hour).await.unwrap();
+    store.feed.touch(chat(2), at).await.unwrap();
     store.log.append(claim, vec![message(1, "hi")]).await.unwrap();
-    assert_eq!(all(store).await, [(7, chat(1)), (7, chat(2))]);
+    assert_eq!(all(store).await, [(at, chat(1)), (at, chat(2))]);
     // Who follows reads the log, and finds what is there.
     assert_eq!(store.log.read(chat(1), 1, 9).await.unwrap(), []);
     assert_eq!(store.log.read(chat(2), 1, 9).await.unwrap(), [message(1, "hi")]);
     // Also of a chat that is forgotten.
     store.log.forget(chat(2)).await.unwrap();
-    store.feed.touch(chat(2), FeedHour(8)).await.unwrap();
+    store.feed.touch(chat(2), slot(1, 8)).await.unwrap();
     assert_eq!(store.log.read(chat(2), 1, 9).await.unwrap(), []);
 }
 
-pub async fn old_hours_of_the_feed_go_and_the_newest_stays(subject: Subject) {
+pub async fn old_slots_of_the_feed_go(subject: Subject) {
     let store = &subject.store;
-    assert_eq!(store.feed.remove_before(FeedHour(9)).await, Ok(false));
-    for hour in 5..=8 {
+    assert_eq!(store.feed.remove_before(slot(9, 9)).await, Ok(false));
+    let slots = [slot(1, 500), slot(2, 5), slot(2, 6), slot(3, 4)];
+    for at in slots {
         for n in 0..100 {
-            store.feed.touch(chat(n), FeedHour(hour)).await.unwrap();
+            store.feed.touch(chat(n), at).await.unwrap();
         }
     }
-    let hours = async |store: &Store| -> Vec<u64> {
+    let kept = async |store: &Store| -> Vec<FeedSlot> {
         let found = all(store).await;
-        let mut hours: Vec<_> = found.iter().map(|(hour, _)| *hour).collect();
-        hours.dedup();
-        assert_eq!(found.len(), hours.len() * 100);
-        hours
+        let mut slots: Vec<_> = found.iter().map(|(slot, _)| *slot).collect();
+        slots.dedup();
+        assert_eq!(found.len(), slots.len() * 100);
+        assert_eq!(store.feed.slots(FeedSlot::FIRST, 99).await.unwrap(), slots);
+        slots
     };
     let remove = async |store: &Store, before| {
-        while store.feed.remove_before(FeedHour(before)).await.unwrap() {}
+        while store.feed.remove_before(before).await.unwrap() {}
     };
-    remove(store, 5).await;
-    assert_eq!(hours(store).await, [5, 6, 7, 8]);
-    remove(store, 7).await;
-    assert_eq!(hours(store).await, [7, 8]);
+    remove(store, slots[0]).await;
+    assert_eq!(kept(store).await, slots);
+    remove(store, slots[2]).await;
+    assert_eq!(kept(store).await, slots[2..]);
     let subject = subject.restart().await;
     let store = &subject.store;
-    remove(store, 1_000).await;
-    assert_eq!(hours(store).await, [8], "whoever begins next begins behind it");
-    assert_eq!(store.feed.newest().await, Ok(Some(FeedHour(8))));
-    store.feed.touch(chat(1), FeedHour(9)).await.unwrap();
-    remove(store, 1_000).await;
-    assert_eq!(all(&subject.restart().await.store).await, [(9, chat(1))]);
-}
-
-/// Takes what it is given, until it has taken so many.
-struct Taking {
-    taken: Vec<ChatId>,
-    until: usize,
-}
-
-#[async_trait]
-impl FeedConsumer for Taking {
-    fn name(&self) -> &'static str {
-        "test"
-    }
-
-    async fn take(&mut self, chat: ChatId) -> Result<(), StoreError> {
-        if self.taken.len() >= self.until {
-            return Err(StoreError::Unavailable { reason: "says a test".to_owned() });
-        }
-        self.taken.push(chat);
-        Ok(())
-    }
-}
-
-/// What is taken by a consumer that begins where the last one has come.
-async fn follow(store: &Store, now: Timestamp, until: usize) -> Vec<ChatId> {
-    let mut position = FeedPosition::load(&*store.documents, "test").await.unwrap();
-    let mut consumer = Taking { taken: Vec::new(), until };
-    let followed = position.follow(&*store.feed, &*store.documents, now, &mut consumer).await;
-    assert_eq!(followed.is_ok(), consumer.taken.len() < until, "{followed:?}");
-    let mut taken = consumer.taken;
-    taken.sort_unstable();
-    taken
-}
-
-pub async fn a_consumer_takes_each_change_at_least_once(subject: Subject) {
-    let store = &subject.store;
-    let (old, new) = (FeedHour(470_000), FeedHour(470_001));
-    for n in 0..40 {
-        store.feed.touch(chat(n), old).await.unwrap();
-    }
-    store.feed.touch(chat(3), new).await.unwrap();
-    let settled = |hour: FeedHour| hour.begin().plus_ms(FEED_HOUR_MS + FEED_SETTLES_MS);
-    let everything: Vec<_> = (0..4).chain(3..40).map(chat).collect();
-    // Neither hour has settled: a touch covers what is appended after it, so both are taken again.
-    let early = Timestamp(settled(old).0 - 1);
-    assert_eq!(follow(store, early, usize::MAX).await, everything);
-    assert_eq!(follow(store, early, usize::MAX).await, everything);
-    // The old one has, and the consumer fails in its midst: where it stopped it goes on.
-    let first = follow(store, settled(old), 13).await;
-    assert_eq!(first.len(), 13);
-    let subject = subject.restart().await;
-    let store = &subject.store;
-    let rest = follow(store, settled(old), usize::MAX).await;
-    let mut both: Vec<_> = first.into_iter().chain(rest).collect();
-    both.sort_unstable();
-    both.dedup();
-    assert_eq!(both, (0..40).map(chat).collect::<Vec<_>>(), "none is passed over");
-    // What was touched after it has been passed is of a later hour.
-    store.feed.touch(chat(50), new).await.unwrap();
-    assert_eq!(follow(store, settled(old), usize::MAX).await, [3, 50].map(chat));
-    assert_eq!(follow(store, settled(new), usize::MAX).await, [3, 50].map(chat));
-    let subject = subject.restart().await;
-    assert_eq!(follow(&subject.store, settled(new), usize::MAX).await, []);
+    remove(store, slot(2, 7)).await;
+    assert_eq!(kept(store).await, slots[3..]);
+    // What was emptied may be touched again.
+    store.feed.touch(chat(1), slots[1]).await.unwrap();
+    remove(store, slot(1_000, 0)).await;
+    store.feed.touch(chat(1), slot(3, 9)).await.unwrap();
+    assert_eq!(all(&subject.restart().await.store).await, [(slot(3, 9), chat(1))]);
 }

@@ -14,9 +14,9 @@ use switchboard::domain::{
 };
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
-    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedHour, FeedShard,
-    Inventory, Listed, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page,
-    Store, StoreError, Touched, Watermark, Watermarks,
+    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage, FeedPlace,
+    FeedShard, FeedSlot, Inventory, Listed, Moving, OpenChat, OpenChats, OperatorRecordError,
+    OperatorRecords, Page, Store, StoreError, Watermark, Watermarks,
 };
 
 /// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
@@ -36,6 +36,8 @@ pub enum Asked {
     Ended,
     /// To tell the feed of a chat.
     Touch(ChatId),
+    /// A page of the feed.
+    Changed,
     /// Of a customer's chats, but for its commands.
     Conversation,
     CommandsOf(Customer),
@@ -237,24 +239,25 @@ impl EndedChats for Hooked {
 
 #[async_trait]
 impl Feed for Hooked {
-    async fn touch(&self, chat: ChatId, hour: FeedHour) -> Result<(), StoreError> {
-        self.small(Asked::Touch(chat), self.inner.feed.touch(chat, hour)).await
+    async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError> {
+        self.small(Asked::Touch(chat), self.inner.feed.touch(chat, slot)).await
     }
 
     async fn changed(
         &self,
         shard: FeedShard,
-        after: Option<Touched>,
+        from: FeedPlace,
         limit: usize,
-    ) -> Result<Vec<Touched>, StoreError> {
-        self.inner.feed.changed(shard, after, limit).await
+    ) -> Result<FeedPage, StoreError> {
+        let page = self.inner.feed.changed(shard, from, limit);
+        self.small(Asked::Changed, page).await
     }
 
-    async fn newest(&self) -> Result<Option<FeedHour>, StoreError> {
-        self.inner.feed.newest().await
+    async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
+        self.inner.feed.slots(from, limit).await
     }
 
-    async fn remove_before(&self, before: FeedHour) -> Result<bool, StoreError> {
+    async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError> {
         self.inner.feed.remove_before(before).await
     }
 }

@@ -15,7 +15,7 @@ use crate::machine::chat::driver::{
 use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate, Told};
 use crate::machine::message::ToQueue;
 use crate::machine::{CallId, Life};
-use crate::storage::{OpenChat, StoreError};
+use crate::storage::{FeedSlot, OpenChat, StoreError};
 
 use super::held::CallPermit;
 use super::homeless::Homeless;
@@ -331,8 +331,8 @@ impl ChatState {
                 StoreAnswer::Prepared(store.open_chats.put(row).await)
             }
             StoreCall::Touch(hour) => {
-                let hour = hour.max(self.shared.feed_from);
-                StoreAnswer::Touched(store.feed.touch(self.chat, hour).await)
+                let slot = FeedSlot { process: self.shared.process, hour };
+                StoreAnswer::Touched(store.feed.touch(self.chat, slot).await)
             }
             StoreCall::Prepare(Preparation::Mark(moving)) => {
                 StoreAnswer::Prepared(store.open_chats.mark(self.chat, moving).await)

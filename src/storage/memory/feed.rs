@@ -1,24 +1,30 @@
 //! Which chats have changed, in memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 
 use async_trait::async_trait;
 
 use crate::domain::ChatId;
-use crate::storage::{Feed, FeedHour, FeedShard, StoreError, Touched};
+use crate::storage::{Feed, FeedPage, FeedPlace, FeedShard, FeedSlot, StoreError, Touched};
 
 use super::{FaultAt, MemoryStore};
 
 /// Touches removed at a time.
 const SLICE: usize = 8;
 
+/// Slots that a page visits: so few that who follows meets pages without a touch.
+const PAGE_SLOTS: usize = 4;
+
+/// By slot and shard.
+pub(super) type Touches = BTreeMap<FeedSlot, BTreeMap<FeedShard, BTreeSet<ChatId>>>;
+
 #[async_trait]
 impl Feed for MemoryStore {
-    async fn touch(&self, chat: ChatId, hour: FeedHour) -> Result<(), StoreError> {
+    async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError> {
         self.write(FaultAt::Feed, |state| {
-            let touches = state.feed.entry(FeedShard::of(chat)).or_default();
-            touches.insert(Touched { hour, chat });
+            let shards = state.feed.entry(slot).or_default();
+            shards.entry(FeedShard::of(chat)).or_default().insert(chat);
             Ok(())
         })
     }
@@ -26,36 +32,49 @@ impl Feed for MemoryStore {
     async fn changed(
         &self,
         shard: FeedShard,
-        after: Option<Touched>,
+        from: FeedPlace,
         limit: usize,
-    ) -> Result<Vec<Touched>, StoreError> {
+    ) -> Result<FeedPage, StoreError> {
         let state = self.lock();
-        let Some(touches) = state.feed.get(&shard) else { return Ok(Vec::new()) };
-        let behind = touches.range((after.map_or(Unbounded, Excluded), Unbounded));
-        Ok(behind.take(limit).copied().collect())
-    }
-
-    async fn newest(&self) -> Result<Option<FeedHour>, StoreError> {
-        Ok(newest(self.lock().feed.values()))
-    }
-
-    async fn remove_before(&self, before: FeedHour) -> Result<bool, StoreError> {
-        self.write(FaultAt::Feed, |state| {
-            let end = newest(state.feed.values()).map_or(before, |newest| newest.min(before));
-            let mut more = false;
-            for touches in state.feed.values_mut() {
-                let mut old = touches.iter().copied().take_while(|touched| touched.hour < end);
-                let some: Vec<_> = old.by_ref().take(SLICE).collect();
-                more |= old.next().is_some();
-                for touched in &some {
-                    touches.remove(touched);
+        let mut slots = state.feed.range(from.slot..);
+        let mut touched = Vec::new();
+        for (slot, shards) in slots.by_ref().take(PAGE_SLOTS) {
+            let after = from.after.filter(|_| *slot == from.slot).map_or(Unbounded, Excluded);
+            let chats = shards.get(&shard).into_iter().flat_map(|of| of.range((after, Unbounded)));
+            for chat in chats {
+                touched.push(Touched { slot: *slot, chat: *chat });
+                if touched.len() >= limit {
+                    let next = touched.last().copied().map(FeedPlace::behind);
+                    return Ok(FeedPage { touched, next });
                 }
             }
-            Ok(more)
+        }
+        let next = slots.next().map(|(slot, _)| FeedPlace::begin(*slot));
+        Ok(FeedPage { touched, next })
+    }
+
+    async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
+        Ok(self.lock().feed.range(from..).take(limit).map(|(slot, _)| *slot).collect())
+    }
+
+    async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError> {
+        self.write(FaultAt::Feed, |state| {
+            for _ in 0..SLICE {
+                let Some(mut oldest) = state.feed.first_entry() else { return Ok(false) };
+                if *oldest.key() >= before {
+                    return Ok(false);
+                }
+                if let Some(mut shard) = oldest.get_mut().first_entry() {
+                    shard.get_mut().pop_first();
+                    if shard.get().is_empty() {
+                        shard.remove();
+                    }
+                }
+                if oldest.get().is_empty() {
+                    oldest.remove();
+                }
+            }
+            Ok(true)
         })
     }
-}
-
-fn newest<'a>(shards: impl Iterator<Item = &'a BTreeSet<Touched>>) -> Option<FeedHour> {
-    shards.filter_map(|touches| Some(touches.last()?.hour)).max()
 }

@@ -16,16 +16,14 @@ mod operators;
 mod processes;
 mod watermarks;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, UserId};
 
-use super::{
-    Claim, Document, EndedChat, FeedShard, OpenChat, Store, StoreError, Touched, Watermark,
-};
+use super::{Claim, Document, EndedChat, OpenChat, Store, StoreError, Watermark};
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -79,7 +77,7 @@ struct State {
     last_epoch: u64,
     open_chats: BTreeMap<ChatId, OpenChat>,
     ended_chats: BTreeMap<(ChannelId, ChatId), EndedChat>,
-    feed: BTreeMap<FeedShard, BTreeSet<Touched>>,
+    feed: feed::Touches,
     latest: HashMap<Customer, ChatId>,
     commands: HashMap<(Customer, CommandId), ChatId>,
     operators: HashMap<UserId, OperatorRecord>,

@@ -1,101 +1,115 @@
-//! Which chats have changed, by shard and hour.
+//! Which chats have changed, by shard and slot.
 //!
-//! Invariants: an hour is on the list before it gets a touch; it is removed by whole partitions, when no
+//! Invariants: a slot is on the list before it gets a touch; it is removed by whole partitions, when no
 //! process touches a chat in it any more, and leaves the list after them.
 
 use async_trait::async_trait;
 use dashmap::DashSet;
+use uuid::Uuid;
 
 use crate::domain::ChatId;
-use crate::storage::{Feed, FeedHour, FeedShard, StoreError, Touched};
+use crate::storage::{
+    Feed, FeedHour, FeedPage, FeedPlace, FeedShard, FeedSlot, StoreError, Touched,
+};
 
 use super::ScyllaStore;
 use super::errors::unreadable;
-use super::limits::{FEED_HOURS_PAGE_ROWS, SCAN_PAGE_ROWS};
+use super::limits::{FEED_PAGE_SLOTS, FEED_SLOTS_PAGE_ROWS, SCAN_PAGE_ROWS};
 use super::statements::statements;
 
 /// The step of the schema that makes the tables. What a release does not touch that does not know it,
 /// who follows finds when it begins from nothing.
 pub(super) const STEP: &str = "
--- Which chats may have changed, by a shard of theirs and the hour since 1970. What is old is removed by
--- whole partitions.
+-- Which chats may have changed, by a shard of theirs, the process and the hour since 1970. What is old is
+-- removed by whole partitions.
 CREATE TABLE IF NOT EXISTS feed (
-    shard smallint,
-    hour  bigint,
-    chat  blob,
-    PRIMARY KEY ((shard, hour), chat)
+    shard   smallint,
+    process bigint,
+    hour    bigint,
+    chat    blob,
+    PRIMARY KEY ((shard, process, hour), chat)
 ) WITH CLUSTERING ORDER BY (chat ASC);
 
--- The hours of which there may be touches; `list` is always 0.
-CREATE TABLE IF NOT EXISTS feed_hours (
-    list smallint,
-    hour bigint,
-    PRIMARY KEY ((list), hour)
-) WITH CLUSTERING ORDER BY (hour ASC);
+-- The hours of processes of which there may be touches; `list` is always 0.
+CREATE TABLE IF NOT EXISTS feed_slots (
+    list    smallint,
+    process bigint,
+    hour    bigint,
+    PRIMARY KEY ((list), process, hour)
+) WITH CLUSTERING ORDER BY (process ASC, hour ASC);
 ";
 
 statements! {
-    put: Write = "INSERT INTO %.feed (shard, hour, chat) VALUES (?, ?, ?) USING TIMESTAMP ?";
-    scan: Read = "SELECT chat FROM %.feed WHERE shard = ? AND hour = ? AND chat > ? LIMIT ?";
-    drop: Write = "DELETE FROM %.feed USING TIMESTAMP ? WHERE shard = ? AND hour = ?";
-    hour_put: Write = "INSERT INTO %.feed_hours (list, hour) VALUES (0, ?) USING TIMESTAMP ?";
-    hours_cut: Write = "DELETE FROM %.feed_hours USING TIMESTAMP ? WHERE list = 0 AND hour <= ?";
-    hours: Read = "SELECT hour FROM %.feed_hours WHERE list = 0 AND hour >= ? LIMIT ?";
-    newest: Read = "SELECT hour FROM %.feed_hours WHERE list = 0 ORDER BY hour DESC LIMIT 1";
+    put: Write = "INSERT INTO %.feed (shard, process, hour, chat) VALUES (?, ?, ?, ?) USING TIMESTAMP ?";
+    scan: Read = "SELECT chat FROM %.feed WHERE shard = ? AND process = ? AND hour = ? AND chat > ? LIMIT ?";
+    drop: Write = "DELETE FROM %.feed USING TIMESTAMP ? WHERE shard = ? AND process = ? AND hour = ?";
+    slot_put: Write = "INSERT INTO %.feed_slots (list, process, hour) VALUES (0, ?, ?) USING TIMESTAMP ?";
+    slots_cut: Write = "DELETE FROM %.feed_slots USING TIMESTAMP ? WHERE list = 0 AND process = ? AND hour <= ?";
+    slots: Read = "SELECT process, hour FROM %.feed_slots WHERE list = 0 AND (process, hour) >= (?, ?) LIMIT ?";
 }
 
-/// Hours that this life has put on the list: the present one, and the one before.
-pub(super) type FeedHours = DashSet<i64>;
+/// Slots that this life has put on the list: the present one, and the one before.
+pub(super) type FeedSlots = DashSet<FeedSlot>;
 
-/// No hour comes near the limit.
-fn big(hour: FeedHour) -> i64 {
-    i64::try_from(hour.0).unwrap_or(i64::MAX)
+/// The columns `process` and `hour`; neither comes near the limit.
+fn cells(slot: FeedSlot) -> (i64, i64) {
+    let big = |n| i64::try_from(n).unwrap_or(i64::MAX);
+    (big(slot.process), big(slot.hour.0))
 }
 
 impl ScyllaStore {
-    /// Puts the hour on the list, once a life and hour.
-    async fn list_feed_hour(&self, hour: i64) -> Result<(), StoreError> {
-        if self.feed_hours.contains(&hour) {
+    /// Puts the slot on the list, once a life.
+    async fn list_feed_slot(&self, slot: FeedSlot) -> Result<(), StoreError> {
+        if self.feed_slots.contains(&slot) {
             return Ok(());
         }
-        let values = (hour, self.db.stamp()?);
-        self.db.write(&self.db.statements.feed.hour_put, values).await?;
-        self.feed_hours.retain(|known| hour - *known <= 1);
-        self.feed_hours.insert(hour);
+        let (process, hour) = cells(slot);
+        let values = (process, hour, self.db.stamp()?);
+        self.db.write(&self.db.statements.feed.slot_put, values).await?;
+        self.feed_slots.retain(|known| known.next() == slot);
+        self.feed_slots.insert(slot);
         Ok(())
     }
 
-    /// The hours with touches, from this one on, a page.
-    async fn hours_of_feed(&self, from: i64) -> Result<Vec<i64>, StoreError> {
-        let values = (from, FEED_HOURS_PAGE_ROWS);
-        let answer = self.db.read(&self.db.statements.feed.hours, values).await?;
-        let rows = answer.rows::<(i64,)>().map_err(unreadable)?;
-        rows.map(|row| row.map(|(hour,)| hour).map_err(unreadable)).collect()
+    /// The slots with touches, from this one on.
+    async fn slots_of_feed(&self, from: FeedSlot, limit: i32) -> Result<Vec<FeedSlot>, StoreError> {
+        let (process, hour) = cells(from);
+        let answer = self.db.read(&self.db.statements.feed.slots, (process, hour, limit)).await?;
+        let rows = answer.rows::<(i64, i64)>().map_err(unreadable)?;
+        let slot = |(process, hour): (i64, i64)| FeedSlot {
+            process: process.unsigned_abs(),
+            hour: FeedHour(hour.unsigned_abs()),
+        };
+        rows.map(|row| row.map(slot).map_err(unreadable)).collect()
     }
 
-    /// Touches of a shard in an hour behind a key, until there are `limit` in `found`.
+    /// Touches of a shard in a slot behind a key, until there are `limit` in `found`.
     async fn touches_of(
         &self,
-        (shard, hour): (i16, i64),
+        (shard, slot): (FeedShard, FeedSlot),
         mut behind: Vec<u8>,
         limit: usize,
         found: &mut Vec<Touched>,
     ) -> Result<(), StoreError> {
+        let (process, hour) = cells(slot);
         while found.len() < limit {
             let page = i32::try_from(limit - found.len()).unwrap_or(SCAN_PAGE_ROWS);
             let page = page.min(SCAN_PAGE_ROWS);
-            let values = (shard, hour, &behind, page);
+            let values = (i16::from(shard.number()), process, hour, &behind, page);
             let answer = self.db.read(&self.db.statements.feed.scan, values).await?;
-            let before = found.len();
+            let (mut rows, mut last) = (0, Vec::new());
             for row in answer.rows::<(&[u8],)>().map_err(unreadable)? {
                 let (key,) = row.map_err(unreadable)?;
-                let chat = ChatId(uuid::Uuid::from_slice(key).map_err(unreadable)?);
-                found.push(Touched { hour: FeedHour(hour.unsigned_abs()), chat });
-                behind = key.to_vec();
+                match Uuid::from_slice(key) {
+                    Ok(id) => found.push(Touched { slot, chat: ChatId(id) }),
+                    Err(_) => self.damaged_touches.note(shard, slot, key),
+                }
+                (rows, last) = (rows + 1, key.to_vec());
             }
-            if found.len() - before < page as usize {
+            if rows < page {
                 break;
             }
+            behind = last;
         }
         Ok(())
     }
@@ -103,61 +117,63 @@ impl ScyllaStore {
 
 #[async_trait]
 impl Feed for ScyllaStore {
-    async fn touch(&self, chat: ChatId, hour: FeedHour) -> Result<(), StoreError> {
-        self.list_feed_hour(big(hour)).await?;
-        let shard = i16::from(FeedShard::of(chat).number());
-        let values = (shard, big(hour), chat.0.as_bytes().as_slice(), self.db.stamp()?);
+    async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError> {
+        self.list_feed_slot(slot).await?;
+        let ((process, hour), shard) = (cells(slot), i16::from(FeedShard::of(chat).number()));
+        let values = (shard, process, hour, chat.0.as_bytes().as_slice(), self.db.stamp()?);
         self.db.write(&self.db.statements.feed.put, values).await
     }
 
     async fn changed(
         &self,
         shard: FeedShard,
-        after: Option<Touched>,
+        from: FeedPlace,
         limit: usize,
-    ) -> Result<Vec<Touched>, StoreError> {
-        let shard = i16::from(shard.number());
-        let mut from = after.map_or(0, |after| big(after.hour));
-        let mut found = Vec::new();
-        while found.len() < limit {
-            let hours = self.hours_of_feed(from).await?;
-            for hour in &hours {
-                let behind = match after {
-                    Some(after) if big(after.hour) == *hour => after.chat.0.as_bytes().to_vec(),
-                    Some(_) | None => Vec::new(),
-                };
-                self.touches_of((shard, *hour), behind, limit, &mut found).await?;
-                if found.len() >= limit {
-                    break;
-                }
+    ) -> Result<FeedPage, StoreError> {
+        let limit = limit.max(1);
+        let mut slots = self.slots_of_feed(from.slot, FEED_PAGE_SLOTS + 1).await?;
+        let further = slots.drain(slots.len().min(FEED_PAGE_SLOTS as usize)..).next();
+        let mut touched = Vec::new();
+        for slot in slots {
+            let after = from.after.filter(|_| slot == from.slot);
+            let behind = after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
+            self.touches_of((shard, slot), behind, limit, &mut touched).await?;
+            if touched.len() >= limit {
+                let next = touched.last().copied().map(FeedPlace::behind);
+                return Ok(FeedPage { touched, next });
             }
-            match hours.last() {
-                Some(last) if hours.len() >= FEED_HOURS_PAGE_ROWS as usize => from = last + 1,
-                Some(_) | None => break,
+        }
+        Ok(FeedPage { touched, next: further.map(FeedPlace::begin) })
+    }
+
+    async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
+        let (mut from, mut found) = (from, Vec::new());
+        while found.len() < limit {
+            let page = i32::try_from(limit - found.len()).unwrap_or(FEED_SLOTS_PAGE_ROWS);
+            let page = page.min(FEED_SLOTS_PAGE_ROWS);
+            let slots = self.slots_of_feed(from, page).await?;
+            found.extend(&slots);
+            match slots.last().filter(|_| slots.len() >= page as usize) {
+                Some(last) => from = last.next(),
+                None => break,
             }
         }
         Ok(found)
     }
 
-    async fn newest(&self) -> Result<Option<FeedHour>, StoreError> {
-        let answer = self.db.read(&self.db.statements.feed.newest, ()).await?;
-        let row = answer.maybe_first_row::<(i64,)>().map_err(unreadable)?;
-        Ok(row.map(|(hour,)| FeedHour(hour.unsigned_abs())))
-    }
-
-    async fn remove_before(&self, before: FeedHour) -> Result<bool, StoreError> {
-        let Some(newest) = Feed::newest(self).await? else { return Ok(false) };
-        let end = big(newest.min(before));
-        let hours = self.hours_of_feed(0).await?;
-        let Some(oldest) = hours.first().copied().filter(|oldest| *oldest < end) else {
+    async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError> {
+        let oldest = self.slots_of_feed(FeedSlot::FIRST, 1).await?;
+        let Some(oldest) = oldest.into_iter().next().filter(|oldest| *oldest < before) else {
             return Ok(false);
         };
+        let (process, hour) = cells(oldest);
         for shard in FeedShard::all() {
-            let values = (self.db.stamp()?, i16::from(shard.number()), oldest);
+            let values = (self.db.stamp()?, i16::from(shard.number()), process, hour);
             self.db.write(&self.db.statements.feed.drop, values).await?;
         }
-        // Of what was cut from the list one tombstone is left.
-        self.db.write(&self.db.statements.feed.hours_cut, (self.db.stamp()?, oldest)).await?;
+        // Of what was cut from the list one tombstone a process is left.
+        let values = (self.db.stamp()?, process, hour);
+        self.db.write(&self.db.statements.feed.slots_cut, values).await?;
         Ok(true)
     }
 }

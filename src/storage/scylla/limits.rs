@@ -140,8 +140,12 @@ pub(super) const AUDIT_PAGE_ROWS: i32 = 500;
 /// Hours of the audit trail listed at once. 400 days have 9,600.
 pub(super) const AUDIT_HOURS_PAGE_ROWS: i32 = 1_000;
 
-/// Hours of the feed listed at once. A fortnight has 336.
-pub(super) const FEED_HOURS_PAGE_ROWS: i32 = 1_000;
+/// Slots of the feed listed at once. A fortnight has 336, and one more for each start.
+pub(super) const FEED_SLOTS_PAGE_ROWS: i32 = 1_000;
+
+/// Slots of the feed that a page of a shard visits: each is a read of its own, some milliseconds, and a page
+/// is answered within the limit of a call.
+pub(super) const FEED_PAGE_SLOTS: i32 = 48;
 
 /// Most letters of a keyspace's name: both servers refuse longer ones.
 pub(super) const KEYSPACE_NAME_MAX: usize = 48;

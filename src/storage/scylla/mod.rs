@@ -54,11 +54,12 @@ use tokio::task::JoinHandle;
 
 use crate::domain::ChannelId;
 use crate::storage::audit::DamagedEntries;
+use crate::storage::feed::DamagedTouches;
 use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
 use cql::Db;
 use ended::EndedDays;
-use feed::FeedHours;
+use feed::FeedSlots;
 use known_chats::KnownChats;
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
@@ -186,8 +187,9 @@ pub struct ScyllaStore {
     damaged_entries: DamagedEntries,
     /// Days of ended chats that this life has to do with.
     ended_days: EndedDays,
-    /// Hours of the feed that this life has put on their list.
-    feed_hours: FeedHours,
+    /// Slots of the feed that this life has put on their list.
+    feed_slots: FeedSlots,
+    damaged_touches: DamagedTouches,
     life: u64,
     renewing: JoinHandle<()>,
     probing: JoinHandle<()>,
@@ -223,7 +225,8 @@ impl ScyllaStore {
             audit_hours: DashSet::new(),
             damaged_entries: DamagedEntries::default(),
             ended_days: EndedDays::default(),
-            feed_hours: FeedHours::default(),
+            feed_slots: FeedSlots::default(),
+            damaged_touches: DamagedTouches::default(),
             life,
             renewing,
             probing,

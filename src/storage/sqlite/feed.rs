@@ -2,21 +2,26 @@
 
 use async_trait::async_trait;
 use rusqlite::{Connection, OptionalExtension};
+use uuid::Uuid;
 
 use crate::domain::ChatId;
-use crate::storage::{Feed, FeedHour, FeedShard, StoreError, Touched};
+use crate::storage::feed::DamagedTouches;
+use crate::storage::{
+    Feed, FeedHour, FeedPage, FeedPlace, FeedShard, FeedSlot, StoreError, Touched,
+};
 
 use super::SqliteStore;
-use super::sql::{ReadError, clamp, count, execute, id};
+use super::sql::{ReadError, clamp, count, execute};
 
 /// The migration that makes the table.
 pub(super) const MIGRATION: &str = "
--- Which chats may have changed, by shard and hour since 1970. All of it is old in a fortnight.
+-- Which chats may have changed, by shard, process and hour since 1970. All of it is old in a fortnight.
 CREATE TABLE feed (
-    shard INTEGER NOT NULL,
-    hour  INTEGER NOT NULL,
-    chat  BLOB    NOT NULL,
-    PRIMARY KEY (shard, hour, chat)
+    shard   INTEGER NOT NULL,
+    process INTEGER NOT NULL,
+    hour    INTEGER NOT NULL,
+    chat    BLOB    NOT NULL,
+    PRIMARY KEY (shard, process, hour, chat)
 ) STRICT, WITHOUT ROWID;
 ";
 
@@ -25,90 +30,160 @@ const SLICE: usize = 1_000;
 
 #[async_trait]
 impl Feed for SqliteStore {
-    async fn touch(&self, chat: ChatId, hour: FeedHour) -> Result<(), StoreError> {
-        self.write(move |connection| touch(connection, chat, hour).map(Ok)).await
+    async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError> {
+        self.write(move |connection| touch(connection, chat, slot).map(Ok)).await
     }
 
     async fn changed(
         &self,
         shard: FeedShard,
-        after: Option<Touched>,
+        from: FeedPlace,
         limit: usize,
-    ) -> Result<Vec<Touched>, StoreError> {
-        self.readers.read(move |connection| changed(connection, shard, after, limit)).await
+    ) -> Result<FeedPage, StoreError> {
+        let damaged = std::sync::Arc::clone(&self.damaged_touches);
+        self.readers.read(move |connection| changed(connection, shard, from, limit, &damaged)).await
     }
 
-    async fn newest(&self) -> Result<Option<FeedHour>, StoreError> {
-        self.readers.read(|connection| Ok(newest(connection)?)).await
+    async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
+        self.readers.read(move |connection| Ok(slots(connection, from, limit)?)).await
     }
 
-    async fn remove_before(&self, before: FeedHour) -> Result<bool, StoreError> {
+    async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError> {
         self.write(move |connection| remove_before(connection, before).map(Ok)).await
     }
 }
 
-fn touch(connection: &Connection, chat: ChatId, hour: FeedHour) -> rusqlite::Result<()> {
-    let text = "INSERT OR IGNORE INTO feed (shard, hour, chat) VALUES (?, ?, ?)";
+/// The columns `process` and `hour`.
+fn cells(slot: FeedSlot) -> (i64, i64) {
+    (clamp(slot.process), clamp(slot.hour.0))
+}
+
+fn slot((process, hour): (i64, i64)) -> FeedSlot {
+    FeedSlot { process: process.unsigned_abs(), hour: FeedHour(hour.unsigned_abs()) }
+}
+
+fn touch(connection: &Connection, chat: ChatId, slot: FeedSlot) -> rusqlite::Result<()> {
+    let text = "INSERT OR IGNORE INTO feed (shard, process, hour, chat) VALUES (?, ?, ?, ?)";
+    let (process, hour) = cells(slot);
     let shard = FeedShard::of(chat).number();
-    execute(connection, text, (shard, clamp(hour.0), chat.0.as_bytes()))
+    execute(connection, text, (shard, process, hour, chat.0.as_bytes()))
 }
 
 fn changed(
     connection: &Connection,
     shard: FeedShard,
-    after: Option<Touched>,
+    from: FeedPlace,
     limit: usize,
-) -> Result<Vec<Touched>, ReadError> {
+    damaged: &DamagedTouches,
+) -> Result<FeedPage, ReadError> {
+    let ((process, hour), limit) = (cells(from.slot), limit.max(1));
     // Every id comes after the empty key.
-    let (hour, chat) = match after {
-        Some(Touched { hour, chat }) => (clamp(hour.0), chat.0.as_bytes().to_vec()),
-        None => (0, Vec::new()),
-    };
+    let chat = from.after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
     let mut statement = connection.prepare_cached(
-        "SELECT hour, chat FROM feed WHERE shard = ? AND (hour, chat) > (?, ?) \
-         ORDER BY hour, chat LIMIT ?",
+        "SELECT process, hour, chat FROM feed \
+         WHERE shard = ? AND (process, hour, chat) > (?, ?, ?) ORDER BY process, hour, chat",
     )?;
-    let rows = statement.query_map((shard.number(), hour, chat, count(limit)), |row| {
-        Ok(Touched { hour: FeedHour(row.get(0)?), chat: ChatId(id(row, 1)?) })
-    })?;
-    Ok(rows.collect::<rusqlite::Result<_>>()?)
-}
-
-/// By shard, as the table is ordered by it first.
-fn newest(connection: &Connection) -> rusqlite::Result<Option<FeedHour>> {
-    let mut statement = connection.prepare_cached("SELECT max(hour) FROM feed WHERE shard = ?")?;
-    let mut newest = None;
-    for shard in FeedShard::all() {
-        let of_shard: Option<u64> = statement.query_row([shard.number()], |row| row.get(0))?;
-        newest = newest.max(of_shard);
+    let mut rows = statement.query((shard.number(), process, hour, chat))?;
+    let mut touched = Vec::new();
+    while let Some(row) = rows.next()? {
+        let slot = slot((row.get(0)?, row.get(1)?));
+        let key = row.get_ref(2)?.as_blob().unwrap_or_default();
+        match Uuid::from_slice(key) {
+            Ok(id) => touched.push(Touched { slot, chat: ChatId(id) }),
+            Err(_) => damaged.note(shard, slot, key),
+        }
+        if touched.len() >= limit {
+            let next = touched.last().copied().map(FeedPlace::behind);
+            return Ok(FeedPage { touched, next });
+        }
     }
-    Ok(newest.map(FeedHour))
+    Ok(FeedPage { touched, next: None })
 }
 
-fn remove_before(connection: &Connection, before: FeedHour) -> rusqlite::Result<bool> {
-    let Some(newest) = newest(connection)? else { return Ok(false) };
-    let end = clamp(newest.min(before).0);
+/// From one to the next, each time over all shards, as the table is ordered by them first.
+fn slots(connection: &Connection, from: FeedSlot, limit: usize) -> rusqlite::Result<Vec<FeedSlot>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT process, hour FROM feed WHERE shard = ? AND (process, hour) >= (?, ?) \
+         ORDER BY process, hour LIMIT 1",
+    )?;
+    let (mut from, mut found) = (from, Vec::new());
+    while found.len() < limit {
+        let (process, hour) = cells(from);
+        let mut first: Option<FeedSlot> = None;
+        for shard in FeedShard::all() {
+            let of_shard = statement
+                .query_row((shard.number(), process, hour), |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()?
+                .map(slot);
+            first = first.into_iter().chain(of_shard).min();
+        }
+        let Some(slot) = first else { break };
+        found.push(slot);
+        from = slot.next();
+    }
+    Ok(found)
+}
+
+fn remove_before(connection: &Connection, before: FeedSlot) -> rusqlite::Result<bool> {
+    let (process, hour) = cells(before);
     for shard in FeedShard::all() {
         let last = connection
             .prepare_cached(
-                "SELECT hour, chat FROM feed WHERE shard = ? AND hour < ? \
-                 ORDER BY hour, chat LIMIT 1 OFFSET ?",
+                "SELECT process, hour, chat FROM feed WHERE shard = ? AND (process, hour) < (?, ?) \
+                 ORDER BY process, hour, chat LIMIT 1 OFFSET ?",
             )?
-            .query_row((shard.number(), end, count(SLICE - 1)), |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
+            .query_row((shard.number(), process, hour, count(SLICE - 1)), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?, row.get::<_, Vec<u8>>(2)?))
             })
             .optional()?;
         match last {
             None => {
-                let text = "DELETE FROM feed WHERE shard = ? AND hour < ?";
-                execute(connection, text, (shard.number(), end))?;
+                let text = "DELETE FROM feed WHERE shard = ? AND (process, hour) < (?, ?)";
+                execute(connection, text, (shard.number(), process, hour))?;
             }
-            Some((hour, chat)) => {
-                let text = "DELETE FROM feed WHERE shard = ? AND (hour, chat) <= (?, ?)";
-                execute(connection, text, (shard.number(), hour, chat))?;
+            Some((process, hour, chat)) => {
+                let text =
+                    "DELETE FROM feed WHERE shard = ? AND (process, hour, chat) <= (?, ?, ?)";
+                execute(connection, text, (shard.number(), process, hour, chat))?;
                 return Ok(true);
             }
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_touch_that_names_no_chat_is_passed_over_and_goes_with_the_others() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(MIGRATION).unwrap();
+        let shard = FeedShard::of(ChatId::from_u128(0));
+        let at = |hour| FeedSlot { process: 1, hour: FeedHour(hour) };
+        for n in 0..3 {
+            touch(&connection, ChatId::from_u128(n << 8), at(5)).unwrap();
+        }
+        for key in [&b"short"[..], &[0; 17], b""] {
+            let text = "INSERT INTO feed (shard, process, hour, chat) VALUES (?, 1, 5, ?)";
+            connection.execute(text, (shard.number(), key)).unwrap();
+        }
+        touch(&connection, ChatId::from_u128(0), at(6)).unwrap();
+        let damaged = DamagedTouches::default();
+        for limit in 1..6 {
+            let (mut from, mut found) = (Some(FeedPlace::begin(FeedSlot::FIRST)), Vec::new());
+            while let Some(place) = from {
+                let page = changed(&connection, shard, place, limit, &damaged).unwrap();
+                found.extend(page.touched.iter().map(|touched| touched.chat.0.as_u128() >> 8));
+                from = page.next;
+            }
+            assert_eq!(found, [0, 1, 2, 0], "{limit} a page");
+        }
+        assert_eq!(damaged.count(), 3, "each once");
+        remove_before(&connection, at(6)).unwrap();
+        let left: i64 =
+            connection.query_row("SELECT count(*) FROM feed", (), |row| row.get(0)).unwrap();
+        assert_eq!(left, 1);
+    }
 }

@@ -64,6 +64,7 @@ use tokio::sync::{oneshot, watch};
 use crate::domain::ChatId;
 use crate::domain::audit::AuditEntry;
 use crate::storage::audit::DamagedEntries;
+use crate::storage::feed::DamagedTouches;
 use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
@@ -156,6 +157,7 @@ pub struct SqliteStore {
     counters: Arc<Counters>,
     damage: Arc<Damage>,
     damaged_entries: Arc<DamagedEntries>,
+    damaged_touches: Arc<DamagedTouches>,
     unlisted: Unlisted,
     has_checksums: bool,
 }
@@ -189,6 +191,7 @@ impl SqliteStore {
             counters,
             damage,
             damaged_entries: Arc::default(),
+            damaged_touches: Arc::default(),
             unlisted,
             has_checksums,
         })

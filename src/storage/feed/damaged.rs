@@ -1,0 +1,38 @@
+//! Touches that cannot be read: passed over, named once, counted.
+
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
+use crate::telemetry::{self, DamagedRow};
+
+use super::{FeedShard, FeedSlot};
+
+/// Damaged touches that are remembered, so that each is named once; more is a disk that is to be
+/// replaced, whatever the number.
+const DAMAGED_REMEMBERED: usize = 4_096;
+
+/// Those that were met since the store was opened.
+#[derive(Default)]
+pub(crate) struct DamagedTouches(Mutex<BTreeSet<(FeedShard, FeedSlot, Vec<u8>)>>);
+
+impl DamagedTouches {
+    /// How many there are.
+    #[cfg(test)]
+    pub fn count(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    /// This key is no chat's.
+    pub fn note(&self, shard: FeedShard, slot: FeedSlot, key: &[u8]) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.len() < DAMAGED_REMEMBERED && known.insert((shard, slot, key.to_vec())) {
+            telemetry::store_damaged_rows(DamagedRow::Touch, known.len());
+            tracing::error!(
+                shard = shard.number(),
+                ?slot,
+                "a touch of the feed names no chat and is passed over, all others are taken; see what \
+                 else is damaged with `switchboard store check`"
+            );
+        }
+    }
+}

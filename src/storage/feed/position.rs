@@ -1,0 +1,440 @@
+//! How far a consumer of the feed has come, and how it goes on from there.
+//!
+//! A position is one document: by shard up to where it has looked, and by which process that was said.
+//!
+//! Invariants: it counts for the process that it was said by and for the one after it, since what runs in
+//! between may be a release that touches nothing; so every start adopts it at once. What is removed from the
+//! feed has made every position behind it void before. Who has no position that counts begins from nothing:
+//! it notes from where it is to follow, takes all chats, and then follows from there.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::domain::{ChatId, Timestamp};
+use crate::storage::documents::{Remembered, version_of};
+use crate::storage::{Cursor, Documents, Store, StoreError};
+use crate::telemetry;
+
+use super::prune::SLOTS_PAGE;
+use super::{
+    FEED_SHARDS, Feed, FeedConsumer, FeedHour, FeedPlace, FeedPresent, FeedShard, FeedSlot,
+};
+
+/// The kind of the documents. They go into no export: touches do not either.
+pub(crate) const POSITIONS: &str = "feed_positions";
+
+/// Touches read at once, of some 50 bytes each.
+const FEED_PAGE: usize = 500;
+
+/// Chats taken at once by who begins from nothing, between two writes of its position.
+const WALK_PAGE: usize = 64;
+
+/// Positions read at once: there are as many as consumers.
+const POSITIONS_PAGE: usize = 100;
+
+/// How often a position that is being written meanwhile is made void anew.
+const VOID_TRIES: usize = 8;
+
+/// Chats that could not be read are remembered, so that each is named once, 16 bytes each.
+const PASSED_REMEMBERED: usize = 4_096;
+
+/// The last process's latest hours in which it may have written when the next one started: the last one, and
+/// the one before, of which an append may have been under way.
+const HOURS_UNDER_WAY: u64 = 1;
+
+type Places = [FeedPlace; FEED_SHARDS as usize];
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stand {
+    /// Nothing counts.
+    Nothing,
+    /// All chats are taken; then it follows from those places.
+    Walking {
+        from: Places,
+        at: Option<Cursor>,
+        done: u64,
+    },
+    Following(Places),
+}
+
+/// See the module. Several of one consumer at a time would each pass what the other takes: one process
+/// follows, with one position a consumer.
+#[derive(Debug)]
+pub struct FeedPosition {
+    process: u64,
+    stand: Stand,
+    document: Remembered,
+    /// Chats that could not be read.
+    passed: BTreeSet<ChatId>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PositionRecord {
+    process: u64,
+    places: Vec<PlaceRecord>,
+    walk: Option<WalkRecord>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PlaceRecord {
+    process: u64,
+    hour: u64,
+    after: Option<Uuid>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WalkRecord {
+    at: Option<Vec<u8>>,
+    done: u64,
+}
+
+impl From<FeedPlace> for PlaceRecord {
+    fn from(place: FeedPlace) -> Self {
+        let FeedPlace { slot: FeedSlot { process, hour }, after } = place;
+        Self { process, hour: hour.0, after: after.map(|chat| chat.0) }
+    }
+}
+
+impl From<&PlaceRecord> for FeedPlace {
+    fn from(record: &PlaceRecord) -> Self {
+        let slot = FeedSlot { process: record.process, hour: FeedHour(record.hour) };
+        Self { slot, after: record.after.map(ChatId) }
+    }
+}
+
+impl PositionRecord {
+    /// Where each shard goes on. None: it is not whole.
+    fn places(&self) -> Option<Places> {
+        let places: Vec<FeedPlace> = self.places.iter().map(FeedPlace::from).collect();
+        places.try_into().ok()
+    }
+
+    fn counts_for(&self, process: u64) -> bool {
+        self.process == process || self.process.checked_add(1) == Some(process)
+    }
+}
+
+/// A way through all shards, from a position on.
+#[derive(Debug)]
+pub struct FeedPass {
+    /// What had settled before anything of it was read.
+    unsettled: FeedPlace,
+    shards: std::ops::Range<u8>,
+    /// Where the first of these shards goes on; none: at the position.
+    at: Option<FeedPlace>,
+    /// What it met that cannot be taken for now.
+    stuck_at: Option<FeedSlot>,
+}
+
+impl FeedPass {
+    fn next_shard(&mut self) {
+        (self.shards.start, self.at) = (self.shards.start + 1, None);
+    }
+
+    /// Since when a change waits that could not be taken, by the clock of the present process.
+    pub fn waits_since(&self, process: u64) -> Option<Timestamp> {
+        let ours = self.stuck_at.filter(|slot| slot.process == process);
+        ours.map(|slot| slot.hour.begin())
+    }
+}
+
+impl FeedPosition {
+    /// The position of a consumer as the process before this one left it, said by this process from now on;
+    /// durable when it answers. At the start of each process, right after it has its number and before
+    /// anything is appended; and again whenever a write of it failed.
+    pub async fn adopt(
+        documents: &dyn Documents,
+        name: &'static str,
+        process: u64,
+    ) -> Result<Self, StoreError> {
+        let loaded = Remembered::load::<PositionRecord>(documents, POSITIONS, name).await?;
+        let (document, said) = loaded;
+        let counts = said.filter(|said| said.counts_for(process));
+        let ours = counts.as_ref().is_some_and(|said| said.process == process);
+        let stand = counts.and_then(|said| {
+            let places = said.places()?;
+            Some(match said.walk {
+                Some(WalkRecord { at, done }) => {
+                    Stand::Walking { from: places, at: at.map(Cursor::new), done }
+                }
+                None => Stand::Following(places),
+            })
+        });
+        let stand = stand.unwrap_or(Stand::Nothing);
+        let mut position = Self { process, stand, document, passed: BTreeSet::new() };
+        if !ours && position.stand != Stand::Nothing {
+            position.save(documents).await?;
+        }
+        Ok(position)
+    }
+
+    /// The same, of what this process has adopted: as it is in the store.
+    pub async fn adopt_again(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
+        let name = self.document.id();
+        let stored = Self::adopt(documents, name, self.process).await?;
+        (self.stand, self.document) = (stored.stand, stored.document);
+        Ok(())
+    }
+
+    /// How many chats it has taken on its way from nothing; none: it follows.
+    pub fn from_nothing(&self) -> Option<u64> {
+        match self.stand {
+            Stand::Nothing => Some(0),
+            Stand::Walking { done, .. } => Some(done),
+            Stand::Following(_) => None,
+        }
+    }
+
+    /// Whether it has noted from where it is to follow.
+    pub fn is_begun(&self) -> bool {
+        self.stand != Stand::Nothing
+    }
+
+    /// Where a shard goes on. None: nothing counts yet.
+    pub fn at(&self, shard: FeedShard) -> Option<FeedPlace> {
+        match &self.stand {
+            Stand::Nothing => None,
+            Stand::Walking { from: places, .. } | Stand::Following(places) => {
+                places.get(usize::from(shard.number())).copied()
+            }
+        }
+    }
+
+    async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
+        let (places, walk) = match &self.stand {
+            Stand::Nothing => return Ok(()),
+            Stand::Walking { from, at, done } => {
+                let at = at.as_ref().map(|at| at.place().to_vec());
+                (from, Some(WalkRecord { at, done: *done }))
+            }
+            Stand::Following(places) => (places, None),
+        };
+        let places = places.iter().copied().map(PlaceRecord::from).collect();
+        let record = PositionRecord { process: self.process, places, walk };
+        self.document.save(documents, &record).await
+    }
+
+    /// Notes from where it is to follow, once all chats are taken; durable when it answers. Not while
+    /// touches are being removed.
+    pub async fn begin(
+        &mut self,
+        feed: &dyn Feed,
+        documents: &dyn Documents,
+        present: FeedPresent,
+    ) -> Result<(), StoreError> {
+        let from = match present.unsettled() {
+            FeedSlot::FIRST => under_way(feed, present).await?,
+            unsettled => unsettled,
+        };
+        let from = [FeedPlace::begin(from); FEED_SHARDS as usize];
+        self.stand = Stand::Walking { from, at: None, done: 0 };
+        self.save(documents).await
+    }
+
+    /// Takes the next page of all chats, on the way from nothing; answers whether those were the last.
+    /// Errors with what the consumer or the store met: then the position is to be adopted again, and what
+    /// was taken since may be taken again.
+    pub async fn walk(
+        &mut self,
+        store: &Store,
+        consumer: &dyn FeedConsumer,
+    ) -> Result<bool, StoreError> {
+        let Stand::Walking { from, at, done } = &self.stand else { return Ok(true) };
+        let (from, done) = (*from, *done);
+        let page = store.inventory.chats(at.as_ref(), WALK_PAGE).await?;
+        for chat in &page.items {
+            self.take(consumer, *chat).await?;
+        }
+        let whole = page.next.is_none();
+        self.stand = match page.next {
+            None => Stand::Following(from),
+            next => Stand::Walking { from, at: next, done: done + page.items.len() as u64 },
+        };
+        self.save(&*store.documents).await?;
+        Ok(whole)
+    }
+
+    /// A way through the feed from this position on.
+    pub fn pass(&self, present: FeedPresent) -> FeedPass {
+        let unsettled = FeedPlace::begin(present.unsettled());
+        FeedPass { unsettled, shards: 0..FEED_SHARDS, at: None, stuck_at: None }
+    }
+
+    /// Takes the chats of a page of the feed; answers whether that was the end of the pass. The position
+    /// moves on over what has settled: of what has not, a touch covers what is appended after it, so that
+    /// it is taken again. Errors as [`walk`](Self::walk).
+    pub async fn follow(
+        &mut self,
+        pass: &mut FeedPass,
+        store: &Store,
+        consumer: &dyn FeedConsumer,
+    ) -> Result<bool, StoreError> {
+        let Stand::Following(places) = &self.stand else { return Ok(true) };
+        if pass.shards.is_empty() {
+            return Ok(true);
+        }
+        let shard = FeedShard(pass.shards.start);
+        let position = places[usize::from(shard.number())];
+        let page = store.feed.changed(shard, pass.at.unwrap_or(position), FEED_PAGE).await;
+        let page = match page {
+            Err(StoreError::Damaged { reason }) => {
+                tracing::error!(
+                    consumer = consumer.name(),
+                    shard = shard.number(),
+                    reason,
+                    "a part of the feed is damaged, and stays until it is repaired; the others are followed"
+                );
+                pass.next_shard();
+                return Ok(pass.shards.is_empty());
+            }
+            page => page?,
+        };
+        for touched in &page.touched {
+            pass.stuck_at = Some(touched.slot);
+            self.take(consumer, touched.chat).await?;
+        }
+        pass.stuck_at = None;
+        let looked = page.next.map_or(pass.unsettled, |next| next.min(pass.unsettled));
+        if let Stand::Following(places) = &mut self.stand {
+            let place = &mut places[usize::from(shard.number())];
+            *place = looked.max(position);
+        }
+        pass.at = page.next;
+        if pass.at.is_none() {
+            pass.next_shard();
+        }
+        let whole = pass.shards.is_empty();
+        // Once a pass, and within it where there is much to be taken again.
+        if whole || (pass.at.is_some() && looked > position) {
+            self.save(&*store.documents).await?;
+        }
+        Ok(whole)
+    }
+
+    /// Has the consumer take a chat. One that cannot be read hinders no other.
+    pub async fn take(
+        &mut self,
+        consumer: &dyn FeedConsumer,
+        chat: ChatId,
+    ) -> Result<(), StoreError> {
+        match consumer.take(chat).await {
+            Err(StoreError::Damaged { reason }) => {
+                if self.passed.len() < PASSED_REMEMBERED && self.passed.insert(chat) {
+                    telemetry::feed_passed_over(consumer.name());
+                    tracing::error!(
+                        consumer = consumer.name(), %chat, reason,
+                        "a damaged chat is passed over by a consumer of the feed; all others are taken"
+                    );
+                }
+                Ok(())
+            }
+            // There is nothing of it to be taken.
+            Err(StoreError::Forgotten { .. }) => Ok(()),
+            taken => taken,
+        }
+    }
+}
+
+/// The first slot in which a former process may still have something under way.
+async fn under_way(feed: &dyn Feed, present: FeedPresent) -> Result<FeedSlot, StoreError> {
+    let (mut from, mut latest) = (FeedSlot::FIRST, None);
+    loop {
+        let slots = feed.slots(from, SLOTS_PAGE).await?;
+        latest = slots.iter().rfind(|slot| slot.process < present.process).copied().or(latest);
+        match slots.last().filter(|_| slots.len() >= SLOTS_PAGE) {
+            Some(last) => from = last.next(),
+            None => break,
+        }
+    }
+    let first = FeedSlot { process: present.process, hour: FeedHour(0) };
+    Ok(latest.map_or(first, |FeedSlot { process, hour: FeedHour(hour) }| FeedSlot {
+        process,
+        hour: FeedHour(hour.saturating_sub(HOURS_UNDER_WAY)),
+    }))
+}
+
+/// Has a consumer take all chats of a store on which no router runs; the next start goes on from there. Says
+/// how many chats are taken, now and then, and answers it. Errors with what the consumer or the store met;
+/// the next time goes on.
+pub async fn follow_from_nothing(
+    store: &Store,
+    consumer: &dyn FeedConsumer,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<u64, StoreError> {
+    let process = store.inventory.last_process().await?;
+    let mut position = FeedPosition::adopt(&*store.documents, consumer.name(), process).await?;
+    if !position.is_begun() {
+        // As of a process that has just ended: what it had under way is taken again.
+        let next = process.saturating_add(1);
+        let present = FeedPresent { process: next, runs_ms: 0, now: Timestamp::default() };
+        position.begin(&*store.feed, &*store.documents, present).await?;
+    }
+    let mut taken = 0;
+    while let Some(done) = position.from_nothing() {
+        taken = done;
+        progress(done);
+        position.walk(store, consumer).await?;
+    }
+    Ok(taken)
+}
+
+/// Makes a consumer's position void: it begins from nothing. Durable when it answers.
+pub async fn void(documents: &dyn Documents, name: &str) -> Result<(), StoreError> {
+    let mut version = version_of(documents, POSITIONS, name).await?;
+    for _ in 0..VOID_TRIES {
+        // Nothing is what a position never says.
+        match documents.put(POSITIONS, name, version, b"null".to_vec()).await {
+            Err(StoreError::VersionConflict { found, .. }) => version = found,
+            put => return put.map(drop),
+        }
+    }
+    let reason = format!("the position of {name} in the feed is being written all the time");
+    Err(StoreError::Unavailable { reason })
+}
+
+/// Makes all positions void.
+pub(crate) async fn void_all(documents: &dyn Documents) -> Result<(), StoreError> {
+    void_those(documents, "the store was set back", |_| true).await
+}
+
+/// Makes those void that have not looked at all before this slot.
+pub(super) async fn void_behind(
+    documents: &dyn Documents,
+    before: FeedSlot,
+) -> Result<(), StoreError> {
+    let behind = |body: &[u8]| {
+        let said = serde_json::from_slice::<PositionRecord>(body).ok();
+        let places = said.and_then(|said| said.places());
+        // One that cannot be read does not count anyway.
+        places.is_some_and(|places| places.iter().any(|place| *place < FeedPlace::begin(before)))
+    };
+    void_those(documents, "it was behind what is kept", behind).await
+}
+
+async fn void_those(
+    documents: &dyn Documents,
+    why: &str,
+    which: impl Fn(&[u8]) -> bool,
+) -> Result<(), StoreError> {
+    let mut after: Option<String> = None;
+    loop {
+        let found = documents.list(POSITIONS, after.as_deref(), POSITIONS_PAGE).await?;
+        let Some(last) = found.last() else { return Ok(()) };
+        after = Some(last.id.clone());
+        for listed in &found {
+            if listed.body.as_ref().is_ok_and(|body| which(body)) {
+                tracing::warn!(
+                    consumer = listed.id,
+                    why,
+                    "the position of a consumer of the feed is void, and it begins from nothing"
+                );
+                void(documents, &listed.id).await?;
+            }
+        }
+    }
+}
