@@ -1,4 +1,4 @@
-//! What the router does about the feed besides touching chats: old touches are removed.
+//! What the router does about the feed besides touching chats and following it: old touches are removed.
 
 use crate::storage::{self, Store};
 

@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::index::{Index, shard};
-use crate::storage::{Store, StoreError};
+use crate::storage::{FeedConsumer, FeedPosition, Store, StoreError};
 
 use super::clock::Clock;
+use super::followed::{AllFollowed, Followed};
 use super::limits::{AGAIN_AFTER, SCAN_PAGE};
 use super::options::Options;
 use super::retention::relist_chat;
@@ -27,6 +28,9 @@ pub enum StartError {
     /// The store did not answer.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Two consumers of the feed have one name, and so would have one position.
+    #[error("two consumers of the feed are called {0}")]
+    SameName(&'static str),
     /// The supervision tree could not be built.
     #[error("the supervision tree did not start: {0}")]
     Tree(String),
@@ -36,8 +40,30 @@ impl Router {
     /// Reads the open chats, starts the tree, the queues, the operators who own chats, and the
     /// chats that were moving when the former process ended.
     pub async fn start(store: Store, roster: Roster, options: Options) -> Result<Self, StartError> {
+        Self::start_followed(store, roster, options, Vec::new()).await
+    }
+
+    /// The same, with those who follow the feed of what changes; each has a name of its own.
+    pub async fn start_followed(
+        store: Store,
+        roster: Roster,
+        options: Options,
+        consumers: Vec<Arc<dyn FeedConsumer>>,
+    ) -> Result<Self, StartError> {
         let store = store.in_time(options.store_limit);
         let process = store.processes.begin().await?;
+        // Before anything else: the next process counts on it, should this one end here.
+        for consumer in &consumers {
+            FeedPosition::adopt(&*store.documents, consumer.name(), process).await?;
+        }
+        let mut followed = AllFollowed::new();
+        for consumer in consumers {
+            let name = consumer.name();
+            if followed.insert(name, Followed::new(consumer)).is_some() {
+                return Err(StartError::SameName(name));
+            }
+        }
+        let followers: Vec<&'static str> = followed.keys().copied().collect();
         let (indexes, latest) = read_index(&store).await?;
         let clock = Clock::start();
         let newest = store.log.newest().await?;
@@ -58,6 +84,7 @@ impl Router {
             indexes.iter().flat_map(|index| index.homeless(is_queue)).collect();
         let queues: Vec<QueueId> = roster.queues.keys().copied().collect();
         let roster = SharedRoster::new(roster);
+        let process = (process, followed);
         let shared = Shared::new(store, (clock, latest), process, roster, indexes, &options);
         shared.ways.unsettled(&moving);
         // They look for a queue that is there when they say where they are.
@@ -72,6 +99,11 @@ impl Router {
             .map_err(|error| StartError::Tree(error.to_string()))?;
         for queue in queues {
             router.start_queue(queue);
+        }
+        for consumer in followers {
+            if router.shared.followers.reserve(consumer) {
+                router.shared.start_follower(consumer);
+            }
         }
         for operator in owners {
             router.start_operator(operator);

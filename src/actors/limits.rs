@@ -56,6 +56,18 @@ pub const FILL_PAGE: usize = 64;
 /// The pause after each page of them: some 200 chats a second, ten million in half a day.
 pub const FILL_PAUSE: Duration = Duration::from_millis(250);
 
+/// How often a follower of the feed takes the chats that have changed: so much later than the router the
+/// consumers are, and no more often a chat is read for each of them.
+pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+
+/// The pause after each page of all chats that a follower takes when its consumer begins from nothing: some
+/// 200 chats a second, ten million in half a day.
+pub const WALK_PAUSE: Duration = Duration::from_millis(250);
+
+/// Most chats that a consumer is told of within the process and that it has not taken, 16 bytes each: more
+/// than change in a second. Beyond that the feed is followed.
+pub const HASTE_MAX: usize = 10_000;
+
 /// Rows read at once at the start: some hundred KiB.
 pub const SCAN_PAGE: usize = 1_000;
 

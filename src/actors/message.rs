@@ -78,6 +78,14 @@ pub(super) enum QueueMessage {
     Crash,
 }
 
+/// To a follower of the feed.
+pub(super) enum FollowerMessage {
+    /// Look what there is.
+    Turn,
+    /// For tests of supervision: panic, here and now.
+    Crash,
+}
+
 /// To an operator.
 pub(super) enum OperatorMessage {
     Begin,

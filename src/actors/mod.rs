@@ -6,8 +6,8 @@
 //!
 //! Reading order: [`router`] (what can be asked for), `lifecycle` (start and end), [`tree`] (who
 //! restarts whom), [`directory`], `message` (what is said to an actor), then the shells `chat`, `queue`,
-//! `operator`, who are started by `supervise`; `forget`, `retention` and `doubt`. Every bound is in
-//! [`limits`]. Which file may name which: the second picture of `ARCHITECTURE.md`.
+//! `operator` and `follower`, who are started by `supervise`; `forget`, `retention` and `doubt`. Every bound
+//! is in [`limits`]. Which file may name which: the second picture of `ARCHITECTURE.md`.
 //!
 //! Invariants: no actor awaits another, answers come back as messages; nobody keeps an actor's
 //! address across a wait; what a client is told has been durable before.
@@ -19,6 +19,8 @@ mod configure;
 pub mod directory;
 mod doubt;
 mod feed;
+mod followed;
+mod follower;
 mod forget;
 mod held;
 mod homeless;

@@ -7,7 +7,7 @@ use ractor::{ActorCell, ActorStatus};
 use crate::domain::{ChatId, QueueId, UserId};
 use crate::telemetry::Gauges;
 
-use super::message::{ChatMessage, OperatorMessage, QueueMessage};
+use super::message::{ChatMessage, FollowerMessage, OperatorMessage, QueueMessage};
 use super::observe;
 use super::router::Router;
 
@@ -89,6 +89,12 @@ impl Router {
     #[doc(hidden)]
     pub fn crash_operator(&self, operator: UserId) {
         self.shared.operators.send_if_there(operator, OperatorMessage::Crash);
+    }
+
+    /// Makes a follower's actor panic, if it runs.
+    #[doc(hidden)]
+    pub fn crash_follower(&self, consumer: &'static str) {
+        self.shared.followers.send_if_there(consumer, FollowerMessage::Crash);
     }
 
     /// Makes a supervisor fail, by its name in the tree.

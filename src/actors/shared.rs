@@ -8,6 +8,7 @@ use dashmap::{DashMap, DashSet};
 
 use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
+use crate::machine::chat::Told;
 use crate::machine::index::Index;
 use crate::machine::message::{ChatAt, ToQueue};
 use crate::machine::operator::ShownOffers;
@@ -17,9 +18,10 @@ use crate::storage::Store;
 use super::charges::Charges;
 use super::clock::{Clock, ClockDoubt};
 use super::directory::{Directory, Overloaded};
+use super::followed::AllFollowed;
 use super::held::CallPermit;
 use super::hub::Hub;
-use super::message::{ChatMessage, OperatorMessage, QueueMessage};
+use super::message::{ChatMessage, FollowerMessage, OperatorMessage, QueueMessage};
 use super::options::Options;
 use super::roster::SharedRoster;
 use super::sharded::Sharded;
@@ -44,6 +46,10 @@ pub(super) struct Shared {
     pub(super) chats: Directory<ChatId, ChatMessage>,
     pub(super) queues: Directory<QueueId, QueueMessage>,
     pub(super) operators: Directory<UserId, OperatorMessage>,
+    /// By the name of the consumer.
+    pub(super) followers: Directory<&'static str, FollowerMessage>,
+    /// Those who follow the feed.
+    pub(super) followed: AllFollowed,
     pub(super) supervisors: OnceLock<Supervisors>,
     pub(super) roster: SharedRoster,
     pub(super) hub: Hub,
@@ -76,7 +82,7 @@ impl Shared {
     pub(super) fn new(
         store: Store,
         (clock, newest): (Clock, Timestamp),
-        process: u64,
+        (process, followed): (u64, AllFollowed),
         roster: SharedRoster,
         indexes: [Index; CHAT_SHARDS],
         options: &Options,
@@ -92,6 +98,8 @@ impl Shared {
             chats: Directory::new(),
             queues: Directory::new(),
             operators: Directory::new(),
+            followers: Directory::new(),
+            followed,
             supervisors: OnceLock::new(),
             roster,
             hub: Hub::new(options.outbox_max),
@@ -221,6 +229,13 @@ impl Shared {
         at.place.waits() && !self.is_queue(at.queue)
     }
 
+    /// Such events of a chat are durable: those who follow the feed need not wait for it.
+    pub(super) fn changed(&self, chat: ChatId, events: &[Told]) {
+        for followed in self.followed.values() {
+            followed.changed(chat, events.iter().map(|told| &told.recorded.event), self.now());
+        }
+    }
+
     // ---- starts: the directory has an entry that says `Starting` ----
 
     pub(super) fn start_chat(&self, chat: ChatId) {
@@ -238,6 +253,12 @@ impl Shared {
     pub(super) fn start_operator(&self, operator: UserId) {
         if let Some(supervisors) = self.supervisors.get() {
             supervisors.start_operator(operator);
+        }
+    }
+
+    pub(super) fn start_follower(&self, consumer: &'static str) {
+        if let Some(supervisors) = self.supervisors.get() {
+            supervisors.start_follower(consumer);
         }
     }
 }

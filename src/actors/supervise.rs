@@ -18,8 +18,9 @@ use crate::telemetry;
 
 use super::chat::ChatShell;
 use super::directory::Directory;
+use super::follower::FollowerShell;
 use super::limits::ALARM_EVERY_MS;
-use super::message::{ChatMessage, OperatorMessage, QueueMessage};
+use super::message::{ChatMessage, FollowerMessage, OperatorMessage, QueueMessage};
 use super::operator::OperatorShell;
 use super::queue::QueueShell;
 use super::retention::Sweeper;
@@ -81,6 +82,7 @@ kind!(Queues, "queue", QueueId, QueueMessage, queues, QueueShell, |shared, queue
     shared.roster.look(|roster| roster.queues.contains_key(&queue))
 });
 kind!(Operators, "operator", UserId, OperatorMessage, operators, OperatorShell, |_, _| true);
+kind!(Followers, "follower", &'static str, FollowerMessage, followers, FollowerShell, |_, _| true);
 
 /// Starts and restarts the children of one kind.
 struct Supervisor<K>(std::marker::PhantomData<fn() -> K>);
@@ -239,10 +241,12 @@ impl Actor for Root {
         }
         let queues = supervise::<Queues>(&shared, &cell).await?;
         let operators = supervise::<Operators>(&shared, &cell).await?;
+        let followers = supervise::<Followers>(&shared, &cell).await?;
         let (alarm, _) = Actor::spawn_linked(None, Alarm, Arc::clone(&shared), cell).await?;
         let (alarm, lived) = (alarm.get_cell(), Mutex::new(HashSet::new()));
         let retention = OnceLock::new();
-        let supervisors = Supervisors { chats, queues, operators, alarm, retention, lived };
+        let supervisors =
+            Supervisors { chats, queues, operators, followers, alarm, retention, lived };
         let _ = shared.supervisors.set(supervisors);
         Ok(Arc::clone(&shared))
     }

@@ -23,6 +23,7 @@ pub(super) struct Supervisors {
     pub(super) chats: Vec<ActorRef<SupervisorMessage<ChatId>>>,
     pub(super) queues: ActorRef<SupervisorMessage<QueueId>>,
     pub(super) operators: ActorRef<SupervisorMessage<UserId>>,
+    pub(super) followers: ActorRef<SupervisorMessage<&'static str>>,
     pub(super) alarm: ActorCell,
     /// Begins when the router is whole.
     pub(super) retention: OnceLock<ActorCell>,
@@ -46,6 +47,10 @@ impl Supervisors {
         let _ = self.operators.send_message(SupervisorMessage::Start(operator));
     }
 
+    pub(super) fn start_follower(&self, consumer: &'static str) {
+        let _ = self.followers.send_message(SupervisorMessage::Start(consumer));
+    }
+
     /// What is linked to the supervisors of a kind of child, or the supervisors themselves; by the
     /// names of the [`TREE`].
     pub(super) fn cells(&self, name: &str) -> Vec<ActorCell> {
@@ -54,6 +59,8 @@ impl Supervisors {
             "chats" => chats().collect(),
             "queues" => vec![self.queues.get_cell()],
             "operators" => vec![self.operators.get_cell()],
+            "followers" => vec![self.followers.get_cell()],
+            "follower" => self.followers.get_cell().get_children(),
             "alarm" => vec![self.alarm.clone()],
             "retention" => self.retention.get().cloned().into_iter().collect(),
             "chat" => chats().flat_map(|supervisor| supervisor.get_children()).collect(),
@@ -80,6 +87,7 @@ impl Supervisors {
             "chats" => self.chats[0].send_message(SupervisorMessage::Crash).map_err(drop),
             "queues" => self.queues.send_message(SupervisorMessage::Crash).map_err(drop),
             "operators" => self.operators.send_message(SupervisorMessage::Crash).map_err(drop),
+            "followers" => self.followers.send_message(SupervisorMessage::Crash).map_err(drop),
             "alarm" => {
                 self.alarm.kill();
                 Ok(())

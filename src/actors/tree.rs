@@ -8,6 +8,8 @@
 //! │  └─ a queue             permanent
 //! ├─ operators
 //! │  └─ an operator         permanent
+//! ├─ followers
+//! │  └─ a follower          permanent; one for each consumer of the feed
 //! ├─ alarm                  wakes sleeping chats whose deadline has come
 //! └─ retention              forgets chats that are kept no longer
 //! ```
@@ -82,6 +84,15 @@ pub const TREE: &[Child] = &[
         shutdown_ms: 1_000,
     },
     Child {
+        name: "follower",
+        parent: "followers",
+        restart: Restart::Permanent,
+        intensity: 5,
+        window_ms: 60_000,
+        backoff_ms: (5, 10_000),
+        shutdown_ms: 5_000,
+    },
+    Child {
         name: "chats",
         parent: "root",
         restart: Restart::Escalate,
@@ -107,6 +118,15 @@ pub const TREE: &[Child] = &[
         window_ms: 0,
         backoff_ms: (0, 0),
         shutdown_ms: 1_000,
+    },
+    Child {
+        name: "followers",
+        parent: "root",
+        restart: Restart::Escalate,
+        intensity: 0,
+        window_ms: 0,
+        backoff_ms: (0, 0),
+        shutdown_ms: 5_000,
     },
     Child {
         name: "alarm",

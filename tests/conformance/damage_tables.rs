@@ -16,6 +16,7 @@ use crate::damage_checksums::{
 use crate::damage_pages::{CHATS, PAGE, damaged, options, pages};
 use crate::samples::{chat, messages, open_chat, user};
 use crate::subject::block_on;
+use crate::suite_feed::slot;
 
 /// The pages of a table that go on with long values.
 fn overflow_pages(folder: &Path, table: &str) -> Vec<u64> {
@@ -147,6 +148,33 @@ fn marks_on_a_page_that_fails_are_lost_and_cost_no_chat_its_place() {
             assert_eq!(sqlite.damaged_chats(), [], "{what}");
         }
     }
+}
+
+#[test]
+fn touches_on_a_page_that_fails_leave_no_position_that_counts() {
+    let whole = filled();
+    let store = open(whole.path()).unwrap().store();
+    block_on(async {
+        for n in 0..CHATS {
+            store.feed.touch(chat(n), slot(1, 5)).await.unwrap();
+        }
+        store.documents.put("feed_positions", "test", 0, b"{}".to_vec()).await.unwrap();
+    });
+    drop(store);
+    let position = |folder: &Path| {
+        let mended = SqliteStore::repair(&options(folder), None).unwrap();
+        assert_eq!((mended.damaged.len(), mended.lost.len()), (0, 0), "{mended:?}");
+        let store = open(folder).unwrap().store();
+        block_on(store.documents.get("feed_positions", "test")).unwrap()
+    };
+    let of_feed = pages(whole.path())["feed"].clone();
+    assert!(!of_feed.is_empty());
+    for page in of_feed {
+        let folder = copied(whole.path());
+        flip(folder.path(), page, PAGE as usize - 20);
+        assert_eq!(position(folder.path()), None, "page {page}");
+    }
+    assert!(position(whole.path()).is_some(), "what could be read has no hole");
 }
 
 #[test]

@@ -114,8 +114,18 @@ async fn a_store_that_was_set_back_is_told_and_clients_load_anew() {
         signal(&process.child, "-TERM");
         let ended = tokio::task::spawn_blocking(move || process.child.wait());
         assert!(ended.await.unwrap().unwrap().success());
+        let options = SqliteOptions::new(&data);
+        let position = async |write: bool| {
+            let documents = Arc::new(SqliteStore::open(&options).unwrap()).store().documents;
+            if write {
+                documents.put("feed_positions", "test", 0, b"[]".to_vec()).await.unwrap();
+            }
+            documents.get("feed_positions", "test").await.unwrap().unwrap().body
+        };
         if told {
+            assert_eq!(position(true).await, b"[]");
             said(command().args(["store", "restored", "--data"]).arg(&data));
+            assert_eq!(position(false).await, b"null", "who follows begins from nothing");
         }
         process = start(&data);
         let mut customer = Client::connect(process.address).await;

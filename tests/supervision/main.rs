@@ -13,6 +13,7 @@ mod configuration;
 mod crashes;
 mod damaged_row;
 mod feed;
+mod follow;
 mod homes;
 mod life;
 mod looks;

@@ -23,9 +23,11 @@ async fn the_table_names_all_that_runs_and_nothing_else() {
         ("queue", 3),
         // Every queue asks all its members.
         ("operator", 2),
+        ("follower", 0),
         ("chats", CHAT_SHARDS),
         ("queues", 1),
         ("operators", 1),
+        ("followers", 1),
         ("alarm", 1),
         ("retention", 1),
     ];

@@ -314,6 +314,7 @@ impl ChatState {
     /// Sends what is durable to those whom it concerns.
     fn publish(&self, events: &[Told]) {
         self.shared.hub.tell(self.chat, events);
+        self.shared.changed(self.chat, events);
         self.shared.untold.remove(&self.chat);
     }
 

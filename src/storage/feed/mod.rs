@@ -180,7 +180,8 @@ pub trait FeedConsumer: Send + Sync {
     /// hour has settled at the latest.
     fn concerns(&self, event: &ChatEvent) -> bool;
 
-    /// The chat's log may have changed; at least once for each change. Durable when it answers. Errors
+    /// The chat's log may have changed; at least once for each change. Durable when it answers, and in
+    /// time: what it asks of a store has a limit. It may be given up in the midst, by a crash. Errors
     /// with `Damaged` when the chat cannot be read: it is passed over. With any other error it is asked
     /// again.
     async fn take(&self, chat: ChatId) -> Result<(), StoreError>;

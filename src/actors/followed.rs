@@ -1,0 +1,119 @@
+//! Those who follow the feed, each with the chats that this process says have changed.
+//!
+//! That set is haste and no more: it is lost with the process, and what is lost of it while the process
+//! lives is found in the feed ([`FeedConsumer`]).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::{ChatEvent, ChatId, Timestamp};
+use crate::storage::FeedConsumer;
+
+use super::limits::HASTE_MAX;
+
+/// By the consumer's name.
+pub(super) type AllFollowed = BTreeMap<&'static str, Followed>;
+
+/// A consumer, and what it is to be told.
+pub(super) struct Followed {
+    pub(super) consumer: Arc<dyn FeedConsumer>,
+    haste: Mutex<Haste>,
+}
+
+/// The chats that a consumer is to take at once.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Haste {
+    pub(super) chats: BTreeSet<ChatId>,
+    /// Since when the first of them waits.
+    pub(super) since: Option<Timestamp>,
+    /// There were more, so that the feed is to be followed instead.
+    pub(super) lost: bool,
+}
+
+impl Followed {
+    pub(super) fn new(consumer: Arc<dyn FeedConsumer>) -> Self {
+        Self { consumer, haste: Mutex::default() }
+    }
+
+    /// Such events of a chat are durable.
+    pub(super) fn changed<'a>(
+        &self,
+        chat: ChatId,
+        mut events: impl Iterator<Item = &'a ChatEvent>,
+        now: Timestamp,
+    ) {
+        if !events.any(|event| self.consumer.concerns(event)) {
+            return;
+        }
+        let mut haste = self.lock();
+        haste.since.get_or_insert(now);
+        if haste.chats.len() < HASTE_MAX {
+            haste.chats.insert(chat);
+        } else if !haste.chats.contains(&chat) {
+            haste.lost = true;
+        }
+    }
+
+    /// What there is, which is gone then.
+    pub(super) fn haste(&self) -> Haste {
+        std::mem::take(&mut *self.lock())
+    }
+
+    /// What was taken out was not dealt with.
+    pub(super) fn lose(&self) {
+        self.lock().lost = true;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Haste> {
+        self.haste.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::storage::StoreError;
+
+    /// Wants to hear of ends.
+    struct OfContinuing;
+
+    #[async_trait]
+    impl FeedConsumer for OfContinuing {
+        fn name(&self) -> &'static str {
+            "test"
+        }
+
+        fn concerns(&self, event: &ChatEvent) -> bool {
+            matches!(event, ChatEvent::ContinuedIn { .. })
+        }
+
+        async fn take(&self, _: ChatId) -> Result<(), StoreError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn too_many_hints_are_as_good_as_none_and_that_is_said() {
+        let followed = Followed::new(Arc::new(OfContinuing));
+        let chat = |n| ChatId::from_u128(n as u128);
+        let changed = |n: usize| {
+            let event = ChatEvent::ContinuedIn { chat: chat(n) };
+            followed.changed(chat(n), [&event].into_iter(), Timestamp(5 + n as u64));
+        };
+        followed.changed(chat(1), [].into_iter(), Timestamp(1));
+        assert_eq!(followed.haste(), Haste::default(), "nothing that concerns it");
+        for n in (0..HASTE_MAX).chain(0..HASTE_MAX) {
+            changed(n);
+        }
+        let all = followed.haste();
+        assert_eq!((all.chats.len(), all.since, all.lost), (HASTE_MAX, Some(Timestamp(5)), false));
+        for n in 0..=HASTE_MAX {
+            changed(n);
+        }
+        let some = followed.haste();
+        assert_eq!((some.chats.len(), some.lost), (HASTE_MAX, true));
+        assert_eq!(followed.haste(), Haste::default());
+    }
+}
