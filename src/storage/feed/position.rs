@@ -209,7 +209,7 @@ impl FeedPosition {
         let (places, walk) = match &self.stand {
             Stand::Nothing => return Ok(()),
             Stand::Walking { from, at, done } => {
-                let at = at.as_ref().map(|at| at.place().to_vec());
+                let at = at.as_ref().map(|at| at.raw().to_vec());
                 (from, Some(WalkRecord { at, done: *done }))
             }
             Stand::Following(places) => (places, None),
