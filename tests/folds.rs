@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use switchboard::domain::{ChatId, CustomerId, Party, Place, Recorded, UserId};
-use switchboard::machine::chat::{Chat, FOLD_VERSION};
+use switchboard::domain::{ChatEvent, ChatId, CustomerId, Party, Place, Recorded, UserId};
+use switchboard::machine::chat::{Chat, FOLD_VERSION, History};
 use switchboard::storage::record::{Slot, decode_event, seal_as};
 
 const CHAT: ChatId = ChatId::from_u128(0xe);
@@ -133,6 +133,55 @@ fn the_state_at_any_position_and_the_rest_of_the_log_are_the_whole() {
             let tail = state.tail() as usize;
             log[tail..].iter().for_each(|recorded| state.apply(recorded));
             assert_eq!(state, whole, "{name} from {tail} on");
+        }
+    }
+}
+
+/// What the history keeps of a chat is what the chat itself says, after each event.
+#[test]
+fn the_history_folds_as_the_chat_does() {
+    for (name, log) in logs() {
+        let (mut chat, mut history) = (Chat::new(CHAT), History::new(CHAT));
+        let (mut queues, mut owners) = (BTreeSet::new(), BTreeSet::new());
+        for recorded in &log {
+            chat.apply(recorded);
+            history.apply(recorded);
+            let at = format!("{name} at {}", recorded.seq);
+            let row = history.row().expect("it is opened by its first event");
+            let opened = chat.opened().unwrap();
+            let begin = (row.chat, row.customer, row.started);
+            assert_eq!(begin, (CHAT, opened.customer, opened.at), "{at}");
+            if recorded.seq > 1 {
+                assert_eq!(Some(row.state), chat.state(), "{at}");
+            }
+            assert_eq!((row.owner, &row.name), (chat.last_owner(), &chat.profile().name), "{at}");
+            assert_eq!(row.ended.map(|end| end.at), chat.ended_row().map(|end| end.at), "{at}");
+            assert_eq!(row.ended.and_then(|end| end.owner), chat.owner_at_end(), "{at}");
+            let queue = chat.at().map(|at| at.queue);
+            assert_eq!(row.queue, queue, "{at}");
+            queues.extend(queue);
+            owners.extend(chat.place().and_then(Place::owner));
+            assert_eq!((&row.queues, &row.operators), (&queues, &owners), "{at}");
+            assert!(row.lists().count() == 3 + queues.len() + owners.len(), "{at}");
+        }
+    }
+}
+
+/// Whatever changes the row of a chat is worth to be looked at at once, but for the message with which its
+/// owner begins.
+#[test]
+fn what_changes_the_history_of_a_chat_concerns_it() {
+    for (name, log) in logs() {
+        let mut history = History::new(CHAT);
+        for recorded in &log {
+            let before = history.clone();
+            history.apply(recorded);
+            let changed = history != before;
+            let is_message = matches!(recorded.event, ChatEvent::Message { .. });
+            assert!(
+                !changed || is_message || History::concerns(&recorded.event),
+                "{name} {recorded:?}"
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod export;
 mod feed;
 pub(crate) mod files;
 pub mod forget;
+mod history;
 pub mod incarnation;
 mod inventory;
 mod log;
@@ -57,6 +58,10 @@ pub use feed::{
     follow_from_nothing, prune as prune_feed, void_position,
 };
 pub use forget::{Trace, forget as forget_chats};
+pub use history::{
+    HISTORY_OPERATORS_MAX, HISTORY_QUEUES_MAX, HISTORY_ROWS_MAX, History, HistoryEnd, HistoryOf,
+    HistoryOrder, HistoryPage, HistoryPlace, HistoryQuery, HistoryRow,
+};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 pub use log::{AppendError, ChatLog, Claim, Claimed};
 pub use open_chats::{Moving, OpenChat, OpenChats};
@@ -76,6 +81,8 @@ ports! {
     ended_chats: EndedChats,
     /// Which chats have changed.
     feed: Feed,
+    /// What is known of every chat.
+    history: History,
     /// Which chat a customer is in.
     conversations: Conversations,
     /// The small records of operators.

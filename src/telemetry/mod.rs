@@ -295,6 +295,8 @@ pub fn store_damaged_chats(chats: usize) {
 pub enum DamagedRow {
     /// An entry of the audit trail.
     AuditEntry,
+    /// A row of the history.
+    History,
     /// The row of an open chat.
     OpenChat,
     /// The document of a user.
@@ -323,6 +325,7 @@ impl DamagedRow {
     fn label(self) -> &'static str {
         match self {
             Self::AuditEntry => "audit_entry",
+            Self::History => "history",
             Self::OpenChat => "open_chat",
             Self::User => "user",
             Self::Queue => "queue",

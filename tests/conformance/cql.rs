@@ -551,7 +551,7 @@ fn cql_watermarks_grow_whatever_order_they_arrive_in() {
 }
 
 /// The steps of the schema.
-const STEPS: [&str; 7] = [
+const STEPS: [&str; 8] = [
     "0001_first",
     "0002_audit",
     "0003_forgotten",
@@ -559,6 +559,7 @@ const STEPS: [&str; 7] = [
     "0005_ended_tallies",
     "0006_open_tallies",
     "0007_feed",
+    "0008_history",
 ];
 
 #[test]

@@ -14,6 +14,7 @@ use crate::suite_ended::*;
 use crate::suite_feed::*;
 use crate::suite_follow::*;
 use crate::suite_forget::*;
+use crate::suite_history::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
 
@@ -84,6 +85,11 @@ conformance!(
     a_damaged_chat_hinders_no_other,
     many_hours_without_a_change_are_passed_over,
     what_is_made_anew_without_a_router_goes_on_with_the_next_start,
+    the_history_is_filtered_and_sorted_through_every_page,
+    pages_of_the_history_do_not_shift,
+    a_removed_row_is_on_no_list,
+    a_thin_history_is_read_to_its_end,
+    a_row_with_as_many_queues_and_operators_as_may_be_is_kept,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,
     a_conversation_goes_on_without_a_forgotten_chat,

@@ -15,8 +15,9 @@ use switchboard::domain::{
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
     Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage, FeedPlace,
-    FeedShard, FeedSlot, Inventory, Listed, Moving, OpenChat, OpenChats, OperatorRecordError,
-    OperatorRecords, Page, Store, StoreError, Watermark, Watermarks,
+    FeedShard, FeedSlot, History, HistoryPage, HistoryQuery, HistoryRow, Inventory, Listed, Moving,
+    OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store, StoreError, Watermark,
+    Watermarks,
 };
 
 /// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
@@ -38,6 +39,10 @@ pub enum Asked {
     Touch(ChatId),
     /// A page of the feed.
     Changed,
+    /// To write down what the history knows of a chat.
+    PutHistory(ChatId),
+    /// To take a chat out of the history.
+    RemoveHistory(ChatId),
     /// Of a customer's chats, but for its commands.
     Conversation,
     CommandsOf(Customer),
@@ -120,6 +125,7 @@ pub fn hooked(inner: &Store, hook: Arc<dyn Hook>) -> Store {
         open_chats: Arc::clone(&hooked) as _,
         ended_chats: Arc::clone(&hooked) as _,
         feed: Arc::clone(&hooked) as _,
+        history: Arc::clone(&hooked) as _,
         conversations: Arc::clone(&hooked) as _,
         operators: Arc::clone(&hooked) as _,
         watermarks: Arc::clone(&hooked) as _,
@@ -234,6 +240,21 @@ impl EndedChats for Hooked {
         limit: usize,
     ) -> Result<Vec<EndedRow>, StoreError> {
         self.inner.ended_chats.scan(channel, after, made_before, limit).await
+    }
+}
+
+#[async_trait]
+impl History for Hooked {
+    async fn put(&self, row: HistoryRow) -> Result<(), StoreError> {
+        self.small(Asked::PutHistory(row.chat), self.inner.history.put(row)).await
+    }
+
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.small(Asked::RemoveHistory(chat), self.inner.history.remove(chat)).await
+    }
+
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        self.inner.history.list(query).await
     }
 }
 

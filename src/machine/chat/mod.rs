@@ -13,6 +13,7 @@ pub mod driver;
 mod fold;
 mod former;
 mod hear;
+mod history;
 mod names;
 mod notices;
 mod people;
@@ -24,6 +25,7 @@ pub use call::{
     Author, ChatCall, ChatEffect, ChatInput, Context, Decided, Found, Lookup, Saying, Target, Told,
 };
 pub use fold::{Chat, FOLD_VERSION, Opened, Transfer};
+pub use history::History;
 
 pub use super::driver::{Answer, Recent};
 pub use names::Called;

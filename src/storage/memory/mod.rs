@@ -9,6 +9,7 @@ mod conversations;
 mod documents;
 mod ended;
 mod feed;
+mod history;
 mod inventory;
 mod log;
 mod open_chats;
@@ -23,7 +24,7 @@ use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, UserId};
 
-use super::{Claim, Document, EndedChat, OpenChat, Store, StoreError, Watermark};
+use super::{Claim, Document, EndedChat, HistoryRow, OpenChat, Store, StoreError, Watermark};
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -38,6 +39,8 @@ pub enum FaultAt {
     EndedChats,
     /// The next write of the feed.
     Feed,
+    /// The next write of the history.
+    History,
     /// The next claim of a conversation.
     Conversations,
     /// The next record of an operator.
@@ -78,6 +81,7 @@ struct State {
     open_chats: BTreeMap<ChatId, OpenChat>,
     ended_chats: BTreeMap<(ChannelId, ChatId), EndedChat>,
     feed: feed::Touches,
+    history: BTreeMap<ChatId, HistoryRow>,
     latest: HashMap<Customer, ChatId>,
     commands: HashMap<(Customer, CommandId), ChatId>,
     operators: HashMap<UserId, OperatorRecord>,

@@ -14,6 +14,7 @@
 
 mod audit;
 mod event;
+mod history;
 mod party;
 #[cfg(test)]
 mod roundtrip_tests;
@@ -27,13 +28,14 @@ use serde::de::DeserializeOwned;
 use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, Party, Recorded, Seq, UserId};
-use crate::storage::{EndedChat, Moving, OpenChat, StoreError};
+use crate::storage::{EndedChat, HistoryPlace, HistoryRow, Moving, OpenChat, StoreError};
 
 #[cfg(test)]
 pub(crate) use roundtrip_tests::event as any_event;
 
 use audit::{AuditOutcomeRecord, AuditRecord};
 use event::RecordedRecord;
+use history::HistoryRecord;
 use rows::{EndedChatRecord, MovingRecord, OpenChatRecord, OperatorStoredRecord};
 
 /// The version that this release writes, and the newest that it reads. In 2 a chat knows what the
@@ -102,6 +104,8 @@ pub enum Slot<'a> {
     Moving(ChatId),
     /// A chat's row among those of its channel that have ended.
     EndedChat(ChannelId, ChatId),
+    /// A chat's row in the history.
+    History(HistoryPlace),
     /// An operator's record.
     Operator(UserId),
     /// A document of a kind, with its version.
@@ -130,6 +134,7 @@ impl Slot<'_> {
             Self::Audit(id) => add(add(crc, &[6]), &id.key()),
             Self::AuditOutcome(id) => add(add(crc, &[7]), &id.key()),
             Self::EndedChat(channel, chat) => add(id(crc, 8, &channel.0), chat.0.as_bytes()),
+            Self::History(place) => add(id(crc, 9, &place.chat.0), &place.started.0.to_le_bytes()),
         }
     }
 }
@@ -141,6 +146,7 @@ impl std::fmt::Display for Slot<'_> {
             Self::OpenChat(chat) => write!(f, "the open-chats row of chat {chat}"),
             Self::Moving(chat) => write!(f, "the mark of chat {chat}"),
             Self::EndedChat(_, chat) => write!(f, "the ended-chats row of chat {chat}"),
+            Self::History(place) => write!(f, "the history row of chat {}", place.chat),
             Self::Operator(user) => write!(f, "the record of operator {user}"),
             Self::Document(kind, id, version) => {
                 write!(f, "version {version} of the document {kind}/{id}")
@@ -275,6 +281,18 @@ pub fn decode_ended_chat(
 ) -> Result<EndedChat, RecordError> {
     let record: EndedChatRecord = decode(Slot::EndedChat(channel, chat), sealed)?;
     Ok(record.into_domain(channel, chat))
+}
+
+/// The stored form of a row of the history, but for its place.
+pub fn encode_history(row: &HistoryRow) -> Result<Vec<u8>, RecordError> {
+    encode(Slot::History(row.place()), &HistoryRecord::from(row))
+}
+
+/// Reads the row of the history that stands at this place.
+pub fn decode_history(place: HistoryPlace, sealed: &[u8]) -> Result<HistoryRow, RecordError> {
+    let slot = Slot::History(place);
+    let record: HistoryRecord = decode(slot, sealed)?;
+    record.into_domain(place).map_err(|error| refused(slot, error))
 }
 
 /// The stored form of an operator's record.

@@ -15,9 +15,11 @@ use crate::domain::event::{
 };
 use crate::domain::operator::{AwayReason, Standing};
 use crate::domain::{
-    AwayReasonId, ChannelId, ChatEvent, CommandId, Customer, CustomerId, EventNames, MessageText,
-    Name, Offer, OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp, Weight,
+    AwayReasonId, ChannelId, ChatEvent, ChatState, CommandId, Customer, CustomerId, EventNames,
+    MessageText, Name, Offer, OfferId, Place, Priority, Profile, QueueId, Rule, Status, Timestamp,
+    Weight,
 };
+use crate::storage::HistoryEnd;
 
 pub(super) const STANDINGS: [Standing; 15] = [
     Standing::Free,
@@ -184,6 +186,61 @@ fn ended_chats_are_stored_as_the_golden_file_says() {
         bodies.push(unseal(Slot::EndedChat(channel, chat), &sealed).unwrap().to_vec());
     }
     golden("ended_chat", &bodies.join(&b'\n'));
+}
+
+/// A chat that nobody had yet, and one that has all there is.
+fn history_rows() -> [HistoryRow; 2] {
+    let customer = Customer { channel: ChannelId::from_u128(2), id: CustomerId::from_u128(3) };
+    let open = HistoryRow {
+        chat: ChatId::from_u128(1),
+        started: Timestamp(1_000),
+        customer,
+        name: None,
+        queues: [4].map(QueueId::from_u128).into(),
+        queue: Some(QueueId::from_u128(4)),
+        operators: Default::default(),
+        owner: None,
+        state: ChatState::Waiting,
+        ended: None,
+    };
+    let owner = Some(UserId::from_u128(7));
+    let ended = HistoryRow {
+        chat: ChatId::from_u128(8),
+        name: Some(Name::new("Anna").unwrap()),
+        queues: [4, 5].map(QueueId::from_u128).into(),
+        operators: [6, 7].map(UserId::from_u128).into(),
+        owner,
+        state: ChatState::Completed,
+        ended: Some(HistoryEnd { at: Timestamp(9_000), by: Party::Customer(customer.id), owner }),
+        ..open.clone()
+    };
+    [open, ended]
+}
+
+#[test]
+fn history_rows_are_stored_as_the_golden_file_says() {
+    let mut bodies = Vec::new();
+    for row in history_rows() {
+        let sealed = encode_history(&row).unwrap();
+        assert_eq!(decode_history(row.place(), &sealed).unwrap(), row);
+        let later = HistoryPlace { started: Timestamp(1_001), ..row.place() };
+        let elsewhere = decode_history(later, &sealed);
+        assert!(matches!(elsewhere, Err(RecordError::Damaged { .. })), "its place is sealed too");
+        bodies.push(unseal(Slot::History(row.place()), &sealed).unwrap().to_vec());
+    }
+    golden("history", &bodies.join(&b'\n'));
+    for state in [
+        ChatState::Waiting,
+        ChatState::Offered,
+        ChatState::New,
+        ChatState::InProgress,
+        ChatState::Completed,
+        ChatState::Missed,
+    ] {
+        let [row, _] = history_rows();
+        let row = HistoryRow { state, ..row };
+        assert_eq!(decode_history(row.place(), &encode_history(&row).unwrap()).unwrap(), row);
+    }
 }
 
 #[test]

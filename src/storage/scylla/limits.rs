@@ -129,7 +129,7 @@ pub(super) const CROWDED_TALLIES: usize = 8;
 /// Days of ended chats that are listed at once.
 pub(super) const DAYS_PAGE_ROWS: i32 = 1_000;
 
-/// Days of ended chats that this life knows something of, some 400 bytes each. With more it begins
+/// Days of ended chats, and parts of the history, that this life knows something of, some 400 bytes each. With more it begins
 /// anew, which costs a row of the list and a tally each, but for the doubtful ones, if they are no more than
 /// half.
 pub(super) const DAYS_KNOWN_MAX: usize = 65_536;
@@ -146,6 +146,19 @@ pub(super) const FEED_SLOTS_PAGE_ROWS: i32 = 1_000;
 /// Slots of the feed that a page of a shard visits: each is a read of its own, some milliseconds, and a page
 /// is answered within the limit of a call.
 pub(super) const FEED_PAGE_SLOTS: i32 = 48;
+
+/// Parts of a list of the history that a page visits at most: a read each, of a ms or two when it is empty.
+/// A page that has found nothing in so many hours of all chats, or days of a queue's, is answered, with the
+/// place to go on.
+pub(super) const HISTORY_PARTS_MAX: usize = 64;
+
+/// Reads of a page of the history at most: where the server reads parts in pieces, for all that was removed
+/// from them, a page ends within one.
+pub(super) const HISTORY_READS_MAX: usize = 256;
+
+/// The shortest piece of a part of the history that is read, ms. At 1,000,000 chats an hour 278 are opened
+/// in a second: what is removed of one is far below what servers refuse.
+pub(super) const HISTORY_SPAN_MIN_MS: i64 = 1_000;
 
 /// Most letters of a keyspace's name: both servers refuse longer ones.
 pub(super) const KEYSPACE_NAME_MAX: usize = 48;

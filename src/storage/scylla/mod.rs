@@ -26,6 +26,7 @@ mod documents;
 mod ended;
 mod errors;
 mod feed;
+mod history;
 mod inventory;
 mod known_chats;
 mod lease;
@@ -60,6 +61,7 @@ use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 use cql::Db;
 use ended::EndedDays;
 use feed::FeedSlots;
+use history::HistoryParts;
 use known_chats::KnownChats;
 use lease::Lease;
 use limits::EPOCH_CLAIM_BITS;
@@ -78,6 +80,7 @@ statements_of! {
     documents,
     ended,
     feed,
+    history,
     log,
     open_chats,
     operators,
@@ -190,6 +193,8 @@ pub struct ScyllaStore {
     /// Slots of the feed that this life has put on their list.
     feed_slots: FeedSlots,
     damaged_touches: DamagedTouches,
+    /// Parts of the lists of the history that this life has put on theirs.
+    history_parts: HistoryParts,
     life: u64,
     renewing: JoinHandle<()>,
     probing: JoinHandle<()>,
@@ -227,6 +232,7 @@ impl ScyllaStore {
             ended_days: EndedDays::default(),
             feed_slots: FeedSlots::default(),
             damaged_touches: DamagedTouches::default(),
+            history_parts: HistoryParts::default(),
             life,
             renewing,
             probing,

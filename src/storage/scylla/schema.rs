@@ -74,6 +74,13 @@ const STEPS: &[Step] = &[
         // What a release that does not know it leaves out, who follows finds by beginning from nothing.
         additive: true,
     },
+    Step {
+        number: 8,
+        name: "0008_history",
+        text: super::history::STEP,
+        // The same.
+        additive: true,
+    },
 ];
 
 /// The step that makes the audit trail.

@@ -34,6 +34,7 @@ mod damage;
 mod documents;
 mod ended;
 mod feed;
+mod history;
 mod inventory;
 mod limits;
 mod log;
@@ -65,6 +66,7 @@ use crate::domain::ChatId;
 use crate::domain::audit::AuditEntry;
 use crate::storage::audit::DamagedEntries;
 use crate::storage::feed::DamagedTouches;
+use crate::storage::history::DamagedHistory;
 use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
@@ -158,6 +160,7 @@ pub struct SqliteStore {
     damage: Arc<Damage>,
     damaged_entries: Arc<DamagedEntries>,
     damaged_touches: Arc<DamagedTouches>,
+    damaged_history: Arc<DamagedHistory>,
     unlisted: Unlisted,
     has_checksums: bool,
 }
@@ -192,6 +195,7 @@ impl SqliteStore {
             damage,
             damaged_entries: Arc::default(),
             damaged_touches: Arc::default(),
+            damaged_history: Arc::default(),
             unlisted,
             has_checksums,
         })

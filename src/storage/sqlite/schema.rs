@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::{Connection, OptionalExtension};
 
 use super::open::OpenError;
-use super::{checksum_vfs, feed};
+use super::{checksum_vfs, feed, history};
 
 /// Says that a database is ours, in its header: "SWBD".
 const APPLICATION_ID: i32 = 0x5357_4244;
@@ -17,6 +17,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("migrations/0003_forgotten.sql"),
     include_str!("migrations/0004_ended.sql"),
     feed::MIGRATION,
+    history::MIGRATION,
 ];
 
 /// Added to the number of the schema of a database whose pages have checksums. Releases that know of none

@@ -9,7 +9,8 @@ use std::path::Path;
 use rusqlite::{Connection, Row};
 
 use crate::domain::audit::AuditId;
-use crate::domain::{ChannelId, ChatId, Seq, UserId};
+use crate::domain::{ChannelId, ChatId, Seq, Timestamp, UserId};
+use crate::storage::HistoryPlace;
 use crate::storage::record::{self, Slot};
 
 use super::checksum_vfs::{self, Failing};
@@ -270,6 +271,14 @@ fn rows(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> {
         each(connection, "SELECT channel, chat, record FROM ended_chats", found, |row| {
             let (channel, chat) = (ChannelId(sql::id(row, 0)?), ChatId(sql::id(row, 1)?));
             let read = record::decode_ended_chat(channel, chat, &row.get::<_, Vec<u8>>(2)?);
+            Ok(read.err().map(|error| error.to_string()))
+        })?;
+    }
+    if connection.table_exists(None, "history")? {
+        each(connection, "SELECT chat, started, record FROM history", found, |row| {
+            let (chat, started) = (ChatId(sql::id(row, 0)?), Timestamp(row.get(1)?));
+            let place = HistoryPlace { started, chat };
+            let read = record::decode_history(place, &row.get::<_, Vec<u8>>(2)?);
             Ok(read.err().map(|error| error.to_string()))
         })?;
     }

@@ -4,6 +4,7 @@ mod answering;
 mod customers;
 mod driving;
 mod folding;
+mod history;
 mod moves;
 mod offering;
 mod refusing;

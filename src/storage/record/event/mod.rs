@@ -41,6 +41,8 @@ macro_rules! mirror {
     };
 }
 
+pub(super) use mirror;
+
 mirror!(OutcomeRecord = Outcome { Completed, Missed });
 mirror!(ReachRecord = Reach { Directed, ToAll });
 mirror!(RuleRecord = Rule { ToAll, LeastLoaded, LongestIdle, Manual });

@@ -57,8 +57,15 @@ const OF_THE_COPY: [Range<usize>; 4] = [VERSIONS_AT, 24..28, 40..44, 92..100];
 const DEMANDED: &[&str] = &["documents", "counters", "forgotten"];
 
 /// Tables of which the log knows all that matters.
-const FROM_THE_LOG: &[&str] =
-    &["conversations", "conversation_commands", "open_chats", "ended_chats", "feed"];
+const FROM_THE_LOG: &[&str] = &[
+    "conversations",
+    "conversation_commands",
+    "open_chats",
+    "ended_chats",
+    "feed",
+    "history",
+    "history_lists",
+];
 
 /// Tables without whose rows everybody goes on: an operator whose record is lost has no status, and
 /// chooses one. That rows are lost is said.
@@ -268,7 +275,7 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
         // They are filled from the logs again.
         new.execute("DELETE FROM documents WHERE kind = ?", [ended::KIND])?;
     }
-    if has(&["feed"]) {
+    if has(&["feed", "history", "history_lists"]) {
         // Who follows begins from nothing.
         new.execute("DELETE FROM documents WHERE kind = ?", [feed::POSITIONS])?;
     }

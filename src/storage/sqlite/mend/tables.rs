@@ -5,8 +5,9 @@ use uuid::Uuid;
 
 use super::super::audit::customer_of;
 use super::super::damage::is_damage;
-use crate::domain::UserId;
 use crate::domain::audit::{AuditId, AuditOutcome};
+use crate::domain::{ChatId, Timestamp, UserId};
+use crate::storage::HistoryPlace;
 use crate::storage::record::{self, RecordError, Slot};
 
 /// A row of the audit trail as `id, entry, outcome, customer`, if anybody can read it: one that cannot
@@ -44,6 +45,19 @@ fn operator(row: Vec<Value>) -> Option<Vec<Value>> {
     let [Value::Blob(id), Value::Blob(record)] = row.as_slice() else { return None };
     let id = UserId(Uuid::from_slice(id).ok()?);
     match record::decode_operator(id, record) {
+        Ok(_) | Err(RecordError::Newer { .. }) => Some(row),
+        Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
+    }
+}
+
+/// A row of the history as `chat, started, record`, if anybody can read it: it is made anew from the log.
+fn history(row: Vec<Value>) -> Option<Vec<Value>> {
+    let [Value::Blob(chat), Value::Integer(started), Value::Blob(record)] = row.as_slice() else {
+        return None;
+    };
+    let chat = ChatId(Uuid::from_slice(chat).ok()?);
+    let started = Timestamp(u64::try_from(*started).ok()?);
+    match record::decode_history(HistoryPlace { started, chat }, record) {
         Ok(_) | Err(RecordError::Newer { .. }) => Some(row),
         Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
     }
@@ -112,12 +126,13 @@ impl Table {
         Ok(Self { columns: names.join(", "), width: names.len(), placeholders, order, name })
     }
 
-    /// Copies what can be read; answers whether that is all of it. Rows of the trail and of the operators
-    /// that nobody can read are left out.
+    /// Copies what can be read; answers whether that is all of it. Rows of the trail, of the
+    /// operators and of the history that nobody can read are left out.
     pub fn copy(&self, from: &Connection, to: &Connection) -> rusqlite::Result<bool> {
         let readable = match self.name.as_str() {
             "audit" => entry,
             "operators" => operator,
+            "history" => history,
             _ => Some,
         };
         self.copy_if((readable, Same::Replaced), from, to)

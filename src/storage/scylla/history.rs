@@ -1,0 +1,434 @@
+//! The history: the rows of each list by a part of its time, an hour of the list of all and a day of the
+//! others; a customer's are one part.
+//!
+//! Beside the lists stands of each chat on which of them it is, for whoever removes it. A list has a list
+//! of its parts; a part that is found empty is deleted whole and leaves it, so that nobody reads again
+//! over what was removed there.
+//!
+//! Invariants: all writes of one put have the timestamp of its beginning. A chat's places are written
+//! before its rows, and a removal takes its timestamp after it has read the places, and removes those and
+//! no others: so a row of a put that began before goes, whenever it lands, and one that is left has its
+//! place. A part is on its list before it gets a row, and leaves the list while nobody of this process
+//! puts. What was given up is put again by whoever gave it up.
+
+use async_trait::async_trait;
+use dashmap::DashSet;
+use futures_util::future::try_join_all;
+use tokio::sync::RwLock;
+
+use crate::domain::{ChatId, Timestamp};
+use crate::storage::history::{
+    DamagedHistory, HistoryBound, LIST_OF_ALL, LIST_OF_CUSTOMER, stored,
+};
+use crate::storage::{
+    History, HistoryOf, HistoryOrder, HistoryPage, HistoryPlace, HistoryQuery, HistoryRow,
+    StoreError, record,
+};
+
+use super::ScyllaStore;
+use super::cql::PartError;
+use super::errors::unreadable;
+use super::limits::{
+    DAY_MS, DAYS_KNOWN_MAX, HISTORY_PARTS_MAX, HISTORY_READS_MAX, HISTORY_SPAN_MIN_MS, HOUR_MS,
+    SCAN_PAGE_ROWS,
+};
+use super::statements::statements;
+
+/// The step of the schema that makes the tables. A release that does not know it writes no rows; whoever
+/// follows the feed begins from nothing when one was here.
+pub(super) const STEP: &str = "
+-- What is known of every chat, by a list that it is on and a part of the time when it was opened. All of
+-- it follows from the logs.
+CREATE TABLE IF NOT EXISTS history (
+    list    blob,
+    part    bigint,
+    started bigint,
+    chat    blob,
+    record  blob,
+    PRIMARY KEY ((list, part), started, chat)
+) WITH CLUSTERING ORDER BY (started ASC, chat ASC);
+
+-- The parts of a list of which there may be rows.
+CREATE TABLE IF NOT EXISTS history_parts (
+    list blob,
+    part bigint,
+    PRIMARY KEY ((list), part)
+) WITH CLUSTERING ORDER BY (part ASC);
+
+-- Where a chat may be on which lists.
+CREATE TABLE IF NOT EXISTS history_places (
+    chat    blob,
+    list    blob,
+    started bigint,
+    PRIMARY KEY ((chat), list, started)
+) WITH CLUSTERING ORDER BY (list ASC, started ASC);
+";
+
+statements! {
+    put: Write = "INSERT INTO %.history (list, part, started, chat, record) \
+        VALUES (?, ?, ?, ?, ?) USING TIMESTAMP ?";
+    remove: Write = "DELETE FROM %.history USING TIMESTAMP ? \
+        WHERE list = ? AND part = ? AND started = ? AND chat = ?";
+    drop: Write = "DELETE FROM %.history USING TIMESTAMP ? WHERE list = ? AND part = ?";
+    oldest: Read = "SELECT started, chat, record FROM %.history WHERE list = ? AND part = ? \
+        AND (started, chat) > (?, ?) AND (started, chat) < (?, ?) LIMIT ?";
+    newest: Read = "SELECT started, chat, record FROM %.history WHERE list = ? AND part = ? \
+        AND (started, chat) > (?, ?) AND (started, chat) < (?, ?) \
+        ORDER BY started DESC, chat DESC LIMIT ?";
+    part_put: Write = "INSERT INTO %.history_parts (list, part) VALUES (?, ?) USING TIMESTAMP ?";
+    part_drop: Write = "DELETE FROM %.history_parts USING TIMESTAMP ? \
+        WHERE list = ? AND part = ?";
+    parts_drop: Write = "DELETE FROM %.history_parts USING TIMESTAMP ? \
+        WHERE list = ? AND part <= ?";
+    oldest_parts: Read = "SELECT part FROM %.history_parts \
+        WHERE list = ? AND part >= ? AND part <= ? LIMIT ?";
+    newest_parts: Read = "SELECT part FROM %.history_parts \
+        WHERE list = ? AND part >= ? AND part <= ? ORDER BY part DESC LIMIT ?";
+    place_put: Write = "INSERT INTO %.history_places (chat, list, started) VALUES (?, ?, ?) \
+        USING TIMESTAMP ?";
+    place_remove: Write = "DELETE FROM %.history_places USING TIMESTAMP ? \
+        WHERE chat = ? AND list = ? AND started = ?";
+    places: Read = "SELECT list, started FROM %.history_places WHERE chat = ?";
+}
+
+/// The parts that this life has put on their lists.
+#[derive(Default)]
+pub(super) struct HistoryParts {
+    listed: DashSet<(Vec<u8>, i64)>,
+    /// Held shared while rows are put, alone while a part is taken off its list.
+    writing: RwLock<()>,
+    damaged: DamagedHistory,
+}
+
+/// How long a part of such a list is, ms; none: it is all one. By the first byte of its key.
+fn part_ms(list: &[u8]) -> Option<u64> {
+    match list.first().copied() {
+        Some(LIST_OF_ALL) => Some(HOUR_MS),
+        // Nobody opens so many chats that they would be too many, and no list of parts names a customer
+        // who is erased.
+        Some(LIST_OF_CUSTOMER) => None,
+        Some(_) | None => Some(DAY_MS),
+    }
+}
+
+/// The part in which a time lies.
+fn part_of(list: &[u8], started: i64) -> i64 {
+    let length = part_ms(list).map_or(i64::MAX, u64::cast_signed);
+    started.div_euclid(length)
+}
+
+/// A part of a list, from one bound to another.
+#[derive(Debug, Clone)]
+struct Span<'a> {
+    list: &'a [u8],
+    part: i64,
+    low: HistoryBound,
+    high: HistoryBound,
+    /// Whether that is all of a part that is on a list.
+    is_whole: bool,
+}
+
+/// Before all places of a time.
+fn before(started: i64) -> HistoryBound {
+    HistoryBound { started, chat: Vec::new() }
+}
+
+impl<'a> Span<'a> {
+    /// What of the part lies between two bounds.
+    fn within(list: &'a [u8], part: i64, (low, high): (&HistoryBound, &HistoryBound)) -> Self {
+        let Some(length) = part_ms(list).map(u64::cast_signed) else {
+            return Self { list, part, low: low.clone(), high: high.clone(), is_whole: false };
+        };
+        let first = part.saturating_mul(length);
+        let (first, end) = (before(first), before(first.saturating_add(length)));
+        let is_whole = *low <= first && end <= *high;
+        Self { list, part, low: first.max(low.clone()), high: end.min(high.clone()), is_whole }
+    }
+
+    /// As much of it as is read first: some ms, if it is not to be read at once.
+    fn first(&self, order: HistoryOrder, length_ms: Option<i64>) -> Self {
+        let mut first = self.clone();
+        let Some(length) = length_ms else { return first };
+        match order {
+            HistoryOrder::OldestFirst => {
+                first.high = first.high.min(before(self.low.started.saturating_add(length)));
+            }
+            HistoryOrder::NewestFirst => {
+                first.low = first.low.max(before(self.high.started.saturating_sub(length)));
+            }
+        }
+        first
+    }
+
+    /// What is left when it was read up to there.
+    fn behind(&mut self, order: HistoryOrder, bound: HistoryBound) {
+        match order {
+            HistoryOrder::OldestFirst => self.low = bound,
+            HistoryOrder::NewestFirst => self.high = bound,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.low >= self.high
+    }
+}
+
+/// What is read of a list, and how much of what may be.
+struct Reading<'a> {
+    query: &'a HistoryQuery,
+    page: HistoryPage,
+    rows: usize,
+    reads: usize,
+}
+
+#[async_trait]
+impl History for ScyllaStore {
+    async fn put(&self, row: HistoryRow) -> Result<(), StoreError> {
+        let sealed = record::encode_history(&row)?;
+        if self.history_parts.listed.len() >= DAYS_KNOWN_MAX {
+            self.history_parts.listed.clear();
+        }
+        let _shared = self.history_parts.writing.read().await;
+        let stamp = self.db.stamp()?;
+        let (started, chat) = (stored(row.started), row.chat.0.as_bytes().as_slice());
+        let lists: Vec<_> = row.lists().map(HistoryOf::key).collect();
+        let listed = lists.iter().map(|list| self.list_history_part(list, part_of(list, started)));
+        try_join_all(listed).await?;
+        let statements = &self.db.statements.history;
+        let places = lists.iter().map(|list| (&statements.place_put, (chat, list, started, stamp)));
+        self.db.write_all(places.collect()).await?;
+        let rows = lists.iter().map(|list| {
+            let values = (list, part_of(list, started), started, chat, &sealed, stamp);
+            self.db.write(&statements.put, values)
+        });
+        try_join_all(rows).await.map(drop)
+    }
+
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        let (statements, chat) = (&self.db.statements.history, chat.0.as_bytes().as_slice());
+        let answer = self.db.read(&statements.places, (chat,)).await?;
+        let rows = answer.rows::<(Vec<u8>, i64)>().map_err(unreadable)?;
+        let places: Vec<_> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
+        if places.is_empty() {
+            return Ok(());
+        }
+        let stamp = self.db.stamp()?;
+        let rows = places.iter().map(|(list, started)| {
+            let values = (stamp, list, part_of(list, *started), *started, chat);
+            self.db.write(&statements.remove, values)
+        });
+        try_join_all(rows).await?;
+        let places = places
+            .iter()
+            .map(|(list, started)| (&statements.place_remove, (stamp, chat, list, *started)));
+        self.db.write_all(places.collect()).await
+    }
+
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        let page = HistoryPage { rows: Vec::new(), next: None };
+        let Some((low, high)) = query.bounds() else { return Ok(page) };
+        let list = query.of.key();
+        let mut reading = Reading { query: &query, page, rows: 0, reads: 0 };
+        // Before all chats of its time nothing is of that time.
+        let end = high.started - i64::from(high.chat.is_empty());
+        let (first, last) = (part_of(&list, low.started), part_of(&list, end));
+        // One more tells whether there are more.
+        let mut parts = self.listed_parts(&list, (first, last), query.order).await?;
+        let more = parts.len() > HISTORY_PARTS_MAX;
+        parts.truncate(HISTORY_PARTS_MAX);
+        for part in &parts {
+            let span = Span::within(&list, *part, (&low, &high));
+            if let Some(next) = self.read_history(span, &mut reading).await? {
+                reading.page.next = Some(next);
+                return Ok(reading.page);
+            }
+        }
+        reading.page.next =
+            parts.last().filter(|_| more).map(|part| end_of(&list, *part, query.order));
+        Ok(reading.page)
+    }
+}
+
+/// The place at the far end of a part, behind which the next one begins.
+fn end_of(list: &[u8], part: i64, order: HistoryOrder) -> HistoryPlace {
+    let length = part_ms(list).unwrap_or(u64::MAX);
+    let first = part.unsigned_abs().saturating_mul(length);
+    match order {
+        HistoryOrder::OldestFirst => HistoryPlace {
+            started: Timestamp(first.saturating_add(length - 1)),
+            chat: ChatId::from_u128(u128::MAX),
+        },
+        HistoryOrder::NewestFirst => {
+            HistoryPlace { started: Timestamp(first), chat: ChatId::from_u128(0) }
+        }
+    }
+}
+
+impl ScyllaStore {
+    /// Puts the part on its list, once a life.
+    async fn list_history_part(&self, list: &[u8], part: i64) -> Result<(), StoreError> {
+        if part_ms(list).is_none() {
+            return Ok(());
+        }
+        let known = (list.to_vec(), part);
+        if !self.history_parts.listed.contains(&known) {
+            let values = (list, part, self.db.stamp()?);
+            self.db.write(&self.db.statements.history.part_put, values).await?;
+            self.history_parts.listed.insert(known);
+        }
+        Ok(())
+    }
+
+    /// The parts of a list from one to another in the order asked for; one more than a page visits.
+    async fn listed_parts(
+        &self,
+        list: &[u8],
+        (first, last): (i64, i64),
+        order: HistoryOrder,
+    ) -> Result<Vec<i64>, StoreError> {
+        if part_ms(list).is_none() {
+            return Ok(vec![0]);
+        }
+        let statements = &self.db.statements.history;
+        let statement = match order {
+            HistoryOrder::OldestFirst => &statements.oldest_parts,
+            HistoryOrder::NewestFirst => &statements.newest_parts,
+        };
+        let limit = i32::try_from(HISTORY_PARTS_MAX + 1).unwrap_or(i32::MAX);
+        let answer = self.db.read(statement, (list, first, last, limit)).await?;
+        let rows = answer.rows::<(i64,)>().map_err(unreadable)?;
+        rows.map(|row| row.map(|(part,)| part).map_err(unreadable)).collect()
+    }
+
+    /// Reads a part of a list. Answers where the page ends, if it does. What the server refuses to read at
+    /// once, for all that was removed there, is read in halves.
+    async fn read_history(
+        &self,
+        mut span: Span<'_>,
+        reading: &mut Reading<'_>,
+    ) -> Result<Option<HistoryPlace>, StoreError> {
+        let (query, whole, had) = (reading.query, span.clone(), reading.rows);
+        let mut length_ms = None;
+        while !span.is_empty() {
+            let of_span = span.first(query.order, length_ms);
+            let left = query.rows() - reading.rows;
+            if left == 0 || reading.reads >= HISTORY_READS_MAX {
+                return Ok(Some(stop_at(&span, query.order)));
+            }
+            reading.reads += 1;
+            let asked = i32::try_from(left).unwrap_or(SCAN_PAGE_ROWS).min(SCAN_PAGE_ROWS);
+            match self.history_between(&of_span, asked, reading).await {
+                Ok(Some(last)) => span.behind(query.order, HistoryBound::of(last)),
+                Ok(None) => {
+                    length_ms = length_ms.map(|length: i64| length.saturating_mul(2));
+                    span.behind(
+                        query.order,
+                        match query.order {
+                            HistoryOrder::OldestFirst => of_span.high,
+                            HistoryOrder::NewestFirst => of_span.low,
+                        },
+                    );
+                }
+                Err(PartError::TooMuch(error)) => {
+                    let length = of_span.high.started.saturating_sub(of_span.low.started);
+                    let half = (length / 2).min(i64::MAX / 2);
+                    if half < HISTORY_SPAN_MIN_MS {
+                        return Err(error);
+                    }
+                    length_ms = Some(half);
+                }
+                Err(PartError::Store(error)) => return Err(error),
+            }
+        }
+        if reading.rows == had && whole.is_whole {
+            self.drop_history_part(&whole).await?;
+        }
+        Ok(None)
+    }
+
+    /// Reads rows between bounds. Answers the last one's place when there may be more.
+    async fn history_between(
+        &self,
+        span: &Span<'_>,
+        limit: i32,
+        reading: &mut Reading<'_>,
+    ) -> Result<Option<HistoryPlace>, PartError> {
+        let statements = &self.db.statements.history;
+        let statement = match reading.query.order {
+            HistoryOrder::OldestFirst => &statements.oldest,
+            HistoryOrder::NewestFirst => &statements.newest,
+        };
+        let (low, high) = (&span.low, &span.high);
+        let (from, to) = ((low.started, &low.chat), (high.started, &high.chat));
+        let values = (span.list, span.part, from.0, from.1, to.0, to.1, limit);
+        let answer = self.db.read_part(statement, values).await?;
+        let rows = answer.rows::<(i64, &[u8], Option<&[u8]>)>().map_err(broken)?;
+        let (mut read, mut last) = (0, None);
+        for row in rows {
+            let (started, key, sealed) = row.map_err(broken)?;
+            let chat = ChatId(uuid::Uuid::from_slice(key).map_err(broken)?);
+            let place = HistoryPlace { started: Timestamp(started.unsigned_abs()), chat };
+            match record::decode_history(place, sealed.unwrap_or_default()) {
+                Ok(row) => reading.page.rows.push(row),
+                Err(error) => self.history_parts.damaged.note(chat, &error),
+            }
+            (read, last) = (read + 1, Some(place));
+        }
+        reading.rows += usize::try_from(read).unwrap_or(usize::MAX);
+        Ok(last.filter(|_| read >= limit))
+    }
+
+    /// Deletes the part and takes it off its list unless it got a row meanwhile.
+    async fn drop_history_part(&self, span: &Span<'_>) -> Result<(), StoreError> {
+        let _alone = self.history_parts.writing.write().await;
+        let (list, part) = (span.list, span.part);
+        let query = HistoryQuery {
+            of: HistoryOf::All,
+            from: Timestamp(0),
+            to: Timestamp(u64::MAX),
+            order: HistoryOrder::OldestFirst,
+            after: None,
+            limit: 1,
+        };
+        let page = HistoryPage { rows: Vec::new(), next: None };
+        let mut reading = Reading { query: &query, page, rows: 0, reads: 0 };
+        match self.history_between(span, 1, &mut reading).await {
+            Ok(_) if reading.rows == 0 => {}
+            // What is too much to be looked at is dropped when it has been compacted.
+            Ok(_) | Err(PartError::TooMuch(_)) => return Ok(()),
+            Err(PartError::Store(error)) => return Err(error),
+        }
+        // Whoever comes next lists it again, whatever becomes of this.
+        self.history_parts.listed.remove(&(list.to_vec(), part));
+        let (statements, stamp) = (&self.db.statements.history, self.db.stamp()?);
+        self.db.write(&statements.drop, (stamp, list, part)).await?;
+        // Of a list's first parts one tombstone is left, and not one each.
+        let before = self.listed_parts(list, (0, part), HistoryOrder::OldestFirst).await?;
+        let is_first = before.first() == Some(&part);
+        let drop = if is_first { &statements.parts_drop } else { &statements.part_drop };
+        self.db.write(drop, (stamp, list, part)).await
+    }
+}
+
+fn broken(error: impl std::fmt::Display) -> PartError {
+    PartError::Store(unreadable(error))
+}
+
+/// The place behind which what is left of a span begins.
+fn stop_at(span: &Span<'_>, order: HistoryOrder) -> HistoryPlace {
+    let bound = match order {
+        HistoryOrder::OldestFirst => &span.low,
+        HistoryOrder::NewestFirst => &span.high,
+    };
+    let time = |started: i64| Timestamp(started.unsigned_abs());
+    match (uuid::Uuid::from_slice(&bound.chat), order) {
+        (Ok(chat), _) => HistoryPlace { started: time(bound.started), chat: ChatId(chat) },
+        // Before all chats of its time.
+        (Err(_), HistoryOrder::OldestFirst) if bound.started > 0 => {
+            HistoryPlace { started: time(bound.started - 1), chat: ChatId::from_u128(u128::MAX) }
+        }
+        (Err(_), HistoryOrder::OldestFirst | HistoryOrder::NewestFirst) => {
+            HistoryPlace { started: time(bound.started), chat: ChatId::from_u128(0) }
+        }
+    }
+}

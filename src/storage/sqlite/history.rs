@@ -1,0 +1,110 @@
+//! The history: a row a chat, and the lists that it is on.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use rusqlite::Connection;
+
+use crate::domain::{ChatId, Timestamp};
+use crate::storage::history::{DamagedHistory, HistoryBound, stored};
+use crate::storage::{
+    History, HistoryOrder, HistoryPage, HistoryPlace, HistoryQuery, HistoryRow, StoreError, record,
+};
+
+use super::SqliteStore;
+use super::sql::{ReadError, count, execute, id};
+
+/// The migration that makes the tables.
+pub(super) const MIGRATION: &str = "
+-- What is known of every chat since it was opened. All of it follows from the logs.
+CREATE TABLE history (
+    chat    BLOB    NOT NULL PRIMARY KEY,
+    started INTEGER NOT NULL,
+    record  BLOB    NOT NULL
+) STRICT, WITHOUT ROWID;
+
+-- The lists that those are on: all, and those of a queue, a channel, an operator, a customer.
+CREATE TABLE history_lists (
+    list    BLOB    NOT NULL,
+    started INTEGER NOT NULL,
+    chat    BLOB    NOT NULL,
+    PRIMARY KEY (list, started, chat)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX history_lists_of_chat ON history_lists (chat);
+";
+
+#[async_trait]
+impl History for SqliteStore {
+    async fn put(&self, row: HistoryRow) -> Result<(), StoreError> {
+        let sealed = record::encode_history(&row)?;
+        self.write(move |connection| put(connection, &row, &sealed).map(Ok)).await
+    }
+
+    async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        self.write(move |connection| remove(connection, chat).map(Ok)).await
+    }
+
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+        let damaged = Arc::clone(&self.damaged_history);
+        self.readers.read(move |connection| list(connection, &damaged, &query)).await
+    }
+}
+
+fn put(connection: &Connection, row: &HistoryRow, sealed: &[u8]) -> rusqlite::Result<()> {
+    let (started, chat) = (stored(row.started), row.chat.0.as_bytes());
+    let text = "INSERT INTO history (chat, started, record) VALUES (?, ?, ?) \
+                ON CONFLICT DO UPDATE SET record = excluded.record";
+    execute(connection, text, (chat, started, sealed))?;
+    for list in row.lists() {
+        let text = "INSERT OR IGNORE INTO history_lists (list, started, chat) VALUES (?, ?, ?)";
+        execute(connection, text, (list.key(), started, chat))?;
+    }
+    Ok(())
+}
+
+fn remove(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
+    let chat = chat.0.as_bytes();
+    execute(connection, "DELETE FROM history_lists WHERE chat = ?", [chat])?;
+    execute(connection, "DELETE FROM history WHERE chat = ?", [chat])
+}
+
+fn list(
+    connection: &Connection,
+    damaged: &DamagedHistory,
+    query: &HistoryQuery,
+) -> Result<HistoryPage, ReadError> {
+    let mut page = HistoryPage { rows: Vec::new(), next: None };
+    let Some((low, high)) = query.bounds() else { return Ok(page) };
+    let way = match query.order {
+        HistoryOrder::OldestFirst => "ASC",
+        HistoryOrder::NewestFirst => "DESC",
+    };
+    let text = format!(
+        "SELECT history_lists.chat, history_lists.started, record \
+         FROM history_lists CROSS JOIN history ON history.chat = history_lists.chat \
+         WHERE list = ? AND (history_lists.started, history_lists.chat) > (?, ?) \
+         AND (history_lists.started, history_lists.chat) < (?, ?) \
+         ORDER BY history_lists.started {way}, history_lists.chat {way} LIMIT ?"
+    );
+    let mut statement = connection.prepare_cached(&text)?;
+    let (HistoryBound { started: from, chat: low }, HistoryBound { started: to, chat: high }) =
+        (low, high);
+    // One more tells whether there are more.
+    let limit = query.rows();
+    let mut rows = statement.query((query.of.key(), from, low, to, high, count(limit + 1)))?;
+    let (mut read, mut last) = (0, None);
+    while let Some(row) = rows.next()? {
+        if read == limit {
+            page.next = last;
+            break;
+        }
+        let (chat, started) = (ChatId(id(row, 0)?), row.get::<_, i64>(1)?);
+        let place = HistoryPlace { started: Timestamp(started.unsigned_abs()), chat };
+        match record::decode_history(place, &row.get::<_, Vec<u8>>(2)?) {
+            Ok(row) => page.rows.push(row),
+            Err(error) => damaged.note(chat, &error),
+        }
+        (read, last) = (read + 1, Some(place));
+    }
+    Ok(page)
+}

@@ -1,0 +1,97 @@
+//! Rows of the history that are damaged, and what removed ones leave in the distributed store.
+
+use switchboard::domain::{ChatId, Timestamp};
+use switchboard::storage::sqlite::{DATABASE_FILE, SqliteStore, open_past_the_store};
+use switchboard::storage::{History, HistoryOf, HistoryOrder, HistoryQuery};
+
+use crate::cql::with_rig;
+use crate::samples::chat;
+use crate::subject::{Kind, Rig, block_on};
+use crate::suite_history::row;
+
+/// The length of an hour, ms, and of a day.
+const HOUR_MS: u64 = 3_600_000;
+const DAY_MS: u64 = 24 * HOUR_MS;
+
+async fn listed(history: &dyn History) -> Vec<ChatId> {
+    let (of, order, after) = (HistoryOf::All, HistoryOrder::OldestFirst, None);
+    let (from, to) = (Timestamp(0), Timestamp(u64::MAX));
+    let page = history.list(HistoryQuery { of, from, to, order, after, limit: 100 }).await.unwrap();
+    assert_eq!(page.next, None);
+    page.rows.iter().map(|row| row.chat).collect()
+}
+
+#[test]
+fn a_damaged_row_of_the_history_is_passed_over_named_and_left_out_of_a_repair() {
+    let rig = Rig::new(Kind::Sqlite);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=3 {
+            store.history.put(row(n, 40 * DAY_MS)).await.unwrap();
+        }
+        store.documents.put("feed_positions", "history", 0, b"{}".to_vec()).await.unwrap();
+    });
+    drop(store);
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
+    let text = format!("UPDATE history SET record = zeroblob(9) WHERE chat = x'{:032x}'", 2);
+    database.execute_batch(&text).unwrap();
+    drop(database);
+    let store = rig.open().unwrap().store();
+    assert_eq!(block_on(listed(&*store.history)), [1, 3].map(chat));
+    drop(store);
+    let problems = SqliteStore::check(&rig.options).unwrap().problems;
+    assert!(problems.len() == 1 && problems[0].contains("history row"), "{problems:?}");
+    let mended = SqliteStore::repair(&rig.options, None).unwrap();
+    assert!(mended.lost.is_empty() && mended.dispensed.is_empty(), "the logs have it: {mended:?}");
+    assert_eq!(SqliteStore::check(&rig.options).unwrap().problems, [""; 0]);
+    let store = rig.open().unwrap().store();
+    let position = block_on(store.documents.get("feed_positions", "history")).unwrap();
+    assert_eq!(position, None, "whoever follows the feed begins from nothing");
+}
+
+#[test]
+fn cql_a_damaged_row_of_the_history_is_passed_over() {
+    with_rig(async |rig| {
+        let history = &*rig.store;
+        for n in 1..=3 {
+            History::put(history, row(n, 40 * DAY_MS)).await.unwrap();
+        }
+        let text = "UPDATE history SET record = 0x000102 \
+                    WHERE list = 0x00 AND part = 960 AND started = ? AND chat = ?";
+        let started = (40 * DAY_MS).cast_signed();
+        rig.raw.query_unpaged(text, (started, chat(2).0.as_bytes().as_slice())).await.unwrap();
+        assert_eq!(listed(history).await, [1, 3].map(chat));
+        // What is put again is whole, and what is damaged is removed all the same.
+        History::remove(history, chat(2)).await.unwrap();
+        History::remove(history, chat(1)).await.unwrap();
+        assert_eq!(listed(history).await, [chat(3)]);
+        assert_eq!(rig.count("SELECT count(*) FROM history").await, 4, "in four lists");
+    });
+}
+
+#[test]
+fn cql_what_is_removed_from_the_history_leaves_no_places_and_no_parts() {
+    with_rig(async |mut rig| {
+        for n in 1..=5 {
+            History::put(&*rig.store, row(n, (40 + n as u64) * DAY_MS)).await.unwrap();
+        }
+        assert_eq!(rig.count("SELECT count(*) FROM history_places").await, 5 * 4);
+        assert_eq!(rig.count("SELECT count(*) FROM history_parts").await, 5 * 3);
+        for n in [1, 2, 4] {
+            History::remove(&*rig.store, chat(n)).await.unwrap();
+        }
+        assert_eq!(rig.count("SELECT count(*) FROM history_places").await, 2 * 4);
+        assert_eq!(listed(&*rig.store).await, [3, 5].map(chat));
+        assert_eq!(
+            rig.count("SELECT count(*) FROM history_parts WHERE list = 0x00").await,
+            2,
+            "parts that were found empty are off the list"
+        );
+        // Such a part gets another chat, in this life and in the next one.
+        History::put(&*rig.store, row(6, 41 * DAY_MS)).await.unwrap();
+        assert_eq!(listed(&*rig.store).await, [6, 3, 5].map(chat));
+        rig.restart().await;
+        History::put(&*rig.store, row(7, 42 * DAY_MS)).await.unwrap();
+        assert_eq!(listed(&*rig.store).await, [6, 7, 3, 5].map(chat));
+    });
+}
