@@ -176,12 +176,14 @@ async fn finish(
     Ok((write(store, id, version, &left).await?, stuck))
 }
 
-/// The log first, as the note of its id keeps everything else from coming back.
+/// The log first, as the note of its id keeps everything else from coming back: whoever follows the feed and
+/// puts a row meanwhile looks for that note behind it.
 async fn remove(store: &Store, trace: &Trace) -> Result<(), StoreError> {
     let chat = ChatId(trace.chat);
     store.log.forget(chat).await?;
     store.watermarks.forget(chat).await?;
     store.open_chats.remove(chat).await?;
+    store.history.remove(chat).await?;
     store.ended_chats.remove(trace.customer().channel, chat).await
 }
 

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use switchboard::domain::{ChatId, Party, Timestamp};
 use switchboard::storage::forget::{self, Trace};
 use switchboard::storage::{
-    AppendError, Claim, ClaimOpen, EndedChat, Store, StoreError, Watermark,
+    AppendError, Claim, ClaimOpen, EndedChat, HistoryOf, HistoryOrder, HistoryQuery, HistoryRow,
+    Store, StoreError, Watermark,
 };
 
 use crate::export::{contents, exported};
 use crate::samples::{command, customer, messages, open_chat};
 use crate::subject::Subject;
+use crate::suite_history::row;
 
 /// More events than a batch removes, and than a fold of the tests takes.
 const LONG: u64 = 1_500;
@@ -29,6 +31,8 @@ async fn fill(store: &Store, n: u128, events: u64, id: &str, after: Option<ChatI
     store.open_chats.put(open_chat(0xf0_0000 + n, 5)).await.unwrap();
     let ended = EndedChat { chat: chat(n), customer: customer(1), at: Timestamp(9) };
     store.ended_chats.put(ended).await.unwrap();
+    let known = HistoryRow { customer: customer(1), ..row(0xf0_0000 + n, 40) };
+    store.history.put(known).await.unwrap();
     let watermarks = BTreeMap::from([(Party::System, Watermark { delivered: 2, read: 1 })]);
     store.watermarks.raise(chat(n), watermarks).await.unwrap();
     let talks = &store.conversations;
@@ -50,6 +54,12 @@ async fn is_gone(store: &Store, n: u128) {
     let end = Timestamp(u64::MAX);
     let rows = store.ended_chats.scan(customer(1).channel, None, end, 1_000).await.unwrap();
     assert!(rows.iter().all(|row| row.chat != chat(n)));
+    for of in [HistoryOf::All, HistoryOf::Customer(customer(1))] {
+        let (from, to, order) = (Timestamp(0), end, HistoryOrder::OldestFirst);
+        let query = HistoryQuery { of, from, to, order, after: None, limit: 1_000 };
+        let page = store.history.list(query).await.unwrap();
+        assert!(page.rows.iter().all(|row| row.chat != chat(n)), "{of:?}");
+    }
     let commands = store.conversations.commands(customer(1)).await.unwrap();
     assert!(commands.iter().all(|(_, of)| *of != chat(n)));
     let (stream, _) = exported(store, 1).await;
@@ -135,7 +145,7 @@ pub async fn a_conversation_goes_on_without_a_forgotten_chat(subject: Subject) {
 pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
     let mut subject = subject;
     // After each number of steps; the ports stand for the steps of the whole.
-    for (n, steps) in (1..).zip(0..=5) {
+    for (n, steps) in (1..).zip(0..=6) {
         let id = format!("c{n}");
         let latest = subject.store.conversations.latest(customer(1)).await.unwrap();
         fill(&subject.store, n, 12, &id, latest).await;
@@ -154,9 +164,12 @@ pub async fn forgetting_goes_on_after_a_crash_anywhere(subject: Subject) {
             store.open_chats.remove(chat(n)).await.unwrap();
         }
         if steps > 3 {
-            store.ended_chats.remove(customer(1).channel, chat(n)).await.unwrap();
+            store.history.remove(chat(n)).await.unwrap();
         }
         if steps > 4 {
+            store.ended_chats.remove(customer(1).channel, chat(n)).await.unwrap();
+        }
+        if steps > 5 {
             store.conversations.forget(customer(1), chat(n)).await.unwrap();
         }
         subject = subject.restart().await;
