@@ -4,7 +4,7 @@
 //! operator has room (the operator's) or who is next (the queue's).
 //!
 //! Invariants: [`Chat::decide`] reads only, [`Chat::apply`] is the one way a chat changes, live
-//! and in recovery; nothing is answered or told before its event is durable ([`driver`]); a live
+//! and in recovery; nothing is answered or told before its event is durable ([`super::driver`]); a live
 //! chat is in exactly one place, and every change of place counts its placement up by one.
 
 mod call;
