@@ -58,8 +58,12 @@ fn paths(glossary: &str) -> BTreeSet<&str> {
     glossary.split('`').skip(1).step_by(2).filter(|text| text.contains("::")).collect()
 }
 
-/// What a line declares, if that is one of these kinds.
+/// What a line declares, if that is one of these kinds. What a trait calls one of its types is no type of
+/// its own.
 fn declared<'a>(line: &'a str, kinds: &[&str]) -> Option<&'a str> {
+    if line.starts_with(' ') && line.trim_start().starts_with("type ") {
+        return None;
+    }
     let line = line.trim_start();
     let line = line.strip_prefix("pub").map_or(line, |line| match line.split_once(") ") {
         Some((scope, line)) if scope.starts_with('(') => line,
@@ -138,11 +142,12 @@ fn what_is_wrong_is_seen() {
     let sources = BTreeMap::from([
         file("a::one", "//! struct Gone\n    pub(super) struct Line<W> {"),
         file("b", "mod c;\nuse a::Line;\nstruct Lines;"),
-        file("b::c", "struct Line(u8);\nfn line() {}\nlet x = type_of;"),
+        file("b::c", "struct Line(u8);\nfn line() {}\nlet x = type_of;\n    type Line = u8;"),
+        file("b::d", "pub type Row = u8;\n    type Line;"),
     ]);
     assert!(is_there("a::Line", &sources) && is_there("b::c", &sources));
     assert!(is_there("b::c::line", &sources) && is_there("b::line", &sources));
-    for gone in ["a::Gone", "a::Lines", "c::Line", "b::d", "a::one::line"] {
+    for gone in ["a::Gone", "a::Lines", "c::Line", "b::e", "a::one::line", "b::d::Line"] {
         assert!(!is_there(gone, &sources), "{gone}");
     }
     assert_eq!(others(&paths(glossary), &sources), BTreeSet::from(["b::c::Line".to_owned()]));
