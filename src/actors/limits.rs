@@ -71,6 +71,13 @@ pub const HASTE_MAX: usize = 10_000;
 /// Rows read at once at the start: some hundred KiB.
 pub const SCAN_PAGE: usize = 1_000;
 
+/// Damaged chats that a rebuild of the history tells of: more are for `store check`.
+pub const DAMAGED_TOLD: usize = 1_000;
+
+/// Rows of the history read at once for a page of chats: more than a page has, so that one without other
+/// filters is read in one go, and some 100 KiB.
+pub const HISTORY_PAGE: usize = 250;
+
 /// Events read at once when the steps of a chat's routing are looked for.
 pub const ROUTED_PAGE: usize = 1_000;
 

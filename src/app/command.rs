@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::backup;
 use super::entry;
 use super::health;
+use super::history;
 use super::logs::start_logs;
 use super::server::{Plan, Server};
 use super::store::StoreChoice;
@@ -90,6 +91,18 @@ enum StoreCommand {
     /// Makes a whole store out of a damaged one: what can be read and what follows from it. Says
     /// what is lost, and keeps the damaged one beside it.
     Repair(Which),
+    /// Looks after the history, in which chats are found by when they were opened.
+    History {
+        #[command(subcommand)]
+        command: HistoryCommand,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum HistoryCommand {
+    /// Makes it anew from the logs, and says which of them cannot be read; interrupted, run it again and it
+    /// goes on. A start does so by itself when it has to, while it serves.
+    Rebuild(Which),
 }
 
 /// Which store, and which file.
@@ -193,6 +206,9 @@ fn run_store(command: StoreCommand) -> Result<(), Failure> {
         StoreCommand::Restored(which) => runtime.block_on(transfer::restored(settings(&which)?)),
         StoreCommand::Check { file: Some(file), .. } => transfer::check(&file),
         StoreCommand::Check { file: None, of } => runtime.block_on(whole::check(settings(&of)?)),
+        StoreCommand::History { command: HistoryCommand::Rebuild(of) } => {
+            runtime.block_on(history::rebuild(settings(&of)?))
+        }
         StoreCommand::Repair(of) => runtime.block_on(whole::repair(settings(&of)?)),
     };
     done.map_err(Failure)

@@ -15,6 +15,7 @@ mod entry;
 mod files;
 mod follow;
 mod health;
+mod history;
 mod limits;
 mod logs;
 mod metrics;

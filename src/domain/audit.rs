@@ -201,6 +201,8 @@ acts! {
     AwayReasonChanged = "away_reason.changed";
     /// A reason to be away was deleted.
     AwayReasonDeleted = "away_reason.deleted";
+    /// The history was made anew from the logs.
+    HistoryRebuilt = "history.rebuilt";
 }
 
 impl AuditAct {

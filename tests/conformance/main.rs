@@ -22,6 +22,8 @@
 mod cql_server;
 #[path = "../support/keyspace.rs"]
 mod cql_support;
+#[path = "../support/hooked.rs"]
+mod hooked;
 #[path = "../support/proxy.rs"]
 mod proxy;
 #[path = "../support/samples.rs"]
@@ -59,6 +61,7 @@ mod suite_feed;
 mod suite_follow;
 mod suite_forget;
 mod suite_history;
+mod suite_history_writer;
 mod suite_inventory;
 mod suite_log;
 mod trouble;

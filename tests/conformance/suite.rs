@@ -15,6 +15,7 @@ use crate::suite_feed::*;
 use crate::suite_follow::*;
 use crate::suite_forget::*;
 use crate::suite_history::*;
+use crate::suite_history_writer::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
 
@@ -89,6 +90,8 @@ conformance!(
     pages_of_the_history_do_not_shift,
     a_removed_row_is_on_no_list,
     a_thin_history_is_read_to_its_end,
+    a_row_of_a_chat_that_is_forgotten_does_not_come_back,
+    a_rebuilt_history_is_the_one_that_was_written_while_chats_went_on,
     a_row_with_as_many_queues_and_operators_as_may_be_is_kept,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,

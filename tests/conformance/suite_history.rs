@@ -14,7 +14,7 @@ use crate::subject::Subject;
 
 /// The length of an hour, ms, and of a day.
 const HOUR_MS: u64 = 3_600_000;
-const DAY_MS: u64 = 24 * HOUR_MS;
+pub const DAY_MS: u64 = 24 * HOUR_MS;
 
 const ORDERS: [HistoryOrder; 2] = [HistoryOrder::OldestFirst, HistoryOrder::NewestFirst];
 
@@ -67,13 +67,13 @@ fn any_row(rng: &mut Rng, n: u128) -> HistoryRow {
     }
 }
 
-fn all(of: HistoryOf, order: HistoryOrder) -> HistoryQuery {
+pub fn all(of: HistoryOf, order: HistoryOrder) -> HistoryQuery {
     let (from, to) = (Timestamp(0), Timestamp(u64::MAX));
     HistoryQuery { of, from, to, order, after: None, limit: HISTORY_ROWS_MAX }
 }
 
 /// All that a query finds, page by page.
-async fn pages(store: &Store, query: HistoryQuery) -> Vec<HistoryRow> {
+pub async fn pages(store: &Store, query: HistoryQuery) -> Vec<HistoryRow> {
     let (mut found, mut after) = (Vec::new(), query.after);
     for _ in 0..PAGES_MAX {
         let page = store.history.list(HistoryQuery { after, ..query }).await.unwrap();

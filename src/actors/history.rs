@@ -1,0 +1,267 @@
+//! The history: whoever follows the feed and writes down what is known of each chat, and the lists in which
+//! that is found.
+//!
+//! A row may be older than its chat. So of a chat that is open the index in memory says where it is, and of
+//! one whose row says that it is open, and which is open no more, nobody is shown that it is his.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+use async_trait::async_trait;
+
+use crate::domain::{
+    ChannelId, ChatEvent, ChatId, ChatState, Customer, Place, QueueId, Timestamp, UserId,
+};
+use crate::machine::chat::History;
+use crate::machine::chat::driver::READ_PAGE;
+use crate::storage::{
+    FeedConsumer, FeedPosition, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPlace,
+    HistoryQuery, HistoryRow, Store, StoreError, follow_from_nothing, void_position,
+};
+
+use super::limits::{DAMAGED_TOLD, HISTORY_PAGE};
+use super::router::{CallError, Router};
+
+/// Follows the feed and writes down what is known of each chat.
+pub struct HistoryWriter {
+    store: Store,
+}
+
+impl HistoryWriter {
+    /// What its position in the feed is called, and its metrics.
+    pub const NAME: &str = "history";
+
+    /// For a store whose calls answer in time.
+    pub fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    /// What the log says; none: the chat is not opened, or forgotten.
+    async fn fold(&self, chat: ChatId) -> Result<Option<HistoryRow>, StoreError> {
+        let (mut history, mut from) = (History::new(chat), 1);
+        loop {
+            let page = self.store.log.read(chat, from, READ_PAGE).await?;
+            page.iter().for_each(|recorded| history.apply(recorded));
+            match page.last().filter(|_| page.len() >= READ_PAGE) {
+                Some(last) => from = last.seq + 1,
+                None => return Ok(history.into_row()),
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl FeedConsumer for HistoryWriter {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    fn concerns(&self, event: &ChatEvent) -> bool {
+        History::concerns(event)
+    }
+
+    /// Writes down what the chat's log says; of one that is forgotten, or was never opened, nothing stays.
+    async fn take(&self, chat: ChatId) -> Result<(), StoreError> {
+        let Some(row) = self.fold(chat).await? else {
+            return self.store.history.remove(chat).await;
+        };
+        self.store.history.put(row).await?;
+        // Whoever forgets marks the log first and removes the row later. If the mark is not there yet, the
+        // row goes with the rest; if it is, the row may have come after that.
+        if self.store.log.is_forgotten(chat).await? {
+            self.store.history.remove(chat).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Which chats are asked for, and how many of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChatsAsked {
+    /// The list that is read.
+    pub of: HistoryOf,
+    /// Chats in this state.
+    pub state: Option<ChatState>,
+    /// Chats that were in this queue.
+    pub queue: Option<QueueId>,
+    /// Chats of this channel.
+    pub channel: Option<ChannelId>,
+    /// Chats that this operator owned.
+    pub operator: Option<UserId>,
+    /// Chats of this customer.
+    pub customer: Option<Customer>,
+    /// Only chats that this user may read without further rights.
+    pub reader: Option<UserId>,
+    /// Chats that were opened at this time or later.
+    pub from: Timestamp,
+    /// Chats that were opened before this time.
+    pub to: Timestamp,
+    /// In which order.
+    pub order: HistoryOrder,
+    /// Behind which place.
+    pub after: Option<HistoryPlace>,
+    /// Most chats of the page.
+    pub limit: usize,
+}
+
+/// A page of chats. It may be short though there are more: see [`HISTORY_ROWS_MAX`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChatsPage {
+    /// What is known of each.
+    pub chats: Vec<HistoryRow>,
+    /// Behind which place it goes on; none: that was all.
+    pub next: Option<HistoryPlace>,
+}
+
+impl Router {
+    /// Chats by when they were opened, since the beginning. Errors when the store does not answer.
+    pub async fn chats(&self, asked: &ChatsAsked) -> Result<ChatsPage, CallError> {
+        let ChatsAsked { of, from, to, order, mut after, limit, .. } = *asked;
+        let (mut chats, mut left): (Vec<HistoryRow>, _) = (Vec::new(), HISTORY_ROWS_MAX);
+        while left > 0 {
+            let read = HISTORY_PAGE.min(left);
+            let query = HistoryQuery { of, from, to, order, after, limit: read };
+            let page = self.within(self.store().history.list(query)).await?;
+            for row in page.rows {
+                let Some(row) = self.shown(row, asked) else { continue };
+                if chats.len() >= limit {
+                    let next = chats.last().map(HistoryRow::place);
+                    return Ok(ChatsPage { chats, next });
+                }
+                chats.push(row);
+            }
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+            left -= read;
+        }
+        Ok(ChatsPage { chats, next: after })
+    }
+
+    /// Whether each chat since the beginning is in the history, but for what changed just now. Errors when the
+    /// store does not answer.
+    pub async fn history_is_complete(&self) -> Result<bool, CallError> {
+        let (documents, process) = (&*self.store().documents, self.shared.process);
+        let position = FeedPosition::adopt(documents, HistoryWriter::NAME, process);
+        Ok(self.within(position).await?.from_nothing().is_none())
+    }
+
+    /// The row, as far as it is late with what the chat is by now; none when it is not asked for.
+    fn shown(&self, mut row: HistoryRow, asked: &ChatsAsked) -> Option<HistoryRow> {
+        let open = row.ended.is_none();
+        let place = open.then(|| self.shared.index(row.chat, |index| index.get(row.chat).cloned()));
+        let place = place.flatten().and_then(|open| {
+            row.queue = Some(open.queue);
+            open.place
+        });
+        if let Some(place) = &place {
+            row.state = place.state();
+            row.owner = place.owner().or(row.owner);
+        }
+        asked.wants(&row, place.as_ref()).then_some(row)
+    }
+}
+
+impl ChatsAsked {
+    /// Whether a chat is asked for: what is known of it, and where it is if it is open.
+    fn wants(&self, row: &HistoryRow, place: Option<&Place>) -> bool {
+        let may_read = |user: UserId| match row.ended {
+            Some(end) => end.owner == Some(user),
+            // Who gave it away sees nothing of what came after.
+            None => place.is_some_and(|place| place.operators().contains(&user)),
+        };
+        self.state.is_none_or(|state| row.state == state)
+            && self.queue.is_none_or(|queue| row.queues.contains(&queue))
+            && self.channel.is_none_or(|channel| row.customer.channel == channel)
+            && self.operator.is_none_or(|operator| row.operators.contains(&operator))
+            && self.customer.is_none_or(|customer| row.customer == customer)
+            && self.reader.is_none_or(may_read)
+    }
+}
+
+/// What a rebuild has done.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// Chats whose logs it has read.
+    pub chats: u64,
+    /// Rows that were left of chats without a log.
+    pub removed: u64,
+    /// Chats that could not be read, and why; at most [`DAMAGED_TOLD`].
+    pub damaged: Vec<(ChatId, String)>,
+}
+
+/// Makes the history anew from the logs, on a store on which no router runs and whose calls answer in time.
+/// Says now and then how many chats are done. Errors with what the store met: then the next call, or the next
+/// start of a router, goes on.
+pub async fn rebuild_history(
+    store: &Store,
+    progress: &mut (dyn FnMut(u64) + Send),
+) -> Result<Rebuilt, StoreError> {
+    let process = store.inventory.last_process().await?;
+    let position = FeedPosition::adopt(&*store.documents, HistoryWriter::NAME, process).await?;
+    if position.from_nothing().is_none() {
+        void_position(&*store.documents, HistoryWriter::NAME).await?;
+    }
+    let removed = remove_forgotten(store).await?;
+    let telling = Telling {
+        writer: HistoryWriter::new(store.clone()),
+        taken: AtomicU64::new(0),
+        damaged: Mutex::default(),
+    };
+    follow_from_nothing(store, &telling, progress).await?;
+    let chats = telling.taken.into_inner();
+    let damaged = telling.damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok(Rebuilt { chats, removed, damaged })
+}
+
+/// Removes rows whose chats are forgotten.
+async fn remove_forgotten(store: &Store) -> Result<u64, StoreError> {
+    let (mut removed, mut after) = (0, None);
+    loop {
+        let (from, to, order) = (Timestamp(0), Timestamp(u64::MAX), HistoryOrder::OldestFirst);
+        let query =
+            HistoryQuery { of: HistoryOf::All, from, to, order, after, limit: HISTORY_ROWS_MAX };
+        let page = store.history.list(query).await?;
+        for row in page.rows {
+            if store.log.is_forgotten(row.chat).await? {
+                store.history.remove(row.chat).await?;
+                removed += 1;
+            }
+        }
+        after = page.next;
+        if after.is_none() {
+            return Ok(removed);
+        }
+    }
+}
+
+/// The writer, which remembers what it could not read.
+struct Telling {
+    writer: HistoryWriter,
+    taken: AtomicU64,
+    damaged: Mutex<Vec<(ChatId, String)>>,
+}
+
+#[async_trait]
+impl FeedConsumer for Telling {
+    fn name(&self) -> &'static str {
+        self.writer.name()
+    }
+
+    fn concerns(&self, event: &ChatEvent) -> bool {
+        self.writer.concerns(event)
+    }
+
+    async fn take(&self, chat: ChatId) -> Result<(), StoreError> {
+        let taken = self.writer.take(chat).await;
+        self.taken.fetch_add(1, Relaxed);
+        if let Err(StoreError::Damaged { reason }) = &taken {
+            let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+            if damaged.len() < DAMAGED_TOLD {
+                damaged.push((chat, reason.clone()));
+            }
+        }
+        taken
+    }
+}

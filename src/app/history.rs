@@ -1,0 +1,37 @@
+//! `switchboard store history rebuild`: the history, made anew from the logs.
+
+use super::entry;
+use super::limits::ENTRY_LIMIT;
+use super::progress::Bar;
+use super::server::Plan;
+use crate::actors::{Rebuilt, rebuild_history};
+use crate::config::Settings;
+use crate::domain::audit::AuditAct;
+use crate::storage::export::{Report, Stage};
+
+/// Makes it anew. Interrupted, the next time or the next start goes on.
+pub(super) async fn rebuild(settings: Settings) -> Result<(), String> {
+    let opened = Plan::of(settings).store.at_once().open().await;
+    let opened = opened.map_err(|error| error.to_string())?;
+    let store = opened.store.in_time(ENTRY_LIMIT);
+    let mut bar = Bar::new();
+    let mut rebuilt = Rebuilt::default();
+    let make = async {
+        rebuilt = rebuild_history(&store, &mut |done| bar.at(Stage::Writing, done, 0)).await?;
+        Ok(())
+    };
+    let made = entry::noted(&opened, AuditAct::HistoryRebuilt, make).await;
+    opened.close().await;
+    drop(bar);
+    made.map_err(|error| {
+        format!("{error}; run this again, or start the router: either goes on from here")
+    })?;
+    for (chat, reason) in &rebuilt.damaged {
+        println!("chat {chat} is damaged, and not in the history: {reason}");
+    }
+    println!("the history was made anew: {} chats were read", rebuilt.chats);
+    if rebuilt.removed > 0 {
+        println!("{} rows of chats that are forgotten were removed", rebuilt.removed);
+    }
+    Ok(())
+}
