@@ -36,6 +36,7 @@ mod erased_copies;
 mod foreign;
 mod harness;
 mod held;
+mod history;
 mod history_command;
 mod identity;
 mod idle;

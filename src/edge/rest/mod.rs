@@ -9,6 +9,7 @@ mod asked;
 mod audit;
 mod channels;
 mod chats;
+mod history;
 mod people;
 mod queues;
 mod reasons;
@@ -141,6 +142,7 @@ async fn carry_out(asked: &Asked, route: Route) -> Answer {
         Route::ChangeAwayReason => resource::change::<AwayReasons>(asked).await,
         Route::PatchAwayReason => resource::patch::<AwayReasons>(asked).await,
         Route::DeleteAwayReason => resource::delete::<AwayReasons>(asked).await,
+        Route::ListChats => history::list(asked).await,
         Route::ReadChat => chats::read(asked).await,
         Route::ExplainChat => chats::explain(asked).await,
         Route::ReadAudit => audit::read(asked).await,

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::operator::Standing;
 use crate::domain::{ChannelId, ChatId, ChatState, CustomerId, OfferId, QueueId, Rule, UserId};
-use crate::protocol::event::{DecisionFrame, PlacedCauseFrame};
+use crate::protocol::event::{DecisionFrame, PartyFrame, PlacedCauseFrame};
 use crate::protocol::value::{TimeFrame, Wire};
 
 /// `GET /api/v1/chats/{chat}`. A customer gets id, state, channel, `since` and `continued_in`.
@@ -42,6 +42,56 @@ pub struct ChatResponse {
     /// The chat in which it goes on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub continued_in: Option<Wire<ChatId>>,
+}
+
+/// One of `GET /api/v1/chats`. A customer gets id, state, channel and times.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct HistoryChatResponse {
+    /// The chat.
+    pub id: Wire<ChatId>,
+    /// Its state.
+    pub state: Wire<ChatState>,
+    /// Its channel.
+    pub channel: Wire<ChannelId>,
+    /// When it was opened.
+    pub started_at: TimeFrame,
+    /// When it ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<TimeFrame>,
+    /// Who ended it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_by: Option<PartyFrame>,
+    /// Whose it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer: Option<Wire<CustomerId>>,
+    /// What the customer is called, as the chat knew it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub customer_name: Option<String>,
+    /// Its queue, or the last one it was in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue: Option<Wire<QueueId>>,
+    /// All queues that it was in, at most 100; absent for a customer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub queues: Vec<Wire<QueueId>>,
+    /// Whoever owned it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<Wire<UserId>>,
+    /// All who owned it, at most 100; absent for a customer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub operators: Vec<Wire<UserId>>,
+}
+
+/// `GET /api/v1/chats`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ChatsResponse {
+    /// The chats.
+    pub items: Vec<HistoryChatResponse>,
+    /// Give it as `after` for the next page, with the same filters and order; absent at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+    /// Whether each chat since the beginning is in the list, but for what changed in the last seconds.
+    /// `false` while the list is made from the logs, after an import or an update: chats may be missing.
+    pub complete: bool,
 }
 
 /// `GET /api/v1/chats/{chat}/explanation`: why it waits, and why it went where it went.

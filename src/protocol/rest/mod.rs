@@ -8,6 +8,7 @@
 pub mod audit;
 pub mod body;
 pub mod chat;
+pub mod chats_cursor;
 pub mod error;
 pub mod openapi;
 pub mod patch;

@@ -101,6 +101,39 @@ pub const DRY_RUN: &[Parameter] = &[optional(
     "`true`: answers what the change would be answered now, with its warnings, and changes nothing.",
 )];
 
+const FROM_OPENED: Parameter = optional(
+    "from",
+    Kind::Number { least: 0, most: None },
+    "Chats that were opened at this time or later, ms since 1970 in UTC.",
+);
+const TO_OPENED: Parameter = optional(
+    "to",
+    Kind::Number { least: 0, most: None },
+    "Chats that were opened before this time, ms since 1970 in UTC.",
+);
+
+/// Of the list of chats.
+pub const CHATS: &[Parameter] = &[
+    optional(
+        "state",
+        Kind::Word(&["waiting", "offered", "new", "in_progress", "completed", "missed"]),
+        "Those in this state.",
+    ),
+    optional("queue", Kind::Id, "Those that are or were in this queue."),
+    optional("channel", Kind::Id, "Those of this channel."),
+    optional("operator", Kind::Id, "Those that this operator owns or owned."),
+    optional("customer", Kind::Id, "Those of this customer; needs `channel`."),
+    FROM_OPENED,
+    TO_OPENED,
+    optional(
+        "sort",
+        Kind::Word(&["started_at", "-started_at"]),
+        "The order: by when they were opened; `-`, which is the default, has the newest first.",
+    ),
+    AFTER,
+    LIMIT,
+];
+
 /// Of the audit trail.
 pub const TRAIL: &[Parameter] = &[
     optional(

@@ -10,7 +10,7 @@ use super::body::{
     RefreshRequest, SiteKeyRequest, SiteKeyResponse, TokensResponse, UserRequest, UserResponse,
     VisitorTokenRequest, VisitorTokenResponse, WrittenResponse,
 };
-use super::chat::{ChatResponse, ExplanationResponse};
+use super::chat::{ChatResponse, ChatsResponse, ExplanationResponse};
 use super::error::RestErrorKind;
 use super::patch::{MERGE_PATCH_TYPE, MergePatch};
 use super::query::{self, Parameter};
@@ -248,6 +248,9 @@ routes! {
     DeleteAwayReason = Delete "/api/v1/away-reasons/{away_reason}", AwayReasonsDelete, Nothing => 204 Nothing, [NotFound, VersionConflict, InUse],
         query SEEN DRY_RUN;
 
+    /// Lists chats by when they were opened; no texts. Of `customer`, `operator`, `queue` and `channel` the first one given says which list is read, the others and `state` are looked at in it. A page reads 2,000 chats at most, and may have fewer entries than `limit`, or none: go on while there is a `next`. An operator is listed the chats that it owns, or owned when they ended; a customer its own.
+    ListChats = Get "/api/v1/chats", ChatsRead, Nothing => 200 ChatsResponse, [],
+        query CHATS;
     /// Says where a chat is; no texts.
     ReadChat = Get "/api/v1/chats/{chat}", ChatsRead, Nothing => 200 ChatResponse, [NotFound];
     /// Says why a chat waits, and why it went where it went.
