@@ -16,7 +16,7 @@ use super::{availability, entry, follow, metrics};
 use crate::access::{
     Access, AccessError, Entropy as _, HashCost, NoEntropy, NotApplied, PasswordError, Passwords,
 };
-use crate::actors::{self, Options, Router};
+use crate::actors::{self, HistoryWriter, Options, Router};
 use crate::audit::Trail;
 use crate::audit::limits::days_ms;
 use crate::catalog::Catalog;
@@ -29,7 +29,7 @@ use crate::edge::{
     self, ConnectionLimits, Edge, EdgeOptions, Readiness, TrustedProxies, Ways, limits,
 };
 use crate::storage::export::{ExportError, is_half_imported};
-use crate::storage::{Store, StoreError, StoreFailure, forget, incarnation};
+use crate::storage::{FeedConsumer, Store, StoreError, StoreFailure, forget, incarnation};
 use crate::telemetry;
 
 /// What to start.
@@ -208,7 +208,10 @@ impl Server {
         let roster = follow::roster(&snapshot, settings.routing());
         let outbox_max = usize::try_from(settings.limits.outbox_frames).unwrap_or(usize::MAX);
         let options = Options { outbox_max, ..plan.router };
-        let router = Router::start(opened.store.clone(), roster, options).await?;
+        let history = HistoryWriter::new(opened.store.in_time(options.store_limit));
+        let followers: Vec<Arc<dyn FeedConsumer>> = vec![Arc::new(history)];
+        let store = opened.store.clone();
+        let router = Router::start_followed(store, roster, options, followers).await?;
         running.send_replace(Some(router.clone()));
         let edge = Edge::new(
             router.clone(),

@@ -10,7 +10,7 @@ use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{FeedConsumer, Store};
 
 use crate::client::Client;
-use crate::harness::{World, id, plan, settings};
+use crate::harness::{World, id, plan, settings, until};
 
 /// A world, and what is written down in it as of now.
 struct Past {
@@ -249,4 +249,29 @@ async fn pages_of_chats_do_not_shift_while_others_are_opened() {
     let rest = past.listed(&maria, &format!("limit=2&after={next}")).await;
     assert_eq!(rest, ["given", "ended"]);
     assert_eq!(past.listed(&maria, "limit=1").await[0], "later");
+}
+
+#[tokio::test]
+async fn chats_come_into_the_list_by_themselves_and_go_with_their_customer() {
+    let mut past = Past::new().await;
+    let admin = past.world.log_in("admin").await;
+    let mut socket = past.open("one", "Shop").await;
+    let page = async |past: &Past| past.page(&admin, "").await;
+    let states = |page: &Value| -> Vec<String> {
+        let items = page["items"].as_array().unwrap().iter();
+        items.map(|item| item["state"].as_str().unwrap().to_owned()).collect()
+    };
+    until("the chat is listed", async || {
+        let page = page(&past).await;
+        page["complete"] == true && states(&page) == ["waiting"]
+    })
+    .await;
+    let end = json!({"command_id": "e1", "chat": past.chats["one"]});
+    socket.call("chat.end", end).await.unwrap();
+    until("its end is told", async || states(&page(&past).await) == ["missed"]).await;
+    let customer = &past.customers["one"].0;
+    let path = format!("/api/v1/channels/{}/customers/{customer}", id("channel", "Shop"));
+    assert_eq!(past.world.ask("DELETE", &path, &admin, None).await.0, 204);
+    // A row that was about to be written is taken back.
+    until("nothing is left", async || states(&page(&past).await).is_empty()).await;
 }
