@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use switchboard::domain::rights::{Operation, Right, Subject};
 
 use crate::client::Client;
-use crate::harness::{World, id};
+use crate::harness::{World, id, until};
 use crate::rights::token_of;
 
 /// Chats of others.
@@ -225,5 +225,15 @@ async fn what_is_somebody_elses_is_out_of_reach_of_whoever_may_do_it_with_its_ow
         let listed: Vec<_> =
             page["items"].as_array().unwrap().iter().map(|user| &user["id"]).collect();
         assert_eq!(listed, [&json!(id("user", login))], "who may read itself lists itself");
+    }
+    let chats = async |token: &str| world.ask("GET", "/api/v1/chats", token, None).await.1;
+    until("all of them are in the history", async || {
+        let listed = chats(&maria).await.to_string();
+        theirs.chats().iter().all(|chat| listed.contains(chat.as_str().unwrap()))
+    })
+    .await;
+    for subject in [Subject::Operator, Subject::Customer] {
+        let listed = chats(&stranger(&world, subject).await).await;
+        assert_eq!(listed["items"], json!([]), "{}: {listed}", subject.word());
     }
 }
