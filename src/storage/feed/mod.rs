@@ -165,7 +165,7 @@ port! {
         async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError>;
 
         /// Removes touches of the slots before this one, oldest first, a slice at a time. Answers whether
-        /// there may be more. Only when no position that counts is behind them: [`prune`] does it.
+        /// there may be more. Only when no position that counts is behind them: [`prune()`] does it.
         async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError>;
     }
 }
