@@ -1,5 +1,5 @@
 //! The queue against a brute-force reference: for small worlds (six chats, four operators) every
-//! partial assignment is tried, those that break features.md C2, C3 or C6 are thrown away, and of
+//! partial assignment is tried, those that break the rules, the order or a refusal are thrown away, and of
 //! the rest the best in the order of rank is what the queue has to reserve. Nothing of `routing`
 //! is used here.
 

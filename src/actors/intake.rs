@@ -1,5 +1,5 @@
 //! How a customer comes into a chat: at most one open chat a customer, whoever asks,
-//! however often, from however many tabs (design §5, "Claim of a conversation").
+//! however often, from however many tabs.
 //!
 //! The claim comes first, then the chat; whoever meets a claimed chat with an empty log opens it.
 //! So a crash in between leaves nothing behind that the next call does not finish.

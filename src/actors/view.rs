@@ -86,7 +86,7 @@ impl ChatView {
     }
 
     /// Whether a user without further rights may read it: who takes part in it, or owned it when
-    /// it ended. Who gave it away sees nothing of what came after (features.md F2).
+    /// it ended. Who gave it away sees nothing of what came after.
     pub fn may_be_read_by(&self, user: UserId) -> bool {
         self.concerns(Person::User(user)) || self.owner_at_end == Some(user)
     }

@@ -1,4 +1,4 @@
-//! Ways by which customers reach us (features.md A1).
+//! Ways by which customers reach us.
 
 use std::net::IpAddr;
 
@@ -7,7 +7,7 @@ use crate::domain::limits::NAME_MAX_BYTES;
 use crate::domain::name::has_control;
 use crate::domain::{ChannelId, QueueId};
 
-/// What connects a channel to its customers (features.md A2).
+/// What connects a channel to its customers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Provider {
     /// Employees and portal users.

@@ -1,4 +1,4 @@
-//! The routing lint (features.md C12): what a configuration as a whole can have wrong.
+//! The routing lint: what a configuration as a whole can have wrong.
 //!
 //! An error is refused at the write that would bring it in; a warning is told and allowed, since
 //! configurations are built step by step.

@@ -1,4 +1,4 @@
-//! Reasons to be away that operators choose from (features.md D1).
+//! Reasons to be away that operators choose from.
 
 use crate::domain::AwayReasonId;
 use crate::domain::limits::AWAY_REASON_MAX_BYTES;

@@ -98,7 +98,7 @@ impl Profile {
     }
 }
 
-/// The states that people see (features.md B1).
+/// The states that people see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ChatState {
     /// In a queue's line, nobody is asked.

@@ -197,7 +197,7 @@ pub enum PlacedCause {
         /// The command.
         command: CommandId,
     },
-    /// Its owner stayed away longer than the queue allows (D6), or was deactivated.
+    /// Its owner stayed away longer than the queue allows, or was deactivated.
     OwnerGone {
         /// The former owner.
         operator: UserId,
@@ -258,7 +258,7 @@ pub enum TransferFailure {
     Overtaken,
 }
 
-/// Why a chat was offered to whom it was offered (features.md C11).
+/// Why a chat was offered to whom it was offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// The rule that decided.

@@ -4,8 +4,7 @@
 /// Longest command id, bytes. A UUID has 36; twice that leaves room for a client's own prefix.
 pub const COMMAND_ID_MAX_BYTES: usize = 64;
 
-/// Longest message, visible characters: extended grapheme clusters that are not white space
-/// (features.md G6).
+/// Longest message, visible characters: extended grapheme clusters that are not white space.
 pub const TEXT_MAX_VISIBLE: usize = 2_000;
 
 /// Longest message in all, bytes of UTF-8: keeps a frame well below the socket's 64 KiB even when
@@ -18,16 +17,16 @@ pub const NAME_MAX_BYTES: usize = 128;
 /// Highest priority of a queue or a chat; with the default step a chat gains at most 20 minutes.
 pub const PRIORITY_MAX: u8 = 10;
 
-/// How much waiting one point of priority is worth by default, ms (features.md C3).
+/// How much waiting one point of priority is worth by default, ms.
 pub const PRIORITY_STEP_MS: u64 = 60_000;
 
-/// How long an operator who declined a chat is not asked for it again by default, ms (C6).
+/// How long an operator who declined a chat is not asked for it again by default, ms.
 pub const COOL_DOWN_MS: u64 = 30_000;
 
-/// Lapsed directed offers in a row after which an operator is set away, by default (C7).
+/// Lapsed directed offers in a row after which an operator is set away, by default.
 pub const LAPSES_TO_AWAY: u32 = 3;
 
-/// How many chats an operator holds by default (D2).
+/// How many chats an operator holds by default.
 pub const OPERATOR_CAPACITY: u32 = 5;
 
 /// How many slots of an operator a chat takes by default, slots. Today every one does, and nothing may say
@@ -61,7 +60,7 @@ pub const QUEUE_MEMBERS_MAX: usize = 1_000;
 /// Most queues of one operator: a pull asks each of them.
 pub const OPERATOR_QUEUES_MAX: usize = 64;
 
-/// How long a reservation lives unless the chat's offer confirms it, ms (design §3.3). Longer than
+/// How long a reservation lives unless the chat's offer confirms it, ms. Longer than
 /// any healthy append; a store that is slower costs a retry, never an owner.
 pub const RESERVATION_MS: u64 = 2_000;
 
@@ -188,7 +187,7 @@ pub const CUSTOMER_UPDATES_MAX: u64 = 10_000;
 /// Operators remembered as having refused one chat; the earliest is forgotten.
 pub const REFUSALS_REMEMBERED: usize = 1_000;
 
-/// How many closed chats an operator's list shows (D5).
+/// How many closed chats an operator's list shows.
 pub const LAST_CLOSED: usize = 10;
 
 /// Longest reason of an `away` status, bytes.

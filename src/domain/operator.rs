@@ -8,7 +8,7 @@ use super::id::{ChatId, UserId};
 use super::limits::AWAY_REASON_MAX_BYTES;
 use super::time::Timestamp;
 
-/// What an operator says about being there (features.md D1). Only `Ready` gets offers.
+/// What an operator says about being there. Only `Ready` gets offers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum Status {
     /// Gets offers.

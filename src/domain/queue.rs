@@ -9,7 +9,7 @@ use super::limits::{
     QUEUE_MEMBERS_MAX, VISITOR_OFFER_EVERY_MS,
 };
 
-/// How a queue chooses among operators (features.md C2). Ties end at the smaller operator id, so
+/// How a queue chooses among operators. Ties end at the smaller operator id, so
 /// that the same facts always lead to the same choice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Rule {

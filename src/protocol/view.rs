@@ -9,7 +9,7 @@ use crate::domain::{
 };
 
 /// The names to show. Whoever implements it decides, per audience, whether the operator's own
-/// name or the channel's is shown (features.md A1).
+/// name or the channel's is shown.
 pub trait Names {
     /// The name of a user to show for something in which it was called `then`, and its channel, if
     /// that one spoke for it, `channel`. None of these is known of what happened before names were kept.

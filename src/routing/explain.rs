@@ -1,4 +1,4 @@
-//! Why a chat waits (features.md C11), by the functions that decide.
+//! Why a chat waits, by the functions that decide.
 
 use std::collections::BTreeMap;
 

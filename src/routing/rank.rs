@@ -1,4 +1,4 @@
-//! The order of a line (features.md C3).
+//! The order of a line.
 
 use crate::domain::{Priority, RoutingSettings, Timestamp};
 

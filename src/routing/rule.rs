@@ -1,4 +1,4 @@
-//! The rules (features.md C2). A rule is one description: whom it asks, by what it prefers one to another,
+//! The rules. A rule is one description: whom it asks, by what it prefers one to another,
 //! what of an operator it goes by, and what becomes of a chat for which nobody has room. Whatever
 //! differs between rules is said there, in [`describe`], and asked of it by queues and operators; nothing
 //! else tells rules apart.

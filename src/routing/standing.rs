@@ -13,7 +13,7 @@ pub fn of_member(belief: Option<&OperatorState>, on_the_way: u32) -> Standing {
     }
 }
 
-/// Whether a member counts as eligible (features.md C6): ready and there, full or not.
+/// Whether a member counts as eligible: ready and there, full or not.
 pub fn is_eligible(standing: Standing) -> bool {
     match standing {
         Standing::Free | Standing::Full | Standing::Kept | Standing::Choosing => true,

@@ -225,7 +225,7 @@ impl Hearing {
         }
     }
 
-    // ---- how members stand, by the words of features.md C2 and C6 ----
+    // ---- how members stand, by what was said ----
 
     fn on_the_way(&self, operator: UserId) -> u32 {
         self.reserving.values().filter(|asked| asked.operator == operator).count() as u32
@@ -322,7 +322,7 @@ impl Hearing {
     }
 }
 
-/// `since − step × (queue priority + chat priority)`, then the id (features.md C3).
+/// `since − step × (queue priority + chat priority)`, then the id.
 pub fn rank(
     since: Timestamp,
     (queue, chat): (Priority, Priority),

@@ -90,7 +90,7 @@ impl Checker {
         }
     }
 
-    /// Whether a refusal stands between operator and chat, by the words of features.md C6.
+    /// Whether a refusal stands between operator and chat.
     pub fn excluded(
         &self,
         queue: &Queue,

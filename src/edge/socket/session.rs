@@ -1,7 +1,7 @@
 //! Opening a session: who it is, what is live, and what was missed.
 //!
 //! The connection is registered first, then the logs are read: what happens meanwhile waits in the
-//! outbox, and what was read already is dropped there by its position (design §4).
+//! outbox, and what was read already is dropped there by its position.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

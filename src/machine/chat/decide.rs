@@ -317,7 +317,7 @@ impl Chat {
         }
     }
 
-    /// Only the owner or a chat administrator moves a chat (features.md F2).
+    /// Only the owner or a chat administrator moves a chat.
     pub(super) fn may_move(&self, by: Speaker, from_line: bool) -> Result<&Place, Refusal> {
         let place = self.open_place()?;
         match (place.owner(), by.party) {

@@ -1,4 +1,4 @@
-//! Whether somebody is there, proven by answered probes (features.md D4).
+//! Whether somebody is there, proven by answered probes.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Every move of features.md B1, legal or not: what each call and message does in each state.
+//! Every move of a chat, legal or not: what each call and message does in each state.
 
 use crate::domain::{Reach, Timestamp};
 use crate::machine::chat::tests::{Bench, variant};
