@@ -9,6 +9,7 @@ use std::path::Path;
 /// Types that share their name with one of the glossary, and why; any other has to find a name of its own.
 const SHARED: &[(&str, &str)] = &[
     ("domain::queue::Queue", "the configuration of what `machine::queue` decides over"),
+    ("machine::chat::driver::Driver", "the same, with a chat"),
     ("storage::record::Slot", "what a record is of, within the bytes of the stores alone"),
 ];
 
