@@ -17,9 +17,8 @@ use std::time::Instant;
 use samples::{chat, command, customer_of, message};
 use switchboard::app::{Plan, Server, StoreChoice};
 use switchboard::config::Settings;
-use switchboard::domain::{
-    ChatEvent, Outcome, Party, PlacedCause, Profile, QueueId, Recorded, Timestamp,
-};
+use switchboard::domain::event::PlacedCause;
+use switchboard::domain::{ChatEvent, Outcome, Party, Profile, QueueId, Recorded, Timestamp};
 use switchboard::storage::sqlite::{SqliteOptions, SqliteStore};
 use switchboard::storage::{EndedChat, Store};
 use tokio::task::JoinSet;
