@@ -15,7 +15,7 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::Timestamp;
 use crate::machine::Life;
-use crate::storage::{FeedConsumer, FeedPass, FeedPosition, FeedPresent, FeedSlot, StoreError};
+use crate::storage::{FeedConsumer, FeedPass, FeedPeriod, FeedPosition, FeedPresent, StoreError};
 use crate::telemetry;
 
 use super::followed::Haste;
@@ -37,7 +37,7 @@ pub(super) struct Follow {
     /// The pass through the feed that is under way.
     pass: Option<FeedPass>,
     /// What had not settled when the latest pass began; none: there is to be one.
-    passed: Option<FeedSlot>,
+    passed: Option<FeedPeriod>,
     /// Since when a change waits that could not be taken.
     waits_since: Option<Timestamp>,
 }

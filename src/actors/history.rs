@@ -15,7 +15,7 @@ use crate::domain::{
 use crate::machine::chat::History;
 use crate::machine::chat::driver::READ_PAGE;
 use crate::storage::{
-    FeedConsumer, FeedPosition, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPlace,
+    FeedConsumer, FeedPosition, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPoint,
     HistoryQuery, HistoryRow, Store, StoreError, follow_from_nothing, void_position,
 };
 
@@ -99,7 +99,7 @@ pub struct ChatsAsked {
     /// In which order.
     pub order: HistoryOrder,
     /// Behind which place.
-    pub after: Option<HistoryPlace>,
+    pub after: Option<HistoryPoint>,
     /// Most chats of the page.
     pub limit: usize,
 }
@@ -110,7 +110,7 @@ pub struct ChatsPage {
     /// What is known of each.
     pub chats: Vec<HistoryRow>,
     /// Behind which place it goes on; none: that was all.
-    pub next: Option<HistoryPlace>,
+    pub next: Option<HistoryPoint>,
 }
 
 impl Router {

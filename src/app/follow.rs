@@ -202,7 +202,7 @@ mod tests {
     use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId};
     use crate::domain::{ChatId, Customer, Timestamp};
     use crate::storage::memory::MemoryStore;
-    use crate::storage::{FeedHour, FeedPlace, FeedShard, FeedSlot, Store};
+    use crate::storage::{FeedHour, FeedPeriod, FeedPoint, FeedShard, Store};
 
     /// The length of an hour, ms.
     const HOUR_MS: u64 = 3_600_000;
@@ -234,14 +234,14 @@ mod tests {
         store.audit.record(entry).await.unwrap();
         let chat = ChatId::from_u128(1);
         let touched = [right, Clock::start().now()].map(FeedHour::of);
-        let touched = touched.map(|hour| FeedSlot { process: 0, hour });
-        for slot in touched {
-            store.feed.touch(chat, slot).await.unwrap();
+        let touched = touched.map(|hour| FeedPeriod { process: 0, hour });
+        for period in touched {
+            store.feed.touch(chat, period).await.unwrap();
         }
         let kept = async || {
-            let from = FeedPlace::begin(FeedSlot::FIRST);
+            let from = FeedPoint::begin(FeedPeriod::FIRST);
             let kept = store.feed.changed(FeedShard::of(chat), from, 9).await.unwrap();
-            kept.touched.into_iter().map(|touched| touched.slot).collect::<Vec<_>>()
+            kept.touched.into_iter().map(|touched| touched.period).collect::<Vec<_>>()
         };
 
         let server = serving(&store, Duration::from_secs(3_600)).await;

@@ -109,7 +109,7 @@ impl HistoryOf {
 
 /// A place in a list; also where a page goes on: behind it. In their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HistoryPlace {
+pub struct HistoryPoint {
     /// When the chat was opened.
     pub started: Timestamp,
     /// The chat.
@@ -137,18 +137,18 @@ pub struct HistoryQuery {
     /// In which order.
     pub order: HistoryOrder,
     /// Behind which place.
-    pub after: Option<HistoryPlace>,
+    pub after: Option<HistoryPoint>,
     /// Most rows that are read; at most [`HISTORY_ROWS_MAX`].
     pub limit: usize,
 }
 
 /// A part of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct HistoryPage {
+pub struct HistoryRows {
     /// The rows that can be read.
     pub rows: Vec<HistoryRow>,
     /// Behind which place it goes on; none: that was all. It may go on though there is no row here.
-    pub next: Option<HistoryPlace>,
+    pub next: Option<HistoryPoint>,
 }
 
 port! {
@@ -165,14 +165,14 @@ port! {
         /// A part of a list. Each row that was put before the call, and that lies between the places from
         /// which two pages go on, is in the one between them, once, whatever was put meanwhile. A row that
         /// is damaged is passed over, and counted.
-        async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError>;
+        async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError>;
     }
 }
 
 impl HistoryRow {
     /// Where it is in every list that it is on.
-    pub fn place(&self) -> HistoryPlace {
-        HistoryPlace { started: self.started, chat: self.chat }
+    pub fn place(&self) -> HistoryPoint {
+        HistoryPoint { started: self.started, chat: self.chat }
     }
 
     /// The lists that it is on.
@@ -207,7 +207,7 @@ impl HistoryBound {
     }
 
     /// A place.
-    pub fn of(place: HistoryPlace) -> Self {
+    pub fn of(place: HistoryPoint) -> Self {
         Self { started: stored(place.started), chat: place.chat.0.as_bytes().to_vec() }
     }
 }
@@ -284,7 +284,7 @@ mod tests {
     #[test]
     fn the_bounds_are_what_lies_between_the_times_and_behind_the_place() {
         let place =
-            |at, chat| HistoryPlace { started: Timestamp(at), chat: ChatId::from_u128(chat) };
+            |at, chat| HistoryPoint { started: Timestamp(at), chat: ChatId::from_u128(chat) };
         let query = |order, after| HistoryQuery {
             of: HistoryOf::All,
             from: Timestamp(5),

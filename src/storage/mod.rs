@@ -54,13 +54,13 @@ pub use erasures::{CustomerHash, Erased, ErasuresError, ErasuresFile};
 pub(crate) use feed::void_all as void_positions;
 pub use feed::{
     FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FEED_SHARDS, Feed, FeedConsumer, FeedHour,
-    FeedPage, FeedPass, FeedPlace, FeedPosition, FeedPresent, FeedShard, FeedSlot, Touched,
+    FeedPage, FeedPass, FeedPeriod, FeedPoint, FeedPosition, FeedPresent, FeedShard, Touched,
     follow_from_nothing, prune as prune_feed, void_position,
 };
 pub use forget::{Trace, forget as forget_chats};
 pub use history::{
     HISTORY_OPERATORS_MAX, HISTORY_QUEUES_MAX, HISTORY_ROWS_MAX, History, HistoryEnd, HistoryOf,
-    HistoryOrder, HistoryPage, HistoryPlace, HistoryQuery, HistoryRow,
+    HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
 };
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 pub use log::{AppendError, ChatLog, Claim, Claimed};

@@ -16,7 +16,7 @@ use crate::damage_checksums::{
 use crate::damage_pages::{CHATS, PAGE, damaged, options, pages};
 use crate::samples::{chat, messages, open_chat, user};
 use crate::subject::block_on;
-use crate::suite_feed::slot;
+use crate::suite_feed::period;
 
 /// The pages of a table that go on with long values.
 fn overflow_pages(folder: &Path, table: &str) -> Vec<u64> {
@@ -156,7 +156,7 @@ fn touches_on_a_page_that_fails_leave_no_position_that_counts() {
     let store = open(whole.path()).unwrap().store();
     block_on(async {
         for n in 0..CHATS {
-            store.feed.touch(chat(n), slot(1, 5)).await.unwrap();
+            store.feed.touch(chat(n), period(1, 5)).await.unwrap();
         }
         store.documents.put("feed_positions", "test", 0, b"{}".to_vec()).await.unwrap();
     });

@@ -75,12 +75,12 @@ fn cql_what_is_removed_from_the_history_leaves_no_places_and_no_parts() {
         for n in 1..=5 {
             History::put(&*rig.store, row(n, (40 + n as u64) * DAY_MS)).await.unwrap();
         }
-        assert_eq!(rig.count("SELECT count(*) FROM history_places").await, 5 * 4);
+        assert_eq!(rig.count("SELECT count(*) FROM history_lists_of").await, 5 * 4);
         assert_eq!(rig.count("SELECT count(*) FROM history_parts").await, 5 * 3);
         for n in [1, 2, 4] {
             History::remove(&*rig.store, chat(n)).await.unwrap();
         }
-        assert_eq!(rig.count("SELECT count(*) FROM history_places").await, 2 * 4);
+        assert_eq!(rig.count("SELECT count(*) FROM history_lists_of").await, 2 * 4);
         assert_eq!(listed(&*rig.store).await, [3, 5].map(chat));
         assert_eq!(
             rig.count("SELECT count(*) FROM history_parts WHERE list = 0x00").await,

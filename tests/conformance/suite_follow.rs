@@ -6,14 +6,14 @@ use async_trait::async_trait;
 use switchboard::domain::{ChatEvent, ChatId, Timestamp};
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{
-    FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FeedConsumer, FeedHour, FeedPosition, FeedPresent,
-    FeedShard, FeedSlot, Store, StoreError, follow_from_nothing, prune_feed, void_position,
+    FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FeedConsumer, FeedHour, FeedPeriod, FeedPosition,
+    FeedPresent, FeedShard, Store, StoreError, follow_from_nothing, prune_feed, void_position,
 };
 
 use crate::export::{exported, imported};
 use crate::samples::{chat, message};
 use crate::subject::Subject;
-use crate::suite_feed::{all, slot};
+use crate::suite_feed::{all, period};
 
 /// Takes what it is given, until it has taken so many.
 struct Taking {
@@ -123,9 +123,9 @@ pub async fn a_consumer_takes_each_change_at_least_once(subject: Subject) {
     let (old, new) = (470_000, 470_001);
     begin(store, present(1, Timestamp(settled(old).0 - FEED_HOUR_MS))).await;
     for n in 0..40 {
-        store.feed.touch(chat(n), slot(1, old)).await.unwrap();
+        store.feed.touch(chat(n), period(1, old)).await.unwrap();
     }
-    store.feed.touch(chat(3), slot(1, new)).await.unwrap();
+    store.feed.touch(chat(3), period(1, new)).await.unwrap();
     let everything = chats((0..4).chain(3..40));
     // Neither hour has settled: a touch covers what is appended after it, so both are taken again.
     let early = present(1, Timestamp(settled(old).0 - 1));
@@ -143,7 +143,7 @@ pub async fn a_consumer_takes_each_change_at_least_once(subject: Subject) {
     both.dedup();
     assert_eq!(both, chats(0..40), "none is passed over");
     // What was touched after it has been passed is of a later hour.
-    store.feed.touch(chat(50), slot(1, new)).await.unwrap();
+    store.feed.touch(chat(50), period(1, new)).await.unwrap();
     assert_eq!(follow(store, now, usize::MAX).await, chats([3, 50]));
     assert_eq!(follow(store, present(1, settled(new)), usize::MAX).await, chats([3, 50]));
     let subject = subject.restart().await;
@@ -153,21 +153,21 @@ pub async fn a_consumer_takes_each_change_at_least_once(subject: Subject) {
 pub async fn a_clock_that_went_back_over_a_restart_hides_no_change(subject: Subject) {
     let store = &subject.store;
     begin(store, present(1, settled(470_000))).await;
-    store.feed.touch(chat(1), slot(1, 470_001)).await.unwrap();
+    store.feed.touch(chat(1), period(1, 470_001)).await.unwrap();
     assert_eq!(follow(store, present(1, settled(470_001)), usize::MAX).await, [chat(1)]);
     let subject = subject.restart().await;
     let store = &subject.store;
     // The next process begins hours before what was passed.
     let young = FeedPresent { process: 2, runs_ms: 0, now: FeedHour(469_990).begin() };
     assert_eq!(follow(store, young, usize::MAX).await, []);
-    store.feed.touch(chat(2), slot(2, 469_990)).await.unwrap();
+    store.feed.touch(chat(2), period(2, 469_990)).await.unwrap();
     assert_eq!(follow(store, present(2, settled(469_990)), usize::MAX).await, [chat(2)]);
     // As long as the former one may have written, it is not passed.
     let subject = subject.restart().await;
     let store = &subject.store;
     let young = FeedPresent { process: 3, runs_ms: FEED_SETTLES_MS - 1, now: settled(470_005) };
     assert_eq!(follow(store, young, usize::MAX).await, []);
-    store.feed.touch(chat(3), slot(2, 469_991)).await.unwrap();
+    store.feed.touch(chat(3), period(2, 469_991)).await.unwrap();
     assert_eq!(follow(store, young, usize::MAX).await, [chat(3)]);
     assert_eq!(follow(store, present(3, settled(470_005)), usize::MAX).await, [chat(3)]);
     assert_eq!(follow(store, present(3, settled(470_005)), usize::MAX).await, []);
@@ -217,7 +217,7 @@ pub async fn who_begins_from_nothing_goes_on_where_it_was_and_follows_what_chang
     let store = &subject.store;
     write(store, 0..CHATS).await;
     let now = present(1, settled(20));
-    store.feed.touch(chat(1), slot(1, 3)).await.unwrap();
+    store.feed.touch(chat(1), period(1, 3)).await.unwrap();
     let mut position = adopt(store, 1).await;
     position.begin(&*store.feed, &*store.documents, now).await.unwrap();
     // It fails in the midst.
@@ -233,7 +233,7 @@ pub async fn who_begins_from_nothing_goes_on_where_it_was_and_follows_what_chang
     assert!((1..=150).contains(&done), "{done}");
     // What it took before changes meanwhile.
     let first = first.taken();
-    store.feed.touch(first[0], slot(1, 21)).await.unwrap();
+    store.feed.touch(first[0], period(1, 21)).await.unwrap();
     let subject = subject.restart().await;
     let store = &subject.store;
     let mut position = adopt(store, 2).await;
@@ -253,21 +253,21 @@ pub async fn who_begins_from_nothing_goes_on_where_it_was_and_follows_what_chang
 pub async fn who_begins_early_follows_what_the_process_before_had_under_way(subject: Subject) {
     let store = &subject.store;
     for (process, hour) in [(1, 9), (3, 4), (3, 5), (3, 7), (3, 8)] {
-        store.feed.touch(chat(u128::from(hour)), slot(process, hour)).await.unwrap();
+        store.feed.touch(chat(u128::from(hour)), period(process, hour)).await.unwrap();
     }
     let young = FeedPresent { process: 4, runs_ms: 0, now: settled(6) };
     begin(store, young).await;
     assert_eq!(follow(store, young, usize::MAX).await, chats([7, 8]));
     // What nobody has touched before leaves nothing.
     let first = FeedShard::all().next().unwrap();
-    let place = async |process| {
+    let point = async |process| {
         void_position(&*store.documents, "test").await.unwrap();
         begin(store, FeedPresent { process, ..young }).await;
-        adopt(store, process).await.at(first).unwrap().slot
+        adopt(store, process).await.at(first).unwrap().period
     };
-    assert_eq!(place(4).await, slot(3, 7));
-    while store.feed.remove_before(slot(4, 0)).await.unwrap() {}
-    assert_eq!(place(4).await, slot(4, 0));
+    assert_eq!(point(4).await, period(3, 7));
+    while store.feed.remove_before(period(4, 0)).await.unwrap() {}
+    assert_eq!(point(4).await, period(4, 0));
 }
 
 pub async fn what_is_removed_makes_void_who_was_behind_it(subject: Subject) {
@@ -276,12 +276,12 @@ pub async fn what_is_removed_makes_void_who_was_behind_it(subject: Subject) {
     let kept = FEED_KEPT_MS / FEED_HOUR_MS;
     let (old, new) = (470_000, 470_000 + kept);
     begin(store, present(1, settled(old - 1))).await;
-    store.feed.touch(chat(1), slot(1, old)).await.unwrap();
-    store.feed.touch(chat(2), slot(1, new)).await.unwrap();
+    store.feed.touch(chat(1), period(1, old)).await.unwrap();
+    store.feed.touch(chat(2), period(1, new)).await.unwrap();
     let prune = async |store: &Store, hour: u64| {
         let now = FeedHour(hour).begin().plus_ms(FEED_HOUR_MS / 2);
         prune_feed(&*store.feed, &*store.documents, now).await.unwrap();
-        all(store).await.into_iter().map(|(slot, _)| slot.hour.0).collect::<Vec<_>>()
+        all(store).await.into_iter().map(|(period, _)| period.hour.0).collect::<Vec<_>>()
     };
     // A fortnight is kept whole.
     assert_eq!(prune(store, new).await, [old, new]);
@@ -292,7 +292,7 @@ pub async fn what_is_removed_makes_void_who_was_behind_it(subject: Subject) {
     // Nor does whoever was following it come past.
     let passed = pass(store, &mut follows, present(1, settled(new)), &Taking::until(9)).await;
     assert!(matches!(passed, Err(StoreError::VersionConflict { .. })), "{passed:?}");
-    // Who is past it goes on, and so does who is on the way from nothing with places behind it.
+    // Who is past it goes on, and so does who is on the way from nothing with points behind it.
     let now = present(1, settled(new - 1));
     let mut position = adopt(store, 1).await;
     position.begin(&*store.feed, &*store.documents, now).await.unwrap();
@@ -303,7 +303,7 @@ pub async fn what_is_removed_makes_void_who_was_behind_it(subject: Subject) {
     assert_eq!(prune(store, new + kept + 1).await, [0; 0]);
     assert_eq!(adopt(store, 1).await.from_nothing(), None);
     // An hour of a process whose clock was ahead goes with those behind it.
-    for at in [slot(2, 900_000), slot(3, old), slot(3, new + kept)] {
+    for at in [period(2, 900_000), period(3, old), period(3, new + kept)] {
         store.feed.touch(chat(1), at).await.unwrap();
     }
     assert_eq!(prune(store, new + kept).await, [new + kept]);
@@ -332,7 +332,7 @@ pub async fn a_damaged_chat_hinders_no_other(subject: Subject) {
     position.begin(&*store.feed, &*store.documents, now).await.unwrap();
     while !position.walk(store, &consumer).await.unwrap() {}
     for n in 0..20 {
-        store.feed.touch(chat(n), slot(1, 10)).await.unwrap();
+        store.feed.touch(chat(n), period(1, 10)).await.unwrap();
     }
     pass(store, &mut position, present(1, settled(10)), &consumer).await.unwrap();
     let twice = (0..20).filter(|n| *n != 7).flat_map(|n| [n, n]);
@@ -346,15 +346,15 @@ pub async fn many_hours_without_a_change_are_passed_over(subject: Subject) {
     begin(store, FeedPresent { process: 1, runs_ms: 0, now: settled(0) }).await;
     let (busy, quiet) = (chat(0), chat(1));
     for hour in 1..=HOURS {
-        store.feed.touch(busy, slot(1, hour)).await.unwrap();
+        store.feed.touch(busy, period(1, hour)).await.unwrap();
     }
-    store.feed.touch(quiet, slot(1, HOURS)).await.unwrap();
+    store.feed.touch(quiet, period(1, HOURS)).await.unwrap();
     let taken = follow(store, present(1, settled(HOURS)), usize::MAX).await;
     assert_eq!(taken.len() as u64, HOURS + 1);
     assert_eq!(taken.last(), Some(&quiet));
     assert_eq!(follow(store, present(1, settled(HOURS)), usize::MAX).await, []);
-    let place = adopt(store, 1).await.at(FeedShard::of(quiet)).unwrap();
-    assert_eq!(place.slot, FeedSlot { process: 1, hour: FeedHour(HOURS + 1) }, "it has looked");
+    let point = adopt(store, 1).await.at(FeedShard::of(quiet)).unwrap();
+    assert_eq!(point.period, FeedPeriod { process: 1, hour: FeedHour(HOURS + 1) }, "it has looked");
 }
 
 pub async fn what_is_made_anew_without_a_router_goes_on_with_the_next_start(subject: Subject) {
@@ -363,7 +363,7 @@ pub async fn what_is_made_anew_without_a_router_goes_on_with_the_next_start(subj
     let process = store.processes.begin().await.unwrap();
     begin(store, present(process, settled(9))).await;
     for (n, hour) in [(1, 10), (2, 12)] {
-        store.feed.touch(chat(n), slot(process, hour)).await.unwrap();
+        store.feed.touch(chat(n), period(process, hour)).await.unwrap();
     }
     let mut told = Vec::new();
     for until in [80, usize::MAX] {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use switchboard::domain::{ChatId, ChatState, CustomerId, Name, Party, QueueId, Timestamp, UserId};
 use switchboard::storage::{
-    HISTORY_ROWS_MAX, HistoryEnd, HistoryOf, HistoryOrder, HistoryPlace, HistoryQuery, HistoryRow,
+    HISTORY_ROWS_MAX, HistoryEnd, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow,
     Store,
 };
 
@@ -153,7 +153,7 @@ pub async fn the_history_is_filtered_and_sorted_through_every_page(subject: Subj
         // From any place on, also one where no chat is.
         for n in 0..20 {
             let started = Timestamp([40, 41, 43, 100][n % 4] * DAY_MS + (n as u64 / 4));
-            let after = Some(HistoryPlace { started, chat: chat(n as u128) });
+            let after = Some(HistoryPoint { started, chat: chat(n as u128) });
             let query = HistoryQuery { after, limit: 3, ..all(HistoryOf::All, order) };
             assert_eq!(pages(&subject.store, query).await, expected(&rows, query), "{query:?}");
         }

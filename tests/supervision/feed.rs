@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use switchboard::domain::{ChatId, Timestamp};
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{
-    FEED_HOUR_MS, FEED_KEPT_MS, FeedHour, FeedPlace, FeedShard, FeedSlot, Store,
+    FEED_HOUR_MS, FEED_KEPT_MS, FeedHour, FeedPeriod, FeedPoint, FeedShard, Store,
 };
 use tokio::sync::Mutex;
 
@@ -14,14 +14,14 @@ use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 use crate::whole::until_line;
 use crate::world::*;
 
-async fn touched(store: &Store, chat: ChatId) -> Vec<FeedSlot> {
-    let (mut at, mut found) = (Some(FeedPlace::begin(FeedSlot::FIRST)), Vec::new());
+async fn touched(store: &Store, chat: ChatId) -> Vec<FeedPeriod> {
+    let (mut at, mut found) = (Some(FeedPoint::begin(FeedPeriod::FIRST)), Vec::new());
     while let Some(from) = at {
         let page = store.feed.changed(FeedShard::of(chat), from, 1_000).await.unwrap();
         found.extend(page.touched);
         at = page.next;
     }
-    found.into_iter().filter(|touched| touched.chat == chat).map(|touched| touched.slot).collect()
+    found.into_iter().filter(|touched| touched.chat == chat).map(|touched| touched.period).collect()
 }
 
 /// Notes what is asked about changes.
@@ -71,7 +71,7 @@ async fn what_a_dead_process_appended_last_is_told_by_the_next_one() {
     router.stop().await;
     memory.restart();
     // The clock of that one was years ahead; all that it touched has been followed, and is gone.
-    let ahead = FeedSlot { process: 1, hour: FeedHour(FeedHour::of(router.now()).0 + 50_000) };
+    let ahead = FeedPeriod { process: 1, hour: FeedHour(FeedHour::of(router.now()).0 + 50_000) };
     memory.store().feed.touch(ChatId::from_u128(1), ahead).await.unwrap();
     while memory.store().feed.remove_before(ahead).await.unwrap() {}
     assert_eq!(touched(&memory.store(), chat).await, []);
@@ -84,8 +84,8 @@ async fn what_a_dead_process_appended_last_is_told_by_the_next_one() {
     let asked = order.0.lock().await.clone();
     assert_eq!(asked, [Asked::Claim(chat), Asked::Touch(chat)], "a repeat of what is in the log");
     // Behind all that was touched before, though the clock is behind it.
-    let slots = touched(&memory.store(), chat).await;
-    assert!(matches!(slots[..], [slot] if slot > ahead), "{slots:?}");
+    let periods = touched(&memory.store(), chat).await;
+    assert!(matches!(periods[..], [period] if period > ahead), "{periods:?}");
     router.stop().await;
 }
 
@@ -98,14 +98,14 @@ async fn touches_are_kept_for_a_fortnight() {
     let chat = ChatId::from_u128(7);
     let hours = [FEED_KEPT_MS + FEED_HOUR_MS, FEED_KEPT_MS, 0];
     let hours = hours.map(|ago| FeedHour::of(Timestamp(now - ago)));
-    let slots = hours.map(|hour| FeedSlot { process: 1, hour });
-    for slot in slots {
-        store.feed.touch(chat, slot).await.unwrap();
+    let periods = hours.map(|hour| FeedPeriod { process: 1, hour });
+    for period in periods {
+        store.feed.touch(chat, period).await.unwrap();
     }
     router.prune_feed().await.unwrap();
     let kept = touched(&store, chat).await;
     // Unless the hour ended meanwhile.
     let ended = FeedHour::of(router.now()) != hours[2];
-    assert_eq!(kept, slots[if ended { 2 } else { 1 }..], "of {slots:?}");
+    assert_eq!(kept, periods[if ended { 2 } else { 1 }..], "of {periods:?}");
     router.stop().await;
 }

@@ -14,10 +14,10 @@ use switchboard::domain::{
 };
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
-    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage, FeedPlace,
-    FeedShard, FeedSlot, History, HistoryPage, HistoryQuery, HistoryRow, Inventory, Listed, Moving,
-    OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store, StoreError, Watermark,
-    Watermarks,
+    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage, FeedPeriod,
+    FeedPoint, FeedShard, History, HistoryQuery, HistoryRow, HistoryRows, Inventory, Listed,
+    Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store, StoreError,
+    Watermark, Watermarks,
 };
 
 /// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
@@ -253,32 +253,32 @@ impl History for Hooked {
         self.small(Asked::RemoveHistory(chat), self.inner.history.remove(chat)).await
     }
 
-    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
         self.inner.history.list(query).await
     }
 }
 
 #[async_trait]
 impl Feed for Hooked {
-    async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError> {
-        self.small(Asked::Touch(chat), self.inner.feed.touch(chat, slot)).await
+    async fn touch(&self, chat: ChatId, period: FeedPeriod) -> Result<(), StoreError> {
+        self.small(Asked::Touch(chat), self.inner.feed.touch(chat, period)).await
     }
 
     async fn changed(
         &self,
         shard: FeedShard,
-        from: FeedPlace,
+        from: FeedPoint,
         limit: usize,
     ) -> Result<FeedPage, StoreError> {
         let page = self.inner.feed.changed(shard, from, limit);
         self.small(Asked::Changed, page).await
     }
 
-    async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
-        self.inner.feed.slots(from, limit).await
+    async fn periods(&self, from: FeedPeriod, limit: usize) -> Result<Vec<FeedPeriod>, StoreError> {
+        self.inner.feed.periods(from, limit).await
     }
 
-    async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError> {
+    async fn remove_before(&self, before: FeedPeriod) -> Result<bool, StoreError> {
         self.inner.feed.remove_before(before).await
     }
 }

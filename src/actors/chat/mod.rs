@@ -15,7 +15,7 @@ use crate::machine::chat::driver::{
 use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate, Told};
 use crate::machine::message::ToQueue;
 use crate::machine::{CallId, Life};
-use crate::storage::{FeedSlot, OpenChat, StoreError};
+use crate::storage::{FeedPeriod, OpenChat, StoreError};
 
 use super::held::CallPermit;
 use super::homeless::Homeless;
@@ -332,8 +332,8 @@ impl ChatState {
                 StoreAnswer::Prepared(store.open_chats.put(row).await)
             }
             StoreCall::Touch(hour) => {
-                let slot = FeedSlot { process: self.shared.process, hour };
-                StoreAnswer::Touched(store.feed.touch(self.chat, slot).await)
+                let period = FeedPeriod { process: self.shared.process, hour };
+                StoreAnswer::Touched(store.feed.touch(self.chat, period).await)
             }
             StoreCall::Prepare(Preparation::Mark(moving)) => {
                 StoreAnswer::Prepared(store.open_chats.mark(self.chat, moving).await)

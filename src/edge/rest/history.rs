@@ -19,7 +19,7 @@ use crate::protocol::rest::chat::{ChatsResponse, HistoryChatResponse};
 use crate::protocol::rest::chats_cursor::ChatsCursor;
 use crate::protocol::rest::query::PAGE_MAX;
 use crate::protocol::value::WireText;
-use crate::storage::{HistoryOf, HistoryOrder, HistoryPlace, HistoryRow};
+use crate::storage::{HistoryOf, HistoryOrder, HistoryPoint, HistoryRow};
 
 pub(super) async fn list(asked: &Asked) -> Answer {
     let question = question(asked);
@@ -33,7 +33,7 @@ pub(super) async fn list(asked: &Asked) -> Answer {
         items: page.chats.into_iter().map(|row| chat(row, staff)).collect(),
         next: page
             .next
-            .map(|HistoryPlace { started, chat }| ChatsCursor { started, chat }.written(&question)),
+            .map(|HistoryPoint { started, chat }| ChatsCursor { started, chat }.written(&question)),
         complete,
     })
 }
@@ -76,7 +76,7 @@ fn wanted(asked: &Asked, question: &str) -> Result<ChatsAsked, ErrorResponse> {
             Some("started_at") => HistoryOrder::OldestFirst,
             Some(_) | None => HistoryOrder::NewestFirst,
         },
-        after: after.map(|ChatsCursor { started, chat }| HistoryPlace { started, chat }),
+        after: after.map(|ChatsCursor { started, chat }| HistoryPoint { started, chat }),
         limit: limit.unwrap_or(PAGE_MAX),
     })
 }

@@ -6,7 +6,7 @@
 //! what nobody was told of; so a message costs no write of its own. A touch says that the log may have
 //! changed, never what: who follows reads the log from where it had come.
 //!
-//! A touch lies in a *slot*: an hour of a process. A later process comes behind an earlier one, whatever
+//! A touch lies in a *period*: an hour of a process. A later process comes behind an earlier one, whatever
 //! their clocks say; within a process the clock never goes back.
 //!
 //! Invariants: an append that is acknowledged has a touch of the hour in which it was asked for, by the
@@ -66,14 +66,14 @@ impl FeedHour {
 
 /// An hour of a process. In their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FeedSlot {
+pub struct FeedPeriod {
     /// The number of the process.
     pub process: u64,
     /// The hour, by its clock.
     pub hour: FeedHour,
 }
 
-impl FeedSlot {
+impl FeedPeriod {
     /// Before all that there are.
     pub const FIRST: Self = Self { process: 0, hour: FeedHour(0) };
 
@@ -109,29 +109,29 @@ impl FeedShard {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Touched {
     /// When.
-    pub slot: FeedSlot,
+    pub period: FeedPeriod,
     /// Which.
     pub chat: ChatId,
 }
 
-/// A place in the feed of a shard, from which it goes on. In their order.
+/// A point in the feed of a shard, from which it goes on. In their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct FeedPlace {
-    /// In this slot.
-    pub slot: FeedSlot,
+pub struct FeedPoint {
+    /// In this period.
+    pub period: FeedPeriod,
     /// Behind this chat; none: with the first one.
     pub after: Option<ChatId>,
 }
 
-impl FeedPlace {
-    /// Before all touches of a slot.
-    pub fn begin(slot: FeedSlot) -> Self {
-        Self { slot, after: None }
+impl FeedPoint {
+    /// Before all touches of a period.
+    pub fn begin(period: FeedPeriod) -> Self {
+        Self { period, after: None }
     }
 
     /// Behind a touch.
     pub fn behind(touched: Touched) -> Self {
-        Self { slot: touched.slot, after: Some(touched.chat) }
+        Self { period: touched.period, after: Some(touched.chat) }
     }
 }
 
@@ -141,32 +141,32 @@ pub struct FeedPage {
     /// Some touches, in their order; it may be empty where others follow.
     pub touched: Vec<Touched>,
     /// Where the next page begins; none: there was nothing more.
-    pub next: Option<FeedPlace>,
+    pub next: Option<FeedPoint>,
 }
 
 port! {
     /// Which chats have changed.
     pub trait Feed {
-        /// Says that the chat's log may change in this slot. Durable when it answers, and may be repeated.
-        async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError>;
+        /// Says that the chat's log may change in this period. Durable when it answers, and may be repeated.
+        async fn touch(&self, chat: ChatId, period: FeedPeriod) -> Result<(), StoreError>;
 
-        /// Touches of a shard in their order from a place on, at most `limit` (at least 1). Each that was
+        /// Touches of a shard in their order from a point on, at most `limit` (at least 1). Each that was
         /// durable before the call lies on one of the pages, once. One that cannot be read is passed over,
         /// named in the log and counted.
         async fn changed(
             &self,
             shard: FeedShard,
-            from: FeedPlace,
+            from: FeedPoint,
             limit: usize,
         ) -> Result<FeedPage, StoreError>;
 
-        /// The slots from this one on in which a chat may be touched, in their order, at most `limit`.
+        /// The periods from this one on in which a chat may be touched, in their order, at most `limit`.
         /// Fewer are the last ones.
-        async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError>;
+        async fn periods(&self, from: FeedPeriod, limit: usize) -> Result<Vec<FeedPeriod>, StoreError>;
 
-        /// Removes touches of the slots before this one, oldest first, a slice at a time. Answers whether
+        /// Removes touches of the periods before this one, oldest first, a slice at a time. Answers whether
         /// there may be more. Only when no position that counts is behind them: [`prune()`] does it.
-        async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError>;
+        async fn remove_before(&self, before: FeedPeriod) -> Result<bool, StoreError>;
     }
 }
 
@@ -199,19 +199,19 @@ pub struct FeedPresent {
 }
 
 impl FeedPresent {
-    /// The present slot.
-    pub fn slot(self) -> FeedSlot {
-        FeedSlot { process: self.process, hour: FeedHour::of(self.now) }
+    /// The present period.
+    pub fn period(self) -> FeedPeriod {
+        FeedPeriod { process: self.process, hour: FeedHour::of(self.now) }
     }
 
-    /// The first slot that has not settled: of those before it nothing is under way any more. None has
+    /// The first period that has not settled: of those before it nothing is under way any more. None has
     /// settled while it may be that the process before this one still writes.
-    pub fn unsettled(self) -> FeedSlot {
+    pub fn unsettled(self) -> FeedPeriod {
         if self.runs_ms < FEED_SETTLES_MS {
-            return FeedSlot::FIRST;
+            return FeedPeriod::FIRST;
         }
         let settled = Timestamp(self.now.0.saturating_sub(FEED_SETTLES_MS));
-        FeedSlot { process: self.process, hour: FeedHour::of(settled) }
+        FeedPeriod { process: self.process, hour: FeedHour::of(settled) }
     }
 }
 
@@ -224,20 +224,22 @@ mod tests {
         let end = 6 * FEED_HOUR_MS;
         let at =
             |now, runs_ms| FeedPresent { process: 7, runs_ms, now: Timestamp(now) }.unsettled();
-        let hour = |hour| FeedSlot { process: 7, hour: FeedHour(hour) };
+        let hour = |hour| FeedPeriod { process: 7, hour: FeedHour(hour) };
         assert_eq!(at(end + FEED_SETTLES_MS - 1, FEED_SETTLES_MS), hour(5));
         assert_eq!(at(end + FEED_SETTLES_MS, FEED_SETTLES_MS), hour(6));
-        assert_eq!(at(end + FEED_SETTLES_MS, FEED_SETTLES_MS - 1), FeedSlot::FIRST);
+        assert_eq!(at(end + FEED_SETTLES_MS, FEED_SETTLES_MS - 1), FeedPeriod::FIRST);
     }
 
     #[test]
     fn a_later_process_comes_behind_an_earlier_one_whatever_their_clocks_say() {
-        let slot = |process, hour| FeedSlot { process, hour: FeedHour(hour) };
-        assert!(slot(1, 9) < slot(2, 3) && slot(2, 3) < slot(2, 4));
+        let period = |process, hour| FeedPeriod { process, hour: FeedHour(hour) };
+        assert!(period(1, 9) < period(2, 3) && period(2, 3) < period(2, 4));
         let chat = ChatId::from_u128(1);
-        let (begin, behind) =
-            (FeedPlace::begin(slot(1, 9)), FeedPlace::behind(Touched { slot: slot(1, 9), chat }));
-        assert!(begin < behind && behind < FeedPlace::begin(slot(1, 9).next()));
+        let (begin, behind) = (
+            FeedPoint::begin(period(1, 9)),
+            FeedPoint::behind(Touched { period: period(1, 9), chat }),
+        );
+        assert!(begin < behind && behind < FeedPoint::begin(period(1, 9).next()));
     }
 
     #[test]

@@ -17,9 +17,9 @@ use crate::storage::documents::{Remembered, version_of};
 use crate::storage::{Cursor, Documents, Store, StoreError};
 use crate::telemetry;
 
-use super::prune::SLOTS_PAGE;
+use super::prune::PERIODS_PAGE;
 use super::{
-    FEED_SHARDS, Feed, FeedConsumer, FeedHour, FeedPlace, FeedPresent, FeedShard, FeedSlot,
+    FEED_SHARDS, Feed, FeedConsumer, FeedHour, FeedPeriod, FeedPoint, FeedPresent, FeedShard,
 };
 
 /// The kind of the documents. They go into no export: touches do not either.
@@ -44,19 +44,19 @@ const PASSED_REMEMBERED: usize = 4_096;
 /// the one before, of which an append may have been under way.
 const HOURS_UNDER_WAY: u64 = 1;
 
-type Places = [FeedPlace; FEED_SHARDS as usize];
+type Points = [FeedPoint; FEED_SHARDS as usize];
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Stand {
     /// Nothing counts.
     Nothing,
-    /// All chats are taken; then it follows from those places.
+    /// All chats are taken; then it follows from those points.
     Walking {
-        from: Places,
+        from: Points,
         at: Option<Cursor>,
         done: u64,
     },
-    Following(Places),
+    Following(Points),
 }
 
 /// See the module. Several of one consumer at a time would each pass what the other takes: one process
@@ -74,13 +74,13 @@ pub struct FeedPosition {
 #[serde(deny_unknown_fields)]
 struct PositionRecord {
     process: u64,
-    places: Vec<PlaceRecord>,
+    points: Vec<PointRecord>,
     walk: Option<WalkRecord>,
 }
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct PlaceRecord {
+struct PointRecord {
     process: u64,
     hour: u64,
     after: Option<Uuid>,
@@ -93,25 +93,25 @@ struct WalkRecord {
     done: u64,
 }
 
-impl From<FeedPlace> for PlaceRecord {
-    fn from(place: FeedPlace) -> Self {
-        let FeedPlace { slot: FeedSlot { process, hour }, after } = place;
+impl From<FeedPoint> for PointRecord {
+    fn from(point: FeedPoint) -> Self {
+        let FeedPoint { period: FeedPeriod { process, hour }, after } = point;
         Self { process, hour: hour.0, after: after.map(|chat| chat.0) }
     }
 }
 
-impl From<&PlaceRecord> for FeedPlace {
-    fn from(record: &PlaceRecord) -> Self {
-        let slot = FeedSlot { process: record.process, hour: FeedHour(record.hour) };
-        Self { slot, after: record.after.map(ChatId) }
+impl From<&PointRecord> for FeedPoint {
+    fn from(record: &PointRecord) -> Self {
+        let period = FeedPeriod { process: record.process, hour: FeedHour(record.hour) };
+        Self { period, after: record.after.map(ChatId) }
     }
 }
 
 impl PositionRecord {
     /// Where each shard goes on. None: it is not whole.
-    fn places(&self) -> Option<Places> {
-        let places: Vec<FeedPlace> = self.places.iter().map(FeedPlace::from).collect();
-        places.try_into().ok()
+    fn points(&self) -> Option<Points> {
+        let points: Vec<FeedPoint> = self.points.iter().map(FeedPoint::from).collect();
+        points.try_into().ok()
     }
 
     fn counts_for(&self, process: u64) -> bool {
@@ -123,12 +123,12 @@ impl PositionRecord {
 #[derive(Debug)]
 pub struct FeedPass {
     /// What had settled before anything of it was read.
-    unsettled: FeedPlace,
+    unsettled: FeedPoint,
     shards: std::ops::Range<u8>,
     /// Where the first of these shards goes on; none: at the position.
-    at: Option<FeedPlace>,
+    at: Option<FeedPoint>,
     /// What it met that cannot be taken for now.
-    stuck_at: Option<FeedSlot>,
+    stuck_at: Option<FeedPeriod>,
 }
 
 impl FeedPass {
@@ -138,8 +138,8 @@ impl FeedPass {
 
     /// Since when a change waits that could not be taken, by the clock of the present process.
     pub fn waits_since(&self, process: u64) -> Option<Timestamp> {
-        let ours = self.stuck_at.filter(|slot| slot.process == process);
-        ours.map(|slot| slot.hour.begin())
+        let ours = self.stuck_at.filter(|period| period.process == process);
+        ours.map(|period| period.hour.begin())
     }
 }
 
@@ -157,12 +157,12 @@ impl FeedPosition {
         let counts = said.filter(|said| said.counts_for(process));
         let ours = counts.as_ref().is_some_and(|said| said.process == process);
         let stand = counts.and_then(|said| {
-            let places = said.places()?;
+            let points = said.points()?;
             Some(match said.walk {
                 Some(WalkRecord { at, done }) => {
-                    Stand::Walking { from: places, at: at.map(Cursor::new), done }
+                    Stand::Walking { from: points, at: at.map(Cursor::new), done }
                 }
-                None => Stand::Following(places),
+                None => Stand::Following(points),
             })
         });
         let stand = stand.unwrap_or(Stand::Nothing);
@@ -196,26 +196,26 @@ impl FeedPosition {
     }
 
     /// Where a shard goes on. None: nothing counts yet.
-    pub fn at(&self, shard: FeedShard) -> Option<FeedPlace> {
+    pub fn at(&self, shard: FeedShard) -> Option<FeedPoint> {
         match &self.stand {
             Stand::Nothing => None,
-            Stand::Walking { from: places, .. } | Stand::Following(places) => {
-                places.get(usize::from(shard.number())).copied()
+            Stand::Walking { from: points, .. } | Stand::Following(points) => {
+                points.get(usize::from(shard.number())).copied()
             }
         }
     }
 
     async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
-        let (places, walk) = match &self.stand {
+        let (points, walk) = match &self.stand {
             Stand::Nothing => return Ok(()),
             Stand::Walking { from, at, done } => {
                 let at = at.as_ref().map(|at| at.raw().to_vec());
                 (from, Some(WalkRecord { at, done: *done }))
             }
-            Stand::Following(places) => (places, None),
+            Stand::Following(points) => (points, None),
         };
-        let places = places.iter().copied().map(PlaceRecord::from).collect();
-        let record = PositionRecord { process: self.process, places, walk };
+        let points = points.iter().copied().map(PointRecord::from).collect();
+        let record = PositionRecord { process: self.process, points, walk };
         self.document.save(documents, &record).await
     }
 
@@ -228,10 +228,10 @@ impl FeedPosition {
         present: FeedPresent,
     ) -> Result<(), StoreError> {
         let from = match present.unsettled() {
-            FeedSlot::FIRST => under_way(feed, present).await?,
+            FeedPeriod::FIRST => under_way(feed, present).await?,
             unsettled => unsettled,
         };
-        let from = [FeedPlace::begin(from); FEED_SHARDS as usize];
+        let from = [FeedPoint::begin(from); FEED_SHARDS as usize];
         self.stand = Stand::Walking { from, at: None, done: 0 };
         self.save(documents).await
     }
@@ -261,7 +261,7 @@ impl FeedPosition {
 
     /// A way through the feed from this position on.
     pub fn pass(&self, present: FeedPresent) -> FeedPass {
-        let unsettled = FeedPlace::begin(present.unsettled());
+        let unsettled = FeedPoint::begin(present.unsettled());
         FeedPass { unsettled, shards: 0..FEED_SHARDS, at: None, stuck_at: None }
     }
 
@@ -274,12 +274,12 @@ impl FeedPosition {
         store: &Store,
         consumer: &dyn FeedConsumer,
     ) -> Result<bool, StoreError> {
-        let Stand::Following(places) = &self.stand else { return Ok(true) };
+        let Stand::Following(points) = &self.stand else { return Ok(true) };
         if pass.shards.is_empty() {
             return Ok(true);
         }
         let shard = FeedShard(pass.shards.start);
-        let position = places[usize::from(shard.number())];
+        let position = points[usize::from(shard.number())];
         let page = store.feed.changed(shard, pass.at.unwrap_or(position), FEED_PAGE).await;
         let page = match page {
             Err(StoreError::Damaged { reason }) => {
@@ -295,14 +295,14 @@ impl FeedPosition {
             page => page?,
         };
         for touched in &page.touched {
-            pass.stuck_at = Some(touched.slot);
+            pass.stuck_at = Some(touched.period);
             self.take(consumer, touched.chat).await?;
         }
         pass.stuck_at = None;
         let looked = page.next.map_or(pass.unsettled, |next| next.min(pass.unsettled));
-        if let Stand::Following(places) = &mut self.stand {
-            let place = &mut places[usize::from(shard.number())];
-            *place = looked.max(position);
+        if let Stand::Following(points) = &mut self.stand {
+            let point = &mut points[usize::from(shard.number())];
+            *point = looked.max(position);
         }
         pass.at = page.next;
         if pass.at.is_none() {
@@ -340,19 +340,20 @@ impl FeedPosition {
     }
 }
 
-/// The first slot in which a former process may still have something under way.
-async fn under_way(feed: &dyn Feed, present: FeedPresent) -> Result<FeedSlot, StoreError> {
-    let (mut from, mut latest) = (FeedSlot::FIRST, None);
+/// The first period in which a former process may still have something under way.
+async fn under_way(feed: &dyn Feed, present: FeedPresent) -> Result<FeedPeriod, StoreError> {
+    let (mut from, mut latest) = (FeedPeriod::FIRST, None);
     loop {
-        let slots = feed.slots(from, SLOTS_PAGE).await?;
-        latest = slots.iter().rfind(|slot| slot.process < present.process).copied().or(latest);
-        match slots.last().filter(|_| slots.len() >= SLOTS_PAGE) {
+        let periods = feed.periods(from, PERIODS_PAGE).await?;
+        latest =
+            periods.iter().rfind(|period| period.process < present.process).copied().or(latest);
+        match periods.last().filter(|_| periods.len() >= PERIODS_PAGE) {
             Some(last) => from = last.next(),
             None => break,
         }
     }
-    let first = FeedSlot { process: present.process, hour: FeedHour(0) };
-    Ok(latest.map_or(first, |FeedSlot { process, hour: FeedHour(hour) }| FeedSlot {
+    let first = FeedPeriod { process: present.process, hour: FeedHour(0) };
+    Ok(latest.map_or(first, |FeedPeriod { process, hour: FeedHour(hour) }| FeedPeriod {
         process,
         hour: FeedHour(hour.saturating_sub(HOURS_UNDER_WAY)),
     }))
@@ -402,16 +403,16 @@ pub(crate) async fn void_all(documents: &dyn Documents) -> Result<(), StoreError
     void_those(documents, "the store was set back", |_| true).await
 }
 
-/// Makes those void that have not looked at all before this slot.
+/// Makes those void that have not looked at all before this period.
 pub(super) async fn void_behind(
     documents: &dyn Documents,
-    before: FeedSlot,
+    before: FeedPeriod,
 ) -> Result<(), StoreError> {
     let behind = |body: &[u8]| {
         let said = serde_json::from_slice::<PositionRecord>(body).ok();
-        let places = said.and_then(|said| said.places());
+        let points = said.and_then(|said| said.points());
         // One that cannot be read does not count anyway.
-        places.is_some_and(|places| places.iter().any(|place| *place < FeedPlace::begin(before)))
+        points.is_some_and(|points| points.iter().any(|point| *point < FeedPoint::begin(before)))
     };
     void_those(documents, "it was behind what is kept", behind).await
 }

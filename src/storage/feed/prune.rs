@@ -4,12 +4,12 @@ use crate::domain::Timestamp;
 use crate::storage::{Documents, StoreError};
 
 use super::position::void_behind;
-use super::{FEED_KEPT_MS, Feed, FeedHour, FeedSlot};
+use super::{FEED_KEPT_MS, Feed, FeedHour, FeedPeriod};
 
-/// Slots that are looked through at once. A fortnight has 336, and one more for each start.
-pub(super) const SLOTS_PAGE: usize = 500;
+/// Periods that are looked through at once. A fortnight has 336, and one more for each start.
+pub(super) const PERIODS_PAGE: usize = 500;
 
-/// Pages of slots that are looked through at a time, and slices that are removed: what is left then goes
+/// Pages of periods that are looked through at a time, and slices that are removed: what is left then goes
 /// the next time.
 const PRUNED_AT_A_TIME: usize = 1_000;
 
@@ -32,19 +32,19 @@ pub async fn prune(
     Ok(())
 }
 
-/// What comes behind the last slot that is old, and so behind all that are older still: an hour of a
+/// What comes behind the last period that is old, and so behind all that are older still: an hour of a
 /// process that went by a clock that was ahead lies between others.
-async fn end_of_old(feed: &dyn Feed, kept: FeedHour) -> Result<Option<FeedSlot>, StoreError> {
-    let (mut from, mut last) = (FeedSlot::FIRST, None);
+async fn end_of_old(feed: &dyn Feed, kept: FeedHour) -> Result<Option<FeedPeriod>, StoreError> {
+    let (mut from, mut last) = (FeedPeriod::FIRST, None);
     for _ in 0..PRUNED_AT_A_TIME {
-        let slots = feed.slots(from, SLOTS_PAGE).await?;
-        last = slots.iter().rfind(|slot| slot.hour < kept).copied().or(last);
-        match slots.last().filter(|_| slots.len() >= SLOTS_PAGE) {
+        let periods = feed.periods(from, PERIODS_PAGE).await?;
+        last = periods.iter().rfind(|period| period.hour < kept).copied().or(last);
+        match periods.last().filter(|_| periods.len() >= PERIODS_PAGE) {
             Some(latest) => from = latest.next(),
             None => break,
         }
     }
-    Ok(last.map(FeedSlot::next))
+    Ok(last.map(FeedPeriod::next))
 }
 
 #[cfg(test)]
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
     use crate::domain::ChatId;
     use crate::storage::memory::MemoryStore;
-    use crate::storage::{FeedPage, FeedPlace, FeedShard};
+    use crate::storage::{FeedPage, FeedPoint, FeedShard};
 
     /// A feed that never comes to an end.
     #[derive(Default)]
@@ -64,24 +64,30 @@ mod tests {
 
     #[async_trait]
     impl Feed for Endless {
-        async fn touch(&self, _: ChatId, _: FeedSlot) -> Result<(), StoreError> {
+        async fn touch(&self, _: ChatId, _: FeedPeriod) -> Result<(), StoreError> {
             Ok(())
         }
 
         async fn changed(
             &self,
             _: FeedShard,
-            _: FeedPlace,
+            _: FeedPoint,
             _: usize,
         ) -> Result<FeedPage, StoreError> {
             Ok(FeedPage { touched: Vec::new(), next: None })
         }
 
-        async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
-            Ok(std::iter::successors(Some(from), |slot| Some(slot.next())).take(limit).collect())
+        async fn periods(
+            &self,
+            from: FeedPeriod,
+            limit: usize,
+        ) -> Result<Vec<FeedPeriod>, StoreError> {
+            Ok(std::iter::successors(Some(from), |period| Some(period.next()))
+                .take(limit)
+                .collect())
         }
 
-        async fn remove_before(&self, _: FeedSlot) -> Result<bool, StoreError> {
+        async fn remove_before(&self, _: FeedPeriod) -> Result<bool, StoreError> {
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(true)
         }

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 
 use crate::domain::ChatId;
-use crate::storage::{History, HistoryOrder, HistoryPage, HistoryQuery, HistoryRow, StoreError};
+use crate::storage::{History, HistoryOrder, HistoryQuery, HistoryRow, HistoryRows, StoreError};
 
 use super::{FaultAt, MemoryStore};
 
@@ -23,7 +23,7 @@ impl History for MemoryStore {
         })
     }
 
-    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
         let HistoryQuery { of, from, to, order, after, .. } = query;
         let state = self.lock();
         let asked = |row: &&HistoryRow| {
@@ -42,6 +42,6 @@ impl History for MemoryStore {
         let is_all = rows.len() <= query.rows();
         rows.truncate(query.rows());
         let next = rows.last().filter(|_| !is_all).map(HistoryRow::place);
-        Ok(HistoryPage { rows, next })
+        Ok(HistoryRows { rows, next })
     }
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{ChannelId, ChatState, Customer, CustomerId, Name, QueueId, Timestamp, UserId};
-use crate::storage::{HistoryEnd, HistoryPlace, HistoryRow};
+use crate::storage::{HistoryEnd, HistoryPoint, HistoryRow};
 
 use super::event::{Refusal, mirror};
 use super::party::PartyRecord;
@@ -56,7 +56,7 @@ impl From<&HistoryRow> for HistoryRecord {
 }
 
 impl HistoryRecord {
-    pub(super) fn into_domain(self, place: HistoryPlace) -> Result<HistoryRow, Refusal> {
+    pub(super) fn into_domain(self, place: HistoryPoint) -> Result<HistoryRow, Refusal> {
         let name = self.name.map(|name| Name::kept(&name)).transpose();
         Ok(HistoryRow {
             chat: place.chat,

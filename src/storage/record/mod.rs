@@ -28,7 +28,7 @@ use serde::de::DeserializeOwned;
 use crate::domain::audit::{AuditEntry, AuditId, AuditOutcome};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, Party, Recorded, Seq, UserId};
-use crate::storage::{EndedChat, HistoryPlace, HistoryRow, Moving, OpenChat, StoreError};
+use crate::storage::{EndedChat, HistoryPoint, HistoryRow, Moving, OpenChat, StoreError};
 
 #[cfg(test)]
 pub(crate) use roundtrip_tests::event as any_event;
@@ -105,7 +105,7 @@ pub enum Slot<'a> {
     /// A chat's row among those of its channel that have ended.
     EndedChat(ChannelId, ChatId),
     /// A chat's row in the history.
-    History(HistoryPlace),
+    History(HistoryPoint),
     /// An operator's record.
     Operator(UserId),
     /// A document of a kind, with its version.
@@ -289,7 +289,7 @@ pub fn encode_history(row: &HistoryRow) -> Result<Vec<u8>, RecordError> {
 }
 
 /// Reads the row of the history that stands at this place.
-pub fn decode_history(place: HistoryPlace, sealed: &[u8]) -> Result<HistoryRow, RecordError> {
+pub fn decode_history(place: HistoryPoint, sealed: &[u8]) -> Result<HistoryRow, RecordError> {
     let slot = Slot::History(place);
     let record: HistoryRecord = decode(slot, sealed)?;
     record.into_domain(place).map_err(|error| refused(slot, error))

@@ -223,7 +223,7 @@ fn history_rows_are_stored_as_the_golden_file_says() {
     for row in history_rows() {
         let sealed = encode_history(&row).unwrap();
         assert_eq!(decode_history(row.place(), &sealed).unwrap(), row);
-        let later = HistoryPlace { started: Timestamp(1_001), ..row.place() };
+        let later = HistoryPoint { started: Timestamp(1_001), ..row.place() };
         let elsewhere = decode_history(later, &sealed);
         assert!(matches!(elsewhere, Err(RecordError::Damaged { .. })), "its place is sealed too");
         bodies.push(unseal(Slot::History(row.place()), &sealed).unwrap().to_vec());

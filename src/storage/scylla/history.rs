@@ -21,7 +21,7 @@ use crate::storage::history::{
     DamagedHistory, HistoryBound, LIST_OF_ALL, LIST_OF_CUSTOMER, stored,
 };
 use crate::storage::{
-    History, HistoryOf, HistoryOrder, HistoryPage, HistoryPlace, HistoryQuery, HistoryRow,
+    History, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
     StoreError, record,
 };
 
@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS history_parts (
 ) WITH CLUSTERING ORDER BY (part ASC);
 
 -- Where a chat may be on which lists.
-CREATE TABLE IF NOT EXISTS history_places (
+CREATE TABLE IF NOT EXISTS history_lists_of (
     chat    blob,
     list    blob,
     started bigint,
@@ -84,11 +84,11 @@ statements! {
         WHERE list = ? AND part >= ? AND part <= ? LIMIT ?";
     newest_parts: Read = "SELECT part FROM %.history_parts \
         WHERE list = ? AND part >= ? AND part <= ? ORDER BY part DESC LIMIT ?";
-    place_put: Write = "INSERT INTO %.history_places (chat, list, started) VALUES (?, ?, ?) \
+    place_put: Write = "INSERT INTO %.history_lists_of (chat, list, started) VALUES (?, ?, ?) \
         USING TIMESTAMP ?";
-    place_remove: Write = "DELETE FROM %.history_places USING TIMESTAMP ? \
+    place_remove: Write = "DELETE FROM %.history_lists_of USING TIMESTAMP ? \
         WHERE chat = ? AND list = ? AND started = ?";
-    places: Read = "SELECT list, started FROM %.history_places WHERE chat = ?";
+    places: Read = "SELECT list, started FROM %.history_lists_of WHERE chat = ?";
 }
 
 /// The parts that this life has put on their lists.
@@ -176,7 +176,7 @@ impl<'a> Span<'a> {
 /// What is read of a list, and how much of what may be.
 struct Reading<'a> {
     query: &'a HistoryQuery,
-    page: HistoryPage,
+    page: HistoryRows,
     rows: usize,
     reads: usize,
 }
@@ -224,8 +224,8 @@ impl History for ScyllaStore {
         self.db.write_all(places.collect()).await
     }
 
-    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
-        let page = HistoryPage { rows: Vec::new(), next: None };
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
+        let page = HistoryRows { rows: Vec::new(), next: None };
         let Some((low, high)) = query.bounds() else { return Ok(page) };
         let list = query.of.key();
         let mut reading = Reading { query: &query, page, rows: 0, reads: 0 };
@@ -250,16 +250,16 @@ impl History for ScyllaStore {
 }
 
 /// The place at the far end of a part, behind which the next one begins.
-fn end_of(list: &[u8], part: i64, order: HistoryOrder) -> HistoryPlace {
+fn end_of(list: &[u8], part: i64, order: HistoryOrder) -> HistoryPoint {
     let length = part_ms(list).unwrap_or(u64::MAX);
     let first = part.unsigned_abs().saturating_mul(length);
     match order {
-        HistoryOrder::OldestFirst => HistoryPlace {
+        HistoryOrder::OldestFirst => HistoryPoint {
             started: Timestamp(first.saturating_add(length - 1)),
             chat: ChatId::from_u128(u128::MAX),
         },
         HistoryOrder::NewestFirst => {
-            HistoryPlace { started: Timestamp(first), chat: ChatId::from_u128(0) }
+            HistoryPoint { started: Timestamp(first), chat: ChatId::from_u128(0) }
         }
     }
 }
@@ -306,7 +306,7 @@ impl ScyllaStore {
         &self,
         mut span: Span<'_>,
         reading: &mut Reading<'_>,
-    ) -> Result<Option<HistoryPlace>, StoreError> {
+    ) -> Result<Option<HistoryPoint>, StoreError> {
         let (query, whole, had) = (reading.query, span.clone(), reading.rows);
         let mut length_ms = None;
         while !span.is_empty() {
@@ -352,7 +352,7 @@ impl ScyllaStore {
         span: &Span<'_>,
         limit: i32,
         reading: &mut Reading<'_>,
-    ) -> Result<Option<HistoryPlace>, PartError> {
+    ) -> Result<Option<HistoryPoint>, PartError> {
         let statements = &self.db.statements.history;
         let statement = match reading.query.order {
             HistoryOrder::OldestFirst => &statements.oldest,
@@ -367,7 +367,7 @@ impl ScyllaStore {
         for row in rows {
             let (started, key, sealed) = row.map_err(broken)?;
             let chat = ChatId(uuid::Uuid::from_slice(key).map_err(broken)?);
-            let place = HistoryPlace { started: Timestamp(started.unsigned_abs()), chat };
+            let place = HistoryPoint { started: Timestamp(started.unsigned_abs()), chat };
             match record::decode_history(place, sealed.unwrap_or_default()) {
                 Ok(row) => reading.page.rows.push(row),
                 Err(error) => self.history_parts.damaged.note(chat, &error),
@@ -390,7 +390,7 @@ impl ScyllaStore {
             after: None,
             limit: 1,
         };
-        let page = HistoryPage { rows: Vec::new(), next: None };
+        let page = HistoryRows { rows: Vec::new(), next: None };
         let mut reading = Reading { query: &query, page, rows: 0, reads: 0 };
         match self.history_between(span, 1, &mut reading).await {
             Ok(_) if reading.rows == 0 => {}
@@ -415,20 +415,20 @@ fn broken(error: impl std::fmt::Display) -> PartError {
 }
 
 /// The place behind which what is left of a span begins.
-fn stop_at(span: &Span<'_>, order: HistoryOrder) -> HistoryPlace {
+fn stop_at(span: &Span<'_>, order: HistoryOrder) -> HistoryPoint {
     let bound = match order {
         HistoryOrder::OldestFirst => &span.low,
         HistoryOrder::NewestFirst => &span.high,
     };
     let time = |started: i64| Timestamp(started.unsigned_abs());
     match (uuid::Uuid::from_slice(&bound.chat), order) {
-        (Ok(chat), _) => HistoryPlace { started: time(bound.started), chat: ChatId(chat) },
+        (Ok(chat), _) => HistoryPoint { started: time(bound.started), chat: ChatId(chat) },
         // Before all chats of its time.
         (Err(_), HistoryOrder::OldestFirst) if bound.started > 0 => {
-            HistoryPlace { started: time(bound.started - 1), chat: ChatId::from_u128(u128::MAX) }
+            HistoryPoint { started: time(bound.started - 1), chat: ChatId::from_u128(u128::MAX) }
         }
         (Err(_), HistoryOrder::OldestFirst | HistoryOrder::NewestFirst) => {
-            HistoryPlace { started: time(bound.started), chat: ChatId::from_u128(0) }
+            HistoryPoint { started: time(bound.started), chat: ChatId::from_u128(0) }
         }
     }
 }

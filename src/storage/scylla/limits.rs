@@ -141,7 +141,7 @@ pub(super) const AUDIT_PAGE_ROWS: i32 = 500;
 pub(super) const AUDIT_HOURS_PAGE_ROWS: i32 = 1_000;
 
 /// Slots of the feed listed at once. A fortnight has 336, and one more for each start.
-pub(super) const FEED_SLOTS_PAGE_ROWS: i32 = 1_000;
+pub(super) const FEED_PERIODS_PAGE_ROWS: i32 = 1_000;
 
 /// Slots of the feed that a page of a shard visits: each is a read of its own, some milliseconds, and a page
 /// is answered within the limit of a call.

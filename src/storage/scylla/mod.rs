@@ -60,7 +60,7 @@ use crate::storage::{Store, StoreError, StoreFailure, StoreHealth};
 
 use cql::Db;
 use ended::EndedDays;
-use feed::FeedSlots;
+use feed::FeedPeriods;
 use history::HistoryParts;
 use known_chats::KnownChats;
 use lease::Lease;
@@ -191,7 +191,7 @@ pub struct ScyllaStore {
     /// Days of ended chats that this life has to do with.
     ended_days: EndedDays,
     /// Slots of the feed that this life has put on their list.
-    feed_slots: FeedSlots,
+    feed_periods: FeedPeriods,
     damaged_touches: DamagedTouches,
     /// Parts of the lists of the history that this life has put on theirs.
     history_parts: HistoryParts,
@@ -230,7 +230,7 @@ impl ScyllaStore {
             audit_hours: DashSet::new(),
             damaged_entries: DamagedEntries::default(),
             ended_days: EndedDays::default(),
-            feed_slots: FeedSlots::default(),
+            feed_periods: FeedPeriods::default(),
             damaged_touches: DamagedTouches::default(),
             history_parts: HistoryParts::default(),
             life,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::domain::ChatId;
 use crate::storage::feed::DamagedTouches;
 use crate::storage::{
-    Feed, FeedHour, FeedPage, FeedPlace, FeedShard, FeedSlot, StoreError, Touched,
+    Feed, FeedHour, FeedPage, FeedPeriod, FeedPoint, FeedShard, StoreError, Touched,
 };
 
 use super::SqliteStore;
@@ -30,41 +30,41 @@ const SLICE: usize = 1_000;
 
 #[async_trait]
 impl Feed for SqliteStore {
-    async fn touch(&self, chat: ChatId, slot: FeedSlot) -> Result<(), StoreError> {
-        self.write(move |connection| touch(connection, chat, slot).map(Ok)).await
+    async fn touch(&self, chat: ChatId, period: FeedPeriod) -> Result<(), StoreError> {
+        self.write(move |connection| touch(connection, chat, period).map(Ok)).await
     }
 
     async fn changed(
         &self,
         shard: FeedShard,
-        from: FeedPlace,
+        from: FeedPoint,
         limit: usize,
     ) -> Result<FeedPage, StoreError> {
         let damaged = std::sync::Arc::clone(&self.damaged_touches);
         self.readers.read(move |connection| changed(connection, shard, from, limit, &damaged)).await
     }
 
-    async fn slots(&self, from: FeedSlot, limit: usize) -> Result<Vec<FeedSlot>, StoreError> {
-        self.readers.read(move |connection| Ok(slots(connection, from, limit)?)).await
+    async fn periods(&self, from: FeedPeriod, limit: usize) -> Result<Vec<FeedPeriod>, StoreError> {
+        self.readers.read(move |connection| Ok(periods(connection, from, limit)?)).await
     }
 
-    async fn remove_before(&self, before: FeedSlot) -> Result<bool, StoreError> {
+    async fn remove_before(&self, before: FeedPeriod) -> Result<bool, StoreError> {
         self.write(move |connection| remove_before(connection, before).map(Ok)).await
     }
 }
 
 /// The columns `process` and `hour`.
-fn cells(slot: FeedSlot) -> (i64, i64) {
-    (clamp(slot.process), clamp(slot.hour.0))
+fn cells(period: FeedPeriod) -> (i64, i64) {
+    (clamp(period.process), clamp(period.hour.0))
 }
 
-fn slot((process, hour): (i64, i64)) -> FeedSlot {
-    FeedSlot { process: process.unsigned_abs(), hour: FeedHour(hour.unsigned_abs()) }
+fn period((process, hour): (i64, i64)) -> FeedPeriod {
+    FeedPeriod { process: process.unsigned_abs(), hour: FeedHour(hour.unsigned_abs()) }
 }
 
-fn touch(connection: &Connection, chat: ChatId, slot: FeedSlot) -> rusqlite::Result<()> {
+fn touch(connection: &Connection, chat: ChatId, period: FeedPeriod) -> rusqlite::Result<()> {
     let text = "INSERT OR IGNORE INTO feed (shard, process, hour, chat) VALUES (?, ?, ?, ?)";
-    let (process, hour) = cells(slot);
+    let (process, hour) = cells(period);
     let shard = FeedShard::of(chat).number();
     execute(connection, text, (shard, process, hour, chat.0.as_bytes()))
 }
@@ -72,11 +72,11 @@ fn touch(connection: &Connection, chat: ChatId, slot: FeedSlot) -> rusqlite::Res
 fn changed(
     connection: &Connection,
     shard: FeedShard,
-    from: FeedPlace,
+    from: FeedPoint,
     limit: usize,
     damaged: &DamagedTouches,
 ) -> Result<FeedPage, ReadError> {
-    let ((process, hour), limit) = (cells(from.slot), limit.max(1));
+    let ((process, hour), limit) = (cells(from.period), limit.max(1));
     // Every id comes after the empty key.
     let chat = from.after.map_or(Vec::new(), |chat| chat.0.as_bytes().to_vec());
     let mut statement = connection.prepare_cached(
@@ -86,14 +86,14 @@ fn changed(
     let mut rows = statement.query((shard.number(), process, hour, chat))?;
     let mut touched = Vec::new();
     while let Some(row) = rows.next()? {
-        let slot = slot((row.get(0)?, row.get(1)?));
+        let period = period((row.get(0)?, row.get(1)?));
         let key = row.get_ref(2)?.as_blob().unwrap_or_default();
         match Uuid::from_slice(key) {
-            Ok(id) => touched.push(Touched { slot, chat: ChatId(id) }),
-            Err(_) => damaged.note(shard, slot, key),
+            Ok(id) => touched.push(Touched { period, chat: ChatId(id) }),
+            Err(_) => damaged.note(shard, period, key),
         }
         if touched.len() >= limit {
-            let next = touched.last().copied().map(FeedPlace::behind);
+            let next = touched.last().copied().map(FeedPoint::behind);
             return Ok(FeedPage { touched, next });
         }
     }
@@ -101,7 +101,11 @@ fn changed(
 }
 
 /// From one to the next, each time over all shards, as the table is ordered by them first.
-fn slots(connection: &Connection, from: FeedSlot, limit: usize) -> rusqlite::Result<Vec<FeedSlot>> {
+fn periods(
+    connection: &Connection,
+    from: FeedPeriod,
+    limit: usize,
+) -> rusqlite::Result<Vec<FeedPeriod>> {
     let mut statement = connection.prepare_cached(
         "SELECT process, hour FROM feed WHERE shard = ? AND (process, hour) >= (?, ?) \
          ORDER BY process, hour LIMIT 1",
@@ -109,22 +113,22 @@ fn slots(connection: &Connection, from: FeedSlot, limit: usize) -> rusqlite::Res
     let (mut from, mut found) = (from, Vec::new());
     while found.len() < limit {
         let (process, hour) = cells(from);
-        let mut first: Option<FeedSlot> = None;
+        let mut first: Option<FeedPeriod> = None;
         for shard in FeedShard::all() {
             let of_shard = statement
                 .query_row((shard.number(), process, hour), |row| Ok((row.get(0)?, row.get(1)?)))
                 .optional()?
-                .map(slot);
+                .map(period);
             first = first.into_iter().chain(of_shard).min();
         }
-        let Some(slot) = first else { break };
-        found.push(slot);
-        from = slot.next();
+        let Some(period) = first else { break };
+        found.push(period);
+        from = period.next();
     }
     Ok(found)
 }
 
-fn remove_before(connection: &Connection, before: FeedSlot) -> rusqlite::Result<bool> {
+fn remove_before(connection: &Connection, before: FeedPeriod) -> rusqlite::Result<bool> {
     let (process, hour) = cells(before);
     for shard in FeedShard::all() {
         let last = connection
@@ -161,7 +165,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         connection.execute_batch(MIGRATION).unwrap();
         let shard = FeedShard::of(ChatId::from_u128(0));
-        let at = |hour| FeedSlot { process: 1, hour: FeedHour(hour) };
+        let at = |hour| FeedPeriod { process: 1, hour: FeedHour(hour) };
         for n in 0..3 {
             touch(&connection, ChatId::from_u128(n << 8), at(5)).unwrap();
         }
@@ -172,9 +176,9 @@ mod tests {
         touch(&connection, ChatId::from_u128(0), at(6)).unwrap();
         let damaged = DamagedTouches::default();
         for limit in 1..6 {
-            let (mut from, mut found) = (Some(FeedPlace::begin(FeedSlot::FIRST)), Vec::new());
-            while let Some(place) = from {
-                let page = changed(&connection, shard, place, limit, &damaged).unwrap();
+            let (mut from, mut found) = (Some(FeedPoint::begin(FeedPeriod::FIRST)), Vec::new());
+            while let Some(point) = from {
+                let page = changed(&connection, shard, point, limit, &damaged).unwrap();
                 found.extend(page.touched.iter().map(|touched| touched.chat.0.as_u128() >> 8));
                 from = page.next;
             }

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 use crate::domain::{ChatId, Timestamp};
 use crate::storage::history::{DamagedHistory, HistoryBound, stored};
 use crate::storage::{
-    History, HistoryOrder, HistoryPage, HistoryPlace, HistoryQuery, HistoryRow, StoreError, record,
+    History, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows, StoreError, record,
 };
 
 use super::SqliteStore;
@@ -44,7 +44,7 @@ impl History for SqliteStore {
         self.write(move |connection| remove(connection, chat).map(Ok)).await
     }
 
-    async fn list(&self, query: HistoryQuery) -> Result<HistoryPage, StoreError> {
+    async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
         let damaged = Arc::clone(&self.damaged_history);
         self.readers.read(move |connection| list(connection, &damaged, &query)).await
     }
@@ -72,8 +72,8 @@ fn list(
     connection: &Connection,
     damaged: &DamagedHistory,
     query: &HistoryQuery,
-) -> Result<HistoryPage, ReadError> {
-    let mut page = HistoryPage { rows: Vec::new(), next: None };
+) -> Result<HistoryRows, ReadError> {
+    let mut page = HistoryRows { rows: Vec::new(), next: None };
     let Some((low, high)) = query.bounds() else { return Ok(page) };
     let way = match query.order {
         HistoryOrder::OldestFirst => "ASC",
@@ -99,7 +99,7 @@ fn list(
             break;
         }
         let (chat, started) = (ChatId(id(row, 0)?), row.get::<_, i64>(1)?);
-        let place = HistoryPlace { started: Timestamp(started.unsigned_abs()), chat };
+        let place = HistoryPoint { started: Timestamp(started.unsigned_abs()), chat };
         match record::decode_history(place, &row.get::<_, Vec<u8>>(2)?) {
             Ok(row) => page.rows.push(row),
             Err(error) => damaged.note(chat, &error),

@@ -10,7 +10,7 @@ use rusqlite::{Connection, Row};
 
 use crate::domain::audit::AuditId;
 use crate::domain::{ChannelId, ChatId, Seq, Timestamp, UserId};
-use crate::storage::HistoryPlace;
+use crate::storage::HistoryPoint;
 use crate::storage::record::{self, Slot};
 
 use super::checksum_vfs::{self, Failing};
@@ -277,7 +277,7 @@ fn rows(connection: &Connection, found: &mut Scrubbed) -> rusqlite::Result<()> {
     if connection.table_exists(None, "history")? {
         each(connection, "SELECT chat, started, record FROM history", found, |row| {
             let (chat, started) = (ChatId(sql::id(row, 0)?), Timestamp(row.get(1)?));
-            let place = HistoryPlace { started, chat };
+            let place = HistoryPoint { started, chat };
             let read = record::decode_history(place, &row.get::<_, Vec<u8>>(2)?);
             Ok(read.err().map(|error| error.to_string()))
         })?;

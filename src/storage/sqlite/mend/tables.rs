@@ -7,7 +7,7 @@ use super::super::audit::customer_of;
 use super::super::damage::is_damage;
 use crate::domain::audit::{AuditId, AuditOutcome};
 use crate::domain::{ChatId, Timestamp, UserId};
-use crate::storage::HistoryPlace;
+use crate::storage::HistoryPoint;
 use crate::storage::record::{self, RecordError, Slot};
 
 /// A row of the audit trail as `id, entry, outcome, customer`, if anybody can read it: one that cannot
@@ -57,7 +57,7 @@ fn history(row: Vec<Value>) -> Option<Vec<Value>> {
     };
     let chat = ChatId(Uuid::from_slice(chat).ok()?);
     let started = Timestamp(u64::try_from(*started).ok()?);
-    match record::decode_history(HistoryPlace { started, chat }, record) {
+    match record::decode_history(HistoryPoint { started, chat }, record) {
         Ok(_) | Err(RecordError::Newer { .. }) => Some(row),
         Err(RecordError::Damaged { .. } | RecordError::Unwritable { .. }) => None,
     }
