@@ -1,11 +1,13 @@
 //! A store that does not answer, and rows that it does not write. As the shells do: a call that is not
-//! answered in time is an unknown outcome, and ends the life that made it; a row that was not written stays
+//! answered in time is an unknown outcome, and ends the life that made it, but for a touch; a row that was not written stays
 //! as it was, marked.
+
+use std::time::Duration;
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, UserId};
-use switchboard::machine::chat::driver::{Preparation, StoreCall};
-use switchboard::storage::{Moving, OpenChat};
+use switchboard::machine::chat::driver::{Preparation, StoreAnswer, StoreCall};
+use switchboard::storage::{Moving, OpenChat, StoreError};
 
 use crate::world::{Actor, Happening, World};
 
@@ -20,6 +22,7 @@ impl World {
     /// Nobody answers the chat. What it asked for is done, now or later, or not at all.
     pub fn silence(&mut self, chat: ChatId, life: u64, call: StoreCall) {
         let done = self.rng.chance(500);
+        let touches = matches!(call, StoreCall::Touch(_));
         self.fault(if done { "store silent, done" } else { "store silent, not done" });
         match call {
             StoreCall::Append(claim, events) if done => {
@@ -41,8 +44,14 @@ impl World {
             | StoreCall::Claim
             | StoreCall::Read { .. } => {}
         }
-        let at = self.now + STORE_LIMIT_MS;
-        self.at(at, Some(self.process), Happening::Silent(Actor::Chat(chat), life));
+        let silent = if touches {
+            let limit = Duration::from_millis(STORE_LIMIT_MS);
+            let answer = StoreAnswer::Touched(Err(StoreError::Silent { limit }));
+            Happening::Stored(chat, life, answer)
+        } else {
+            Happening::Silent(Actor::Chat(chat), life)
+        };
+        self.at(self.now + STORE_LIMIT_MS, Some(self.process), silent);
     }
 
     /// A mark was not answered as it should, and was written all the same.

@@ -7,33 +7,52 @@ use crate::storage::{AppendError, StoreError};
 
 use super::search::{Found, Search, Step};
 use super::{
-    Action, Decided, Driver, Effect, EventSourced, Failure, Input, Listing, Moment, Notices,
-    Outbox, Phase, StoreCall, Told,
+    Action, Decided, Driver, Effect, EventSourced, Failure, Input, Listing, Looked, Moment,
+    Notices, Outbox, Phase, StoreCall, Told,
 };
 
+/// What was done for an input before it is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// Nothing that took time.
+    Fresh,
+    /// The feed was told.
+    Announced,
+    /// What has to be written down elsewhere was.
+    Prepared,
+}
+
 impl<A: EventSourced> Driver<A> {
+    /// Decides on an input. When something was awaited for it, time has passed: what was valid before may be
+    /// void now, and the hour may be over of which the feed was told.
     pub(super) fn decide(
         &mut self,
         now: Timestamp,
         claim: A::Claim,
-        input: Input<A>,
-        found: Option<Found<A::Refusal>>,
+        (input, found): Looked<A>,
+        stage: Stage,
         actions: &mut Vec<Action<A>>,
     ) {
-        let decided = self.decided(now, &input, found);
+        let mut decided = self.decided(now, &input, found);
         if let Some(hour) = self.to_announce(now, &decided) {
             self.announce(claim, hour, Some((input, found)), actions);
             return;
         }
-        match decided.intent {
-            Some(intent) => {
+        match (decided.intent.take(), stage) {
+            (Some(intent), Stage::Fresh | Stage::Announced) => {
                 let out = &mut Outbox(actions);
                 let preparation = self.listing.prepare(&self.fold, &input, intent, out);
                 actions.push(Action::Store(StoreCall::Prepare(preparation)));
                 self.phase = Phase::Preparing { claim, input };
+                return;
             }
-            None => self.commit(now, claim, input.call(), decided, actions),
+            (None, Stage::Announced | Stage::Prepared) => {
+                // What the row was marked for, before or just now, is void.
+                self.list(actions);
+            }
+            (Some(_), Stage::Prepared) | (None, Stage::Fresh) => {}
         }
+        self.commit(now, claim, input.call(), decided, actions);
     }
 
     /// A page of the log in which the input's command may stand.
@@ -51,7 +70,9 @@ impl<A: EventSourced> Driver<A> {
                 self.phase = Phase::Looking { claim, input, search };
                 actions.push(Action::Store(StoreCall::Read { from }));
             }
-            Ok(Step::Over(found)) => self.decide(now, claim, input, found, &mut actions),
+            Ok(Step::Over(found)) => {
+                self.decide(now, claim, (input, found), Stage::Fresh, &mut actions)
+            }
             Ok(Step::Gap(at)) => return self.fail(Failure::Broken(format!("no {at} any more"))),
             // Whoever speaks without a call says it again.
             Err(_) => {
@@ -75,17 +96,7 @@ impl<A: EventSourced> Driver<A> {
             self.unavailable(now, input.call(), &mut actions);
             return actions;
         }
-        // Time has passed: what was valid before may be void now, and the hour may be over of
-        // which the feed was told.
-        let decided = self.decided(now, &input, None);
-        if let Some(hour) = self.to_announce(now, &decided) {
-            self.announce(claim, hour, Some((input, None)), &mut actions);
-            return actions;
-        }
-        if decided.intent.is_none() {
-            self.list(&mut actions);
-        }
-        self.commit(now, claim, input.call(), decided, &mut actions);
+        self.decide(now, claim, (input, None), Stage::Prepared, &mut actions);
         actions
     }
 

@@ -5,9 +5,11 @@
 //! outcome comes to light, or not, with the claim that follows it.
 
 use crate::domain::Timestamp;
+use crate::domain::limits::REPEAT_MS;
 use crate::storage::{FeedHour, StoreError};
 
-use super::{Action, Decided, Driver, EventSourced, Failure, Looked, Phase, StoreCall};
+use super::append::Stage;
+use super::{Action, Decided, Driver, EventSourced, Looked, Phase, StoreCall};
 
 impl<A: EventSourced> Driver<A> {
     /// The hour to be announced before what was decided is begun; none: nothing is to be written, or it is
@@ -20,9 +22,12 @@ impl<A: EventSourced> Driver<A> {
 
     /// The same after a claim, when the log is read.
     pub(super) fn to_announce_at_a_claim(&self, now: Timestamp) -> Option<FeedHour> {
+        (!self.nothing_came_to_light()).then_some(FeedHour::of(now))
+    }
+
+    fn nothing_came_to_light(&self) -> bool {
         let tail = self.tail();
-        let known = tail == 0 || self.rested == Some(tail);
-        (!known).then_some(FeedHour::of(now))
+        tail == 0 || self.rested == Some(tail)
     }
 
     /// Announces, and goes on with the input then.
@@ -37,7 +42,14 @@ impl<A: EventSourced> Driver<A> {
         actions.push(Action::Store(StoreCall::Touch(hour)));
     }
 
-    /// The feed was told, or not.
+    /// Whether the feed could not be told of what this life's claim may have brought to light, and was not
+    /// told of anything since: it is told again, and meanwhile whatever is to be written tells it first.
+    pub(super) fn owes_the_feed(&self) -> bool {
+        let claimed = matches!(self.phase, Phase::Idle { .. });
+        claimed && self.touched.is_none() && !self.nothing_came_to_light()
+    }
+
+    /// The feed was told, or not; nobody may know whether it was, and a touch too many harms nobody.
     pub(super) fn told_the_feed(
         &mut self,
         now: Timestamp,
@@ -45,30 +57,29 @@ impl<A: EventSourced> Driver<A> {
         input: Option<Looked<A>>,
         result: Result<(), StoreError>,
     ) -> Vec<Action<A>> {
-        match (result, input) {
-            (Ok(()), None) => {
-                self.touched = Some(hour);
-                self.begin_idle(now, claim)
+        let told = result.is_ok();
+        if told {
+            self.touched = Some(hour);
+        }
+        let mut actions = Vec::new();
+        match input {
+            Some(looked) if told => {
+                self.decide(now, claim, looked, Stage::Announced, &mut actions);
             }
-            (Ok(()), Some((input, found))) => {
-                self.touched = Some(hour);
-                let mut actions = Vec::new();
-                // Time has passed, so that it is decided anew.
-                self.decide(now, claim, input, found, &mut actions);
-                // When the row was marked for it before, and it is void now.
-                if let Phase::Idle { .. } = self.phase {
-                    self.list(&mut actions);
-                }
-                actions
-            }
-            // The next life claims and reads it anew, and tells the feed then.
-            (Err(error), None) => self.fail(Failure::Untouched(error)),
-            (Err(_), Some((input, _))) => {
-                let mut actions = Vec::new();
+            // The append was not asked for, so that its outcome is known, whatever became of the touch.
+            Some((input, _)) => {
                 self.phase = Phase::Idle { claim };
                 self.unavailable(now, input.call(), &mut actions);
-                actions
+            }
+            None => {
+                // The log is claimed and read: whoever asks is served, and the feed is owed the touch. Of a
+                // life that ends before, the next claim knows nothing and touches.
+                if !told {
+                    self.quiet_until = now.plus_ms(REPEAT_MS.1);
+                }
+                return self.begin_idle(now, claim);
             }
         }
+        actions
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
 //! nothing is answered or told before its events are durable; when the outcome of an append is
-//! not known, or the store does not answer, nothing is applied and the driver asks to be ended: its
+//! not known, or the store does not answer (but to a word to the feed), nothing is applied and the driver asks to be ended: its
 //! next life claims the log and reads what became of it. What is not open sleeps
 //! until somebody wants something of it: a look only reads, and what was read without a claim is only
 //! shown. Whatever may change it claims the log first and reads it anew.
@@ -28,6 +28,8 @@ use crate::domain::time::earliest;
 use crate::domain::{CommandId, Party, Recorded, Seq, Timestamp};
 use crate::machine::CallId;
 use crate::storage::{Claimed, FeedHour, StoreError};
+
+use append::Stage;
 
 pub use answers::{Answer, Answers, Fingerprint, Lookup, Recent};
 pub use journal::Journal;
@@ -178,15 +180,17 @@ impl<A: EventSourced> Driver<A> {
         if self.is_claimed() { Some(self.tail()) } else { self.rested }
     }
 
-    /// Whether nothing would be lost if it were let go: nobody waits for a word or an answer.
+    /// Whether nothing would be lost if it were let go: nobody waits for a word or an answer, and the feed has
+    /// what it is owed.
     pub fn can_rest(&self) -> bool {
-        self.is_idle() && self.notices.is_empty() && self.held.is_empty()
+        self.is_idle() && self.notices.is_empty() && self.held.is_empty() && !self.owes_the_feed()
     }
 
     /// When to feed an [`Input::Tick`].
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let own = self.fold.next_deadline().map(|at| at.max(self.quiet_until));
-        earliest(own, self.notices.next())
+        let owed = self.owes_the_feed().then_some(self.quiet_until);
+        earliest(earliest(own, owed), self.notices.next())
     }
 
     /// Drops all that is known, since the log is to be forgotten. None: it is open, or somebody has not
@@ -222,13 +226,19 @@ impl<A: EventSourced> Driver<A> {
             if now < self.quiet_until {
                 return actions;
             }
+            if self.owes_the_feed() {
+                // As at the start: what was to be written then may not have been, for want of the same touch.
+                let input = Some((Input::Started, None));
+                self.announce(claim, FeedHour::of(now), input, &mut actions);
+                return actions;
+            }
         }
         if let Some((search, from)) = Search::of(&self.fold, &input) {
             self.phase = Phase::Looking { claim, input, search };
             actions.push(Action::Store(StoreCall::Read { from }));
             return actions;
         }
-        self.decide(now, claim, input, None, &mut actions);
+        self.decide(now, claim, (input, None), Stage::Fresh, &mut actions);
         actions
     }
 

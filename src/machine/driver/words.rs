@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use crate::domain::{ChatEvent, CommandId, Party, Person, Recorded, Seq};
+use crate::domain::{CommandId, Party, Person, Recorded, Seq};
 use crate::machine::CallId;
 use crate::storage::{AppendError, Claimed, FeedHour, StoreError};
 
@@ -98,15 +98,13 @@ pub enum StoreAnswer<A: EventSourced> {
 
 impl<A: EventSourced> StoreAnswer<A> {
     /// Why the life ends when the store did not answer: of what was to be prepared nobody knows what becomes
-    /// of it, while a claim, a read or a word to the feed has only not come. An append says so by itself.
+    /// of it, while a claim or a read has only not come. An append says so by itself. A word to the feed ends
+    /// none: it may come late or twice, and what it goes before is not asked for without it.
     pub(super) fn silence(&self) -> Option<Failure> {
         match self {
             Self::Claimed(Err(silent @ StoreError::Silent { .. }))
             | Self::Page(Err(silent @ StoreError::Silent { .. })) => {
                 Some(Failure::Silent(silent.clone()))
-            }
-            Self::Touched(Err(silent @ StoreError::Silent { .. })) => {
-                Some(Failure::Untouched(silent.clone()))
             }
             Self::Prepared(Err(silent @ StoreError::Silent { .. })) => {
                 Some(Failure::Unknown(silent.to_string()))
@@ -152,7 +150,7 @@ impl<A: EventSourced> Outbox<'_, A> {
 
 /// An event that is durable, and whom it concerns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Told<E = ChatEvent> {
+pub struct Told<E> {
     /// The event.
     pub recorded: Arc<Recorded<E>>,
     /// Who saw the aggregate when it happened: just before it, or just after. Whoever left with an earlier
@@ -182,9 +180,6 @@ pub enum Failure {
     /// The store did not answer a claim or a read: nothing was to be written of the log.
     #[error("the log could not be claimed or read in time: {0}")]
     Silent(StoreError),
-    /// The feed could not be told that the log changes: nothing was to be written before it was.
-    #[error("the feed could not be told of the log: {0}")]
-    Untouched(StoreError),
     /// The log could not be claimed or read.
     #[error("the log cannot be read: {0}")]
     Unreadable(StoreError),
@@ -199,7 +194,7 @@ impl Failure {
         match self {
             Self::Unreadable(error) => matches!(error, StoreError::Damaged { .. }),
             Self::Broken(_) => true,
-            Self::Fenced | Self::Unknown(_) | Self::Silent(_) | Self::Untouched(_) => false,
+            Self::Fenced | Self::Unknown(_) | Self::Silent(_) => false,
         }
     }
 }

@@ -636,36 +636,97 @@ fn the_feed_is_told_of_what_a_claim_may_have_brought_to_light() {
     assert!(driver.is_idle());
 }
 
-#[test]
-fn a_life_that_cannot_tell_the_feed_what_came_to_light_ends() {
+/// Why a store that was to be told did not say that it was.
+fn untold_feed() -> [StoreError; 2] {
+    let limit = Duration::from_secs(10);
+    [StoreError::Unavailable { reason: "busy".into() }, StoreError::Silent { limit }]
+}
+
+/// Claimed and read, with a feed that could not be told of what came to light.
+fn owing(error: StoreError) -> (Driver, Vec<Action>) {
     let (log, row) = waiting();
     let tail = log.len() as u64;
     let (mut driver, _) = Driver::begin(CHAT, 1, 9, Former { row, ..Former::default() });
     driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
+    assert_eq!(kinds(&driver.stored(now(), StoreAnswer::Page(Ok(log)))), ["Touch"]);
+    let actions = driver.stored(now(), StoreAnswer::Touched(Err(error)));
+    (driver, actions)
+}
+
+/// The queue has heard where the chat is.
+fn heard(driver: &mut Driver) {
+    let at = driver.chat().at().unwrap();
+    let (placement, version) = (at.placement, at.version);
+    let seen = ToChat::Seen { peer: Peer::Queue(QUEUE), placement, version };
+    driver.input(now(), ChatInput::Said(seen));
+}
+
+#[test]
+fn a_life_that_cannot_tell_the_feed_what_came_to_light_goes_on_and_tries_again() {
+    for error in untold_feed() {
+        let (mut driver, actions) = owing(error.clone());
+        assert!(driver.is_idle(), "{error}: {actions:?}");
+        heard(&mut driver);
+        assert!(!driver.can_rest(), "{error}: it is owed");
+        let again = now().plus_ms(REPEAT_MS.1);
+        assert_eq!(driver.next_deadline(), Some(again));
+        let early = Timestamp(again.0 - 1);
+        assert!(driver.input(early, ChatInput::Tick).is_empty());
+        assert_eq!(hour_of(&driver.input(again, ChatInput::Tick)), FeedHour::of(again));
+        // It may be refused once more.
+        assert!(driver.stored(again, StoreAnswer::Touched(Err(error.clone()))).is_empty());
+        assert!(driver.is_idle() && !driver.can_rest());
+        let later = again.plus_ms(REPEAT_MS.1);
+        assert_eq!(driver.next_deadline(), Some(later));
+        assert_eq!(kinds(&driver.input(later, ChatInput::Tick)), ["Touch"]);
+        assert!(touched(&mut driver, later).is_empty());
+        assert!(driver.can_rest(), "{error}: nothing is owed");
+        assert_eq!(driver.next_deadline(), None);
+    }
+}
+
+#[test]
+fn a_write_meanwhile_touches_before_it_and_settles_what_is_owed() {
+    for error in untold_feed() {
+        let (mut driver, _) = owing(error);
+        heard(&mut driver);
+        assert_eq!(kinds(&driver.input(now(), call(send(customer(), "m1", "hello")))), ["Touch"]);
+        assert_eq!(kinds(&touched(&mut driver, now())), ["Append"]);
+        assert_eq!(answers(&appended(&mut driver, Ok(()))), [(5, true)]);
+        assert!(driver.can_rest(), "nothing is owed");
+        assert_eq!(driver.next_deadline(), None);
+    }
+}
+
+#[test]
+fn an_offer_of_a_former_process_ends_once_the_feed_can_be_told() {
+    let (log, row) = offered_to_ann();
+    let tail = log.len() as u64;
+    let (mut driver, _) = Driver::begin(CHAT, 2, 9, Former { row, ..Former::default() });
+    driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
     driver.stored(now(), StoreAnswer::Page(Ok(log)));
-    let refused = StoreError::Unavailable { reason: "busy".into() };
-    let actions = driver.stored(now(), StoreAnswer::Touched(Err(refused.clone())));
-    assert_eq!(actions, [Action::Fail(Failure::Untouched(refused))]);
+    let refused = || StoreAnswer::Touched(Err(untold_feed()[0].clone()));
+    assert_eq!(kinds(&driver.stored(now(), refused())), ["Touch"], "to write that it is over");
+    driver.stored(now(), refused());
+    let again = now().plus_ms(REPEAT_MS.1);
+    assert_eq!(kinds(&driver.input(again, ChatInput::Tick)).last().unwrap(), "Touch");
+    assert_eq!(kinds(&touched(&mut driver, again)), ["MarkIndex", "Mark"]);
 }
 
 #[test]
 fn nothing_is_written_of_which_the_feed_was_not_told() {
     let (log, row) = waiting();
     let (mut driver, _) = started_after(&log, row, Some(log.len() as u64));
+    for error in untold_feed() {
+        // Nobody knows whether the one before was written: it is told again.
+        let asked = driver.input(now(), call(send(customer(), "m1", "hello")));
+        assert_eq!(kinds(&asked), ["Touch"]);
+        let actions = driver.stored(now(), StoreAnswer::Touched(Err(error)));
+        assert_eq!(actions, [Action::Answer(5, Err(Refusal::Unavailable))]);
+        assert!(driver.is_idle() && driver.can_rest(), "nothing came to light that is owed");
+    }
     driver.input(now(), call(send(customer(), "m1", "hello")));
-    let refused = StoreError::Unavailable { reason: "busy".into() };
-    let actions = driver.stored(now(), StoreAnswer::Touched(Err(refused)));
-    assert_eq!(actions, [Action::Answer(5, Err(Refusal::Unavailable))]);
-    assert!(driver.is_idle());
-    // Nobody knows whether that one was written: it is told again.
-    let again = driver.input(now(), call(send(customer(), "m1", "hello")));
-    assert_eq!(kinds(&again), ["Touch"]);
-    let limit = std::time::Duration::from_secs(10);
-    let silent = StoreError::Silent { limit };
-    let actions = driver.stored(now(), StoreAnswer::Touched(Err(silent.clone())));
-    let failure = Failure::Untouched(silent);
-    assert!(!failure.is_lasting());
-    assert_eq!(actions, [Action::Fail(failure)], "a log that is read well is not unreadable");
+    assert_eq!(kinds(&touched(&mut driver, now())), ["Append"]);
 }
 
 #[test]
@@ -698,7 +759,7 @@ fn a_row_that_was_marked_for_what_is_void_once_the_feed_was_told_is_written_anew
     let tail = bench.log.len() as u64;
     let next = FeedHour::of(now()).begin().plus_ms(FEED_HOUR_MS);
     for (told, wanted) in [
-        (Ok(()), ["ToOperator", "Row"].as_slice()),
+        (Ok(()), ["Row", "ToOperator"].as_slice()),
         (Err(StoreError::Unavailable { reason: "busy".into() }), &["Row"]),
     ] {
         let (mut driver, _) = started_after(&bench.log, bench.chat.row(), Some(tail));

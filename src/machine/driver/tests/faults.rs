@@ -37,6 +37,7 @@ fn lived(plan: Plan) -> World {
     for (n, wanted) in script().iter().enumerate() {
         assert!(world.ask(wanted).is_ok(), "{wanted:?}");
         if n == 4 {
+            world.tick();
             world.rest();
             world.look();
         }
@@ -71,6 +72,7 @@ fn random(bytes: Vec<u8>) -> World {
         match world.pick(16) {
             0 => world.rest(),
             1 => world.look(),
+            8 => world.tick(),
             // Once more what was asked for once, answered or not.
             2..7 if !asked.is_empty() => {
                 let again = asked[usize::from(world.pick(u8::MAX)) % asked.len()].clone();
@@ -132,7 +134,8 @@ fn the_random_lives_are_eventful() {
     }
     let all = FAULTS.map(|fault| format!("{fault:?}"));
     let others = ["looked up", "untold", "published late", "failed", "landed late", "rested"];
-    let others = others.iter().chain(&["kept", "id reused"]).map(|word| (*word).to_owned());
+    let others =
+        others.iter().chain(&["kept", "id reused", "ticked"]).map(|word| (*word).to_owned());
     for wanted in all.into_iter().chain(others) {
         assert!(happened.contains(&wanted), "{wanted} is not among {happened:?}");
     }

@@ -222,6 +222,15 @@ impl World {
         }
     }
 
+    /// Its deadline comes, if it has one.
+    pub fn tick(&mut self) {
+        let Some(at) = self.driver.next_deadline() else { return };
+        self.seen.insert("ticked".into());
+        self.now = self.now.max(at);
+        let actions = self.driver.input(self.now, Input::Tick);
+        self.go_on(actions);
+    }
+
     /// It goes to sleep, if it may, and the next life knows up to where everybody had been told.
     pub fn rest(&mut self) {
         if !self.driver.can_rest() {
@@ -230,6 +239,7 @@ impl World {
         self.seen.insert("rested".into());
         if self.driver.is_claimed() {
             assert_eq!(*self.driver.fold(), Group::folded(&self.log), "what is durable is known");
+            assert!(self.landed <= self.touched, "who rests owes the feed nothing");
             let (fold_version, state) = (Group::FOLD_VERSION, self.driver.fold().clone());
             self.kept = Some(Snapshot { fold_version, state });
         }
