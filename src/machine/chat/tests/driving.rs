@@ -711,6 +711,16 @@ fn an_offer_of_a_former_process_ends_once_the_feed_can_be_told() {
     let again = now().plus_ms(REPEAT_MS.1);
     assert_eq!(kinds(&driver.input(again, ChatInput::Tick)).last().unwrap(), "Touch");
     assert_eq!(kinds(&touched(&mut driver, again)), ["MarkIndex", "Mark"]);
+    let actions = driver.stored(again, StoreAnswer::Prepared(Ok(())));
+    let [Action::Store(StoreCall::Append(_, events))] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    // By its time alone it would have lapsed meanwhile.
+    let how = events.iter().find_map(|recorded| match recorded.event {
+        ChatEvent::OfferEnded { how, .. } => Some(how),
+        _ => None,
+    });
+    assert_eq!(how, Some(OfferEnd::Restart));
 }
 
 #[test]
