@@ -17,8 +17,9 @@ pub struct Snapshot<A> {
 
 impl<A: EventSourced> Driver<A> {
     /// Begins with a state that was kept, instead of an empty one: only what follows it is read, if it is
-    /// of this version of the fold, of what the log still has, and of nothing that is untold. To be said at
-    /// the beginning.
+    /// of this version of the fold, of what the log still has, and of nothing that is untold. That is known of
+    /// a claimed log only, so that a look reads from the first event. To be said at the beginning, after what
+    /// the fold remembers.
     pub fn kept(mut self, snapshot: Snapshot<A>) -> Self {
         if snapshot.fold_version == A::FOLD_VERSION {
             self.fold = snapshot.state;
@@ -26,15 +27,19 @@ impl<A: EventSourced> Driver<A> {
         self
     }
 
-    /// Begins with an empty fold that remembers otherwise; to be said at the beginning.
+    /// Begins with an empty fold that remembers otherwise; to be said at the beginning, before a state that
+    /// was [`kept`](Self::kept).
     pub(in crate::machine) fn over(mut self, empty: A) -> Self {
+        debug_assert_eq!(self.tail(), 0, "a state that was kept is dropped");
         self.fold = empty;
         self
     }
 
-    /// Somebody wants to see it: reads a log that sleeps, and writes nothing.
+    /// Somebody wants to see it: reads a log that sleeps, and writes nothing. From the first event, whatever
+    /// was kept: without a claim nobody says where the log ends, or that it was forgotten.
     pub fn look(&mut self) -> Vec<Action<A>> {
         let Phase::Asleep = self.phase else { return Vec::new() };
+        self.fold = self.fold.emptied();
         self.phase = Phase::Peeking;
         vec![Action::Store(StoreCall::Read { from: self.tail() + 1 })]
     }

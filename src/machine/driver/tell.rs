@@ -20,9 +20,9 @@ impl<A: EventSourced> Driver<A> {
             match effect {
                 Effect::AnswerRecorded(call, seq) => {
                     let at = self.fold.journal().last_at();
-                    actions.push(Action::Answer(call, Ok(Answer { seq, at })));
+                    self.answer(call, Ok(Answer { seq, at }), actions);
                 }
-                Effect::Answer(call, answer) => actions.push(Action::Answer(call, answer)),
+                Effect::Answer(call, answer) => self.answer(call, answer, actions),
                 Effect::AnswerLater(call, _, _) if self.held.len() >= CALLS_HELD_MAX => {
                     actions.push(Action::Answer(call, Err(A::Refusal::UNAVAILABLE)));
                 }
@@ -44,6 +44,21 @@ impl<A: EventSourced> Driver<A> {
                 false
             }
         });
+    }
+
+    /// Gives an answer that the aggregate chose: whatever it says, of no event that is not durable.
+    fn answer(
+        &self,
+        call: CallId,
+        answer: Result<Answer, A::Refusal>,
+        actions: &mut Vec<Action<A>>,
+    ) {
+        debug_assert!(
+            answer.map_or(true, |answer| answer.seq <= self.tail()),
+            "an answer is given before it is durable: {answer:?} of {}",
+            self.tail()
+        );
+        actions.push(Action::Answer(call, answer));
     }
 
     pub(super) fn say_due(&mut self, now: Timestamp, actions: &mut Vec<Action<A>>) {

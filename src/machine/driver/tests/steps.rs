@@ -1,7 +1,7 @@
 //! What is done in which order, of an aggregate that has nothing but its log.
 
 use crate::domain::{Recorded, Timestamp};
-use crate::machine::driver::{Action, Driver, Input, StoreAnswer, StoreCall};
+use crate::machine::driver::{Action, Answer, Driver, Effect, Input, StoreAnswer, StoreCall};
 use crate::machine::fixture::{ANN, command};
 use crate::storage::{Claimed, StoreError};
 
@@ -43,6 +43,13 @@ fn what_has_no_row_is_claimed_touched_appended_told_and_answered() {
     let told = driver.stored(NOW, StoreAnswer::Appended(Ok(())));
     assert!(matches!(told[..], [Action::Publish(_), Action::Answer(1, Ok(_))]), "{told:?}");
     assert!(driver.can_rest() && driver.next_deadline().is_none());
+}
+
+#[test]
+#[should_panic(expected = "an answer is given before it is durable")]
+fn an_answer_that_an_aggregate_gives_too_early_is_a_fault() {
+    let answer = Ok(Answer { seq: 1, at: NOW });
+    asleep().carry_out(NOW, vec![Effect::Answer(1, answer)], &mut Vec::new());
 }
 
 #[test]
