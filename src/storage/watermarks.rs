@@ -21,10 +21,10 @@ impl Watermark {
         Self { delivered: delivered.max(read), read }
     }
 
-    /// The further of both ways, each for itself.
+    /// The further of both ways, each for itself; whatever was given, what was read was delivered.
     #[must_use]
     pub fn raised_to(self, other: Self) -> Self {
-        Self { delivered: self.delivered.max(other.delivered), read: self.read.max(other.read) }
+        Self::of(self.delivered.max(other.delivered), self.read.max(other.read))
     }
 }
 
@@ -58,5 +58,7 @@ mod tests {
         let raised = Watermark::of(5, 3).raised_to(Watermark::of(4, 4));
         assert_eq!(raised, Watermark { delivered: 5, read: 4 });
         assert_eq!(raised.raised_to(Watermark::default()), raised);
+        let read_alone = Watermark { delivered: 0, read: 7 };
+        assert_eq!(raised.raised_to(read_alone), Watermark { delivered: 7, read: 7 });
     }
 }

@@ -242,10 +242,12 @@ async fn watermarks_only_grow(subject: Subject) {
         Some(watermark(7, 7)),
         "what is read was delivered"
     );
+    let read_alone = Watermark { delivered: 0, read: 8 };
+    assert_eq!(raise(ben, read_alone).await, Some(watermark(8, 8)), "whatever was given");
     watermarks.raise(chat(2), BTreeMap::from([(Party::System, watermark(9, 9))])).await.unwrap();
     let subject = subject.restart().await;
     let loaded = subject.store.watermarks.load(chat(1)).await.unwrap();
-    assert_eq!(loaded, BTreeMap::from([(ann, watermark(6, 4)), (ben, watermark(7, 7))]));
+    assert_eq!(loaded, BTreeMap::from([(ann, watermark(6, 4)), (ben, watermark(8, 8))]));
 }
 
 async fn documents_count_their_versions(subject: Subject) {

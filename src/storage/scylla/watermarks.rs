@@ -33,8 +33,8 @@ impl Watermarks for ScyllaStore {
                 reason: format!("a watermark of chat {chat} names no party"),
             })?;
             let seq = |at: Option<i64>| at.unwrap_or(0).unsigned_abs();
-            let (delivered, read) = (seq(delivered), seq(read));
-            watermarks.insert(party, Watermark { delivered, read });
+            // What was read was delivered, whatever was given, or written of a raise that failed.
+            watermarks.insert(party, Watermark::of(seq(delivered), seq(read)));
         }
         Ok(watermarks)
     }

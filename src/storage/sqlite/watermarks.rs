@@ -60,7 +60,8 @@ fn raise_watermarks(
     if sql::is_forgotten(connection, chat)? {
         return Ok(());
     }
-    for (party, watermark) in watermarks {
+    for (party, given) in watermarks {
+        let watermark = Watermark::default().raised_to(*given);
         let delivered = clamp(watermark.delivered);
         let key = record::encode_party(*party);
         execute(connection, text, (chat.0.as_bytes(), key, delivered, clamp(watermark.read)))?;
