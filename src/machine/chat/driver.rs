@@ -1,5 +1,8 @@
 //! The chat as the driver has it: what stands of it in the index of open chats, how a change of place is
 //! marked there first, and what its actor does for it alone.
+//!
+//! Owns: the chat's row as the index has it, and the words of its actor. Refuses: the order in which things
+//! are done (`machine::driver`), and what is decided (`decide.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,7 @@
 //! Which commands stand in a chat's log, and by whom an input asks for one.
+//!
+//! Owns: which event carried out whose command, and what ended one that was only begun. Refuses: to search the
+//! log for it; that is the same for all (`machine::driver`).
 
 use crate::domain::event::{AssignedHow, PlacedCause};
 use crate::domain::{ChatEvent, CommandId, Party};

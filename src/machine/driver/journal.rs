@@ -1,4 +1,8 @@
 //! What a fold keeps of its log, whatever the log is of.
+//!
+//! Owns: where the log ends, when its last event was, and the answers to commands, which change with an event
+//! or its outcome and by nothing else. Refuses: to know what an event does to the aggregate, and to look
+//! into the log for a command that memory has let go (`search.rs`).
 
 use crate::domain::{CommandId, Party, Recorded, Seq, Timestamp};
 

@@ -1,5 +1,8 @@
 //! A look for a command's first call in the log, page by page, when the fold no longer has its
 //! answer in memory and cannot say that it is new.
+//!
+//! Owns: which positions are read, and what the log says of the command. Refuses: to read by itself, and to
+//! decide by what it found.
 
 use crate::domain::{CommandId, Party, Recorded, Seq};
 

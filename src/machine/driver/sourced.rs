@@ -1,5 +1,8 @@
 //! What the driver asks of an aggregate: the fold over its log, and, each only if it has one, whom it tells
 //! of itself and what stands of it in an index.
+//!
+//! Owns: the words between the two, and `()` for who has no notices and no index. Refuses: to say in which
+//! order anything is done; that is the driver's.
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
