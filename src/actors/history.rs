@@ -15,8 +15,8 @@ use crate::domain::{
 use crate::machine::chat::History;
 use crate::machine::chat::driver::READ_PAGE;
 use crate::storage::{
-    FeedConsumer, FeedPosition, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPoint,
-    HistoryQuery, HistoryRow, Store, StoreError, follow_from_nothing, void_position,
+    Cursor, FeedConsumer, FeedPosition, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPoint,
+    HistoryQuery, HistoryRow, Page, Store, StoreError, follow_from_nothing,
 };
 
 use super::limits::{DAMAGED_TOLD, HISTORY_PAGE};
@@ -72,6 +72,25 @@ impl FeedConsumer for HistoryWriter {
             self.store.history.remove(chat).await?;
         }
         Ok(())
+    }
+
+    /// Chats that have something in the history, and no log.
+    async fn held(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let Page { items, next } = self.store.history.chats(at, limit).await?;
+        let mut left = Vec::new();
+        for chat in items {
+            match self.store.log.read(chat, 1, 1).await {
+                // There is one, and whoever reads it is told.
+                Err(StoreError::Damaged { .. }) => {}
+                Err(StoreError::Forgotten { .. }) => left.push(chat),
+                read => {
+                    if read?.is_empty() {
+                        left.push(chat);
+                    }
+                }
+            }
+        }
+        Ok(Page { items: left, next })
     }
 }
 
@@ -185,7 +204,7 @@ impl ChatsAsked {
 pub struct Rebuilt {
     /// Chats whose logs it has read.
     pub chats: u64,
-    /// Rows that were left of chats without a log.
+    /// Chats without a log of which something was left.
     pub removed: u64,
     /// Chats that could not be read, and why; at most [`DAMAGED_TOLD`].
     pub damaged: Vec<(ChatId, String)>,
@@ -198,48 +217,25 @@ pub async fn rebuild_history(
     store: &Store,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<Rebuilt, StoreError> {
-    let process = store.inventory.last_process().await?;
-    let position = FeedPosition::adopt(&*store.documents, HistoryWriter::NAME, process).await?;
-    if position.from_nothing().is_none() {
-        void_position(&*store.documents, HistoryWriter::NAME).await?;
-    }
-    let removed = remove_forgotten(store).await?;
     let telling = Telling {
         writer: HistoryWriter::new(store.clone()),
         taken: AtomicU64::new(0),
+        left: AtomicU64::new(0),
         damaged: Mutex::default(),
     };
     follow_from_nothing(store, &telling, progress).await?;
-    let chats = telling.taken.into_inner();
+    let removed = telling.left.into_inner();
+    let chats = telling.taken.into_inner().saturating_sub(removed);
     let damaged = telling.damaged.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(Rebuilt { chats, removed, damaged })
-}
-
-/// Removes rows whose chats are forgotten.
-async fn remove_forgotten(store: &Store) -> Result<u64, StoreError> {
-    let (mut removed, mut after) = (0, None);
-    loop {
-        let (from, to, order) = (Timestamp(0), Timestamp(u64::MAX), HistoryOrder::OldestFirst);
-        let query =
-            HistoryQuery { of: HistoryOf::All, from, to, order, after, limit: HISTORY_ROWS_MAX };
-        let page = store.history.list(query).await?;
-        for row in page.rows {
-            if store.log.is_forgotten(row.chat).await? {
-                store.history.remove(row.chat).await?;
-                removed += 1;
-            }
-        }
-        after = page.next;
-        if after.is_none() {
-            return Ok(removed);
-        }
-    }
 }
 
 /// The writer, which remembers what it could not read.
 struct Telling {
     writer: HistoryWriter,
     taken: AtomicU64,
+    /// Those that had no log.
+    left: AtomicU64,
     damaged: Mutex<Vec<(ChatId, String)>>,
 }
 
@@ -263,5 +259,11 @@ impl FeedConsumer for Telling {
             }
         }
         taken
+    }
+
+    async fn held(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let page = self.writer.held(at, limit).await?;
+        self.left.fetch_add(page.items.len() as u64, Relaxed);
+        Ok(page)
     }
 }

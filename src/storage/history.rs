@@ -12,9 +12,9 @@
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 
-use super::StoreError;
 use super::port::port;
 use super::record::RecordError;
+use super::{Cursor, Page, StoreError};
 use crate::domain::{
     ChannelId, ChatId, ChatState, Customer, Name, Party, QueueId, Timestamp, UserId,
 };
@@ -166,6 +166,11 @@ port! {
         /// which two pages go on, is in the one between them, once, whatever was put meanwhile. A row that
         /// is damaged is passed over, and counted.
         async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError>;
+
+        /// The chats that have a row on any list, whole or damaged, or a part of what a put writes. Read as a
+        /// listing of [`Inventory`](super::Inventory), `limit` (at least 1) a page at most; one that has it
+        /// all the while comes once, whatever becomes of others meanwhile.
+        async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError>;
     }
 }
 

@@ -5,9 +5,10 @@ use switchboard::storage::sqlite::{DATABASE_FILE, SqliteStore, open_past_the_sto
 use switchboard::storage::{History, HistoryOf, HistoryOrder, HistoryQuery};
 
 use crate::cql::with_rig;
-use crate::samples::chat;
+use crate::samples::{chat, messages};
 use crate::subject::{Kind, Rig, block_on};
 use crate::suite_history::row;
+use crate::suite_history_writer::{from_nothing, opened};
 
 /// The length of an hour, ms, and of a day.
 const HOUR_MS: u64 = 3_600_000;
@@ -47,6 +48,48 @@ fn a_damaged_row_of_the_history_is_passed_over_named_and_left_out_of_a_repair() 
     let store = rig.open().unwrap().store();
     let position = block_on(store.documents.get("feed_positions", "history")).unwrap();
     assert_eq!(position, None, "whoever follows the feed begins from nothing");
+}
+
+#[test]
+fn no_row_is_left_of_a_log_that_a_repair_has_lost() {
+    // One event; a chat, with all that names it; and the end.
+    for (lost, left) in [
+        (format!("DELETE FROM log WHERE chat = x'{:032x}' AND seq = 2", 2), vec![1, 2, 3]),
+        (
+            format!(
+                "DELETE FROM log WHERE chat = x'{0:032x}'; \
+                 DELETE FROM log_index WHERE chat = x'{0:032x}'",
+                2
+            ),
+            vec![1, 3],
+        ),
+    ] {
+        let rig = Rig::new(Kind::Sqlite);
+        let store = rig.open().unwrap().store();
+        block_on(async {
+            for n in 1..=3 {
+                opened(&store, chat(n)).await;
+                let claim = store.log.claim(chat(n)).await.unwrap().claim;
+                store.log.append(claim, messages(2..=9)).await.unwrap();
+            }
+            from_nothing(&store, 1).await;
+            assert_eq!(listed(&*store.history).await, [1, 2, 3].map(chat));
+        });
+        drop(store);
+        let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
+        database.execute_batch(&lost).unwrap();
+        drop(database);
+        let mended = SqliteStore::repair(&rig.options, None).unwrap();
+        assert!(!mended.lost.is_empty() || !mended.damaged.is_empty(), "{mended:?}");
+        let store = rig.open().unwrap().store();
+        block_on(async {
+            let position = store.documents.get("feed_positions", "history").await.unwrap();
+            assert_eq!(position, None, "{lost}");
+            from_nothing(&store, 2).await;
+            let left: Vec<ChatId> = left.into_iter().map(chat).collect();
+            assert_eq!(listed(&*store.history).await, left, "{lost}");
+        });
+    }
 }
 
 #[test]

@@ -1,16 +1,19 @@
 //! Who follows the feed misses nothing, on whatever store.
 
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use switchboard::domain::{ChatEvent, ChatId, Timestamp};
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::{
-    FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FeedConsumer, FeedHour, FeedPeriod, FeedPosition,
-    FeedPresent, FeedShard, Store, StoreError, follow_from_nothing, prune_feed, void_position,
+    Cursor, FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FeedConsumer, FeedHour, FeedPeriod,
+    FeedPosition, FeedPresent, FeedShard, Page, Store, StoreError, follow_from_nothing, prune_feed,
+    void_position,
 };
 
 use crate::export::{exported, imported};
+use crate::hooked::{Asked, Call, Hook, OfDocuments, Trouble, hooked};
 use crate::samples::{chat, message};
 use crate::subject::Subject;
 use crate::suite_feed::{all, period};
@@ -21,11 +24,13 @@ struct Taking {
     until: usize,
     /// What it cannot read.
     damaged: Option<ChatId>,
+    /// What it has something of, in the order of the ids.
+    held: Vec<ChatId>,
 }
 
 impl Taking {
     fn until(until: usize) -> Self {
-        Self { taken: Mutex::default(), until, damaged: None }
+        Self { taken: Mutex::default(), until, damaged: None, held: Vec::new() }
     }
 
     /// What it took, in the order of the ids.
@@ -56,6 +61,16 @@ impl FeedConsumer for Taking {
         }
         taken.push(chat);
         Ok(())
+    }
+
+    async fn held(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let after = at.map_or(&[][..], Cursor::raw);
+        let mut items = self.held.clone();
+        items.retain(|chat| chat.0.as_bytes().as_slice() > after);
+        let more = items.len() > limit;
+        items.truncate(limit);
+        let next = items.last().filter(|_| more).map(|last| Cursor::new(last.0.as_bytes()));
+        Ok(Page { items, next })
     }
 }
 
@@ -367,15 +382,107 @@ pub async fn what_is_made_anew_without_a_router_goes_on_with_the_next_start(subj
     }
     let mut told = Vec::new();
     for until in [80, usize::MAX] {
-        if until == 80 {
-            void_position(&*store.documents, "test").await.unwrap();
-        }
         let consumer = Taking::until(until);
         let made = follow_from_nothing(store, &consumer, &mut |done| told.push(done)).await;
         assert_eq!(made.is_ok(), until > 80, "{made:?}");
     }
-    assert_eq!(told, [0, 64, 64], "the second time goes on");
+    assert_eq!(told, [0, 64, 64, 100], "the second time goes on");
     let next = store.processes.begin().await.unwrap();
     // What the last process may have had under way.
     assert_eq!(follow(store, present(next, settled(13)), usize::MAX).await, [chat(2)]);
+}
+
+pub async fn who_begins_from_nothing_takes_what_it_holds_behind_all_chats(subject: Subject) {
+    let store = &subject.store;
+    write(store, 0..10).await;
+    let held = chats(1_000..1_100);
+    let holding = |until| Taking { held: held.clone(), ..Taking::until(until) };
+    let mut position = adopt(store, 1).await;
+    position.begin(&*store.feed, &*store.documents, present(1, settled(9))).await.unwrap();
+    let first = holding(90);
+    while let Ok(whole) = position.walk(store, &first).await {
+        assert!(!whole, "there are more");
+    }
+    assert_eq!(position.from_nothing(), Some(10 + 64), "it fails among those that it holds");
+    let subject = subject.restart().await;
+    let store = &subject.store;
+    let mut position = adopt(store, 2).await;
+    let second = holding(usize::MAX);
+    while !position.walk(store, &second).await.unwrap() {}
+    assert_eq!(second.taken(), held[64..], "it goes on where it was");
+    let first = first.taken();
+    assert!(first[..10] == chats(0..10) && first[10..] == held[..80], "{first:?}");
+    assert_eq!(adopt(store, 2).await.from_nothing(), None);
+}
+
+/// Lets so many writes of documents pass, and no more.
+struct Writes(AtomicUsize);
+
+#[async_trait]
+impl Hook for Writes {
+    async fn around(&self, _asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        call.await;
+        Ok(())
+    }
+
+    async fn around_documents(
+        &self,
+        _kind: &str,
+        asked: OfDocuments,
+        call: Call<'_>,
+    ) -> Result<(), Trouble> {
+        let fewer = |left: usize| left.checked_sub(1);
+        if matches!(asked, OfDocuments::Write { .. })
+            && self.0.fetch_update(Relaxed, Relaxed, fewer).is_err()
+        {
+            return Err(Trouble::Refused);
+        }
+        call.await;
+        Ok(())
+    }
+}
+
+/// A process that is on its way from nothing, and after it one of a release that touches nothing.
+async fn followed_by_an_old_release(store: &Store) {
+    void_position(&*store.documents, "test").await.unwrap();
+    let process = store.processes.begin().await.unwrap();
+    let mut position = adopt(store, process).await;
+    position.begin(&*store.feed, &*store.documents, present(process, settled(9))).await.unwrap();
+    assert!(!position.walk(store, &Taking::until(64)).await.unwrap());
+    store.processes.begin().await.unwrap();
+}
+
+pub async fn what_is_made_anew_without_a_router_goes_on_from_no_router_s_way(subject: Subject) {
+    let store = &subject.store;
+    write(store, 0..100).await;
+    let everything = chats(0..100);
+    followed_by_an_old_release(store).await;
+    let consumer = Taking::until(usize::MAX);
+    follow_from_nothing(store, &consumer, &mut |_| ()).await.unwrap();
+    assert_eq!(consumer.taken(), everything);
+    // It ends before it has written anything, and when it has just begun.
+    for writes in 0..2 {
+        followed_by_an_old_release(store).await;
+        let stopped = hooked(store, Arc::new(Writes(AtomicUsize::new(writes))));
+        let consumer = Taking::until(usize::MAX);
+        follow_from_nothing(&stopped, &consumer, &mut |_| ()).await.unwrap_err();
+        let next = store.processes.begin().await.unwrap();
+        let mut position = adopt(store, next).await;
+        assert_eq!((position.is_begun(), position.from_nothing()), (writes > 0, Some(0)));
+        if !position.is_begun() {
+            let present = present(next, settled(9));
+            position.begin(&*store.feed, &*store.documents, present).await.unwrap();
+        }
+        let consumer = Taking::until(usize::MAX);
+        while !position.walk(store, &consumer).await.unwrap() {}
+        assert_eq!(consumer.taken(), everything, "after {writes} writes");
+    }
+    // A process has gone on with what was begun: what it took before may have changed since.
+    followed_by_an_old_release(store).await;
+    follow_from_nothing(store, &Taking::until(80), &mut |_| ()).await.unwrap_err();
+    let next = store.processes.begin().await.unwrap();
+    assert_eq!(adopt(store, next).await.from_nothing(), Some(64));
+    let consumer = Taking::until(usize::MAX);
+    follow_from_nothing(store, &consumer, &mut |_| ()).await.unwrap();
+    assert_eq!(consumer.taken(), everything);
 }

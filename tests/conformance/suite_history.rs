@@ -295,3 +295,29 @@ pub async fn a_row_with_as_many_queues_and_operators_as_may_be_is_kept(subject: 
         assert_eq!(pages(store, all(of, HistoryOrder::OldestFirst)).await, [], "{of:?}");
     }
 }
+
+pub async fn every_chat_with_a_row_is_listed_once(subject: Subject) {
+    const CHATS: u128 = 100;
+    for n in 0..CHATS {
+        subject.store.history.put(row(n, 40 * DAY_MS + n as u64)).await.unwrap();
+    }
+    let subject = subject.restart().await;
+    let history = &subject.store.history;
+    for n in (0..CHATS).filter(|n| n % 3 == 0) {
+        history.remove(chat(n)).await.unwrap();
+    }
+    let (mut found, mut at) = (Vec::new(), None);
+    for _ in 0..PAGES_MAX {
+        let page = history.chats(at.as_ref(), 7).await.unwrap();
+        assert!(page.items.len() <= 7, "{}", page.items.len());
+        found.extend(page.items);
+        at = page.next;
+        if at.is_none() {
+            break;
+        }
+    }
+    assert_eq!(at, None);
+    found.sort_unstable();
+    let left: Vec<ChatId> = (0..CHATS).filter(|n| n % 3 != 0).map(chat).collect();
+    assert_eq!(found, left);
+}

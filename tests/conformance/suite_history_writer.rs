@@ -10,7 +10,10 @@ use switchboard::domain::{
     ChatEvent, ChatId, ChatState, Outcome, Party, Profile, QueueId, Recorded, Timestamp, Weight,
 };
 use switchboard::storage::forget::{self, Trace};
-use switchboard::storage::{FeedConsumer, HistoryOf, HistoryOrder, HistoryRow, Store};
+use switchboard::storage::{
+    FeedConsumer, FeedPosition, FeedPresent, HistoryOf, HistoryOrder, HistoryRow, Store,
+    void_position,
+};
 
 use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 use crate::samples::{chat, command, customer_of, user};
@@ -50,7 +53,7 @@ async fn append(store: &Store, chat: ChatId, events: Vec<ChatEvent>) {
 }
 
 /// Opens a chat of customer 7.
-async fn opened(store: &Store, chat: ChatId) {
+pub async fn opened(store: &Store, chat: ChatId) {
     let (customer, command) = (customer_of(1, 7), command("o"));
     let profile = Profile::default();
     append(store, chat, vec![ChatEvent::Opened { customer, command, profile, continues: None }])
@@ -171,10 +174,43 @@ pub async fn a_rebuilt_history_is_the_one_that_was_written_while_chats_went_on(s
     let rebuilt = rebuild_history(store, &mut |done| told.push(done)).await.unwrap();
     assert_eq!(told.first(), Some(&64), "it goes on where it was interrupted");
     assert!(rebuilt.damaged.is_empty() && rebuilt.chats == CHATS as u64 - 64, "{rebuilt:?}");
+    assert_eq!(rebuilt.removed, 1);
     assert_eq!(lists(store).await, live);
     // Once more, from the beginning.
     let mut told = Vec::new();
     rebuild_history(store, &mut |done| told.push(done)).await.unwrap();
     assert_eq!(told.first(), Some(&0));
     assert_eq!(lists(store).await, live);
+}
+
+/// What a process does of whose position in the feed nothing counts.
+pub async fn from_nothing(store: &Store, process: u64) {
+    let writer = HistoryWriter::new(store.clone());
+    let (feed, documents) = (&*store.feed, &*store.documents);
+    void_position(documents, HistoryWriter::NAME).await.unwrap();
+    let mut position = FeedPosition::adopt(documents, HistoryWriter::NAME, process).await.unwrap();
+    let present = FeedPresent { process, runs_ms: 0, now: Timestamp(41 * DAY_MS) };
+    position.begin(feed, documents, present).await.unwrap();
+    while !position.walk(store, &writer).await.unwrap() {}
+}
+
+pub async fn who_begins_from_nothing_leaves_no_row_without_a_log(subject: Subject) {
+    let store = &subject.store;
+    let writer = HistoryWriter::new(store.clone());
+    for n in 0..200 {
+        opened(store, chat(n)).await;
+        writer.take(chat(n)).await.unwrap();
+    }
+    // Forgotten by a release that knows of no history; and a log that a repair has lost.
+    for n in (0..200).step_by(2) {
+        store.log.forget(chat(n)).await.unwrap();
+    }
+    store.history.put(row(900, 40 * DAY_MS)).await.unwrap();
+    from_nothing(store, 1).await;
+    let others = HistoryOf::Customer(customer_of(1, 7));
+    for of in [HistoryOf::All, others] {
+        let left = pages(store, all(of, HistoryOrder::OldestFirst)).await;
+        let left: Vec<ChatId> = left.iter().map(|row| row.chat).collect();
+        assert_eq!(left, (1..200).step_by(2).map(chat).collect::<Vec<_>>());
+    }
 }

@@ -256,6 +256,10 @@ impl History for Hooked {
     async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
         self.inner.history.list(query).await
     }
+
+    async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        self.inner.history.chats(at, limit).await
+    }
 }
 
 #[async_trait]

@@ -23,8 +23,8 @@ mod prune;
 
 use async_trait::async_trait;
 
-use super::StoreError;
 use super::port::port;
+use super::{Cursor, Page, StoreError};
 use crate::domain::{ChatEvent, ChatId, Timestamp};
 
 pub(super) use damaged::DamagedTouches;
@@ -185,6 +185,14 @@ pub trait FeedConsumer: Send + Sync {
     /// with `Damaged` when the chat cannot be read: it is passed over. With any other error it is asked
     /// again.
     async fn take(&self, chat: ChatId) -> Result<(), StoreError>;
+
+    /// Chats of which it holds something and whose logs may be gone, page by page from none on, each once, at
+    /// most `limit` (at least 1) a page; of one whose log is there it may be silent. Who begins from nothing
+    /// takes them when it has taken all others: what it missed of a chat that was forgotten nobody tells it.
+    /// It may err as the store does; none by default, of who holds nothing of a chat.
+    async fn held(&self, _at: Option<&Cursor>, _limit: usize) -> Result<Page<ChatId>, StoreError> {
+        Ok(Page { items: Vec::new(), next: None })
+    }
 }
 
 /// The present, as a process sees it that has its number from the store.

@@ -5,7 +5,8 @@
 //! Invariants: it counts for the process that it was said by and for the one after it, since what runs in
 //! between may be a release that touches nothing; so every start adopts it at once. What is removed from the
 //! feed has made every position behind it void before. Who has no position that counts begins from nothing:
-//! it notes from where it is to follow, takes all chats, and then follows from there.
+//! it notes from where it is to follow, takes all chats, then those of which it has something left, and then
+//! follows from there.
 
 use std::collections::BTreeSet;
 
@@ -53,10 +54,29 @@ enum Stand {
     /// All chats are taken; then it follows from those points.
     Walking {
         from: Points,
-        at: Option<Cursor>,
-        done: u64,
+        walk: Walk,
     },
     Following(Points),
+}
+
+/// How far it is on its way from nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Walk {
+    leg: Leg,
+    /// Where the leg goes on.
+    at: Option<Cursor>,
+    done: u64,
+    /// Begun off-line, after the process of this position had ended, and followed by no other process.
+    is_off_line: bool,
+}
+
+/// What it takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leg {
+    /// The chats that the store has.
+    Stored,
+    /// Those that the consumer holds: one of them may have gone unseen.
+    Held,
 }
 
 /// See the module. Several of one consumer at a time would each pass what the other takes: one process
@@ -89,8 +109,24 @@ struct PointRecord {
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WalkRecord {
+    held: bool,
     at: Option<Vec<u8>>,
     done: u64,
+    off_line: bool,
+}
+
+impl From<&Walk> for WalkRecord {
+    fn from(Walk { leg, at, done, is_off_line }: &Walk) -> Self {
+        let at = at.as_ref().map(|at| at.raw().to_vec());
+        Self { held: *leg == Leg::Held, at, done: *done, off_line: *is_off_line }
+    }
+}
+
+impl From<WalkRecord> for Walk {
+    fn from(WalkRecord { held, at, done, off_line }: WalkRecord) -> Self {
+        let leg = if held { Leg::Held } else { Leg::Stored };
+        Self { leg, at: at.map(Cursor::new), done, is_off_line: off_line }
+    }
 }
 
 impl From<FeedPoint> for PointRecord {
@@ -116,6 +152,15 @@ impl PositionRecord {
 
     fn counts_for(&self, process: u64) -> bool {
         self.process == process || self.process.checked_add(1) == Some(process)
+    }
+
+    /// None: it is not whole.
+    fn stand(self) -> Option<Stand> {
+        let points = self.points()?;
+        Some(match self.walk {
+            Some(walk) => Stand::Walking { from: points, walk: walk.into() },
+            None => Stand::Following(points),
+        })
     }
 }
 
@@ -156,21 +201,32 @@ impl FeedPosition {
         let (document, said) = loaded;
         let counts = said.filter(|said| said.counts_for(process));
         let ours = counts.as_ref().is_some_and(|said| said.process == process);
-        let stand = counts.and_then(|said| {
-            let points = said.points()?;
-            Some(match said.walk {
-                Some(WalkRecord { at, done }) => {
-                    Stand::Walking { from: points, at: at.map(Cursor::new), done }
-                }
-                None => Stand::Following(points),
-            })
-        });
-        let stand = stand.unwrap_or(Stand::Nothing);
+        let mut stand = counts.and_then(PositionRecord::stand).unwrap_or(Stand::Nothing);
+        if let Stand::Walking { walk, .. } = &mut stand {
+            // What it has taken so far may change from here on.
+            walk.is_off_line = false;
+        }
         let mut position = Self { process, stand, document, passed: BTreeSet::new() };
         if !ours && position.stand != Stand::Nothing {
             position.save(documents).await?;
         }
         Ok(position)
+    }
+
+    /// The way from nothing that was begun off-line, after the last process had ended, and that no process has
+    /// gone on with; else nothing. Writes nothing: so what the next process may adopt stays what it was.
+    async fn off_line(
+        documents: &dyn Documents,
+        name: &'static str,
+        last_process: u64,
+    ) -> Result<Self, StoreError> {
+        let loaded = Remembered::load::<PositionRecord>(documents, POSITIONS, name).await?;
+        let (document, said) = loaded;
+        let said = said.filter(|said| said.process == last_process);
+        let stand = said.and_then(PositionRecord::stand);
+        let ours = |stand: &Stand| matches!(stand, Stand::Walking { walk, .. } if walk.is_off_line);
+        let stand = stand.filter(ours).unwrap_or(Stand::Nothing);
+        Ok(Self { process: last_process, stand, document, passed: BTreeSet::new() })
     }
 
     /// The same, of what this process has adopted: as it is in the store.
@@ -185,7 +241,7 @@ impl FeedPosition {
     pub fn from_nothing(&self) -> Option<u64> {
         match self.stand {
             Stand::Nothing => Some(0),
-            Stand::Walking { done, .. } => Some(done),
+            Stand::Walking { walk: Walk { done, .. }, .. } => Some(done),
             Stand::Following(_) => None,
         }
     }
@@ -208,10 +264,7 @@ impl FeedPosition {
     async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
         let (points, walk) = match &self.stand {
             Stand::Nothing => return Ok(()),
-            Stand::Walking { from, at, done } => {
-                let at = at.as_ref().map(|at| at.raw().to_vec());
-                (from, Some(WalkRecord { at, done: *done }))
-            }
+            Stand::Walking { from, walk } => (from, Some(WalkRecord::from(walk))),
             Stand::Following(points) => (points, None),
         };
         let points = points.iter().copied().map(PointRecord::from).collect();
@@ -227,16 +280,28 @@ impl FeedPosition {
         documents: &dyn Documents,
         present: FeedPresent,
     ) -> Result<(), StoreError> {
+        self.begin_walk(feed, documents, present, false).await
+    }
+
+    async fn begin_walk(
+        &mut self,
+        feed: &dyn Feed,
+        documents: &dyn Documents,
+        present: FeedPresent,
+        is_off_line: bool,
+    ) -> Result<(), StoreError> {
         let from = match present.unsettled() {
             FeedPeriod::FIRST => under_way(feed, present).await?,
             unsettled => unsettled,
         };
         let from = [FeedPoint::begin(from); FEED_SHARDS as usize];
-        self.stand = Stand::Walking { from, at: None, done: 0 };
+        let walk = Walk { leg: Leg::Stored, at: None, done: 0, is_off_line };
+        self.stand = Stand::Walking { from, walk };
         self.save(documents).await
     }
 
-    /// Takes the next page of all chats, on the way from nothing; answers whether those were the last.
+    /// Takes the next page of all chats, or behind them of what the consumer holds, on the way from nothing;
+    /// answers whether those were the last.
     /// Errors with what the consumer or the store met: then the position is to be adopted again, and what
     /// was taken since may be taken again.
     pub async fn walk(
@@ -244,19 +309,27 @@ impl FeedPosition {
         store: &Store,
         consumer: &dyn FeedConsumer,
     ) -> Result<bool, StoreError> {
-        let Stand::Walking { from, at, done } = &self.stand else { return Ok(true) };
-        let (from, done) = (*from, *done);
-        let page = store.inventory.chats(at.as_ref(), WALK_PAGE).await?;
+        let Stand::Walking { from, walk } = &self.stand else { return Ok(true) };
+        let (from, walk) = (*from, walk.clone());
+        let page = match walk.leg {
+            Leg::Stored => store.inventory.chats(walk.at.as_ref(), WALK_PAGE).await?,
+            Leg::Held => consumer.held(walk.at.as_ref(), WALK_PAGE).await?,
+        };
         for chat in &page.items {
             self.take(consumer, *chat).await?;
         }
-        let whole = page.next.is_none();
-        self.stand = match page.next {
+        let done = walk.done + page.items.len() as u64;
+        let leg = match (walk.leg, page.next.is_some()) {
+            (leg, true) => Some(leg),
+            (Leg::Stored, false) => Some(Leg::Held),
+            (Leg::Held, false) => None,
+        };
+        self.stand = match leg {
+            Some(leg) => Stand::Walking { from, walk: Walk { leg, at: page.next, done, ..walk } },
             None => Stand::Following(from),
-            next => Stand::Walking { from, at: next, done: done + page.items.len() as u64 },
         };
         self.save(&*store.documents).await?;
-        Ok(whole)
+        Ok(leg.is_none())
     }
 
     /// A way through the feed from this position on.
@@ -359,21 +432,22 @@ async fn under_way(feed: &dyn Feed, present: FeedPresent) -> Result<FeedPeriod, 
     }))
 }
 
-/// Has a consumer take all chats of a store on which no router runs; the next start goes on from there. Says
-/// how many chats are taken, now and then, and answers it. Errors with what the consumer or the store met;
-/// the next time goes on.
+/// Has a consumer take all chats of a store on which no router runs, and what it holds of others; the next
+/// start goes on from there. Whatever position it had is gone, but for that of a former call after which no
+/// process has run: that one it goes on with. Says how many chats are taken, now and then, and answers it.
+/// Errors with what the consumer or the store met; the next time goes on.
 pub async fn follow_from_nothing(
     store: &Store,
     consumer: &dyn FeedConsumer,
     progress: &mut (dyn FnMut(u64) + Send),
 ) -> Result<u64, StoreError> {
     let process = store.inventory.last_process().await?;
-    let mut position = FeedPosition::adopt(&*store.documents, consumer.name(), process).await?;
+    let mut position = FeedPosition::off_line(&*store.documents, consumer.name(), process).await?;
     if !position.is_begun() {
         // As of a process that has just ended: what it had under way is taken again.
         let next = process.saturating_add(1);
         let present = FeedPresent { process: next, runs_ms: 0, now: Timestamp::default() };
-        position.begin(&*store.feed, &*store.documents, present).await?;
+        position.begin_walk(&*store.feed, &*store.documents, present, true).await?;
     }
     let mut taken = 0;
     while let Some(done) = position.from_nothing() {

@@ -3,8 +3,11 @@
 use async_trait::async_trait;
 
 use crate::domain::ChatId;
-use crate::storage::{History, HistoryOrder, HistoryQuery, HistoryRow, HistoryRows, StoreError};
+use crate::storage::{
+    Cursor, History, HistoryOrder, HistoryQuery, HistoryRow, HistoryRows, Page, StoreError,
+};
 
+use super::inventory::chats_page;
 use super::{FaultAt, MemoryStore};
 
 #[async_trait]
@@ -43,5 +46,9 @@ impl History for MemoryStore {
         rows.truncate(query.rows());
         let next = rows.last().filter(|_| !is_all).map(HistoryRow::place);
         Ok(HistoryRows { rows, next })
+    }
+
+    async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        Ok(chats_page(self.lock().history.keys().copied(), at, limit))
     }
 }

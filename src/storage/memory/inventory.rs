@@ -42,18 +42,27 @@ impl State {
     }
 }
 
+/// A page of these chats.
+pub(super) fn chats_page(
+    chats: impl Iterator<Item = ChatId>,
+    at: Option<&Cursor>,
+    limit: usize,
+) -> Page<ChatId> {
+    page(chats.map(|chat| bytes(chat.0)), at, limit).map(|key| ChatId(id(&key)))
+}
+
 #[async_trait]
 impl Inventory for MemoryStore {
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
         let state = self.lock();
         let held = state.logs.iter().filter(|(_, log)| !log.is_empty());
-        Ok(page(held.map(|(chat, _)| bytes(chat.0)), at, limit).map(|key| ChatId(id(&key))))
+        Ok(chats_page(held.map(|(chat, _)| *chat), at, limit))
     }
 
     async fn watched(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
         let state = self.lock();
         let held = state.watermarks.iter().filter(|(_, watermarks)| !watermarks.is_empty());
-        Ok(page(held.map(|(chat, _)| bytes(chat.0)), at, limit).map(|key| ChatId(id(&key))))
+        Ok(chats_page(held.map(|(chat, _)| *chat), at, limit))
     }
 
     async fn conversations(

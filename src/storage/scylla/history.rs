@@ -21,8 +21,8 @@ use crate::storage::history::{
     DamagedHistory, HistoryBound, LIST_OF_ALL, LIST_OF_CUSTOMER, stored,
 };
 use crate::storage::{
-    History, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
-    StoreError, record,
+    Cursor, History, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
+    Page, StoreError, record,
 };
 
 use super::ScyllaStore;
@@ -89,6 +89,8 @@ statements! {
     place_remove: Write = "DELETE FROM %.history_lists_of USING TIMESTAMP ? \
         WHERE chat = ? AND list = ? AND started = ?";
     places: Read = "SELECT list, started FROM %.history_lists_of WHERE chat = ?";
+    chats: Read = "SELECT DISTINCT token(chat), chat FROM %.history_lists_of \
+        WHERE token(chat) >= ? AND token(chat) <= ? LIMIT ?";
 }
 
 /// The parts that this life has put on their lists.
@@ -246,6 +248,14 @@ impl History for ScyllaStore {
         reading.page.next =
             parts.last().filter(|_| more).map(|part| end_of(&list, *part, query.order));
         Ok(reading.page)
+    }
+
+    async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let statement = &self.db.statements.history.chats;
+        let keys = self.keys(statement, at, limit, |row: &(i64, Vec<u8>)| row.0).await?;
+        // What is no chat's key names none that could be taken out.
+        let chat = |(_, key): &(i64, Vec<u8>)| uuid::Uuid::from_slice(key).ok().map(ChatId);
+        Ok(Page { items: keys.items.iter().filter_map(chat).collect(), next: keys.next })
     }
 }
 

@@ -8,10 +8,12 @@ use rusqlite::Connection;
 use crate::domain::{ChatId, Timestamp};
 use crate::storage::history::{DamagedHistory, HistoryBound, stored};
 use crate::storage::{
-    History, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows, StoreError, record,
+    Cursor, History, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows, Page,
+    StoreError, record,
 };
 
 use super::SqliteStore;
+use super::inventory::{after, bytes, ids, page};
 use super::sql::{ReadError, count, execute, id};
 
 /// The migration that makes the tables.
@@ -47,6 +49,17 @@ impl History for SqliteStore {
     async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
         let damaged = Arc::clone(&self.damaged_history);
         self.readers.read(move |connection| list(connection, &damaged, &query)).await
+    }
+
+    async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
+        let after = after(at);
+        // Each by its index. What is no chat's key names none that could be taken out.
+        let text = "SELECT chat FROM history WHERE chat > ?1 AND length(chat) = 16 \
+                    UNION SELECT chat FROM history_lists WHERE chat > ?1 AND length(chat) = 16 \
+                    ORDER BY chat LIMIT ?2";
+        let ids = move |connection: &Connection| ids(connection, text, &after, limit + 1);
+        let found = self.readers.read(ids).await?.into_iter().map(ChatId).collect();
+        Ok(page(found, limit, |last: &ChatId| bytes(last.0)))
     }
 }
 

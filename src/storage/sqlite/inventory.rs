@@ -12,24 +12,24 @@ use super::sql::{ReadError, count, id};
 use super::{SqliteStore, conversations, sql};
 
 /// The page of the first `limit` of the keys, of which there is one more if there is a next page.
-fn page<T>(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> Vec<u8>) -> Page<T> {
+pub(super) fn page<T>(mut items: Vec<T>, limit: usize, key: impl FnOnce(&T) -> Vec<u8>) -> Page<T> {
     let more = items.len() > limit;
     items.truncate(limit);
     let next = items.last().filter(|_| more).map(|last| Cursor::new(key(last)));
     Page { items, next }
 }
 
-fn bytes(id: Uuid) -> Vec<u8> {
+pub(super) fn bytes(id: Uuid) -> Vec<u8> {
     id.as_bytes().to_vec()
 }
 
 /// The key that a listing goes on after. Every id comes after the empty one.
-fn after(at: Option<&Cursor>) -> Vec<u8> {
+pub(super) fn after(at: Option<&Cursor>) -> Vec<u8> {
     at.map_or(Vec::new(), |at| at.raw().to_vec())
 }
 
 /// Runs a statement over `after` and `limit` that answers ids.
-fn ids(
+pub(super) fn ids(
     connection: &Connection,
     text: &str,
     after: &[u8],

@@ -275,14 +275,9 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
         // They are filled from the logs again.
         new.execute("DELETE FROM documents WHERE kind = ?", [ended::KIND])?;
     }
-    if has(&["feed", "history", "history_lists"]) {
-        // Who follows begins from nothing.
-        new.execute("DELETE FROM documents WHERE kind = ?", [feed::POSITIONS])?;
-    }
     if has(&["open_chats"]) {
         sql::set_counter(new, sql::OPEN_CHATS_LOST, 1)?;
     }
-    new.execute_batch("COMMIT")?;
     if found.end_unknown {
         mended
             .lost
@@ -292,6 +287,13 @@ fn fill(old: &Old, new: &Connection, loss: Loss) -> Result<Mended, MendError> {
         let rows = found.unknown_rows;
         mended.lost.push(format!("{rows} events of chats that nothing names"));
     }
+    let log_lost = !mended.damaged.is_empty() || !mended.lost.is_empty();
+    if log_lost || has(&["feed", "history", "history_lists"]) {
+        // Who follows begins from nothing: what it wrote down may be of events, or of whole chats, that are
+        // there no more.
+        new.execute("DELETE FROM documents WHERE kind = ?", [feed::POSITIONS])?;
+    }
+    new.execute_batch("COMMIT")?;
     match loss {
         Loss::OfChats if !mended.lost.is_empty() => Err(MendError::Needed(mended.lost.join("; "))),
         Loss::OfChats | Loss::Accepted => Ok(mended),
