@@ -7,13 +7,22 @@ use super::server::Plan;
 use crate::actors::{Rebuilt, rebuild_history};
 use crate::config::Settings;
 use crate::domain::audit::AuditAct;
-use crate::storage::export::{Report, Stage};
+use crate::storage::StoreError;
+use crate::storage::export::{ExportError, Report, Stage, is_half_imported};
 
 /// Makes it anew. Interrupted, the next time or the next start goes on.
 pub(super) async fn rebuild(settings: Settings) -> Result<(), String> {
     let opened = Plan::of(settings).store.at_once().open().await;
     let opened = opened.map_err(|error| error.to_string())?;
     let store = opened.store.in_time(ENTRY_LIMIT);
+    let half = is_half_imported(&*store.documents).await;
+    if half != Ok(false) {
+        opened.close().await;
+        return Err(half.map_or_else(
+            |error: StoreError| error.to_string(),
+            |_| ExportError::HalfImported.to_string(),
+        ));
+    }
     let mut bar = Bar::new();
     let mut rebuilt = Rebuilt::default();
     let make = async {
@@ -31,7 +40,7 @@ pub(super) async fn rebuild(settings: Settings) -> Result<(), String> {
     }
     println!("the history was made anew: {} chats were read", rebuilt.chats);
     if rebuilt.removed > 0 {
-        println!("{} rows of chats that are forgotten were removed", rebuilt.removed);
+        println!("{} chats without a log were removed from it", rebuilt.removed);
     }
     Ok(())
 }

@@ -86,3 +86,19 @@ async fn the_history_is_not_made_anew_beside_whoever_has_the_store() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("in use"), "{said}");
 }
+
+#[tokio::test]
+async fn no_history_is_made_of_a_part_of_an_import() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = SqliteOptions::new(folder.path());
+    let sqlite = SqliteStore::open(&options).map(std::sync::Arc::new).unwrap();
+    open_chat(&sqlite.store(), ChatId::from_u128(1)).await;
+    sqlite.store().documents.put("import", "1", 0, b"7".to_vec()).await.unwrap();
+    drop(sqlite);
+    let output = rebuild(folder.path());
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("a part of an import"), "{said}");
+    let sqlite = SqliteStore::open(&options).map(std::sync::Arc::new).unwrap();
+    assert_eq!(listed(&sqlite.store()).await, []);
+}
