@@ -4,6 +4,7 @@
 //! lives is found in the feed ([`FeedConsumer`]).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::domain::{ChatEvent, ChatId, Timestamp};
@@ -18,6 +19,8 @@ pub(super) type AllFollowed = BTreeMap<&'static str, Followed>;
 pub(super) struct Followed {
     pub(super) consumer: Arc<dyn FeedConsumer>,
     haste: Mutex<Haste>,
+    /// See [`is_up_to_date`](Self::is_up_to_date).
+    up_to_date: AtomicBool,
 }
 
 /// The chats that a consumer is to take at once.
@@ -32,7 +35,7 @@ pub(super) struct Haste {
 
 impl Followed {
     pub(super) fn new(consumer: Arc<dyn FeedConsumer>) -> Self {
-        Self { consumer, haste: Mutex::default() }
+        Self { consumer, haste: Mutex::default(), up_to_date: AtomicBool::new(false) }
     }
 
     /// Such events of a chat are durable.
@@ -62,6 +65,17 @@ impl Followed {
     /// What was taken out was not dealt with.
     pub(super) fn lose(&self) {
         self.lock().lost = true;
+    }
+
+    /// Whether it has taken, by its latest turn, all that there was but for what is damaged: not before the
+    /// first turn, on the way from nothing, or while something waits that could not be taken.
+    pub(super) fn is_up_to_date(&self) -> bool {
+        self.up_to_date.load(Relaxed)
+    }
+
+    /// How its turn ended.
+    pub(super) fn turned(&self, is_up_to_date: bool) {
+        self.up_to_date.store(is_up_to_date, Relaxed);
     }
 
     fn lock(&self) -> MutexGuard<'_, Haste> {

@@ -183,5 +183,9 @@ impl Follow {
         telemetry::feed_lag(self.name, waits_ms);
         let from_nothing = self.position.as_ref().and_then(FeedPosition::from_nothing);
         telemetry::feed_from_nothing(self.name, from_nothing);
+        if let Some(followed) = self.shared.followed.get(self.name) {
+            let follows = self.position.is_some() && from_nothing.is_none();
+            followed.turned(follows && self.waits_since.is_none());
+        }
     }
 }

@@ -2,7 +2,8 @@
 //! that is found.
 //!
 //! A row may be older than its chat. So of a chat that is open the index in memory says where it is, and of
-//! one whose row says that it is open, and which is open no more, nobody is shown that it is his.
+//! one whose row says that it is open, and which is open no more, or is about to change its place, nobody is
+//! shown that it is his.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -10,15 +11,16 @@ use std::sync::{Mutex, PoisonError};
 use async_trait::async_trait;
 
 use crate::domain::{
-    ChannelId, ChatEvent, ChatId, ChatState, Customer, Place, QueueId, Timestamp, UserId,
+    ChannelId, ChatEvent, ChatId, ChatState, Customer, QueueId, Timestamp, UserId,
 };
 use crate::machine::chat::History;
 use crate::machine::chat::driver::READ_PAGE;
 use crate::storage::{
-    Cursor, FeedConsumer, FeedPosition, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPoint,
-    HistoryQuery, HistoryRow, Page, Store, StoreError, follow_from_nothing,
+    Cursor, FeedConsumer, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery,
+    HistoryRow, OpenChat, Page, Store, StoreError, follow_from_nothing,
 };
 
+use super::followed::Followed;
 use super::limits::{DAMAGED_TOLD, HISTORY_PAGE};
 use super::router::{CallError, Router};
 
@@ -66,8 +68,8 @@ impl FeedConsumer for HistoryWriter {
             return self.store.history.remove(chat).await;
         };
         self.store.history.put(row).await?;
-        // Whoever forgets marks the log first and removes the row later. If the mark is not there yet, the
-        // row goes with the rest; if it is, the row may have come after that.
+        // Whoever forgets notes it first and removes the row later. If the note is not there yet, the row
+        // goes with the rest; if it is, the row may have come after that.
         if self.store.log.is_forgotten(chat).await? {
             self.store.history.remove(chat).await?;
         }
@@ -158,44 +160,52 @@ impl Router {
         Ok(ChatsPage { chats, next: after })
     }
 
-    /// Whether each chat since the beginning is in the history, but for what changed just now. Errors when the
-    /// store does not answer.
-    pub async fn history_is_complete(&self) -> Result<bool, CallError> {
-        let (documents, process) = (&*self.store().documents, self.shared.process);
-        let position = FeedPosition::adopt(documents, HistoryWriter::NAME, process);
-        Ok(self.within(position).await?.from_nothing().is_none())
+    /// Whether each chat since the beginning is in the history, but for what changed just now and for damaged
+    /// chats: as who writes it knew by its latest turn. Reads nothing of the store, and writes nothing to it.
+    pub fn history_is_complete(&self) -> bool {
+        self.shared.followed.get(HistoryWriter::NAME).is_some_and(Followed::is_up_to_date)
     }
 
     /// The row, as far as it is late with what the chat is by now; none when it is not asked for.
     fn shown(&self, mut row: HistoryRow, asked: &ChatsAsked) -> Option<HistoryRow> {
         let open = row.ended.is_none();
-        let place = open.then(|| self.shared.index(row.chat, |index| index.get(row.chat).cloned()));
-        let place = place.flatten().and_then(|open| {
+        let open = open.then(|| self.shared.index(row.chat, |index| index.get(row.chat).cloned()));
+        let open = open.flatten();
+        if let Some(open) = &open {
             row.queue = Some(open.queue);
-            open.place
-        });
-        if let Some(place) = &place {
-            row.state = place.state();
-            row.owner = place.owner().or(row.owner);
+            if let Some(place) = &open.place {
+                row.state = place.state();
+                row.owner = place.owner().or(row.owner);
+            }
         }
-        asked.wants(&row, place.as_ref()).then_some(row)
+        asked.wants(&row, open.as_ref()).then_some(row)
     }
 }
 
 impl ChatsAsked {
     /// Whether a chat is asked for: what is known of it, and where it is if it is open.
-    fn wants(&self, row: &HistoryRow, place: Option<&Place>) -> bool {
-        let may_read = |user: UserId| match row.ended {
-            Some(end) => end.owner == Some(user),
-            // Who gave it away sees nothing of what came after.
-            None => place.is_some_and(|place| place.operators().contains(&user)),
-        };
+    fn wants(&self, row: &HistoryRow, open: Option<&OpenChat>) -> bool {
+        let may_read = |user| may_read(row, open, user);
         self.state.is_none_or(|state| row.state == state)
             && self.queue.is_none_or(|queue| row.queues.contains(&queue))
             && self.channel.is_none_or(|channel| row.customer.channel == channel)
             && self.operator.is_none_or(|operator| row.operators.contains(&operator))
             && self.customer.is_none_or(|customer| row.customer == customer)
             && self.reader.is_none_or(may_read)
+    }
+}
+
+/// Whether it is this user's by what is known of it, and of the chat if it is open.
+fn may_read(row: &HistoryRow, open: Option<&OpenChat>, user: UserId) -> bool {
+    match row.ended {
+        Some(end) => end.owner == Some(user),
+        // Who gave it away sees nothing of what came after; and where it is about to be another's, or was
+        // when its actor failed, the index does not know whose it is.
+        None => {
+            let settled = open.filter(|open| open.moving.is_none());
+            let place = settled.and_then(|open| open.place.as_ref());
+            place.is_some_and(|place| place.operators().contains(&user))
+        }
     }
 }
 
@@ -265,5 +275,53 @@ impl FeedConsumer for Telling {
         let page = self.writer.held(at, limit).await?;
         self.left.fetch_add(page.items.len() as u64, Relaxed);
         Ok(page)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::domain::{CustomerId, Place};
+    use crate::storage::Moving;
+
+    const ANN: UserId = UserId::from_u128(1);
+    const BOB: UserId = UserId::from_u128(2);
+
+    #[test]
+    fn a_chat_that_is_about_to_change_its_place_is_listed_to_nobody_as_his() {
+        let (chat, queue) = (ChatId::from_u128(1), QueueId::from_u128(1));
+        let row = HistoryRow {
+            chat,
+            started: Timestamp(1),
+            customer: Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(1) },
+            name: None,
+            queues: BTreeSet::from([queue]),
+            queue: Some(queue),
+            operators: BTreeSet::from([ANN]),
+            owner: Some(ANN),
+            state: ChatState::InProgress,
+            ended: None,
+        };
+        let settled = OpenChat {
+            chat,
+            queue,
+            placement: 1,
+            priority: Default::default(),
+            weight: Default::default(),
+            since: Timestamp(1),
+            refused_by: Default::default(),
+            place: Some(Place::Assigned { owner: ANN, begun: true }),
+            next_deadline: None,
+            moving: None,
+        };
+        let may_read = |open: Option<&OpenChat>| [ANN, BOB].map(|user| may_read(&row, open, user));
+        assert_eq!(may_read(Some(&settled)), [true, false]);
+        assert_eq!(may_read(None), [false, false]);
+        for to in [Some(BOB), Some(ANN), None] {
+            let moving = OpenChat { moving: Some(Moving { to }), ..settled.clone() };
+            assert_eq!(may_read(Some(&moving)), [false, false], "{to:?}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use switchboard::actors::Router;
+use switchboard::actors::{HistoryWriter, Router};
 use switchboard::domain::{ChatEvent, ChatId};
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
 use switchboard::storage::{FeedConsumer, Store, StoreError};
@@ -69,8 +69,9 @@ impl Reader {
 
 #[async_trait]
 impl FeedConsumer for Reader {
+    /// That of one of whom the router is asked how far it is.
     fn name(&self) -> &'static str {
-        "reader"
+        HistoryWriter::NAME
     }
 
     fn concerns(&self, _event: &ChatEvent) -> bool {
@@ -187,7 +188,7 @@ async fn a_follower_that_fails_comes_back_and_misses_nothing() {
     chats.extend(opened(&router, 9..12).await);
     reader.until_read(&store, &chats).await;
     until("it met all", || async { reader.is_healed().then_some(()) }).await;
-    router.crash_follower("reader");
+    router.crash_follower(HistoryWriter::NAME);
     until("it was started again", || async { (router.restarts() == 3).then_some(()) }).await;
     chats.extend(opened(&router, 12..14).await);
     reader.until_read(&store, &chats).await;
@@ -268,5 +269,29 @@ async fn a_store_that_is_silent_ends_a_turn_and_the_next_one_goes_on() {
     until("it was silent", || async { (silent.0.load(Ordering::Relaxed) == 0).then_some(()) })
         .await;
     assert_eq!((router.restarts(), router.count("follower")), (0, 1));
+    router.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_history_is_not_complete_while_something_cannot_be_taken() {
+    let store = MemoryStore::new().store();
+    let reader = Reader::new(&store, true);
+    let complete = async |router: &Router, wanted| {
+        until("the history is complete, or is not", || async {
+            (router.history_is_complete() == wanted).then_some(())
+        })
+        .await;
+    };
+    let router = followed(store.clone(), &reader).await;
+    let first = opened(&router, 1..2).await;
+    reader.until_read(&store, &first).await;
+    complete(&router, true).await;
+    // For longer than it is looked for.
+    reader.befall(&[Woe::Refused; 100_000]);
+    let chats = opened(&router, 2..4).await;
+    complete(&router, false).await;
+    reader.woes.lock().unwrap().clear();
+    reader.until_read(&store, &chats).await;
+    complete(&router, true).await;
     router.stop().await;
 }

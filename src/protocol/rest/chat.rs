@@ -89,8 +89,9 @@ pub struct ChatsResponse {
     /// Give it as `after` for the next page, with the same filters and order; absent at the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub next: Option<String>,
-    /// Whether each chat since the beginning is in the list, but for what changed in the last seconds.
-    /// `false` while the list is made from the logs, after an import or an update: chats may be missing.
+    /// Whether each chat since the beginning is in the list, but for what changed in the last seconds and for
+    /// chats that are damaged, which the router's log names. `false` while the list is made from the logs, after
+    /// an import or an update, and while what changed cannot be written down: chats may be missing, or late.
     pub complete: bool,
 }
 
