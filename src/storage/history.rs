@@ -10,10 +10,10 @@
 //! by the chat alone, since whoever forgets a chat has no log any more that would name them.
 
 use std::collections::BTreeSet;
+use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 
 use super::port::port;
-use super::record::RecordError;
 use super::{Cursor, Page, StoreError};
 use crate::domain::{
     ChannelId, ChatId, ChatState, Customer, Name, Party, QueueId, Timestamp, UserId,
@@ -31,7 +31,13 @@ pub const HISTORY_OPERATORS_MAX: usize = 100;
 /// Most rows that a page reads, damaged ones among them: a megabyte or less, some tens of ms.
 pub const HISTORY_ROWS_MAX: usize = 2_000;
 
-/// Damaged rows that are remembered, so that each is told of once; 16 bytes each.
+/// Bytes of a chat's key.
+const KEY_BYTES: usize = 16;
+
+/// What is wrong with a row whose key is no chat's.
+pub(super) const NO_CHAT: &str = "its key is no chat's";
+
+/// Damaged rows that are remembered, so that each is told of once; 16 bytes each, as a rule.
 const DAMAGED_REMEMBERED: usize = 10_000;
 
 /// What the history knows of a chat.
@@ -215,6 +221,30 @@ impl HistoryBound {
     pub fn of(place: HistoryPoint) -> Self {
         Self { started: stored(place.started), chat: place.chat.0.as_bytes().to_vec() }
     }
+
+    /// The place behind which begins what is left when a list was read up to here: this one; or, where that is
+    /// no chat's, the next to it that may be one, in the order of the reading, so that each page comes on.
+    pub fn place(&self, order: HistoryOrder) -> HistoryPoint {
+        let mut id = [0; KEY_BYTES];
+        id.iter_mut().zip(&self.chat).for_each(|(to, from)| *to = *from);
+        let id = u128::from_be_bytes(id);
+        let (length, started) = (self.chat.len(), self.started.unsigned_abs());
+        let (started, id) = match order {
+            _ if length == KEY_BYTES => (started, id),
+            // Before all chats of its time.
+            HistoryOrder::OldestFirst if length == 0 && started > 0 => (started - 1, u128::MAX),
+            HistoryOrder::NewestFirst if length == 0 => (started, 0),
+            HistoryOrder::OldestFirst if length > KEY_BYTES => (started, id.saturating_add(1)),
+            HistoryOrder::NewestFirst if length < KEY_BYTES => (started, id.saturating_sub(1)),
+            HistoryOrder::OldestFirst | HistoryOrder::NewestFirst => (started, id),
+        };
+        HistoryPoint { started: Timestamp(started), chat: ChatId::from_u128(id) }
+    }
+}
+
+/// The chat of a stored key, if it is one's.
+pub(super) fn chat_of(key: &[u8]) -> Option<ChatId> {
+    uuid::Uuid::from_slice(key).ok().map(ChatId)
 }
 
 /// No time of a chat comes near the limit.
@@ -243,13 +273,13 @@ impl HistoryQuery {
 
 /// The rows that could not be read since the store was opened.
 #[derive(Default)]
-pub(super) struct DamagedHistory(Mutex<BTreeSet<ChatId>>);
+pub(super) struct DamagedHistory(Mutex<BTreeSet<Vec<u8>>>);
 
 impl DamagedHistory {
-    /// A row cannot be read.
-    pub fn note(&self, chat: ChatId, error: &RecordError) {
+    /// The row of this key, which may be no chat's, cannot be read.
+    pub fn note(&self, key: &[u8], error: &dyn Display) {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() < DAMAGED_REMEMBERED && known.insert(chat) {
+        if known.len() < DAMAGED_REMEMBERED && known.insert(key.to_vec()) {
             telemetry::store_damaged_rows(DamagedRow::History, known.len());
             tracing::error!(
                 %error,
@@ -284,6 +314,30 @@ mod tests {
         ];
         let keys: BTreeSet<_> = lists.iter().map(|list| list.key()).collect();
         assert_eq!(keys.len(), lists.len());
+    }
+
+    #[test]
+    fn a_page_comes_on_behind_a_key_that_is_no_chat_s() {
+        for chat in [&[7, 9][..], &[7; 15], &[7; 16], &[7; 17], &[7, 0, 0], &[0xff; 20]] {
+            let read = HistoryBound { started: 5, chat: chat.to_vec() };
+            let next = |order| HistoryBound::of(read.place(order));
+            if chat.len() == 16 {
+                assert_eq!(next(HistoryOrder::OldestFirst), read);
+                assert_eq!(next(HistoryOrder::NewestFirst), read);
+                continue;
+            }
+            // Of the longest ids none comes behind.
+            let is_last = chat.len() > 16 && chat[..16] == [0xff; 16];
+            assert!(is_last || next(HistoryOrder::OldestFirst) > read, "{chat:?}");
+            assert!(next(HistoryOrder::NewestFirst) < read, "{chat:?}");
+            assert_eq!(next(HistoryOrder::OldestFirst).started, 5);
+        }
+        // Before all chats of a time.
+        let at = HistoryBound::at(Timestamp(5));
+        let point =
+            |started, id| HistoryPoint { started: Timestamp(started), chat: ChatId::from_u128(id) };
+        assert_eq!(at.place(HistoryOrder::OldestFirst), point(4, u128::MAX));
+        assert_eq!(at.place(HistoryOrder::NewestFirst), point(5, 0));
     }
 
     #[test]

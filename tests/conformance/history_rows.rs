@@ -51,6 +51,30 @@ fn a_damaged_row_of_the_history_is_passed_over_named_and_left_out_of_a_repair() 
 }
 
 #[test]
+fn a_key_that_is_no_chat_s_hinders_no_other_row() {
+    let rig = Rig::new(Kind::Sqlite);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        for n in 1..=3 {
+            store.history.put(row(n, 40 * DAY_MS)).await.unwrap();
+        }
+    });
+    drop(store);
+    let database = open_past_the_store(&rig.folder.path().join(DATABASE_FILE), None).unwrap();
+    for table in ["history", "history_lists"] {
+        let text = format!("UPDATE {table} SET chat = x'0102' WHERE chat = x'{:032x}'", 2);
+        database.execute_batch(&text).unwrap();
+    }
+    drop(database);
+    let store = rig.open().unwrap().store();
+    block_on(async {
+        assert_eq!(listed(&*store.history).await, [1, 3].map(chat));
+        let page = store.history.chats(None, 9).await.unwrap();
+        assert_eq!(page.items, [1, 3].map(chat));
+    });
+}
+
+#[test]
 fn no_row_is_left_of_a_log_that_a_repair_has_lost() {
     // One event; a chat, with all that names it; and the end.
     for (lost, left) in [
@@ -104,6 +128,17 @@ fn cql_a_damaged_row_of_the_history_is_passed_over() {
         let started = (40 * DAY_MS).cast_signed();
         rig.raw.query_unpaged(text, (started, chat(2).0.as_bytes().as_slice())).await.unwrap();
         assert_eq!(listed(history).await, [1, 3].map(chat));
+        let text = "INSERT INTO history (list, part, started, chat, record) \
+                    VALUES (0x00, 960, ?, 0x0102, 0x00)";
+        rig.raw.query_unpaged(text, (started,)).await.unwrap();
+        let text = "INSERT INTO history_lists_of (chat, list, started) VALUES (0x0102, 0x00, ?)";
+        rig.raw.query_unpaged(text, (started,)).await.unwrap();
+        assert_eq!(listed(history).await, [1, 3].map(chat), "a key that is no chat's");
+        let mut held = History::chats(history, None, 9).await.unwrap().items;
+        held.sort_unstable();
+        assert_eq!(held, [1, 2, 3].map(chat));
+        let text = "DELETE FROM history WHERE list = 0x00 AND part = 960 AND started = ? AND chat = 0x0102";
+        rig.raw.query_unpaged(text, (started,)).await.unwrap();
         // What is put again is whole, and what is damaged is removed all the same.
         History::remove(history, chat(2)).await.unwrap();
         History::remove(history, chat(1)).await.unwrap();

@@ -18,7 +18,7 @@ use tokio::sync::RwLock;
 
 use crate::domain::{ChatId, Timestamp};
 use crate::storage::history::{
-    DamagedHistory, HistoryBound, LIST_OF_ALL, LIST_OF_CUSTOMER, stored,
+    DamagedHistory, HistoryBound, LIST_OF_ALL, LIST_OF_CUSTOMER, NO_CHAT, chat_of, stored,
 };
 use crate::storage::{
     Cursor, History, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
@@ -254,7 +254,7 @@ impl History for ScyllaStore {
         let statement = &self.db.statements.history.chats;
         let keys = self.keys(statement, at, limit, |row: &(i64, Vec<u8>)| row.0).await?;
         // What is no chat's key names none that could be taken out.
-        let chat = |(_, key): &(i64, Vec<u8>)| uuid::Uuid::from_slice(key).ok().map(ChatId);
+        let chat = |(_, key): &(i64, Vec<u8>)| chat_of(key);
         Ok(Page { items: keys.items.iter().filter_map(chat).collect(), next: keys.next })
     }
 }
@@ -328,7 +328,7 @@ impl ScyllaStore {
             reading.reads += 1;
             let asked = i32::try_from(left).unwrap_or(SCAN_PAGE_ROWS).min(SCAN_PAGE_ROWS);
             match self.history_between(&of_span, asked, reading).await {
-                Ok(Some(last)) => span.behind(query.order, HistoryBound::of(last)),
+                Ok(Some(last)) => span.behind(query.order, last),
                 Ok(None) => {
                     length_ms = length_ms.map(|length: i64| length.saturating_mul(2));
                     span.behind(
@@ -356,13 +356,13 @@ impl ScyllaStore {
         Ok(None)
     }
 
-    /// Reads rows between bounds. Answers the last one's place when there may be more.
+    /// Reads rows between bounds. Answers where the last one was when there may be more.
     async fn history_between(
         &self,
         span: &Span<'_>,
         limit: i32,
         reading: &mut Reading<'_>,
-    ) -> Result<Option<HistoryPoint>, PartError> {
+    ) -> Result<Option<HistoryBound>, PartError> {
         let statements = &self.db.statements.history;
         let statement = match reading.query.order {
             HistoryOrder::OldestFirst => &statements.oldest,
@@ -376,13 +376,15 @@ impl ScyllaStore {
         let (mut read, mut last) = (0, None);
         for row in rows {
             let (started, key, sealed) = row.map_err(broken)?;
-            let chat = ChatId(uuid::Uuid::from_slice(key).map_err(broken)?);
-            let place = HistoryPoint { started: Timestamp(started.unsigned_abs()), chat };
-            match record::decode_history(place, sealed.unwrap_or_default()) {
-                Ok(row) => reading.page.rows.push(row),
-                Err(error) => self.history_parts.damaged.note(chat, &error),
+            let place = chat_of(key)
+                .map(|chat| HistoryPoint { started: Timestamp(started.unsigned_abs()), chat });
+            let sealed = sealed.unwrap_or_default();
+            match place.map(|place| record::decode_history(place, sealed)) {
+                Some(Ok(row)) => reading.page.rows.push(row),
+                Some(Err(error)) => self.history_parts.damaged.note(key, &error),
+                None => self.history_parts.damaged.note(key, &NO_CHAT),
             }
-            (read, last) = (read + 1, Some(place));
+            (read, last) = (read + 1, Some(HistoryBound { started, chat: key.to_vec() }));
         }
         reading.rows += usize::try_from(read).unwrap_or(usize::MAX);
         Ok(last.filter(|_| read >= limit))
@@ -430,15 +432,5 @@ fn stop_at(span: &Span<'_>, order: HistoryOrder) -> HistoryPoint {
         HistoryOrder::OldestFirst => &span.low,
         HistoryOrder::NewestFirst => &span.high,
     };
-    let time = |started: i64| Timestamp(started.unsigned_abs());
-    match (uuid::Uuid::from_slice(&bound.chat), order) {
-        (Ok(chat), _) => HistoryPoint { started: time(bound.started), chat: ChatId(chat) },
-        // Before all chats of its time.
-        (Err(_), HistoryOrder::OldestFirst) if bound.started > 0 => {
-            HistoryPoint { started: time(bound.started - 1), chat: ChatId::from_u128(u128::MAX) }
-        }
-        (Err(_), HistoryOrder::OldestFirst | HistoryOrder::NewestFirst) => {
-            HistoryPoint { started: time(bound.started), chat: ChatId::from_u128(0) }
-        }
-    }
+    bound.place(order)
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use rusqlite::Connection;
 
 use crate::domain::{ChatId, Timestamp};
-use crate::storage::history::{DamagedHistory, HistoryBound, stored};
+use crate::storage::history::{DamagedHistory, HistoryBound, NO_CHAT, chat_of, stored};
 use crate::storage::{
     Cursor, History, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows, Page,
     StoreError, record,
@@ -14,7 +14,7 @@ use crate::storage::{
 
 use super::SqliteStore;
 use super::inventory::{after, bytes, ids, page};
-use super::sql::{ReadError, count, execute, id};
+use super::sql::{ReadError, count, execute};
 
 /// The migration that makes the tables.
 pub(super) const MIGRATION: &str = "
@@ -105,19 +105,22 @@ fn list(
     // One more tells whether there are more.
     let limit = query.rows();
     let mut rows = statement.query((query.of.key(), from, low, to, high, count(limit + 1)))?;
-    let (mut read, mut last) = (0, None);
+    let (mut read, mut last) = (0, None::<HistoryBound>);
     while let Some(row) = rows.next()? {
         if read == limit {
-            page.next = last;
+            page.next = last.map(|last| last.place(query.order));
             break;
         }
-        let (chat, started) = (ChatId(id(row, 0)?), row.get::<_, i64>(1)?);
-        let place = HistoryPoint { started: Timestamp(started.unsigned_abs()), chat };
-        match record::decode_history(place, &row.get::<_, Vec<u8>>(2)?) {
-            Ok(row) => page.rows.push(row),
-            Err(error) => damaged.note(chat, &error),
+        let (key, started) = (row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?);
+        let place = chat_of(&key)
+            .map(|chat| HistoryPoint { started: Timestamp(started.unsigned_abs()), chat });
+        let sealed = row.get::<_, Vec<u8>>(2)?;
+        match place.map(|place| record::decode_history(place, &sealed)) {
+            Some(Ok(row)) => page.rows.push(row),
+            Some(Err(error)) => damaged.note(&key, &error),
+            None => damaged.note(&key, &NO_CHAT),
         }
-        (read, last) = (read + 1, Some(place));
+        (read, last) = (read + 1, Some(HistoryBound { started, chat: key }));
     }
     Ok(page)
 }
