@@ -100,8 +100,9 @@ enum StoreCommand {
 
 #[derive(Debug, Subcommand)]
 enum HistoryCommand {
-    /// Makes it anew from the logs, and says which of them cannot be read; interrupted, run it again and it
-    /// goes on. A start does so by itself when it has to, while it serves.
+    /// Makes it anew from the logs, removes what is left of chats without one, and says which logs cannot be
+    /// read; interrupted, run it again and it goes on, or start the router, which does. A start begins it by
+    /// itself when it has to, and serves meanwhile.
     Rebuild(Which),
 }
 
