@@ -10,6 +10,6 @@ impl Router {
     pub async fn prune_feed(&self) -> Result<(), CallError> {
         let Store { feed, documents, .. } = self.store();
         let _ends = self.shared.feed_ends.lock().await;
-        Ok(storage::prune_feed(&**feed, &**documents, self.now()).await?)
+        Ok(storage::prune_feed(&**feed, &**documents, self.shared.feed_present()).await?)
     }
 }

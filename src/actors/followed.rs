@@ -63,8 +63,25 @@ impl Followed {
     }
 
     /// What was taken out was not dealt with.
-    pub(super) fn lose(&self) {
-        self.lock().lost = true;
+    pub(super) fn put_back(&self, left: Haste) {
+        if left == Haste::default() {
+            return;
+        }
+        let mut haste = self.lock();
+        haste.since = left.since.into_iter().chain(haste.since).min();
+        haste.lost |= left.lost;
+        for chat in left.chats {
+            if haste.chats.len() < HASTE_MAX {
+                haste.chats.insert(chat);
+            } else if !haste.chats.contains(&chat) {
+                haste.lost = true;
+            }
+        }
+    }
+
+    /// Since when the first of the chats waits.
+    pub(super) fn waits_since(&self) -> Option<Timestamp> {
+        self.lock().since
     }
 
     /// Whether it has taken, by its latest turn, all that there was but for what is damaged: not before the
@@ -129,5 +146,33 @@ mod tests {
         let some = followed.haste();
         assert_eq!((some.chats.len(), some.lost), (HASTE_MAX, true));
         assert_eq!(followed.haste(), Haste::default());
+    }
+
+    #[test]
+    fn hints_that_were_not_taken_are_put_back_when_they_fit() {
+        let followed = Followed::new(Arc::new(OfContinuing));
+        let chat = |n: usize| ChatId::from_u128(n as u128);
+        let changed = |n: usize, at| {
+            let event = ChatEvent::ContinuedIn { chat: chat(n) };
+            followed.changed(chat(n), [&event].into_iter(), Timestamp(at));
+        };
+        changed(1, 5);
+        changed(2, 6);
+        let left = followed.haste();
+        changed(2, 7);
+        changed(3, 8);
+        followed.put_back(left);
+        assert_eq!(followed.waits_since(), Some(Timestamp(5)));
+        let chats = [1, 2, 3].map(chat).into();
+        assert_eq!(followed.haste(), Haste { chats, since: Some(Timestamp(5)), lost: false });
+        // Nothing was left, and nothing waits.
+        followed.put_back(Haste::default());
+        assert_eq!(followed.waits_since(), None);
+        changed(0, 5);
+        let left = followed.haste();
+        (1..=HASTE_MAX).for_each(|n| changed(n, 6));
+        followed.put_back(left);
+        let all = followed.haste();
+        assert_eq!((all.chats.len(), all.since, all.lost), (HASTE_MAX, Some(Timestamp(5)), true));
     }
 }

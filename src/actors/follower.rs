@@ -6,8 +6,10 @@
 //! the process could not be kept.
 //! Refuses to know what a consumer does with a chat.
 //! Invariants: what the feed has is what guarantees; a position that may not be what is in the store is
-//! adopted again before it is moved. What fails ends the turn, and the next one goes on.
+//! adopted again before it is moved. What fails ends the turn, and the next one goes on where it was, later
+//! each time. A chat that fails again and again holds up no other for long: it is set aside.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,11 +17,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::Timestamp;
 use crate::machine::Life;
-use crate::storage::{FeedConsumer, FeedPass, FeedPeriod, FeedPosition, FeedPresent, StoreError};
+use crate::storage::{FeedConsumer, FeedPass, FeedPeriod, FeedPosition, StoreError};
 use crate::telemetry;
 
-use super::followed::Haste;
-use super::limits::{FOLLOW_EVERY, WALK_PAUSE};
+use super::followed::{Followed, Haste};
+use super::limits::{ASIDE_AGAIN_MS, FOLLOW_AGAIN_MAX, FOLLOW_EVERY, HASTE_SLICE, WALK_PAUSE};
 use super::message::FollowerMessage;
 use super::shared::Shared;
 
@@ -38,8 +40,56 @@ pub(super) struct Follow {
     pass: Option<FeedPass>,
     /// What had not settled when the latest pass began; none: there is to be one.
     passed: Option<FeedPeriod>,
-    /// Since when a change waits that could not be taken.
-    waits_since: Option<Timestamp>,
+    waits: Waits,
+}
+
+/// What it could not do.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Waits {
+    /// Turns that failed, in a row.
+    failures: u32,
+    /// Since when.
+    failing_since: Option<Timestamp>,
+    /// Since when chats are set aside.
+    aside_since: Option<Timestamp>,
+    /// When those were tried last.
+    aside_tried: Timestamp,
+}
+
+impl Waits {
+    /// A turn has ended, with so many chats set aside.
+    fn turned(&mut self, failed: bool, aside: usize, now: Timestamp) {
+        if aside == 0 {
+            self.aside_since = None;
+        } else if self.aside_since.is_none() {
+            (self.aside_since, self.aside_tried) = (Some(self.failing_since.unwrap_or(now)), now);
+        }
+        if failed {
+            self.failures = self.failures.saturating_add(1);
+            self.failing_since.get_or_insert(now);
+        } else {
+            (self.failures, self.failing_since) = (0, None);
+        }
+    }
+
+    /// How long to wait after a turn that failed.
+    fn again_after(&self) -> Duration {
+        let doubled = 2_u32.saturating_pow(self.failures.saturating_sub(1));
+        FOLLOW_EVERY.saturating_mul(doubled).min(FOLLOW_AGAIN_MAX)
+    }
+
+    /// Whether those that are set aside are to be tried again; then they count as tried.
+    fn tries_aside(&mut self, now: Timestamp) -> bool {
+        let tries = self.aside_since.is_some() && now.since_ms(self.aside_tried) >= ASIDE_AGAIN_MS;
+        if tries {
+            self.aside_tried = now;
+        }
+        tries
+    }
+
+    fn since(&self) -> Option<Timestamp> {
+        self.failing_since.into_iter().chain(self.aside_since).min()
+    }
 }
 
 impl Actor for FollowerShell {
@@ -60,7 +110,7 @@ impl Actor for FollowerShell {
             doubtful: false,
             pass: None,
             passed: None,
-            waits_since: None,
+            waits: Waits::default(),
         })
     }
 
@@ -79,9 +129,13 @@ impl Actor for FollowerShell {
             return Ok(());
         }
         // On the heap: the path through the store is long.
-        let wait = Box::pin(follow.turn()).await.unwrap_or_else(|error| {
-            tracing::warn!(consumer = follow.name, %error, "the feed was not followed; it goes on in a while");
-            FOLLOW_EVERY
+        let turned = Box::pin(follow.turn()).await;
+        let aside = follow.position.as_ref().map_or(0, FeedPosition::aside);
+        follow.waits.turned(turned.is_err(), aside, follow.shared.now());
+        let wait = turned.unwrap_or_else(|error| {
+            let wait = follow.waits.again_after();
+            tracing::warn!(consumer = follow.name, %error, ?wait, "the feed was not followed; it goes on later");
+            wait
         });
         follow.show();
         myself.send_after(wait, || FollowerMessage::Turn);
@@ -99,50 +153,58 @@ impl Follow {
             Some(position) => position,
             None => FeedPosition::adopt(documents, self.name, shared.process).await?,
         };
-        if self.doubtful
-            && let Err(error) = position.adopt_again(documents).await
-        {
-            self.position = Some(position);
-            return Err(error);
+        if self.doubtful {
+            match position.adopt_again(documents).await {
+                Ok(true) => {}
+                Ok(false) => (self.pass, self.passed) = (None, None),
+                Err(error) => {
+                    self.position = Some(position);
+                    return Err(error);
+                }
+            }
         }
         self.doubtful = false;
-        let haste = followed.haste();
-        let turned = self.turn_with(&mut position, &*followed.consumer, haste).await;
+        let mut haste = followed.haste();
+        let turned = self.turn_with(&mut position, &*followed.consumer, &mut haste).await;
         self.position = Some(position);
         if turned.is_err() {
-            // What was not taken of the haste, the feed has.
-            followed.lose();
-            let stuck = self.pass.take().and_then(|pass| pass.waits_since(shared.process));
-            self.waits_since.get_or_insert(stuck.unwrap_or(shared.now()));
+            followed.put_back(haste);
             self.doubtful = true;
         }
         turned
     }
 
+    /// What is dealt with of the haste is gone from it.
     async fn turn_with(
         &mut self,
         position: &mut FeedPosition,
         consumer: &dyn FeedConsumer,
-        haste: Haste,
+        haste: &mut Haste,
     ) -> Result<Duration, StoreError> {
         let shared = Arc::clone(&self.shared);
-        for chat in haste.chats {
+        if std::mem::take(&mut haste.lost) {
+            self.passed = None;
+        }
+        while !haste.chats.is_empty() {
             if shared.is_stopping() {
                 return Ok(FOLLOW_EVERY);
             }
-            if let Err(error) = position.take(consumer, chat).await {
-                self.waits_since = self.waits_since.or(haste.since);
-                return Err(error);
-            }
+            let mut slice: BTreeSet<_> = haste.chats.iter().take(HASTE_SLICE).copied().collect();
+            let all = slice.clone();
+            let taken = position.take_all(consumer, &mut slice).await;
+            haste.chats.retain(|chat| !all.contains(chat) || slice.contains(chat));
+            taken?;
         }
-        if haste.lost {
-            self.passed = None;
+        haste.since = None;
+        if self.waits.tries_aside(shared.now()) {
+            position.take_aside(&*shared.store.documents, consumer).await?;
         }
         if !position.is_begun() {
+            // While touches are removed, which may take long, it goes on with what it is told.
+            let Ok(_ends) = shared.feed_ends.try_lock() else { return Ok(FOLLOW_EVERY) };
             tracing::info!(consumer = self.name, "a consumer of the feed begins from nothing");
-            let _ends = shared.feed_ends.lock().await;
             let store = &shared.store;
-            position.begin(&*store.feed, &*store.documents, self.present()).await?;
+            position.begin(&*store.feed, &*store.documents, shared.feed_present()).await?;
         }
         if position.from_nothing().is_some() {
             let whole = position.walk(&shared.store, consumer).await?;
@@ -152,13 +214,10 @@ impl Follow {
             }
             return Ok(WALK_PAUSE);
         }
-        let present = self.present();
+        let present = shared.feed_present();
         let pass = match &mut self.pass {
             Some(pass) => pass,
-            None if self.passed == Some(present.unsettled()) => {
-                self.waits_since = None;
-                return Ok(FOLLOW_EVERY);
-            }
+            None if self.passed == Some(present.unsettled()) => return Ok(FOLLOW_EVERY),
             none => {
                 self.passed = Some(present.unsettled());
                 none.insert(position.pass(present))
@@ -170,22 +229,69 @@ impl Follow {
         Ok(Duration::ZERO)
     }
 
-    fn present(&self) -> FeedPresent {
-        let shared = &self.shared;
-        let now = shared.now();
-        FeedPresent { process: shared.process, runs_ms: now.since_ms(shared.started_at), now }
+    /// Since when the oldest change waits of which it knows.
+    fn waits_since(&self) -> Option<Timestamp> {
+        let followed = self.shared.followed.get(self.name);
+        let hint = followed.and_then(Followed::waits_since);
+        hint.into_iter().chain(self.behind_since()).min()
     }
 
-    /// Shows for how long a change waits, and how far the consumer is on its way from nothing.
+    /// The same, but for what it was told of since its latest turn.
+    fn behind_since(&self) -> Option<Timestamp> {
+        let present = self.shared.feed_present();
+        let feed = self.position.as_ref().and_then(|position| position.waits_since(present));
+        feed.into_iter().chain(self.waits.since()).min()
+    }
+
+    /// Shows for how long a change waits, what is set aside, and how far the consumer is on its way from nothing.
     fn show(&self) {
         let now = self.shared.now();
-        let waits_ms = self.waits_since.map_or(0, |since| now.since_ms(since));
+        let waits_ms = self.waits_since().map_or(0, |since| now.since_ms(since));
         telemetry::feed_lag(self.name, waits_ms);
+        let aside = self.position.as_ref().map_or(0, FeedPosition::aside);
+        telemetry::feed_set_aside(self.name, aside);
         let from_nothing = self.position.as_ref().and_then(FeedPosition::from_nothing);
         telemetry::feed_from_nothing(self.name, from_nothing);
         if let Some(followed) = self.shared.followed.get(self.name) {
             let follows = self.position.is_some() && from_nothing.is_none();
-            followed.turned(follows && self.waits_since.is_none());
+            followed.turned(follows && self.behind_since().is_none());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_fails_waits_longer_each_time_up_to_a_minute_and_what_waits_is_over_with_the_first_success()
+     {
+        let mut waits = Waits::default();
+        let mut seconds = Vec::new();
+        for n in 1..=9 {
+            waits.turned(true, 0, Timestamp(n));
+            seconds.push(waits.again_after().as_secs());
+        }
+        assert_eq!(seconds, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        assert_eq!(waits.since(), Some(Timestamp(1)));
+        waits.turned(false, 0, Timestamp(10));
+        assert_eq!(waits, Waits::default());
+        waits.turned(true, 0, Timestamp(11));
+        assert_eq!((waits.again_after(), waits.since()), (FOLLOW_EVERY, Some(Timestamp(11))));
+    }
+
+    #[test]
+    fn what_is_set_aside_waits_since_it_failed_and_is_tried_now_and_then() {
+        let mut waits = Waits::default();
+        waits.turned(true, 0, Timestamp(1));
+        waits.turned(false, 1, Timestamp(2));
+        assert_eq!(waits.since(), Some(Timestamp(1)));
+        let again = Timestamp(2 + ASIDE_AGAIN_MS);
+        assert!(!waits.tries_aside(Timestamp(again.0 - 1)) && waits.tries_aside(again));
+        assert!(!waits.tries_aside(again), "it was");
+        waits.turned(false, 1, again);
+        assert_eq!(waits.since(), Some(Timestamp(1)));
+        waits.turned(false, 0, again);
+        assert_eq!(waits.since(), None);
     }
 }

@@ -60,6 +60,17 @@ pub const FILL_PAUSE: Duration = Duration::from_millis(250);
 /// consumers are, and no more often a chat is read for each of them.
 pub const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 
+/// The longest wait of a follower that fails, from [`FOLLOW_EVERY`] on, which doubles each time: a store in
+/// trouble is left alone, and one that is back is followed soon.
+pub const FOLLOW_AGAIN_MAX: Duration = Duration::from_secs(60);
+
+/// How often chats that a consumer keeps failing on are tried again, ms. Each may take the store's limit.
+pub const ASIDE_AGAIN_MS: u64 = 300_000;
+
+/// Chats of those that a consumer is told of within the process that are taken before it is looked whether
+/// the process stops: each may take the store's limit.
+pub const HASTE_SLICE: usize = 64;
+
 /// The pause after each page of all chats that a follower takes when its consumer begins from nothing: some
 /// 200 chats a second, ten million in half a day.
 pub const WALK_PAUSE: Duration = Duration::from_millis(250);

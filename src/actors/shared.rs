@@ -13,7 +13,7 @@ use crate::machine::index::Index;
 use crate::machine::message::{ChatAt, ToQueue};
 use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
-use crate::storage::Store;
+use crate::storage::{FeedPresent, Store};
 
 use super::charges::Charges;
 use super::clock::{Clock, ClockDoubt};
@@ -234,6 +234,12 @@ impl Shared {
         for followed in self.followed.values() {
             followed.changed(chat, events.iter().map(|told| &told.recorded.event), self.now());
         }
+    }
+
+    /// The present, as those who follow the feed see it.
+    pub(super) fn feed_present(&self) -> FeedPresent {
+        let now = self.now();
+        FeedPresent { process: self.process, runs_ms: now.since_ms(self.started_at), now }
     }
 
     // ---- starts: the directory has an entry that says `Starting` ----

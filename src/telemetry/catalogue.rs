@@ -235,7 +235,14 @@ pub const METRICS: &[Metric] = &[
         "switchboard_feed_lag_seconds",
         Gauge,
         ["consumer"],
-        "For how long the oldest change waits that a consumer of the feed could not take; else 0."
+        "For how long the oldest change waits that a consumer of the feed has not taken: since it failed, since \
+         it was told of it in the process, or since an hour settled that it has not passed; else 0."
+    ),
+    metric!(
+        "switchboard_feed_set_aside",
+        Gauge,
+        ["consumer"],
+        "Chats that a consumer of the feed fails on again and again; they are tried again every few minutes."
     ),
     metric!(
         "switchboard_feed_from_nothing",

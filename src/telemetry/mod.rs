@@ -228,9 +228,14 @@ impl StoreSizes {
     }
 }
 
-/// How long the change waits that a consumer of the feed could not take, ms; 0 when it took all.
+/// How long the oldest change waits that a consumer of the feed has not taken, ms; 0 when it took all.
 pub fn feed_lag(consumer: &'static str, waits_ms: u64) {
     gauge!("switchboard_feed_lag_seconds", "consumer" => consumer).set(waits_ms as f64 / 1_000.0);
+}
+
+/// How many chats a consumer of the feed has set aside.
+pub fn feed_set_aside(consumer: &'static str, chats: usize) {
+    gauge!("switchboard_feed_set_aside", "consumer" => consumer).set(chats as f64);
 }
 
 /// Whether a consumer of the feed is on its way from nothing, and how many chats it has taken then.

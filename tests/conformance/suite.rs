@@ -75,6 +75,7 @@ conformance!(
     touches_that_are_made_at_once_are_all_there,
     a_touch_stays_whatever_becomes_of_its_append,
     old_slots_of_the_feed_go,
+    what_is_touched_in_a_period_that_was_removed_is_found,
     a_consumer_takes_each_change_at_least_once,
     a_clock_that_went_back_over_a_restart_hides_no_change,
     a_position_counts_for_the_next_process_only,

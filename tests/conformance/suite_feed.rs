@@ -135,6 +135,17 @@ pub async fn a_touch_stays_whatever_becomes_of_its_append(subject: Subject) {
     assert_eq!(store.log.read(chat(2), 1, 9).await.unwrap(), []);
 }
 
+pub async fn what_is_touched_in_a_period_that_was_removed_is_found(subject: Subject) {
+    let store = &subject.store;
+    let (at, later) = (period(1, 500), period(1, 501));
+    store.feed.touch(chat(1), at).await.unwrap();
+    while store.feed.remove_before(later).await.unwrap() {}
+    assert_eq!(all(store).await, []);
+    store.feed.touch(chat(1), at).await.unwrap();
+    assert_eq!(all(store).await, [(at, chat(1))]);
+    assert_eq!(store.feed.periods(FeedPeriod::FIRST, 9).await.unwrap(), [at]);
+}
+
 pub async fn old_slots_of_the_feed_go(subject: Subject) {
     let store = &subject.store;
     assert_eq!(store.feed.remove_before(period(9, 9)).await, Ok(false));

@@ -141,7 +141,7 @@ pub async fn a_consumer_takes_each_change_at_least_once(subject: Subject) {
         store.feed.touch(chat(n), period(1, old)).await.unwrap();
     }
     store.feed.touch(chat(3), period(1, new)).await.unwrap();
-    let everything = chats((0..4).chain(3..40));
+    let everything = chats(0..40);
     // Neither hour has settled: a touch covers what is appended after it, so both are taken again.
     let early = present(1, Timestamp(settled(old).0 - 1));
     assert_eq!(follow(store, early, usize::MAX).await, everything);
@@ -295,7 +295,7 @@ pub async fn what_is_removed_makes_void_who_was_behind_it(subject: Subject) {
     store.feed.touch(chat(2), period(1, new)).await.unwrap();
     let prune = async |store: &Store, hour: u64| {
         let now = FeedHour(hour).begin().plus_ms(FEED_HOUR_MS / 2);
-        prune_feed(&*store.feed, &*store.documents, now).await.unwrap();
+        prune_feed(&*store.feed, &*store.documents, present(3, now)).await.unwrap();
         all(store).await.into_iter().map(|(period, _)| period.hour.0).collect::<Vec<_>>()
     };
     // A fortnight is kept whole.
@@ -365,8 +365,7 @@ pub async fn many_hours_without_a_change_are_passed_over(subject: Subject) {
     }
     store.feed.touch(quiet, period(1, HOURS)).await.unwrap();
     let taken = follow(store, present(1, settled(HOURS)), usize::MAX).await;
-    assert_eq!(taken.len() as u64, HOURS + 1);
-    assert_eq!(taken.last(), Some(&quiet));
+    assert_eq!(taken, [busy, quiet], "each once, however often it was touched");
     assert_eq!(follow(store, present(1, settled(HOURS)), usize::MAX).await, []);
     let point = adopt(store, 1).await.at(FeedShard::of(quiet)).unwrap();
     assert_eq!(point.period, FeedPeriod { process: 1, hour: FeedHour(HOURS + 1) }, "it has looked");

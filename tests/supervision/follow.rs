@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use switchboard::actors::{HistoryWriter, Router};
 use switchboard::domain::{ChatEvent, ChatId};
 use switchboard::storage::memory::{Fault, FaultAt, MemoryStore};
-use switchboard::storage::{FeedConsumer, Store, StoreError};
+use switchboard::storage::{FeedConsumer, FeedHour, FeedPeriod, Store, StoreError};
 
 use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 use crate::store::PANIC;
@@ -293,5 +293,46 @@ async fn the_history_is_not_complete_while_something_cannot_be_taken() {
     reader.woes.lock().unwrap().clear();
     reader.until_read(&store, &chats).await;
     complete(&router, true).await;
+    router.stop().await;
+}
+
+/// Removes no touch, and says when it is asked to.
+#[derive(Default)]
+struct Slow(AtomicUsize);
+
+#[async_trait]
+impl Hook for Slow {
+    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
+        if asked == Asked::RemoveTouches {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            std::future::pending::<()>().await;
+        }
+        call.await;
+        Ok(())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_consumer_that_is_to_begin_while_touches_are_removed_goes_on_with_what_it_is_told() {
+    let memory = MemoryStore::new();
+    let store = memory.store();
+    let old = FeedPeriod { process: 1, hour: FeedHour(1) };
+    store.feed.touch(ChatId::from_u128(1), old).await.unwrap();
+    let reader = Reader::new(&store, true);
+    let slow = Arc::new(Slow::default());
+    let router = followed(hooked(&memory.store(), Arc::clone(&slow) as _), &reader).await;
+    reader.until_read(&store, &opened(&router, 1..2).await).await;
+    // Its position is behind what goes, and so void.
+    let removing = tokio::spawn({
+        let router = router.clone();
+        async move { router.prune_feed().await }
+    });
+    until("it removes", || async { (slow.0.load(Ordering::Relaxed) > 0).then_some(()) }).await;
+    reader.befall(&[Woe::Refused]);
+    for who in [2, 3, 4] {
+        reader.until_read(&store, &opened(&router, who..who + 1).await).await;
+    }
+    assert!(reader.is_healed() && !removing.is_finished(), "they are still being removed");
+    removing.abort();
     router.stop().await;
 }

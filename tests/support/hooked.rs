@@ -39,6 +39,8 @@ pub enum Asked {
     Touch(ChatId),
     /// A page of the feed.
     Changed,
+    /// To remove old touches.
+    RemoveTouches,
     /// To write down what the history knows of a chat.
     PutHistory(ChatId),
     /// To take a chat out of the history.
@@ -283,7 +285,7 @@ impl Feed for Hooked {
     }
 
     async fn remove_before(&self, before: FeedPeriod) -> Result<bool, StoreError> {
-        self.inner.feed.remove_before(before).await
+        self.small(Asked::RemoveTouches, self.inner.feed.remove_before(before)).await
     }
 }
 

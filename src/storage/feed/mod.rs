@@ -18,8 +18,10 @@
 //! no feed. Who follows has no position that counts then, and begins from nothing.
 
 mod damaged;
+mod pass;
 mod position;
 mod prune;
+mod taking;
 
 use async_trait::async_trait;
 
@@ -28,8 +30,9 @@ use super::{Cursor, Page, StoreError};
 use crate::domain::{ChatEvent, ChatId, Timestamp};
 
 pub(super) use damaged::DamagedTouches;
+pub use pass::FeedPass;
 pub use position::void as void_position;
-pub use position::{FeedPass, FeedPosition, follow_from_nothing};
+pub use position::{FeedPosition, follow_from_nothing};
 pub(crate) use position::{POSITIONS, void_all};
 pub use prune::prune;
 

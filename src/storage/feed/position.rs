@@ -8,26 +8,21 @@
 //! it notes from where it is to follow, takes all chats, then those of which it has something left, and then
 //! follows from there.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::domain::{ChatId, Timestamp};
 use crate::storage::documents::{Remembered, version_of};
 use crate::storage::{Cursor, Documents, Store, StoreError};
-use crate::telemetry;
 
 use super::prune::PERIODS_PAGE;
+use super::taking::Taking;
 use super::{
     FEED_SHARDS, Feed, FeedConsumer, FeedHour, FeedPeriod, FeedPoint, FeedPresent, FeedShard,
 };
 
 /// The kind of the documents. They go into no export: touches do not either.
 pub(crate) const POSITIONS: &str = "feed_positions";
-
-/// Touches read at once, of some 50 bytes each.
-const FEED_PAGE: usize = 500;
 
 /// Chats taken at once by who begins from nothing, between two writes of its position.
 const WALK_PAGE: usize = 64;
@@ -38,17 +33,15 @@ const POSITIONS_PAGE: usize = 100;
 /// How often a position that is being written meanwhile is made void anew.
 const VOID_TRIES: usize = 8;
 
-/// Chats that could not be read are remembered, so that each is named once, 16 bytes each.
-const PASSED_REMEMBERED: usize = 4_096;
-
 /// The last process's latest hours in which it may have written when the next one started: the last one, and
 /// the one before, of which an append may have been under way.
 const HOURS_UNDER_WAY: u64 = 1;
 
-type Points = [FeedPoint; FEED_SHARDS as usize];
+pub(super) type Points = [FeedPoint; FEED_SHARDS as usize];
 
+/// How far it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Stand {
+pub(super) enum Stand {
     /// Nothing counts.
     Nothing,
     /// All chats are taken; then it follows from those points.
@@ -61,7 +54,7 @@ enum Stand {
 
 /// How far it is on its way from nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Walk {
+pub(super) struct Walk {
     leg: Leg,
     /// Where the leg goes on.
     at: Option<Cursor>,
@@ -84,10 +77,9 @@ enum Leg {
 #[derive(Debug)]
 pub struct FeedPosition {
     process: u64,
-    stand: Stand,
+    pub(super) stand: Stand,
     document: Remembered,
-    /// Chats that could not be read.
-    passed: BTreeSet<ChatId>,
+    pub(super) taking: Taking,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -164,30 +156,6 @@ impl PositionRecord {
     }
 }
 
-/// A way through all shards, from a position on.
-#[derive(Debug)]
-pub struct FeedPass {
-    /// What had settled before anything of it was read.
-    unsettled: FeedPoint,
-    shards: std::ops::Range<u8>,
-    /// Where the first of these shards goes on; none: at the position.
-    at: Option<FeedPoint>,
-    /// What it met that cannot be taken for now.
-    stuck_at: Option<FeedPeriod>,
-}
-
-impl FeedPass {
-    fn next_shard(&mut self) {
-        (self.shards.start, self.at) = (self.shards.start + 1, None);
-    }
-
-    /// Since when a change waits that could not be taken, by the clock of the present process.
-    pub fn waits_since(&self, process: u64) -> Option<Timestamp> {
-        let ours = self.stuck_at.filter(|period| period.process == process);
-        ours.map(|period| period.hour.begin())
-    }
-}
-
 impl FeedPosition {
     /// The position of a consumer as the process before this one left it, said by this process from now on;
     /// durable when it answers. At the start of each process, right after it has its number and before
@@ -206,7 +174,7 @@ impl FeedPosition {
             // What it has taken so far may change from here on.
             walk.is_off_line = false;
         }
-        let mut position = Self { process, stand, document, passed: BTreeSet::new() };
+        let mut position = Self { process, stand, document, taking: Taking::default() };
         if !ours && position.stand != Stand::Nothing {
             position.save(documents).await?;
         }
@@ -226,15 +194,21 @@ impl FeedPosition {
         let stand = said.and_then(PositionRecord::stand);
         let ours = |stand: &Stand| matches!(stand, Stand::Walking { walk, .. } if walk.is_off_line);
         let stand = stand.filter(ours).unwrap_or(Stand::Nothing);
-        Ok(Self { process: last_process, stand, document, passed: BTreeSet::new() })
+        Ok(Self { process: last_process, stand, document, taking: Taking::default() })
     }
 
-    /// The same, of what this process has adopted: as it is in the store.
-    pub async fn adopt_again(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
+    /// The same, of what this process has adopted: as it is in the store. Answers whether it is there as it
+    /// was here, so that a pass of it goes on.
+    pub async fn adopt_again(&mut self, documents: &dyn Documents) -> Result<bool, StoreError> {
         let name = self.document.id();
         let stored = Self::adopt(documents, name, self.process).await?;
-        (self.stand, self.document) = (stored.stand, stored.document);
-        Ok(())
+        self.document = stored.document;
+        let same = stored.stand == self.recorded();
+        if !same {
+            self.stand = stored.stand;
+            self.taking.forget_aside();
+        }
+        Ok(same)
     }
 
     /// How many chats it has taken on its way from nothing; none: it follows.
@@ -261,8 +235,20 @@ impl FeedPosition {
         }
     }
 
-    async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
-        let (points, walk) = match &self.stand {
+    /// What is written down: it stays before what is set aside.
+    pub(super) fn recorded(&self) -> Stand {
+        let mut stand = self.stand.clone();
+        if let Stand::Walking { from: points, .. } | Stand::Following(points) = &mut stand {
+            for (shard, point) in FeedShard::all().zip(points) {
+                *point = self.taking.held(shard, *point);
+            }
+        }
+        stand
+    }
+
+    pub(super) async fn save(&mut self, documents: &dyn Documents) -> Result<(), StoreError> {
+        let recorded = self.recorded();
+        let (points, walk) = match &recorded {
             Stand::Nothing => return Ok(()),
             Stand::Walking { from, walk } => (from, Some(WalkRecord::from(walk))),
             Stand::Following(points) => (points, None),
@@ -332,84 +318,14 @@ impl FeedPosition {
         Ok(leg.is_none())
     }
 
-    /// A way through the feed from this position on.
-    pub fn pass(&self, present: FeedPresent) -> FeedPass {
-        let unsettled = FeedPoint::begin(present.unsettled());
-        FeedPass { unsettled, shards: 0..FEED_SHARDS, at: None, stuck_at: None }
-    }
-
-    /// Takes the chats of a page of the feed; answers whether that was the end of the pass. The position
-    /// moves on over what has settled: of what has not, a touch covers what is appended after it, so that
-    /// it is taken again. Errors as [`walk`](Self::walk).
-    pub async fn follow(
-        &mut self,
-        pass: &mut FeedPass,
-        store: &Store,
-        consumer: &dyn FeedConsumer,
-    ) -> Result<bool, StoreError> {
-        let Stand::Following(points) = &self.stand else { return Ok(true) };
-        if pass.shards.is_empty() {
-            return Ok(true);
-        }
-        let shard = FeedShard(pass.shards.start);
-        let position = points[usize::from(shard.number())];
-        let page = store.feed.changed(shard, pass.at.unwrap_or(position), FEED_PAGE).await;
-        let page = match page {
-            Err(StoreError::Damaged { reason }) => {
-                tracing::error!(
-                    consumer = consumer.name(),
-                    shard = shard.number(),
-                    reason,
-                    "a part of the feed is damaged, and stays until it is repaired; the others are followed"
-                );
-                pass.next_shard();
-                return Ok(pass.shards.is_empty());
-            }
-            page => page?,
-        };
-        for touched in &page.touched {
-            pass.stuck_at = Some(touched.period);
-            self.take(consumer, touched.chat).await?;
-        }
-        pass.stuck_at = None;
-        let looked = page.next.map_or(pass.unsettled, |next| next.min(pass.unsettled));
-        if let Stand::Following(points) = &mut self.stand {
-            let point = &mut points[usize::from(shard.number())];
-            *point = looked.max(position);
-        }
-        pass.at = page.next;
-        if pass.at.is_none() {
-            pass.next_shard();
-        }
-        let whole = pass.shards.is_empty();
-        // Once a pass, and within it where there is much to be taken again.
-        if whole || (pass.at.is_some() && looked > position) {
-            self.save(&*store.documents).await?;
-        }
-        Ok(whole)
-    }
-
     /// Has the consumer take a chat. One that cannot be read hinders no other.
     pub async fn take(
         &mut self,
         consumer: &dyn FeedConsumer,
         chat: ChatId,
     ) -> Result<(), StoreError> {
-        match consumer.take(chat).await {
-            Err(StoreError::Damaged { reason }) => {
-                if self.passed.len() < PASSED_REMEMBERED && self.passed.insert(chat) {
-                    telemetry::feed_passed_over(consumer.name());
-                    tracing::error!(
-                        consumer = consumer.name(), %chat, reason,
-                        "a damaged chat is passed over by a consumer of the feed; all others are taken"
-                    );
-                }
-                Ok(())
-            }
-            // There is nothing of it to be taken.
-            Err(StoreError::Forgotten { .. }) => Ok(()),
-            taken => taken,
-        }
+        let taken = consumer.take(chat).await;
+        self.taking.settle(consumer, chat, taken)
     }
 }
 

@@ -4,7 +4,7 @@ use crate::domain::Timestamp;
 use crate::storage::{Documents, StoreError};
 
 use super::position::void_behind;
-use super::{FEED_KEPT_MS, Feed, FeedHour, FeedPeriod};
+use super::{FEED_KEPT_MS, Feed, FeedHour, FeedPeriod, FeedPresent};
 
 /// Periods that are looked through at once. A fortnight has 336, and one more for each start.
 pub(super) const PERIODS_PAGE: usize = 500;
@@ -19,9 +19,11 @@ const PRUNED_AT_A_TIME: usize = 1_000;
 pub async fn prune(
     feed: &dyn Feed,
     documents: &dyn Documents,
-    now: Timestamp,
+    present: FeedPresent,
 ) -> Result<(), StoreError> {
-    let kept = FeedHour::of(Timestamp(now.0.saturating_sub(FEED_KEPT_MS)));
+    let FeedPresent { process, now, .. } = present;
+    let hour = FeedHour::of(Timestamp(now.0.saturating_sub(FEED_KEPT_MS)));
+    let kept = FeedPeriod { process, hour };
     let Some(before) = end_of_old(feed, kept).await? else { return Ok(()) };
     void_behind(documents, before).await?;
     for _ in 0..PRUNED_AT_A_TIME {
@@ -33,12 +35,14 @@ pub async fn prune(
 }
 
 /// What comes behind the last period that is old, and so behind all that are older still: an hour of a
-/// process that went by a clock that was ahead lies between others.
-async fn end_of_old(feed: &dyn Feed, kept: FeedHour) -> Result<Option<FeedPeriod>, StoreError> {
+/// process that went by a clock that was ahead lies between others. What lies behind all that this process
+/// touches, of a store whose numbers were set back, stays until they have come so far.
+async fn end_of_old(feed: &dyn Feed, kept: FeedPeriod) -> Result<Option<FeedPeriod>, StoreError> {
+    let is_old = |period: &&FeedPeriod| period.hour < kept.hour && **period < kept;
     let (mut from, mut last) = (FeedPeriod::FIRST, None);
     for _ in 0..PRUNED_AT_A_TIME {
         let periods = feed.periods(from, PERIODS_PAGE).await?;
-        last = periods.iter().rfind(|period| period.hour < kept).copied().or(last);
+        last = periods.iter().rfind(|period| is_old(period)).copied().or(last);
         match periods.last().filter(|_| periods.len() >= PERIODS_PAGE) {
             Some(latest) => from = latest.next(),
             None => break,
@@ -56,7 +60,7 @@ mod tests {
     use super::*;
     use crate::domain::ChatId;
     use crate::storage::memory::MemoryStore;
-    use crate::storage::{FeedPage, FeedPoint, FeedShard};
+    use crate::storage::{FEED_HOUR_MS, FeedPage, FeedPoint, FeedShard};
 
     /// A feed that never comes to an end.
     #[derive(Default)]
@@ -93,10 +97,32 @@ mod tests {
         }
     }
 
+    fn present(process: u64, now: Timestamp) -> FeedPresent {
+        FeedPresent { process, runs_ms: 0, now }
+    }
+
     #[tokio::test]
     async fn so_many_slices_go_at_a_time() {
         let (feed, store) = (Endless::default(), MemoryStore::new().store());
-        prune(&feed, &*store.documents, Timestamp(2 * FEED_KEPT_MS)).await.unwrap();
+        let now = Timestamp(2 * FEED_KEPT_MS);
+        prune(&feed, &*store.documents, present(1, now)).await.unwrap();
         assert_eq!(feed.0.into_inner(), PRUNED_AT_A_TIME);
+    }
+
+    #[tokio::test]
+    async fn what_this_process_touched_lately_stays_though_a_later_number_is_older() {
+        let store = MemoryStore::new().store();
+        let hours = |n| FeedHour(400_000 + n);
+        let kept = FEED_KEPT_MS / FEED_HOUR_MS;
+        // The numbers of processes were set back: 900 was before 5.
+        for (process, hour) in [(4, hours(0)), (5, hours(1)), (5, hours(kept)), (900, hours(0))] {
+            let period = FeedPeriod { process, hour };
+            store.feed.touch(ChatId::from_u128(7), period).await.unwrap();
+        }
+        let now = hours(kept + 2).begin();
+        prune(&*store.feed, &*store.documents, present(5, now)).await.unwrap();
+        let left = store.feed.periods(FeedPeriod::FIRST, 9).await.unwrap();
+        let left: Vec<_> = left.iter().map(|period| (period.process, period.hour)).collect();
+        assert_eq!(left, [(5, hours(kept)), (900, hours(0))]);
     }
 }

@@ -178,6 +178,9 @@ impl Feed for ScyllaStore {
         // Of what was cut from the list one tombstone a process is left.
         let values = (self.db.stamp()?, process, hour);
         self.db.write(&self.db.statements.feed.periods_cut, values).await?;
+        // Who touches a chat in it all the same puts it on the list again.
+        let cut = |known: &FeedPeriod| known.process == oldest.process && *known <= oldest;
+        self.feed_periods.retain(|known| !cut(known));
         Ok(true)
     }
 }
