@@ -301,6 +301,7 @@ impl FeedPosition {
             Leg::Stored => store.inventory.chats(walk.at.as_ref(), WALK_PAGE).await?,
             Leg::Held => consumer.held(walk.at.as_ref(), WALK_PAGE).await?,
         };
+        // None is set aside on this way: its touch may lie long before where it follows from.
         for chat in &page.items {
             self.take(consumer, *chat).await?;
         }

@@ -254,6 +254,7 @@ fn whole(common: &Common, draw: &mut Draw, route: Route) -> Option<Value> {
         | Route::ListAwayReasons
         | Route::ReadAwayReason
         | Route::DeleteAwayReason
+        | Route::ListChats
         | Route::ReadChat
         | Route::ExplainChat
         | Route::ReadAudit
