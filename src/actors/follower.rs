@@ -40,6 +40,8 @@ pub(super) struct Follow {
     pass: Option<FeedPass>,
     /// What had not settled when the latest pass began; none: there is to be one.
     passed: Option<FeedPeriod>,
+    /// A pass has come to its end since there was to be one.
+    caught_up: bool,
     waits: Waits,
 }
 
@@ -68,6 +70,10 @@ impl Waits {
             self.failures = self.failures.saturating_add(1);
             self.failing_since.get_or_insert(now);
         } else {
+            if self.failures > 0 {
+                // What failed with the rest may be well with the rest.
+                self.aside_tried = Timestamp(0);
+            }
             (self.failures, self.failing_since) = (0, None);
         }
     }
@@ -110,6 +116,7 @@ impl Actor for FollowerShell {
             doubtful: false,
             pass: None,
             passed: None,
+            caught_up: false,
             waits: Waits::default(),
         })
     }
@@ -156,7 +163,9 @@ impl Follow {
         if self.doubtful {
             match position.adopt_again(documents).await {
                 Ok(true) => {}
-                Ok(false) => (self.pass, self.passed) = (None, None),
+                Ok(false) => {
+                    (self.pass, self.passed, self.caught_up) = (None, None, false);
+                }
                 Err(error) => {
                     self.position = Some(position);
                     return Err(error);
@@ -183,7 +192,11 @@ impl Follow {
     ) -> Result<Duration, StoreError> {
         let shared = Arc::clone(&self.shared);
         if std::mem::take(&mut haste.lost) {
-            self.passed = None;
+            (self.passed, self.caught_up) = (None, false);
+        }
+        // Before those that fail now, of which there may be too many to be set aside.
+        if self.waits.tries_aside(shared.now()) {
+            position.take_aside(&*shared.store.documents, consumer).await?;
         }
         while !haste.chats.is_empty() {
             if shared.is_stopping() {
@@ -196,9 +209,6 @@ impl Follow {
             taken?;
         }
         haste.since = None;
-        if self.waits.tries_aside(shared.now()) {
-            position.take_aside(&*shared.store.documents, consumer).await?;
-        }
         if !position.is_begun() {
             // While touches are removed, which may take long, it goes on with what it is told.
             let Ok(_ends) = shared.feed_ends.try_lock() else { return Ok(FOLLOW_EVERY) };
@@ -210,7 +220,7 @@ impl Follow {
             let whole = position.walk(&shared.store, consumer).await?;
             if whole {
                 tracing::info!(consumer = self.name, "a consumer of the feed has taken all chats");
-                self.passed = None;
+                (self.passed, self.caught_up) = (None, false);
             }
             return Ok(WALK_PAUSE);
         }
@@ -225,6 +235,8 @@ impl Follow {
         };
         if position.follow(pass, &shared.store, consumer).await? {
             self.pass = None;
+            // One that was begun before more was lost leaves that to the next.
+            self.caught_up = self.passed.is_some();
         }
         Ok(Duration::ZERO)
     }
@@ -243,6 +255,17 @@ impl Follow {
         feed.into_iter().chain(self.waits.since()).min()
     }
 
+    /// Whether it has taken all that there was by its latest turn. A pass that has only begun takes again
+    /// what it was told of before.
+    fn is_up_to_date(&self) -> bool {
+        let follows = self.position.as_ref().is_some_and(|it| it.from_nothing().is_none());
+        let behind = match &self.pass {
+            Some(_) => self.waits.since(),
+            None => self.behind_since(),
+        };
+        follows && self.caught_up && behind.is_none()
+    }
+
     /// Shows for how long a change waits, what is set aside, and how far the consumer is on its way from nothing.
     fn show(&self) {
         let now = self.shared.now();
@@ -253,8 +276,7 @@ impl Follow {
         let from_nothing = self.position.as_ref().and_then(FeedPosition::from_nothing);
         telemetry::feed_from_nothing(self.name, from_nothing);
         if let Some(followed) = self.shared.followed.get(self.name) {
-            let follows = self.position.is_some() && from_nothing.is_none();
-            followed.turned(follows && self.behind_since().is_none());
+            followed.turned(self.is_up_to_date());
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::domain::limits::REPEAT_MS;
 use crate::storage::{FeedHour, StoreError};
 
 use super::append::Stage;
-use super::{Action, Decided, Driver, EventSourced, Looked, Phase, StoreCall};
+use super::{Action, Decided, Driver, EventSourced, Input, Looked, Phase, StoreCall};
 
 impl<A: EventSourced> Driver<A> {
     /// The hour to be announced before what was decided is begun; none: nothing is to be written, or it is
@@ -43,10 +43,12 @@ impl<A: EventSourced> Driver<A> {
     }
 
     /// Whether the feed could not be told of what this life's claim may have brought to light, and was not
-    /// told of anything since: it is told again, and meanwhile whatever is to be written tells it first.
+    /// told of anything since, or what the life was to write first was not decided for want of that: it is
+    /// told again, and meanwhile whatever is to be written tells it first.
     pub(super) fn owes_the_feed(&self) -> bool {
         let claimed = matches!(self.phase, Phase::Idle { .. });
-        claimed && self.touched.is_none() && !self.nothing_came_to_light()
+        let untold = self.touched.is_none() && !self.nothing_came_to_light();
+        claimed && (untold || self.starts_again)
     }
 
     /// The feed was told, or not; nobody may know whether it was, and a touch too many harms nobody.
@@ -60,6 +62,9 @@ impl<A: EventSourced> Driver<A> {
         let told = result.is_ok();
         if told {
             self.touched = Some(hour);
+        }
+        if let Some((Input::Started, _)) = &input {
+            self.starts_again = !told;
         }
         let mut actions = Vec::new();
         match input {

@@ -106,6 +106,8 @@ pub struct Driver<A: EventSourced> {
     rested: Option<Seq>,
     /// The hour in which the feed was told of the log last, within this claim.
     touched: Option<FeedHour>,
+    /// What the life was to write first was not decided to its end, since the feed could not be told.
+    starts_again: bool,
     /// What woke it, until the log is claimed and read.
     woken_by: Option<Input<A>>,
     /// Calls whose answer is still to come.
@@ -130,6 +132,7 @@ impl<A: EventSourced> Driver<A> {
             phase: Phase::Asleep,
             rested,
             touched: None,
+            starts_again: false,
             woken_by: None,
             held: Vec::new(),
             quiet_until: Timestamp::default(),
@@ -196,7 +199,9 @@ impl<A: EventSourced> Driver<A> {
     /// Drops all that is known, since the log is to be forgotten. None: it is open, or somebody has not
     /// heard of its end yet.
     pub fn let_go(&mut self) -> Option<Vec<Action<A>>> {
-        if self.fold.is_open() || !self.can_rest() {
+        // What is owed to the feed goes with the log: forgetting is no matter of the feed.
+        let waited_for = !self.notices.is_empty() || !self.held.is_empty();
+        if self.fold.is_open() || !self.is_idle() || waited_for {
             return None;
         }
         Some(self.forgotten())

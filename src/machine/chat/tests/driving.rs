@@ -716,11 +716,41 @@ fn an_offer_of_a_former_process_ends_once_the_feed_can_be_told() {
         panic!("{actions:?}")
     };
     // By its time alone it would have lapsed meanwhile.
-    let how = events.iter().find_map(|recorded| match recorded.event {
+    assert_eq!(how_it_ended(events), Some(OfferEnd::Restart));
+}
+
+fn how_it_ended(events: &[Recorded]) -> Option<OfferEnd> {
+    events.iter().find_map(|recorded| match recorded.event {
         ChatEvent::OfferEnded { how, .. } => Some(how),
         _ => None,
-    });
-    assert_eq!(how, Some(OfferEnd::Restart));
+    })
+}
+
+#[test]
+fn an_offer_of_a_former_process_ends_also_when_something_else_told_the_feed_first() {
+    let (log, row) = offered_to_ann();
+    let tail = log.len() as u64;
+    let (mut driver, _) = Driver::begin(CHAT, 2, 9, Former { row, ..Former::default() });
+    driver.stored(now(), StoreAnswer::Claimed(Ok(Claimed { claim: CLAIM, tail })));
+    driver.stored(now(), StoreAnswer::Page(Ok(log)));
+    for _ in ["of what came to light", "to write that the offer is over"] {
+        driver.stored(now(), StoreAnswer::Touched(Err(untold_feed()[0].clone())));
+    }
+    driver.input(now(), call(send(customer(), "m1", "hello")));
+    assert_eq!(kinds(&touched(&mut driver, now())), ["Append"]);
+    appended(&mut driver, Ok(()));
+    assert!(!driver.can_rest(), "it has yet to begin");
+    let again = now().plus_ms(REPEAT_MS.1);
+    assert!(driver.next_deadline() <= Some(again), "it tries again");
+    assert_eq!(kinds(&driver.input(again, ChatInput::Tick)).last().unwrap(), "Touch");
+    touched(&mut driver, again);
+    let actions = driver.stored(again, StoreAnswer::Prepared(Ok(())));
+    let [Action::Store(StoreCall::Append(_, events))] = actions.as_slice() else {
+        panic!("{actions:?}")
+    };
+    assert_eq!(how_it_ended(events), Some(OfferEnd::Restart));
+    appended(&mut driver, Ok(()));
+    assert!(driver.let_go().is_none(), "it is open");
 }
 
 #[test]
