@@ -304,15 +304,19 @@ mod tests {
 
     #[test]
     fn what_is_set_aside_waits_since_it_failed_and_is_tried_now_and_then() {
+        let began = Timestamp(10 * ASIDE_AGAIN_MS);
         let mut waits = Waits::default();
-        waits.turned(true, 0, Timestamp(1));
-        waits.turned(false, 1, Timestamp(2));
-        assert_eq!(waits.since(), Some(Timestamp(1)));
-        let again = Timestamp(2 + ASIDE_AGAIN_MS);
+        waits.turned(true, 0, began);
+        let well = began.plus_ms(1);
+        waits.turned(false, 1, well);
+        assert_eq!(waits.since(), Some(began));
+        assert!(waits.tries_aside(well), "what failed with the rest may be well with the rest");
+        let again = well.plus_ms(ASIDE_AGAIN_MS);
         assert!(!waits.tries_aside(Timestamp(again.0 - 1)) && waits.tries_aside(again));
         assert!(!waits.tries_aside(again), "it was");
         waits.turned(false, 1, again);
-        assert_eq!(waits.since(), Some(Timestamp(1)));
+        assert!(!waits.tries_aside(again), "nothing else had failed");
+        assert_eq!(waits.since(), Some(began));
         waits.turned(false, 0, again);
         assert_eq!(waits.since(), None);
     }
