@@ -10,14 +10,12 @@ use std::sync::{Mutex, PoisonError};
 
 use async_trait::async_trait;
 
-use crate::domain::{
-    ChannelId, ChatEvent, ChatId, ChatState, Customer, QueueId, Timestamp, UserId,
-};
+use crate::domain::{ChannelId, ChatEvent, ChatId, ChatState, Customer, QueueId, UserId};
 use crate::machine::chat::History;
 use crate::machine::chat::driver::READ_PAGE;
 use crate::storage::{
-    Cursor, FeedConsumer, HISTORY_ROWS_MAX, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery,
-    HistoryRow, OpenChat, Page, Store, StoreError, follow_from_nothing,
+    Cursor, FeedConsumer, HISTORY_ROWS_MAX, HistoryPoint, HistoryQuery, HistoryRow, OpenChat, Page,
+    Store, StoreError, follow_from_nothing,
 };
 
 use super::followed::Followed;
@@ -96,11 +94,11 @@ impl FeedConsumer for HistoryWriter {
     }
 }
 
-/// Which chats are asked for, and how many of them.
+/// Which chats are asked for: of a list, those that all of this is true of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChatsAsked {
-    /// The list that is read.
-    pub of: HistoryOf,
+    /// The list that is read, and which part of it; its limit is that of the chats of a page.
+    pub list: HistoryQuery,
     /// Chats in this state.
     pub state: Option<ChatState>,
     /// Chats that were in this queue.
@@ -113,16 +111,6 @@ pub struct ChatsAsked {
     pub customer: Option<Customer>,
     /// Only chats that this user may read without further rights.
     pub reader: Option<UserId>,
-    /// Chats that were opened at this time or later.
-    pub from: Timestamp,
-    /// Chats that were opened before this time.
-    pub to: Timestamp,
-    /// In which order.
-    pub order: HistoryOrder,
-    /// Behind which place.
-    pub after: Option<HistoryPoint>,
-    /// Most chats of the page.
-    pub limit: usize,
 }
 
 /// A page of chats. It may be short though there are more: see [`HISTORY_ROWS_MAX`].
@@ -137,15 +125,15 @@ pub struct ChatsPage {
 impl Router {
     /// Chats by when they were opened, since the beginning. Errors when the store does not answer.
     pub async fn chats(&self, asked: &ChatsAsked) -> Result<ChatsPage, CallError> {
-        let ChatsAsked { of, from, to, order, mut after, limit, .. } = *asked;
+        let mut after = asked.list.after;
         let (mut chats, mut left): (Vec<HistoryRow>, _) = (Vec::new(), HISTORY_ROWS_MAX);
         while left > 0 {
             let read = HISTORY_PAGE.min(left);
-            let query = HistoryQuery { of, from, to, order, after, limit: read };
+            let query = HistoryQuery { after, limit: read, ..asked.list };
             let page = self.within(self.store().history.list(query)).await?;
             for row in page.rows {
                 let Some(row) = self.shown(row, asked) else { continue };
-                if chats.len() >= limit {
+                if chats.len() >= asked.list.limit {
                     let next = chats.last().map(HistoryRow::place);
                     return Ok(ChatsPage { chats, next });
                 }
@@ -283,7 +271,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::domain::{CustomerId, Place};
+    use crate::domain::{CustomerId, Place, Timestamp};
     use crate::storage::Moving;
 
     const ANN: UserId = UserId::from_u128(1);

@@ -19,7 +19,7 @@ use crate::protocol::rest::chat::{ChatsResponse, HistoryChatResponse};
 use crate::protocol::rest::chats_cursor::ChatsCursor;
 use crate::protocol::rest::query::PAGE_MAX;
 use crate::protocol::value::WireText;
-use crate::storage::{HistoryOf, HistoryOrder, HistoryPoint, HistoryRow};
+use crate::storage::{HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow};
 
 pub(super) async fn list(asked: &Asked) -> Answer {
     let question = question(asked);
@@ -62,14 +62,8 @@ fn wanted(asked: &Asked, question: &str) -> Result<ChatsAsked, ErrorResponse> {
     });
     let after = after.transpose()?;
     let limit = asked.number("limit").and_then(|limit| usize::try_from(limit).ok());
-    Ok(ChatsAsked {
+    let list = HistoryQuery {
         of,
-        state: asked.parameter("state").and_then(|word| ChatState::read(word).ok()),
-        queue,
-        channel,
-        operator,
-        customer,
-        reader,
         from: Timestamp(asked.number("from").unwrap_or_default()),
         to: Timestamp(asked.number("to").unwrap_or(u64::MAX)),
         order: match asked.parameter("sort") {
@@ -78,7 +72,9 @@ fn wanted(asked: &Asked, question: &str) -> Result<ChatsAsked, ErrorResponse> {
         },
         after: after.map(|ChatsCursor { started, chat }| HistoryPoint { started, chat }),
         limit: limit.unwrap_or(PAGE_MAX),
-    })
+    };
+    let state = asked.parameter("state").and_then(|word| ChatState::read(word).ok());
+    Ok(ChatsAsked { list, state, queue, channel, operator, customer, reader })
 }
 
 /// The list of the asker's own, and whose chats of it alone are shown; none: all may be.
