@@ -14,11 +14,11 @@ RUN mkdir -p src benches loadtest/src tests/planted/src out/data \
     && cp src/main.rs loadtest/src/main.rs \
     && cp src/main.rs tests/planted/src/main.rs \
     && touch src/lib.rs loadtest/src/lib.rs \
-    && cargo build --profile image --locked --bin switchboard
+    && cargo build --release --locked --bin switchboard
 COPY src src
 RUN touch src/main.rs src/lib.rs \
-    && cargo build --profile image --locked --bin switchboard \
-    && cp target/image/switchboard out/
+    && cargo build --release --locked --bin switchboard \
+    && cp target/release/switchboard out/
 
 # glibc of the same Debian, and nothing else; its user 65532 is nobody else's.
 FROM gcr.io/distroless/cc-debian13:nonroot@sha256:e792ab3d241a468a4fd7519ddbbebe66b49b5f365771716ea688ad40b6c6f1c2

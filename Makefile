@@ -10,11 +10,11 @@ REQUESTS ?= 20000
 
 ## A server with the demonstration's users, queues and channels; data in ./data.
 run:
-	$(CARGO) build --release --package switchboard --package loadtest
+	$(CARGO) build --profile demo --package switchboard --package loadtest
 	@echo 'When it is ready, in two other terminals:'
-	@echo '  target/release/loadtest talk --as anna    an operator'
-	@echo '  target/release/loadtest talk --as vera    a customer'
-	target/release/switchboard serve --seed config/demo.toml --data data
+	@echo '  target/demo/loadtest talk --as anna    an operator'
+	@echo '  target/demo/loadtest talk --as vera    a customer'
+	target/demo/switchboard serve --seed config/demo.toml --data data
 
 ## Quick: format, lints, unit tests.
 check:
