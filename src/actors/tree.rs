@@ -22,7 +22,7 @@
 
 use std::collections::VecDeque;
 
-use crate::domain::Timestamp;
+use crate::domain::{Timestamp, time};
 
 /// When a child is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -160,13 +160,12 @@ pub(super) fn backoff_ms(child: &Child, failures: &mut VecDeque<Timestamp>, now:
         failures.pop_front();
     }
     failures.push_back(now);
-    let (shortest, longest) = child.backoff_ms;
     let failed = failures.len() as u32;
     if failed > child.intensity {
         failures.pop_front();
-        return longest;
+        return child.backoff_ms.1;
     }
-    (shortest << (failed - 1)).min(longest)
+    time::backoff_ms(child.backoff_ms, failed)
 }
 
 /// The tree as text, with how many of each there are.

@@ -86,6 +86,11 @@ pub const PULL_LIMIT_MS: u64 = 100;
 /// First and longest wait before an unanswered message to another actor is sent again, ms.
 pub const REPEAT_MS: (u64, u64) = (100, 2_000);
 
+/// First and longest wait before the feed is told again of what it did not take, ms. A store in trouble is asked
+/// by everything that is open: at last as seldom as what fails begins anew. No longer, since what a life was
+/// to write first, and its own deadlines, wait for it.
+pub const TOUCH_AGAIN_MS: (u64, u64) = (REPEAT_MS.0, 10_000);
+
 /// How much later than the queue a chat ends an offer itself, ms: the queue's timer comes first,
 /// the chat stands behind it should the queue be down.
 pub const OFFER_BACKSTOP_MS: u64 = 500;

@@ -24,6 +24,13 @@ impl fmt::Display for Timestamp {
     }
 }
 
+/// How long to wait after so many failures in a row, ms: the first of the two waits, doubling with each up to
+/// the second.
+pub fn backoff_ms((first, longest): (u64, u64), failures: u32) -> u64 {
+    let times = 2_u64.saturating_pow(failures.saturating_sub(1));
+    first.saturating_mul(times).min(longest)
+}
+
 /// The earlier of two optional points, for choosing what to wake up for.
 pub fn earliest(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
     match (a, b) {

@@ -5,7 +5,8 @@
 //! outcome comes to light, or not, with the claim that follows it.
 
 use crate::domain::Timestamp;
-use crate::domain::limits::REPEAT_MS;
+use crate::domain::limits::TOUCH_AGAIN_MS;
+use crate::domain::time::backoff_ms;
 use crate::storage::{FeedHour, StoreError};
 
 use super::append::Stage;
@@ -63,6 +64,7 @@ impl<A: EventSourced> Driver<A> {
         if told {
             self.touched = Some(hour);
         }
+        self.untaken = if told { 0 } else { self.untaken.saturating_add(1) };
         if let Some((Input::Started, _)) = &input {
             self.starts_again = !told;
         }
@@ -75,16 +77,24 @@ impl<A: EventSourced> Driver<A> {
             Some((input, _)) => {
                 self.phase = Phase::Idle { claim };
                 self.unavailable(now, input.call(), &mut actions);
+                if self.owes_the_feed() {
+                    self.touch_later(now);
+                }
             }
             None => {
                 // The log is claimed and read: whoever asks is served, and the feed is owed the touch. Of a
                 // life that ends before, the next claim knows nothing and touches.
                 if !told {
-                    self.quiet_until = now.plus_ms(REPEAT_MS.1);
+                    self.touch_later(now);
                 }
                 return self.begin_idle(now, claim);
             }
         }
         actions
+    }
+
+    /// What is owed is tried again soon, and ever more seldom while the feed does not take it.
+    fn touch_later(&mut self, now: Timestamp) {
+        self.quiet_until = now.plus_ms(backoff_ms(TOUCH_AGAIN_MS, self.untaken));
     }
 }

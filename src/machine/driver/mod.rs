@@ -106,6 +106,8 @@ pub struct Driver<A: EventSourced> {
     rested: Option<Seq>,
     /// The hour in which the feed was told of the log last, within this claim.
     touched: Option<FeedHour>,
+    /// How often in a row the feed did not take what it was told.
+    untaken: u32,
     /// What the life was to write first was not decided to its end, since the feed could not be told.
     starts_again: bool,
     /// What woke it, until the log is claimed and read.
@@ -132,6 +134,7 @@ impl<A: EventSourced> Driver<A> {
             phase: Phase::Asleep,
             rested,
             touched: None,
+            untaken: 0,
             starts_again: false,
             woken_by: None,
             held: Vec::new(),

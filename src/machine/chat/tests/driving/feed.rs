@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::event::OfferEnd;
-use crate::domain::limits::REPEAT_MS;
+use crate::domain::limits::{REPEAT_MS, TOUCH_AGAIN_MS};
 use crate::domain::{ChatEvent, Reach, Recorded, Timestamp};
 use crate::machine::chat::driver::{Action, ChatAction, Driver, StoreAnswer, StoreCall};
 use crate::machine::chat::tests::Bench;
@@ -100,16 +100,20 @@ fn a_life_that_cannot_tell_the_feed_what_came_to_light_goes_on_and_tries_again()
         assert!(driver.is_idle(), "{error}: {actions:?}");
         heard(&mut driver);
         assert!(!driver.can_rest(), "{error}: it is owed");
-        let again = now().plus_ms(REPEAT_MS.1);
-        assert_eq!(driver.next_deadline(), Some(again));
-        let early = Timestamp(again.0 - 1);
-        assert!(driver.input(early, ChatInput::Tick).is_empty());
-        assert_eq!(hour_of(&driver.input(again, ChatInput::Tick)), FeedHour::of(again));
-        // It may be refused once more.
-        assert!(driver.stored(again, StoreAnswer::Touched(Err(error.clone()))).is_empty());
-        assert!(driver.is_idle() && !driver.can_rest());
-        let later = again.plus_ms(REPEAT_MS.1);
-        assert_eq!(driver.next_deadline(), Some(later));
+        let (mut at, mut waits) = (now(), Vec::new());
+        while waits.len() < 9 {
+            let again = driver.next_deadline().unwrap();
+            waits.push(again.since_ms(at));
+            let early = Timestamp(again.0 - 1);
+            assert!(driver.input(early, ChatInput::Tick).is_empty());
+            assert_eq!(hour_of(&driver.input(again, ChatInput::Tick)), FeedHour::of(again));
+            // It is refused once more.
+            assert!(driver.stored(again, StoreAnswer::Touched(Err(error.clone()))).is_empty());
+            assert!(driver.is_idle() && !driver.can_rest());
+            at = again;
+        }
+        assert_eq!(waits, [100, 200, 400, 800, 1_600, 3_200, 6_400, 10_000, 10_000], "{error}");
+        let later = driver.next_deadline().unwrap();
         assert_eq!(kinds(&driver.input(later, ChatInput::Tick)), ["Touch"]);
         assert!(touched(&mut driver, later).is_empty());
         assert!(driver.can_rest(), "{error}: nothing is owed");
@@ -174,6 +178,10 @@ fn an_offer_of_a_former_process_ends_also_when_something_else_told_the_feed_firs
     assert!(!driver.can_rest(), "it has yet to begin");
     let again = now().plus_ms(REPEAT_MS.1);
     assert!(driver.next_deadline() <= Some(again), "it tries again");
+    assert_eq!(kinds(&driver.input(again, ChatInput::Tick)).last().unwrap(), "Touch");
+    driver.stored(again, StoreAnswer::Touched(Err(untold_feed()[0].clone())));
+    let again = again.plus_ms(TOUCH_AGAIN_MS.0);
+    assert_eq!(driver.next_deadline(), Some(again), "soon, as the feed took something meanwhile");
     assert_eq!(kinds(&driver.input(again, ChatInput::Tick)).last().unwrap(), "Touch");
     touched(&mut driver, again);
     let actions = driver.stored(again, StoreAnswer::Prepared(Ok(())));
