@@ -5,64 +5,197 @@ use std::collections::BTreeSet;
 
 use proptest::prelude::*;
 
-use super::group::{Deed, Done, Refusal};
-use super::world::{FAULTS, Fault, Plan, World};
+use super::group::{Deed, Done, Event, Refusal};
+use super::world::{ATTEMPTS, FAULTS, Fault, Got, Plan, World, done};
 use crate::domain::UserId;
-use crate::machine::fixture::{ANN, BOB, CYD, command};
+use crate::machine::driver::Answer;
+use crate::machine::fixture::{ANN, BOB, CYD};
 
 const PEOPLE: [UserId; 3] = [ANN, BOB, CYD];
+/// One who comes, one who declines, one who says nothing, and one who comes by herself.
+const DAN: UserId = UserId::from_u128(4);
+const EVE: UserId = UserId::from_u128(5);
+const FAY: UserId = UserId::from_u128(6);
+const GUS: UserId = UserId::from_u128(7);
 
-fn done(who: UserId, id: &str, deed: Deed) -> Done {
-    Done { who, command: command(id), deed }
+/// What happens in a life, in this order.
+enum Turn {
+    Asks(Done),
+    /// All of them at once.
+    Together(Vec<Done>),
+    /// An invitation is begun.
+    Invites(Done),
+    /// And settled, by what its guest says, or by nobody.
+    Settles(Done, Option<bool>),
+    /// Everybody is told, the group goes to sleep, and somebody looks.
+    Rests,
 }
 
-/// What three people ask for one after the other.
-fn script() -> Vec<Done> {
+/// What people ask for one after the other.
+fn script() -> Vec<Turn> {
+    use Turn::{Asks, Invites, Rests, Settles, Together};
+    let written = done(BOB, "b2", Deed::Writes(2));
+    let dan = done(ANN, "i1", Deed::Invites(DAN));
+    let eve = done(BOB, "i2", Deed::Invites(EVE));
+    let fay = done(ANN, "i3", Deed::Invites(FAY));
+    let gus = done(CYD, "i4", Deed::Invites(GUS));
+    let together = together(&written, &dan);
     vec![
-        done(ANN, "a1", Deed::Joins),
-        done(BOB, "b1", Deed::Joins),
-        done(ANN, "a2", Deed::Writes(1)),
-        done(CYD, "c1", Deed::Joins),
-        done(BOB, "b2", Deed::Writes(2)),
-        done(ANN, "a3", Deed::Leaves),
-        done(BOB, "b3", Deed::Writes(3)),
-        done(CYD, "c2", Deed::Leaves),
-        done(CYD, "c3", Deed::Joins),
+        Asks(done(ANN, "a1", Deed::Joins)),
+        Asks(done(BOB, "b1", Deed::Joins)),
+        Asks(done(ANN, "a2", Deed::Writes(1))),
+        Asks(done(CYD, "c1", Deed::Joins)),
+        Asks(written),
+        Rests,
+        Invites(dan.clone()),
+        Together(together),
+        Settles(dan, Some(true)),
+        Invites(eve.clone()),
+        Invites(fay.clone()),
+        Settles(eve, Some(false)),
+        Asks(done(ANN, "a3", Deed::Leaves)),
+        Settles(fay, None),
+        Invites(gus.clone()),
+        Asks(done(GUS, "g1", Deed::Joins)),
+        Asks(done(BOB, "b3", Deed::Writes(3))),
+        Asks(done(CYD, "c2", Deed::Leaves)),
+        Asks(done(CYD, "c3", Deed::Joins)),
     ]
 }
 
-/// Lives through the script, rests in the middle of it; then everybody asks everything again.
+/// Seven calls at once, which wait while the first is appended: one is written, one is refused, of one the
+/// answer is known, of one it will come, one is written for the first call and known for the second, and the
+/// guest has an invitation.
+fn together(written: &Done, invited: &Done) -> Vec<Done> {
+    vec![
+        done(BOB, "b4", Deed::Writes(4)),
+        done(DAN, "d1", Deed::Writes(9)),
+        written.clone(),
+        invited.clone(),
+        done(CYD, "c9", Deed::Writes(5)),
+        done(CYD, "c9", Deed::Writes(5)),
+        done(CYD, "c8", Deed::Invites(DAN)),
+    ]
+}
+
+/// Lives through the script; then everybody asks everything again.
 fn lived(plan: Plan) -> World {
-    let mut world = World::new(plan);
-    for (n, wanted) in script().iter().enumerate() {
-        assert!(world.ask(wanted).is_ok(), "{wanted:?}");
-        if n == 4 {
-            world.tick();
-            world.rest();
-            world.look();
+    let (mut world, mut asked) = (World::new(plan), Vec::new());
+    for turn in script() {
+        match turn {
+            Turn::Asks(wanted) => {
+                assert!(world.ask(&wanted).is_ok(), "{wanted:?}");
+                asked.push(wanted);
+            }
+            Turn::Together(wanted) => asked.extend(asked_together(&mut world, wanted)),
+            Turn::Invites(wanted) => {
+                world.invite(&wanted);
+                asked.push(wanted);
+            }
+            Turn::Settles(wanted, None) => world.until_settled(&wanted.key()),
+            Turn::Settles(wanted, Some(comes)) => world.says_until_settled(&wanted.key(), comes),
+            Turn::Rests => {
+                world.tick();
+                world.rest();
+                world.look();
+            }
         }
     }
-    world.finish(&script());
+    world.finish(&asked);
     world
+}
+
+/// Asks until each is refused, or has an answer, or waits for one; answers which are not refused.
+fn asked_together(world: &mut World, mut wanted: Vec<Done>) -> Vec<Done> {
+    let mut asked = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let got = world.try_together(&wanted);
+        let each = wanted.into_iter().zip(got);
+        let open = each.filter_map(|(wanted, got)| match got {
+            Got::Answered(Err(Refusal::Unavailable | Refusal::Late)) | Got::Nothing => Some(wanted),
+            Got::Answered(Ok(_)) | Got::Waits => {
+                asked.push(wanted);
+                None
+            }
+            Got::Answered(Err(refusal)) => {
+                let why = if wanted.who == DAN { Refusal::NotMember } else { Refusal::Invited };
+                assert_eq!(refusal, why, "{wanted:?}");
+                None
+            }
+        });
+        wanted = open.collect();
+        if wanted.is_empty() {
+            return asked;
+        }
+    }
+    panic!("{wanted:?} are never answered");
+}
+
+/// What stands in the log, whoever was first of those who asked at once.
+fn events(world: &World) -> Vec<Event> {
+    let mut events: Vec<_> = world.log.iter().map(|recorded| recorded.event.clone()).collect();
+    events.sort_by_key(|event| format!("{event:?}"));
+    events
 }
 
 #[test]
 fn whatever_goes_wrong_once_at_any_step_what_was_answered_is_in_the_log_once() {
     let whole = lived(Plan::At(0, Fault::Refused));
-    let deeds = |world: &World| world.log.iter().map(|r| r.event.clone()).collect::<Vec<_>>();
-    assert_eq!(deeds(&whole)[..script().len()], script());
     let mut happened = BTreeSet::new();
     for step in 1..=whole.step {
         for fault in FAULTS {
             let world = lived(Plan::At(step, fault));
-            assert_eq!(deeds(&world), deeds(&whole), "{fault:?} at {step}");
+            assert_eq!(events(&world), events(&whole), "{fault:?} at {step}");
             happened.extend(world.seen);
         }
     }
-    for wanted in ["looked up", "untold", "published late", "failed", "landed late", "rested"] {
+    for wanted in MET {
         assert!(happened.contains(wanted), "{wanted} is not among {happened:?}");
     }
 }
+
+#[test]
+fn commands_that_wait_while_another_is_appended_are_answered_each_for_itself() {
+    let mut world = World::new(Plan::At(0, Fault::Refused));
+    for who in [ANN, BOB, CYD] {
+        world.ask(&done(who, "joins", Deed::Joins)).unwrap();
+    }
+    let (written, dan) = (done(BOB, "b2", Deed::Writes(2)), done(ANN, "i1", Deed::Invites(DAN)));
+    let first = world.ask(&written);
+    world.invite(&dan);
+    let got = world.try_together(&together(&written, &dan));
+    let at = |seq: u64| {
+        let at = world.log[seq as usize - 1].at;
+        Got::Answered(Ok(Answer { seq, at }))
+    };
+    let refused = |refusal| Got::Answered(Err(refusal));
+    let waits = Got::Waits;
+    let wanted = [at(6), refused(Refusal::NotMember), at(4), waits, at(7), at(7)];
+    assert_eq!(got[..6], wanted);
+    assert_eq!((got[2], got[6]), (Got::Answered(first), refused(Refusal::Invited)));
+    // Whoever waits hears it together with whoever asks again.
+    assert_eq!(world.try_once(&dan), waits);
+    assert_eq!(world.waiting(), 3);
+    world.says_until_settled(&dan.key(), false);
+    assert_eq!(world.waiting(), 0);
+    assert_eq!(world.try_once(&dan), refused(Refusal::Declined));
+}
+
+/// What has to happen to a group for a run to be eventful.
+const MET: [&str; 12] = [
+    "looked up",
+    "untold",
+    "published late",
+    "failed",
+    "landed late",
+    "rested",
+    "found open",
+    "found marked",
+    "asked again",
+    "Came",
+    "Declined",
+    "NoAnswer",
+];
 
 /// Whatever the plan has people do.
 fn random(bytes: Vec<u8>) -> World {
@@ -73,40 +206,61 @@ fn random(bytes: Vec<u8>) -> World {
             0 => world.rest(),
             1 => world.look(),
             8 => world.tick(),
+            9 | 10 => world.reply(),
             // Once more what was asked for once, answered or not.
             2..7 if !asked.is_empty() => {
-                let again = asked[usize::from(world.pick(u8::MAX)) % asked.len()].clone();
+                let again = again(&mut world, &asked);
                 world.try_once(&again);
             }
             // Something else with the same id.
             7 if !asked.is_empty() => {
-                let mut other = asked[usize::from(world.pick(u8::MAX)) % asked.len()].clone();
+                let mut other = again(&mut world, &asked);
                 if matches!(other.deed, Deed::Writes(_)) {
                     other.deed = Deed::Writes(255);
-                    let answer = world.try_once(&other);
-                    if matches!(answer, Some(Ok(_))) {
-                        asked.push(other);
-                    }
+                    ask_for(&mut world, &mut asked, vec![other]);
                 }
             }
+            11 if !asked.is_empty() => {
+                let (first, again) = (something(&mut world, &asked), again(&mut world, &asked));
+                let second = Done { who: CYD, ..something(&mut world, &asked) };
+                ask_for(&mut world, &mut asked, vec![first, again, second]);
+            }
             _ => {
-                let deed = match world.pick(5) {
-                    0 => Deed::Leaves,
-                    1 | 2 => Deed::Joins,
-                    _ => Deed::Writes(world.pick(100)),
-                };
-                let who = PEOPLE[usize::from(world.pick(3))];
-                let wanted = done(who, &format!("c{}", asked.len()), deed);
-                match world.try_once(&wanted) {
-                    // It is given up.
-                    Some(Err(refusal)) if refusal != Refusal::Unavailable => {}
-                    Some(_) | None => asked.push(wanted),
-                }
+                let wanted = something(&mut world, &asked);
+                ask_for(&mut world, &mut asked, vec![wanted]);
             }
         }
     }
     world.finish(&asked);
     world
+}
+
+fn again(world: &mut World, asked: &[Done]) -> Done {
+    asked[usize::from(world.pick(u8::MAX)) % asked.len()].clone()
+}
+
+/// Something that was not asked for before.
+fn something(world: &mut World, asked: &[Done]) -> Done {
+    let deed = match world.pick(6) {
+        0 => Deed::Leaves,
+        1 | 2 => Deed::Joins,
+        3 => Deed::Invites(PEOPLE[usize::from(world.pick(3))]),
+        _ => Deed::Writes(world.pick(100)),
+    };
+    let who = PEOPLE[usize::from(world.pick(3))];
+    done(who, &format!("c{}", asked.len()), deed)
+}
+
+/// Asks once for each of them; what is refused is given up.
+fn ask_for(world: &mut World, asked: &mut Vec<Done>, wanted: Vec<Done>) {
+    let got = world.try_together(&wanted);
+    for (wanted, got) in wanted.into_iter().zip(got) {
+        match got {
+            Got::Answered(Err(refusal)) if refusal != Refusal::Unavailable => {}
+            Got::Answered(_) | Got::Waits | Got::Nothing if asked.contains(&wanted) => {}
+            Got::Answered(_) | Got::Waits | Got::Nothing => asked.push(wanted),
+        }
+    }
 }
 
 proptest! {
@@ -133,9 +287,7 @@ fn the_random_lives_are_eventful() {
         happened.extend(world.seen);
     }
     let all = FAULTS.map(|fault| format!("{fault:?}"));
-    let others = ["looked up", "untold", "published late", "failed", "landed late", "rested"];
-    let others =
-        others.iter().chain(&["kept", "id reused", "ticked"]).map(|word| (*word).to_owned());
+    let others = MET.iter().chain(&["kept", "id reused", "ticked"]).map(|word| (*word).to_owned());
     for wanted in all.into_iter().chain(others) {
         assert!(happened.contains(&wanted), "{wanted} is not among {happened:?}");
     }

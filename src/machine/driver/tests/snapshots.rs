@@ -3,28 +3,40 @@
 
 use proptest::prelude::*;
 
-use super::group::{Deed, Done, Group, RECENT};
+use super::group::{Deed, Done, Event, Group, How, RECENT};
 use super::steps::{asleep, claimed, paged, touched};
 use crate::domain::{Recorded, Timestamp, UserId};
 use crate::machine::driver::{Action, EventSourced, Snapshot, StoreCall};
 use crate::machine::fixture::{ANN, BOB, command};
 
 /// A log of what these bytes say: any events fold, whether they would be allowed or not.
-fn log(bytes: &[(u8, u8)]) -> Vec<Recorded<Done>> {
+fn log(bytes: &[(u8, u8)]) -> Vec<Recorded<Event>> {
+    let mut invited = Vec::new();
     let recorded = (1..).zip(bytes).map(|(seq, (who, what))| {
-        let deed = match what % 4 {
+        let (user, id) = (UserId::from_u128(u128::from(who % 5)), command(&format!("c{seq}")));
+        let deed = match what % 6 {
             0 => Deed::Leaves,
             1 => Deed::Joins,
+            2 => Deed::Invites(UserId::from_u128(u128::from(what % 5))),
             _ => Deed::Writes(*what),
         };
-        let who = UserId::from_u128(u128::from(who % 5));
-        let event = Done { who, command: command(&format!("c{seq}")), deed };
+        let event = match (what % 6, invited.pop()) {
+            (5, Some(key)) => {
+                Event::Settled(key, if who % 2 == 0 { How::Came } else { How::Declined })
+            }
+            (_, last) => {
+                invited.extend(last);
+                let done = Done { who: user, command: id, deed };
+                invited.extend(matches!(deed, Deed::Invites(_)).then(|| done.key()));
+                Event::Done(done)
+            }
+        };
         Recorded { seq, at: Timestamp(seq), event, names: Default::default() }
     });
     recorded.collect()
 }
 
-fn kept(log: &[Recorded<Done>]) -> Snapshot<Group> {
+fn kept(log: &[Recorded<Event>]) -> Snapshot<Group> {
     Snapshot { fold_version: Group::FOLD_VERSION, state: Group::folded(log) }
 }
 
@@ -32,7 +44,7 @@ fn kept(log: &[Recorded<Done>]) -> Snapshot<Group> {
 fn begun(
     snapshot: Snapshot<Group>,
     untold: Option<u64>,
-    log: &[Recorded<Done>],
+    log: &[Recorded<Event>],
 ) -> (Option<u64>, Vec<Action<Group>>) {
     let mut driver = asleep().untold(untold).kept(snapshot);
     driver.wake();
@@ -67,8 +79,8 @@ proptest! {
 }
 
 /// Four events of two people.
-fn short() -> Vec<Recorded<Done>> {
-    log(&[(0, 1), (1, 1), (0, 2), (1, 3)])
+fn short() -> Vec<Recorded<Event>> {
+    log(&[(0, 1), (1, 1), (0, 4), (1, 3)])
 }
 
 #[test]

@@ -1,23 +1,23 @@
-//! What is done in which order, of an aggregate that has nothing but its log.
+//! What is done in which order, of an aggregate that has little but its log.
 
 use crate::domain::{Recorded, Timestamp};
 use crate::machine::driver::{Action, Answer, Driver, Effect, Input, StoreAnswer, StoreCall};
 use crate::machine::fixture::{ANN, command};
 use crate::storage::{Claimed, StoreError};
 
-use super::group::{Ask, Deed, Done, Group, RECENT, Refusal};
+use super::group::{Ask, Deed, Does, Done, Event, Group, Listed, RECENT, Refusal};
 
 pub const NOW: Timestamp = Timestamp(20_000);
 
 pub fn asleep() -> Driver<Group> {
-    Driver::new(Group::new(RECENT), (), (), None)
+    Driver::new(Group::new(RECENT), (), Listed(Some(None)), None)
 }
 
 pub fn claimed(driver: &mut Driver<Group>, tail: u64) -> Vec<Action<Group>> {
     driver.stored(NOW, StoreAnswer::Claimed(Ok(Claimed { claim: 1, tail })))
 }
 
-pub fn paged(driver: &mut Driver<Group>, log: &[Recorded<Done>]) -> Vec<Action<Group>> {
+pub fn paged(driver: &mut Driver<Group>, log: &[Recorded<Event>]) -> Vec<Action<Group>> {
     driver.stored(NOW, StoreAnswer::Page(Ok(log.to_vec())))
 }
 
@@ -59,7 +59,9 @@ fn what_is_forgotten_is_known_to_nobody() {
     let forgotten =
         StoreAnswer::Claimed(Err(StoreError::Forgotten { chat: crate::machine::fixture::CHAT }));
     let unknown = |call| [Action::Answer(call, Err(Refusal::Unknown))];
-    assert_eq!(driver.stored(NOW, forgotten), unknown(1));
+    let unlisted = Action::Own(Does::Lists(None));
+    let [first] = unknown(1);
+    assert_eq!(driver.stored(NOW, forgotten), [unlisted.clone(), first], "nothing is left of it");
     assert_eq!(driver.input(NOW, joins(2)), unknown(2));
     assert!(driver.input(NOW, Input::Tick).is_empty());
     // One that is let go of likewise.
@@ -67,6 +69,6 @@ fn what_is_forgotten_is_known_to_nobody() {
     driver.wake();
     assert_eq!(driver.let_go(), None, "not while the store is asked");
     claimed(&mut driver, 0);
-    assert_eq!(driver.let_go(), Some(Vec::new()));
+    assert_eq!(driver.let_go(), Some(vec![unlisted]));
     assert_eq!(driver.input(NOW, joins(3)), unknown(3));
 }
