@@ -7,6 +7,7 @@ mod folding;
 mod history;
 mod moves;
 mod offering;
+mod ordering;
 mod refusing;
 mod rows;
 mod telling;

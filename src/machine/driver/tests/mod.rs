@@ -2,6 +2,7 @@
 
 mod faults;
 mod group;
+mod ordering;
 mod snapshots;
 mod steps;
 mod world;
