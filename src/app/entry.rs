@@ -6,8 +6,6 @@
 //! schema with the table that it goes into.
 
 use super::entropy::{SystemEntropy, wall_now};
-use super::limits::ENTRY_LIMIT;
-use super::store::OpenedStore;
 use crate::access::{Act, ActError, Entropy, NoEntropy};
 use crate::audit::{Note, Trail};
 use crate::domain::audit::{AuditAct, AuditActor, AuditEntry, AuditId, AuditSubject};
@@ -26,14 +24,14 @@ pub(super) fn entry(act: AuditAct) -> Result<AuditEntry, NoEntropy> {
     })
 }
 
-/// Does something to an open store, with its entry before it and the outcome after it.
+/// Does something to an open store that answers in time, with its entry before it and the outcome after it.
 pub(super) async fn noted(
-    opened: &OpenedStore,
+    store: &Store,
     act: AuditAct,
     change: impl Future<Output = Result<(), StoreError>>,
 ) -> Result<(), ActError> {
     let life = life().map_err(|error| StoreError::Unavailable { reason: error.to_string() })?;
-    let Store { audit, documents, .. } = opened.store.in_time(ENTRY_LIMIT);
+    let Store { audit, documents, .. } = store.clone();
     let trail = Trail::new(audit, documents, life);
     let note = Note { act, subject: Some(AuditSubject::Store), changes: Vec::new() };
     Act::of_command_line(&trail, wall_now()).carry_out(note, change).await

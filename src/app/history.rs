@@ -29,7 +29,7 @@ pub(super) async fn rebuild(settings: Settings) -> Result<(), String> {
         rebuilt = rebuild_history(&store, &mut |done| bar.at(Stage::Writing, done, 0)).await?;
         Ok(())
     };
-    let made = entry::noted(&opened, AuditAct::HistoryRebuilt, make).await;
+    let made = entry::noted(&store, AuditAct::HistoryRebuilt, make).await;
     opened.close().await;
     drop(bar);
     made.map_err(|error| {

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufReader, BufWriter};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::entropy::{SystemEntropy, wall_now};
 use super::entry;
@@ -69,17 +70,23 @@ pub(super) async fn import(settings: Settings, file: &Path) -> Result<(), String
 pub(super) async fn restored(settings: Settings) -> Result<(), String> {
     let opened = Plan::of(settings).store.at_once().open().await;
     let opened = opened.map_err(|error| error.to_string())?;
-    let Store { documents, .. } = opened.store.in_time(ENTRY_LIMIT);
-    let end = async {
-        // What follows the feed has come somewhere else.
-        void_positions(&*documents).await?;
-        incarnation::end(&*documents).await
-    };
-    let ended = entry::noted(&opened, AuditAct::StoreRestored, end).await;
+    let ended = end_incarnation(&opened.store, ENTRY_LIMIT).await;
     opened.close().await;
-    ended.map_err(|error| format!("{error}; run this again"))?;
+    ended?;
     println!("the next start begins a new incarnation: clients load their chats anew");
     Ok(())
+}
+
+/// Does that to an open store, of which each call ends within the limit.
+async fn end_incarnation(store: &Store, limit: Duration) -> Result<(), String> {
+    let store = store.in_time(limit);
+    let end = async {
+        // What follows the feed has come somewhere else.
+        void_positions(&*store.documents).await?;
+        incarnation::end(&*store.documents).await
+    };
+    let ended = entry::noted(&store, AuditAct::StoreRestored, end).await;
+    ended.map_err(|error| format!("{error}; run this again"))
 }
 
 /// Checks a file without a store.
@@ -136,4 +143,55 @@ fn told(summary: &Summary) -> String {
         told += &operators.join(", ");
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+    use std::sync::Arc;
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::storage::memory::MemoryStore;
+    use crate::storage::{Document, Documents, Listed, StoreError};
+
+    /// More than any wait here that has a limit.
+    const PATIENCE: Duration = Duration::from_secs(60);
+
+    /// A store that never answers.
+    struct Hangs;
+
+    #[async_trait]
+    impl Documents for Hangs {
+        async fn get(&self, _: &str, _: &str) -> Result<Option<Document>, StoreError> {
+            pending().await
+        }
+
+        async fn put(&self, _: &str, _: &str, _: u64, _: Vec<u8>) -> Result<u64, StoreError> {
+            pending().await
+        }
+
+        async fn delete(&self, _: &str, _: &str, _: u64) -> Result<(), StoreError> {
+            pending().await
+        }
+
+        async fn list(
+            &self,
+            _: &str,
+            _: Option<&str>,
+            _: usize,
+        ) -> Result<Vec<Listed>, StoreError> {
+            pending().await
+        }
+    }
+
+    #[tokio::test]
+    async fn a_store_that_hangs_is_waited_for_within_the_limit_and_the_error_says_what_to_do() {
+        let store = Store { documents: Arc::new(Hangs), ..MemoryStore::new().store() };
+        let ended = end_incarnation(&store, Duration::from_millis(5));
+        let ended = tokio::time::timeout(PATIENCE, ended).await;
+        let told = "the store has not answered within 5ms; run this again".to_owned();
+        assert_eq!(ended, Ok(Err(told)));
+    }
 }
