@@ -29,7 +29,7 @@ const DAY_MS: u64 = 1_440 * MINUTE_MS;
 
 impl Rig {
     /// The most tombstones that one read of the table has met.
-    async fn most_tombstones(&self, table: &str) -> f64 {
+    pub async fn most_tombstones(&self, table: &str) -> f64 {
         let of_all = tombstones(&self.raw, &self.keyspace.options.keyspace).await;
         of_all.into_iter().find(|(of, _)| of == table).map_or(0.0, |(_, most)| most)
     }

@@ -6,7 +6,7 @@
 //! - `cql`: what only the distributed store can meet: writes that arrive after their claim is dead,
 //!   answers that do not, owners that are gone (`cql_owner`), the row that says who owns
 //!   (`cql_lease`), claims within a process (`cql_claims`), what removed rows leave behind
-//!   (`cql_tombstones`). All have `cql` in their names.
+//!   (`cql_tombstones`), parts of the history (`cql_history`). All have `cql` in their names.
 //! - `power_loss`: seeds of lost power; nothing acknowledged is missing, nothing is there
 //!   by half, and with `synchronous=OFF` the same check finds losses; `power_loss_repair`: damage and
 //!   repairs in them.
@@ -33,6 +33,7 @@ mod cql;
 mod cql_claims;
 mod cql_export;
 mod cql_feed;
+mod cql_history;
 mod cql_lease;
 mod cql_owner;
 mod cql_tombstones;

@@ -17,9 +17,7 @@ use futures_util::future::try_join_all;
 use tokio::sync::RwLock;
 
 use crate::domain::{ChatId, Timestamp};
-use crate::storage::history::{
-    DamagedHistory, HistoryBound, LIST_OF_ALL, LIST_OF_CUSTOMER, NO_CHAT, chat_of, stored,
-};
+use crate::storage::history::{DamagedHistory, HistoryBound, NO_CHAT, chat_of, stored};
 use crate::storage::{
     Cursor, History, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
     Page, StoreError, record,
@@ -28,10 +26,8 @@ use crate::storage::{
 use super::ScyllaStore;
 use super::cql::PartError;
 use super::errors::unreadable;
-use super::limits::{
-    DAY_MS, DAYS_KNOWN_MAX, HISTORY_PARTS_MAX, HISTORY_READS_MAX, HISTORY_SPAN_MIN_MS, HOUR_MS,
-    SCAN_PAGE_ROWS,
-};
+use super::history_spans::{Pieces, Span, end_of, part_ms, part_of};
+use super::limits::{DAYS_KNOWN_MAX, HISTORY_PARTS_MAX, HISTORY_READS_MAX, SCAN_PAGE_ROWS};
 use super::statements::statements;
 
 /// The step of the schema that makes the tables. A release that does not know it writes no rows; whoever
@@ -100,79 +96,6 @@ pub(super) struct HistoryParts {
     /// Held shared while rows are put, alone while a part is taken off its list.
     writing: RwLock<()>,
     damaged: DamagedHistory,
-}
-
-/// How long a part of such a list is, ms; none: it is all one. By the first byte of its key.
-fn part_ms(list: &[u8]) -> Option<u64> {
-    match list.first().copied() {
-        Some(LIST_OF_ALL) => Some(HOUR_MS),
-        // Nobody opens so many chats that they would be too many, and no list of parts names a customer
-        // who is erased.
-        Some(LIST_OF_CUSTOMER) => None,
-        Some(_) | None => Some(DAY_MS),
-    }
-}
-
-/// The part in which a time lies.
-fn part_of(list: &[u8], started: i64) -> i64 {
-    let length = part_ms(list).map_or(i64::MAX, u64::cast_signed);
-    started.div_euclid(length)
-}
-
-/// A part of a list, from one bound to another.
-#[derive(Debug, Clone)]
-struct Span<'a> {
-    list: &'a [u8],
-    part: i64,
-    low: HistoryBound,
-    high: HistoryBound,
-    /// Whether that is all of a part that is on a list.
-    is_whole: bool,
-}
-
-/// Before all places of a time.
-fn before(started: i64) -> HistoryBound {
-    HistoryBound { started, chat: Vec::new() }
-}
-
-impl<'a> Span<'a> {
-    /// What of the part lies between two bounds.
-    fn within(list: &'a [u8], part: i64, (low, high): (&HistoryBound, &HistoryBound)) -> Self {
-        let Some(length) = part_ms(list).map(u64::cast_signed) else {
-            return Self { list, part, low: low.clone(), high: high.clone(), is_whole: false };
-        };
-        let first = part.saturating_mul(length);
-        let (first, end) = (before(first), before(first.saturating_add(length)));
-        let is_whole = *low <= first && end <= *high;
-        Self { list, part, low: first.max(low.clone()), high: end.min(high.clone()), is_whole }
-    }
-
-    /// As much of it as is read first: some ms, if it is not to be read at once.
-    fn first(&self, order: HistoryOrder, length_ms: Option<i64>) -> Self {
-        let mut first = self.clone();
-        let Some(length) = length_ms else { return first };
-        match order {
-            HistoryOrder::OldestFirst => {
-                first.high = first.high.min(before(self.low.started.saturating_add(length)));
-            }
-            HistoryOrder::NewestFirst => {
-                first.low = first.low.max(before(self.high.started.saturating_sub(length)));
-            }
-        }
-        first
-    }
-
-    /// What is left when it was read up to there.
-    fn behind(&mut self, order: HistoryOrder, bound: HistoryBound) {
-        match order {
-            HistoryOrder::OldestFirst => self.low = bound,
-            HistoryOrder::NewestFirst => self.high = bound,
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.low >= self.high
-    }
 }
 
 /// What is read of a list, and how much of what may be.
@@ -259,21 +182,6 @@ impl History for ScyllaStore {
     }
 }
 
-/// The place at the far end of a part, behind which the next one begins.
-fn end_of(list: &[u8], part: i64, order: HistoryOrder) -> HistoryPoint {
-    let length = part_ms(list).unwrap_or(u64::MAX);
-    let first = part.unsigned_abs().saturating_mul(length);
-    match order {
-        HistoryOrder::OldestFirst => HistoryPoint {
-            started: Timestamp(first.saturating_add(length - 1)),
-            chat: ChatId::from_u128(u128::MAX),
-        },
-        HistoryOrder::NewestFirst => {
-            HistoryPoint { started: Timestamp(first), chat: ChatId::from_u128(0) }
-        }
-    }
-}
-
 impl ScyllaStore {
     /// Puts the part on its list, once a life.
     async fn list_history_part(&self, list: &[u8], part: i64) -> Result<(), StoreError> {
@@ -314,44 +222,30 @@ impl ScyllaStore {
     /// once, for all that was removed there, is read in halves.
     async fn read_history(
         &self,
-        mut span: Span<'_>,
+        span: Span<'_>,
         reading: &mut Reading<'_>,
     ) -> Result<Option<HistoryPoint>, StoreError> {
-        let (query, whole, had) = (reading.query, span.clone(), reading.rows);
-        let mut length_ms = None;
-        while !span.is_empty() {
-            let of_span = span.first(query.order, length_ms);
+        let (query, had) = (reading.query, reading.rows);
+        let mut pieces = Pieces::of(span.clone(), query.order);
+        while let Some(piece) = pieces.next() {
             let left = query.rows() - reading.rows;
             if left == 0 || reading.reads >= HISTORY_READS_MAX {
-                return Ok(Some(stop_at(&span, query.order)));
+                return Ok(Some(pieces.place()));
             }
             reading.reads += 1;
             let asked = i32::try_from(left).unwrap_or(SCAN_PAGE_ROWS).min(SCAN_PAGE_ROWS);
-            match self.history_between(&of_span, asked, reading).await {
-                Ok(Some(last)) => span.behind(query.order, last),
-                Ok(None) => {
-                    length_ms = length_ms.map(|length: i64| length.saturating_mul(2));
-                    span.behind(
-                        query.order,
-                        match query.order {
-                            HistoryOrder::OldestFirst => of_span.high,
-                            HistoryOrder::NewestFirst => of_span.low,
-                        },
-                    );
-                }
+            match self.history_between(&piece, asked, reading).await {
+                Ok(last) => pieces.read(piece, last),
                 Err(PartError::TooMuch(error)) => {
-                    let length = of_span.high.started.saturating_sub(of_span.low.started);
-                    let half = (length / 2).min(i64::MAX / 2);
-                    if half < HISTORY_SPAN_MIN_MS {
+                    if !pieces.refused(&piece) {
                         return Err(error);
                     }
-                    length_ms = Some(half);
                 }
                 Err(PartError::Store(error)) => return Err(error),
             }
         }
-        if reading.rows == had && whole.is_whole {
-            self.drop_history_part(&whole).await?;
+        if reading.rows == had && span.is_whole {
+            self.drop_history_part(&span).await?;
         }
         Ok(None)
     }
@@ -424,13 +318,4 @@ impl ScyllaStore {
 
 fn broken(error: impl std::fmt::Display) -> PartError {
     PartError::Store(unreadable(error))
-}
-
-/// The place behind which what is left of a span begins.
-fn stop_at(span: &Span<'_>, order: HistoryOrder) -> HistoryPoint {
-    let bound = match order {
-        HistoryOrder::OldestFirst => &span.low,
-        HistoryOrder::NewestFirst => &span.high,
-    };
-    bound.place(order)
 }

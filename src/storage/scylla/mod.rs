@@ -27,6 +27,7 @@ mod ended;
 mod errors;
 mod feed;
 mod history;
+mod history_spans;
 mod inventory;
 mod known_chats;
 mod lease;
