@@ -80,8 +80,8 @@ enum StoreCommand {
     /// Tells the store that it was set back or copied by other means than these commands: clients
     /// load their chats anew. Run it before the first start on it.
     Restored(Which),
-    /// Checks a whole store: every page, every record, and the index against the log. Or whether a
-    /// copy is whole; that needs no store.
+    /// Checks a whole store: every page, every record, the index against the log, and the history against the
+    /// logs. Or whether a copy is whole; that needs no store, and compares no history.
     Check {
         /// An export, or a copy by `store backup`.
         file: Option<PathBuf>,

@@ -1,5 +1,7 @@
 //! `switchboard store history rebuild`: the history, made anew from the logs.
 
+use std::sync::Arc;
+
 use super::entry;
 use super::limits::ENTRY_LIMIT;
 use super::progress::Bar;
@@ -7,14 +9,17 @@ use super::server::Plan;
 use crate::actors::{Rebuilt, rebuild_history};
 use crate::config::Settings;
 use crate::domain::audit::AuditAct;
-use crate::storage::StoreError;
 use crate::storage::export::{ExportError, Report, Stage, is_half_imported};
+use crate::storage::{Store, StoreError, off_other_lists};
 
 /// Makes it anew. Interrupted, the next time or the next start goes on.
 pub(super) async fn rebuild(settings: Settings) -> Result<(), String> {
     let opened = Plan::of(settings).store.at_once().open().await;
     let opened = opened.map_err(|error| error.to_string())?;
     let store = opened.store.in_time(ENTRY_LIMIT);
+    // A chat leaves a list that it does not belong to by this alone.
+    let history = off_other_lists(Arc::clone(&store.history));
+    let store = Store { history, ..store };
     let half = is_half_imported(&*store.documents).await;
     if half != Ok(false) {
         opened.close().await;

@@ -10,6 +10,7 @@ mod availability;
 #[cfg(unix)]
 mod backup;
 mod command;
+mod compared;
 mod entropy;
 mod entry;
 mod files;

@@ -82,6 +82,8 @@ fn text(stage: Stage, done: u64, of: u64, elapsed: Duration) -> String {
         Stage::Checking => ("checking", Unit::Bytes),
         Stage::Bringing => ("bringing", Unit::Bytes),
         Stage::ReadingBack => ("reading back", Unit::Chats),
+        Stage::Comparing => ("comparing", Unit::Chats),
+        Stage::Leftovers => ("leftovers", Unit::Chats),
     };
     let elapsed_s = elapsed.as_secs_f64();
     let pace = if elapsed_s > 0.0 { done as f64 / elapsed_s } else { 0.0 };

@@ -4,36 +4,61 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::entry;
 use super::progress::Bar;
 use super::server::Plan;
 use super::store::StoreChoice;
+use super::{compared, entry};
 use crate::config::Settings;
 use crate::domain::audit::AuditAct;
-use crate::storage::export::{self, Patience};
-use crate::storage::sqlite::{OpenError, Scrubbed, SqliteOptions, SqliteStore};
+use crate::storage::Store;
+use crate::storage::export::{self, Patience, Section};
+use crate::storage::sqlite::{Scrubbed, SqliteOptions, SqliteStore};
 
 /// The first bytes of every SQLite database.
 const SQLITE_MAGIC: &[u8] = b"SQLite format 3\0";
 
-/// Looks at everything in the store.
+/// Looks at everything in the store, and compares its history with the logs.
 pub(super) async fn check(settings: Settings) -> Result<(), String> {
     match Plan::of(settings).store.at_once() {
         StoreChoice::Sqlite(folder) => {
-            let checked = SqliteStore::check(&SqliteOptions::new(&folder));
-            say(&folder, checked)
+            let options = SqliteOptions::new(&folder);
+            let found = SqliteStore::check(&options).map_err(|error| error.to_string())?;
+            let compared = compared::embedded(&options, found.chats).await;
+            match (say(&folder, found), compared) {
+                (whole, Ok(compared)) => both(whole, compared::say(compared.as_ref())),
+                (Ok(()), Err(error)) => Err(error),
+                (Err(problems), Err(error)) => {
+                    println!("the history was not compared with the logs: {error}");
+                    Err(problems)
+                }
+            }
         }
         // What the ports answer is all that there is to look at from here.
         store @ (StoreChoice::Scylla(_) | StoreChoice::Given(_)) => {
             let opened = store.open().await.map_err(|error| error.to_string())?;
-            let mut bar = Bar::new();
-            let read = export::read(&opened.store, Patience::USUAL, &mut bar).await;
+            let done = check_ports(&opened.store).await;
             opened.close().await;
-            drop(bar);
-            let read = read.map_err(|error| error.to_string())?;
-            println!("the store can be read: {} events", read.events);
-            Ok(())
+            done
         }
+    }
+}
+
+/// Reads everything of a store, and compares its history with the logs.
+async fn check_ports(store: &Store) -> Result<(), String> {
+    let mut bar = Bar::new();
+    let read = export::read(store, Patience::USUAL, &mut bar).await;
+    drop(bar);
+    let read = read.map_err(|error| error.to_string())?;
+    println!("the store can be read: {} events", read.events);
+    let compared = compared::compare(store, read.count(Section::Chats)).await?;
+    compared::say(Some(&compared))
+}
+
+/// All that is wrong.
+fn both(one: Result<(), String>, other: Result<(), String>) -> Result<(), String> {
+    match (one, other) {
+        (Err(one), Err(other)) => Err(format!("{one}; {other}")),
+        (one, other) => one.and(other),
     }
 }
 
@@ -46,11 +71,10 @@ pub(super) fn is_database(file: &Path) -> bool {
 
 /// Looks at everything in a copy of an embedded store.
 pub(super) fn check_copy(file: &Path) -> Result<(), String> {
-    say(file, SqliteStore::check_copy(file))
+    say(file, SqliteStore::check_copy(file).map_err(|error| error.to_string())?)
 }
 
-fn say(what: &Path, checked: Result<Scrubbed, OpenError>) -> Result<(), String> {
-    let found = checked.map_err(|error| error.to_string())?;
+fn say(what: &Path, found: Scrubbed) -> Result<(), String> {
     let what = what.display();
     for note in &found.notes {
         println!("{note}");

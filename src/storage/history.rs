@@ -13,10 +13,12 @@ use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::sync::{Mutex, PoisonError};
 
+use uuid::Uuid;
+
 use super::port::port;
-use super::{Cursor, Page, StoreError};
+use super::{Cursor, HistoryPlace, Page, StoreError};
 use crate::domain::{
-    ChannelId, ChatId, ChatState, Customer, Name, Party, QueueId, Timestamp, UserId,
+    ChannelId, ChatId, ChatState, Customer, CustomerId, Name, Party, QueueId, Timestamp, UserId,
 };
 use crate::telemetry::{self, DamagedRow};
 
@@ -111,6 +113,24 @@ impl HistoryOf {
             }
         }
     }
+
+    /// The list of a stored key, if it is one's.
+    pub(super) fn of_key(key: &[u8]) -> Option<Self> {
+        let (kind, ids) = key.split_first()?;
+        let (ids, rest) = ids.as_chunks::<KEY_BYTES>();
+        let ids: Vec<Uuid> = ids.iter().copied().map(Uuid::from_bytes).collect();
+        match (*kind, ids.as_slice(), rest) {
+            (LIST_OF_ALL, [], []) => Some(Self::All),
+            (1, [queue], []) => Some(Self::Queue(QueueId(*queue))),
+            (2, [channel], []) => Some(Self::Channel(ChannelId(*channel))),
+            (3, [operator], []) => Some(Self::Operator(UserId(*operator))),
+            (LIST_OF_CUSTOMER, [channel, id], []) => {
+                let (channel, id) = (ChannelId(*channel), CustomerId(*id));
+                Some(Self::Customer(Customer { channel, id }))
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A place in a list; also where a page goes on: behind it. In their order.
@@ -172,6 +192,10 @@ port! {
         /// which two pages go on, is in the one between them, once, whatever was put meanwhile. A row that
         /// is damaged is passed over, and counted.
         async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError>;
+
+        /// Each list on which a chat is said to be, with its row there. For who compares the history with the
+        /// logs: it reads each of them.
+        async fn places(&self, chat: ChatId) -> Result<Vec<HistoryPlace>, StoreError>;
 
         /// The chats that have a row on any list, whole or damaged, or a part of what a put writes. Read as a
         /// listing of [`Inventory`](super::Inventory), `limit` (at least 1) a page at most; one that has it
@@ -244,7 +268,7 @@ impl HistoryBound {
 
 /// The chat of a stored key, if it is one's.
 pub(super) fn chat_of(key: &[u8]) -> Option<ChatId> {
-    uuid::Uuid::from_slice(key).ok().map(ChatId)
+    Uuid::from_slice(key).ok().map(ChatId)
 }
 
 /// No time of a chat comes near the limit.
@@ -293,11 +317,10 @@ impl DamagedHistory {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::CustomerId;
 
     #[test]
     fn no_two_lists_have_one_key() {
-        let (one, other) = (uuid::Uuid::from_u128(1), uuid::Uuid::from_u128(2));
+        let (one, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let of = |channel, id| {
             let customer = Customer { channel: ChannelId(channel), id: CustomerId(id) };
             HistoryOf::Customer(customer)
@@ -314,6 +337,12 @@ mod tests {
         ];
         let keys: BTreeSet<_> = lists.iter().map(|list| list.key()).collect();
         assert_eq!(keys.len(), lists.len());
+        for list in lists {
+            assert_eq!(HistoryOf::of_key(&list.key()), Some(list));
+        }
+        for none in [&[][..], &[0, 0], &[1], &[1; 16], &[2; 18], &[4; 17], &[5; 17], &[9]] {
+            assert_eq!(HistoryOf::of_key(none), None, "{none:?}");
+        }
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod feed;
 pub(crate) mod files;
 pub mod forget;
 mod history;
+mod history_places;
 pub mod incarnation;
 mod inventory;
 mod log;
@@ -53,15 +54,16 @@ pub use ended::{EndedChat, EndedChats, EndedRow, Filled};
 pub use erasures::{CustomerHash, Erased, ErasuresError, ErasuresFile};
 pub(crate) use feed::void_all as void_positions;
 pub use feed::{
-    FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FEED_SHARDS, Feed, FeedConsumer, FeedHour,
-    FeedPage, FeedPass, FeedPeriod, FeedPoint, FeedPosition, FeedPresent, FeedShard, Touched,
-    follow_from_nothing, prune as prune_feed, void_position,
+    FEED_HOUR_MS, FEED_KEPT_MS, FEED_SETTLES_MS, FEED_SHARDS, Feed, FeedConsumer, FeedDue,
+    FeedHour, FeedPage, FeedPass, FeedPeriod, FeedPoint, FeedPosition, FeedPresent, FeedShard,
+    Touched, follow_from_nothing, prune as prune_feed, void_position,
 };
 pub use forget::{Trace, forget as forget_chats};
 pub use history::{
     HISTORY_OPERATORS_MAX, HISTORY_QUEUES_MAX, HISTORY_ROWS_MAX, History, HistoryEnd, HistoryOf,
     HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
 };
+pub use history_places::{HistoryPlace, off_other_lists};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 pub use log::{AppendError, ChatLog, Claim, Claimed};
 pub use open_chats::{Moving, OpenChat, OpenChats};

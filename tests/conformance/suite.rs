@@ -15,6 +15,7 @@ use crate::suite_feed::*;
 use crate::suite_follow::*;
 use crate::suite_forget::*;
 use crate::suite_history::*;
+use crate::suite_history_compared::*;
 use crate::suite_history_writer::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
@@ -97,6 +98,8 @@ conformance!(
     a_row_of_a_chat_that_is_forgotten_does_not_come_back,
     a_rebuilt_history_is_the_one_that_was_written_while_chats_went_on,
     who_begins_from_nothing_leaves_no_row_without_a_log,
+    a_comparison_finds_what_the_logs_do_not_say_and_what_is_late_apart,
+    a_history_that_is_not_made_yet_is_late_and_not_damaged,
     a_row_with_as_many_queues_and_operators_as_may_be_is_kept,
     a_forgotten_chat_leaves_nothing_and_never_comes_back,
     what_is_under_way_when_a_chat_is_forgotten_brings_nothing_back,

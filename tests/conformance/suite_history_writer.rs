@@ -43,7 +43,7 @@ impl Hook for Overtaken {
 }
 
 /// Appends to a chat, which nobody has read yet.
-async fn append(store: &Store, chat: ChatId, events: Vec<ChatEvent>) {
+pub async fn append(store: &Store, chat: ChatId, events: Vec<ChatEvent>) {
     let claimed = store.log.claim(chat).await.unwrap();
     let events = (claimed.tail + 1..).zip(events).map(|(seq, event)| {
         let at = Timestamp(40 * DAY_MS + 1_000 * seq);

@@ -15,9 +15,9 @@ use switchboard::domain::{
 use switchboard::storage::{
     AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
     Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage, FeedPeriod,
-    FeedPoint, FeedShard, History, HistoryQuery, HistoryRow, HistoryRows, Inventory, Listed,
-    Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store, StoreError,
-    Watermark, Watermarks,
+    FeedPoint, FeedShard, History, HistoryPlace, HistoryQuery, HistoryRow, HistoryRows, Inventory,
+    Listed, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store,
+    StoreError, Watermark, Watermarks,
 };
 
 /// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
@@ -257,6 +257,10 @@ impl History for Hooked {
 
     async fn list(&self, query: HistoryQuery) -> Result<HistoryRows, StoreError> {
         self.inner.history.list(query).await
+    }
+
+    async fn places(&self, chat: ChatId) -> Result<Vec<HistoryPlace>, StoreError> {
+        self.inner.history.places(chat).await
     }
 
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {

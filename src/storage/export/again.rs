@@ -27,7 +27,7 @@ impl Patience {
     pub const NONE: Self = Self { every: Duration::ZERO, max: Duration::ZERO };
 
     /// Does a step until it is done, is refused for good, or was refused for too long.
-    pub(super) async fn keep_trying<T>(
+    pub(crate) async fn keep_trying<T>(
         self,
         mut step: impl AsyncFnMut() -> Result<T, ExportError>,
     ) -> Result<T, ExportError> {

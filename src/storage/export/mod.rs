@@ -127,6 +127,10 @@ pub enum Stage {
     Bringing,
     /// The store is read back; in chats.
     ReadingBack,
+    /// The logs are compared with the history; in chats.
+    Comparing,
+    /// It is looked what the history has besides; in chats.
+    Leftovers,
 }
 
 /// Hears how far it is.

@@ -18,6 +18,7 @@
 //! no feed. Who follows has no position that counts then, and begins from nothing.
 
 mod damaged;
+mod due;
 mod pass;
 mod position;
 mod prune;
@@ -30,6 +31,7 @@ use super::{Cursor, Page, StoreError};
 use crate::domain::{ChatEvent, ChatId, Timestamp};
 
 pub(super) use damaged::DamagedTouches;
+pub use due::FeedDue;
 pub use pass::FeedPass;
 pub use position::void as void_position;
 pub use position::{FeedPosition, follow_from_nothing};

@@ -197,6 +197,21 @@ impl FeedPosition {
         Ok(Self { process: last_process, stand, document, taking: Taking::default() })
     }
 
+    /// From where a process of this number would follow, if it adopts a position and has taken all chats. Writes
+    /// nothing.
+    pub(super) async fn points_of(
+        documents: &dyn Documents,
+        name: &'static str,
+        process: u64,
+    ) -> Result<Option<Points>, StoreError> {
+        let loaded = Remembered::load::<PositionRecord>(documents, POSITIONS, name).await?;
+        let counts = loaded.1.filter(|said| said.counts_for(process));
+        Ok(match counts.and_then(PositionRecord::stand) {
+            Some(Stand::Following(points)) => Some(points),
+            Some(Stand::Nothing | Stand::Walking { .. }) | None => None,
+        })
+    }
+
     /// The same, of what this process has adopted: as it is in the store. Answers whether it is there as it
     /// was here, so that a pass of it goes on.
     pub async fn adopt_again(&mut self, documents: &dyn Documents) -> Result<bool, StoreError> {

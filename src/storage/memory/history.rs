@@ -4,7 +4,8 @@ use async_trait::async_trait;
 
 use crate::domain::ChatId;
 use crate::storage::{
-    Cursor, History, HistoryOrder, HistoryQuery, HistoryRow, HistoryRows, Page, StoreError,
+    Cursor, History, HistoryOf, HistoryOrder, HistoryPlace, HistoryQuery, HistoryRow, HistoryRows,
+    Page, StoreError,
 };
 
 use super::inventory::chats_page;
@@ -46,6 +47,18 @@ impl History for MemoryStore {
         rows.truncate(query.rows());
         let next = rows.last().filter(|_| !is_all).map(HistoryRow::place);
         Ok(HistoryRows { rows, next })
+    }
+
+    async fn places(&self, chat: ChatId) -> Result<Vec<HistoryPlace>, StoreError> {
+        let state = self.lock();
+        let rows = state.history.get(&chat).into_iter();
+        let places = rows.flat_map(|row| row.lists().map(move |list| (list, row)));
+        let place = |(list, row): (HistoryOf, &HistoryRow)| HistoryPlace {
+            list: Some(list),
+            started: row.started,
+            row: Ok(Some(row.clone())),
+        };
+        Ok(places.map(place).collect())
     }
 
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {

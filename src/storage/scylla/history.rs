@@ -19,8 +19,8 @@ use tokio::sync::RwLock;
 use crate::domain::{ChatId, Timestamp};
 use crate::storage::history::{DamagedHistory, HistoryBound, NO_CHAT, chat_of, stored};
 use crate::storage::{
-    Cursor, History, HistoryOf, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows,
-    Page, StoreError, record,
+    Cursor, History, HistoryOf, HistoryOrder, HistoryPlace, HistoryPoint, HistoryQuery, HistoryRow,
+    HistoryRows, Page, StoreError, record,
 };
 
 use super::ScyllaStore;
@@ -84,6 +84,8 @@ statements! {
         USING TIMESTAMP ?";
     place_remove: Write = "DELETE FROM %.history_lists_of USING TIMESTAMP ? \
         WHERE chat = ? AND list = ? AND started = ?";
+    row: Read = "SELECT record FROM %.history \
+        WHERE list = ? AND part = ? AND started = ? AND chat = ?";
     places: Read = "SELECT list, started FROM %.history_lists_of WHERE chat = ?";
     chats: Read = "SELECT DISTINCT token(chat), chat FROM %.history_lists_of \
         WHERE token(chat) >= ? AND token(chat) <= ? LIMIT ?";
@@ -130,10 +132,8 @@ impl History for ScyllaStore {
     }
 
     async fn remove(&self, chat: ChatId) -> Result<(), StoreError> {
+        let places = self.history_places(chat).await?;
         let (statements, chat) = (&self.db.statements.history, chat.0.as_bytes().as_slice());
-        let answer = self.db.read(&statements.places, (chat,)).await?;
-        let rows = answer.rows::<(Vec<u8>, i64)>().map_err(unreadable)?;
-        let places: Vec<_> = rows.collect::<Result<_, _>>().map_err(unreadable)?;
         if places.is_empty() {
             return Ok(());
         }
@@ -173,6 +173,22 @@ impl History for ScyllaStore {
         Ok(reading.page)
     }
 
+    async fn places(&self, chat: ChatId) -> Result<Vec<HistoryPlace>, StoreError> {
+        let places = self.history_places(chat).await?;
+        let found = places.iter().map(async |(list, started)| {
+            let key = (list, part_of(list, *started), *started, chat.0.as_bytes().as_slice());
+            let answer = self.db.read(&self.db.statements.history.row, key).await?;
+            let row = answer.maybe_first_row::<(Option<Vec<u8>>,)>().map_err(unreadable)?;
+            let started = Timestamp(started.unsigned_abs());
+            let place = HistoryPoint { started, chat };
+            let decoded =
+                row.map(|(sealed,)| record::decode_history(place, &sealed.unwrap_or_default()));
+            let row = decoded.transpose().map_err(|error| error.to_string());
+            Ok(HistoryPlace { list: HistoryOf::of_key(list), started, row })
+        });
+        try_join_all(found).await
+    }
+
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
         let statement = &self.db.statements.history.chats;
         let keys = self.keys(statement, at, limit, |row: &(i64, Vec<u8>)| row.0).await?;
@@ -183,6 +199,14 @@ impl History for ScyllaStore {
 }
 
 impl ScyllaStore {
+    /// The lists on which a chat may be, as they are stored, and the times by which it is there.
+    async fn history_places(&self, chat: ChatId) -> Result<Vec<(Vec<u8>, i64)>, StoreError> {
+        let chat = chat.0.as_bytes().as_slice();
+        let answer = self.db.read(&self.db.statements.history.places, (chat,)).await?;
+        let rows = answer.rows::<(Vec<u8>, i64)>().map_err(unreadable)?;
+        rows.collect::<Result<_, _>>().map_err(unreadable)
+    }
+
     /// Puts the part on its list, once a life.
     async fn list_history_part(&self, list: &[u8], part: i64) -> Result<(), StoreError> {
         if part_ms(list).is_none() {

@@ -38,6 +38,11 @@ impl Damage {
         }
     }
 
+    /// Of a folder in which nothing is to be changed: damage is said to nobody but who meets it.
+    pub fn unwritten(folder: &Path) -> Self {
+        Self { said: AtomicBool::new(true), ..Self::new(folder) }
+    }
+
     /// Something of the chat cannot be read.
     pub fn note_chat(&self, chat: ChatId, what: &dyn std::fmt::Display) {
         let mut chats = self.chats.lock().unwrap_or_else(PoisonError::into_inner);
@@ -135,4 +140,21 @@ pub(super) fn told(error: &rusqlite::Error) -> String {
 /// Whether another process holds a lock of the database.
 pub(super) fn is_busy(error: &rusqlite::Error) -> bool {
     matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_is_to_be_changed_a_damaged_page_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let unwritten = Damage::unwritten(folder.path());
+        unwritten.note_page(&"a test says so");
+        unwritten.note_chat(ChatId::from_u128(1), &"a test says so");
+        assert!(!unwritten.is_suspect() && unwritten.has(ChatId::from_u128(1)));
+        let written = Damage::new(folder.path());
+        written.note_page(&"a test says so");
+        assert!(written.is_suspect() && unwritten.is_suspect());
+    }
 }

@@ -8,8 +8,8 @@ use rusqlite::Connection;
 use crate::domain::{ChatId, Timestamp};
 use crate::storage::history::{DamagedHistory, HistoryBound, NO_CHAT, chat_of, stored};
 use crate::storage::{
-    Cursor, History, HistoryOrder, HistoryPoint, HistoryQuery, HistoryRow, HistoryRows, Page,
-    StoreError, record,
+    Cursor, History, HistoryOf, HistoryOrder, HistoryPlace, HistoryPoint, HistoryQuery, HistoryRow,
+    HistoryRows, Page, StoreError, record,
 };
 
 use super::SqliteStore;
@@ -51,6 +51,10 @@ impl History for SqliteStore {
         self.readers.read(move |connection| list(connection, &damaged, &query)).await
     }
 
+    async fn places(&self, chat: ChatId) -> Result<Vec<HistoryPlace>, StoreError> {
+        self.readers.read(move |connection| places(connection, chat)).await
+    }
+
     async fn chats(&self, at: Option<&Cursor>, limit: usize) -> Result<Page<ChatId>, StoreError> {
         let after = after(at);
         // Each by its index. What is no chat's key names none that could be taken out.
@@ -79,6 +83,28 @@ fn remove(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
     let chat = chat.0.as_bytes();
     execute(connection, "DELETE FROM history_lists WHERE chat = ?", [chat])?;
     execute(connection, "DELETE FROM history WHERE chat = ?", [chat])
+}
+
+fn places(connection: &Connection, chat: ChatId) -> Result<Vec<HistoryPlace>, ReadError> {
+    let mut statement = connection.prepare_cached(
+        "SELECT list, history_lists.started, record \
+         FROM history_lists LEFT JOIN history ON history.chat = history_lists.chat \
+         WHERE history_lists.chat = ? ORDER BY list, history_lists.started",
+    )?;
+    let mut rows = statement.query([chat.0.as_bytes()])?;
+    let mut places = Vec::new();
+    while let Some(row) = rows.next()? {
+        let started = Timestamp(row.get::<_, i64>(1)?.unsigned_abs());
+        let sealed = row.get::<_, Option<Vec<u8>>>(2)?;
+        let place = HistoryPoint { started, chat };
+        let decoded = sealed.map(|sealed| record::decode_history(place, &sealed)).transpose();
+        places.push(HistoryPlace {
+            list: HistoryOf::of_key(&row.get::<_, Vec<u8>>(0)?),
+            started,
+            row: decoded.map_err(|error| error.to_string()),
+        });
+    }
+    Ok(places)
 }
 
 fn list(

@@ -53,6 +53,7 @@ mod watermarks;
 mod write_back;
 mod writer;
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, TrySendError, sync_channel};
@@ -72,6 +73,7 @@ use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 use counters::Counters;
 use damage::{Damage, is_damage, told};
 use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, LOCK_WAIT, WRITE_QUEUE_MAX};
+use open::OpenedToRead;
 use readers::Readers;
 use recent::Recent;
 use writer::{Queued, RowWrite, Waiting, Write, Writer, now};
@@ -163,6 +165,8 @@ pub struct SqliteStore {
     damaged_history: Arc<DamagedHistory>,
     unlisted: Unlisted,
     has_checksums: bool,
+    /// That of the folder, where no writer has it.
+    _lock: Option<File>,
 }
 
 impl SqliteStore {
@@ -198,7 +202,35 @@ impl SqliteStore {
             damaged_history: Arc::default(),
             unlisted,
             has_checksums,
+            _lock: None,
         })
+    }
+
+    /// Opens a data folder to read it: nothing in it is changed, and every write is refused. None: it is as an
+    /// earlier release has left it, with other tables. Blocks as [`open`](Self::open) does.
+    pub fn open_to_read(options: &SqliteOptions) -> Result<Option<Self>, OpenError> {
+        let Some(opened) = open::open_to_read(options)? else { return Ok(None) };
+        let OpenedToRead { lock, recent, damage, has_checksums } = opened;
+        let counters = Arc::new(Counters::default());
+        let readers = Readers::start(options, Arc::clone(&counters), Arc::clone(&damage));
+        let refused =
+            |what: String| OpenError::Refused { file: options.folder.join(DATABASE_FILE), what };
+        let (_, failed) = watch::channel(None);
+        Ok(Some(Self {
+            readers: readers.map_err(refused)?,
+            recent: Arc::new(recent),
+            queue: None,
+            writer: None,
+            failed,
+            counters,
+            damage,
+            damaged_entries: Arc::default(),
+            damaged_touches: Arc::default(),
+            damaged_history: Arc::default(),
+            unlisted: Unlisted::These(Vec::new()),
+            has_checksums,
+            _lock: Some(lock),
+        }))
     }
 
     /// Rebuilds the database of a folder from all of it that can be read, and answers what cannot.

@@ -25,7 +25,7 @@ use super::limits::RECORDS_CHECKED;
 use super::log_rows::{LogRows, Unverified};
 use super::mend::{self, Loss, MendError, Mended};
 use super::recent::{Position, Recent};
-use super::schema::{check_schema, migrate};
+use super::schema::{check_schema, is_current, migrate};
 use super::sql::ReadError;
 use super::{SqliteOptions, open_chats, sql};
 
@@ -201,6 +201,32 @@ pub(super) fn open(options: &SqliteOptions) -> Result<Opened, OpenError> {
             wal_cut,
         }
     })
+}
+
+/// What a store is read by.
+pub(super) struct OpenedToRead {
+    pub lock: File,
+    pub recent: Recent,
+    pub damage: Arc<Damage>,
+    pub has_checksums: bool,
+}
+
+/// Opens the folder for one who only reads, and changes nothing in it but the name in the lock. None: its
+/// tables are those of an earlier release.
+pub(super) fn open_to_read(options: &SqliteOptions) -> Result<Option<OpenedToRead>, OpenError> {
+    let file = options.folder.join(DATABASE_FILE);
+    let blame = blame(&file);
+    let lock = lock(&options.folder)?;
+    let connection = connect(options, Access::Read, Pages::Verified).map_err(blame)?;
+    if !is_current(check_schema(&connection, &file, blame)?) {
+        return Ok(None);
+    }
+    let damage = Arc::new(Damage::unwritten(&options.folder));
+    let unverified = Unverified::new(options, Arc::clone(&damage));
+    let log = LogRows { connection: &connection, unverified: Some(&unverified) };
+    let (recent, _) = rebuild_tail(log, &file, &damage, blame)?;
+    let has_checksums = checksum_vfs::has_checksums(&connection).map_err(blame)?;
+    Ok(Some(OpenedToRead { lock, recent, damage, has_checksums }))
 }
 
 /// Rebuilds the database if nothing is lost with it but what is named chats'.

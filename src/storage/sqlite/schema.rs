@@ -52,6 +52,11 @@ pub(super) fn check_schema(
     Ok(found)
 }
 
+/// Whether a schema, as it is numbered, is that of this release.
+pub(super) fn is_current(schema: i64) -> bool {
+    migrations_of(schema) == MIGRATIONS.len() as i64
+}
+
 /// How many migrations a schema of this number has had.
 fn migrations_of(schema: i64) -> i64 {
     if schema < WITH_CHECKSUMS { schema } else { schema - WITH_CHECKSUMS }
