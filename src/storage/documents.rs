@@ -107,16 +107,21 @@ impl Remembered {
         kind: &'static str,
         id: &'static str,
     ) -> Result<(Self, Option<T>), StoreError> {
-        let found = match documents.get(kind, id).await {
-            Err(StoreError::Damaged { .. }) => None,
-            found => found?,
-        };
+        let found = found(documents, kind, id).await?;
         let version = match &found {
             Some(found) => found.version,
             None => version_of(documents, kind, id).await?,
         };
-        let said = found.and_then(|found| serde_json::from_slice(&found.body).ok());
-        Ok((Self { kind, id, version }, said))
+        Ok((Self { kind, id, version }, said(found)))
+    }
+
+    /// What it says, for who only reads: nothing is written to the store, as it may be to load it.
+    pub async fn read<T: DeserializeOwned>(
+        documents: &dyn Documents,
+        kind: &'static str,
+        id: &'static str,
+    ) -> Result<Option<T>, StoreError> {
+        found(documents, kind, id).await.map(said)
     }
 
     /// Its id.
@@ -141,6 +146,23 @@ impl Remembered {
         }
         put.map(drop)
     }
+}
+
+/// The document; none when it is damaged, too.
+async fn found(
+    documents: &dyn Documents,
+    kind: &'static str,
+    id: &'static str,
+) -> Result<Option<Document>, StoreError> {
+    match documents.get(kind, id).await {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        found => found,
+    }
+}
+
+/// What it says, if it can be read.
+fn said<T: DeserializeOwned>(found: Option<Document>) -> Option<T> {
+    found.and_then(|found| serde_json::from_slice(&found.body).ok())
 }
 
 /// Why a document says nothing to its owner.

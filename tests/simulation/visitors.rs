@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::{ChatId, Customer, Place, QueueId, Timestamp, UserId};
+use switchboard::domain::{ChatId, Customer, Offer, Place, QueueId, Timestamp, UserId};
 use switchboard::machine::chat::Chat;
 use switchboard::machine::message::ChatAt;
 use switchboard::machine::queue::{Entry, Phase, Queue};
@@ -67,7 +67,10 @@ impl Checker {
         let Some(customer) = self.visitor(chat) else { return };
         let queue = self.folds.get(&chat).and_then(Chat::at).map(|at| at.queue);
         for operator in to {
-            self.visitors.offered.entry((customer, operator)).or_default().insert(chat, at);
+            // The queue may have asked for it again before the log says that it was.
+            let of_both = self.visitors.offered.entry((customer, operator)).or_default();
+            let since = of_both.entry(chat).or_insert(at);
+            *since = at.max(*since);
             self.visitors.came_true.extend(queue.map(|queue| (queue, chat, operator)));
         }
     }
@@ -78,13 +81,19 @@ impl Checker {
         let Place::Offered(offer) = &at.place else { return };
         if at.moved_at >= now {
             self.offered_to(at.chat, offer.to.iter().copied(), now);
+            self.date_anew(at, offer, |since| now.min(since));
             return;
         }
+        self.date_anew(at, offer, |since| at.moved_at.max(since));
+    }
+
+    /// Dates what an operator was shown of the chat anew, where it is known.
+    fn date_anew(&mut self, at: &ChatAt, offer: &Offer, to: impl Fn(Timestamp) -> Timestamp) {
         let Some(customer) = self.visitor(at.chat) else { return };
         for operator in offer.to.iter() {
             let of_both = self.visitors.offered.get_mut(&(customer, *operator));
             if let Some(since) = of_both.and_then(|of| of.get_mut(&at.chat)) {
-                *since = at.moved_at.max(*since);
+                *since = to(*since);
             }
         }
     }

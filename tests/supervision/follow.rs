@@ -239,6 +239,27 @@ async fn a_chat_that_cannot_be_read_holds_nobody_up() {
     router.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_could_not_be_taken_is_taken_again_though_nothing_more_is_said_of_it() {
+    let store = MemoryStore::new().store();
+    let reader = Reader::new(&store, true);
+    let router = followed(store.clone(), &reader).await;
+    let chats = opened(&router, 1..2).await;
+    reader.until_read(&store, &chats).await;
+    // The feed is not looked at any more before its hour has settled.
+    until("it is up to date", || async { router.history_is_complete().then_some(()) }).await;
+    // For longer than it is looked for.
+    reader.befall(&[Woe::Refused; 100_000]);
+    send(&router, as_customer(1), chats[0], &fresh(), "a line").await.unwrap();
+    let left = || reader.woes.lock().unwrap().len();
+    // The first may be of a turn that had begun before.
+    let twice = left() - 2;
+    until("it is refused twice", || async { (left() <= twice).then_some(()) }).await;
+    reader.woes.lock().unwrap().clear();
+    reader.until_read(&store, &chats).await;
+    router.stop().await;
+}
+
 /// Says nothing to who asks what has changed, so often.
 struct Silent(AtomicUsize);
 
