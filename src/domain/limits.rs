@@ -88,7 +88,7 @@ pub const REPEAT_MS: (u64, u64) = (100, 2_000);
 
 /// First and longest wait before the feed is told again of what it did not take, ms. A store in trouble is asked
 /// by everything that is open: at last as seldom as what fails begins anew. No longer, since what a life was
-/// to write first, and its own deadlines, wait for it.
+/// to write first, and its own deadlines, wait for it. What anybody writes meanwhile tries by itself.
 pub const TOUCH_AGAIN_MS: (u64, u64) = (REPEAT_MS.0, 10_000);
 
 /// How much later than the queue a chat ends an offer itself, ms: the queue's timer comes first,

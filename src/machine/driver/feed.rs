@@ -64,7 +64,14 @@ impl<A: EventSourced> Driver<A> {
         if told {
             self.touched = Some(hour);
         }
-        self.untaken = if told { 0 } else { self.untaken.saturating_add(1) };
+        if told {
+            self.untaken = 0;
+            // What has waited for it is due.
+            self.quiet_until = self.quiet_until.min(now);
+        } else if matches!(&input, None | Some((Input::Started, _))) {
+            // Of its own accord: writes of others try as often as they like.
+            self.untaken = self.untaken.saturating_add(1);
+        }
         if let Some((Input::Started, _)) = &input {
             self.starts_again = !told;
         }
