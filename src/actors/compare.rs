@@ -73,11 +73,13 @@ impl HistoryCompared {
 }
 
 impl HistoryFault {
-    /// Whether the next start makes it good when it takes the chat.
-    fn passes(self) -> bool {
+    /// Whether the next start makes it good when it takes the chat. What no log ever said is told all the same,
+    /// unless all of it is made anyway.
+    fn passes(self, is_to_be_made: bool) -> bool {
         match self {
             Self::Late | Self::Behind | Self::Missing | Self::Unlisted | Self::NoChat => true,
-            Self::Differs | Self::Mislisted | Self::Damaged | Self::NoLog => false,
+            Self::Differs | Self::Damaged => is_to_be_made,
+            Self::Mislisted | Self::NoLog => false,
         }
     }
 }
@@ -167,7 +169,12 @@ impl<'a> Comparison<'a> {
 
     /// What is the matter with a chat that has a log.
     async fn with_log(&self, chat: ChatId) -> Result<BTreeSet<HistoryFault>, ExportError> {
-        let places = self.read(async |store| store.history.places(chat).await).await?;
+        let places = match self.read(async |store| store.history.places(chat).await).await {
+            Err(ExportError::Store(StoreError::Damaged { .. })) => {
+                return self.told(chat, BTreeSet::from([HistoryFault::Damaged])).await;
+            }
+            places => places?,
+        };
         let mut seen = Seen::of(&places);
         let (mut history, mut from) = (History::new(chat), 1);
         loop {
@@ -205,11 +212,17 @@ impl<'a> Comparison<'a> {
         chat: ChatId,
         mut faults: BTreeSet<HistoryFault>,
     ) -> Result<BTreeSet<HistoryFault>, ExportError> {
-        if !faults.iter().any(|fault| fault.passes()) {
+        let passes = |fault: &HistoryFault| fault.passes(self.due.is_all());
+        if !faults.iter().any(passes) {
             return Ok(faults);
         }
-        if self.read(async |store| self.due.has(&*store.feed, chat).await).await? {
-            faults.retain(|fault| !fault.passes());
+        let is_due = match self.read(async |store| self.due.has(&*store.feed, chat).await).await {
+            // A router goes on past it, and takes nothing for it.
+            Err(ExportError::Store(StoreError::Damaged { .. })) => false,
+            is_due => is_due?,
+        };
+        if is_due {
+            faults.retain(|fault| !passes(fault));
             faults.insert(HistoryFault::Late);
         }
         Ok(faults)

@@ -27,15 +27,20 @@ pub(super) async fn compare(store: &Store, chats: u64) -> Result<HistoryCompared
 
 /// Tells what was found. Errors with what to do about it.
 pub(super) fn say(compared: Option<&HistoryCompared>) -> Result<(), String> {
-    let lines = compared.map(lines).unwrap_or_default();
-    if compared.is_none_or(|compared| compared.is_to_be_made) {
+    let Some(compared) = compared else {
+        println!(
+            "the history was not compared with the logs: an earlier release wrote the store last, and the \
+             next start of the router brings it up to date"
+        );
+        return Ok(());
+    };
+    if compared.is_to_be_made {
         println!(
             "the history is not made yet, or not to its end: the next start of the router makes it, or \
              `switchboard store history rebuild`"
         );
     }
-    lines.iter().for_each(|line| println!("{line}"));
-    let Some(compared) = compared else { return Ok(()) };
+    lines(compared).iter().for_each(|line| println!("{line}"));
     match (problems(compared), compared.is_to_be_made) {
         ((0, 0), true) => Ok(()),
         ((0, 0), false) => {

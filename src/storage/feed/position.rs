@@ -204,8 +204,8 @@ impl FeedPosition {
         name: &'static str,
         process: u64,
     ) -> Result<Option<Points>, StoreError> {
-        let loaded = Remembered::load::<PositionRecord>(documents, POSITIONS, name).await?;
-        let counts = loaded.1.filter(|said| said.counts_for(process));
+        let said = Remembered::read::<PositionRecord>(documents, POSITIONS, name).await?;
+        let counts = said.filter(|said| said.counts_for(process));
         Ok(match counts.and_then(PositionRecord::stand) {
             Some(Stand::Following(points)) => Some(points),
             Some(Stand::Nothing | Stand::Walking { .. }) | None => None,
