@@ -154,20 +154,26 @@ impl Router {
         self.shared.followed.get(HistoryWriter::NAME).is_some_and(Followed::is_up_to_date)
     }
 
-    /// The row, as far as it is late with what the chat is by now; none when it is not asked for.
-    fn shown(&self, mut row: HistoryRow, asked: &ChatsAsked) -> Option<HistoryRow> {
+    /// The row, as the chat is by now; none when it is not asked for.
+    fn shown(&self, row: HistoryRow, asked: &ChatsAsked) -> Option<HistoryRow> {
         let open = row.ended.is_none();
         let open = open.then(|| self.shared.index(row.chat, |index| index.get(row.chat).cloned()));
         let open = open.flatten();
-        if let Some(open) = &open {
-            row.queue = Some(open.queue);
-            if let Some(place) = &open.place {
-                row.state = place.state();
-                row.owner = place.owner().or(row.owner);
-            }
-        }
+        let row = by_now(row, open.as_ref());
         asked.wants(&row, open.as_ref()).then_some(row)
     }
+}
+
+/// The row, where it may be late with the place of a chat that is open.
+fn by_now(mut row: HistoryRow, open: Option<&OpenChat>) -> HistoryRow {
+    if let Some(open) = open {
+        row.queue = Some(open.queue);
+        if let Some(place) = &open.place {
+            row.state = place.state();
+            row.owner = place.owner().or(row.owner);
+        }
+    }
+    row
 }
 
 impl ChatsAsked {
@@ -271,39 +277,70 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::domain::{CustomerId, Place, Timestamp};
-    use crate::storage::Moving;
+    use crate::domain::{CustomerId, Party, Place, Timestamp};
+    use crate::storage::{HistoryEnd, Moving};
 
     const ANN: UserId = UserId::from_u128(1);
     const BOB: UserId = UserId::from_u128(2);
+    const CHAT: ChatId = ChatId::from_u128(1);
+    const QUEUE: QueueId = QueueId::from_u128(1);
 
-    #[test]
-    fn a_chat_that_is_about_to_change_its_place_is_listed_to_nobody_as_his() {
-        let (chat, queue) = (ChatId::from_u128(1), QueueId::from_u128(1));
-        let row = HistoryRow {
-            chat,
+    /// The row of a chat that Ann had.
+    fn row() -> HistoryRow {
+        HistoryRow {
+            chat: CHAT,
             started: Timestamp(1),
             customer: Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(1) },
             name: None,
-            queues: BTreeSet::from([queue]),
-            queue: Some(queue),
+            queues: BTreeSet::from([QUEUE]),
+            queue: Some(QUEUE),
             operators: BTreeSet::from([ANN]),
             owner: Some(ANN),
             state: ChatState::InProgress,
             ended: None,
-        };
-        let settled = OpenChat {
-            chat,
+        }
+    }
+
+    /// That chat, open and there.
+    fn open_at(queue: QueueId, place: Place) -> OpenChat {
+        OpenChat {
+            chat: CHAT,
             queue,
             placement: 1,
             priority: Default::default(),
             weight: Default::default(),
             since: Timestamp(1),
             refused_by: Default::default(),
-            place: Some(Place::Assigned { owner: ANN, begun: true }),
+            place: Some(place),
             next_deadline: None,
             moving: None,
-        };
+        }
+    }
+
+    #[test]
+    fn an_open_chat_is_where_the_index_says_whatever_its_row_says() {
+        let other = QueueId::from_u128(2);
+        let waits = by_now(row(), Some(&open_at(other, Place::Waiting)));
+        let last = HistoryRow { queue: Some(other), state: ChatState::Waiting, ..row() };
+        assert_eq!(waits, last, "its last owner is still who had it");
+        let owned = Place::Assigned { owner: BOB, begun: false };
+        let owned = by_now(row(), Some(&open_at(QUEUE, owned)));
+        assert_eq!(owned, HistoryRow { owner: Some(BOB), state: ChatState::New, ..row() });
+        assert_eq!(by_now(row(), None), row());
+    }
+
+    #[test]
+    fn an_ended_chat_is_listed_to_whoever_owned_it_at_its_end_alone() {
+        for (owner, expected) in [(None, [false; 2]), (Some(ANN), [true, false])] {
+            let ended = Some(HistoryEnd { at: Timestamp(9), by: Party::System, owner });
+            let row = HistoryRow { ended, state: ChatState::Completed, ..row() };
+            assert_eq!([ANN, BOB].map(|user| may_read(&row, None, user)), expected, "{owner:?}");
+        }
+    }
+
+    #[test]
+    fn a_chat_that_is_about_to_change_its_place_is_listed_to_nobody_as_his() {
+        let (row, settled) = (row(), open_at(QUEUE, Place::Assigned { owner: ANN, begun: true }));
         let may_read = |open: Option<&OpenChat>| [ANN, BOB].map(|user| may_read(&row, open, user));
         assert_eq!(may_read(Some(&settled)), [true, false]);
         assert_eq!(may_read(None), [false, false]);
