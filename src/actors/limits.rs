@@ -85,15 +85,6 @@ pub const SCAN_PAGE: usize = 1_000;
 /// Damaged chats that a rebuild of the history tells of: more are for `store check`.
 pub const DAMAGED_TOLD: usize = 1_000;
 
-/// Chats of a page when the history is compared with the logs: some KiB.
-pub const COMPARE_PAGE: usize = 256;
-
-/// Chats that are compared at once: enough to hide a network's latency, few enough to leave a database air.
-pub const COMPARED_AT_ONCE: usize = 64;
-
-/// Chats that a comparison names of each kind of what it has found: enough to look at. A rebuild asks for none.
-pub const FAULTY_TOLD: usize = 10;
-
 /// Rows of the history read at once for a page of chats: more than a page has, so that one without other
 /// filters is read in one go, and some 100 KiB.
 pub const HISTORY_PAGE: usize = 250;

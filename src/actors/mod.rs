@@ -15,7 +15,6 @@
 mod charges;
 mod chat;
 mod clock;
-mod compare;
 mod configure;
 pub mod directory;
 mod doubt;
@@ -52,7 +51,6 @@ mod ways;
 
 pub use charges::{GiveBack, Opens, TooMany};
 pub use clock::Clock;
-pub use compare::{FaultyChats, HistoryCompared, HistoryFault, compare_history};
 pub use directory::Overloaded;
 pub use held::{CallPermit, Held, holding};
 pub use history::{ChatsAsked, ChatsPage, HistoryWriter, Rebuilt, rebuild_history};

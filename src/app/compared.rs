@@ -1,7 +1,7 @@
 //! The history beside the logs, as `switchboard store check` tells it.
 
+use super::compare::{FaultyChats, HistoryCompared, HistoryFault, compare_history};
 use super::progress::Bar;
-use crate::actors::{FaultyChats, HistoryCompared, HistoryFault, compare_history};
 use crate::storage::Store;
 use crate::storage::export::Patience;
 use crate::storage::sqlite::{SqliteOptions, SqliteStore};

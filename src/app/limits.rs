@@ -55,3 +55,12 @@ pub const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// How often the sizes of the embedded store are looked at: as often as metrics are read.
 pub const SIZES_EVERY: Duration = Duration::from_secs(15);
+
+/// Chats of a page when the history is compared with the logs: some KiB.
+pub const COMPARE_PAGE: usize = 256;
+
+/// Chats that are compared at once: enough to hide a network's latency, few enough to leave a database air.
+pub const COMPARED_AT_ONCE: usize = 64;
+
+/// Chats that a comparison names of each kind of what it has found: enough to look at. A rebuild asks for none.
+pub const FAULTY_TOLD: usize = 10;

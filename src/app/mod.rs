@@ -10,6 +10,7 @@ mod availability;
 #[cfg(unix)]
 mod backup;
 mod command;
+mod compare;
 mod compared;
 mod entropy;
 mod entry;
@@ -29,6 +30,7 @@ mod transfer;
 mod whole;
 
 pub use command::{Failure, run};
+pub use compare::{FaultyChats, HistoryCompared, HistoryFault, compare_history};
 pub use entropy::SystemEntropy;
 pub use logs::start_logs;
 pub use server::{Ended, Plan, Server, StartError};

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use switchboard::actors::HistoryFault;
+use switchboard::app::HistoryFault;
 use switchboard::domain::ChatId;
 use switchboard::storage::Store;
 use switchboard::storage::sqlite::{DATABASE_FILE, SqliteStore, open_past_the_store};

@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use switchboard::actors::{
-    FaultyChats, HistoryCompared, HistoryFault, HistoryWriter, compare_history, rebuild_history,
-};
+use switchboard::actors::{HistoryWriter, rebuild_history};
+use switchboard::app::{FaultyChats, HistoryCompared, HistoryFault, compare_history};
 use switchboard::domain::event::PlacedCause;
 use switchboard::domain::{
     ChatEvent, ChatId, ChatState, Outcome, Party, QueueId, Timestamp, Weight,

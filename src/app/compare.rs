@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
+use crate::actors::HistoryWriter;
 use crate::domain::{ChatId, Recorded, Seq};
 use crate::machine::chat::History;
 use crate::machine::chat::driver::READ_PAGE;
 use crate::storage::export::{ExportError, Patience, Report, Stage};
 use crate::storage::{FeedDue, HistoryOf, HistoryPlace, HistoryRow, Store, StoreError};
 
-use super::history::HistoryWriter;
 use super::limits::{COMPARE_PAGE, COMPARED_AT_ONCE, FAULTY_TOLD};
 
 /// What may be with a chat in the history. In the order in which it is told.
