@@ -1,6 +1,6 @@
 //! One process: names the adapters and wires everything, from the command line to the listeners.
 //!
-//! Owns the order of starting and stopping, and what ends the process. Refuses to know anything
+//! Owns the order of starting and stopping, and what ends the process. Refuses to decide anything
 //! about chats. Only here is it known which store stands behind the ports, what time it is, and
 //! where randomness comes from.
 //! Invariants: nobody is served before everything is ready; what cannot work ends the process with
