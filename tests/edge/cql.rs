@@ -12,7 +12,7 @@ use crate::harness::{id, request, until};
 use crate::process::{Process, Starting, command, is_stopped, serve, signal, tokens};
 use crate::transfer::noted;
 
-fn on(keyspace: &Keyspace, command: Command) -> Command {
+pub fn on(keyspace: &Keyspace, command: Command) -> Command {
     let mut command = on_store(&keyspace.options, command);
     // The machine may be busy.
     command.env("SWITCHBOARD_STORE_REQUEST_MS", "5000");
