@@ -37,6 +37,8 @@ pub fn command() -> Command {
     let run = "trap '' XFSZ; exec \"$0\" \"$@\"";
     command.args(["-c", run, env!("CARGO_BIN_EXE_switchboard")]);
     command.env_clear().stderr(Stdio::piped()).stdout(Stdio::piped());
+    // A fault that is planted into the test is planted into its program, too.
+    command.envs(std::env::var_os("PLANTED_FAULT").map(|fault| ("PLANTED_FAULT", fault)));
     command
 }
 
