@@ -3,7 +3,9 @@
 mod commands {
     pub mod bench;
     pub mod crash;
+    pub mod floor;
     pub mod fuzz;
+    pub mod messages;
     pub mod outage;
     pub mod plan;
     pub mod replay;
@@ -16,6 +18,7 @@ mod commands {
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use tokio::task::LocalSet;
 
 /// Recorded or made-up traffic for a Switchboard server.
 #[derive(Parser)]
@@ -42,6 +45,10 @@ enum Command {
     Fuzz(commands::fuzz::FuzzArguments),
     /// Measures a server of its own: messages acknowledged a second, and memory of an idle socket.
     Bench(commands::bench::BenchArguments),
+    /// Measures a server of its own beside floors: messages between pairs of people, and how long they take.
+    Messages(commands::messages::MessagesArguments),
+    /// Is a server that does the least that a message needs, to be measured as the router is.
+    Floor(commands::floor::FloorArguments),
     /// Talks as a customer or an operator of the demonstration.
     Talk(commands::talk::TalkArguments),
     /// Becomes another program that ends with its parent.
@@ -63,12 +70,19 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Outage(arguments) => runtime()?.block_on(arguments.run()),
         Command::Fuzz(arguments) => runtime()?.block_on(arguments.run()),
         Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Messages(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
+        Command::Floor(arguments) => arguments.run(),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {
             Err(loadtest::run::guard::become_guarded(parent, &program, &arguments).into())
         }
     }?;
     Ok(if held { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A driver on a core of its own has one thread.
+fn one_thread() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -51,6 +51,31 @@ fn a_short_replay_loses_nobody_and_nothing() {
 }
 
 #[test]
+fn messages_are_measured_and_verified_at_the_router_and_at_every_floor() {
+    let _turn = TURN.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let report = folder.path().join("report.json");
+    for more in [&["--in-flight", "2"][..], &["--rate", "50", "--in-flight", "64"]] {
+        let few = ["--pairs", "3", "--seconds", "1", "--warm-up", "0", "--rounds", "1"];
+        let all = ["--floors", "echo,forward,durable", "--json", report.to_str().unwrap()];
+        let output = loadtest(&[&["messages"], &few[..], &all, more].concat());
+        let said = String::from_utf8(output.stdout).unwrap();
+        let complained = String::from_utf8(output.stderr).unwrap();
+        let read: serde_json::Value =
+            serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+        for server in ["echo", "forward", "durable", "router"] {
+            let round = &read["rounds"][server][0];
+            assert_eq!(round["violated"], 0, "{server}: {said}{complained}");
+            let figures = &round["figures"];
+            assert!(figures["acknowledged_per_second"].as_f64().unwrap() > 0.0, "{said}");
+            let delivered = figures["delivered_per_second"].as_f64().unwrap();
+            assert_eq!(delivered > 0.0, server != "echo", "{said}");
+        }
+        assert!(output.status.success(), "{said}{complained}");
+    }
+}
+
+#[test]
 fn two_crashes_under_load_lose_nothing() {
     let _turn = TURN.lock();
     let output = loadtest(&["crash", "--rounds", "2"]);

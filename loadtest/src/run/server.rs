@@ -304,6 +304,11 @@ impl Server {
         self.child.kill().await.map_err(io("killing the server"))
     }
 
+    /// The number of its process; none when it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Memory that it keeps resident, bytes; none where the system does not say (Linux does).
     pub fn resident_bytes(&self) -> Option<u64> {
         let status = format!("/proc/{}/status", self.child.id()?);

@@ -1,0 +1,208 @@
+//! `loadtest messages`: messages between pairs of people, the router beside floors.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use loadtest::client::clock::wall_ms;
+use loadtest::measure::floor::PAIRS_MAX;
+use loadtest::measure::pairs::Load;
+use loadtest::measure::report::{Build, FIGURES, Machine, Report, Round, VERSION};
+use loadtest::measure::scenario::{self, Target, Wanted};
+
+use super::target::{OwnServerArguments, until_interrupted};
+
+/// Longest measurement of one server, s: tokens live longer.
+const SECONDS_MAX: i64 = 300;
+
+/// Most rounds.
+const ROUNDS_MAX: i64 = 25;
+
+/// Most messages a second that are asked for.
+const RATE_MAX: i64 = 1_000_000;
+
+/// Most messages that one customer has under way, as the protocol says.
+const IN_FLIGHT_MAX: i64 = switchboard::protocol::limits::UNANSWERED_MAX as i64;
+
+/// The options of `messages`.
+#[derive(Debug, Args)]
+pub struct MessagesArguments {
+    /// Pairs of a customer who writes and an operator who is shown it
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=PAIRS_MAX as i64))]
+    pairs: u32,
+    /// Messages that each customer has under way; with --rate, at most, and as many as the protocol lets
+    /// be without it; else one
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX))]
+    in_flight: Option<u32>,
+    /// Messages a second in all, sent when they are due whatever became of earlier ones
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=RATE_MAX))]
+    rate: Option<u32>,
+    /// For how long, s
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX as u64))]
+    seconds: u64,
+    /// What comes before and is not measured, s
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
+    warm_up: u64,
+    /// How often; medians are told
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
+    rounds: u32,
+    /// Floors beside the router, in the same rounds
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "durable")]
+    floors: Vec<Floor>,
+    /// Server and driver share the cores, instead of one each: figures of a whole machine, no ratios
+    #[arg(long)]
+    unpinned: bool,
+    /// Write the report there, for machines
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    own: OwnServerArguments,
+}
+
+/// A floor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Floor {
+    /// Answers
+    Echo,
+    /// Answers and forwards
+    Forward,
+    /// Makes durable in SQLite, answers and forwards
+    Durable,
+    /// No floor
+    None,
+}
+
+impl Floor {
+    /// What is measured by it.
+    pub fn target(self) -> Option<Target> {
+        match self {
+            Self::Echo => Some(Target::Echo),
+            Self::Forward => Some(Target::Forward),
+            Self::Durable => Some(Target::Durable),
+            Self::None => None,
+        }
+    }
+}
+
+impl MessagesArguments {
+    /// Runs and prints; says whether all held.
+    pub async fn run(&self) -> anyhow::Result<bool> {
+        let wanted = Wanted {
+            pairs: self.pairs as usize,
+            load: Load {
+                in_flight: self.in_flight() as usize,
+                rate: self.rate.map(f64::from),
+                warm_up: Duration::from_secs(self.warm_up),
+                time: Duration::from_secs(self.seconds),
+            },
+            pin: !self.unpinned,
+        };
+        let mut targets: Vec<Target> =
+            self.floors.iter().filter_map(|floor| floor.target()).collect();
+        targets.push(Target::Router);
+        let mut report = self.empty();
+        let ended = until_interrupted(self.measure(&wanted, &targets, &mut report)).await;
+        if let Err(error) = &ended {
+            report.failed = Some(format!("{error:#}"));
+        }
+        report.warn();
+        print(&report, &targets);
+        if let Some(path) = &self.json {
+            let json = serde_json::to_vec_pretty(&report).context("writing the report")?;
+            std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
+        }
+        ended.map(|()| report.holds())
+    }
+
+    fn in_flight(&self) -> u32 {
+        let unless_asked = if self.rate.is_some() { IN_FLIGHT_MAX as u32 } else { 1 };
+        self.in_flight.unwrap_or(unless_asked)
+    }
+
+    /// The report before anything was measured.
+    fn empty(&self) -> Report {
+        let options = [
+            ("pairs", self.pairs.to_string()),
+            ("in_flight", self.in_flight().to_string()),
+            ("rate", self.rate.map_or("closed loop".to_owned(), |rate| rate.to_string())),
+            ("seconds", self.seconds.to_string()),
+            ("warm_up", self.warm_up.to_string()),
+            ("rounds", self.rounds.to_string()),
+            ("pinned", (!self.unpinned).to_string()),
+            (
+                "config",
+                self.own
+                    .config
+                    .as_ref()
+                    .map_or("none".to_owned(), |file| file.display().to_string()),
+            ),
+        ];
+        Report {
+            version: VERSION,
+            scenario: "messages".to_owned(),
+            began_ms: wall_ms(),
+            build: Build::here(self.own.server_binary.as_deref()),
+            machine: Machine::here(&std::env::temp_dir()),
+            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
+            settings: BTreeMap::new(),
+            rounds: BTreeMap::new(),
+            warnings: Vec::new(),
+            failed: None,
+        }
+    }
+
+    /// Measures round by round, into the report.
+    async fn measure(
+        &self,
+        wanted: &Wanted,
+        targets: &[Target],
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        let settings = scenario::settings(wanted);
+        report.settings =
+            settings.map(|(name, value)| (name.to_lowercase(), value.to_string())).into();
+        let mut targets = targets.to_vec();
+        for number in 1..=self.rounds {
+            for target in &targets {
+                let round = match target {
+                    Target::Router => {
+                        let (setup, password) = self.own.prepare(&settings)?;
+                        scenario::router(wanted, (&setup, &password)).await?
+                    }
+                    Target::Echo | Target::Forward | Target::Durable => {
+                        scenario::floor(wanted, *target).await?
+                    }
+                };
+                tell(number, *target, &round);
+                report.rounds.entry(target.name().to_owned()).or_default().push(round);
+            }
+            // What the machine does in turn meets nobody always first.
+            targets.rotate_left(1);
+        }
+        Ok(())
+    }
+}
+
+fn tell(number: u32, target: Target, round: &Round) {
+    let per_second = round.figures.get("acknowledged_per_second").copied().unwrap_or_default();
+    println!("round {number}  {:<8}  {per_second:.0} acknowledged /s", target.name());
+    for violation in &round.violations {
+        println!("VIOLATION: {violation}");
+    }
+    for (refusal, count) in &round.refused {
+        println!("refused: {count} {refusal}");
+    }
+}
+
+/// Medians side by side, and the router's ratios to each floor.
+fn print(report: &Report, targets: &[Target]) {
+    println!();
+    let cell = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
+    for figure in FIGURES {
+        let cells = targets.iter().map(|target| report.median(target.name(), figure.name));
+        let cells: Vec<String> = cells.map(cell).collect();
+        println!("{:<24} {:>10}  {}", figure.heading, figure.unit, cells.join("  "));
+    }
+}

@@ -1,0 +1,16 @@
+//! What a server does, measured: the router and, in the same run and on the same core, floors that do the
+//! least that the same work needs. So each figure is a ratio.
+//!
+//! [`wire`] is a socket that costs its driver little, [`mod@floor`] the floors, [`seats`] brings pairs of people
+//! to their chats, [`pairs`] drives and verifies them, [`place`] says where they run and what a process took,
+//! [`watch`] notes what the server took meanwhile, [`scenario`] puts that together in rounds, and [`report`] has
+//! what came of them.
+
+pub mod floor;
+pub mod pairs;
+pub mod place;
+pub mod report;
+pub mod scenario;
+pub mod seats;
+pub mod watch;
+pub mod wire;

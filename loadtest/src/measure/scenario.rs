@@ -1,0 +1,257 @@
+//! Messages between pairs, in rounds: each server in turn, from its start to its end, so that what the
+//! machine does meanwhile meets all alike.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::floor::Kind;
+use super::pairs::{Counts, Load, Measured, Pair, PairError, drive};
+use super::place::{DRIVER_CORE, Pinned, SERVER_CORE};
+use super::report::Round;
+use super::seats::{self, SeatError};
+use super::watch::{Seen, Watch, Watched};
+use crate::client::Rest;
+use crate::run::RunError;
+use crate::run::guard::SUBCOMMAND;
+use crate::run::provision::{ADMINISTRATOR, provision};
+use crate::run::server::{ServerError, Setup};
+
+/// Connections beside those of the pairs: the administrator's, and some that are just ending.
+const CONNECTIONS_BESIDE: u64 = 64;
+
+/// What of the router's metrics is noted while it is measured.
+const METRICS: &[(&str, &str)] = &[
+    ("appends", "switchboard_store_appends_total"),
+    ("calls_under_way", "switchboard_calls_under_way"),
+    ("tail_events", "switchboard_store_tail_events"),
+    ("wal_bytes", "switchboard_store_wal_bytes"),
+];
+
+/// What is measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// The floor that answers.
+    Echo,
+    /// The floor that forwards too.
+    Forward,
+    /// The floor that makes durable before.
+    Durable,
+    /// The router.
+    Router,
+}
+
+impl Target {
+    /// What it is called in a report, and as a floor on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Echo => "echo",
+            Self::Forward => "forward",
+            Self::Durable => "durable",
+            Self::Router => "router",
+        }
+    }
+}
+
+/// What is asked of each.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Wanted {
+    /// Pairs.
+    pub pairs: usize,
+    /// What they do.
+    pub load: Load,
+    /// Whether server and driver have cores of their own.
+    pub pin: bool,
+}
+
+/// Why nothing was measured.
+#[derive(Debug, thiserror::Error)]
+pub enum ScenarioError {
+    /// The router's process.
+    #[error(transparent)]
+    Server(#[from] ServerError),
+    /// What the router needs.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// Somebody has no seat.
+    #[error(transparent)]
+    Seat(#[from] SeatError),
+    /// The pairs.
+    #[error(transparent)]
+    Pair(#[from] PairError),
+    /// A floor's process, or the cores.
+    #[error("{what}: {error}")]
+    Io {
+        /// What.
+        what: &'static str,
+        /// Why.
+        error: std::io::Error,
+    },
+}
+
+fn io(what: &'static str) -> impl Fn(std::io::Error) -> ScenarioError {
+    move |error| ScenarioError::Io { what, error }
+}
+
+/// The router's limits stand out of the way: names and values of its settings. They stand in the report.
+pub fn settings(wanted: &Wanted) -> [(&'static str, u64); 5] {
+    // Operators connect while they log in, too.
+    let connections = wanted.pairs as u64 * 4 + CONNECTIONS_BESIDE;
+    [
+        ("LIMITS_CONNECTIONS", connections),
+        ("LIMITS_CONNECTIONS_PER_ADDRESS", connections),
+        ("LIMITS_CALLS_PER_SECOND", 100_000),
+        ("LIMITS_CALL_BURST", 100_000),
+        ("LIMITS_CALLS_IN_FLIGHT", 100_000),
+    ]
+}
+
+/// Measures the router once. Needs a thread with local tasks.
+pub async fn router(
+    wanted: &Wanted,
+    (setup, password): (&Setup, &str),
+) -> Result<Round, ScenarioError> {
+    let process = {
+        let _pinned = pinned(wanted, SERVER_CORE)?;
+        setup.start().await?
+    };
+    let _pinned = pinned(wanted, DRIVER_CORE)?;
+    let (operators, queues) = seats::wanted(wanted.pairs);
+    let rest = Rest::new(&setup.address());
+    let there = provision(&rest, (ADMINISTRATOR, password), &operators, &queues).await?;
+    let pairs = seats::at_the_router(&setup.address(), &there).await?;
+    let watched =
+        Watched { process: process.id(), operations: Some(setup.operations()), metrics: METRICS };
+    let measured = measured(wanted, pairs, watched).await?;
+    process.stop().await?;
+    Ok(measured)
+}
+
+/// Measures a floor once. Needs a thread with local tasks.
+pub async fn floor(wanted: &Wanted, kind: Target) -> Result<Round, ScenarioError> {
+    let process = {
+        let _pinned = pinned(wanted, SERVER_CORE)?;
+        FloorProcess::start(kind)?
+    };
+    let _pinned = pinned(wanted, DRIVER_CORE)?;
+    let pairs = seats::at_a_floor(&process.address, wanted.pairs, kind != Target::Echo).await?;
+    let watched = Watched { process: Some(process.child.id()), ..Watched::default() };
+    measured(wanted, pairs, watched).await
+}
+
+fn pinned(wanted: &Wanted, core: usize) -> Result<Option<Pinned>, ScenarioError> {
+    wanted
+        .pin
+        .then(|| Pinned::to(core))
+        .transpose()
+        .map_err(io("taking a core (without --pin, none is)"))
+}
+
+async fn measured(
+    wanted: &Wanted,
+    pairs: Vec<Pair>,
+    watched: Watched,
+) -> Result<Round, ScenarioError> {
+    let own = Watched { process: Some(std::process::id()), ..Watched::default() };
+    let mut watches = None;
+    let mut seen = None;
+    let mark = |counts: &Counts| match watches.take() {
+        None => {
+            let counts = counts.clone();
+            let server = Watch::begin(watched.clone(), move || counts.since_the_last());
+            watches = Some((server, Watch::begin(own.clone(), BTreeMap::new)));
+        }
+        Some((server, driver)) => seen = Some((server.end(), driver.end())),
+    };
+    let measured = drive(pairs, wanted.load, mark).await?;
+    let (server, driver) = seen.unwrap_or_default();
+    Ok(round(wanted, &measured, server, &driver))
+}
+
+/// What was measured, in the form of all reports.
+fn round(wanted: &Wanted, measured: &Measured, server: Seen, driver: &Seen) -> Round {
+    let mut round = Round {
+        violations: measured.violations.clone(),
+        violated: measured.violated,
+        refused: measured.refused.clone(),
+        ..Round::default()
+    };
+    let seconds = measured.seconds;
+    round.set("acknowledged_per_second", measured.acknowledged as f64 / seconds);
+    round.set("delivered_per_second", measured.delivered as f64 / seconds);
+    round.time("acknowledge", &measured.acknowledge_us);
+    round.time("deliver", &measured.deliver_us);
+    if let Some(cpu_ms) = server.cpu_ms() {
+        round.set("cpu_us_per_message", cpu_ms * 1_000.0 / measured.acknowledged as f64);
+        round.set("server_cpu_share", cpu_ms / 1_000.0 / seconds);
+    }
+    if wanted.load.rate.is_some() {
+        round.set("unsent", measured.unsent as f64);
+    }
+    if let Some(cpu_ms) = driver.cpu_ms() {
+        round.set("driver_cpu_share", cpu_ms / 1_000.0 / seconds);
+    }
+    if let Some(after) = server.after {
+        round.set("resident_bytes", after.resident_bytes as f64);
+    }
+    round.samples = server.samples;
+    round
+}
+
+/// A floor's process; it ends with this, and with whoever started it.
+struct FloorProcess {
+    child: Child,
+    address: String,
+    /// Its store's, removed behind it.
+    _folder: TempDir,
+}
+
+impl FloorProcess {
+    fn start(kind: Target) -> Result<Self, ScenarioError> {
+        let own = std::env::current_exe().map_err(io("finding the own program"))?;
+        let folder = TempDir::with_prefix("loadtest-").map_err(io("making a folder"))?;
+        let child = Command::new(&own)
+            .args([SUBCOMMAND, "--parent"])
+            .arg(std::process::id().to_string())
+            .arg("--")
+            .arg(&own)
+            .args(["floor", kind.name(), "--data"])
+            .arg(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn();
+        let child = child.map_err(io("starting a floor"))?;
+        let mut floor = Self { child, address: String::new(), _folder: folder };
+        let told = floor.child.stdout.take();
+        let told =
+            told.ok_or_else(|| io("asking a floor")(std::io::ErrorKind::BrokenPipe.into()))?;
+        // It says where it serves, or ends.
+        BufReader::new(told).read_line(&mut floor.address).map_err(io("asking a floor"))?;
+        floor.address.truncate(floor.address.trim_end().len());
+        if floor.address.is_empty() {
+            return Err(io("starting a floor")(std::io::Error::other("it has ended")));
+        }
+        Ok(floor)
+    }
+}
+
+impl Drop for FloorProcess {
+    fn drop(&mut self) {
+        // Nothing that it has is wanted any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Which floor a name means, with its folder.
+pub fn kind(target: Target, folder: PathBuf) -> Option<Kind> {
+    match target {
+        Target::Echo => Some(Kind::Echo),
+        Target::Forward => Some(Kind::Forward),
+        Target::Durable => Some(Kind::Durable(folder)),
+        Target::Router => None,
+    }
+}
