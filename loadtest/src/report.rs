@@ -48,7 +48,7 @@ pub fn table(columns: &[Column<'_>], speed: Speed) -> String {
     row("delivered, ms: p50/p99", &|f| ends(&f.wire.as_ref()?.delivery_us, 1_000.0));
     row("idle beside waiting, real ms: p50/p99", &|f| ends(&f.wire.as_ref()?.idle_beside_ms, 1.0));
     row("samples beyond the bound", &|f| Some(beyond(f)).filter(|n| *n > 0).map(|n| n.to_string()));
-    aligned(&rows)
+    aligned(&rows, |_| true)
 }
 
 /// The skipped rows with their reasons, on one line.
@@ -78,9 +78,9 @@ pub fn summary(plan: &Plan, from_s: u32, speed: Speed) -> String {
     );
     text += &skips(&plan.skipped);
     text.push('\n');
-    text += &aligned(&queue_rows(plan, from_s));
+    text += &aligned(&queue_rows(plan, from_s), |_| true);
     text.push('\n');
-    text += &aligned(&operator_rows(plan, from_s));
+    text += &aligned(&operator_rows(plan, from_s), |_| true);
     text
 }
 
@@ -156,8 +156,8 @@ fn beyond(figures: &Figures) -> u64 {
     figures.waits.beyond() + of_wire
 }
 
-/// Columns as wide as their widest cell: the first to the left, the others too, two blanks apart.
-fn aligned(rows: &[Vec<String>]) -> String {
+/// Columns as wide as their widest cell, two blanks apart; cells stand to the left of some, to the right of others.
+pub(crate) fn aligned(rows: &[Vec<String>], is_to_the_left: impl Fn(usize) -> bool) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -166,7 +166,13 @@ fn aligned(rows: &[Vec<String>]) -> String {
     let widths: Vec<usize> = (0..columns).map(width).collect();
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        let cells = (0..).zip(row.iter().zip(&widths)).map(|(column, (cell, width))| {
+            if is_to_the_left(column) {
+                format!("{cell:<width$}")
+            } else {
+                format!("{cell:>width$}")
+            }
+        });
         let line = cells.collect::<Vec<_>>().join("  ");
         text += line.trim_end();
         text.push('\n');

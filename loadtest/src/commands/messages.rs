@@ -9,8 +9,9 @@ use clap::Args;
 use loadtest::client::clock::wall_ms;
 use loadtest::measure::floor::PAIRS_MAX;
 use loadtest::measure::pairs::Load;
-use loadtest::measure::report::{Build, FIGURES, Machine, Report, Round, VERSION};
+use loadtest::measure::report::{Build, Machine, Report, Round, VERSION};
 use loadtest::measure::scenario::{self, Target, Wanted};
+use loadtest::measure::table::table;
 
 use super::target::{OwnServerArguments, until_interrupted};
 
@@ -108,7 +109,7 @@ impl MessagesArguments {
             report.failed = Some(format!("{error:#}"));
         }
         report.warn();
-        print(&report, &targets);
+        println!("\n{}", table(&report));
         if let Some(path) = &self.json {
             let json = serde_json::to_vec_pretty(&report).context("writing the report")?;
             std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
@@ -193,16 +194,5 @@ fn tell(number: u32, target: Target, round: &Round) {
     }
     for (refusal, count) in &round.refused {
         println!("refused: {count} {refusal}");
-    }
-}
-
-/// Medians side by side, and the router's ratios to each floor.
-fn print(report: &Report, targets: &[Target]) {
-    println!();
-    let cell = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.1}"));
-    for figure in FIGURES {
-        let cells = targets.iter().map(|target| report.median(target.name(), figure.name));
-        let cells: Vec<String> = cells.map(cell).collect();
-        println!("{:<24} {:>10}  {}", figure.heading, figure.unit, cells.join("  "));
     }
 }

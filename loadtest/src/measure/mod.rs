@@ -5,12 +5,20 @@
 //! to their chats, [`pairs`] drives and verifies them, [`place`] says where they run and what a process took,
 //! [`watch`] notes what the server took meanwhile, [`scenario`] puts that together in rounds, and [`report`] has
 //! what came of them.
+//!
+//! [`view`] reads a report and puts it in order, [`table`] shows it on a terminal; [`number`] is how numbers are
+//! written.
 
 pub mod floor;
+pub mod number;
 pub mod pairs;
 pub mod place;
 pub mod report;
+#[cfg(test)]
+mod sample;
 pub mod scenario;
 pub mod seats;
+pub mod table;
+pub mod view;
 pub mod watch;
 pub mod wire;

@@ -12,6 +12,12 @@ use serde::{Deserialize, Serialize};
 /// The version of the form: it changes when a member goes or means something else.
 pub const VERSION: u32 = 1;
 
+/// What the router is called among the servers of a report.
+pub const ROUTER: &str = "router";
+
+/// What another router is called there, which was measured in the same rounds to be held against.
+pub const BEFORE: &str = "before";
+
 /// What a figure is, wherever it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Figure {
@@ -224,13 +230,16 @@ fn file_system(mounts: &str, folder: &Path) -> String {
 impl Build {
     /// This driver, and the router's program.
     pub fn here(server: Option<&Path>) -> Self {
-        let server = server.and_then(|path| {
-            let bytes = std::fs::metadata(path).ok()?.len();
-            Some((path.file_name()?.to_string_lossy().into_owned(), bytes))
-        });
         let version = env!("CARGO_PKG_VERSION").to_owned();
+        let server = server.and_then(program);
         Self { version, is_optimised: !cfg!(debug_assertions), server }
     }
+}
+
+/// The name and the size of a program; none where it is not there.
+fn program(path: &Path) -> Option<(String, u64)> {
+    let bytes = std::fs::metadata(path).ok()?.len();
+    Some((path.file_name()?.to_string_lossy().into_owned(), bytes))
 }
 
 impl Round {
