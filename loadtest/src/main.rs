@@ -7,6 +7,7 @@ mod commands {
     pub mod fuzz;
     pub mod messages;
     pub mod outage;
+    pub mod output;
     pub mod plan;
     pub mod replay;
     pub mod seen;

@@ -76,6 +76,24 @@ fn messages_are_measured_and_verified_at_the_router_and_at_every_floor() {
 }
 
 #[test]
+fn a_run_that_ends_early_leaves_its_report() {
+    let _turn = TURN.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let [report, page] = ["report.json", "report.html"].map(|name| folder.path().join(name));
+    let few = ["--pairs", "2", "--seconds", "1", "--warm-up", "0", "--rounds", "1"];
+    let files = ["--json", report.to_str().unwrap(), "--html", page.to_str().unwrap()];
+    let output = Command::new(env!("CARGO_BIN_EXE_loadtest"))
+        .args([&["messages"], &few[..], &files, &["--server-binary", "/nowhere/at/all"]].concat())
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert!(!read["failed"].is_null());
+    assert_eq!(read["rounds"]["durable"].as_array().unwrap().len(), 1);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("It ended before its last round"));
+}
+
+#[test]
 fn two_crashes_under_load_lose_nothing() {
     let _turn = TURN.lock();
     let output = loadtest(&["crash", "--rounds", "2"]);

@@ -1,10 +1,8 @@
 //! `loadtest messages`: messages between pairs of people, the router beside floors.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::Context;
 use clap::Args;
 use loadtest::client::clock::wall_ms;
 use loadtest::measure::floor::PAIRS_MAX;
@@ -13,6 +11,7 @@ use loadtest::measure::report::{Build, Machine, Report, Round, VERSION};
 use loadtest::measure::scenario::{self, Target, Wanted};
 use loadtest::measure::table::table;
 
+use super::output::OutputArguments;
 use super::target::{OwnServerArguments, until_interrupted};
 
 /// Longest measurement of one server, s: tokens live longer.
@@ -55,9 +54,8 @@ pub struct MessagesArguments {
     /// Server and driver share the cores, instead of one each: figures of a whole machine, no ratios
     #[arg(long)]
     unpinned: bool,
-    /// Write the report there, for machines
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     own: OwnServerArguments,
 }
@@ -103,6 +101,7 @@ impl MessagesArguments {
         let mut targets: Vec<Target> =
             self.floors.iter().filter_map(|floor| floor.target()).collect();
         targets.push(Target::Router);
+        self.output.check()?;
         let mut report = self.empty();
         let ended = until_interrupted(self.measure(&wanted, &targets, &mut report)).await;
         if let Err(error) = &ended {
@@ -110,11 +109,11 @@ impl MessagesArguments {
         }
         report.warn();
         println!("\n{}", table(&report));
-        if let Some(path) = &self.json {
-            let json = serde_json::to_vec_pretty(&report).context("writing the report")?;
-            std::fs::write(path, json).with_context(|| format!("writing {}", path.display()))?;
-        }
-        ended.map(|()| report.holds())
+        let written = self.output.write(&report);
+        // Of two errors the one of the run came first, and says more.
+        ended?;
+        written?;
+        Ok(report.holds())
     }
 
     fn in_flight(&self) -> u32 {

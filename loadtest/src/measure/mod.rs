@@ -6,10 +6,11 @@
 //! [`watch`] notes what the server took meanwhile, [`scenario`] puts that together in rounds, and [`report`] has
 //! what came of them.
 //!
-//! [`view`] reads a report and puts it in order, [`table`] shows it on a terminal; [`number`] is how numbers are
-//! written.
+//! [`view`] reads a report and puts it in order, [`table`] shows it on a terminal, [`html`] on a page;
+//! [`number`] is how both write numbers.
 
 pub mod floor;
+pub mod html;
 pub mod number;
 pub mod pairs;
 pub mod place;
