@@ -26,6 +26,8 @@ pub enum Purpose {
     Kill = 8,
     /// What a fuzz sends.
     Fuzz = 9,
+    /// Which pairs of a comparison are swapped.
+    Swap = 10,
 }
 
 /// One stream of numbers.

@@ -2,6 +2,7 @@
 
 mod commands {
     pub mod bench;
+    pub mod compare;
     pub mod crash;
     pub mod floor;
     pub mod fuzz;
@@ -48,6 +49,8 @@ enum Command {
     Bench(commands::bench::BenchArguments),
     /// Measures a server of its own beside floors: messages between pairs of people, and how long they take.
     Messages(commands::messages::MessagesArguments),
+    /// Holds the router of one report against that of another, or against the one of the same run.
+    Compare(commands::compare::CompareArguments),
     /// Is a server that does the least that a message needs, to be measured as the router is.
     Floor(commands::floor::FloorArguments),
     /// Talks as a customer or an operator of the demonstration.
@@ -72,6 +75,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Fuzz(arguments) => runtime()?.block_on(arguments.run()),
         Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
         Command::Messages(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
+        Command::Compare(arguments) => arguments.run(),
         Command::Floor(arguments) => arguments.run(),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {

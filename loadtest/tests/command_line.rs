@@ -81,6 +81,69 @@ fn says_what_is_wrong_and_where() {
     }
 }
 
+/// The report of `tests/golden`, whose router takes so many times as long as there, with rounds repeated up to
+/// `rounds` of them.
+fn report(name: &str, rounds: usize, times: f64) -> PathBuf {
+    let mut report: serde_json::Value =
+        serde_json::from_str(include_str!("golden/report.json")).unwrap();
+    for server in ["router", "durable"] {
+        let all = report["rounds"][server].as_array().unwrap().clone();
+        report["rounds"][server] = all.iter().cycle().take(rounds).cloned().collect();
+    }
+    for round in report["rounds"]["router"].as_array_mut().unwrap() {
+        let p99_us = &mut round["figures"]["deliver_p99_us"];
+        *p99_us = (p99_us.as_f64().unwrap() * times).into();
+    }
+    file(name, &report.to_string())
+}
+
+#[test]
+fn compares_two_reports_and_ends_badly_only_where_that_is_asked() {
+    let (before, after) = (report("before.json", 6, 1.0), report("after.json", 6, 1.1));
+    let [before, after] = [before.to_str().unwrap(), after.to_str().unwrap()];
+    let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compared.json");
+    let worse = loadtest(&["compare", before, after, "--json", json.to_str().unwrap()]);
+    assert!(worse.status.success(), "{worse:?}");
+    let row = |output: &Output| {
+        let said = said(output);
+        said.lines().find(|line| line.starts_with("delivered p99")).unwrap().to_owned()
+    };
+    assert!(row(&worse).contains("+10.0 %") && row(&worse).ends_with("WORSE"), "{}", row(&worse));
+    let written: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
+    let figures = written["figures"].as_array().unwrap();
+    let p99 = figures.iter().find(|figure| figure["figure"] == "deliver_p99_us").unwrap();
+    assert_eq!((&p99["verdict"], &p99["floor"]), (&"worse".into(), &"durable".into()));
+    assert!(!loadtest(&["compare", before, after, "--fail-on-worse"]).status.success());
+    let better = loadtest(&["compare", after, before, "--fail-on-worse"]);
+    assert!(better.status.success() && row(&better).ends_with(" better"), "{}", row(&better));
+    let below = ["compare", before, after, "--fail-on-worse", "--threshold", "11"];
+    assert!(loadtest(&below).status.success());
+}
+
+#[test]
+fn says_why_reports_are_not_compared() {
+    let one = report("one.json", 3, 1.0);
+    let text = std::fs::read_to_string(&one).unwrap();
+    let other = |name: &str, from: &str, to: &str| file(name, &text.replace(from, to));
+    let compared = |second: Option<PathBuf>| {
+        let paths = [Some(one.clone()), second];
+        let paths: Vec<String> =
+            paths.iter().flatten().map(|path| path.to_str().unwrap().to_owned()).collect();
+        let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+        complained(&loadtest(&[&["compare"], paths.as_slice()].concat()))
+    };
+    let newer = compared(Some(other("newer.json", "\"version\":1", "\"version\":9")));
+    assert!(newer.contains("newer.json") && newer.contains("version 9"), "{newer}");
+    let routing = compared(Some(other("routing.json", "\"messages\"", "\"routing\"")));
+    assert!(routing.contains("only the same scenario"), "{routing}");
+    let broken = compared(Some(file("no-report.json", "{}")));
+    assert!(broken.contains("this is no report"), "{broken}");
+    assert!(compared(None).contains("name a second report"));
+    let folder = ["messages", "--html", "/nowhere/at/all/report.html"];
+    assert!(complained(&loadtest(&folder)).contains("a folder that is not there"));
+}
+
 /// `LOADTEST_DATA` names a folder with `bank-calls-1999-02.tsv` and `dialogs.jsonl`.
 #[test]
 fn plans_ten_hours_of_a_real_centre() {

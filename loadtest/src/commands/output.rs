@@ -10,7 +10,7 @@ use loadtest::measure::report::Report;
 /// Files of a report.
 #[derive(Debug, Args)]
 pub struct OutputArguments {
-    /// Write the report there, for machines
+    /// Write the report there, for machines and for `compare`
     #[arg(long, value_name = "FILE")]
     pub json: Option<PathBuf>,
     /// Write the report there, for people: one page that loads nothing

@@ -7,8 +7,9 @@
 //! what came of them.
 //!
 //! [`view`] reads a report and puts it in order, [`table`] shows it on a terminal, [`html`] on a page;
-//! [`number`] is how both write numbers.
+//! [`compare`] holds two of them against each other; [`number`] is how all of these write numbers.
 
+pub mod compare;
 pub mod floor;
 pub mod html;
 pub mod number;
