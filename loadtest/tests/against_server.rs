@@ -76,6 +76,37 @@ fn messages_are_measured_and_verified_at_the_router_and_at_every_floor() {
 }
 
 #[test]
+fn two_programs_are_measured_in_the_same_rounds_and_compared() {
+    let _turn = TURN.lock();
+    let folder = tempfile::tempdir().unwrap();
+    let [report, page] = ["report.json", "report.html"].map(|name| folder.path().join(name));
+    let [report, page] = [&report, &page].map(|path| path.to_str().unwrap());
+    let few =
+        ["--pairs", "2", "--seconds", "1", "--warm-up", "0", "--rounds", "2", "--floors", "none"];
+    let files = ["--against", server().to_str().unwrap(), "--json", report, "--html", page];
+    let output = loadtest(&[&["messages"], &few[..], &files].concat());
+    let said = String::from_utf8(output.stdout).unwrap();
+    let complained = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}{complained}");
+    let rounds: Vec<(&str, &str)> = said
+        .lines()
+        .filter(|line| line.starts_with("round "))
+        .map(|line| {
+            let mut words = line.split_whitespace().skip(1);
+            (words.next().unwrap(), words.next().unwrap())
+        })
+        .collect();
+    let turns = [("1", "before"), ("1", "router"), ("2", "router"), ("2", "before")];
+    assert_eq!(rounds, turns, "{said}");
+    assert!(std::fs::read_to_string(page).unwrap().contains("router ÷ before"));
+    let mut compare = Command::new(env!("CARGO_BIN_EXE_loadtest"));
+    let compared = compare.args(["compare", report]).output().unwrap();
+    let said = String::from_utf8(compared.stdout).unwrap();
+    assert!(said.contains("2 pairs of rounds tell nothing from chance"), "{said}");
+    assert!(compared.status.success());
+}
+
+#[test]
 fn a_run_that_ends_early_leaves_its_report() {
     let _turn = TURN.lock();
     let folder = tempfile::tempdir().unwrap();

@@ -139,7 +139,7 @@ fn says_why_reports_are_not_compared() {
     assert!(routing.contains("only the same scenario"), "{routing}");
     let broken = compared(Some(file("no-report.json", "{}")));
     assert!(broken.contains("this is no report"), "{broken}");
-    assert!(compared(None).contains("name a second report"));
+    assert!(compared(None).contains("--against"));
     let folder = ["messages", "--html", "/nowhere/at/all/report.html"];
     assert!(complained(&loadtest(&folder)).contains("a folder that is not there"));
 }

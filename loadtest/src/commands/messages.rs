@@ -1,6 +1,7 @@
 //! `loadtest messages`: messages between pairs of people, the router beside floors.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -51,6 +52,10 @@ pub struct MessagesArguments {
     /// Floors beside the router, in the same rounds
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "durable")]
     floors: Vec<Floor>,
+    /// Another program of the router, measured in the same rounds as "before"; `compare` holds the two
+    /// against each other
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Server and driver share the cores, instead of one each: figures of a whole machine, no ratios
     #[arg(long)]
     unpinned: bool,
@@ -100,6 +105,7 @@ impl MessagesArguments {
         };
         let mut targets: Vec<Target> =
             self.floors.iter().filter_map(|floor| floor.target()).collect();
+        targets.extend(self.against.as_ref().map(|_| Target::Before));
         targets.push(Target::Router);
         self.output.check()?;
         let mut report = self.empty();
@@ -143,7 +149,7 @@ impl MessagesArguments {
             version: VERSION,
             scenario: "messages".to_owned(),
             began_ms: wall_ms(),
-            build: Build::here(self.own.server_binary.as_deref()),
+            build: Build::here(self.own.server_binary.as_deref()).against(self.against.as_deref()),
             machine: Machine::here(&std::env::temp_dir()),
             options: options.map(|(name, value)| (name.to_owned(), value)).into(),
             settings: BTreeMap::new(),
@@ -167,8 +173,13 @@ impl MessagesArguments {
         for number in 1..=self.rounds {
             for target in &targets {
                 let round = match target {
-                    Target::Router => {
-                        let (setup, password) = self.own.prepare(&settings)?;
+                    Target::Router | Target::Before => {
+                        let (setup, password) = match (&self.against, target) {
+                            (Some(program), Target::Before) => {
+                                self.own.with(program).prepare(&settings)
+                            }
+                            _ => self.own.prepare(&settings),
+                        }?;
                         scenario::router(wanted, (&setup, &password)).await?
                     }
                     Target::Echo | Target::Forward | Target::Durable => {

@@ -1,6 +1,6 @@
 //! The options that say which server a run is against.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
@@ -53,6 +53,12 @@ pub struct Target {
 }
 
 impl OwnServerArguments {
+    /// The same for another program, whose log is not kept: it would overwrite that of the first one.
+    pub fn with(&self, program: &Path) -> Self {
+        let server_binary = Some(program.to_owned());
+        Self { config: self.config.clone(), server_binary, server_log: None }
+    }
+
     /// Prepares a server of our own; also its administrator's password.
     pub fn prepare(&self, settings: &[(&str, u64)]) -> anyhow::Result<(Setup, String)> {
         let password = provision::password();

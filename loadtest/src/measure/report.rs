@@ -77,6 +77,9 @@ pub struct Build {
     pub is_optimised: bool,
     /// The file name of the router's program, and its size in bytes: enough to tell two builds apart.
     pub server: Option<(String, u64)>,
+    /// The same of [`BEFORE`].
+    #[serde(default)]
+    pub before: Option<(String, u64)>,
 }
 
 /// The machine, as far as figures depend on it.
@@ -232,7 +235,12 @@ impl Build {
     pub fn here(server: Option<&Path>) -> Self {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         let server = server.and_then(program);
-        Self { version, is_optimised: !cfg!(debug_assertions), server }
+        Self { version, is_optimised: !cfg!(debug_assertions), server, before: None }
+    }
+
+    /// And the program of [`BEFORE`].
+    pub fn against(self, before: Option<&Path>) -> Self {
+        Self { before: before.and_then(program), ..self }
     }
 }
 

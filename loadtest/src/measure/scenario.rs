@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::floor::Kind;
 use super::pairs::{Counts, Load, Measured, Pair, PairError, drive};
 use super::place::{DRIVER_CORE, Pinned, SERVER_CORE};
-use super::report::Round;
+use super::report::{BEFORE, ROUTER, Round};
 use super::seats::{self, SeatError};
 use super::watch::{Seen, Watch, Watched};
 use crate::client::Rest;
@@ -42,6 +42,8 @@ pub enum Target {
     Durable,
     /// The router.
     Router,
+    /// Another program of the router, to be held against.
+    Before,
 }
 
 impl Target {
@@ -51,7 +53,8 @@ impl Target {
             Self::Echo => "echo",
             Self::Forward => "forward",
             Self::Durable => "durable",
-            Self::Router => "router",
+            Self::Router => ROUTER,
+            Self::Before => BEFORE,
         }
     }
 }
@@ -252,6 +255,6 @@ pub fn kind(target: Target, folder: PathBuf) -> Option<Kind> {
         Target::Echo => Some(Kind::Echo),
         Target::Forward => Some(Kind::Forward),
         Target::Durable => Some(Kind::Durable(folder)),
-        Target::Router => None,
+        Target::Router | Target::Before => None,
     }
 }

@@ -129,7 +129,7 @@ pub enum CompareError {
         server: &'static str,
     },
     /// There is one report, with one router in it.
-    #[error("the report has one router only: name a second report")]
+    #[error("the report has one router only: name a second report, or measure with --against")]
     OneRouter,
     /// There is no figure in both.
     #[error("the reports have no figure in common")]

@@ -277,7 +277,7 @@ fn machine(report: &Report) -> Vec<Vec<Markup>> {
     let (machine, build) = (&report.machine, &report.build);
     let program = |(name, bytes): &(String, u64)| format!("{name}, {bytes} bytes");
     let beside_the_driver = "the one beside the driver".to_owned();
-    vec![
+    let mut facts = vec![
         fact("processor", &machine.processor),
         fact("cores", &machine.cores.to_string()),
         fact("memory", &with_unit(machine.memory_bytes as f64, "bytes")),
@@ -286,7 +286,9 @@ fn machine(report: &Report) -> Vec<Vec<Markup>> {
         fact("version of the driver and the floors", &build.version),
         fact("optimised", if build.is_optimised { "yes" } else { "no" }),
         fact("router's program", &build.server.as_ref().map_or(beside_the_driver, program)),
-    ]
+    ];
+    facts.extend(build.before.as_ref().map(|before| fact("program before", &program(before))));
+    facts
 }
 
 fn unit_of(figure: &Figure, values: impl Iterator<Item = f64>) -> Unit {
