@@ -23,6 +23,10 @@ const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 /// Bytes that one read takes at most: some hundred frames of a message.
 const READ_BYTES: usize = 64 * 1024;
 
+/// Bytes that one read takes until there has been more: a floor with thousands of sockets that say nothing
+/// keeps no more for each.
+const FIRST_READ_BYTES: usize = 4 * 1024;
+
 /// Bytes that may wait to be written: whoever takes nothing for so long is gone.
 pub const WAITING_MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -91,7 +95,7 @@ pub enum Frame<'a> {
 impl Incoming {
     /// Nothing yet.
     pub fn new(side: Side) -> Self {
-        Self { side, bytes: vec![0; READ_BYTES], taken: 0, came: 0 }
+        Self { side, bytes: vec![0; FIRST_READ_BYTES], taken: 0, came: 0 }
     }
 
     /// Waits until the socket has something, and takes it. Errors when the connection is over. Nothing is lost
@@ -116,6 +120,9 @@ impl Incoming {
             0 => Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             bytes => {
                 self.came += bytes;
+                if self.came == self.bytes.len() && self.came < READ_BYTES {
+                    self.bytes.resize(READ_BYTES, 0);
+                }
                 Ok(())
             }
         }
