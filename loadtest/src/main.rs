@@ -3,6 +3,7 @@
 mod commands {
     pub mod bench;
     pub mod compare;
+    pub mod connections;
     pub mod crash;
     pub mod floor;
     pub mod fuzz;
@@ -11,6 +12,7 @@ mod commands {
     pub mod output;
     pub mod plan;
     pub mod replay;
+    pub mod rounds;
     pub mod seen;
     pub mod talk;
     pub mod target;
@@ -51,6 +53,8 @@ enum Command {
     Messages(commands::messages::MessagesArguments),
     /// Holds the router of one report against that of another, or against the one of the same run.
     Compare(commands::compare::CompareArguments),
+    /// Measures a server of its own beside a floor: what a session costs that does nothing.
+    Connections(commands::connections::ConnectionsArguments),
     /// Is a server that does the least that a message needs, to be measured as the router is.
     Floor(commands::floor::FloorArguments),
     /// Talks as a customer or an operator of the demonstration.
@@ -76,6 +80,9 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
         Command::Messages(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
         Command::Compare(arguments) => arguments.run(),
+        Command::Connections(arguments) => {
+            LocalSet::new().block_on(&one_thread()?, arguments.run())
+        }
         Command::Floor(arguments) => arguments.run(),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {

@@ -144,6 +144,17 @@ fn says_why_reports_are_not_compared() {
     assert!(complained(&loadtest(&folder)).contains("a folder that is not there"));
 }
 
+#[test]
+fn what_does_not_fit_is_said_before_anything_is_started() {
+    for (wanted, why) in [
+        ("connections --customers 18001", "18001 is not in 1..=18000"),
+        ("connections --customers 18000 --operators 5000", "23000 sockets, and 20000 are the most"),
+    ] {
+        let text = complained(&loadtest(&wanted.split(' ').collect::<Vec<_>>()));
+        assert!(text.contains(why), "{wanted}: {text}");
+    }
+}
+
 /// `LOADTEST_DATA` names a folder with `bank-calls-1999-02.tsv` and `dialogs.jsonl`.
 #[test]
 fn plans_ten_hours_of_a_real_centre() {

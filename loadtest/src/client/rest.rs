@@ -1,5 +1,6 @@
 //! The REST interface, as far as a load test and a terminal need it. HTTP without TLS.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use http_body_util::{BodyExt, Full, Limited};
@@ -71,6 +72,16 @@ impl Rest {
         Self {
             address: address.to_owned(),
             http: Client::builder(TokioExecutor::new()).build_http(),
+        }
+    }
+
+    /// The same, but that its calls come from an address of this machine.
+    pub fn from(own: IpAddr, address: &str) -> Self {
+        let mut connector = HttpConnector::new();
+        connector.set_local_address(Some(own));
+        Self {
+            address: address.to_owned(),
+            http: Client::builder(TokioExecutor::new()).build(connector),
         }
     }
 

@@ -8,9 +8,16 @@
 //!
 //! [`view`] reads a report and puts it in order, [`table`] shows it on a terminal, [`html`] on a page;
 //! [`compare`] holds two of them against each other; [`number`] is how all of these write numbers.
+//!
+//! [`connections`] is a scenario of its own: what an idle session costs. Its are [`session`], a socket that is
+//! somebody's, [`tokens`] for many people, [`found`], what should not have been, and [`files`], without which
+//! there are no sockets.
 
 pub mod compare;
+pub mod connections;
+pub mod files;
 pub mod floor;
+pub mod found;
 pub mod html;
 pub mod number;
 pub mod pairs;
@@ -20,7 +27,9 @@ pub mod report;
 mod sample;
 pub mod scenario;
 pub mod seats;
+pub mod session;
 pub mod table;
+pub mod tokens;
 pub mod view;
 pub mod watch;
 pub mod wire;

@@ -17,6 +17,11 @@ pub struct Pinned {
 }
 
 impl Pinned {
+    /// The same where it is wanted.
+    pub fn when(wanted: bool, core: usize) -> io::Result<Option<Self>> {
+        wanted.then(|| Self::to(core)).transpose()
+    }
+
     /// Errors where the system has no such core, or lets nobody choose.
     pub fn to(core: usize) -> io::Result<Self> {
         let before = sched_getaffinity(None)?;

@@ -173,6 +173,13 @@ pub const FIGURES: &[Figure] = &[
     figure("server_cpu_share", "server's CPU", "of a core", Better::Neither),
     figure("driver_cpu_share", "driver's CPU", "of a core", Better::Neither),
     figure("unsent", "due and unsent", "", Better::Less),
+    figure("sessions", "sessions", "", Better::Neither),
+    figure("session_open_p50_us", "session open p50", "µs", Better::Less),
+    figure("session_open_p99_us", "session open p99", "µs", Better::Less),
+    figure("session_open_max_us", "session open longest", "µs", Better::Less),
+    figure("session_open_kib", "a session, just open", "KiB", Better::Less),
+    figure("session_idle_kib", "a session, idle", "KiB", Better::Less),
+    figure("resident_before_bytes", "resident before", "bytes", Better::Neither),
     figure("resident_bytes", "resident", "bytes", Better::Less),
 ];
 

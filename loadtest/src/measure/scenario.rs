@@ -205,7 +205,7 @@ fn round(wanted: &Wanted, measured: &Measured, server: Seen, driver: &Seen) -> R
 }
 
 /// A floor's process; it ends with this, and with whoever started it.
-struct FloorProcess {
+pub(super) struct FloorProcess {
     child: Child,
     address: String,
     /// Its store's, removed behind it.
@@ -213,7 +213,7 @@ struct FloorProcess {
 }
 
 impl FloorProcess {
-    fn start(kind: Target) -> Result<Self, ScenarioError> {
+    pub(super) fn start(kind: Target) -> Result<Self, ScenarioError> {
         let own = std::env::current_exe().map_err(io("finding the own program"))?;
         let folder = TempDir::with_prefix("loadtest-").map_err(io("making a folder"))?;
         let child = Command::new(&own)
@@ -238,6 +238,16 @@ impl FloorProcess {
             return Err(io("starting a floor")(std::io::Error::other("it has ended")));
         }
         Ok(floor)
+    }
+
+    /// The number of its process.
+    pub(super) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its `host:port`.
+    pub(super) fn address(&self) -> &str {
+        &self.address
     }
 }
 

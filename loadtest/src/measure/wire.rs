@@ -8,12 +8,13 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::net::Ipv4Addr;
 use std::pin::Pin;
 
 use switchboard::protocol::limits::FRAME_MAX_BYTES;
 use tokio::io::{AsyncRead, ReadBuf};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Duration, timeout};
 use tokio_tungstenite::client_async;
 
@@ -216,6 +217,11 @@ impl Outgoing {
         self.frame(10, asked);
     }
 
+    /// Asks for a sign of life behind what waits.
+    pub fn ping(&mut self) {
+        self.frame(9, &[]);
+    }
+
     fn frame(&mut self, opcode: u8, payload: &[u8]) {
         self.bytes.reserve(HEAD_MAX_BYTES + payload.len());
         let masked = if self.side == Side::Client { 0x80 } else { 0 };
@@ -277,8 +283,26 @@ pub struct Socket {
 impl Socket {
     /// Connects to `host:port`, path and query as given.
     pub async fn connect(address: &str, path: &str) -> Result<Self, WireError> {
+        Self::connect_from(None, address, path).await
+    }
+
+    /// The same from an address of this machine; none: from whichever the system takes.
+    pub async fn connect_from(
+        own: Option<Ipv4Addr>,
+        address: &str,
+        path: &str,
+    ) -> Result<Self, WireError> {
         let connecting = async {
-            let stream = TcpStream::connect(address).await?;
+            let stream = match own {
+                None => TcpStream::connect(address).await?,
+                Some(own) => {
+                    let socket = TcpSocket::new_v4()?;
+                    socket.bind((own, 0).into())?;
+                    let to = address.parse();
+                    let to = to.map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+                    socket.connect(to).await?
+                }
+            };
             stream.set_nodelay(true)?;
             let url = format!("ws://{address}{path}");
             let handshake = client_async(url, stream).await;
