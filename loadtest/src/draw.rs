@@ -28,6 +28,8 @@ pub enum Purpose {
     Fuzz = 9,
     /// Which pairs of a comparison are swapped.
     Swap = 10,
+    /// What operators do with offers while routing is measured.
+    Routing = 11,
 }
 
 /// One stream of numbers.

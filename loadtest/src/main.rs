@@ -13,6 +13,7 @@ mod commands {
     pub mod plan;
     pub mod replay;
     pub mod rounds;
+    pub mod routing;
     pub mod seen;
     pub mod talk;
     pub mod target;
@@ -55,6 +56,8 @@ enum Command {
     Compare(commands::compare::CompareArguments),
     /// Measures a server of its own beside a floor: what a session costs that does nothing.
     Connections(commands::connections::ConnectionsArguments),
+    /// Measures a server of its own: how chats find their operators.
+    Routing(commands::routing::RoutingArguments),
     /// Is a server that does the least that a message needs, to be measured as the router is.
     Floor(commands::floor::FloorArguments),
     /// Talks as a customer or an operator of the demonstration.
@@ -83,6 +86,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Connections(arguments) => {
             LocalSet::new().block_on(&one_thread()?, arguments.run())
         }
+        Command::Routing(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
         Command::Floor(arguments) => arguments.run(),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {

@@ -149,6 +149,13 @@ fn what_does_not_fit_is_said_before_anything_is_started() {
     for (wanted, why) in [
         ("connections --customers 18001", "18001 is not in 1..=18000"),
         ("connections --customers 18000 --operators 5000", "23000 sockets, and 20000 are the most"),
+        ("routing --operators 2 --queues 3", "as many operators as queues"),
+        (
+            "routing --operators 2000 --queues 1",
+            "2000 operators of one queue, and 1000 are the most",
+        ),
+        ("routing --arrivals 10 --chats-at-a-time 10", "cannot be used with"),
+        ("routing --rule nearest", "expected one of `to_all` `least_loaded`"),
     ] {
         let text = complained(&loadtest(&wanted.split(' ').collect::<Vec<_>>()));
         assert!(text.contains(why), "{wanted}: {text}");

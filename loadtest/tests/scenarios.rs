@@ -1,5 +1,5 @@
-//! The scenario that measures sessions, in small, against the real server: it comes to its end, finds nothing
-//! that should not be, and tells what it is for. Figures are not judged here.
+//! The scenarios that measure sessions and routing, in small, against the real server: they come to their end,
+//! find nothing that should not be, and tell what they are for. Figures are not judged here.
 
 #![allow(clippy::unwrap_used, reason = "the helpers of these tests are outside of `#[test]`")]
 
@@ -50,4 +50,38 @@ fn idle_sessions_are_weighed_beside_sockets_and_answer_at_the_end() {
         assert!(figure(&report, server, "resident_bytes") > 0.0);
     }
     assert_eq!(timed(&report, "session_open"), 33);
+}
+
+/// Ten operators who serve a line and what comes meanwhile.
+fn routed(rule: &str, more: &[&str]) -> Value {
+    let few = ["--operators", "10", "--queues", "3", "--capacity", "2", "--line", "15"];
+    let short = ["--seconds", "2", "--warm-up", "0", "--rule", rule];
+    let report = report(&[&["routing"], &few[..], &short, more].concat());
+    assert!(figure(&report, "durable", "acknowledge_p99_us") > 0.0);
+    assert!(figure(&report, "router", "ended_per_second") > 0.0);
+    assert!(timed(&report, "open") > 0 && timed(&report, "assign") > 0);
+    assert!(timed(&report, "accept") > 0);
+    assert!(figure(&report, "router", "assign_p99_in_floors") > 0.0);
+    report
+}
+
+#[test]
+fn chats_are_routed_by_every_rule_and_nobody_gets_what_is_not_its_own() {
+    let many = ["--chats-at-a-time", "40", "--message"];
+    let busy = ["--decline", "20", "--come-and-go", "120"];
+    for rule in ["least_loaded", "longest_idle", "to_all"] {
+        let report = routed(rule, &[&many[..], &busy].concat());
+        assert!(figure(&report, "router", "declined") > 0.0);
+        assert!(figure(&report, "router", "offered_per_second") > 0.0);
+        assert!(timed(&report, "next") > 0);
+    }
+    routed("manual", &many);
+}
+
+#[test]
+fn chats_come_when_they_are_due() {
+    // There are customers for all that are due, whether or not any is served meanwhile.
+    let report = routed("least_loaded", &["--arrivals", "15", "--keep", "5"]);
+    assert!(figure(&report, "router", "opened_per_second") > 0.0);
+    assert_eq!(figure(&report, "router", "unsent"), 0.0);
 }

@@ -9,9 +9,9 @@
 //! [`view`] reads a report and puts it in order, [`table`] shows it on a terminal, [`html`] on a page;
 //! [`compare`] holds two of them against each other; [`number`] is how all of these write numbers.
 //!
-//! [`connections`] is a scenario of its own: what an idle session costs. Its are [`session`], a socket that is
-//! somebody's, [`tokens`] for many people, [`found`], what should not have been, and [`files`], without which
-//! there are no sockets.
+//! [`connections`] and [`routing`] are scenarios of their own: what an idle session costs, and how chats find
+//! their operators. Theirs are [`session`], a socket that is somebody's, [`tokens`] for many people,
+//! [`found`], what should not have been, and [`files`], without which there are no sockets.
 
 pub mod compare;
 pub mod connections;
@@ -23,6 +23,7 @@ pub mod number;
 pub mod pairs;
 pub mod place;
 pub mod report;
+pub mod routing;
 #[cfg(test)]
 mod sample;
 pub mod scenario;

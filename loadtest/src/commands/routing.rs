@@ -1,0 +1,181 @@
+//! `loadtest routing`: how chats find their operators.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use loadtest::measure::report::{Report, Round};
+use loadtest::measure::routing::{self, Arrivals, CUSTOMERS_MAX, OPERATORS_MAX, Wanted};
+use loadtest::measure::scenario::Target;
+use switchboard::domain::Rule;
+use switchboard::domain::limits::{OPERATOR_CAPACITY_MAX, QUEUE_MEMBERS_MAX};
+use switchboard::protocol::value::WireText;
+
+use super::rounds::{self, ROUNDS_MAX};
+use super::target::{OwnServerArguments, until_interrupted};
+
+/// Longest measurement, s.
+const SECONDS_MAX: i64 = 300;
+
+/// Most chats a second: the server opens so many for one address at most.
+const ARRIVALS_MAX: i64 = 1_000;
+
+/// Most steps away a minute.
+const STEPS_AWAY_MAX: i64 = 6_000;
+
+/// Longest time that an operator keeps a chat, ms.
+const KEEP_MAX_MS: u64 = 60_000;
+
+/// How many chats are open at a time when nothing is said of it, beside those who have room for them.
+const AT_A_TIME_OF_CAPACITY: usize = 2;
+
+/// The options of `routing`.
+#[derive(Debug, Args)]
+pub struct RoutingArguments {
+    /// Operators
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..=OPERATORS_MAX as i64))]
+    operators: u32,
+    /// Chats that an operator may have
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=i64::from(OPERATOR_CAPACITY_MAX)))]
+    capacity: u32,
+    /// Queues; each operator serves two of them
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=QUEUE_MEMBERS_MAX as i64))]
+    queues: u32,
+    /// How queues choose: to_all, least_loaded, longest_idle or manual
+    #[arg(long, value_name = "RULE", default_value = "least_loaded", value_parser = Rule::read)]
+    rule: Rule,
+    /// Chats that wait when operators begin
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=CUSTOMERS_MAX as i64))]
+    line: u32,
+    /// Chats that come a second, whatever became of earlier ones
+    #[arg(long, value_name = "PER_SECOND", conflicts_with = "chats_at_a_time", value_parser = clap::value_parser!(u32).range(1..=ARRIVALS_MAX))]
+    arrivals: Option<u32>,
+    /// Chats that are open at a time; without this and --arrivals, twice as many as operators may have
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CUSTOMERS_MAX as i64))]
+    chats_at_a_time: Option<u32>,
+    /// Offers that are declined, of a hundred
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=90))]
+    decline: u32,
+    /// How often an operator steps away for two seconds, all together
+    #[arg(long, value_name = "PER_MINUTE", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=STEPS_AWAY_MAX))]
+    come_and_go: u32,
+    /// How long an operator keeps a chat, ms
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(0..=KEEP_MAX_MS))]
+    keep: u64,
+    /// Operators write a message before they end a chat
+    #[arg(long)]
+    message: bool,
+    /// For how long, s
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX as u64))]
+    seconds: u64,
+    /// What comes before and is not measured, s
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
+    warm_up: u64,
+    /// How often; medians are told
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
+    rounds: u32,
+    /// Who declines what hangs on it
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Server and driver share the cores, instead of one each
+    #[arg(long)]
+    unpinned: bool,
+    /// Write the report there, for machines
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    own: OwnServerArguments,
+}
+
+impl RoutingArguments {
+    /// Runs and prints; says whether all held.
+    pub async fn run(&self) -> anyhow::Result<bool> {
+        let wanted = self.wanted();
+        routing::prepare(&wanted)?;
+        let settings = routing::settings(&wanted);
+        let mut report = rounds::empty("routing", &self.own, &self.options(&wanted), &settings);
+        let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
+        let servers = [Target::Durable.name(), Target::Router.name()];
+        rounds::finish(report, ended, &servers, self.json.as_deref())
+    }
+
+    fn wanted(&self) -> Wanted {
+        let room = (self.operators * self.capacity) as usize;
+        let line = self.line as usize;
+        let (arrivals, open) = match (self.arrivals, self.chats_at_a_time) {
+            (Some(rate), _) => {
+                (Arrivals::PerSecond(f64::from(rate)), room * AT_A_TIME_OF_CAPACITY + line)
+            }
+            (None, chats) => {
+                let chats = chats.map_or(room * AT_A_TIME_OF_CAPACITY, |chats| chats as usize);
+                let chats = chats.min(CUSTOMERS_MAX);
+                (Arrivals::AtATime(chats), chats.max(line))
+            }
+        };
+        Wanted {
+            operators: self.operators as usize,
+            capacity: self.capacity,
+            queues: self.queues as usize,
+            rule: self.rule,
+            line,
+            arrivals,
+            customers: open.min(CUSTOMERS_MAX),
+            declines_percent: self.decline,
+            steps_away_per_minute: self.come_and_go,
+            keeps: Duration::from_millis(self.keep),
+            writes: self.message,
+            warm_up: Duration::from_secs(self.warm_up),
+            time: Duration::from_secs(self.seconds),
+            pin: !self.unpinned,
+            seed: self.seed,
+        }
+    }
+
+    fn options(&self, wanted: &Wanted) -> [(&'static str, String); 15] {
+        let (arrivals, at_a_time) = match wanted.arrivals {
+            Arrivals::PerSecond(rate) => (rate.to_string(), "any".to_owned()),
+            Arrivals::AtATime(chats) => ("closed loop".to_owned(), chats.to_string()),
+        };
+        [
+            ("operators", self.operators.to_string()),
+            ("capacity", self.capacity.to_string()),
+            ("queues", self.queues.to_string()),
+            ("rule", self.rule.text().into_owned()),
+            ("line", self.line.to_string()),
+            ("arrivals", arrivals),
+            ("chats_at_a_time", at_a_time),
+            ("decline", self.decline.to_string()),
+            ("come_and_go", self.come_and_go.to_string()),
+            ("keep", self.keep.to_string()),
+            ("message", self.message.to_string()),
+            ("seconds", self.seconds.to_string()),
+            ("warm_up", self.warm_up.to_string()),
+            ("rounds", self.rounds.to_string()),
+            ("pinned", (!self.unpinned).to_string()),
+        ]
+    }
+
+    /// Measures round by round, into the report.
+    async fn measure(&self, wanted: &Wanted, report: &mut Report) -> anyhow::Result<()> {
+        let settings = routing::settings(wanted);
+        for number in 1..=self.rounds {
+            let floor = routing::floor(wanted).await?;
+            let (setup, password) = self.own.prepare(&settings)?;
+            let words = format!("round {number}");
+            let mut router = routing::router(wanted, (&setup, &password), &words).await?;
+            in_floors(&mut router, &floor);
+            rounds::add(report, Target::Durable.name(), floor);
+            rounds::add(report, Target::Router.name(), router);
+        }
+        Ok(())
+    }
+}
+
+/// The p99 of an assignment as a ratio to that of a durable message.
+fn in_floors(router: &mut Round, floor: &Round) {
+    let figure = |round: &Round, name: &str| round.figures.get(name).copied();
+    let both = figure(router, "assign_p99_us").zip(figure(floor, "acknowledge_p99_us"));
+    if let Some((assign_us, message_us)) = both {
+        router.set("assign_p99_in_floors", assign_us / message_us);
+    }
+}

@@ -1,0 +1,294 @@
+//! What everybody of a run has in common: what is to be done, what is known, and what was timed.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+
+use hdrhistogram::{CreationError, Histogram};
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::ledger::{CHATS_MAX, Ledger};
+use crate::client::clock::Clock;
+use crate::measure::report::Round;
+
+/// The longest time that is told from longer ones, µs, and to how many digits.
+const LONGEST_US: u64 = 600_000_000;
+const DIGITS: u8 = 3;
+
+/// What is to be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Customers come, and nobody serves them.
+    Line,
+    /// Everybody does as is asked.
+    Going,
+    /// Nobody opens chats any more, and all operators serve.
+    Draining,
+    /// Everybody goes.
+    Over,
+}
+
+/// How often something happened.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Chats that were opened.
+    pub opened: u64,
+    /// Chats that were offered for the first time.
+    pub offered: u64,
+    /// Chats that were accepted, or taken.
+    pub accepted: u64,
+    /// Chats that were ended.
+    pub ended: u64,
+    /// Offers that were declined.
+    pub declined: u64,
+    /// Accepts that came too late: another one was first, or the operator stepped away.
+    pub missed: u64,
+    /// Chats that were due and that nobody was there to open.
+    pub unsent: u64,
+}
+
+/// What was timed, µs, in the measured time.
+#[derive(Debug)]
+pub struct Times {
+    /// `chat.open`, until the answer.
+    pub open: Histogram<u64>,
+    /// From that answer to the first offer.
+    pub assign: Histogram<u64>,
+    /// `offer.accept` or `chat.take`, until the answer.
+    pub accept: Histogram<u64>,
+    /// From the answer to `chat.end` to the next offer to that operator, while somebody waits.
+    pub next: Histogram<u64>,
+}
+
+impl Times {
+    fn new() -> Result<Self, CreationError> {
+        let times = || Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
+        Ok(Self { open: times()?, assign: times()?, accept: times()?, next: times()? })
+    }
+}
+
+/// See the module.
+pub struct Hall {
+    /// The run's clock.
+    pub clock: Clock,
+    /// What is to be done.
+    pub stage: watch::Receiver<Stage>,
+    /// What must hold.
+    pub ledger: RefCell<Ledger>,
+    /// The numbers of the queues.
+    pub queues: BTreeMap<Uuid, usize>,
+    /// Chats that are open at a time in a closed loop; none: they come when they are due.
+    at_a_time: Option<usize>,
+    /// Between which times is measured, µs.
+    window: Cell<(u64, u64)>,
+    times: RefCell<Times>,
+    measured: Cell<Counts>,
+    lately: Cell<Counts>,
+    /// Since the beginning.
+    opened: Cell<usize>,
+    /// Chats that are open or about to be.
+    open: Cell<usize>,
+    idle: RefCell<VecDeque<usize>>,
+    calls: Vec<Notify>,
+}
+
+impl Hall {
+    /// With so many customers, all of them idle. Errors when the clock's times do not fit.
+    pub fn new(
+        stage: watch::Receiver<Stage>,
+        ledger: Ledger,
+        queues: BTreeMap<Uuid, usize>,
+        at_a_time: Option<usize>,
+        customers: usize,
+    ) -> Result<Self, CreationError> {
+        Ok(Self {
+            clock: Clock::start(),
+            stage,
+            ledger: RefCell::new(ledger),
+            queues,
+            at_a_time,
+            window: Cell::new((u64::MAX, u64::MAX)),
+            times: RefCell::new(Times::new()?),
+            measured: Cell::default(),
+            lately: Cell::default(),
+            opened: Cell::new(0),
+            open: Cell::new(0),
+            idle: RefCell::new((0..customers).collect()),
+            calls: (0..customers).map(|_| Notify::new()).collect(),
+        })
+    }
+
+    /// Measures from now on for so long, µs.
+    pub fn measure(&self, for_us: u64) {
+        let now_us = self.clock.us();
+        self.window.set((now_us, now_us.saturating_add(for_us)));
+    }
+
+    fn counts(&self, now_us: u64) -> bool {
+        let (from_us, to_us) = self.window.get();
+        (from_us..to_us).contains(&now_us)
+    }
+
+    /// Something happened.
+    pub fn count(&self, now_us: u64, what: impl Fn(&mut Counts)) {
+        let add = |counts: &Cell<Counts>| {
+            let mut more = counts.get();
+            what(&mut more);
+            counts.set(more);
+        };
+        add(&self.lately);
+        if self.counts(now_us) {
+            add(&self.measured);
+        }
+    }
+
+    /// Something took so long.
+    pub fn time(&self, now_us: u64, what: impl Fn(&mut Times) -> &mut Histogram<u64>, us: u64) {
+        if self.counts(now_us) {
+            what(&mut self.times.borrow_mut()).saturating_record(us);
+        }
+    }
+
+    /// Figures of a look each second.
+    pub fn since_the_last(&self) -> BTreeMap<String, f64> {
+        let Counts { opened, offered, accepted, ended, .. } = self.lately.take();
+        let line = self.ledger.borrow().waiting();
+        let figures = [
+            ("opened_per_second", opened as f64),
+            ("offered_per_second", offered as f64),
+            ("accepted_per_second", accepted as f64),
+            ("ended_per_second", ended as f64),
+            ("line", line as f64),
+        ];
+        figures.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// What was measured within so many seconds.
+    pub fn note(&self, round: &mut Round, seconds: f64) -> Counts {
+        let counts = self.measured.get();
+        let Counts { opened, offered, accepted, ended, declined, missed, unsent } = counts;
+        for (name, count) in [
+            ("opened_per_second", opened),
+            ("offered_per_second", offered),
+            ("accepted_per_second", accepted),
+            ("ended_per_second", ended),
+        ] {
+            round.set(name, count as f64 / seconds);
+        }
+        for (name, count) in
+            [("declined", declined), ("accepts_missed", missed), ("unsent", unsent)]
+        {
+            round.set(name, count as f64);
+        }
+        let times = self.times.borrow();
+        round.time("open", &times.open);
+        round.time("assign", &times.assign);
+        round.time("accept", &times.accept);
+        round.time("next", &times.next);
+        counts
+    }
+
+    /// How many chats have been opened.
+    pub fn opened(&self) -> usize {
+        self.opened.get()
+    }
+
+    /// A customer was answered that its chat is open.
+    pub fn has_opened(&self) {
+        self.opened.set(self.opened.get() + 1);
+    }
+
+    /// Whether no chat is open, or about to be.
+    pub fn is_settled(&self) -> bool {
+        self.open.get() == 0 && self.ledger.borrow().unsettled() == 0
+    }
+
+    /// Has an idle customer open a chat. Whether there was one.
+    pub fn send_one(&self) -> bool {
+        if self.ledger.borrow().chats() >= CHATS_MAX {
+            return false;
+        }
+        let Some(customer) = self.idle.borrow_mut().pop_front() else { return false };
+        self.open.set(self.open.get() + 1);
+        self.calls.get(customer).inspect(|call| call.notify_one());
+        true
+    }
+
+    /// Has customers open chats until so many are open as are wanted at a time.
+    pub fn fill(&self) {
+        while self.at_a_time.is_some_and(|most| self.open.get() < most) && self.send_one() {}
+    }
+
+    /// Waits until a customer is to open a chat.
+    pub async fn called(&self, customer: usize) {
+        match self.calls.get(customer) {
+            Some(call) => call.notified().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A customer's chat is over, or was not opened. In a closed loop whoever is idle opens the next one.
+    pub fn is_over(&self, customer: usize) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.idle.borrow_mut().push_back(customer);
+        if *self.stage.borrow() == Stage::Going {
+            self.fill();
+        }
+    }
+
+    /// A customer goes for a reason of its own: its chat counts as open no more.
+    pub fn is_gone(&self) {
+        self.open.set(self.open.get().saturating_sub(1));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::routing::ledger::Rules;
+
+    fn hall(stage: Stage, at_a_time: Option<usize>) -> (Hall, watch::Sender<Stage>) {
+        let (tell, stage) = watch::channel(stage);
+        let serves = Vec::new();
+        let rules = Rules { capacity: 1, serves, cool_down_us: 0, are_asked: true };
+        (Hall::new(stage, Ledger::new(rules), BTreeMap::new(), at_a_time, 3).unwrap(), tell)
+    }
+
+    #[test]
+    fn in_a_closed_loop_somebody_else_opens_the_next_chat_until_the_time_is_over() {
+        let (hall, tell) = hall(Stage::Going, Some(2));
+        hall.fill();
+        assert_eq!((hall.open.get(), hall.idle.borrow().len()), (2, 1));
+        hall.is_over(0);
+        assert_eq!((hall.open.get(), hall.idle.borrow().iter().copied().collect()), (2, vec![0]));
+        tell.send_replace(Stage::Draining);
+        hall.is_over(1);
+        assert_eq!((hall.open.get(), hall.is_settled()), (1, false));
+        hall.is_over(2);
+        assert!(hall.is_settled());
+    }
+
+    #[test]
+    fn a_chat_that_is_due_needs_somebody_idle() {
+        let (hall, _tell) = hall(Stage::Going, None);
+        hall.fill();
+        assert_eq!(hall.open.get(), 0, "nobody comes before it is due");
+        assert_eq!([(); 4].map(|()| hall.send_one()), [true, true, true, false]);
+    }
+
+    #[test]
+    fn only_what_falls_into_the_measured_time_is_in_the_figures() {
+        let (hall, _tell) = hall(Stage::Going, None);
+        hall.window.set((10, 20));
+        for now_us in [9, 10, 19, 20] {
+            hall.count(now_us, |counts| counts.opened += 1);
+            hall.time(now_us, |times| &mut times.open, now_us);
+        }
+        let mut round = Round::default();
+        assert_eq!(hall.note(&mut round, 2.0).opened, 2);
+        assert_eq!(round.figures["opened_per_second"], 1.0);
+        assert_eq!((round.times["open"].count, round.times["open"].max_us), (2, 19));
+        assert_eq!(hall.since_the_last()["opened_per_second"], 4.0);
+        assert_eq!(hall.since_the_last()["opened_per_second"], 0.0);
+    }
+}

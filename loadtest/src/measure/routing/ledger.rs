@@ -1,0 +1,439 @@
+//! What must hold of a router that gives chats to operators. A pure value: what the driver did and was told
+//! goes in with its time, what should not have been comes out.
+//!
+//! Nobody transfers here, so a chat has one owner ever. An operator certainly owns a chat from the answer to its
+//! accept until it sends the end; it certainly has room when it had room before that end was answered. So
+//! what is found here is the server's doing, however late its news came.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use uuid::Uuid;
+
+use crate::measure::found::Found;
+
+/// How long a chat may wait beside an operator who is free and may have it, µs: far longer than any assignment
+/// takes, so that a machine that is busy is not blamed on the router.
+pub const BESIDE_MAX_US: u64 = 5_000_000;
+
+/// How long after its operator was told to be away an offer may still come, µs: it was under way.
+const LATE_OFFER_MAX_US: u64 = 2_000_000;
+
+/// Most chats of a run: each takes some 100 bytes until its end.
+pub const CHATS_MAX: usize = 1_000_000;
+
+/// What is known beforehand.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// How many chats an operator may have.
+    pub capacity: usize,
+    /// The queues that each operator serves, by their numbers.
+    pub serves: Vec<BTreeSet<usize>>,
+    /// How long who declined a chat is not asked for it, µs.
+    pub cool_down_us: u64,
+    /// Whether the server asks anybody: in a `manual` queue nobody is asked.
+    pub are_asked: bool,
+}
+
+/// What is known of one run.
+#[derive(Debug)]
+pub struct Ledger {
+    rules: Rules,
+    operators: Vec<Operator>,
+    chats: BTreeMap<Uuid, Chat>,
+    /// Who waits in each queue and is on nobody's screen.
+    waiting: Vec<BTreeSet<Uuid>>,
+    unsettled: usize,
+    found: Found,
+}
+
+#[derive(Debug, Default)]
+struct Operator {
+    /// Since when it is certainly ready, µs.
+    ready_us: Option<u64>,
+    /// Since when it is certainly away, µs.
+    away_us: Option<u64>,
+    /// What is on its screen, and what was there of which something is still to come.
+    offers: BTreeMap<Uuid, Offer>,
+    owned: BTreeSet<Uuid>,
+    /// Chats whose end was sent and is not answered.
+    ending: BTreeSet<Uuid>,
+    declined: BTreeMap<Uuid, u64>,
+    /// Since when it stands beside somebody who waits, and whether that was told.
+    beside: Option<(u64, bool)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Offer {
+    chat: Uuid,
+    is: Screen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Screen {
+    /// On the screen.
+    Shown,
+    /// On the screen, and the accept is sent.
+    Accepting,
+    /// The accept is sent, and the offer withdrawn meanwhile.
+    Crossed,
+    /// The accept was refused since the offer is gone, and the offer is still to be withdrawn.
+    Missed,
+}
+
+impl Screen {
+    fn is_shown(self) -> bool {
+        matches!(self, Self::Shown | Self::Accepting)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Chat {
+    queue: Option<usize>,
+    opened_us: Option<u64>,
+    presented_us: Option<u64>,
+    screens: usize,
+    owner: Option<usize>,
+    is_ended: bool,
+}
+
+impl Ledger {
+    /// Nothing has happened.
+    pub fn new(rules: Rules) -> Self {
+        let queues = rules.serves.iter().flatten().max().map_or(0, |last| last + 1);
+        let operators = rules.serves.iter().map(|_| Operator::default()).collect();
+        let waiting = vec![BTreeSet::new(); queues];
+        let found = Found::default();
+        Self { rules, operators, chats: BTreeMap::new(), waiting, unsettled: 0, found }
+    }
+
+    /// A customer was answered that its chat is open. If it was presented before, since when: news of two
+    /// sockets may come in any order.
+    pub fn opened(&mut self, chat: Uuid, queue: usize, now_us: u64) -> Option<u64> {
+        let known = self.chats.entry(chat).or_default();
+        if known.opened_us.is_some() || known.queue.is_some_and(|other| other != queue) {
+            self.found.violation(|| format!("chat {chat} was opened twice, or in another queue"));
+            return None;
+        }
+        (known.opened_us, known.queue) = (Some(now_us), Some(queue));
+        self.unsettled += usize::from(!known.is_ended);
+        let presented_us = known.presented_us;
+        self.place(chat);
+        presented_us
+    }
+
+    /// An offer came to an operator, of a queue that is known or not. How long after the chat was opened, if it
+    /// is the first one, µs; none when it is not, or when the opening is not answered yet.
+    pub fn presented(
+        &mut self,
+        operator: usize,
+        (offer, chat): (Uuid, Uuid),
+        queue: Option<usize>,
+        now_us: u64,
+    ) -> Option<u64> {
+        let serves = self.rules.serves.get(operator);
+        if !queue.is_some_and(|queue| serves.is_some_and(|serves| serves.contains(&queue))) {
+            self.found.violation(|| {
+                format!(
+                    "chat {chat} was offered to operator {operator}, who does not serve its queue"
+                )
+            });
+        }
+        let who = self.operators.get_mut(operator)?;
+        if who.away_us.is_some_and(|away_us| now_us > away_us + LATE_OFFER_MAX_US) {
+            self.found.violation(|| {
+                format!("chat {chat} was offered to operator {operator}, who is away")
+            });
+        }
+        if who.offers.get(&offer).is_some_and(|before| before.is.is_shown()) {
+            // Presented again: it is on the screen already.
+            return None;
+        }
+        who.offers.insert(offer, Offer { chat, is: Screen::Shown });
+        let known = self.chats.entry(chat).or_default();
+        known.screens += 1;
+        let is_first = known.presented_us.is_none();
+        known.presented_us.get_or_insert(now_us);
+        if known.queue.is_some() && queue.is_some() && known.queue != queue {
+            self.found
+                .violation(|| format!("chat {chat} was offered by a queue that it is not in"));
+        }
+        let opened_us = known.opened_us;
+        self.place(chat);
+        opened_us.filter(|_| is_first).map(|opened_us| now_us.saturating_sub(opened_us))
+    }
+
+    /// The server took an offer off an operator's screen.
+    pub fn withdrawn(&mut self, operator: usize, offer: Uuid) {
+        self.turn(operator, offer, |is| match is {
+            // It may be withdrawn twice: as it no longer fits, and then since it was accepted all the same.
+            Screen::Accepting | Screen::Crossed => Some(Screen::Crossed),
+            Screen::Shown | Screen::Missed => None,
+        });
+    }
+
+    /// An operator declined.
+    pub fn declined(&mut self, operator: usize, offer: Uuid, now_us: u64) {
+        let until_us = now_us + self.rules.cool_down_us;
+        if let Some(known) = self.turn(operator, offer, |_| None)
+            && let Some(who) = self.operators.get_mut(operator)
+        {
+            who.declined.retain(|_, until_us| *until_us > now_us);
+            who.declined.insert(known.chat, until_us);
+        }
+    }
+
+    /// An operator accepts.
+    pub fn accepting(&mut self, operator: usize, offer: Uuid) {
+        self.turn(operator, offer, |_| Some(Screen::Accepting));
+    }
+
+    /// An operator was answered that a chat is its own, by an offer of its.
+    pub fn accepted(&mut self, operator: usize, offer: Uuid, chat: Uuid) {
+        let known = self.turn(operator, offer, |_| None);
+        if known.is_none_or(|known| known.chat != chat || known.is == Screen::Missed) {
+            self.found.violation(|| {
+                format!("operator {operator} was given chat {chat}, which was not offered to it")
+            });
+        }
+        self.own(operator, chat);
+    }
+
+    /// An operator was answered that an offer of its is gone: it is, or will be, withdrawn.
+    pub fn missed(&mut self, operator: usize, offer: Uuid) {
+        self.turn(operator, offer, |is| match is {
+            Screen::Shown | Screen::Accepting | Screen::Missed => Some(Screen::Missed),
+            Screen::Crossed => None,
+        });
+    }
+
+    /// An operator was answered that it cannot accept now. Whether the offer still stands.
+    pub fn put_off(&mut self, operator: usize, offer: Uuid) -> bool {
+        let before = self.turn(operator, offer, |is| match is {
+            Screen::Shown | Screen::Accepting => Some(Screen::Shown),
+            Screen::Crossed | Screen::Missed => None,
+        });
+        before.is_some_and(|before| before.is.is_shown())
+    }
+
+    /// An operator was answered that it has taken a chat out of the line. How long after it was opened, µs.
+    pub fn taken(&mut self, operator: usize, chat: Uuid, now_us: u64) -> Option<u64> {
+        self.own(operator, chat);
+        let opened_us = self.chats.get(&chat)?.opened_us?;
+        Some(now_us.saturating_sub(opened_us))
+    }
+
+    /// Something else is not as it has to be.
+    pub fn wrong(&mut self, what: impl FnOnce() -> String) {
+        self.found.violation(what);
+    }
+
+    fn own(&mut self, operator: usize, chat: Uuid) {
+        let known = self.chats.entry(chat).or_default();
+        if let Some(other) = known.owner {
+            self.found.violation(|| {
+                format!("chat {chat} was given to operator {operator} and to operator {other}")
+            });
+        } else if known.is_ended {
+            self.found.violation(|| format!("chat {chat} was given away after its end"));
+        }
+        known.owner.get_or_insert(operator);
+        self.place(chat);
+        let Some(who) = self.operators.get_mut(operator) else { return };
+        who.owned.insert(chat);
+        let (owned, capacity) = (who.owned.len(), self.rules.capacity);
+        if owned > capacity {
+            self.found.violation(|| {
+                format!("operator {operator} owns {owned} chats, and its capacity is {capacity}")
+            });
+        }
+    }
+
+    /// An operator sent the end of a chat: from here on it may own it no more.
+    pub fn ending(&mut self, operator: usize, chat: Uuid) {
+        if let Some(who) = self.operators.get_mut(operator) {
+            who.owned.remove(&chat);
+            who.ending.insert(chat);
+        }
+    }
+
+    /// An operator was answered that a chat is over.
+    pub fn ended(&mut self, operator: usize, chat: Uuid) {
+        if let Some(who) = self.operators.get_mut(operator) {
+            who.ending.remove(&chat);
+        }
+        let known = self.chats.entry(chat).or_default();
+        if !known.is_ended {
+            known.is_ended = true;
+            self.unsettled -= usize::from(known.opened_us.is_some());
+        }
+        self.place(chat);
+    }
+
+    /// An operator was answered that it is ready, or away.
+    pub fn status(&mut self, operator: usize, is_ready: bool, now_us: u64) {
+        if let Some(who) = self.operators.get_mut(operator) {
+            who.ready_us = is_ready.then_some(now_us);
+            who.away_us = (!is_ready).then_some(now_us);
+        }
+    }
+
+    /// An operator is about to change its status: until that is answered it may be either.
+    pub fn changes(&mut self, operator: usize) {
+        if let Some(who) = self.operators.get_mut(operator) {
+            (who.ready_us, who.away_us) = (None, None);
+        }
+    }
+
+    /// A call got an error that nobody expects.
+    pub fn refused(&mut self, name: &str) {
+        self.found.refused(name);
+    }
+
+    /// What was found so far.
+    pub fn found(&self) -> &Found {
+        &self.found
+    }
+
+    /// Whether an operator has room for one more chat beside what it has, ends and may be given.
+    pub fn has_room(&self, operator: usize) -> bool {
+        let Some(who) = self.operators.get(operator) else { return false };
+        let accepting = |offer: &&Offer| matches!(offer.is, Screen::Accepting | Screen::Crossed);
+        let accepting = who.offers.values().filter(accepting).count();
+        who.owned.len() + who.ending.len() + accepting < self.rules.capacity
+    }
+
+    /// Whether whatever an operator is offered further fits only when one of its ends is through.
+    pub fn is_full(&self, operator: usize) -> bool {
+        let Some(who) = self.operators.get(operator) else { return false };
+        let offers = who.offers.values().filter(|offer| offer.is != Screen::Missed).count();
+        who.owned.len() + who.ending.len() + offers >= self.rules.capacity
+    }
+
+    /// Whether a chat has been offered to anybody.
+    pub fn was_presented(&self, chat: Uuid) -> bool {
+        self.chats.get(&chat).is_some_and(|known| known.presented_us.is_some())
+    }
+
+    /// Chats that wait and are on nobody's screen.
+    pub fn waiting(&self) -> usize {
+        self.waiting.iter().map(BTreeSet::len).sum()
+    }
+
+    /// Chats that are open.
+    pub fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    /// How many chats there were.
+    pub fn chats(&self) -> usize {
+        self.chats.len()
+    }
+
+    /// Looks who stands beside whom, when nobody opens chats any more.
+    pub fn look(&mut self, now_us: u64) {
+        if !self.rules.are_asked {
+            return;
+        }
+        for place in 0..self.operators.len() {
+            let beside = self.beside(place, now_us);
+            let Some(who) = self.operators.get_mut(place) else { continue };
+            let Some(chat) = beside else {
+                who.beside = None;
+                continue;
+            };
+            let (since_us, is_told) = who.beside.unwrap_or((now_us, false));
+            let for_us = now_us - since_us;
+            who.beside = Some((since_us, for_us > BESIDE_MAX_US));
+            if for_us > BESIDE_MAX_US && !is_told {
+                self.found.violation(|| {
+                    format!(
+                        "chat {chat} waits beside operator {place}, who is free, for {for_us} µs"
+                    )
+                });
+            }
+        }
+    }
+
+    /// A chat that waits and that an operator who is free may have.
+    fn beside(&self, place: usize, now_us: u64) -> Option<Uuid> {
+        let who = self.operators.get(place)?;
+        who.ready_us?;
+        if self.is_full(place) {
+            return None;
+        }
+        let queues = self.rules.serves.get(place)?.iter();
+        let mut waiting = queues.filter_map(|queue| self.waiting.get(*queue)).flatten();
+        let excluded = |chat| who.declined.get(chat).is_some_and(|until_us| *until_us > now_us);
+        waiting.find(|chat| !excluded(chat)).copied()
+    }
+
+    /// What was found, when nothing more is waited for. `line` is what the server says that waits.
+    pub fn finish(&mut self, line: &BTreeSet<Uuid>) -> Found {
+        let Self { operators, chats, found, .. } = self;
+        for (chat, known) in chats.iter().filter(|(_, known)| known.opened_us.is_some()) {
+            let was_seen = known.presented_us.is_some() || known.owner.is_some() || known.is_ended;
+            if !was_seen && !line.contains(chat) {
+                found.violation(|| {
+                    format!("chat {chat} was opened, offered to nobody, and is not in line")
+                });
+            }
+        }
+        for (place, who) in operators.iter().enumerate() {
+            for (offer, known) in who.offers.iter().filter(|(_, known)| known.is == Screen::Missed)
+            {
+                let chat = known.chat;
+                found.violation(|| {
+                    format!(
+                        "operator {place} was told that offer {offer} of chat {chat} is gone, and it was \
+                         never withdrawn"
+                    )
+                });
+            }
+        }
+        std::mem::take(found)
+    }
+
+    /// Turns what is known of an offer into something else, or forgets it. What was known.
+    fn turn(
+        &mut self,
+        operator: usize,
+        offer: Uuid,
+        into: impl FnOnce(Screen) -> Option<Screen>,
+    ) -> Option<Offer> {
+        let who = self.operators.get_mut(operator)?;
+        let before = *who.offers.get(&offer)?;
+        let after = into(before.is);
+        match after {
+            Some(is) => who.offers.insert(offer, Offer { is, ..before }),
+            None => who.offers.remove(&offer),
+        };
+        let is_shown = after.is_some_and(Screen::is_shown);
+        if before.is.is_shown()
+            && !is_shown
+            && let Some(known) = self.chats.get_mut(&before.chat)
+        {
+            known.screens -= 1;
+        }
+        self.place(before.chat);
+        Some(before)
+    }
+
+    /// Puts a chat into the line, or out of it.
+    fn place(&mut self, chat: Uuid) {
+        let Some(known) = self.chats.get(&chat) else { return };
+        let waits = known.opened_us.is_some()
+            && known.screens == 0
+            && known.owner.is_none()
+            && !known.is_ended;
+        let Some(line) = known.queue.and_then(|queue| self.waiting.get_mut(queue)) else { return };
+        if waits {
+            line.insert(chat);
+        } else {
+            line.remove(&chat);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "ledger_tests.rs"]
+mod tests;

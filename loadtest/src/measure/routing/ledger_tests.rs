@@ -1,0 +1,223 @@
+//! Observations of routers that do what they should not.
+
+use super::*;
+
+const CAPACITY: usize = 2;
+const COOL_DOWN_US: u64 = 30_000_000;
+
+fn id(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+/// Operator 0 serves the queues 0 and 1, operator 1 serves 1 alone.
+fn rules() -> Rules {
+    let serves = vec![BTreeSet::from([0, 1]), BTreeSet::from([1])];
+    Rules { capacity: CAPACITY, serves, cool_down_us: COOL_DOWN_US, are_asked: true }
+}
+
+fn ledger() -> Ledger {
+    let mut ledger = Ledger::new(rules());
+    (0..2).for_each(|operator| ledger.status(operator, true, 0));
+    ledger
+}
+
+/// A chat that was opened in queue 1 and is offered to an operator: the offer has the chat's number.
+fn offered(ledger: &mut Ledger, operator: usize, chat: u128, at_us: u64) {
+    if ledger.chats.get(&id(chat)).is_none_or(|known| known.opened_us.is_none()) {
+        ledger.opened(id(chat), 1, at_us);
+    }
+    ledger.presented(operator, (id(chat), id(chat)), Some(1), at_us);
+    ledger.accepting(operator, id(chat));
+}
+
+fn found(mut ledger: Ledger) -> Vec<String> {
+    ledger.finish(&BTreeSet::new()).violations().to_vec()
+}
+
+fn is_found(ledger: Ledger, words: &str) {
+    let found = found(ledger);
+    assert!(found.len() == 1 && found[0].contains(words), "{words}: {found:?}");
+}
+
+#[test]
+fn a_chat_that_goes_its_way_is_as_it_should_be() {
+    let mut ledger = ledger();
+    assert_eq!(ledger.opened(id(1), 1, 10), None);
+    assert_eq!((ledger.waiting(), ledger.unsettled()), (1, 1));
+    assert_eq!(ledger.presented(0, (id(1), id(1)), Some(1), 15), Some(5));
+    assert_eq!(ledger.presented(1, (id(1), id(1)), Some(1), 16), None, "it was offered before");
+    assert_eq!(ledger.waiting(), 0);
+    ledger.accepting(0, id(1));
+    ledger.accepting(1, id(1));
+    ledger.accepted(0, id(1), id(1));
+    ledger.withdrawn(0, id(1));
+    ledger.withdrawn(1, id(1));
+    ledger.missed(1, id(1));
+    ledger.ending(0, id(1));
+    assert_eq!((ledger.has_room(0), ledger.unsettled()), (true, 1));
+    ledger.ended(0, id(1));
+    assert_eq!((ledger.waiting(), ledger.unsettled()), (0, 0));
+    assert!(ledger.operators.iter().all(|who| who.offers.is_empty()));
+    assert_eq!(found(ledger), Vec::<String>::new());
+}
+
+#[test]
+fn news_of_two_sockets_may_come_in_any_order() {
+    let mut ledger = ledger();
+    assert_eq!(ledger.presented(0, (id(1), id(1)), Some(1), 7), None);
+    assert_eq!(ledger.opened(id(1), 1, 9), Some(7));
+    ledger.accepting(0, id(1));
+    (0..2).for_each(|_| ledger.withdrawn(0, id(1)));
+    ledger.accepted(0, id(1), id(1));
+    assert_eq!(found(ledger), Vec::<String>::new());
+}
+
+#[test]
+fn two_owners_are_seen_at_a_time_and_one_after_the_other() {
+    for is_over in [false, true] {
+        let mut ledger = ledger();
+        offered(&mut ledger, 0, 1, 10);
+        offered(&mut ledger, 1, 1, 10);
+        ledger.accepted(0, id(1), id(1));
+        if is_over {
+            ledger.ending(0, id(1));
+            ledger.ended(0, id(1));
+        }
+        ledger.accepted(1, id(1), id(1));
+        is_found(ledger, "was given to operator 1 and to operator 0");
+    }
+}
+
+#[test]
+fn more_chats_than_fit_are_seen_and_a_sent_end_makes_room() {
+    let mut ledger = ledger();
+    for chat in 1..=3 {
+        offered(&mut ledger, 0, chat, 10);
+    }
+    ledger.accepted(0, id(1), id(1));
+    ledger.accepted(0, id(2), id(2));
+    assert!(!ledger.has_room(0));
+    ledger.ending(0, id(2));
+    ledger.accepted(0, id(3), id(3));
+    let is_full = ledger;
+    let mut above = ledger_of(is_full, 4);
+    above.accepted(0, id(4), id(4));
+    is_found(above, "operator 0 owns 3 chats, and its capacity is 2");
+}
+
+/// The same ledger, with one more offer to operator 0; nothing is wrong by now.
+fn ledger_of(mut ledger: Ledger, chat: u128) -> Ledger {
+    assert_eq!(ledger.found.violations(), Vec::<String>::new());
+    offered(&mut ledger, 0, chat, 20);
+    ledger
+}
+
+#[test]
+fn an_offer_to_the_wrong_one_is_seen() {
+    let mut of_another = ledger();
+    of_another.opened(id(1), 0, 10);
+    of_another.presented(1, (id(1), id(1)), Some(0), 11);
+    is_found(of_another, "offered to operator 1, who does not serve its queue");
+
+    let mut of_no_queue = ledger();
+    of_no_queue.opened(id(1), 0, 10);
+    of_no_queue.presented(0, (id(1), id(1)), None, 11);
+    is_found(of_no_queue, "offered to operator 0, who does not serve its queue");
+
+    let mut of_the_wrong_queue = ledger();
+    of_the_wrong_queue.opened(id(1), 0, 10);
+    of_the_wrong_queue.presented(0, (id(1), id(1)), Some(1), 11);
+    is_found(of_the_wrong_queue, "by a queue that it is not in");
+
+    for (late_us, is_wrong) in [(LATE_OFFER_MAX_US, false), (LATE_OFFER_MAX_US + 1, true)] {
+        let mut to_who_is_away = ledger();
+        to_who_is_away.opened(id(1), 1, 10);
+        to_who_is_away.status(0, false, 20);
+        to_who_is_away.presented(0, (id(1), id(1)), Some(1), 20 + late_us);
+        assert_eq!(!found(to_who_is_away).is_empty(), is_wrong);
+    }
+}
+
+#[test]
+fn a_chat_without_an_offer_to_its_owner_is_seen() {
+    let mut ledger = ledger();
+    ledger.opened(id(1), 1, 10);
+    ledger.accepted(0, id(9), id(1));
+    is_found(ledger, "which was not offered to it");
+}
+
+#[test]
+fn a_chat_is_opened_once_and_given_to_nobody_after_its_end() {
+    for queue in [0, 1] {
+        let mut twice = ledger();
+        twice.opened(id(1), 1, 10);
+        twice.presented(0, (id(1), id(1)), Some(1), 10);
+        twice.opened(id(1), queue, 10);
+        is_found(twice, "was opened twice, or in another queue");
+    }
+    let mut after_its_end = ledger();
+    offered(&mut after_its_end, 0, 1, 10);
+    after_its_end.ended(1, id(1));
+    after_its_end.accepted(0, id(1), id(1));
+    is_found(after_its_end, "was given away after its end");
+}
+
+#[test]
+fn a_chat_that_nobody_is_offered_has_to_be_in_line() {
+    let opened = || {
+        let mut ledger = ledger();
+        ledger.opened(id(1), 1, 10);
+        ledger
+    };
+    is_found(opened(), "offered to nobody, and is not in line");
+    assert_eq!(opened().finish(&BTreeSet::from([id(1)])).violations(), Vec::<String>::new());
+}
+
+#[test]
+fn an_offer_that_is_gone_has_to_be_withdrawn() {
+    let mut ledger = ledger();
+    offered(&mut ledger, 0, 1, 10);
+    ledger.missed(0, id(1));
+    is_found(ledger, "it was never withdrawn");
+}
+
+#[test]
+fn a_chat_beside_somebody_free_is_seen_when_it_lasts() {
+    let waits = || {
+        let mut ledger = ledger();
+        ledger.opened(id(1), 0, 10);
+        ledger.look(100);
+        ledger
+    };
+    let line = BTreeSet::from([id(1)]);
+    let after = |mut ledger: Ledger, us: u64| {
+        ledger.look(100 + us);
+        ledger.look(101 + us);
+        ledger.finish(&line).violations().to_vec()
+    };
+    assert_eq!(after(waits(), BESIDE_MAX_US - 1), Vec::<String>::new());
+    let told = after(waits(), BESIDE_MAX_US + 1);
+    assert!(told.len() == 1 && told[0].contains("waits beside operator 0"), "{told:?}");
+
+    let mut away = waits();
+    away.changes(0);
+    assert_eq!(after(away, BESIDE_MAX_US * 2), Vec::<String>::new());
+    let mut declined = waits();
+    declined.presented(0, (id(1), id(1)), Some(0), 200);
+    declined.declined(0, id(1), 200);
+    assert_eq!(after(declined, BESIDE_MAX_US * 2), Vec::<String>::new());
+    let mut full = waits();
+    (2..=3).for_each(|chat| offered(&mut full, 0, chat, 50));
+    assert_eq!(after(full, BESIDE_MAX_US * 2), Vec::<String>::new());
+}
+
+#[test]
+fn who_declined_may_be_asked_again_after_the_cool_down() {
+    let mut ledger = ledger();
+    ledger.opened(id(1), 0, 10);
+    ledger.presented(0, (id(1), id(1)), Some(0), 20);
+    ledger.declined(0, id(1), 20);
+    ledger.look(20 + COOL_DOWN_US);
+    ledger.look(21 + COOL_DOWN_US + BESIDE_MAX_US);
+    is_found(ledger, "waits beside operator 0");
+}

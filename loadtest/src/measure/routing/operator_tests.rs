@@ -1,0 +1,138 @@
+//! An operator at a server that says what a script has it say.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::{LocalSet, spawn_local};
+use tokio::time::{Duration, timeout};
+use tokio_tungstenite::accept_async;
+
+use super::*;
+use crate::draw::Purpose;
+use crate::measure::found::Found;
+use crate::measure::report::Round;
+use crate::measure::routing::ledger::{Ledger, Rules};
+use crate::measure::wire::{Frame, Incoming, Outgoing, Side};
+
+const QUEUE: Uuid = Uuid::from_u128(1_000);
+
+/// What the server does with the second chat that it should not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    OtherQueue,
+    OtherChat,
+    AcceptedTwice,
+    Refused,
+    Closed,
+}
+
+/// Offers chats 1 to 3, the third one before it answers the end of the first.
+async fn serve(stream: TcpStream, fault: Fault, done: watch::Sender<Stage>) {
+    let (mut calls, out) = accept_async(stream).await.unwrap().into_inner().into_split();
+    let (mut incoming, mut outgoing) = (Incoming::new(Side::Server), Outgoing::new(Side::Server));
+    while incoming.read(&mut calls).await.is_ok() {
+        while let Some(Frame::Text(text)) = incoming.next_frame().unwrap() {
+            let call: Value = serde_json::from_slice(text).unwrap();
+            let chat = call["params"]["chat"].as_str().map(|id| Uuid::parse_str(id).unwrap());
+            let is = |which| chat == Some(Uuid::from_u128(2)) && fault == which;
+            if is(Fault::Closed) {
+                return;
+            }
+            let answer = match is(Fault::Refused) {
+                true => json!({ "id": call["id"], "error": { "data": { "name": "internal" } } }),
+                false if is(Fault::OtherChat) => {
+                    json!({ "id": call["id"], "result": { "chat": Uuid::from_u128(9) } })
+                }
+                false => json!({ "id": call["id"], "result": { "chat": chat } }),
+            };
+            let offers: &[u128] = match (call["method"].as_str().unwrap(), chat) {
+                ("operator.set_status", _) => &[1, 2],
+                ("chat.end", Some(chat)) if chat == Uuid::from_u128(1) => &[3],
+                _ => &[],
+            };
+            for number in offers.iter().copied() {
+                let queue = match number == 2 && fault == Fault::OtherQueue {
+                    true => Uuid::nil(),
+                    false => QUEUE,
+                };
+                let id = Uuid::from_u128(number);
+                let params = json!({ "chat": id, "offer": id, "queue": queue });
+                let offer = json!({ "method": "offer.presented", "params": params });
+                outgoing.text(offer.to_string().as_bytes());
+            }
+            for _ in 0..if is(Fault::AcceptedTwice) { 2 } else { 1 } {
+                outgoing.text(answer.to_string().as_bytes());
+            }
+            let is_last = call["method"] == "chat.end" && chat == Some(Uuid::from_u128(3));
+            outgoing.write(&out).unwrap();
+            if is_last {
+                done.send_replace(Stage::Over);
+            }
+        }
+    }
+}
+
+fn played(fault: Fault) -> (Found, Round) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (tell, stage) = watch::channel(Stage::Going);
+        spawn_local(async move { serve(listener.accept().await.unwrap().0, fault, tell).await });
+        let rules = Rules {
+            capacity: 2,
+            serves: vec![BTreeSet::from([0])],
+            cool_down_us: 0,
+            are_asked: true,
+        };
+        let queues = [(QUEUE, 0)].into();
+        let hall = Rc::new(Hall::new(stage, Ledger::new(rules), queues, None, 0).unwrap());
+        for chat in 1..=3 {
+            hall.ledger.borrow_mut().opened(Uuid::from_u128(chat), 0, 0);
+        }
+        hall.measure(u64::MAX);
+        let conduct = Conduct {
+            declines_percent: 0,
+            keeps_us: 0,
+            writes: true,
+            takes: false,
+            steps_away_us: None,
+        };
+        let session = Session::without(None, &address, "/").await.unwrap();
+        let draw = Draw::new(1, Purpose::Routing, 0);
+        let operator = Operator::new(0, session, Rc::clone(&hall), (conduct, draw));
+        timeout(Duration::from_secs(30), operator.play()).await.unwrap();
+        let found = hall.ledger.borrow_mut().finish(&BTreeSet::new());
+        let mut round = Round::default();
+        hall.note(&mut round, 1.0);
+        (found, round)
+    })
+}
+
+#[test]
+fn chats_are_accepted_while_there_is_room_and_ended_and_the_next_offer_is_timed() {
+    let (found, round) = played(Fault::None);
+    assert_eq!(found, Found::default());
+    let figure = |name: &str| round.figures[name];
+    assert_eq!((figure("offered_per_second"), figure("accepted_per_second")), (3.0, 3.0));
+    assert!(figure("ended_per_second") >= 2.0, "the last end's answer may come after the run");
+    assert_eq!(round.times["assign"].count, 3);
+    assert_eq!((round.times["next"].count, round.times["next"].max_us), (1, 0));
+}
+
+#[test]
+fn what_a_server_gives_to_the_wrong_one_is_seen() {
+    for (fault, words) in [
+        (Fault::OtherQueue, "chat 00000000-0000-0000-0000-000000000002 was offered to operator 0"),
+        (Fault::OtherChat, "operator 0 was given chat 00000000-0000-0000-0000-000000000009"),
+        (Fault::AcceptedTwice, "operator 0 was answered call"),
+        (Fault::Closed, "the session of operator 0 has ended"),
+    ] {
+        let (found, _) = played(fault);
+        assert!(found.violations().iter().any(|told| told.contains(words)), "{fault:?}: {found:?}");
+    }
+    assert_eq!(played(Fault::Refused).0.refusals(), "refused: internal");
+}
