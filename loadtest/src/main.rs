@@ -1,7 +1,6 @@
 //! The command line of the load test: reads files, calls the library, prints.
 
 mod commands {
-    pub mod bench;
     pub mod compare;
     pub mod connections;
     pub mod crash;
@@ -48,8 +47,6 @@ enum Command {
     /// Sends a server of its own valid, nearly valid and wild frames and requests, and verifies that
     /// nothing breaks.
     Fuzz(commands::fuzz::FuzzArguments),
-    /// Measures a server of its own: messages acknowledged a second, and memory of an idle socket.
-    Bench(commands::bench::BenchArguments),
     /// Measures a server of its own beside floors: messages between pairs of people, and how long they take.
     Messages(commands::messages::MessagesArguments),
     /// Holds the router of one report against that of another, or against the one of the same run.
@@ -80,7 +77,6 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
         Command::Outage(arguments) => runtime()?.block_on(arguments.run()),
         Command::Fuzz(arguments) => runtime()?.block_on(arguments.run()),
-        Command::Bench(arguments) => runtime()?.block_on(arguments.run()),
         Command::Messages(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
         Command::Compare(arguments) => arguments.run(),
         Command::Connections(arguments) => {

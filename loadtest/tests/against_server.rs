@@ -354,18 +354,3 @@ fn a_replay_uses_a_server_that_runs() {
         |line: &&str| line.starts_with("violation: ") && !line.contains("free and eligible");
     assert_eq!(said.lines().find(wrong), None);
 }
-
-#[test]
-fn a_short_bench_counts_and_weighs() {
-    let _turn = TURN.lock();
-    let output = loadtest(&["bench", "--clients", "4", "--idle", "64", "--seconds", "1"]);
-    let said = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{said}{:?}", String::from_utf8(output.stderr));
-    let row = said.lines().nth(1).unwrap();
-    let figures: Vec<f64> = row.split_whitespace().map(|cell| cell.parse().unwrap()).collect();
-    let &[clients, in_flight, a_second, p50, p99, idle, _kib] = figures.as_slice() else {
-        panic!("{said}");
-    };
-    assert_eq!((clients, in_flight, idle), (4.0, 1.0, 64.0));
-    assert!(a_second > 0.0 && 0.0 < p50 && p50 <= p99, "{said}");
-}

@@ -4,11 +4,9 @@
 //! [`recorder`] turns what people see into the ledger's observations, [`reading`] reads whole
 //! histories again. [`replay`] plays a plan. [`crowd`] keeps a server busy; meanwhile [`crash`] kills
 //! it again and again, and [`outage`] takes its store away. [`mod@fuzz`] sends it all that a client should
-//! not. [`mod@bench`] measures what a server does
-//! at most.
+//! not.
 //! Everything that waits has a limit; a run that meets one says so and fails.
 
-pub mod bench;
 pub mod crash;
 pub mod crowd;
 pub mod fuzz;
