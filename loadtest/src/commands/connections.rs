@@ -1,6 +1,5 @@
 //! `loadtest connections`: what an idle session costs, beside a socket without one.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -8,6 +7,7 @@ use loadtest::measure::connections::{self, Wanted};
 use loadtest::measure::report::Report;
 use loadtest::measure::scenario::Target;
 
+use super::output::OutputArguments;
 use super::rounds::{self, ROUNDS_MAX};
 use super::target::{OwnServerArguments, until_interrupted};
 
@@ -47,9 +47,8 @@ pub struct ConnectionsArguments {
     /// Server and driver share the cores, instead of one each
     #[arg(long)]
     unpinned: bool,
-    /// Write the report there, for machines
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     own: OwnServerArguments,
 }
@@ -66,11 +65,11 @@ impl ConnectionsArguments {
             pin: !self.unpinned,
         };
         connections::prepare(&wanted)?;
+        self.output.check()?;
         let settings = connections::settings(&wanted);
         let mut report = rounds::empty("connections", &self.own, &self.options(), &settings);
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        let servers = [Target::Echo.name(), Target::Router.name()];
-        rounds::finish(report, ended, &servers, self.json.as_deref())
+        rounds::finish(report, ended, &self.output)
     }
 
     fn options(&self) -> [(&'static str, String); 7] {

@@ -1,25 +1,20 @@
 //! `loadtest messages`: messages between pairs of people, the router beside floors.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
-use loadtest::client::clock::wall_ms;
 use loadtest::measure::floor::PAIRS_MAX;
 use loadtest::measure::pairs::Load;
-use loadtest::measure::report::{Build, Machine, Report, Round, VERSION};
+use loadtest::measure::report::Report;
 use loadtest::measure::scenario::{self, Target, Wanted};
-use loadtest::measure::table::table;
 
 use super::output::OutputArguments;
+use super::rounds::{self, ROUNDS_MAX};
 use super::target::{OwnServerArguments, until_interrupted};
 
 /// Longest measurement of one server, s: tokens live longer.
 const SECONDS_MAX: i64 = 300;
-
-/// Most rounds.
-const ROUNDS_MAX: i64 = 25;
 
 /// Most messages a second that are asked for.
 const RATE_MAX: i64 = 1_000_000;
@@ -108,18 +103,11 @@ impl MessagesArguments {
         targets.extend(self.against.as_ref().map(|_| Target::Before));
         targets.push(Target::Router);
         self.output.check()?;
-        let mut report = self.empty();
-        let ended = until_interrupted(self.measure(&wanted, &targets, &mut report)).await;
-        if let Err(error) = &ended {
-            report.failed = Some(format!("{error:#}"));
-        }
-        report.warn();
-        println!("\n{}", table(&report));
-        let written = self.output.write(&report);
-        // Of two errors the one of the run came first, and says more.
-        ended?;
-        written?;
-        Ok(report.holds())
+        let settings = scenario::settings(&wanted);
+        let mut report = rounds::empty("messages", &self.own, &self.options(), &settings);
+        report.build = report.build.against(self.against.as_deref());
+        let ended = until_interrupted(self.measure(&wanted, targets, &mut report)).await;
+        rounds::finish(report, ended, &self.output)
     }
 
     fn in_flight(&self) -> u32 {
@@ -127,9 +115,8 @@ impl MessagesArguments {
         self.in_flight.unwrap_or(unless_asked)
     }
 
-    /// The report before anything was measured.
-    fn empty(&self) -> Report {
-        let options = [
+    fn options(&self) -> [(&'static str, String); 7] {
+        [
             ("pairs", self.pairs.to_string()),
             ("in_flight", self.in_flight().to_string()),
             ("rate", self.rate.map_or("closed loop".to_owned(), |rate| rate.to_string())),
@@ -137,39 +124,17 @@ impl MessagesArguments {
             ("warm_up", self.warm_up.to_string()),
             ("rounds", self.rounds.to_string()),
             ("pinned", (!self.unpinned).to_string()),
-            (
-                "config",
-                self.own
-                    .config
-                    .as_ref()
-                    .map_or("none".to_owned(), |file| file.display().to_string()),
-            ),
-        ];
-        Report {
-            version: VERSION,
-            scenario: "messages".to_owned(),
-            began_ms: wall_ms(),
-            build: Build::here(self.own.server_binary.as_deref()).against(self.against.as_deref()),
-            machine: Machine::here(&std::env::temp_dir()),
-            options: options.map(|(name, value)| (name.to_owned(), value)).into(),
-            settings: BTreeMap::new(),
-            rounds: BTreeMap::new(),
-            warnings: Vec::new(),
-            failed: None,
-        }
+        ]
     }
 
     /// Measures round by round, into the report.
     async fn measure(
         &self,
         wanted: &Wanted,
-        targets: &[Target],
+        mut targets: Vec<Target>,
         report: &mut Report,
     ) -> anyhow::Result<()> {
         let settings = scenario::settings(wanted);
-        report.settings =
-            settings.map(|(name, value)| (name.to_lowercase(), value.to_string())).into();
-        let mut targets = targets.to_vec();
         for number in 1..=self.rounds {
             for target in &targets {
                 let round = match target {
@@ -186,23 +151,14 @@ impl MessagesArguments {
                         scenario::floor(wanted, *target).await?
                     }
                 };
-                tell(number, *target, &round);
-                report.rounds.entry(target.name().to_owned()).or_default().push(round);
+                let per_second = round.figures.get("acknowledged_per_second").copied();
+                let (name, per_second) = (target.name(), per_second.unwrap_or_default());
+                println!("round {number}  {name:<8}  {per_second:.0} acknowledged /s");
+                rounds::add(report, name, round);
             }
             // What the machine does in turn meets nobody always first.
             targets.rotate_left(1);
         }
         Ok(())
-    }
-}
-
-fn tell(number: u32, target: Target, round: &Round) {
-    let per_second = round.figures.get("acknowledged_per_second").copied().unwrap_or_default();
-    println!("round {number}  {:<8}  {per_second:.0} acknowledged /s", target.name());
-    for violation in &round.violations {
-        println!("VIOLATION: {violation}");
-    }
-    for (refusal, count) in &round.refused {
-        println!("refused: {count} {refusal}");
     }
 }

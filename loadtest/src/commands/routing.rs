@@ -1,6 +1,5 @@
 //! `loadtest routing`: how chats find their operators.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -11,6 +10,7 @@ use switchboard::domain::Rule;
 use switchboard::domain::limits::{OPERATOR_CAPACITY_MAX, QUEUE_MEMBERS_MAX};
 use switchboard::protocol::value::WireText;
 
+use super::output::OutputArguments;
 use super::rounds::{self, ROUNDS_MAX};
 use super::target::{OwnServerArguments, until_interrupted};
 
@@ -80,9 +80,8 @@ pub struct RoutingArguments {
     /// Server and driver share the cores, instead of one each
     #[arg(long)]
     unpinned: bool,
-    /// Write the report there, for machines
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArguments,
     #[command(flatten)]
     own: OwnServerArguments,
 }
@@ -92,11 +91,11 @@ impl RoutingArguments {
     pub async fn run(&self) -> anyhow::Result<bool> {
         let wanted = self.wanted();
         routing::prepare(&wanted)?;
+        self.output.check()?;
         let settings = routing::settings(&wanted);
         let mut report = rounds::empty("routing", &self.own, &self.options(&wanted), &settings);
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        let servers = [Target::Durable.name(), Target::Router.name()];
-        rounds::finish(report, ended, &servers, self.json.as_deref())
+        rounds::finish(report, ended, &self.output)
     }
 
     fn wanted(&self) -> Wanted {
