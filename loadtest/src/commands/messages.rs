@@ -102,6 +102,7 @@ impl MessagesArguments {
             self.floors.iter().filter_map(|floor| floor.target()).collect();
         targets.extend(self.against.as_ref().map(|_| Target::Before));
         targets.push(Target::Router);
+        scenario::prepare(&wanted)?;
         self.output.check()?;
         let settings = scenario::settings(&wanted);
         let mut report = rounds::empty("messages", &self.own, &self.options(), &settings);

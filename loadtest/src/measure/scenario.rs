@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
+use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::floor::Kind;
 use super::pairs::{Counts, Load, Measured, Pair, PairError, drive};
 use super::place::{DRIVER_CORE, Pinned, SERVER_CORE};
@@ -19,9 +20,6 @@ use crate::run::RunError;
 use crate::run::guard::SUBCOMMAND;
 use crate::run::provision::{ADMINISTRATOR, provision};
 use crate::run::server::{ServerError, Setup};
-
-/// Connections beside those of the pairs: the administrator's, and some that are just ending.
-const CONNECTIONS_BESIDE: u64 = 64;
 
 /// What of the router's metrics is noted while it is measured.
 const METRICS: &[(&str, &str)] = &[
@@ -70,9 +68,23 @@ pub struct Wanted {
     pub pin: bool,
 }
 
+impl Wanted {
+    fn sockets(&self) -> u64 {
+        self.pairs as u64 * 2
+    }
+}
+
+/// Makes sure, before anything is started, that there are files for all sockets.
+pub fn prepare(wanted: &Wanted) -> Result<(), ScenarioError> {
+    Ok(allow(wanted.sockets())?)
+}
+
 /// Why nothing was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum ScenarioError {
+    /// There are too few files.
+    #[error(transparent)]
+    Files(#[from] TooFewFiles),
     /// The router's process.
     #[error(transparent)]
     Server(#[from] ServerError),
@@ -101,8 +113,7 @@ fn io(what: &'static str) -> impl Fn(std::io::Error) -> ScenarioError {
 
 /// The router's limits stand out of the way: names and values of its settings. They stand in the report.
 pub fn settings(wanted: &Wanted) -> [(&'static str, u64); 5] {
-    // Operators connect while they log in, too.
-    let connections = wanted.pairs as u64 * 4 + CONNECTIONS_BESIDE;
+    let connections = wanted.sockets() + CONNECTIONS_BESIDE;
     [
         ("LIMITS_CONNECTIONS", connections),
         ("LIMITS_CONNECTIONS_PER_ADDRESS", connections),
@@ -150,7 +161,7 @@ fn pinned(wanted: &Wanted, core: usize) -> Result<Option<Pinned>, ScenarioError>
         .pin
         .then(|| Pinned::to(core))
         .transpose()
-        .map_err(io("taking a core (without --pin, none is)"))
+        .map_err(io("taking a core (with --unpinned none is)"))
 }
 
 async fn measured(

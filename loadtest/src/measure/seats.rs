@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use serde_json::{Value, json};
-use switchboard::domain::{Priority, Rule, limits::OFFER_TIMEOUT_MS};
+use switchboard::domain::{Rule, limits::OFFER_TIMEOUT_MS};
+use switchboard::protocol::value::Token;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, timeout};
+use uuid::Uuid;
 
 use super::pairs::Pair;
-use super::wire::{Frame, Socket, WireError};
-use crate::client::RestError;
-use crate::run::provision::{Door, Provisioned, WantedOperator, WantedQueue};
+use super::session::{Answer, Heard, Params, Session, SessionError, Told};
+use super::tokens::{self, TokenError, own_address};
+use super::wire::{Socket, WireError};
+use crate::run::provision::{Provisioned, WantedOperator, WantedQueue};
 
 /// Most members of one queue that a server takes.
 const MEMBERS_MAX: usize = switchboard::domain::limits::QUEUE_MEMBERS_MAX;
@@ -30,20 +33,26 @@ const COMING_AT_A_TIME: usize = 64;
 /// Why somebody has no seat.
 #[derive(Debug, thiserror::Error)]
 pub enum SeatError {
-    /// A socket.
+    /// A socket at a floor.
     #[error(transparent)]
     Wire(#[from] WireError),
     /// No token.
     #[error(transparent)]
-    Rest(#[from] RestError),
-    /// The server refuses what has to be.
-    #[error("{method}: {why}")]
-    Refused {
+    Token(#[from] TokenError),
+    /// A session, or a call without which there is no seat.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The server says something else than it has to.
+    #[error("{method} without its {member}")]
+    Answer {
         /// What.
         method: &'static str,
-        /// Why.
-        why: String,
+        /// Without which member.
+        member: &'static str,
     },
+    /// A chat was offered to somebody whose customer is not here.
+    #[error("a chat of somebody else was offered")]
+    OfAnother,
     /// It took too long.
     #[error("not all had their chats after {} s", SEATS_LIMIT.as_secs())]
     Late,
@@ -97,19 +106,24 @@ pub async fn at_the_router(address: &str, there: &Provisioned) -> Result<Vec<Pai
 async fn seated(address: &str, there: &Provisioned) -> Result<Vec<Pair>, SeatError> {
     let (hall, mut seats, over) = Hall::open();
     let mut coming = JoinSet::new();
-    for operator in &there.operators {
-        let token = operator.tokens.clone().fresh().await?;
-        let mut person = Person::open(address, token.token.expose()).await?;
+    let pairs = there.operators.len();
+    for (place, token) in tokens::operators(address, &there.operators).await?.iter().enumerate() {
+        let mut person = Person::open(place, address, token).await?;
         let ready = json!({ "command_id": "ready", "status": "ready" });
-        person.call("operator.set_status", ready).await?;
+        person.call("operator.set_status", &ready).await?;
         coming.spawn_local(accepts(person, hall.clone()));
     }
-    let pairs = there.operators.len();
     let at_a_time = Arc::new(Semaphore::new(COMING_AT_A_TIME));
-    for place in 0..pairs {
-        let door = there.doors.get(place / MEMBERS_MAX).ok_or(SeatError::NoQueue)?.clone();
-        let (address, at_a_time) = (address.to_owned(), Arc::clone(&at_a_time));
-        coming.spawn_local(opens(address, door, at_a_time, hall.clone()));
+    for (number, first) in (0..pairs).step_by(MEMBERS_MAX).enumerate() {
+        let door = there.doors.get(number).ok_or(SeatError::NoQueue)?;
+        let members = MEMBERS_MAX.min(pairs - first);
+        for (place, token) in
+            tokens::visitors(std::slice::from_ref(door), members).await?.into_iter().enumerate()
+        {
+            let (address, channel) = (address.to_owned(), door.channel.to_string());
+            let comes = Comes { place: pairs + first + place, address, channel, token };
+            coming.spawn_local(opens(comes, Arc::clone(&at_a_time), hall.clone()));
+        }
     }
     for _ in 0..2 * pairs {
         tokio::select! {
@@ -129,10 +143,8 @@ async fn seated(address: &str, there: &Provisioned) -> Result<Vec<Pair>, SeatErr
     }
     let [customers, mut operators] = sides;
     let pairs = customers.into_iter().map(|(chat, customer)| {
-        let operator = Some(
-            operators.remove(&chat).ok_or_else(|| refused("offer.presented", "of another chat"))?,
-        );
-        Ok(Pair { chat, customer, operator })
+        let operator = Some(operators.remove(&chat).ok_or(SeatError::OfAnother)?);
+        Ok(Pair { chat: chat.to_string(), customer, operator })
     });
     pairs.collect()
 }
@@ -158,10 +170,10 @@ impl Hall {
         let _ = self.seats.send(()).await;
         loop {
             tokio::select! {
-                _ = self.over.wait_for(|over| *over) => return Ok(person.socket),
-                turn = person.socket.turn() => turn?,
+                _ = self.over.wait_for(|over| *over) => return Ok(person.session.into_socket()),
+                turn = person.session.turn() => turn?,
             }
-            person.frames()?;
+            while person.session.next_heard()?.is_some() {}
         }
     }
 }
@@ -174,100 +186,77 @@ enum Side {
 }
 
 /// Who has a seat: in which chat.
-type Seated = (Side, String, Socket);
+type Seated = (Side, Uuid, Socket);
 
 fn ended(ended: Result<Result<Seated, SeatError>, JoinError>) -> Result<Seated, SeatError> {
     ended.map_err(|error| SeatError::Ended(error.to_string()))?
 }
 
-fn refused(method: &'static str, why: impl ToString) -> SeatError {
-    SeatError::Refused { method, why: why.to_string() }
+/// A customer about to come.
+struct Comes {
+    /// Among all people: by this it has an address of its own.
+    place: usize,
+    address: String,
+    channel: String,
+    token: Token,
 }
 
 /// A customer with a chat of its own.
-async fn opens(
-    address: String,
-    door: Door,
-    at_a_time: Arc<Semaphore>,
-    hall: Hall,
-) -> Result<Seated, SeatError> {
+async fn opens(comes: Comes, at_a_time: Arc<Semaphore>, hall: Hall) -> Result<Seated, SeatError> {
     // Never closed.
     let permit = at_a_time.acquire().await;
-    let token = door.visitor(None, Priority::default()).fresh().await?;
-    let mut person = Person::open(&address, token.token.expose()).await?;
-    let open = json!({ "command_id": "open", "channel": door.channel.to_string() });
-    let chat = text(&person.call("chat.open", open).await?, "chat", "chat.open")?;
+    let Comes { place, address, channel, token } = comes;
+    let mut person = Person::open(place, &address, &token).await?;
+    let open = json!({ "command_id": "open", "channel": channel });
+    let opened = person.call("chat.open", &open).await?;
     drop(permit);
+    let chat = opened.chat.ok_or(SeatError::Answer { method: "chat.open", member: "chat" })?;
     Ok((Side::Customer, chat, hall.wait(person).await?))
 }
 
 /// An operator who is ready, until it owns a chat.
 async fn accepts(mut person: Person, hall: Hall) -> Result<Seated, SeatError> {
-    let offer = person.notified("offer.presented").await?;
-    let chat = text(&offer, "chat", "offer.presented")?;
-    let accept = json!({
-        "command_id": "accept",
-        "chat": chat,
-        "offer": text(&offer, "offer", "offer.presented")?,
-    });
-    person.call("offer.accept", accept).await?;
+    const METHOD: &str = "offer.presented";
+    let presented = person.told(METHOD).await?;
+    let chat = presented.chat.ok_or(SeatError::Answer { method: METHOD, member: "chat" })?;
+    let offer = presented.offer.ok_or(SeatError::Answer { method: METHOD, member: "offer" })?;
+    let accept = json!({ "command_id": "accept", "chat": chat, "offer": offer });
+    person.call("offer.accept", &accept).await?;
     Ok((Side::Operator, chat, hall.wait(person).await?))
-}
-
-fn text(value: &Value, member: &str, method: &'static str) -> Result<String, SeatError> {
-    let text = value.get(member).and_then(Value::as_str);
-    text.map(str::to_owned).ok_or_else(|| refused(method, format!("no {member}")))
 }
 
 /// Somebody who takes a seat.
 struct Person {
-    socket: Socket,
-    calls: u64,
+    session: Session,
     /// What it was told meanwhile, the latest [`TOLD_MAX`].
-    told: VecDeque<Value>,
+    told: VecDeque<Told>,
 }
 
 impl Person {
-    async fn open(address: &str, token: &str) -> Result<Self, SeatError> {
-        let socket = Socket::connect(address, "/ws").await?;
-        let mut person = Self { socket, calls: 0, told: VecDeque::new() };
-        person.call("session.open", json!({ "token": token })).await?;
-        Ok(person)
+    async fn open(place: usize, address: &str, token: &Token) -> Result<Self, SeatError> {
+        let session = Session::open(Some(own_address(place)), address, token).await?;
+        Ok(Self { session, told: VecDeque::new() })
     }
 
     /// Calls, and answers what it is answered.
-    async fn call(&mut self, method: &'static str, params: Value) -> Result<Value, SeatError> {
-        let id = self.ask(method, &params);
+    async fn call(&mut self, method: &'static str, params: &Value) -> Result<Answer, SeatError> {
+        let call = self.session.call(method, params);
         loop {
-            let mut answer = None;
-            for frame in self.frames()? {
-                match frame.get("id").and_then(Value::as_u64) {
-                    Some(of) if of == id => answer = Some(frame),
-                    // To a probe's answer nobody listens.
-                    Some(_) => {}
-                    None => self.keep(frame),
+            while let Some(heard) = self.session.next_heard()? {
+                match heard {
+                    Heard::Answered(id, answer) if id == call => {
+                        let answer = answer.map(|answer| *answer);
+                        return Ok(answer.map_err(|name| SessionError::Refused { method, name })?);
+                    }
+                    Heard::Told(told) => self.keep(*told),
+                    Heard::Answered(..) | Heard::Pong => {}
                 }
             }
-            if let Some(mut answer) = answer {
-                return match answer.get("error") {
-                    Some(error) => Err(refused(method, error)),
-                    None => Ok(answer.get_mut("result").map(Value::take).unwrap_or_default()),
-                };
-            }
-            self.socket.turn().await?;
+            self.session.turn().await?;
         }
     }
 
-    /// Puts a call down; its id.
-    fn ask(&mut self, method: &str, params: &Value) -> u64 {
-        self.calls += 1;
-        let id = self.calls;
-        let frame = json!({ "jsonrpc": "2.0", "id": id, "method": method, "params": params });
-        self.socket.outgoing.text(frame.to_string().as_bytes());
-        id
-    }
-
-    fn keep(&mut self, told: Value) {
+    fn keep(&mut self, told: Told) {
         if self.told.len() >= TOLD_MAX {
             self.told.pop_front();
         }
@@ -275,40 +264,18 @@ impl Person {
     }
 
     /// The params of the first such notification. What was told before it stays.
-    async fn notified(&mut self, method: &str) -> Result<Value, SeatError> {
+    async fn told(&mut self, method: &str) -> Result<Params, SeatError> {
         loop {
-            let is_it = |frame: &Value| frame.get("method").and_then(Value::as_str) == Some(method);
-            let found = self.told.iter().position(is_it);
-            if let Some(mut frame) = found.and_then(|place| self.told.remove(place)) {
-                return Ok(frame.get_mut("params").map(Value::take).unwrap_or_default());
+            let found = self.told.iter().position(|told| told.method == method);
+            if let Some(told) = found.and_then(|place| self.told.remove(place)) {
+                return Ok(told.params);
             }
-            self.socket.turn().await?;
-            for frame in self.frames()? {
-                self.keep(frame);
-            }
-        }
-    }
-
-    /// The frames that have come. Asked whether it is there, it says so at once.
-    fn frames(&mut self) -> Result<Vec<Value>, SeatError> {
-        let (mut frames, mut probes) = (Vec::new(), Vec::new());
-        while let Some(frame) = self.socket.incoming.next_frame()? {
-            match frame {
-                Frame::Text(text) => {
-                    let frame = serde_json::from_slice::<Value>(text);
-                    let frame = frame.map_err(|error| refused("a frame", error))?;
-                    match frame.pointer("/params/probe") {
-                        Some(probe) => probes.push(json!({ "probe": probe })),
-                        None => frames.push(frame),
-                    }
+            self.session.turn().await?;
+            while let Some(heard) = self.session.next_heard()? {
+                if let Heard::Told(told) = heard {
+                    self.keep(*told);
                 }
-                Frame::Ping(asked) => self.socket.outgoing.pong(asked),
-                Frame::Pong => {}
             }
         }
-        for probe in probes {
-            self.ask("presence.answer", &probe);
-        }
-        Ok(frames)
     }
 }

@@ -171,6 +171,11 @@ impl Session {
         id
     }
 
+    /// The socket alone, for who goes on without numbers of calls.
+    pub fn into_socket(self) -> Socket {
+        self.socket
+    }
+
     /// Puts down a question for a sign of life.
     pub fn ping(&mut self) {
         self.socket.outgoing.ping();

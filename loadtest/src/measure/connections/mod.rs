@@ -19,7 +19,7 @@ use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 
 use self::idle::{Hall, Stage, To, Visit, live};
 use self::ledger::Ledger;
-use super::files::{TooFewFiles, allow};
+use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::floor::PAIRS_MAX;
 use super::place::{DRIVER_CORE, Pinned, SERVER_CORE, Taken, taken_by};
 use super::report::Round;
@@ -34,9 +34,6 @@ use crate::run::server::{ServerError, Setup};
 
 /// Most sockets: a floor has so many places.
 pub const SOCKETS_MAX: usize = PAIRS_MAX * 2;
-
-/// Connections beside the sessions: the administrator's, and some that are just ending.
-const CONNECTIONS_BESIDE: u64 = 64;
 
 /// How long an operator's token lives, ms: longer than all of them take to log in, and stay.
 const TOKEN_MS: u64 = 24 * 3_600_000;
@@ -132,7 +129,7 @@ pub fn prepare(wanted: &Wanted) -> Result<(), ConnectionsError> {
     if wanted.sessions() > SOCKETS_MAX {
         return Err(ConnectionsError::TooMany(wanted.sessions()));
     }
-    Ok(allow(wanted.sessions() as u64 + CONNECTIONS_BESIDE)?)
+    Ok(allow(wanted.sessions() as u64)?)
 }
 
 /// Measures the router once. Needs a thread with local tasks.

@@ -17,7 +17,7 @@ use switchboard::domain::limits::{COOL_DOWN_MS, OFFER_TIMEOUT_MS, QUEUE_MEMBERS_
 use tokio::time::Duration;
 
 use self::run::Run;
-use super::files::{TooFewFiles, allow};
+use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::pairs::Load;
 use super::place::{DRIVER_CORE, Pinned, SERVER_CORE};
 use super::report::Round;
@@ -38,9 +38,6 @@ pub const CUSTOMERS_MAX: usize = 12_000;
 
 /// Queues of one operator: two, so that lines are served by people who serve others, too.
 const QUEUES_OF_ONE: usize = 2;
-
-/// Connections beside the people's: the administrator's, and some that are just ending.
-const CONNECTIONS_BESIDE: u64 = 64;
 
 /// How long an operator's token lives, ms: longer than a run.
 const TOKEN_MS: u64 = 24 * 3_600_000;
@@ -195,7 +192,7 @@ pub fn prepare(wanted: &Wanted) -> Result<(), RoutingError> {
             wanted.customers
         ));
     }
-    Ok(allow(people(wanted) + CONNECTIONS_BESIDE)?)
+    Ok(allow(people(wanted))?)
 }
 
 /// Measures one message at the durable floor, to hold the router's times against. Needs a thread with local
