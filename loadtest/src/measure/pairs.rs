@@ -20,7 +20,7 @@ use hdrhistogram::Histogram;
 use serde::Deserialize;
 use switchboard::protocol::limits::UNANSWERED_MAX;
 use tokio::sync::Notify;
-use tokio::task::spawn_local;
+use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
 use super::wire::{Frame, Socket, WireError};
@@ -38,8 +38,8 @@ const LINGER: Duration = Duration::from_millis(100);
 /// How long the last answers may take.
 const LAST_LIMIT: Duration = Duration::from_secs(30);
 
-/// The longest time that is told from longer ones, µs.
-const LONGEST_US: u64 = 60_000_000;
+/// The longest time that is told from longer ones, µs: longer than a run lasts.
+const LONGEST_US: u64 = 600_000_000;
 
 /// Digits to which times are kept.
 const DIGITS: u8 = 3;
@@ -89,6 +89,9 @@ pub struct Measured {
     pub deliver_us: Histogram<u64>,
     /// Until the answer, µs, since somebody looked.
     lately: Histogram<u64>,
+    /// In an open loop: from when a message was due, and there was room for it, until it was sent, µs. That is
+    /// the driver's own, and in all other times.
+    pub sent_late_us: Histogram<u64>,
     /// What should not have been: the first ones in words.
     pub violations: Vec<String>,
     /// How many there were.
@@ -131,6 +134,7 @@ impl Measured {
             acknowledge_us: times()?,
             deliver_us: times()?,
             lately: times()?,
+            sent_late_us: times()?,
             violations: Vec::new(),
             violated: 0,
             refused: BTreeMap::new(),
@@ -203,6 +207,10 @@ impl Counts {
     }
 }
 
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
+}
+
 /// Drives all pairs, on a thread with local tasks. `mark` is called when the measured time begins and when it
 /// ends.
 pub async fn drive(
@@ -210,7 +218,6 @@ pub async fn drive(
     load: Load,
     mut mark: impl FnMut(&Counts),
 ) -> Result<Measured, PairError> {
-    let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
     let from_us = micros(load.warm_up);
     let clock = Clock {
         began: Instant::now(),
@@ -220,7 +227,7 @@ pub async fn drive(
     };
     let measured = Rc::new(RefCell::new(Measured::new()?));
     let of = pairs.len();
-    let mut tasks = Vec::new();
+    let mut tasks = JoinSet::new();
     for (place, pair) in pairs.into_iter().enumerate() {
         let Pair { chat, customer, operator } = pair;
         let sent = Rc::new(Sent::default());
@@ -234,6 +241,7 @@ pub async fn drive(
             sent: 0,
             out: VecDeque::new(),
             last_seq: 0,
+            room_us: 0,
             measured: Rc::clone(&measured),
         };
         let reader = operator.map(|socket| Operator {
@@ -245,23 +253,42 @@ pub async fn drive(
             sent: Rc::clone(&sent),
             measured: Rc::clone(&measured),
         });
-        tasks.push(spawn_local(async move {
+        tasks.spawn_local(async move {
             sent.tell(writer.run().await?);
             Ok::<_, PairError>(())
-        }));
-        tasks.extend(reader.map(|reader| spawn_local(reader.run())));
+        });
+        if let Some(reader) = reader {
+            tasks.spawn_local(reader.run());
+        }
     }
-    sleep_until(clock.at(clock.from_us)).await;
+    goes_on(&mut tasks, clock.at(clock.from_us)).await?;
     mark(&Counts(Rc::clone(&measured)));
-    sleep_until(clock.at(clock.to_us)).await;
+    goes_on(&mut tasks, clock.at(clock.to_us)).await?;
     mark(&Counts(Rc::clone(&measured)));
-    for task in tasks {
-        task.await.map_err(|error| PairError::Ended(error.to_string()))??;
+    while let Some(ended) = tasks.join_next().await {
+        ended.map_err(|error| PairError::Ended(error.to_string()))??;
     }
     let mut measured =
         Rc::try_unwrap(measured).map_or_else(|shared| shared.borrow().clone(), RefCell::into_inner);
     measured.seconds = load.time.as_secs_f64();
     Ok(measured)
+}
+
+/// Waits until then. Errors as soon as somebody cannot go on.
+async fn goes_on(
+    tasks: &mut JoinSet<Result<(), PairError>>,
+    until: Instant,
+) -> Result<(), PairError> {
+    let mut timer = pin!(sleep_until(until));
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut timer => return Ok(()),
+            Some(ended) = tasks.join_next() => {
+                ended.map_err(|error| PairError::Ended(error.to_string()))??;
+            }
+        }
+    }
 }
 
 /// When the messages of a customer are due in an open loop: all customers' in turn, evenly.
@@ -340,16 +367,21 @@ struct Customer {
     /// Those without an answer, and from when their time counts, µs.
     out: VecDeque<(u64, u64)>,
     last_seq: u64,
+    /// Since when there is room for one more in flight, µs.
+    room_us: u64,
     measured: Rc<RefCell<Measured>>,
 }
 
 impl Customer {
     /// Writes until the time is over, and waits for the last answers. How many it sent.
     async fn run(mut self) -> Result<u64, PairError> {
-        let limit = self.clock.at(self.clock.to_us) + LAST_LIMIT;
-        let mut timer = pin!(sleep_until(limit));
+        let limit_us = self.clock.to_us.saturating_add(micros(LAST_LIMIT));
+        let mut timer = pin!(sleep_until(self.clock.at(limit_us)));
         loop {
-            let next = self.send().map_or(limit, |us| self.clock.at(us).min(limit));
+            let next_us = self.send().unwrap_or(u64::MAX);
+            // At the end of the time, too, however far the next message is.
+            let until_us = if self.clock.is_over() { u64::MAX } else { self.clock.to_us };
+            let next = self.clock.at(next_us.min(until_us).min(limit_us));
             if self.out.is_empty() && self.ends() {
                 self.tell_unsent();
                 return Ok(self.sent);
@@ -364,7 +396,7 @@ impl Customer {
                     self.hear()?;
                 }
                 () = &mut timer => {
-                    if Instant::now() >= limit {
+                    if self.clock.now_us() >= limit_us && !self.out.is_empty() {
                         let missing = self.out.len();
                         let what = || format!("{missing} messages of a customer were never answered");
                         self.measured.borrow_mut().violation(what);
@@ -387,9 +419,14 @@ impl Customer {
                 || format!("a chat has had its {MESSAGES_MAX} messages before the time was over");
             measured.violation(what);
         }
-        if let Some(due) = self.due {
-            let is_due = |n: &u64| due.at_us(*n) < self.clock.to_us;
-            measured.unsent += (self.sent..).take_while(is_due).count() as u64;
+        let Some(due) = self.due else { return };
+        let until_us = self.clock.to_us;
+        let unsent = (self.sent..).map(|n| due.at_us(n)).take_while(|due_us| *due_us < until_us);
+        for due_us in unsent.filter(|due_us| *due_us >= self.clock.from_us) {
+            measured.unsent += 1;
+            // It took at least that long. Without it the longest times would be those that are left out.
+            measured.acknowledge_us.saturating_record(until_us - due_us);
+            measured.deliver_us.saturating_record(until_us - due_us);
         }
     }
 
@@ -400,6 +437,10 @@ impl Customer {
             let since_us = self.due.map_or(now_us, |due| due.at_us(self.sent));
             if since_us > now_us {
                 return Some(since_us);
+            }
+            if self.due.is_some() && self.clock.counts(since_us, now_us) {
+                let late_us = now_us - since_us.max(self.room_us).min(now_us);
+                self.measured.borrow_mut().sent_late_us.saturating_record(late_us);
             }
             self.sent += 1;
             self.out.push_back((self.sent, since_us));
@@ -442,6 +483,9 @@ impl Customer {
                 measured.violation(|| format!("call {id} was answered and is not under way"));
                 continue;
             };
+            if self.out.len() >= self.load.in_flight {
+                self.room_us = now_us;
+            }
             let Some((_, since_us)) = self.out.remove(place) else { continue };
             if measured.note(heard.error) {
                 continue;
@@ -578,7 +622,7 @@ mod tests {
 
     use serde_json::{Value, json};
     use tokio::net::TcpListener;
-    use tokio::task::LocalSet;
+    use tokio::task::{LocalSet, spawn_local};
     use tokio_tungstenite::accept_async;
 
     use super::*;
@@ -596,7 +640,11 @@ mod tests {
         Refused,
         RefusedWithoutId,
         OfAnotherChat,
+        StandsStill,
     }
+
+    /// How long a server stands still.
+    const STILL: Duration = Duration::from_millis(100);
 
     /// Serves one pair until its customer goes.
     async fn serve(listener: TcpListener, fault: Fault) {
@@ -613,6 +661,9 @@ mod tests {
                 let call: Value = serde_json::from_slice(text).unwrap();
                 let n = call["id"].as_u64().unwrap();
                 let is = |which| n == 3 && fault == which;
+                if is(Fault::StandsStill) {
+                    tokio::time::sleep(STILL).await;
+                }
                 let seq = if is(Fault::PositionBack) { 1 } else { n };
                 if is(Fault::RefusedWithoutId) {
                     answers.text(br#"{"id":null,"error":{"code":1,"message":"no"}}"#);
@@ -650,7 +701,14 @@ mod tests {
         while Incoming::new(Side::Server).read(&mut operator).await.is_ok() {}
     }
 
-    fn measured(fault: Fault) -> Measured {
+    const CLOSED: Load = Load {
+        in_flight: 4,
+        rate: None,
+        warm_up: Duration::ZERO,
+        time: Duration::from_millis(200),
+    };
+
+    fn measured(fault: Fault, load: Load) -> Measured {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         LocalSet::new().block_on(&runtime, async {
             let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -658,12 +716,6 @@ mod tests {
             spawn_local(serve(listener, fault));
             let customer = Socket::connect(&address, "/").await.unwrap();
             let operator = Some(Socket::connect(&address, "/").await.unwrap());
-            let load = Load {
-                in_flight: 4,
-                rate: None,
-                warm_up: Duration::ZERO,
-                time: Duration::from_millis(200),
-            };
             let pair = Pair { chat: "c".to_owned(), customer, operator };
             let mut marks = 0;
             let measured = drive(vec![pair], load, |_| marks += 1).await.unwrap();
@@ -674,7 +726,7 @@ mod tests {
 
     #[test]
     fn what_a_server_loses_doubles_or_swaps_is_seen() {
-        let whole = measured(Fault::None);
+        let whole = measured(Fault::None, CLOSED);
         assert_eq!((whole.violated, whole.refused.len()), (0, 0), "{:?}", whole.violations);
         assert!(whole.acknowledged > 4 && whole.delivered > 4);
         for fault in [
@@ -685,12 +737,45 @@ mod tests {
             Fault::PositionBack,
             Fault::OfAnotherChat,
         ] {
-            let measured = measured(fault);
+            let measured = measured(fault, CLOSED);
             assert!(measured.violated > 0, "{fault:?}");
         }
         for fault in [Fault::Refused, Fault::RefusedWithoutId] {
-            assert_eq!(measured(fault).refused, BTreeMap::from([("no".to_owned(), 1)]));
+            assert_eq!(measured(fault, CLOSED).refused, BTreeMap::from([("no".to_owned(), 1)]));
         }
+    }
+
+    #[test]
+    fn in_an_open_loop_a_server_that_stands_still_is_not_asked_less() {
+        // One in flight: all that is due meanwhile waits for the one that it stands still with.
+        let load = Load { in_flight: 1, rate: Some(1_000.0), ..CLOSED };
+        let measured = measured(Fault::StandsStill, load);
+        assert_eq!(measured.violated, 0, "{:?}", measured.violations);
+        let long_us = micros(STILL) / 2;
+        let long = measured.acknowledge_us.count_between(long_us, LONGEST_US);
+        assert!(long > 40, "{long} of {} took {long_us} us", measured.acknowledge_us.len());
+        assert_eq!(measured.acknowledge_us.len(), measured.acknowledged + measured.unsent);
+        // What is late for want of room is not the driver's.
+        let late = measured.sent_late_us.count_between(long_us, LONGEST_US);
+        assert!(late < long, "{late} were sent late");
+    }
+
+    #[test]
+    fn what_was_due_and_found_no_room_took_at_least_as_long_as_it_waited() {
+        let time = STILL;
+        let load = Load { in_flight: 1, rate: Some(1_000.0), time, ..CLOSED };
+        let measured = measured(Fault::StandsStill, load);
+        assert!(measured.unsent > 40, "{}", measured.unsent);
+        let waited = measured.acknowledge_us.count_between(micros(time) / 2, LONGEST_US);
+        assert!(waited > 20, "{waited}");
+    }
+
+    #[test]
+    fn a_pair_that_is_due_after_the_end_ends_with_the_others() {
+        let load = Load { rate: Some(0.01), ..CLOSED };
+        let measured = measured(Fault::None, load);
+        assert_eq!((measured.violated, measured.unsent), (0, 0), "{:?}", measured.violations);
+        assert_eq!(measured.acknowledged, 1);
     }
 
     #[test]

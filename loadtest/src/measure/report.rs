@@ -173,6 +173,8 @@ pub const FIGURES: &[Figure] = &[
     figure("server_cpu_share", "server's CPU", "of a core", Better::Neither),
     figure("driver_cpu_share", "driver's CPU", "of a core", Better::Neither),
     figure("unsent", "due and unsent", "", Better::Less),
+    figure("sent_late_p50_us", "driver sent late p50", "µs", Better::Neither),
+    figure("sent_late_p99_us", "driver sent late p99", "µs", Better::Neither),
     figure("sessions", "sessions", "", Better::Neither),
     figure("session_open_p50_us", "session open p50", "µs", Better::Less),
     figure("session_open_p99_us", "session open p99", "µs", Better::Less),

@@ -2,11 +2,14 @@
 //! machine does meanwhile meets all alike.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader};
+use std::io;
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::Stdio;
 
 use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Duration, timeout};
 
 use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::floor::Kind;
@@ -20,6 +23,9 @@ use crate::run::RunError;
 use crate::run::guard::SUBCOMMAND;
 use crate::run::provision::{ADMINISTRATOR, provision};
 use crate::run::server::{ServerError, Setup};
+
+/// How long a floor may take until it says where it serves.
+const FLOOR_LIMIT: Duration = Duration::from_secs(10);
 
 /// What of the router's metrics is noted while it is measured.
 const METRICS: &[(&str, &str)] = &[
@@ -103,11 +109,11 @@ pub enum ScenarioError {
         /// What.
         what: &'static str,
         /// Why.
-        error: std::io::Error,
+        error: io::Error,
     },
 }
 
-fn io(what: &'static str) -> impl Fn(std::io::Error) -> ScenarioError {
+fn io(what: &'static str) -> impl Fn(io::Error) -> ScenarioError {
     move |error| ScenarioError::Io { what, error }
 }
 
@@ -148,11 +154,11 @@ pub async fn router(
 pub async fn floor(wanted: &Wanted, kind: Target) -> Result<Round, ScenarioError> {
     let process = {
         let _pinned = pinned(wanted, SERVER_CORE)?;
-        FloorProcess::start(kind)?
+        FloorProcess::start(kind).await?
     };
     let _pinned = pinned(wanted, DRIVER_CORE)?;
     let pairs = seats::at_a_floor(&process.address, wanted.pairs, kind != Target::Echo).await?;
-    let watched = Watched { process: Some(process.child.id()), ..Watched::default() };
+    let watched = Watched { process: process.id(), ..Watched::default() };
     measured(wanted, pairs, watched).await
 }
 
@@ -204,6 +210,7 @@ fn round(wanted: &Wanted, measured: &Measured, server: Seen, driver: &Seen) -> R
     }
     if wanted.load.rate.is_some() {
         round.set("unsent", measured.unsent as f64);
+        round.time("sent_late", &measured.sent_late_us);
     }
     if let Some(cpu_ms) = driver.cpu_ms() {
         round.set("driver_cpu_share", cpu_ms / 1_000.0 / seconds);
@@ -224,7 +231,7 @@ pub(super) struct FloorProcess {
 }
 
 impl FloorProcess {
-    pub(super) fn start(kind: Target) -> Result<Self, ScenarioError> {
+    pub(super) async fn start(kind: Target) -> Result<Self, ScenarioError> {
         let own = std::env::current_exe().map_err(io("finding the own program"))?;
         let folder = TempDir::with_prefix("loadtest-").map_err(io("making a folder"))?;
         let child = Command::new(&own)
@@ -236,37 +243,34 @@ impl FloorProcess {
             .arg(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // Nothing that it has is wanted behind it.
+            .kill_on_drop(true)
             .spawn();
         let child = child.map_err(io("starting a floor"))?;
         let mut floor = Self { child, address: String::new(), _folder: folder };
         let told = floor.child.stdout.take();
-        let told =
-            told.ok_or_else(|| io("asking a floor")(std::io::ErrorKind::BrokenPipe.into()))?;
+        let told = told.ok_or_else(|| io("asking a floor")(io::ErrorKind::BrokenPipe.into()))?;
         // It says where it serves, or ends.
-        BufReader::new(told).read_line(&mut floor.address).map_err(io("asking a floor"))?;
+        let mut told = BufReader::new(told);
+        let asked = timeout(FLOOR_LIMIT, told.read_line(&mut floor.address)).await;
+        asked
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map_err(io("asking a floor"))?;
         floor.address.truncate(floor.address.trim_end().len());
         if floor.address.is_empty() {
-            return Err(io("starting a floor")(std::io::Error::other("it has ended")));
+            return Err(io("starting a floor")(io::Error::other("it has ended")));
         }
         Ok(floor)
     }
 
     /// The number of its process.
-    pub(super) fn id(&self) -> u32 {
+    pub(super) fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
     /// Its `host:port`.
     pub(super) fn address(&self) -> &str {
         &self.address
-    }
-}
-
-impl Drop for FloorProcess {
-    fn drop(&mut self) {
-        // Nothing that it has is wanted any more.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }
 

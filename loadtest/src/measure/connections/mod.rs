@@ -155,7 +155,7 @@ pub async fn router(
 pub async fn floor(wanted: &Wanted, words: &str) -> Result<Round, ConnectionsError> {
     let process = {
         let _pinned = Pinned::when(wanted.pin, SERVER_CORE).map_err(ConnectionsError::Core)?;
-        FloorProcess::start(Target::Echo)?
+        FloorProcess::start(Target::Echo).await?
     };
     let _pinned = Pinned::when(wanted.pin, DRIVER_CORE).map_err(ConnectionsError::Core)?;
     let visit = |place: usize| {
@@ -164,7 +164,7 @@ pub async fn floor(wanted: &Wanted, words: &str) -> Result<Round, ConnectionsErr
         Visit { own: own_address(place), to: To::Socket(path) }
     };
     let visits = (0..wanted.sessions()).map(visit).collect();
-    let watched = Watched { process: Some(process.id()), ..Watched::default() };
+    let watched = Watched { process: process.id(), ..Watched::default() };
     measured(wanted, process.address().to_owned(), visits, watched, words).await
 }
 
@@ -199,8 +199,10 @@ async fn visits(
 struct Measured {
     before: Option<Taken>,
     ramped: Option<Taken>,
+    /// The driver while they came, which took so many seconds.
+    coming: Seen,
+    ramp_s: f64,
     server: Seen,
-    driver: Seen,
     sessions: usize,
 }
 
@@ -225,14 +227,16 @@ async fn measured(
     let mut shown = Shown::new(words);
     let taken = || watched.process.and_then(taken_by);
     let before = taken();
+    // Times are made while they come, so that it is then that the driver must not be short of its core.
+    let own = Watched { process: Some(std::process::id()), ..Watched::default() };
+    let (coming, began) = (Watch::begin(own, BTreeMap::new), Instant::now());
     let people = come(wanted, &hall, visits, &mut shown).await;
+    let (coming, ramp_s) = (coming.end(), began.elapsed().as_secs_f64());
     let ramped = taken();
     let sessions = hall.ledger.borrow().open();
     let server = Watch::begin(watched.clone(), BTreeMap::new);
-    let own = Watched { process: Some(std::process::id()), ..Watched::default() };
-    let driver = Watch::begin(own, BTreeMap::new);
     shown.until(Instant::now() + wanted.hold, wanted, || false, &hall).await;
-    let (server, driver) = (server.end(), driver.end());
+    let server = server.end();
     tell.send_replace(Stage::Asked);
     let answered = || hall.ledger.borrow().is_answered();
     // Everybody is woken first; who has not called yet has no answer either.
@@ -242,7 +246,7 @@ async fn measured(
     shown.progress.done();
     let mut round = hall.ledger.borrow_mut().finish().into_round();
     round.time("session_open", &hall.open_us.borrow());
-    let measured = Measured { before, ramped, server, driver, sessions };
+    let measured = Measured { before, ramped, coming, ramp_s, server, sessions };
     note(&mut round, measured, wanted.hold.as_secs_f64());
     Ok(round)
 }
@@ -329,7 +333,7 @@ impl<'a> Shown<'a> {
 
 /// Figures of what was seen.
 fn note(round: &mut Round, measured: Measured, hold_s: f64) {
-    let Measured { before, ramped, server, driver, sessions } = measured;
+    let Measured { before, ramped, coming, ramp_s, server, sessions } = measured;
     round.set("sessions", sessions as f64);
     let kib = |then: Option<Taken>| {
         let (before, then) = before.zip(then)?;
@@ -337,14 +341,14 @@ fn note(round: &mut Round, measured: Measured, hold_s: f64) {
         Some(grown / 1_024.0 / sessions as f64)
     };
     let resident = |taken: Option<Taken>| taken.map(|taken| taken.resident_bytes as f64);
-    let share = |seen: &Seen| seen.cpu_ms().map(|ms| ms / 1_000.0 / hold_s);
+    let share = |seen: &Seen, time_s: f64| seen.cpu_ms().map(|ms| ms / 1_000.0 / time_s);
     let figures = [
         ("session_open_kib", kib(ramped)),
         ("session_idle_kib", kib(server.after)),
         ("resident_before_bytes", resident(before)),
         ("resident_bytes", resident(server.after)),
-        ("server_cpu_share", share(&server)),
-        ("driver_cpu_share", share(&driver)),
+        ("server_cpu_share", share(&server, hold_s)),
+        ("driver_cpu_share", share(&coming, ramp_s)),
     ];
     for (name, value) in figures {
         if let Some(value) = value {
