@@ -98,16 +98,12 @@ impl MessagesArguments {
             },
             pin: !self.unpinned,
         };
-        let mut targets: Vec<Target> =
-            self.floors.iter().filter_map(|floor| floor.target()).collect();
-        targets.extend(self.against.as_ref().map(|_| Target::Before));
-        targets.push(Target::Router);
         scenario::prepare(&wanted)?;
         self.output.check()?;
         let settings = scenario::settings(&wanted);
         let mut report = rounds::empty("messages", &self.own, &self.options(), &settings);
         report.build = report.build.against(self.against.as_deref());
-        let ended = until_interrupted(self.measure(&wanted, targets, &mut report)).await;
+        let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
         rounds::finish(report, ended, &self.output)
     }
 
@@ -129,15 +125,11 @@ impl MessagesArguments {
     }
 
     /// Measures round by round, into the report.
-    async fn measure(
-        &self,
-        wanted: &Wanted,
-        mut targets: Vec<Target>,
-        report: &mut Report,
-    ) -> anyhow::Result<()> {
+    async fn measure(&self, wanted: &Wanted, report: &mut Report) -> anyhow::Result<()> {
         let settings = scenario::settings(wanted);
+        let floors = once_each(&self.floors);
         for number in 1..=self.rounds {
-            for target in &targets {
+            for target in turns(number as usize - 1, &floors, self.against.is_some()) {
                 let round = match target {
                     Target::Router | Target::Before => {
                         let (setup, password) = match (&self.against, target) {
@@ -149,7 +141,7 @@ impl MessagesArguments {
                         scenario::router(wanted, (&setup, &password)).await?
                     }
                     Target::Echo | Target::Forward | Target::Durable => {
-                        scenario::floor(wanted, *target).await?
+                        scenario::floor(wanted, target).await?
                     }
                 };
                 let per_second = round.figures.get("acknowledged_per_second").copied();
@@ -157,9 +149,82 @@ impl MessagesArguments {
                 println!("round {number}  {name:<8}  {per_second:.0} acknowledged /s");
                 rounds::add(report, name, round);
             }
-            // What the machine does in turn meets nobody always first.
-            targets.rotate_left(1);
         }
         Ok(())
+    }
+}
+
+/// What is measured by floors, each once however often it is named.
+fn once_each(floors: &[Floor]) -> Vec<Target> {
+    let mut targets = Vec::new();
+    for target in floors.iter().filter_map(|floor| floor.target()) {
+        if !targets.contains(&target) {
+            targets.push(target);
+        }
+    }
+    targets
+}
+
+/// Who is measured after whom in a round; the first one is round 0. What the machine does in turn meets nobody
+/// always first: the places go round by one each round, and the two programs swap theirs each round. Within twice
+/// as many rounds as there are places everybody has had each place twice.
+fn turns(round: usize, floors: &[Target], against: bool) -> Vec<Target> {
+    let mut programs = vec![Target::Router];
+    if against {
+        programs.insert(round % 2, Target::Before);
+    }
+    let places = floors.len() + programs.len();
+    // Of an even number of places each would always come with the same order of the programs.
+    let further = if places.is_multiple_of(2) { round / places } else { 0 };
+    let floors = floors.iter().map(|floor| Some(*floor));
+    let mut turns: Vec<Option<Target>> = floors.chain(programs.iter().map(|_| None)).collect();
+    turns.rotate_left((round + further) % places);
+    let mut programs = programs.into_iter();
+    turns.into_iter().filter_map(|floor| floor.or_else(|| programs.next())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    const FLOORS: [Target; 3] = [Target::Durable, Target::Forward, Target::Echo];
+
+    #[test]
+    fn the_two_programs_swap_each_round_whatever_the_floors_do() {
+        for floors in (0..=FLOORS.len()).map(|count| &FLOORS[..count]) {
+            for round in 0..40 {
+                let turns = turns(round, floors, true);
+                let place = |target| turns.iter().position(|turn| *turn == target).unwrap();
+                let is_before_first = place(Target::Before) < place(Target::Router);
+                assert_eq!(is_before_first, round % 2 == 0, "round {round}: {turns:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn over_a_full_cycle_everybody_has_every_place_equally_often() {
+        for against in [false, true] {
+            for floors in (0..=FLOORS.len()).map(|count| &FLOORS[..count]) {
+                let places = floors.len() + 1 + usize::from(against);
+                let mut times = BTreeMap::new();
+                for round in 0..2 * places {
+                    let turns = turns(round, floors, against);
+                    assert_eq!(turns.len(), places, "{turns:?}");
+                    for turn in turns.into_iter().enumerate() {
+                        *times.entry(turn).or_insert(0) += 1;
+                    }
+                }
+                assert_eq!(times.len(), places * places, "{times:?}");
+                assert!(times.values().all(|times| *times == 2), "{times:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_floor_that_is_named_twice_is_measured_once_a_round() {
+        let named = [Floor::Durable, Floor::None, Floor::Echo, Floor::Durable];
+        assert_eq!(once_each(&named), [Target::Durable, Target::Echo]);
     }
 }
