@@ -5,8 +5,8 @@
 //!
 //! A pair are the two values of a round of the same number. Where both reports have a floor in common, a value
 //! is the router's figure as a part of that floor's in the same round, so that what the machine did meanwhile
-//! is divided out. The change of a pair is the logarithm of the ratio of its values: to double and to halve are
-//! equally far, and to swap the reports changes signs only.
+//! is divided out; sizes and counts are compared as they are. The change of a pair is the logarithm of the ratio
+//! of its values: to double and to halve are equally far, and to swap the reports changes signs only.
 
 mod notes;
 pub mod permutation;
@@ -70,7 +70,8 @@ pub struct Compared {
     pub low: f64,
     /// See `low`.
     pub high: f64,
-    /// How likely chance alone is to make as large a mean change; none with fewer than [`PROVEN_MIN`] pairs.
+    /// How likely chance alone is to make as large a mean change; none with fewer than [`PROVEN_MIN`] pairs, and
+    /// of a figure that is not judged.
     pub chance: Option<f64>,
     /// What that means.
     pub verdict: Verdict,
@@ -101,6 +102,8 @@ pub enum Verdict {
     Same,
     /// There are fewer than [`LIKELY_MIN`] pairs.
     Unknown,
+    /// It is shown only: [`Figure::is_judged_in`].
+    NotJudged,
     /// Worse in each pair, of which there are too few to rule out chance.
     LikelyWorse,
     /// Worse, beyond chance.
@@ -188,8 +191,9 @@ fn compared(
     floor: Option<&str>,
     threshold: f64,
 ) -> Result<Comparison, CompareError> {
+    let scenario = &before.report.scenario;
     let figures = super::report::FIGURES.iter().filter_map(|figure| {
-        let with_floor = floor.map(|floor| {
+        let with_floor = floor.filter(|_| figure.beside_floor).map(|floor| {
             let pairs = pairs(before.beside(figure, floor), after.beside(figure, floor));
             (pairs, Some(floor.to_owned()))
         });
@@ -198,7 +202,8 @@ fn compared(
         let with_floor = with_floor.filter(|(pairs, _)| pairs.len() == pairs_alone.len());
         let (pairs, floor) = with_floor.unwrap_or((pairs_alone, None));
         let [before, after] = [before, after].map(|side| side.median(figure));
-        judged(figure, floor, (before?, after?), &pairs, threshold.ln_1p())
+        let judged_of = judged(figure, scenario, (before?, after?), &pairs, threshold.ln_1p());
+        Some(Compared { floor, ..judged_of? })
     });
     let figures: Vec<Compared> = figures.collect();
     if figures.is_empty() {
@@ -240,11 +245,11 @@ fn pairs(before: Vec<Option<f64>>, after: Vec<Option<f64>>) -> Vec<(f64, f64)> {
     before.into_iter().zip(after).filter_map(|(before, after)| Some((before?, after?))).collect()
 }
 
-/// What the pairs of a figure say; none of no pair, and of a figure that is better neither way. `least` is what a
-/// change has to exceed, as a logarithm, so that it is as large in either direction.
+/// What the pairs of a figure say; none of no pair, and of a figure that is better neither way anywhere. `least`
+/// is what a change has to exceed, as a logarithm, so that it is as large in either direction.
 fn judged(
     figure: &'static Figure,
-    floor: Option<String>,
+    scenario: &str,
     (before, after): (f64, f64),
     pairs: &[(f64, f64)],
     least: f64,
@@ -262,10 +267,12 @@ fn judged(
     };
     let (low, high) = interval(each).or_else(ends)?;
     let median = middle(each);
-    let chance = (each.len() >= PROVEN_MIN).then(|| chance(each));
+    let is_judged = figure.is_judged_in(scenario);
+    let chance = (is_judged && each.len() >= PROVEN_MIN).then(|| chance(each));
     let is_beyond = median.abs() > least && median * each.iter().sum::<f64>() > 0.0;
     let agree = each.iter().all(|change| change * median > 0.0);
     let verdict = match chance {
+        _ if !is_judged => Verdict::NotJudged,
         _ if each.len() < LIKELY_MIN => Verdict::Unknown,
         _ if !is_beyond => Verdict::Same,
         Some(chance) if chance <= 1.0 - CONFIDENCE => Verdict::of(median * is_better, true),
@@ -274,6 +281,7 @@ fn judged(
         None => Verdict::Same,
     };
     let [change, low, high] = [median, low, high].map(|change| changes.part(change));
+    let floor = None;
     Some(Compared { figure: figure.name, floor, before, after, change, low, high, chance, verdict })
 }
 
@@ -320,7 +328,9 @@ impl Verdict {
     pub fn is_worse(self) -> bool {
         match self {
             Self::Worse | Self::LikelyWorse => true,
-            Self::Better | Self::LikelyBetter | Self::Same | Self::Unknown => false,
+            Self::Better | Self::LikelyBetter | Self::Same | Self::Unknown | Self::NotJudged => {
+                false
+            }
         }
     }
 }

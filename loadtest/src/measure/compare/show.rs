@@ -1,6 +1,6 @@
 //! A comparison for a terminal.
 
-use super::{Compared, Comparison, Verdict};
+use super::{Compared, Comparison, PROVEN_MIN, Verdict};
 use crate::measure::number::{self, Unit, number};
 use crate::measure::report::Figure;
 use crate::report::aligned;
@@ -9,7 +9,7 @@ use crate::report::aligned;
 pub fn table(comparison: &Comparison) -> String {
     let head = ["", "first", "second", "unit", "change", "95 % between", "p", "verdict"];
     let mut rows = vec![head.map(str::to_owned).to_vec()];
-    if comparison.figures.iter().all(|figure| figure.chance.is_none()) {
+    if comparison.pairs < PROVEN_MIN {
         rows[0][5] = "lowest to highest".to_owned();
     }
     rows.extend(comparison.figures.iter().filter_map(row));
@@ -61,6 +61,7 @@ fn word(verdict: Verdict) -> &'static str {
         Verdict::LikelyBetter => "likely better",
         Verdict::Same => "no difference seen",
         Verdict::Unknown => "too few rounds",
+        Verdict::NotJudged => "not judged",
         Verdict::LikelyWorse => "likely WORSE",
         Verdict::Worse => "WORSE",
     }

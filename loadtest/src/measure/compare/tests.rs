@@ -121,6 +121,39 @@ fn less_of_a_time_is_better_and_a_share_is_neither() {
 }
 
 #[test]
+fn the_longest_time_and_what_a_store_holds_are_shown_and_not_judged() {
+    for (figure, scenario, verdict) in [
+        ("deliver_max_us", "messages", Verdict::NotJudged),
+        ("resident_bytes", "messages", Verdict::NotJudged),
+        ("resident_bytes", "connections", Verdict::Worse),
+    ] {
+        let [before, after] = reports_of([&[100.0; 6], &[200.0; 6]], figure)
+            .map(|report| Report { scenario: scenario.to_owned(), ..report });
+        let compared = reports(&before, &after, THRESHOLD).unwrap();
+        let shown = only(&compared);
+        assert_eq!(shown.verdict, verdict, "{figure} in {scenario}");
+        assert!((shown.change - 1.0).abs() < 1e-9, "{shown:?}");
+        assert_eq!(shown.chance.is_some(), verdict == Verdict::Worse);
+        assert_eq!(compared.has_worse(), verdict == Verdict::Worse);
+    }
+}
+
+#[test]
+fn bytes_are_no_part_of_a_floors_bytes() {
+    let with_floor = |own: f64, floor: f64| {
+        let [own, floor] = reports_of([&[own; 6], &[floor; 6]], "session_idle_kib");
+        let mut report = Report { scenario: "connections".to_owned(), ..own };
+        report.rounds.insert("echo".to_owned(), floor.rounds[ROUTER].clone());
+        report
+    };
+    // The same memory, beside a floor that has come to take twice as much.
+    let (before, after) = (with_floor(40.0, 8.0), with_floor(40.0, 16.0));
+    let compared = reports(&before, &after, THRESHOLD).unwrap();
+    let shown = only(&compared);
+    assert_eq!((shown.verdict, shown.floor.as_ref()), (Verdict::Same, None));
+}
+
+#[test]
 fn what_was_never_there_and_is_now_is_worse() {
     let [before, after] = reports_of([&[0.0; 6], &[3.0, 0.0, 4.0, 9.0, 2.0, 5.0]], "unsent");
     let compared = reports(&before, &after, THRESHOLD).unwrap();
@@ -202,6 +235,7 @@ fn mirrored(verdict: Verdict) -> Verdict {
         Verdict::LikelyBetter => Verdict::LikelyWorse,
         Verdict::Same => Verdict::Same,
         Verdict::Unknown => Verdict::Unknown,
+        Verdict::NotJudged => Verdict::NotJudged,
         Verdict::LikelyWorse => Verdict::LikelyBetter,
         Verdict::Worse => Verdict::Better,
     }

@@ -144,7 +144,8 @@ fn medians(report: &Report) -> Markup {
         let values: Vec<Option<f64>> =
             servers.iter().map(|name| report.median(name, figure.name)).collect();
         let unit = unit_of(figure, values.iter().flatten().copied());
-        let name = [Markup::text(figure.heading), Markup::of("small", better(figure))];
+        let name =
+            [Markup::text(figure.heading), Markup::of("small", better(figure, &report.scenario))];
         let mut cells = vec![heading_cell(name), unit_cell(unit.name)];
         cells.extend(values.into_iter().map(|value| value_cell(value, unit)));
         cells
@@ -295,8 +296,8 @@ fn unit_of(figure: &Figure, values: impl Iterator<Item = f64>) -> Unit {
     Unit::of(figure.unit, values.fold(0.0, |largest, value| value.abs().max(largest)))
 }
 
-fn better(figure: &Figure) -> &'static str {
-    match figure.better {
+fn better(figure: &Figure, scenario: &str) -> &'static str {
+    match figure.better_in(scenario) {
         Better::More => "more is better",
         Better::Less => "less is better",
         Better::Neither => "",
