@@ -372,6 +372,9 @@ impl Report {
                 "while {server} was measured the driver's core was full: the server may do more"
             )
         }));
+        let asked_less = self.rounds.keys().filter_map(|server| self.asked_less(server));
+        let asked_less: Vec<String> = asked_less.collect();
+        self.warnings.extend(asked_less);
         if IN_MEMORY.contains(&self.machine.file_system.as_str()) {
             let system = &self.machine.file_system;
             self.warnings.push(format!(
@@ -382,6 +385,20 @@ impl Report {
             self.warnings
                 .push("the driver is not optimised: figures of speed are of --release".to_owned());
         }
+    }
+
+    /// That a server was asked less than wanted in some round, in words.
+    fn asked_less(&self, server: &str) -> Option<String> {
+        let rounds = self.rounds.get(server)?;
+        let unsent = rounds.iter().filter_map(|round| round.figures.get("unsent").copied());
+        let unsent: Vec<f64> = unsent.filter(|unsent| *unsent > 0.0).collect();
+        let (all, some, sum) = (rounds.len(), unsent.len(), unsent.iter().sum::<f64>());
+        (some > 0).then(|| {
+            format!(
+                "in {some} of {all} rounds {server} was asked less than wanted: {sum:.0} that were due found no \
+                 room and were not sent, so that its times are those of a lower rate, and would be longer"
+            )
+        })
     }
 
     /// Whether it came to its end, measured something, and nothing was that should not have been.
@@ -430,6 +447,39 @@ mod tests {
         let names: std::collections::BTreeSet<&str> =
             FIGURES.iter().map(|figure| figure.name).collect();
         assert_eq!(names.len(), FIGURES.len());
+    }
+
+    #[test]
+    fn what_makes_figures_doubtful_is_warned_of() {
+        let mut report = crate::measure::sample::report(3);
+        let warned = |report: &Report| {
+            let mut report = Report { warnings: Vec::new(), ..report.clone() };
+            report.warn();
+            report.warnings
+        };
+        assert_eq!(warned(&report), Vec::<String>::new());
+        for round in report.rounds.get_mut("durable").unwrap() {
+            round.set("driver_cpu_share", FULL_CORE);
+            round.set("unsent", 0.0);
+        }
+        let router = report.rounds.get_mut(ROUTER).unwrap();
+        router[0].set("driver_cpu_share", 1.0);
+        router[0].set("unsent", 0.0);
+        router[1].set("unsent", 17.0);
+        router[2].set("unsent", 3.0);
+        report.machine.file_system = "tmpfs".to_owned();
+        report.build.is_optimised = false;
+        let warned = warned(&report);
+        let expected = [
+            "while durable was measured the driver's core was full",
+            "in 2 of 3 rounds router was asked less than wanted: 20 that were due",
+            "stores lie in memory (tmpfs)",
+            "the driver is not optimised",
+        ];
+        assert_eq!(warned.len(), expected.len(), "{warned:?}");
+        for (warning, begin) in warned.iter().zip(expected) {
+            assert!(warning.starts_with(begin), "{warning}");
+        }
     }
 
     #[test]
