@@ -99,7 +99,7 @@ fn report(name: &str, rounds: usize, times: f64) -> PathBuf {
 
 #[test]
 fn compares_two_reports_and_ends_badly_only_where_that_is_asked() {
-    let (before, after) = (report("before.json", 6, 1.0), report("after.json", 6, 1.1));
+    let (before, after) = (report("before.json", 10, 1.0), report("after.json", 10, 1.1));
     let [before, after] = [before.to_str().unwrap(), after.to_str().unwrap()];
     let json = Path::new(env!("CARGO_TARGET_TMPDIR")).join("compared.json");
     let worse = loadtest(&["compare", before, after, "--json", json.to_str().unwrap()]);
@@ -108,7 +108,11 @@ fn compares_two_reports_and_ends_badly_only_where_that_is_asked() {
         let said = said(output);
         said.lines().find(|line| line.starts_with("delivered p99")).unwrap().to_owned()
     };
-    assert!(row(&worse).contains("+10.0 %") && row(&worse).ends_with("WORSE"), "{}", row(&worse));
+    assert!(
+        row(&worse).contains("+10.0 %") && row(&worse).ends_with("WORSE, proven"),
+        "{}",
+        row(&worse)
+    );
     let written: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&json).unwrap()).unwrap();
     let figures = written["figures"].as_array().unwrap();
@@ -116,9 +120,32 @@ fn compares_two_reports_and_ends_badly_only_where_that_is_asked() {
     assert_eq!((&p99["verdict"], &p99["floor"]), (&"worse".into(), &"durable".into()));
     assert!(!loadtest(&["compare", before, after, "--fail-on-worse"]).status.success());
     let better = loadtest(&["compare", after, before, "--fail-on-worse"]);
-    assert!(better.status.success() && row(&better).ends_with(" better"), "{}", row(&better));
+    assert!(
+        better.status.success() && row(&better).ends_with(" better, proven"),
+        "{}",
+        row(&better)
+    );
     let below = ["compare", before, after, "--fail-on-worse", "--threshold", "11"];
     assert!(loadtest(&below).status.success());
+}
+
+#[test]
+fn what_is_likely_does_not_end_badly_unless_it_is_the_only_figure_that_is_asked_for() {
+    let (before, after) = (report("likely-before.json", 6, 1.0), report("likely.json", 6, 1.1));
+    let [before, after] = [before.to_str().unwrap(), after.to_str().unwrap()];
+    let compared =
+        |more: &[&str]| loadtest(&[&["compare", before, after, "--fail-on-worse"], more].concat());
+    let all = compared(&[]);
+    let told = said(&all);
+    assert!(all.status.success() && told.contains("likely worse: delivered p99;"), "{told}");
+    let last = told.lines().last().unwrap();
+    assert!(last.contains("6 rounds prove no change of one of 7 figures"), "{last}");
+    assert!(last.contains("loadtest messages --rounds 9"), "{last}");
+    let one = compared(&["--figure", "deliver_p99_us"]);
+    assert!(!one.status.success() && said(&one).contains("proven worse: delivered p99"), "{one:?}");
+    assert!(compared(&["--figure", "deliver_p50_us"]).status.success());
+    let unknown = complained(&compared(&["--figure", "deliver_p98_us"]));
+    assert!(unknown.contains("deliver_p98_us is none of") && unknown.contains("deliver_p99_us"));
 }
 
 #[test]

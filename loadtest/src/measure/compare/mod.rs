@@ -8,6 +8,8 @@
 //! is divided out; sizes and counts are compared as they are. The change of a pair is the logarithm of the ratio
 //! of its values: to double and to halve are equally far, and to swap the reports changes signs only.
 
+mod holm;
+mod judge;
 mod notes;
 pub mod permutation;
 mod show;
@@ -16,14 +18,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::report::{BEFORE, Better, Figure, ROUTER, Report, Round};
-use permutation::{CONFIDENCE, chance, interval, middle};
+use super::report::{BEFORE, FIGURES, Figure, ROUTER, Report, Round};
+use judge::Open;
 
 /// The version of the form of a [`Comparison`]: it changes when a member goes or means something else.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
-/// Fewest pairs of which chance can be ruled out: with five, one of 16 equal measurements has them all on one
-/// side.
+/// Fewest pairs of which chance can be ruled out, where one figure is judged: with five, one of 16 equal
+/// measurements has them all on one side.
 pub const PROVEN_MIN: usize = 6;
 
 /// Fewest pairs of which something is said at all.
@@ -31,6 +33,15 @@ pub const LIKELY_MIN: usize = 3;
 
 /// The floors, the one that does most of what the router does first. Others follow.
 const BY_LIKENESS: [&str; 3] = ["durable", "forward", "echo"];
+
+/// What is asked of a comparison.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// What a median change has to exceed, as a part: 0.02 for 2 %.
+    pub threshold: f64,
+    /// The names of the figures that are judged; all where it is empty.
+    pub figures: Vec<String>,
+}
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -43,6 +54,10 @@ pub struct Comparison {
     pub threshold: f64,
     /// Pairs.
     pub pairs: usize,
+    /// How many figures are judged: for so many chance is corrected.
+    pub judged: usize,
+    /// Fewest pairs of which a change of one of so many figures can be proven.
+    pub pairs_to_prove: usize,
     /// Figure by figure.
     pub figures: Vec<Compared>,
     /// What should not have been: violations, refusals, an early end.
@@ -73,6 +88,8 @@ pub struct Compared {
     /// How likely chance alone is to make as large a mean change; none with fewer than [`PROVEN_MIN`] pairs, and
     /// of a figure that is not judged.
     pub chance: Option<f64>,
+    /// The same, corrected for all figures that are judged: how often chance alone makes any of them differ so.
+    pub corrected: Option<f64>,
     /// What that means.
     pub verdict: Verdict,
 }
@@ -86,7 +103,8 @@ pub struct Fault {
     pub before: f64,
     /// The same in the second one.
     pub after: f64,
-    /// More of it is worse, however little.
+    /// A violation more, and a refusal or an early end of which there was none, is worse, however little it is; more
+    /// of a refusal that was there is likely worse.
     pub verdict: Verdict,
 }
 
@@ -94,9 +112,9 @@ pub struct Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Better, beyond chance.
+    /// Better, beyond chance, with all figures that are judged.
     Better,
-    /// Better in each pair, of which there are too few to rule out chance.
+    /// Better beyond chance if it were the only figure; with fewer than [`PROVEN_MIN`] pairs, better in each.
     LikelyBetter,
     /// No difference was seen, which is not to say that there is none.
     Same,
@@ -104,9 +122,9 @@ pub enum Verdict {
     Unknown,
     /// It is shown only: [`Figure::is_judged_in`].
     NotJudged,
-    /// Worse in each pair, of which there are too few to rule out chance.
+    /// Worse beyond chance if it were the only figure; with fewer than [`PROVEN_MIN`] pairs, worse in each.
     LikelyWorse,
-    /// Worse, beyond chance.
+    /// Worse, beyond chance, with all figures that are judged.
     Worse,
 }
 
@@ -137,6 +155,14 @@ pub enum CompareError {
     /// There is no figure in both.
     #[error("the reports have no figure in common")]
     NoFigure,
+    /// A figure is to be judged that is not.
+    #[error("{name} is none of the figures that are judged here: {}", .judged.join(", "))]
+    NotJudged {
+        /// Which.
+        name: String,
+        /// Which ones are.
+        judged: Vec<&'static str>,
+    },
 }
 
 /// The rounds of one measurement.
@@ -145,12 +171,8 @@ struct Side<'a> {
     router: &'a [Round],
 }
 
-/// Holds a report against an earlier one. `threshold` is a part: 0.02 for 2 %.
-pub fn reports(
-    before: &Report,
-    after: &Report,
-    threshold: f64,
-) -> Result<Comparison, CompareError> {
+/// Holds a report against an earlier one.
+pub fn reports(before: &Report, after: &Report, asked: &Asked) -> Result<Comparison, CompareError> {
     if before.scenario != after.scenario {
         let (first, second) = (before.scenario.clone(), after.scenario.clone());
         return Err(CompareError::Scenario { first, second });
@@ -161,19 +183,21 @@ pub fn reports(
     let common: Vec<&str> = floors
         .filter(|name| before.rounds.contains_key(*name) && after.rounds.contains_key(*name))
         .collect();
-    let mut comparison = compared(&sides, common.first().copied(), threshold)?;
+    let mut comparison = compared(&sides, common.first().copied(), asked)?;
     comparison.notes.extend(notes::of_both(before, after));
     Ok(comparison)
 }
 
 /// Holds the router of a report against the one that was measured before it in the same rounds.
-pub fn within(report: &Report, threshold: f64) -> Result<Comparison, CompareError> {
+pub fn within(report: &Report, asked: &Asked) -> Result<Comparison, CompareError> {
     if !report.rounds.contains_key(BEFORE) {
         return Err(CompareError::OneRouter);
     }
     let sides = (side(report, "only", BEFORE)?, side(report, "only", ROUTER)?);
     // The floor of a round would be the same for both.
-    compared(&sides, None, threshold)
+    let mut comparison = compared(&sides, None, asked)?;
+    comparison.notes.extend(report.warnings.iter().cloned());
+    Ok(comparison)
 }
 
 fn side<'a>(
@@ -189,10 +213,10 @@ fn side<'a>(
 fn compared(
     (before, after): &(Side<'_>, Side<'_>),
     floor: Option<&str>,
-    threshold: f64,
+    asked: &Asked,
 ) -> Result<Comparison, CompareError> {
     let scenario = &before.report.scenario;
-    let figures = super::report::FIGURES.iter().filter_map(|figure| {
+    let open = FIGURES.iter().filter_map(|figure| {
         let with_floor = floor.filter(|_| figure.beside_floor).map(|floor| {
             let pairs = pairs(before.beside(figure, floor), after.beside(figure, floor));
             (pairs, Some(floor.to_owned()))
@@ -202,20 +226,23 @@ fn compared(
         let with_floor = with_floor.filter(|(pairs, _)| pairs.len() == pairs_alone.len());
         let (pairs, floor) = with_floor.unwrap_or((pairs_alone, None));
         let [before, after] = [before, after].map(|side| side.median(figure));
-        let judged_of = judged(figure, scenario, (before?, after?), &pairs, threshold.ln_1p());
-        Some(Compared { floor, ..judged_of? })
+        Open::of(figure, (floor, before?, after?), &pairs, figure.is_judged_in(scenario))
     });
-    let figures: Vec<Compared> = figures.collect();
-    if figures.is_empty() {
+    let mut open: Vec<Open> = open.collect();
+    if open.is_empty() {
         return Err(CompareError::NoFigure);
     }
+    judge::restrict(&mut open, &asked.figures)?;
+    let judged = open.iter().filter(|open| open.is_judged()).count();
     let pairs = before.router.len().min(after.router.len());
     Ok(Comparison {
         version: VERSION,
         scenario: before.report.scenario.clone(),
-        threshold,
+        threshold: asked.threshold,
         pairs,
-        figures,
+        judged,
+        pairs_to_prove: holm::pairs_to_prove(judged),
+        figures: judge::all(open, asked.threshold.ln_1p()),
         faults: faults(before, after),
         notes: notes::of_pairs(before.router.len(), after.router.len(), pairs),
     })
@@ -245,75 +272,6 @@ fn pairs(before: Vec<Option<f64>>, after: Vec<Option<f64>>) -> Vec<(f64, f64)> {
     before.into_iter().zip(after).filter_map(|(before, after)| Some((before?, after?))).collect()
 }
 
-/// What the pairs of a figure say; none of no pair, and of a figure that is better neither way anywhere. `least`
-/// is what a change has to exceed, as a logarithm, so that it is as large in either direction.
-fn judged(
-    figure: &'static Figure,
-    scenario: &str,
-    (before, after): (f64, f64),
-    pairs: &[(f64, f64)],
-    least: f64,
-) -> Option<Compared> {
-    let is_better = match figure.better {
-        Better::More => 1.0,
-        Better::Less => -1.0,
-        Better::Neither => return None,
-    };
-    let changes = Changes::of(pairs);
-    let each = &changes.each;
-    let ends = || {
-        let lowest = each.iter().copied().min_by(f64::total_cmp)?;
-        Some((lowest, each.iter().copied().max_by(f64::total_cmp)?))
-    };
-    let (low, high) = interval(each).or_else(ends)?;
-    let median = middle(each);
-    let is_judged = figure.is_judged_in(scenario);
-    let chance = (is_judged && each.len() >= PROVEN_MIN).then(|| chance(each));
-    let is_beyond = median.abs() > least && median * each.iter().sum::<f64>() > 0.0;
-    let agree = each.iter().all(|change| change * median > 0.0);
-    let verdict = match chance {
-        _ if !is_judged => Verdict::NotJudged,
-        _ if each.len() < LIKELY_MIN => Verdict::Unknown,
-        _ if !is_beyond => Verdict::Same,
-        Some(chance) if chance <= 1.0 - CONFIDENCE => Verdict::of(median * is_better, true),
-        Some(_) => Verdict::Same,
-        None if agree => Verdict::of(median * is_better, false),
-        None => Verdict::Same,
-    };
-    let [change, low, high] = [median, low, high].map(|change| changes.part(change));
-    let floor = None;
-    Some(Compared { figure: figure.name, floor, before, after, change, low, high, chance, verdict })
-}
-
-/// The changes of pairs.
-struct Changes {
-    /// Of each pair; all have another sign when its values are swapped.
-    each: Vec<f64>,
-    /// Whether they are logarithms of ratios, not differences.
-    are_of_ratios: bool,
-}
-
-impl Changes {
-    /// Where some value is 0, or less, there is no ratio: then a change is the difference, as a part of the mean
-    /// size of all values.
-    fn of(pairs: &[(f64, f64)]) -> Self {
-        if pairs.iter().all(|(before, after)| *before > 0.0 && *after > 0.0) {
-            let each = pairs.iter().map(|(before, after)| after.ln() - before.ln()).collect();
-            return Self { each, are_of_ratios: true };
-        }
-        let sizes: f64 = pairs.iter().map(|(before, after)| before.abs() + after.abs()).sum();
-        let mean = sizes / (2 * pairs.len()) as f64;
-        let part =
-            |(before, after): &(f64, f64)| if mean > 0.0 { (after - before) / mean } else { 0.0 };
-        Self { each: pairs.iter().map(part).collect(), are_of_ratios: false }
-    }
-
-    /// What people read: a part of what was before; where there is no ratio, of the mean.
-    fn part(&self, change: f64) -> f64 {
-        if self.are_of_ratios { change.exp_m1() } else { change }
-    }
-}
-
 impl Verdict {
     fn of(towards_better: f64, is_proven: bool) -> Self {
         match (towards_better > 0.0, is_proven) {
@@ -323,33 +281,26 @@ impl Verdict {
             (false, true) => Self::Worse,
         }
     }
-
-    /// Whether the second measurement is worse, beyond chance or likely.
-    pub fn is_worse(self) -> bool {
-        match self {
-            Self::Worse | Self::LikelyWorse => true,
-            Self::Better | Self::LikelyBetter | Self::Same | Self::Unknown | Self::NotJudged => {
-                false
-            }
-        }
-    }
 }
 
 impl Comparison {
-    /// Whether anything is worse.
+    /// Whether a figure is worse beyond chance, or something is new that should not have been.
     pub fn has_worse(&self) -> bool {
         let figures = self.figures.iter().map(|figure| figure.verdict);
         let faults = self.faults.iter().map(|fault| fault.verdict);
-        figures.chain(faults).any(Verdict::is_worse)
+        figures.chain(faults).any(|verdict| verdict == Verdict::Worse)
     }
 }
+
+/// What violations are called among faults.
+const VIOLATIONS: &str = "violations";
 
 /// What should not have been, a round, of either router.
 fn faults(before: &Side<'_>, after: &Side<'_>) -> Vec<Fault> {
     let counted = |side: &Side<'_>| {
-        let mut counts = BTreeMap::from([("violations".to_owned(), 0)]);
+        let mut counts = BTreeMap::from([(VIOLATIONS.to_owned(), 0)]);
         for round in side.router {
-            *counts.entry("violations".to_owned()).or_default() += round.violated;
+            *counts.entry(VIOLATIONS.to_owned()).or_default() += round.violated;
             for (name, count) in &round.refused {
                 *counts.entry(format!("refused: {name}")).or_default() += count;
             }
@@ -365,11 +316,9 @@ fn faults(before: &Side<'_>, after: &Side<'_>) -> Vec<Fault> {
     let fault = |name: &String| {
         let of = |counts: &BTreeMap<String, f64>| counts.get(name).copied().unwrap_or_default();
         let (before, after) = (of(&before), of(&after));
-        let verdict = match after.total_cmp(&before) {
-            std::cmp::Ordering::Less => Verdict::Better,
-            std::cmp::Ordering::Equal => Verdict::Same,
-            std::cmp::Ordering::Greater => Verdict::Worse,
-        };
+        let is_proven = before.min(after) == 0.0 || *name == VIOLATIONS;
+        let verdict =
+            if before == after { Verdict::Same } else { Verdict::of(before - after, is_proven) };
         Fault { what: name.clone(), before, after, verdict }
     };
     let faults = names.into_iter().map(fault);
@@ -378,5 +327,7 @@ fn faults(before: &Side<'_>, after: &Side<'_>) -> Vec<Fault> {
 
 pub use show::table;
 
+#[cfg(test)]
+mod laws;
 #[cfg(test)]
 mod tests;

@@ -16,16 +16,12 @@ pub fn of_pairs(before: usize, after: usize, pairs: usize) -> Vec<String> {
         notes.push(format!("of {before} and {after} rounds the first {pairs} are compared"));
     }
     if pairs < LIKELY_MIN {
-        notes.push(format!(
-            "{pairs} pairs of rounds tell nothing from chance: measure {PROVEN_MIN} rounds or more, or at least \
-             {LIKELY_MIN} for a hint"
-        ));
+        notes.push(format!("{pairs} pairs of rounds tell nothing from chance"));
     } else if pairs < PROVEN_MIN {
         let least = number(2.0 / 2f64.powi(i32::try_from(pairs).unwrap_or(i32::MAX)));
         notes.push(format!(
             "with {pairs} pairs of rounds p is never below {least}: \"likely\" says that all rounds agree and that \
-             the median change exceeds the threshold, which chance alone can do; measure {PROVEN_MIN} rounds or \
-             more"
+             the median change exceeds the threshold, which chance alone can do"
         ));
     }
     notes

@@ -8,10 +8,19 @@ use crate::measure::report::Report;
 use crate::measure::sample;
 
 /// What a figure has to exceed in these tests.
-const THRESHOLD: f64 = 0.02;
+pub(super) const THRESHOLD: f64 = 0.02;
+
+pub(super) fn asked(threshold: f64) -> Asked {
+    Asked { threshold, figures: Vec::new() }
+}
+
+/// All figures are judged.
+fn reports(before: &Report, after: &Report, threshold: f64) -> Result<Comparison, CompareError> {
+    super::reports(before, after, &asked(threshold))
+}
 
 /// A report without a warning; its rounds are to be replaced.
-fn plain() -> Report {
+pub(super) fn plain() -> Report {
     Report { warnings: Vec::new(), ..sample::report(1) }
 }
 
@@ -176,7 +185,9 @@ fn a_new_violation_or_refusal_is_worse_however_few() {
     let compared = reports(&before, &after, THRESHOLD).unwrap();
     let worse: Vec<&str> = compared.faults.iter().map(|fault| fault.what.as_str()).collect();
     assert_eq!(worse, ["refused: busy", "violations"]);
-    assert!(compared.has_worse() && compared.faults.iter().all(|fault| fault.verdict.is_worse()));
+    assert!(
+        compared.has_worse() && compared.faults.iter().all(|fault| fault.verdict == Verdict::Worse)
+    );
     assert!(!reports(&after, &before, THRESHOLD).unwrap().has_worse());
     let text = table(&compared);
     assert!(
@@ -188,10 +199,10 @@ fn a_new_violation_or_refusal_is_worse_however_few() {
 #[test]
 fn two_routers_of_one_run_are_held_against_each_other() {
     let mut report = made(8, 1.0, 0.01, 1);
-    assert_eq!(within(&report, THRESHOLD), Err(CompareError::OneRouter));
+    assert_eq!(within(&report, &asked(THRESHOLD)), Err(CompareError::OneRouter));
     let slower = made(8, 0.7, 0.01, 1).rounds[ROUTER].clone();
     report.rounds.insert(BEFORE.to_owned(), slower);
-    let compared = within(&report, THRESHOLD).unwrap();
+    let compared = within(&report, &asked(THRESHOLD)).unwrap();
     let compared = only(&compared);
     assert_eq!((compared.verdict, compared.floor.as_ref()), (Verdict::Better, None));
     assert!((compared.change - 1.0 / 0.7 + 1.0).abs() < 1e-9, "{compared:?}");
