@@ -5,15 +5,13 @@
 //! accept until it sends the end; it certainly has room when it had room before that end was answered. So
 //! what is found here is the server's doing, however late its news came.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use uuid::Uuid;
 
 use crate::measure::found::Found;
-
-/// How long a chat may wait beside an operator who is free and may have it, µs: far longer than any assignment
-/// takes, so that a machine that is busy is not blamed on the router.
-pub const BESIDE_MAX_US: u64 = 5_000_000;
 
 /// How long after its operator was told to be away an offer may still come, µs: it was under way.
 const LATE_OFFER_MAX_US: u64 = 2_000_000;
@@ -58,7 +56,7 @@ struct Operator {
     /// Chats whose end was sent and is not answered.
     ending: BTreeSet<Uuid>,
     declined: BTreeMap<Uuid, u64>,
-    /// Since when it stands beside somebody who waits, and whether that was told.
+    /// Since when it stands beside somebody who waits while nothing comes its way, and whether that was told.
     beside: Option<(u64, bool)>,
 }
 
@@ -149,6 +147,7 @@ impl Ledger {
             return None;
         }
         who.offers.insert(offer, Offer { chat, is: Screen::Shown });
+        who.beside = None;
         let known = self.chats.entry(chat).or_default();
         known.screens += 1;
         let is_first = known.presented_us.is_none();
@@ -240,6 +239,7 @@ impl Ledger {
         self.place(chat);
         let Some(who) = self.operators.get_mut(operator) else { return };
         who.owned.insert(chat);
+        who.beside = None;
         let (owned, capacity) = (who.owned.len(), self.rules.capacity);
         if owned > capacity {
             self.found.violation(|| {
@@ -260,6 +260,7 @@ impl Ledger {
     pub fn ended(&mut self, operator: usize, chat: Uuid) {
         if let Some(who) = self.operators.get_mut(operator) {
             who.ending.remove(&chat);
+            who.beside = None;
         }
         let known = self.chats.entry(chat).or_default();
         if !known.is_ended {
@@ -294,21 +295,6 @@ impl Ledger {
         &self.found
     }
 
-    /// Whether an operator has room for one more chat beside what it has, ends and may be given.
-    pub fn has_room(&self, operator: usize) -> bool {
-        let Some(who) = self.operators.get(operator) else { return false };
-        let accepting = |offer: &&Offer| matches!(offer.is, Screen::Accepting | Screen::Crossed);
-        let accepting = who.offers.values().filter(accepting).count();
-        who.owned.len() + who.ending.len() + accepting < self.rules.capacity
-    }
-
-    /// Whether whatever an operator is offered further fits only when one of its ends is through.
-    pub fn is_full(&self, operator: usize) -> bool {
-        let Some(who) = self.operators.get(operator) else { return false };
-        let offers = who.offers.values().filter(|offer| offer.is != Screen::Missed).count();
-        who.owned.len() + who.ending.len() + offers >= self.rules.capacity
-    }
-
     /// Whether a chat has been offered to anybody.
     pub fn was_presented(&self, chat: Uuid) -> bool {
         self.chats.get(&chat).is_some_and(|known| known.presented_us.is_some())
@@ -327,44 +313,6 @@ impl Ledger {
     /// How many chats there were.
     pub fn chats(&self) -> usize {
         self.chats.len()
-    }
-
-    /// Looks who stands beside whom, when nobody opens chats any more.
-    pub fn look(&mut self, now_us: u64) {
-        if !self.rules.are_asked {
-            return;
-        }
-        for place in 0..self.operators.len() {
-            let beside = self.beside(place, now_us);
-            let Some(who) = self.operators.get_mut(place) else { continue };
-            let Some(chat) = beside else {
-                who.beside = None;
-                continue;
-            };
-            let (since_us, is_told) = who.beside.unwrap_or((now_us, false));
-            let for_us = now_us - since_us;
-            who.beside = Some((since_us, for_us > BESIDE_MAX_US));
-            if for_us > BESIDE_MAX_US && !is_told {
-                self.found.violation(|| {
-                    format!(
-                        "chat {chat} waits beside operator {place}, who is free, for {for_us} µs"
-                    )
-                });
-            }
-        }
-    }
-
-    /// A chat that waits and that an operator who is free may have.
-    fn beside(&self, place: usize, now_us: u64) -> Option<Uuid> {
-        let who = self.operators.get(place)?;
-        who.ready_us?;
-        if self.is_full(place) {
-            return None;
-        }
-        let queues = self.rules.serves.get(place)?.iter();
-        let mut waiting = queues.filter_map(|queue| self.waiting.get(*queue)).flatten();
-        let excluded = |chat| who.declined.get(chat).is_some_and(|until_us| *until_us > now_us);
-        waiting.find(|chat| !excluded(chat)).copied()
     }
 
     /// What was found, when nothing more is waited for. `line` is what the server says that waits.

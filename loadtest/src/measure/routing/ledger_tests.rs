@@ -1,9 +1,13 @@
 //! Observations of routers that do what they should not.
 
+use super::beside::BESIDE_MAX_US;
 use super::*;
 
 const CAPACITY: usize = 2;
 const COOL_DOWN_US: u64 = 30_000_000;
+
+/// Between two looks, µs.
+const STEP_US: u64 = 100_000;
 
 fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
@@ -209,6 +213,30 @@ fn a_chat_beside_somebody_free_is_seen_when_it_lasts() {
     let mut full = waits();
     (2..=3).for_each(|chat| offered(&mut full, 0, chat, 50));
     assert_eq!(after(full, BESIDE_MAX_US * 2), Vec::<String>::new());
+}
+
+#[test]
+fn who_is_given_one_chat_after_the_other_stands_beside_a_line_that_is_never_empty() {
+    let beside = |is_busy: bool| {
+        let mut ledger = ledger();
+        ledger.opened(id(1_000), 0, 0);
+        for step in 0..(BESIDE_MAX_US / STEP_US * 2) {
+            let (chat, now_us) = (id(u128::from(step)), step * STEP_US);
+            if is_busy {
+                ledger.opened(chat, 0, now_us);
+                ledger.presented(0, (chat, chat), Some(0), now_us);
+                ledger.accepting(0, chat);
+                ledger.accepted(0, chat, chat);
+                ledger.ending(0, chat);
+                ledger.ended(0, chat);
+            }
+            ledger.look(now_us);
+        }
+        ledger.finish(&BTreeSet::from([id(1_000)])).violations().to_vec()
+    };
+    assert_eq!(beside(true), Vec::<String>::new());
+    let told = beside(false);
+    assert!(told.len() == 1 && told[0].contains("waits beside operator 0"), "{told:?}");
 }
 
 #[test]

@@ -1,0 +1,67 @@
+//! Who has room, and who stands beside whom.
+
+use std::collections::BTreeSet;
+
+use uuid::Uuid;
+
+use super::{Ledger, Offer, Screen};
+
+/// How long a chat may wait beside an operator who is free and may have it, µs: far longer than any assignment
+/// takes, so that a machine that is busy is not blamed on the router.
+pub const BESIDE_MAX_US: u64 = 5_000_000;
+
+impl Ledger {
+    /// Whether an operator has room for one more chat beside what it has, ends and may be given.
+    pub fn has_room(&self, operator: usize) -> bool {
+        let Some(who) = self.operators.get(operator) else { return false };
+        let accepting = |offer: &&Offer| matches!(offer.is, Screen::Accepting | Screen::Crossed);
+        let accepting = who.offers.values().filter(accepting).count();
+        who.owned.len() + who.ending.len() + accepting < self.rules.capacity
+    }
+
+    /// Whether whatever an operator is offered further fits only when one of its ends is through.
+    pub fn is_full(&self, operator: usize) -> bool {
+        let Some(who) = self.operators.get(operator) else { return false };
+        let offers = who.offers.values().filter(|offer| offer.is != Screen::Missed).count();
+        who.owned.len() + who.ending.len() + offers >= self.rules.capacity
+    }
+
+    /// Looks who stands beside whom, when nobody opens chats any more. Whoever is offered, given or through with
+    /// a chat meanwhile is one with whom the router goes on: a line that is never empty is not held against it.
+    pub fn look(&mut self, now_us: u64) {
+        if !self.rules.are_asked {
+            return;
+        }
+        for place in 0..self.operators.len() {
+            let beside = self.beside(place, now_us);
+            let Some(who) = self.operators.get_mut(place) else { continue };
+            let Some(chat) = beside else {
+                who.beside = None;
+                continue;
+            };
+            let (since_us, is_told) = who.beside.unwrap_or((now_us, false));
+            let for_us = now_us - since_us;
+            who.beside = Some((since_us, for_us > BESIDE_MAX_US));
+            if for_us > BESIDE_MAX_US && !is_told {
+                self.found.violation(|| {
+                    format!(
+                        "chat {chat} waits beside operator {place}, who is free, for {for_us} µs"
+                    )
+                });
+            }
+        }
+    }
+
+    /// A chat that waits and that an operator who is free may have.
+    fn beside(&self, place: usize, now_us: u64) -> Option<Uuid> {
+        let who = self.operators.get(place)?;
+        who.ready_us?;
+        if self.is_full(place) {
+            return None;
+        }
+        let queues = self.rules.serves.get(place)?.iter();
+        let mut waiting = queues.filter_map(|queue| self.waiting.get(*queue)).flatten();
+        let excluded = |chat| who.declined.get(chat).is_some_and(|until_us| *until_us > now_us);
+        waiting.find(|chat| !excluded(chat)).copied()
+    }
+}
