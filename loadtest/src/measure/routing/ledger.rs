@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use crate::measure::found::Found;
 
-/// How long after its operator was told to be away an offer may still come, µs: it was under way.
-const LATE_OFFER_MAX_US: u64 = 2_000_000;
+/// How long after its operator was told to be away an offer may still come, µs: it was under way, and a driver
+/// that is busy reads it late. Shorter than anybody stays away, so that an offer can be too late.
+pub const LATE_OFFER_MAX_US: u64 = 500_000;
 
 /// Most chats of a run: each takes some 100 bytes until its end.
 pub const CHATS_MAX: usize = 1_000_000;
@@ -44,11 +45,11 @@ pub struct Ledger {
     found: Found,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Operator {
     /// Since when it is certainly ready, µs.
     ready_us: Option<u64>,
-    /// Since when it is certainly away, µs.
+    /// After when it is certainly away, and nothing may be offered to it any more, µs.
     away_us: Option<u64>,
     /// What is on its screen, and what was there of which something is still to come.
     offers: BTreeMap<Uuid, Offer>,
@@ -58,6 +59,21 @@ struct Operator {
     declined: BTreeMap<Uuid, u64>,
     /// Since when it stands beside somebody who waits while nothing comes its way, and whether that was told.
     beside: Option<(u64, bool)>,
+}
+
+impl Operator {
+    /// Has come, and said nothing yet: it is away.
+    fn new() -> Self {
+        Self {
+            ready_us: None,
+            away_us: Some(0),
+            offers: BTreeMap::new(),
+            owned: BTreeSet::new(),
+            ending: BTreeSet::new(),
+            declined: BTreeMap::new(),
+            beside: None,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -98,7 +114,7 @@ impl Ledger {
     /// Nothing has happened.
     pub fn new(rules: Rules) -> Self {
         let queues = rules.serves.iter().flatten().max().map_or(0, |last| last + 1);
-        let operators = rules.serves.iter().map(|_| Operator::default()).collect();
+        let operators = rules.serves.iter().map(|_| Operator::new()).collect();
         let waiting = vec![BTreeSet::new(); queues];
         let found = Found::default();
         Self { rules, operators, chats: BTreeMap::new(), waiting, unsettled: 0, found }
@@ -137,7 +153,7 @@ impl Ledger {
             });
         }
         let who = self.operators.get_mut(operator)?;
-        if who.away_us.is_some_and(|away_us| now_us > away_us + LATE_OFFER_MAX_US) {
+        if who.away_us.is_some_and(|away_us| now_us > away_us) {
             self.found.violation(|| {
                 format!("chat {chat} was offered to operator {operator}, who is away")
             });
@@ -274,7 +290,7 @@ impl Ledger {
     pub fn status(&mut self, operator: usize, is_ready: bool, now_us: u64) {
         if let Some(who) = self.operators.get_mut(operator) {
             who.ready_us = is_ready.then_some(now_us);
-            who.away_us = (!is_ready).then_some(now_us);
+            who.away_us = (!is_ready).then_some(now_us + LATE_OFFER_MAX_US);
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::beside::BESIDE_MAX_US;
 use super::*;
+use crate::measure::routing::operator::AWAY_US;
 
 const CAPACITY: usize = 2;
 const COOL_DOWN_US: u64 = 30_000_000;
@@ -132,14 +133,30 @@ fn an_offer_to_the_wrong_one_is_seen() {
     of_the_wrong_queue.opened(id(1), 0, 10);
     of_the_wrong_queue.presented(0, (id(1), id(1)), Some(1), 11);
     is_found(of_the_wrong_queue, "by a queue that it is not in");
+}
 
-    for (late_us, is_wrong) in [(LATE_OFFER_MAX_US, false), (LATE_OFFER_MAX_US + 1, true)] {
-        let mut to_who_is_away = ledger();
-        to_who_is_away.opened(id(1), 1, 10);
-        to_who_is_away.status(0, false, 20);
-        to_who_is_away.presented(0, (id(1), id(1)), Some(1), 20 + late_us);
-        assert_eq!(!found(to_who_is_away).is_empty(), is_wrong);
+#[test]
+fn an_offer_to_somebody_who_is_away_is_seen_unless_it_was_under_way() {
+    // The last moment is the one before the operator says that it is back.
+    let moments = [(LATE_OFFER_MAX_US, false), (LATE_OFFER_MAX_US + 1, true), (AWAY_US - 1, true)];
+    for (late_us, is_wrong) in moments {
+        let mut ledger = ledger();
+        ledger.opened(id(1), 1, 10);
+        ledger.changes(0);
+        ledger.status(0, false, 20);
+        ledger.presented(0, (id(1), id(1)), Some(1), 20 + late_us);
+        assert_eq!(!found(ledger).is_empty(), is_wrong, "{late_us} µs after it is away");
     }
+    let mut is_asked = Ledger::new(rules());
+    is_asked.opened(id(1), 1, 10);
+    is_asked.changes(0);
+    is_asked.presented(0, (id(1), id(1)), Some(1), 11);
+    assert_eq!(found(is_asked), Vec::<String>::new(), "it says that it is ready");
+
+    let mut never_ready = Ledger::new(rules());
+    never_ready.opened(id(1), 1, 10);
+    never_ready.presented(0, (id(1), id(1)), Some(1), 11);
+    is_found(never_ready, "offered to operator 0, who is away");
 }
 
 #[test]

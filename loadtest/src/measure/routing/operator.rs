@@ -11,8 +11,9 @@ use super::hall::{Hall, Stage};
 use crate::draw::Draw;
 use crate::measure::session::{Answer, Heard, Session, SessionError, Told};
 
-/// How long who steps away stays away, µs: long enough for the offers that it had to go to others.
-const AWAY_US: u64 = 2_000_000;
+/// How long who steps away stays away, µs: long enough for the offers that it had to go to others, and for one
+/// that comes all the same to be seen as too late.
+pub(super) const AWAY_US: u64 = 2_000_000;
 
 /// After how long an accept is sent again that was answered "full", µs: the end before it takes its time to
 /// make room.
