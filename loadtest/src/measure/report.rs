@@ -210,6 +210,8 @@ pub const FIGURES: &[Figure] = &[
     figure("assign_p99_us", "opened to offered p99", "µs", Better::Less),
     figure("assign_max_us", "opened to offered longest", "µs", Better::Less)
         .judged(Judged::Nowhere),
+    figure("assign_free_p50_us", "opened beside room to offered p50", "µs", Better::Less),
+    figure("assign_free_p99_us", "opened beside room to offered p99", "µs", Better::Less),
     figure("assign_p99_in_floors", "offered p99 in durable p99", "times", Better::Less).apart(),
     figure("accept_p50_us", "accept p50", "µs", Better::Less),
     figure("accept_p99_us", "accept p99", "µs", Better::Less),
@@ -219,6 +221,7 @@ pub const FIGURES: &[Figure] = &[
     figure("next_max_us", "end to next offer longest", "µs", Better::Less).judged(Judged::Nowhere),
     figure("cpu_us_per_chat", "server's CPU a chat", "µs", Better::Less),
     figure("line_mean", "chats in line", "", Better::Neither),
+    figure("never_offered", "chats never offered", "", Better::Less).apart(),
     figure("accepts_missed", "accepts that came too late", "", Better::Neither),
     figure("declined", "offers declined", "", Better::Neither),
     figure("resident_before_bytes", "resident before", "bytes", Better::Neither),

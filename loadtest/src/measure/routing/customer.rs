@@ -16,6 +16,7 @@ pub struct Customer {
     session: Session,
     hall: Rc<Hall>,
     opens: u64,
+    /// The call that is to open a chat, and when that was due, µs.
     under_way: Option<(u64, u64)>,
     chat: Option<Uuid>,
     /// Told to be over before its opening was answered.
@@ -57,18 +58,18 @@ impl Customer {
             }
             tokio::select! {
                 turn = self.session.turn() => turn?,
-                () = hall.called(self.place) => self.open(),
+                due_us = hall.called(self.place) => self.open(due_us),
                 Ok(()) = stage.changed() => {}
             }
         }
     }
 
-    fn open(&mut self) {
+    fn open(&mut self, due_us: u64) {
         self.opens += 1;
         let command_id = format!("open-{}", self.opens);
         let params = json!({ "command_id": command_id, "channel": self.channel });
         let id = self.session.call("chat.open", &params);
-        self.under_way = Some((id, self.hall.clock.us()));
+        self.under_way = Some((id, due_us));
     }
 
     fn hear(&mut self, heard: Heard) {
@@ -86,7 +87,7 @@ impl Customer {
     }
 
     fn answered(&mut self, id: u64, outcome: Result<Box<Answer>, String>) {
-        let Some((_, since_us)) = self.under_way.take_if(|(call, _)| *call == id) else {
+        let Some((_, due_us)) = self.under_way.take_if(|(call, _)| *call == id) else {
             let wrong = || format!("customer {} was answered call {id} once more", self.place);
             return self.hall.ledger.borrow_mut().wrong(wrong);
         };
@@ -101,11 +102,11 @@ impl Customer {
         let Some(chat) = chat else { return self.hall.is_gone() };
         self.hall.has_opened();
         self.hall.count(now_us, |counts| counts.opened += 1);
-        self.hall.time(now_us, |times| &mut times.open, now_us.saturating_sub(since_us));
-        let presented_us = self.hall.ledger.borrow_mut().opened(chat, self.queue, now_us);
-        if presented_us.is_some() {
+        self.hall.time(due_us, |times| &mut times.open, now_us.saturating_sub(due_us));
+        let was = self.hall.ledger.borrow_mut().opened(chat, self.queue, (due_us, now_us));
+        if let Some(wait) = was {
             // It was offered before this was read.
-            self.hall.time(now_us, |times| &mut times.assign, 0);
+            self.hall.assigned(wait);
         }
         self.chat = Some(chat);
         if self.over == Some(chat) {

@@ -7,7 +7,7 @@ use hdrhistogram::{CreationError, Histogram};
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
-use super::ledger::{CHATS_MAX, Ledger};
+use super::ledger::{CHATS_MAX, Ledger, Wait};
 use crate::client::clock::Clock;
 use crate::measure::report::Round;
 
@@ -45,15 +45,21 @@ pub struct Counts {
     pub missed: u64,
     /// Chats that were due and that nobody was there to open.
     pub unsent: u64,
+    /// Chats that were due in the measured time and offered to nobody until the end.
+    pub never_offered: u64,
 }
 
-/// What was timed, µs, in the measured time.
+/// What was timed, µs: what began in the measured time, however late it came to its end. A time that would count
+/// by its end would be one of those who were served in time.
 #[derive(Debug)]
 pub struct Times {
-    /// `chat.open`, until the answer.
+    /// From when a chat was due to the answer to its `chat.open`.
     pub open: Histogram<u64>,
-    /// From that answer to the first offer.
+    /// From that answer to the first offer. Chats count by when they were due; what was never offered is in here,
+    /// too, as long as it has waited at least.
     pub assign: Histogram<u64>,
+    /// Of those the ones for which there was room: see [`Wait::was_room`].
+    pub assign_free: Histogram<u64>,
     /// `offer.accept` or `chat.take`, until the answer.
     pub accept: Histogram<u64>,
     /// From the answer to `chat.end` to the next offer to that operator, while somebody waits.
@@ -63,7 +69,13 @@ pub struct Times {
 impl Times {
     fn new() -> Result<Self, CreationError> {
         let times = || Histogram::new_with_bounds(1, LONGEST_US, DIGITS);
-        Ok(Self { open: times()?, assign: times()?, accept: times()?, next: times()? })
+        Ok(Self {
+            open: times()?,
+            assign: times()?,
+            assign_free: times()?,
+            accept: times()?,
+            next: times()?,
+        })
     }
 }
 
@@ -89,7 +101,8 @@ pub struct Hall {
     /// Chats that are open or about to be.
     open: Cell<usize>,
     idle: RefCell<VecDeque<usize>>,
-    calls: Vec<Notify>,
+    /// How each customer is told to open a chat, and when that one was due, µs.
+    calls: Vec<(Notify, Cell<u64>)>,
 }
 
 impl Hall {
@@ -114,7 +127,7 @@ impl Hall {
             opened: Cell::new(0),
             open: Cell::new(0),
             idle: RefCell::new((0..customers).collect()),
-            calls: (0..customers).map(|_| Notify::new()).collect(),
+            calls: (0..customers).map(|_| (Notify::new(), Cell::new(0))).collect(),
         })
     }
 
@@ -124,9 +137,9 @@ impl Hall {
         self.window.set((now_us, now_us.saturating_add(for_us)));
     }
 
-    fn counts(&self, now_us: u64) -> bool {
+    fn is_measured(&self, at_us: u64) -> bool {
         let (from_us, to_us) = self.window.get();
-        (from_us..to_us).contains(&now_us)
+        (from_us..to_us).contains(&at_us)
     }
 
     /// Something happened.
@@ -137,15 +150,31 @@ impl Hall {
             counts.set(more);
         };
         add(&self.lately);
-        if self.counts(now_us) {
+        if self.is_measured(now_us) {
             add(&self.measured);
         }
     }
 
-    /// Something took so long.
-    pub fn time(&self, now_us: u64, what: impl Fn(&mut Times) -> &mut Histogram<u64>, us: u64) {
-        if self.counts(now_us) {
+    /// Something that began, or was due, then took so long.
+    pub fn time(&self, began_us: u64, what: impl Fn(&mut Times) -> &mut Histogram<u64>, us: u64) {
+        if self.is_measured(began_us) {
             what(&mut self.times.borrow_mut()).saturating_record(us);
+        }
+    }
+
+    /// A chat has waited so long for its first offer.
+    pub fn assigned(&self, wait: Wait) {
+        self.time(wait.due_us, |times| &mut times.assign, wait.us);
+        if wait.was_room {
+            self.time(wait.due_us, |times| &mut times.assign_free, wait.us);
+        }
+    }
+
+    /// Nothing is offered any more since then: whoever was offered to nobody has waited as long at least.
+    pub fn is_late(&self, now_us: u64) {
+        for wait in self.ledger.borrow().never_offered(now_us) {
+            self.assigned(wait);
+            self.count(wait.due_us, |counts| counts.never_offered += 1);
         }
     }
 
@@ -166,7 +195,8 @@ impl Hall {
     /// What was measured within so many seconds.
     pub fn note(&self, round: &mut Round, seconds: f64) -> Counts {
         let counts = self.measured.get();
-        let Counts { opened, offered, accepted, ended, declined, missed, unsent } = counts;
+        let Counts { opened, offered, accepted, ended, declined, missed, unsent, never_offered } =
+            counts;
         for (name, count) in [
             ("opened_per_second", opened),
             ("offered_per_second", offered),
@@ -175,14 +205,18 @@ impl Hall {
         ] {
             round.set(name, count as f64 / seconds);
         }
-        for (name, count) in
-            [("declined", declined), ("accepts_missed", missed), ("unsent", unsent)]
-        {
+        for (name, count) in [
+            ("declined", declined),
+            ("accepts_missed", missed),
+            ("unsent", unsent),
+            ("never_offered", never_offered),
+        ] {
             round.set(name, count as f64);
         }
         let times = self.times.borrow();
         round.time("open", &times.open);
         round.time("assign", &times.assign);
+        round.time("assign_free", &times.assign_free);
         round.time("accept", &times.accept);
         round.time("next", &times.next);
         counts
@@ -203,26 +237,34 @@ impl Hall {
         self.open.get() == 0 && self.ledger.borrow().unsettled() == 0
     }
 
-    /// Has an idle customer open a chat. Whether there was one.
-    pub fn send_one(&self) -> bool {
+    /// Has an idle customer open a chat that was due then. Whether there was one.
+    pub fn send_one(&self, due_us: u64) -> bool {
         if self.ledger.borrow().chats() >= CHATS_MAX {
             return false;
         }
         let Some(customer) = self.idle.borrow_mut().pop_front() else { return false };
         self.open.set(self.open.get() + 1);
-        self.calls.get(customer).inspect(|call| call.notify_one());
+        if let Some((call, due)) = self.calls.get(customer) {
+            due.set(due_us);
+            call.notify_one();
+        }
         true
     }
 
     /// Has customers open chats until so many are open as are wanted at a time.
     pub fn fill(&self) {
-        while self.at_a_time.is_some_and(|most| self.open.get() < most) && self.send_one() {}
+        while self.at_a_time.is_some_and(|most| self.open.get() < most)
+            && self.send_one(self.clock.us())
+        {}
     }
 
-    /// Waits until a customer is to open a chat.
-    pub async fn called(&self, customer: usize) {
+    /// Waits until a customer is to open a chat; when that was due, µs.
+    pub async fn called(&self, customer: usize) -> u64 {
         match self.calls.get(customer) {
-            Some(call) => call.notified().await,
+            Some((call, due)) => {
+                call.notified().await;
+                due.get()
+            }
             None => std::future::pending().await,
         }
     }
@@ -248,8 +290,17 @@ mod tests {
     use crate::measure::routing::ledger::Rules;
 
     fn hall(stage: Stage, at_a_time: Option<usize>) -> (Hall, watch::Sender<Stage>) {
+        hall_of(0, stage, at_a_time)
+    }
+
+    /// With so many operators, who serve queue 0.
+    fn hall_of(
+        operators: usize,
+        stage: Stage,
+        at_a_time: Option<usize>,
+    ) -> (Hall, watch::Sender<Stage>) {
         let (tell, stage) = watch::channel(stage);
-        let serves = Vec::new();
+        let serves = vec![[0].into(); operators];
         let rules = Rules { capacity: 1, serves, cool_down_us: 0, are_asked: true };
         (Hall::new(stage, Ledger::new(rules), BTreeMap::new(), at_a_time, 3).unwrap(), tell)
     }
@@ -273,7 +324,29 @@ mod tests {
         let (hall, _tell) = hall(Stage::Going, None);
         hall.fill();
         assert_eq!(hall.open.get(), 0, "nobody comes before it is due");
-        assert_eq!([(); 4].map(|()| hall.send_one()), [true, true, true, false]);
+        assert_eq!([(); 4].map(|()| hall.send_one(0)), [true, true, true, false]);
+    }
+
+    #[test]
+    fn a_chat_counts_by_when_it_was_due_and_one_that_is_never_offered_has_waited_until_the_end() {
+        let (hall, _tell) = hall_of(1, Stage::Going, None);
+        hall.window.set((10, 20));
+        let chats = [(9, 15), (10, 25), (19, 25), (20, 25)];
+        for (number, (due_us, opened_us)) in (1..).zip(chats) {
+            let chat = Uuid::from_u128(number);
+            assert_eq!(hall.ledger.borrow_mut().opened(chat, 0, (due_us, opened_us)), None);
+        }
+        hall.ledger.borrow_mut().status(0, true, 25);
+        let first = Uuid::from_u128(2);
+        let wait = hall.ledger.borrow_mut().presented(0, (first, first), Some(0), 1_025);
+        hall.assigned(wait.unwrap());
+        hall.is_late(5_025);
+        let mut round = Round::default();
+        hall.note(&mut round, 1.0);
+        let assign = &round.times["assign"];
+        assert_eq!((assign.count, assign.at(0.0), assign.max_us), (2, Some(1_000), 5_003));
+        assert_eq!(round.figures["never_offered"], 1.0);
+        assert_eq!(round.times["assign_free"].count, 0, "nobody was ready when they were opened");
     }
 
     #[test]

@@ -39,10 +39,41 @@ pub struct Ledger {
     rules: Rules,
     operators: Vec<Operator>,
     chats: BTreeMap<Uuid, Chat>,
-    /// Who waits in each queue and is on nobody's screen.
-    waiting: Vec<BTreeSet<Uuid>>,
+    queues: Vec<Queue>,
     unsettled: usize,
     found: Found,
+}
+
+/// How long a chat was open before it was offered for the first time, or taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wait {
+    /// When it was due, µs.
+    pub due_us: u64,
+    /// From the answer that it is open, µs.
+    pub us: u64,
+    /// Whether somebody who may have it had room when it was opened, and nobody was in front of it who might take
+    /// that: then it waited for the router, and not for people.
+    pub was_room: bool,
+}
+
+#[derive(Debug)]
+struct Queue {
+    /// Who waits in it and is on nobody's screen.
+    waiting: BTreeSet<Uuid>,
+    /// Who serves it.
+    members: Vec<usize>,
+    /// All queues that any of them serves.
+    beside: BTreeSet<usize>,
+}
+
+impl Queue {
+    /// Nobody waits in it. `serves` has the queues that each operator serves.
+    fn of(queue: usize, serves: &[BTreeSet<usize>]) -> Self {
+        let serves = serves.iter().enumerate().filter(|(_, serves)| serves.contains(&queue));
+        let beside = serves.clone().flat_map(|(_, serves)| serves).copied().collect();
+        let members = serves.map(|(operator, _)| operator).collect();
+        Self { waiting: BTreeSet::new(), members, beside }
+    }
 }
 
 #[derive(Debug)]
@@ -103,11 +134,34 @@ impl Screen {
 #[derive(Debug, Default)]
 struct Chat {
     queue: Option<usize>,
-    opened_us: Option<u64>,
+    opened: Option<Opened>,
     presented_us: Option<u64>,
     screens: usize,
     owner: Option<usize>,
     is_ended: bool,
+}
+
+impl Chat {
+    /// Whether anybody was shown it.
+    fn was_seen(&self) -> bool {
+        self.presented_us.is_some() || self.owner.is_some() || self.is_ended
+    }
+}
+
+/// The answer that a chat is open.
+#[derive(Debug, Clone, Copy)]
+struct Opened {
+    due_us: u64,
+    at_us: u64,
+    was_room: bool,
+}
+
+impl Opened {
+    /// It has waited until now.
+    fn until(self, now_us: u64) -> Wait {
+        let Self { due_us, at_us, was_room } = self;
+        Wait { due_us, us: now_us.saturating_sub(at_us), was_room }
+    }
 }
 
 impl Ledger {
@@ -115,35 +169,43 @@ impl Ledger {
     pub fn new(rules: Rules) -> Self {
         let queues = rules.serves.iter().flatten().max().map_or(0, |last| last + 1);
         let operators = rules.serves.iter().map(|_| Operator::new()).collect();
-        let waiting = vec![BTreeSet::new(); queues];
+        let queues = (0..queues).map(|queue| Queue::of(queue, &rules.serves)).collect();
         let found = Found::default();
-        Self { rules, operators, chats: BTreeMap::new(), waiting, unsettled: 0, found }
+        Self { rules, operators, chats: BTreeMap::new(), queues, unsettled: 0, found }
     }
 
-    /// A customer was answered that its chat is open. If it was presented before, since when: news of two
-    /// sockets may come in any order.
-    pub fn opened(&mut self, chat: Uuid, queue: usize, now_us: u64) -> Option<u64> {
+    /// A customer was answered that its chat is open, which was due before. If it was presented before that, how
+    /// long it waited: news of two sockets may come in any order.
+    pub fn opened(
+        &mut self,
+        chat: Uuid,
+        queue: usize,
+        (due_us, now_us): (u64, u64),
+    ) -> Option<Wait> {
+        let was_room = self.is_room_in(queue);
         let known = self.chats.entry(chat).or_default();
-        if known.opened_us.is_some() || known.queue.is_some_and(|other| other != queue) {
+        if known.opened.is_some() || known.queue.is_some_and(|other| other != queue) {
             self.found.violation(|| format!("chat {chat} was opened twice, or in another queue"));
             return None;
         }
-        (known.opened_us, known.queue) = (Some(now_us), Some(queue));
+        let was_presented = known.presented_us.is_some();
+        // Who was offered it had room.
+        let opened = Opened { due_us, at_us: now_us, was_room: was_room || was_presented };
+        (known.opened, known.queue) = (Some(opened), Some(queue));
         self.unsettled += usize::from(!known.is_ended);
-        let presented_us = known.presented_us;
         self.place(chat);
-        presented_us
+        was_presented.then(|| opened.until(now_us))
     }
 
-    /// An offer came to an operator, of a queue that is known or not. How long after the chat was opened, if it
-    /// is the first one, µs; none when it is not, or when the opening is not answered yet.
+    /// An offer came to an operator, of a queue that is known or not. How long the chat waited, if it is the first
+    /// one; none when it is not, or when the opening is not answered yet.
     pub fn presented(
         &mut self,
         operator: usize,
         (offer, chat): (Uuid, Uuid),
         queue: Option<usize>,
         now_us: u64,
-    ) -> Option<u64> {
+    ) -> Option<Wait> {
         let serves = self.rules.serves.get(operator);
         if !queue.is_some_and(|queue| serves.is_some_and(|serves| serves.contains(&queue))) {
             self.found.violation(|| {
@@ -172,9 +234,9 @@ impl Ledger {
             self.found
                 .violation(|| format!("chat {chat} was offered by a queue that it is not in"));
         }
-        let opened_us = known.opened_us;
+        let opened = known.opened;
         self.place(chat);
-        opened_us.filter(|_| is_first).map(|opened_us| now_us.saturating_sub(opened_us))
+        opened.filter(|_| is_first).map(|opened| opened.until(now_us))
     }
 
     /// The server took an offer off an operator's screen.
@@ -230,11 +292,16 @@ impl Ledger {
         before.is_some_and(|before| before.is.is_shown())
     }
 
-    /// An operator was answered that it has taken a chat out of the line. How long after it was opened, µs.
-    pub fn taken(&mut self, operator: usize, chat: Uuid, now_us: u64) -> Option<u64> {
+    /// An operator was answered that it has taken a chat out of the line. How long that one waited.
+    pub fn taken(&mut self, operator: usize, chat: Uuid, now_us: u64) -> Option<Wait> {
         self.own(operator, chat);
-        let opened_us = self.chats.get(&chat)?.opened_us?;
-        Some(now_us.saturating_sub(opened_us))
+        Some(self.chats.get(&chat)?.opened?.until(now_us))
+    }
+
+    /// How long those have waited by now at least who were offered to nobody and taken by nobody.
+    pub fn never_offered(&self, now_us: u64) -> Vec<Wait> {
+        let unseen = self.chats.values().filter(|known| !known.was_seen());
+        unseen.filter_map(|known| Some(known.opened?.until(now_us))).collect()
     }
 
     /// Something else is not as it has to be.
@@ -281,7 +348,7 @@ impl Ledger {
         let known = self.chats.entry(chat).or_default();
         if !known.is_ended {
             known.is_ended = true;
-            self.unsettled -= usize::from(known.opened_us.is_some());
+            self.unsettled -= usize::from(known.opened.is_some());
         }
         self.place(chat);
     }
@@ -318,7 +385,7 @@ impl Ledger {
 
     /// Chats that wait and are on nobody's screen.
     pub fn waiting(&self) -> usize {
-        self.waiting.iter().map(BTreeSet::len).sum()
+        self.queues.iter().map(|queue| queue.waiting.len()).sum()
     }
 
     /// Chats that are open.
@@ -334,9 +401,8 @@ impl Ledger {
     /// What was found, when nothing more is waited for. `line` is what the server says that waits.
     pub fn finish(&mut self, line: &BTreeSet<Uuid>) -> Found {
         let Self { operators, chats, found, .. } = self;
-        for (chat, known) in chats.iter().filter(|(_, known)| known.opened_us.is_some()) {
-            let was_seen = known.presented_us.is_some() || known.owner.is_some() || known.is_ended;
-            if !was_seen && !line.contains(chat) {
+        for (chat, known) in chats.iter().filter(|(_, known)| known.opened.is_some()) {
+            if !known.was_seen() && !line.contains(chat) {
                 found.violation(|| {
                     format!("chat {chat} was opened, offered to nobody, and is not in line")
                 });
@@ -385,15 +451,15 @@ impl Ledger {
     /// Puts a chat into the line, or out of it.
     fn place(&mut self, chat: Uuid) {
         let Some(known) = self.chats.get(&chat) else { return };
-        let waits = known.opened_us.is_some()
+        let waits = known.opened.is_some()
             && known.screens == 0
             && known.owner.is_none()
             && !known.is_ended;
-        let Some(line) = known.queue.and_then(|queue| self.waiting.get_mut(queue)) else { return };
+        let Some(queue) = known.queue.and_then(|queue| self.queues.get_mut(queue)) else { return };
         if waits {
-            line.insert(chat);
+            queue.waiting.insert(chat);
         } else {
-            line.remove(&chat);
+            queue.waiting.remove(&chat);
         }
     }
 }

@@ -28,8 +28,8 @@ fn ledger() -> Ledger {
 
 /// A chat that was opened in queue 1 and is offered to an operator: the offer has the chat's number.
 fn offered(ledger: &mut Ledger, operator: usize, chat: u128, at_us: u64) {
-    if ledger.chats.get(&id(chat)).is_none_or(|known| known.opened_us.is_none()) {
-        ledger.opened(id(chat), 1, at_us);
+    if ledger.chats.get(&id(chat)).is_none_or(|known| known.opened.is_none()) {
+        ledger.opened(id(chat), 1, (at_us, at_us));
     }
     ledger.presented(operator, (id(chat), id(chat)), Some(1), at_us);
     ledger.accepting(operator, id(chat));
@@ -47,9 +47,10 @@ fn is_found(ledger: Ledger, words: &str) {
 #[test]
 fn a_chat_that_goes_its_way_is_as_it_should_be() {
     let mut ledger = ledger();
-    assert_eq!(ledger.opened(id(1), 1, 10), None);
+    assert_eq!(ledger.opened(id(1), 1, (10, 10)), None);
     assert_eq!((ledger.waiting(), ledger.unsettled()), (1, 1));
-    assert_eq!(ledger.presented(0, (id(1), id(1)), Some(1), 15), Some(5));
+    let wait = ledger.presented(0, (id(1), id(1)), Some(1), 15);
+    assert_eq!(wait, Some(Wait { due_us: 10, us: 5, was_room: true }));
     assert_eq!(ledger.presented(1, (id(1), id(1)), Some(1), 16), None, "it was offered before");
     assert_eq!(ledger.waiting(), 0);
     ledger.accepting(0, id(1));
@@ -70,7 +71,8 @@ fn a_chat_that_goes_its_way_is_as_it_should_be() {
 fn news_of_two_sockets_may_come_in_any_order() {
     let mut ledger = ledger();
     assert_eq!(ledger.presented(0, (id(1), id(1)), Some(1), 7), None);
-    assert_eq!(ledger.opened(id(1), 1, 9), Some(7));
+    let wait = ledger.opened(id(1), 1, (3, 9));
+    assert_eq!(wait, Some(Wait { due_us: 3, us: 0, was_room: true }));
     ledger.accepting(0, id(1));
     (0..2).for_each(|_| ledger.withdrawn(0, id(1)));
     ledger.accepted(0, id(1), id(1));
@@ -120,17 +122,17 @@ fn ledger_of(mut ledger: Ledger, chat: u128) -> Ledger {
 #[test]
 fn an_offer_to_the_wrong_one_is_seen() {
     let mut of_another = ledger();
-    of_another.opened(id(1), 0, 10);
+    of_another.opened(id(1), 0, (10, 10));
     of_another.presented(1, (id(1), id(1)), Some(0), 11);
     is_found(of_another, "offered to operator 1, who does not serve its queue");
 
     let mut of_no_queue = ledger();
-    of_no_queue.opened(id(1), 0, 10);
+    of_no_queue.opened(id(1), 0, (10, 10));
     of_no_queue.presented(0, (id(1), id(1)), None, 11);
     is_found(of_no_queue, "offered to operator 0, who does not serve its queue");
 
     let mut of_the_wrong_queue = ledger();
-    of_the_wrong_queue.opened(id(1), 0, 10);
+    of_the_wrong_queue.opened(id(1), 0, (10, 10));
     of_the_wrong_queue.presented(0, (id(1), id(1)), Some(1), 11);
     is_found(of_the_wrong_queue, "by a queue that it is not in");
 }
@@ -141,20 +143,20 @@ fn an_offer_to_somebody_who_is_away_is_seen_unless_it_was_under_way() {
     let moments = [(LATE_OFFER_MAX_US, false), (LATE_OFFER_MAX_US + 1, true), (AWAY_US - 1, true)];
     for (late_us, is_wrong) in moments {
         let mut ledger = ledger();
-        ledger.opened(id(1), 1, 10);
+        ledger.opened(id(1), 1, (10, 10));
         ledger.changes(0);
         ledger.status(0, false, 20);
         ledger.presented(0, (id(1), id(1)), Some(1), 20 + late_us);
         assert_eq!(!found(ledger).is_empty(), is_wrong, "{late_us} µs after it is away");
     }
     let mut is_asked = Ledger::new(rules());
-    is_asked.opened(id(1), 1, 10);
+    is_asked.opened(id(1), 1, (10, 10));
     is_asked.changes(0);
     is_asked.presented(0, (id(1), id(1)), Some(1), 11);
     assert_eq!(found(is_asked), Vec::<String>::new(), "it says that it is ready");
 
     let mut never_ready = Ledger::new(rules());
-    never_ready.opened(id(1), 1, 10);
+    never_ready.opened(id(1), 1, (10, 10));
     never_ready.presented(0, (id(1), id(1)), Some(1), 11);
     is_found(never_ready, "offered to operator 0, who is away");
 }
@@ -162,7 +164,7 @@ fn an_offer_to_somebody_who_is_away_is_seen_unless_it_was_under_way() {
 #[test]
 fn a_chat_without_an_offer_to_its_owner_is_seen() {
     let mut ledger = ledger();
-    ledger.opened(id(1), 1, 10);
+    ledger.opened(id(1), 1, (10, 10));
     ledger.accepted(0, id(9), id(1));
     is_found(ledger, "which was not offered to it");
 }
@@ -171,9 +173,9 @@ fn a_chat_without_an_offer_to_its_owner_is_seen() {
 fn a_chat_is_opened_once_and_given_to_nobody_after_its_end() {
     for queue in [0, 1] {
         let mut twice = ledger();
-        twice.opened(id(1), 1, 10);
+        twice.opened(id(1), 1, (10, 10));
         twice.presented(0, (id(1), id(1)), Some(1), 10);
-        twice.opened(id(1), queue, 10);
+        twice.opened(id(1), queue, (10, 10));
         is_found(twice, "was opened twice, or in another queue");
     }
     let mut after_its_end = ledger();
@@ -187,7 +189,7 @@ fn a_chat_is_opened_once_and_given_to_nobody_after_its_end() {
 fn a_chat_that_nobody_is_offered_has_to_be_in_line() {
     let opened = || {
         let mut ledger = ledger();
-        ledger.opened(id(1), 1, 10);
+        ledger.opened(id(1), 1, (10, 10));
         ledger
     };
     is_found(opened(), "offered to nobody, and is not in line");
@@ -206,7 +208,7 @@ fn an_offer_that_is_gone_has_to_be_withdrawn() {
 fn a_chat_beside_somebody_free_is_seen_when_it_lasts() {
     let waits = || {
         let mut ledger = ledger();
-        ledger.opened(id(1), 0, 10);
+        ledger.opened(id(1), 0, (10, 10));
         ledger.look(100);
         ledger
     };
@@ -233,14 +235,48 @@ fn a_chat_beside_somebody_free_is_seen_when_it_lasts() {
 }
 
 #[test]
+fn there_is_room_for_a_chat_when_people_have_more_places_than_are_waited_for_in_front_of_it() {
+    let was_room = |ledger: &mut Ledger, chat: u128, queue: usize| {
+        ledger.opened(id(chat), queue, (10, 10));
+        ledger.chats[&id(chat)].opened.unwrap().was_room
+    };
+    // Queue 0 is operator 0's alone, who serves queue 1, too.
+    let mut ledger = ledger();
+    assert_eq!([1, 2, 3].map(|chat| was_room(&mut ledger, chat, 0)), [true, true, false]);
+    assert_eq!([4, 5].map(|chat| was_room(&mut ledger, chat, 1)), [true, false]);
+    // One who ends a chat has its place again when that is through.
+    ledger.presented(0, (id(1), id(1)), Some(0), 20);
+    ledger.accepting(0, id(1));
+    ledger.accepted(0, id(1), id(1));
+    ledger.presented(0, (id(2), id(2)), Some(0), 20);
+    (3..=5).for_each(|chat| ledger.ended(1, id(chat)));
+    assert!(!was_room(&mut ledger, 6, 0));
+    ledger.ended(1, id(6));
+    ledger.ending(0, id(1));
+    assert!(!was_room(&mut ledger, 7, 0));
+    ledger.ended(1, id(7));
+    ledger.ended(0, id(1));
+    assert!(was_room(&mut ledger, 8, 0));
+    assert!(!was_room(&mut ledger, 10, 0), "the one place is the chat's before it");
+    ledger.ended(1, id(10));
+    // Who is away has no room, and who is never asked is not waited for.
+    ledger.ended(1, id(8));
+    ledger.changes(0);
+    assert!(!was_room(&mut ledger, 9, 0));
+    let mut unasked = Ledger::new(Rules { are_asked: false, ..rules() });
+    unasked.status(0, true, 0);
+    assert!(!was_room(&mut unasked, 1, 0));
+}
+
+#[test]
 fn who_is_given_one_chat_after_the_other_stands_beside_a_line_that_is_never_empty() {
     let beside = |is_busy: bool| {
         let mut ledger = ledger();
-        ledger.opened(id(1_000), 0, 0);
+        ledger.opened(id(1_000), 0, (0, 0));
         for step in 0..(BESIDE_MAX_US / STEP_US * 2) {
             let (chat, now_us) = (id(u128::from(step)), step * STEP_US);
             if is_busy {
-                ledger.opened(chat, 0, now_us);
+                ledger.opened(chat, 0, (now_us, now_us));
                 ledger.presented(0, (chat, chat), Some(0), now_us);
                 ledger.accepting(0, chat);
                 ledger.accepted(0, chat, chat);
@@ -259,7 +295,7 @@ fn who_is_given_one_chat_after_the_other_stands_beside_a_line_that_is_never_empt
 #[test]
 fn who_declined_may_be_asked_again_after_the_cool_down() {
     let mut ledger = ledger();
-    ledger.opened(id(1), 0, 10);
+    ledger.opened(id(1), 0, (10, 10));
     ledger.presented(0, (id(1), id(1)), Some(0), 20);
     ledger.declined(0, id(1), 20);
     ledger.look(20 + COOL_DOWN_US);

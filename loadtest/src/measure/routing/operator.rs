@@ -274,20 +274,20 @@ impl Operator {
     fn presented(&mut self, offer: (Uuid, Uuid), queue: Option<usize>, now_us: u64) {
         let is_full = self.hall.ledger.borrow().is_full(self.place);
         if let Some(freed_us) = self.freed_us.pop_front() {
-            self.hall.time(now_us, |times| &mut times.next, now_us.saturating_sub(freed_us));
+            self.hall.time(freed_us, |times| &mut times.next, now_us.saturating_sub(freed_us));
         } else if is_full && self.early < self.ends_under_way() {
             self.early += 1;
             self.hall.time(now_us, |times| &mut times.next, 0);
         }
         let mut ledger = self.hall.ledger.borrow_mut();
         let is_new = !ledger.was_presented(offer.1);
-        let since_us = ledger.presented(self.place, offer, queue, now_us);
+        let wait = ledger.presented(self.place, offer, queue, now_us);
         drop(ledger);
         if is_new {
             self.hall.count(now_us, |counts| counts.offered += 1);
         }
-        if let Some(us) = since_us {
-            self.hall.time(now_us, |times| &mut times.assign, us);
+        if let Some(wait) = wait {
+            self.hall.assigned(wait);
         }
         if self.screen.iter().all(|(shown, _)| *shown != offer.0) {
             self.screen.push_back(offer);
@@ -311,9 +311,8 @@ impl Operator {
                 if chat != wanted {
                     ledger.wrong(|| format!("chat {chat} was taken instead of chat {wanted}"));
                 }
-                if let Some(us) = ledger.taken(place, chat, now_us) {
-                    hall.time(now_us, |times| &mut times.assign, us);
-                }
+                let wait = ledger.taken(place, chat, now_us);
+                wait.inspect(|wait| hall.assigned(*wait));
                 self.has(chat, now_us, took_us);
                 self.not_before_us = 0;
             }
@@ -369,7 +368,8 @@ impl Operator {
     /// A chat is its own.
     fn has(&mut self, chat: Uuid, now_us: u64, took_us: u64) {
         self.hall.count(now_us, |counts| counts.accepted += 1);
-        self.hall.time(now_us, |times| &mut times.accept, took_us);
+        let asked_us = now_us.saturating_sub(took_us);
+        self.hall.time(asked_us, |times| &mut times.accept, took_us);
         self.kept.push_back((now_us + self.conduct.keeps_us, chat));
     }
 

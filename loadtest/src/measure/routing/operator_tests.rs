@@ -90,10 +90,11 @@ fn played(fault: Fault) -> (Found, Round) {
         };
         let queues = [(QUEUE, 0)].into();
         let hall = Rc::new(Hall::new(stage, Ledger::new(rules), queues, None, 0).unwrap());
-        for chat in 1..=3 {
-            hall.ledger.borrow_mut().opened(Uuid::from_u128(chat), 0, 0);
-        }
         hall.measure(u64::MAX);
+        let now_us = hall.clock.us();
+        for chat in 1..=3 {
+            hall.ledger.borrow_mut().opened(Uuid::from_u128(chat), 0, (now_us, now_us));
+        }
         let conduct = Conduct {
             declines_percent: 0,
             keeps_us: 0,

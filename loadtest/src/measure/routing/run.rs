@@ -168,14 +168,15 @@ impl<'a> Run<'a> {
             arrivals.abort();
         }
         self.drains().await;
+        let drained_us = self.hall.clock.us();
         let line = self.line(there).await?;
-        self.ends(&line, wanted.time.as_secs_f64(), server, &driver).await
+        self.ends((&line, drained_us), wanted.time.as_secs_f64(), server, &driver).await
     }
 
     async fn line_forms(&self, wanted: &Wanted) -> Result<(), RoutingError> {
         let line = wanted.line;
         for _ in 0..line {
-            self.hall.send_one();
+            self.hall.send_one(self.hall.clock.us());
         }
         let until = Instant::now() + STEP_LIMIT;
         while self.hall.opened() < line {
@@ -236,10 +237,10 @@ impl<'a> Run<'a> {
         Ok(line)
     }
 
-    /// Everybody goes; what came of it.
+    /// Everybody goes; what came of it. Who was in line, and until when anybody was waited for, µs.
     async fn ends(
         self,
-        line: &BTreeSet<Uuid>,
+        (line, drained_us): (&BTreeSet<Uuid>, u64),
         seconds: f64,
         server: Seen,
         driver: &Seen,
@@ -253,6 +254,7 @@ impl<'a> Run<'a> {
         };
         let _ = timeout(STEP_LIMIT, all).await;
         self.progress.borrow_mut().done();
+        self.hall.is_late(drained_us);
         let mut round = self.hall.ledger.borrow_mut().finish(line).into_round();
         let counts = self.hall.note(&mut round, seconds);
         if let Some(cpu_ms) = server.cpu_ms() {
@@ -301,13 +303,15 @@ async fn page(
     }
 }
 
-/// Has a chat opened whenever one is due.
+/// Has a chat opened whenever one is due: at full milliseconds, since timers have no finer steps.
 async fn arrive(hall: Rc<Hall>, rate: f64) {
-    let began = Instant::now();
+    let began_ms = hall.clock.ms();
     for n in 0_u64.. {
-        sleep_until(began + Duration::from_secs_f64(n as f64 / rate)).await;
-        if !hall.send_one() {
-            hall.count(hall.clock.us(), |counts| counts.unsent += 1);
+        let due_ms = began_ms + (n as f64 * 1_000.0 / rate) as u64;
+        sleep_until(hall.clock.at_ms(due_ms)).await;
+        let due_us = due_ms * 1_000;
+        if !hall.send_one(due_us) {
+            hall.count(due_us, |counts| counts.unsent += 1);
         }
     }
 }

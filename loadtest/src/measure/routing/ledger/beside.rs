@@ -1,10 +1,8 @@
 //! Who has room, and who stands beside whom.
 
-use std::collections::BTreeSet;
-
 use uuid::Uuid;
 
-use super::{Ledger, Offer, Screen};
+use super::{Ledger, Offer, Operator, Screen};
 
 /// How long a chat may wait beside an operator who is free and may have it, µs: far longer than any assignment
 /// takes, so that a machine that is busy is not blamed on the router.
@@ -21,9 +19,30 @@ impl Ledger {
 
     /// Whether whatever an operator is offered further fits only when one of its ends is through.
     pub fn is_full(&self, operator: usize) -> bool {
-        let Some(who) = self.operators.get(operator) else { return false };
+        self.operators.get(operator).is_some_and(|who| self.places(who) == 0)
+    }
+
+    /// How many chats more fit an operator beside what it has, ends and is offered.
+    fn places(&self, who: &Operator) -> usize {
         let offers = who.offers.values().filter(|offer| offer.is != Screen::Missed).count();
-        who.owned.len() + who.ending.len() + offers >= self.rules.capacity
+        self.rules.capacity.saturating_sub(who.owned.len() + who.ending.len() + offers)
+    }
+
+    /// Whether who serves a queue has more places than wait in all that its people serve: whoever comes now waits
+    /// for nobody to become free. Nobody is waited for where nobody is asked.
+    pub(super) fn is_room_in(&self, queue: usize) -> bool {
+        let Some(queue) = self.queues.get(queue).filter(|_| self.rules.are_asked) else {
+            return false;
+        };
+        let lines = queue.beside.iter().filter_map(|other| self.queues.get(*other));
+        let ahead: usize = lines.map(|line| line.waiting.len()).sum();
+        if ahead >= queue.members.len() * self.rules.capacity {
+            // A long line is no reason to look at all of them.
+            return false;
+        }
+        let members = queue.members.iter().filter_map(|member| self.operators.get(*member));
+        let places = members.filter(|who| who.ready_us.is_some()).map(|who| self.places(who));
+        places.sum::<usize>() > ahead
     }
 
     /// Looks who stands beside whom, when nobody opens chats any more. Whoever is offered, given or through with
@@ -60,7 +79,8 @@ impl Ledger {
             return None;
         }
         let queues = self.rules.serves.get(place)?.iter();
-        let mut waiting = queues.filter_map(|queue| self.waiting.get(*queue)).flatten();
+        let queues = queues.filter_map(|queue| self.queues.get(*queue));
+        let mut waiting = queues.flat_map(|queue| &queue.waiting);
         let excluded = |chat| who.declined.get(chat).is_some_and(|until_us| *until_us > now_us);
         waiting.find(|chat| !excluded(chat)).copied()
     }
