@@ -26,8 +26,12 @@ const STEPS_AWAY_MAX: i64 = 6_000;
 /// Longest time that an operator keeps a chat, ms.
 const KEEP_MAX_MS: u64 = 60_000;
 
-/// How many chats are open at a time when nothing is said of it, beside those who have room for them.
-const AT_A_TIME_OF_CAPACITY: usize = 2;
+/// How many chats are open at a time when nothing is said of it, of a hundred that operators may have: so few that
+/// nobody waits for want of people.
+const AT_A_TIME_PERCENT: usize = 80;
+
+/// Customers when chats come as they are due, beside those in line, for each chat that operators may have.
+const CUSTOMERS_OF_CAPACITY: usize = 2;
 
 /// The options of `routing`.
 #[derive(Debug, Args)]
@@ -50,7 +54,8 @@ pub struct RoutingArguments {
     /// Chats that come a second, whatever became of earlier ones
     #[arg(long, value_name = "PER_SECOND", conflicts_with = "chats_at_a_time", value_parser = clap::value_parser!(u32).range(1..=ARRIVALS_MAX))]
     arrivals: Option<u32>,
-    /// Chats that are open at a time; without this and --arrivals, twice as many as operators may have
+    /// Chats that are open at a time; without this and --arrivals 80 of a hundred that operators may have, and with
+    /// --line as many as they may have beside the line, which then stands
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=CUSTOMERS_MAX as i64))]
     chats_at_a_time: Option<u32>,
     /// Offers that are declined, of a hundred
@@ -103,10 +108,10 @@ impl RoutingArguments {
         let line = self.line as usize;
         let (arrivals, open) = match (self.arrivals, self.chats_at_a_time) {
             (Some(rate), _) => {
-                (Arrivals::PerSecond(f64::from(rate)), room * AT_A_TIME_OF_CAPACITY + line)
+                (Arrivals::PerSecond(f64::from(rate)), room * CUSTOMERS_OF_CAPACITY + line)
             }
             (None, chats) => {
-                let chats = chats.map_or(room * AT_A_TIME_OF_CAPACITY, |chats| chats as usize);
+                let chats = chats.map_or(at_a_time(room, line), |chats| chats as usize);
                 let chats = chats.min(CUSTOMERS_MAX);
                 (Arrivals::AtATime(chats), chats.max(line))
             }
@@ -170,11 +175,42 @@ impl RoutingArguments {
     }
 }
 
-/// The p99 of an assignment as a ratio to that of a durable message.
+/// How many chats are open at a time when nothing is said of it.
+fn at_a_time(room: usize, line: usize) -> usize {
+    match line {
+        0 => (room * AT_A_TIME_PERCENT / 100).max(1),
+        line => line + room,
+    }
+}
+
+/// The p99 of an assignment for which there was room, as a ratio to that of a durable message: how long customers
+/// wait for people is no cost of the router's.
 fn in_floors(router: &mut Round, floor: &Round) {
     let figure = |round: &Round, name: &str| round.figures.get(name).copied();
-    let both = figure(router, "assign_p99_us").zip(figure(floor, "acknowledge_p99_us"));
+    let both = figure(router, "assign_free_p99_us").zip(figure(floor, "acknowledge_p99_us"));
     if let Some((assign_us, message_us)) = both {
         router.set("assign_p99_in_floors", assign_us / message_us);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_waits_for_people_unless_a_line_is_wanted() {
+        assert_eq!([at_a_time(1, 0), at_a_time(150, 0), at_a_time(150, 2_000)], [1, 120, 2_150]);
+    }
+
+    #[test]
+    fn what_is_held_against_the_floor_is_an_assignment_for_which_there_was_room() {
+        let (mut router, mut floor) = (Round::default(), Round::default());
+        floor.set("acknowledge_p99_us", 100.0);
+        router.set("assign_p99_us", 9_000.0);
+        in_floors(&mut router, &floor);
+        assert_eq!(router.figures.get("assign_p99_in_floors"), None);
+        router.set("assign_free_p99_us", 300.0);
+        in_floors(&mut router, &floor);
+        assert_eq!(router.figures["assign_p99_in_floors"], 3.0);
     }
 }
