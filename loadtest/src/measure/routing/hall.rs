@@ -131,8 +131,9 @@ impl Hall {
         })
     }
 
-    /// Measures from now on for so long, µs.
+    /// Measures from now on for so long, µs. What was before is in no look either.
     pub fn measure(&self, for_us: u64) {
+        self.lately.take();
         let now_us = self.clock.us();
         self.window.set((now_us, now_us.saturating_add(for_us)));
     }
@@ -347,6 +348,15 @@ mod tests {
         assert_eq!((assign.count, assign.at(0.0), assign.max_us), (2, Some(1_000), 5_003));
         assert_eq!(round.figures["never_offered"], 1.0);
         assert_eq!(round.times["assign_free"].count, 0, "nobody was ready when they were opened");
+    }
+
+    #[test]
+    fn the_first_look_has_nothing_of_what_was_before() {
+        let (hall, _tell) = hall(Stage::Going, None);
+        (0..3).for_each(|now_us| hall.count(now_us, |counts| counts.opened += 1));
+        hall.measure(u64::MAX);
+        hall.count(hall.clock.us(), |counts| counts.opened += 1);
+        assert_eq!(hall.since_the_last()["opened_per_second"], 1.0);
     }
 
     #[test]
