@@ -163,16 +163,30 @@ impl RoutingArguments {
     async fn measure(&self, wanted: &Wanted, report: &mut Report) -> anyhow::Result<()> {
         let settings = routing::settings(wanted);
         for number in 1..=self.rounds {
-            let floor = routing::floor(wanted).await?;
-            let (setup, password) = self.own.prepare(&settings)?;
-            let words = format!("round {number}");
-            let mut router = routing::router(wanted, (&setup, &password), &words).await?;
+            let router = async || -> anyhow::Result<Round> {
+                let (setup, password) = self.own.prepare(&settings)?;
+                let words = format!("round {number}");
+                Ok(routing::router(wanted, (&setup, &password), &words).await?)
+            };
+            let (floor, mut router) = if is_floor_first(number) {
+                let floor = routing::floor(wanted).await?;
+                (floor, router().await?)
+            } else {
+                let router = router().await?;
+                (routing::floor(wanted).await?, router)
+            };
             in_floors(&mut router, &floor);
             rounds::add(report, Target::Durable.name(), floor);
             rounds::add(report, Target::Router.name(), router);
         }
         Ok(())
     }
+}
+
+/// Whether the floor is measured before the router in a round, of which the first one is 1: in turn, so that what
+/// the machine does in turn meets neither always first.
+fn is_floor_first(round: u32) -> bool {
+    round % 2 == 1
 }
 
 /// How many chats are open at a time when nothing is said of it.
@@ -196,6 +210,11 @@ fn in_floors(router: &mut Round, floor: &Round) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn floor_and_router_are_first_in_turn() {
+        assert_eq!([1, 2, 3, 4].map(is_floor_first), [true, false, true, false]);
+    }
 
     #[test]
     fn nobody_waits_for_people_unless_a_line_is_wanted() {
