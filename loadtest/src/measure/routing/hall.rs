@@ -62,7 +62,8 @@ pub struct Times {
     pub assign_free: Histogram<u64>,
     /// `offer.accept` or `chat.take`, until the answer.
     pub accept: Histogram<u64>,
-    /// From the answer to `chat.end` to the next offer to that operator, while somebody waits.
+    /// From the answer to `chat.end` to the next offer to that operator, if somebody who may be given to it waits
+    /// all the time.
     pub next: Histogram<u64>,
 }
 

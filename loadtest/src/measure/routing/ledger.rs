@@ -7,7 +7,7 @@
 
 mod beside;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use uuid::Uuid;
 
@@ -90,6 +90,8 @@ struct Operator {
     declined: BTreeMap<Uuid, u64>,
     /// Since when it stands beside somebody who waits while nothing comes its way, and whether that was told.
     beside: Option<(u64, bool)>,
+    /// Since when places of its are free beside somebody who waits and may be given to it, µs.
+    freed_us: VecDeque<u64>,
 }
 
 impl Operator {
@@ -103,6 +105,7 @@ impl Operator {
             ending: BTreeSet::new(),
             declined: BTreeMap::new(),
             beside: None,
+            freed_us: VecDeque::new(),
         }
     }
 }
@@ -365,6 +368,8 @@ impl Ledger {
     pub fn changes(&mut self, operator: usize) {
         if let Some(who) = self.operators.get_mut(operator) {
             (who.ready_us, who.away_us) = (None, None);
+            // An offer that comes when it is back has nothing to do with a place that was free before.
+            who.freed_us.clear();
         }
     }
 
@@ -455,11 +460,12 @@ impl Ledger {
             && known.screens == 0
             && known.owner.is_none()
             && !known.is_ended;
-        let Some(queue) = known.queue.and_then(|queue| self.queues.get_mut(queue)) else { return };
+        let Some(number) = known.queue else { return };
+        let Some(queue) = self.queues.get_mut(number) else { return };
         if waits {
             queue.waiting.insert(chat);
-        } else {
-            queue.waiting.remove(&chat);
+        } else if queue.waiting.remove(&chat) {
+            self.forget_places(number);
         }
     }
 }

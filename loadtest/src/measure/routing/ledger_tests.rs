@@ -269,6 +269,44 @@ fn there_is_room_for_a_chat_when_people_have_more_places_than_are_waited_for_in_
 }
 
 #[test]
+fn a_free_place_is_timed_only_while_somebody_waits_who_may_be_given_to_it() {
+    // Operator 1 does not serve queue 0.
+    let mut of_another = ledger();
+    of_another.opened(id(1), 0, (10, 10));
+    (0..2).for_each(|operator| of_another.freed(operator, 20));
+    assert_eq!([0, 1].map(|operator| of_another.filled(operator)), [Some(20), None]);
+
+    // Two are free, and one waits.
+    let mut of_two = ledger();
+    of_two.opened(id(1), 1, (10, 10));
+    (0..2).for_each(|operator| of_two.freed(operator, 20));
+    assert_eq!(of_two.filled(0), Some(20));
+    of_two.presented(0, (id(1), id(1)), Some(1), 30);
+    of_two.opened(id(2), 1, (40, 40));
+    assert_eq!(of_two.filled(1), None, "nobody waited since 30");
+
+    // Whom it has declined it is not given.
+    let mut declined = ledger();
+    declined.opened(id(1), 0, (10, 10));
+    declined.presented(0, (id(1), id(1)), Some(0), 20);
+    declined.declined(0, id(1), 20);
+    declined.freed(0, 30);
+    assert_eq!(declined.filled(0), None);
+    declined.opened(id(2), 0, (40, 40));
+    declined.freed(0, 50);
+    declined.ended(1, id(2));
+    assert_eq!(declined.filled(0), None, "the one who is left was declined");
+
+    // Nor is a place free that was so before its operator was away.
+    let mut away = ledger();
+    away.opened(id(1), 0, (10, 10));
+    away.freed(0, 20);
+    away.changes(0);
+    away.status(0, true, 30);
+    assert_eq!(away.filled(0), None);
+}
+
+#[test]
 fn who_is_given_one_chat_after_the_other_stands_beside_a_line_that_is_never_empty() {
     let beside = |is_busy: bool| {
         let mut ledger = ledger();

@@ -72,8 +72,6 @@ pub struct Operator {
     away_until_us: u64,
     /// Not before then it accepts, or looks at the line, µs.
     not_before_us: u64,
-    /// Ends that were answered and are not followed by an offer yet, µs.
-    freed_us: VecDeque<u64>,
     /// Offers that came before the end was answered that made room for them.
     early: usize,
 }
@@ -101,7 +99,6 @@ impl Operator {
             next_away_us: None,
             away_until_us: 0,
             not_before_us: 0,
-            freed_us: VecDeque::new(),
             early: 0,
         }
     }
@@ -169,8 +166,6 @@ impl Operator {
         };
         if wanted != self.is_ready && !self.is_changing {
             (self.is_ready, self.is_changing) = (wanted, true);
-            // An offer that comes after it was away has nothing to do with an end before.
-            self.freed_us.clear();
             let status = if wanted { "ready" } else { "away" };
             let params = json!({ "command_id": self.command(), "status": status });
             self.ask("operator.set_status", &params, Asked::Status(wanted));
@@ -273,7 +268,8 @@ impl Operator {
 
     fn presented(&mut self, offer: (Uuid, Uuid), queue: Option<usize>, now_us: u64) {
         let is_full = self.hall.ledger.borrow().is_full(self.place);
-        if let Some(freed_us) = self.freed_us.pop_front() {
+        let freed_us = self.hall.ledger.borrow_mut().filled(self.place);
+        if let Some(freed_us) = freed_us {
             self.hall.time(freed_us, |times| &mut times.next, now_us.saturating_sub(freed_us));
         } else if is_full && self.early < self.ends_under_way() {
             self.early += 1;
@@ -321,8 +317,8 @@ impl Operator {
                 hall.count(now_us, |counts| counts.ended += 1);
                 if self.early > 0 {
                     self.early -= 1;
-                } else if self.is_ready && ledger.waiting() > 0 {
-                    self.freed_us.push_back(now_us);
+                } else {
+                    ledger.freed(place, now_us);
                 }
             }
             Asked::Status(is_ready) => {

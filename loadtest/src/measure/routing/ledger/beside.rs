@@ -45,6 +45,40 @@ impl Ledger {
         places.sum::<usize>() > ahead
     }
 
+    /// A place of an operator is free: from now on it is waited for who fills it, while somebody waits who may be
+    /// given to it.
+    pub fn freed(&mut self, operator: usize, now_us: u64) {
+        let is_waited_for = self.rules.are_asked && self.may_be_given(operator, now_us).is_some();
+        if let Some(who) = self.operators.get_mut(operator)
+            && is_waited_for
+            && who.ready_us.is_some()
+        {
+            who.freed_us.push_back(now_us);
+        }
+    }
+
+    /// An operator is about to be offered somebody. Since when the place for that has been free beside somebody who
+    /// waits, µs; none where none was.
+    pub fn filled(&mut self, operator: usize) -> Option<u64> {
+        self.operators.get_mut(operator)?.freed_us.pop_front()
+    }
+
+    /// Somebody of a queue waits no more: free places of its people for whom nobody waits now are not waited for.
+    pub(super) fn forget_places(&mut self, queue: usize) {
+        let Some(queue) = self.queues.get(queue) else { return };
+        let is_free = |who: &&usize| {
+            self.operators.get(**who).is_some_and(|who| !who.freed_us.is_empty())
+        };
+        let free: Vec<usize> = queue.members.iter().filter(is_free).copied().collect();
+        for place in free {
+            // Whom it declined it is not asked for again, as far as is known here.
+            let waits = self.may_be_given(place, 0);
+            if let Some(who) = self.operators.get_mut(place).filter(|_| waits.is_none()) {
+                who.freed_us.clear();
+            }
+        }
+    }
+
     /// Looks who stands beside whom, when nobody opens chats any more. Whoever is offered, given or through with
     /// a chat meanwhile is one with whom the router goes on: a line that is never empty is not held against it.
     pub fn look(&mut self, now_us: u64) {
@@ -78,6 +112,12 @@ impl Ledger {
         if self.is_full(place) {
             return None;
         }
+        self.may_be_given(place, now_us)
+    }
+
+    /// A chat that waits and that an operator may have as soon as there is room.
+    fn may_be_given(&self, place: usize, now_us: u64) -> Option<Uuid> {
+        let who = self.operators.get(place)?;
         let queues = self.rules.serves.get(place)?.iter();
         let queues = queues.filter_map(|queue| self.queues.get(*queue));
         let mut waiting = queues.flat_map(|queue| &queue.waiting);
