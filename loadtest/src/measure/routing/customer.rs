@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use serde_json::json;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::hall::{Hall, Stage};
@@ -48,19 +49,44 @@ impl Customer {
 
     async fn go_on(&mut self) -> Result<(), SessionError> {
         let hall = Rc::clone(&self.hall);
-        let mut stage = hall.stage.clone();
+        let (mut stage, mut until) = (hall.stage.clone(), None);
         loop {
             while let Some(heard) = self.session.next_heard()? {
                 self.hear(heard);
             }
             if *stage.borrow_and_update() == Stage::Over {
-                return Ok(());
+                let until = *until.get_or_insert_with(|| Instant::now() + hall.patience);
+                if self.owed().is_none() || Instant::now() >= until {
+                    self.go();
+                    return Ok(());
+                }
             }
             tokio::select! {
                 turn = self.session.turn() => turn?,
+                () = sleep_until(until.unwrap_or_else(Instant::now)), if until.is_some() => {}
                 due_us = hall.called(self.place) => self.open(due_us),
                 Ok(()) = stage.changed() => {}
             }
+        }
+    }
+
+    /// What it is still to be told, in words.
+    fn owed(&self) -> Option<String> {
+        if self.under_way.is_some() {
+            return Some("was never answered its chat.open".to_owned());
+        }
+        let chat = self.chat.filter(|chat| self.hall.ledger.borrow().is_over(*chat))?;
+        Some(format!("was never told that chat {chat} is over"))
+    }
+
+    /// Waits no longer.
+    fn go(&self) {
+        if let Some((_, due_us)) = self.under_way {
+            let so_far_us = self.hall.clock.us().saturating_sub(due_us);
+            self.hall.time(due_us, |times| &mut times.open, so_far_us);
+        }
+        if let Some(owed) = self.owed() {
+            self.hall.ledger.borrow_mut().wrong(|| format!("customer {} {owed}", self.place));
         }
     }
 
@@ -99,7 +125,12 @@ impl Customer {
                 return self.hall.is_gone();
             }
         };
-        let Some(chat) = chat else { return self.hall.is_gone() };
+        let Some(chat) = chat else {
+            let wrong =
+                || format!("customer {} was answered a chat.open without a chat", self.place);
+            self.hall.ledger.borrow_mut().wrong(wrong);
+            return self.hall.is_gone();
+        };
         self.hall.has_opened();
         self.hall.count(now_us, |counts| counts.opened += 1);
         self.hall.time(due_us, |times| &mut times.open, now_us.saturating_sub(due_us));
@@ -119,3 +150,7 @@ impl Customer {
         self.hall.is_over(self.place);
     }
 }
+
+#[cfg(test)]
+#[path = "customer_tests.rs"]
+mod tests;

@@ -5,15 +5,20 @@ use std::collections::{BTreeMap, VecDeque};
 
 use hdrhistogram::{CreationError, Histogram};
 use tokio::sync::{Notify, watch};
+use tokio::time::Duration;
 use uuid::Uuid;
 
-use super::ledger::{CHATS_MAX, Ledger, Wait};
+use super::ledger::{Ledger, Wait};
 use crate::client::clock::Clock;
 use crate::measure::report::Round;
 
 /// The longest time that is told from longer ones, µs, and to how many digits.
 const LONGEST_US: u64 = 600_000_000;
 const DIGITS: u8 = 3;
+
+/// How long everybody waits for what is still to come when all is over: as long as a server that is busy may take for
+/// an answer.
+const LAST_ANSWERS_LIMIT: Duration = Duration::from_secs(10);
 
 /// What is to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +29,7 @@ pub enum Stage {
     Going,
     /// Nobody opens chats any more, and all operators serve.
     Draining,
-    /// Everybody goes.
+    /// Nobody asks for anything any more, and everybody goes when all is answered.
     Over,
 }
 
@@ -86,6 +91,8 @@ pub struct Hall {
     pub clock: Clock,
     /// What is to be done.
     pub stage: watch::Receiver<Stage>,
+    /// How long is waited for the last answers.
+    pub patience: Duration,
     /// What must hold.
     pub ledger: RefCell<Ledger>,
     /// The numbers of the queues.
@@ -118,6 +125,7 @@ impl Hall {
         Ok(Self {
             clock: Clock::start(),
             stage,
+            patience: LAST_ANSWERS_LIMIT,
             ledger: RefCell::new(ledger),
             queues,
             at_a_time,
@@ -241,7 +249,7 @@ impl Hall {
 
     /// Has an idle customer open a chat that was due then. Whether there was one.
     pub fn send_one(&self, due_us: u64) -> bool {
-        if self.ledger.borrow().chats() >= CHATS_MAX {
+        if !self.ledger.borrow_mut().may_have_more() {
             return false;
         }
         let Some(customer) = self.idle.borrow_mut().pop_front() else { return false };
@@ -303,7 +311,7 @@ mod tests {
     ) -> (Hall, watch::Sender<Stage>) {
         let (tell, stage) = watch::channel(stage);
         let serves = vec![[0].into(); operators];
-        let rules = Rules { capacity: 1, serves, cool_down_us: 0, are_asked: true };
+        let rules = Rules { capacity: 1, serves, cool_down_us: 0, are_asked: true, chats_max: 3 };
         (Hall::new(stage, Ledger::new(rules), BTreeMap::new(), at_a_time, 3).unwrap(), tell)
     }
 
@@ -349,6 +357,19 @@ mod tests {
         assert_eq!((assign.count, assign.at(0.0), assign.max_us), (2, Some(1_000), 5_003));
         assert_eq!(round.figures["never_offered"], 1.0);
         assert_eq!(round.times["assign_free"].count, 0, "nobody was ready when they were opened");
+    }
+
+    #[test]
+    fn who_has_had_all_chats_of_a_run_before_its_end_is_told_once() {
+        let (hall, _tell) = hall_of(1, Stage::Going, None);
+        for chat in 1..=3 {
+            assert!(hall.send_one(0));
+            hall.ledger.borrow_mut().opened(Uuid::from_u128(chat), 0, (0, 0));
+            hall.is_over(0);
+        }
+        assert_eq!([(); 2].map(|()| hall.send_one(0)), [false, false]);
+        let told = hall.ledger.borrow().found().violations().to_vec();
+        assert_eq!(told, ["there were 3 chats before the time was over"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::measure::found::Found;
 /// that is busy reads it late. Shorter than anybody stays away, so that an offer can be too late.
 pub const LATE_OFFER_MAX_US: u64 = 500_000;
 
-/// Most chats of a run: each takes some 100 bytes until its end.
+/// Most chats of a run, open or over: each takes some 200 bytes until the end of the run.
 pub const CHATS_MAX: usize = 1_000_000;
 
 /// What is known beforehand.
@@ -31,6 +31,8 @@ pub struct Rules {
     pub cool_down_us: u64,
     /// Whether the server asks anybody: in a `manual` queue nobody is asked.
     pub are_asked: bool,
+    /// How many chats there may be: [`CHATS_MAX`].
+    pub chats_max: usize,
 }
 
 /// What is known of one run.
@@ -41,6 +43,8 @@ pub struct Ledger {
     chats: BTreeMap<Uuid, Chat>,
     queues: Vec<Queue>,
     unsettled: usize,
+    /// Whether it was told that there may be no more chats.
+    is_at_most: bool,
     found: Found,
 }
 
@@ -174,7 +178,8 @@ impl Ledger {
         let operators = rules.serves.iter().map(|_| Operator::new()).collect();
         let queues = (0..queues).map(|queue| Queue::of(queue, &rules.serves)).collect();
         let found = Found::default();
-        Self { rules, operators, chats: BTreeMap::new(), queues, unsettled: 0, found }
+        let (chats, unsettled, is_at_most) = (BTreeMap::new(), 0, false);
+        Self { rules, operators, chats, queues, unsettled, is_at_most, found }
     }
 
     /// A customer was answered that its chat is open, which was due before. If it was presented before that, how
@@ -398,9 +403,19 @@ impl Ledger {
         self.unsettled
     }
 
-    /// How many chats there were.
-    pub fn chats(&self) -> usize {
-        self.chats.len()
+    /// Whether one more chat may be opened. A run that has had all that it may have measures nothing any more.
+    pub fn may_have_more(&mut self) -> bool {
+        let most = self.rules.chats_max;
+        let may = self.chats.len() < most;
+        if !may && !std::mem::replace(&mut self.is_at_most, true) {
+            self.found.violation(|| format!("there were {most} chats before the time was over"));
+        }
+        may
+    }
+
+    /// Whether an operator was answered that a chat is over.
+    pub fn is_over(&self, chat: Uuid) -> bool {
+        self.chats.get(&chat).is_some_and(|known| known.is_ended)
     }
 
     /// What was found, when nothing more is waited for. `line` is what the server says that waits.

@@ -17,7 +17,13 @@ fn id(n: u128) -> Uuid {
 /// Operator 0 serves the queues 0 and 1, operator 1 serves 1 alone.
 fn rules() -> Rules {
     let serves = vec![BTreeSet::from([0, 1]), BTreeSet::from([1])];
-    Rules { capacity: CAPACITY, serves, cool_down_us: COOL_DOWN_US, are_asked: true }
+    Rules {
+        capacity: CAPACITY,
+        serves,
+        cool_down_us: COOL_DOWN_US,
+        are_asked: true,
+        chats_max: CHATS_MAX,
+    }
 }
 
 fn ledger() -> Ledger {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 use uuid::Uuid;
 
 use super::hall::{Hall, Stage};
@@ -112,22 +112,35 @@ impl Operator {
     }
 
     async fn go_on(&mut self) -> Result<(), SessionError> {
-        let mut stage = self.hall.stage.clone();
+        let (mut stage, mut until) = (self.hall.stage.clone(), None);
         loop {
             while let Some(heard) = self.session.next_heard()? {
                 self.hear(heard);
             }
             let now = *stage.borrow_and_update();
-            if now == Stage::Over {
-                return Ok(());
-            }
-            let due_us = self.act(now);
-            let due = self.hall.clock.at_ms(due_us.div_ceil(1_000));
+            let due = if now == Stage::Over {
+                let until = *until.get_or_insert_with(|| Instant::now() + self.hall.patience);
+                if self.asked.is_empty() || Instant::now() >= until {
+                    self.go();
+                    return Ok(());
+                }
+                until
+            } else {
+                self.hall.clock.at_ms(self.act(now).div_ceil(1_000))
+            };
             tokio::select! {
                 turn = self.session.turn() => turn?,
                 () = sleep_until(due) => {}
                 Ok(()) = stage.changed() => {}
             }
+        }
+    }
+
+    /// Waits no longer.
+    fn go(&self) {
+        for (asked, _) in self.asked.values() {
+            let owed = || format!("operator {} was never answered: {asked:?}", self.place);
+            self.hall.ledger.borrow_mut().wrong(owed);
         }
     }
 
@@ -325,6 +338,8 @@ impl Operator {
                 self.is_changing = false;
                 ledger.status(place, is_ready, now_us);
             }
+            // Nothing more is asked when all is over.
+            Asked::List if *hall.stage.borrow() == Stage::Over => {}
             Asked::List => self.take_one(answer),
             Asked::Decline | Asked::Message => {}
         }

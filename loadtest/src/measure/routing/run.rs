@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::customer::Customer;
 use super::hall::{Hall, Stage};
-use super::ledger::{Ledger, Rules};
+use super::ledger::{CHATS_MAX, Ledger, Rules};
 use super::operator::{Conduct, Operator};
 use super::{Arrivals, RoutingError, Wanted, serves};
 use crate::draw::{Draw, Purpose};
@@ -66,6 +66,7 @@ impl<'a> Run<'a> {
             serves: (0..wanted.operators).map(|who| serves(who, wanted.queues)).collect(),
             cool_down_us: COOL_DOWN_MS * 1_000,
             are_asked: wanted.rule != Rule::Manual,
+            chats_max: CHATS_MAX,
         };
         let numbers = there.doors.iter().map(|door| door.queue.to_string()).zip(0..);
         let queues = numbers.filter_map(|(id, number)| Some((Uuid::parse_str(&id).ok()?, number)));

@@ -66,9 +66,8 @@ impl Ledger {
     /// Somebody of a queue waits no more: free places of its people for whom nobody waits now are not waited for.
     pub(super) fn forget_places(&mut self, queue: usize) {
         let Some(queue) = self.queues.get(queue) else { return };
-        let is_free = |who: &&usize| {
-            self.operators.get(**who).is_some_and(|who| !who.freed_us.is_empty())
-        };
+        let is_free =
+            |who: &&usize| self.operators.get(**who).is_some_and(|who| !who.freed_us.is_empty());
         let free: Vec<usize> = queue.members.iter().filter(is_free).copied().collect();
         for place in free {
             // Whom it declined it is not asked for again, as far as is known here.
