@@ -7,9 +7,8 @@ use loadtest::measure::connections::{self, Wanted};
 use loadtest::measure::report::Report;
 use loadtest::measure::scenario::Target;
 
-use super::output::OutputArguments;
-use super::rounds::{self, ROUNDS_MAX};
-use super::target::{OwnServerArguments, until_interrupted};
+use super::rounds::{self, RoundsArguments};
+use super::target::until_interrupted;
 
 /// Most customers: with what a server keeps free beside them they fit 20,000 files.
 const CUSTOMERS_MAX: i64 = 18_000;
@@ -41,16 +40,8 @@ pub struct ConnectionsArguments {
     /// How long they stay and do nothing, s: the server asks for signs of life every 30 s
     #[arg(long, value_name = "S", default_value_t = 35, value_parser = clap::value_parser!(u64).range(1..=HOLD_MAX_S))]
     hold: u64,
-    /// How often; medians are told
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
-    rounds: u32,
-    /// Server and driver share the cores, instead of one each
-    #[arg(long)]
-    unpinned: bool,
     #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    own: OwnServerArguments,
+    common: RoundsArguments,
 }
 
 impl ConnectionsArguments {
@@ -62,17 +53,16 @@ impl ConnectionsArguments {
             per_second: self.ramp,
             ping_every: self.ping_every.map(Duration::from_secs),
             hold: Duration::from_secs(self.hold),
-            pin: !self.unpinned,
+            pin: self.common.pins(),
         };
         connections::prepare(&wanted)?;
-        self.output.check()?;
         let settings = connections::settings(&wanted);
-        let mut report = rounds::empty("connections", &self.own, &self.options(), &settings);
+        let mut report = self.common.begin("connections", &self.options(), &settings)?;
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        rounds::finish(report, ended, &self.output)
+        self.common.finish(report, ended)
     }
 
-    fn options(&self) -> [(&'static str, String); 7] {
+    fn options(&self) -> [(&'static str, String); 5] {
         let every = |s: u64| s.to_string();
         [
             ("customers", self.customers.to_string()),
@@ -80,8 +70,6 @@ impl ConnectionsArguments {
             ("ramp", self.ramp.to_string()),
             ("ping_every", self.ping_every.map_or("never".to_owned(), every)),
             ("hold", self.hold.to_string()),
-            ("rounds", self.rounds.to_string()),
-            ("pinned", (!self.unpinned).to_string()),
         ]
     }
 
@@ -89,11 +77,11 @@ impl ConnectionsArguments {
     async fn measure(&self, wanted: &Wanted, report: &mut Report) -> anyhow::Result<()> {
         let settings = connections::settings(wanted);
         let mut targets = [Target::Echo, Target::Router];
-        for number in 1..=self.rounds {
+        for number in 1..=self.common.rounds {
             for target in targets {
                 let words = format!("round {number}, {}", target.name());
                 let round = if target == Target::Router {
-                    let (setup, password) = self.own.prepare(&settings)?;
+                    let (setup, password) = self.common.own.prepare(&settings)?;
                     connections::router(wanted, (&setup, &password), &words).await?
                 } else {
                     connections::floor(wanted, &words).await?

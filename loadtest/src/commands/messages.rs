@@ -9,9 +9,8 @@ use loadtest::measure::pairs::Load;
 use loadtest::measure::report::Report;
 use loadtest::measure::scenario::{self, Target, Wanted};
 
-use super::output::OutputArguments;
-use super::rounds::{self, ROUNDS_MAX};
-use super::target::{OwnServerArguments, until_interrupted};
+use super::rounds::{self, RoundsArguments};
+use super::target::until_interrupted;
 
 /// Longest measurement of one server, s: tokens live longer.
 const SECONDS_MAX: i64 = 300;
@@ -41,9 +40,6 @@ pub struct MessagesArguments {
     /// What comes before and is not measured, s
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
     warm_up: u64,
-    /// How often; medians are told
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
-    rounds: u32,
     /// Floors beside the router, in the same rounds
     #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "durable")]
     floors: Vec<Floor>,
@@ -51,13 +47,8 @@ pub struct MessagesArguments {
     /// against each other
     #[arg(long, value_name = "FILE")]
     against: Option<PathBuf>,
-    /// Server and driver share the cores, instead of one each: figures of a whole machine, no ratios
-    #[arg(long)]
-    unpinned: bool,
     #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    own: OwnServerArguments,
+    common: RoundsArguments,
 }
 
 /// A floor.
@@ -96,15 +87,14 @@ impl MessagesArguments {
                 warm_up: Duration::from_secs(self.warm_up),
                 time: Duration::from_secs(self.seconds),
             },
-            pin: !self.unpinned,
+            pin: self.common.pins(),
         };
         scenario::prepare(&wanted)?;
-        self.output.check()?;
         let settings = scenario::settings(&wanted);
-        let mut report = rounds::empty("messages", &self.own, &self.options(), &settings);
+        let mut report = self.common.begin("messages", &self.options(), &settings)?;
         report.build = report.build.against(self.against.as_deref());
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        rounds::finish(report, ended, &self.output)
+        self.common.finish(report, ended)
     }
 
     fn in_flight(&self) -> u32 {
@@ -112,15 +102,15 @@ impl MessagesArguments {
         self.in_flight.unwrap_or(unless_asked)
     }
 
-    fn options(&self) -> [(&'static str, String); 7] {
+    fn options(&self) -> [(&'static str, String); 6] {
+        let floors: Vec<&str> = once_each(&self.floors).into_iter().map(Target::name).collect();
         [
             ("pairs", self.pairs.to_string()),
             ("in_flight", self.in_flight().to_string()),
             ("rate", self.rate.map_or("closed loop".to_owned(), |rate| rate.to_string())),
             ("seconds", self.seconds.to_string()),
             ("warm_up", self.warm_up.to_string()),
-            ("rounds", self.rounds.to_string()),
-            ("pinned", (!self.unpinned).to_string()),
+            ("floors", if floors.is_empty() { "none".to_owned() } else { floors.join(", ") }),
         ]
     }
 
@@ -128,15 +118,15 @@ impl MessagesArguments {
     async fn measure(&self, wanted: &Wanted, report: &mut Report) -> anyhow::Result<()> {
         let settings = scenario::settings(wanted);
         let floors = once_each(&self.floors);
-        for number in 1..=self.rounds {
+        for number in 1..=self.common.rounds {
             for target in turns(number as usize - 1, &floors, self.against.is_some()) {
                 let round = match target {
                     Target::Router | Target::Before => {
                         let (setup, password) = match (&self.against, target) {
                             (Some(program), Target::Before) => {
-                                self.own.with(program).prepare(&settings)
+                                self.common.own.with(program).prepare(&settings)
                             }
-                            _ => self.own.prepare(&settings),
+                            _ => self.common.own.prepare(&settings),
                         }?;
                         scenario::router(wanted, (&setup, &password)).await?
                     }

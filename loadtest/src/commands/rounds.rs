@@ -1,7 +1,9 @@
-//! What the commands that measure in rounds have in common: the empty report, and what is done with a full one.
+//! What the commands that measure in rounds have in common: options, the empty report, and what is done with a
+//! full one.
 
 use std::collections::BTreeMap;
 
+use clap::Args;
 use loadtest::client::clock::wall_ms;
 use loadtest::measure::report::{Build, Machine, Report, Round, VERSION};
 use loadtest::measure::table::table;
@@ -10,31 +12,75 @@ use super::output::OutputArguments;
 use super::target::OwnServerArguments;
 
 /// Most rounds.
-pub const ROUNDS_MAX: i64 = 25;
+const ROUNDS_MAX: i64 = 25;
 
-/// A report before anything was measured.
-pub fn empty(
-    scenario: &str,
-    own: &OwnServerArguments,
-    options: &[(&str, String)],
-    settings: &[(&str, u64)],
-) -> Report {
-    let config = own.config.as_ref().map_or("none".to_owned(), |file| file.display().to_string());
-    let config = ("config", config);
-    let options = options.iter().chain([&config]);
-    let options = options.map(|(name, value)| ((*name).to_owned(), value.clone()));
-    let settings = settings.iter().map(|(name, value)| (name.to_lowercase(), value.to_string()));
-    Report {
-        version: VERSION,
-        scenario: scenario.to_owned(),
-        began_ms: wall_ms(),
-        build: Build::here(own.server_binary.as_deref()),
-        machine: Machine::here(&std::env::temp_dir()),
-        options: options.collect(),
-        settings: settings.collect(),
-        rounds: BTreeMap::new(),
-        warnings: Vec::new(),
-        failed: None,
+/// The options of all that measure in rounds.
+#[derive(Debug, Args)]
+pub struct RoundsArguments {
+    /// How often; medians are told
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
+    pub rounds: u32,
+    /// Server and driver share the cores, instead of one each: figures of a whole machine, no ratios
+    #[arg(long)]
+    unpinned: bool,
+    #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
+    pub own: OwnServerArguments,
+}
+
+impl RoundsArguments {
+    /// Whether server and driver have a core each.
+    pub fn pins(&self) -> bool {
+        !self.unpinned
+    }
+
+    /// The report before anything was measured. Errors where it could not be written in the end.
+    pub fn begin(
+        &self,
+        scenario: &str,
+        options: &[(&str, String)],
+        settings: &[(&str, u64)],
+    ) -> anyhow::Result<Report> {
+        self.output.check()?;
+        let config = self.own.config.as_ref();
+        let config = config.map_or("none".to_owned(), |file| file.display().to_string());
+        let common = [
+            ("rounds", self.rounds.to_string()),
+            ("pinned", self.pins().to_string()),
+            ("config", config),
+        ];
+        let options = options.iter().chain(&common);
+        let options = options.map(|(name, value)| ((*name).to_owned(), value.clone()));
+        let settings =
+            settings.iter().map(|(name, value)| (name.to_lowercase(), value.to_string()));
+        Ok(Report {
+            version: VERSION,
+            scenario: scenario.to_owned(),
+            began_ms: wall_ms(),
+            build: Build::here(self.own.server_binary.as_deref()),
+            machine: Machine::here(&std::env::temp_dir()),
+            options: options.collect(),
+            settings: settings.collect(),
+            rounds: BTreeMap::new(),
+            warnings: Vec::new(),
+            failed: None,
+        })
+    }
+
+    /// Prints the medians side by side, and writes the report where it is wanted, also that of a run that has
+    /// ended early. Says whether all held.
+    pub fn finish(&self, mut report: Report, ended: anyhow::Result<()>) -> anyhow::Result<bool> {
+        if let Err(error) = &ended {
+            report.failed = Some(format!("{error:#}"));
+        }
+        report.warn();
+        println!("\n{}", table(&report));
+        let written = self.output.write(&report);
+        // Of two errors the one of the run came first, and says more.
+        ended?;
+        written?;
+        Ok(report.holds())
     }
 }
 
@@ -47,23 +93,4 @@ pub fn add(report: &mut Report, server: &str, round: Round) {
         println!("refused: {count} {refusal}");
     }
     report.rounds.entry(server.to_owned()).or_default().push(round);
-}
-
-/// Prints the medians side by side, and writes the report where it is wanted, also that of a run that has ended
-/// early. Says whether all held.
-pub fn finish(
-    mut report: Report,
-    ended: anyhow::Result<()>,
-    output: &OutputArguments,
-) -> anyhow::Result<bool> {
-    if let Err(error) = &ended {
-        report.failed = Some(format!("{error:#}"));
-    }
-    report.warn();
-    println!("\n{}", table(&report));
-    let written = output.write(&report);
-    // Of two errors the one of the run came first, and says more.
-    ended?;
-    written?;
-    Ok(report.holds())
 }

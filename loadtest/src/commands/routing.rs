@@ -10,9 +10,8 @@ use switchboard::domain::Rule;
 use switchboard::domain::limits::{OPERATOR_CAPACITY_MAX, QUEUE_MEMBERS_MAX};
 use switchboard::protocol::value::WireText;
 
-use super::output::OutputArguments;
-use super::rounds::{self, ROUNDS_MAX};
-use super::target::{OwnServerArguments, until_interrupted};
+use super::rounds::{self, RoundsArguments};
+use super::target::until_interrupted;
 
 /// Longest measurement, s.
 const SECONDS_MAX: i64 = 300;
@@ -76,19 +75,11 @@ pub struct RoutingArguments {
     /// What comes before and is not measured, s
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
     warm_up: u64,
-    /// How often; medians are told
-    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
-    rounds: u32,
     /// Who declines what hangs on it
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
-    /// Server and driver share the cores, instead of one each
-    #[arg(long)]
-    unpinned: bool,
     #[command(flatten)]
-    output: OutputArguments,
-    #[command(flatten)]
-    own: OwnServerArguments,
+    common: RoundsArguments,
 }
 
 impl RoutingArguments {
@@ -96,11 +87,10 @@ impl RoutingArguments {
     pub async fn run(&self) -> anyhow::Result<bool> {
         let wanted = self.wanted();
         routing::prepare(&wanted)?;
-        self.output.check()?;
         let settings = routing::settings(&wanted);
-        let mut report = rounds::empty("routing", &self.own, &self.options(&wanted), &settings);
+        let mut report = self.common.begin("routing", &self.options(&wanted), &settings)?;
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        rounds::finish(report, ended, &self.output)
+        self.common.finish(report, ended)
     }
 
     fn wanted(&self) -> Wanted {
@@ -130,12 +120,12 @@ impl RoutingArguments {
             writes: self.message,
             warm_up: Duration::from_secs(self.warm_up),
             time: Duration::from_secs(self.seconds),
-            pin: !self.unpinned,
+            pin: self.common.pins(),
             seed: self.seed,
         }
     }
 
-    fn options(&self, wanted: &Wanted) -> [(&'static str, String); 15] {
+    fn options(&self, wanted: &Wanted) -> [(&'static str, String); 13] {
         let (arrivals, at_a_time) = match wanted.arrivals {
             Arrivals::PerSecond(rate) => (rate.to_string(), "any".to_owned()),
             Arrivals::AtATime(chats) => ("closed loop".to_owned(), chats.to_string()),
@@ -154,17 +144,15 @@ impl RoutingArguments {
             ("message", self.message.to_string()),
             ("seconds", self.seconds.to_string()),
             ("warm_up", self.warm_up.to_string()),
-            ("rounds", self.rounds.to_string()),
-            ("pinned", (!self.unpinned).to_string()),
         ]
     }
 
     /// Measures round by round, into the report.
     async fn measure(&self, wanted: &Wanted, report: &mut Report) -> anyhow::Result<()> {
         let settings = routing::settings(wanted);
-        for number in 1..=self.rounds {
+        for number in 1..=self.common.rounds {
             let router = async || -> anyhow::Result<Round> {
-                let (setup, password) = self.own.prepare(&settings)?;
+                let (setup, password) = self.common.own.prepare(&settings)?;
                 let words = format!("round {number}");
                 Ok(routing::router(wanted, (&setup, &password), &words).await?)
             };

@@ -1,0 +1,135 @@
+//! Who is shown what the customer writes: each message once and in order.
+
+use std::cell::{Cell, RefCell};
+use std::pin::pin;
+use std::rc::Rc;
+
+use tokio::sync::Notify;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::heard::{Params, read, wire};
+use super::{Clock, LAST_LIMIT, Measured, PairError};
+use crate::measure::wire::Socket;
+
+/// Who it is, in words.
+const WHO: &str = "an operator";
+
+/// How long an operator who was shown everything listens on: what is shown twice comes then.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// Ids from here on are those of answers to the server's probes.
+const PROBES_FROM: u64 = 1 << 40;
+
+/// How many messages a customer has sent, when it has sent all.
+#[derive(Debug, Default)]
+pub(super) struct Sent {
+    all: Cell<Option<u64>>,
+    told: Notify,
+}
+
+impl Sent {
+    pub(super) fn tell(&self, all: u64) {
+        self.all.set(Some(all));
+        self.told.notify_one();
+    }
+}
+
+/// Who is shown what its customer writes.
+pub(super) struct Operator {
+    chat: String,
+    socket: Socket,
+    clock: Clock,
+    /// How many it was shown: the number of the last one.
+    shown: u64,
+    probes: u64,
+    sent: Rc<Sent>,
+    measured: Rc<RefCell<Measured>>,
+}
+
+impl Operator {
+    /// Who is shown this chat.
+    pub(super) fn new(
+        socket: Socket,
+        sent: Rc<Sent>,
+        (chat, clock, measured): (String, Clock, Rc<RefCell<Measured>>),
+    ) -> Self {
+        Self { chat, socket, clock, shown: 0, probes: PROBES_FROM, sent, measured }
+    }
+
+    /// Reads until it was shown all that its customer has sent, and a little longer.
+    pub(super) async fn run(mut self) -> Result<(), PairError> {
+        let limit = self.clock.at(self.clock.to_us) + LAST_LIMIT + LAST_LIMIT;
+        let mut timer = pin!(sleep_until(limit));
+        let sent = Rc::clone(&self.sent);
+        let mut has_all = false;
+        loop {
+            if !has_all && sent.all.get().is_some_and(|all| self.shown >= all) {
+                has_all = true;
+                timer.as_mut().reset(Instant::now() + LINGER);
+            }
+            tokio::select! {
+                biased;
+                turn = self.socket.turn() => {
+                    turn.map_err(wire(WHO))?;
+                    self.hear()?;
+                }
+                () = sent.told.notified() => {}
+                () = &mut timer => {
+                    if !has_all {
+                        let (shown, all) = (self.shown, sent.all.get());
+                        let what = || format!("an operator was shown {shown} messages of {all:?}");
+                        self.measured.borrow_mut().violation(what);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn hear(&mut self) -> Result<(), PairError> {
+        let now_us = self.clock.now_us();
+        let Socket { incoming, outgoing, .. } = &mut self.socket;
+        while let Some(frame) = incoming.next_frame().map_err(wire(WHO))? {
+            let mut measured = self.measured.borrow_mut();
+            let Some(heard) = read(frame, WHO, outgoing, &mut measured) else { continue };
+            measured.note(heard.error);
+            match (heard.method.as_deref(), heard.params) {
+                (Some("presence.probe"), Some(Params { probe: Some(probe), .. })) => {
+                    self.probes += 1;
+                    let frame = format!(
+                        r#"{{"jsonrpc":"2.0","id":{},"method":"presence.answer","params":{{"probe":{probe}}}}}"#,
+                        self.probes
+                    );
+                    outgoing.text(frame.as_bytes());
+                }
+                (
+                    Some("chat.event"),
+                    Some(Params { kind: Some(kind), text: Some(text), chat, .. }),
+                ) if kind == "message" => {
+                    if chat.as_deref() != Some(&self.chat) {
+                        measured.violation(|| "an operator was shown another chat".to_owned());
+                        continue;
+                    }
+                    let mut words = text.split(' ').map(str::parse::<u64>);
+                    let (Some(Ok(n)), Some(Ok(since_us))) = (words.next(), words.next()) else {
+                        measured.violation(|| "an operator was shown another message".to_owned());
+                        continue;
+                    };
+                    if n != self.shown + 1 {
+                        let before = self.shown;
+                        measured.violation(|| {
+                            format!("an operator was shown message {n} after {before}")
+                        });
+                    }
+                    self.shown = n;
+                    if self.clock.counts(since_us, now_us) {
+                        measured.delivered += 1;
+                        measured.deliver_us.saturating_record(now_us.saturating_sub(since_us));
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

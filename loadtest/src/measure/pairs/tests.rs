@@ -1,0 +1,165 @@
+//! A server that does what it should not, and what is seen of it.
+
+use std::net::Ipv4Addr;
+
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::{LocalSet, spawn_local};
+use tokio_tungstenite::accept_async;
+
+use super::*;
+use crate::measure::wire::{Frame, Incoming, Outgoing, Side};
+
+/// What a server does with its third message that it should not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fault {
+    None,
+    ShownTwice,
+    NotShown,
+    ShownLate,
+    AnsweredTwice,
+    PositionBack,
+    Refused,
+    RefusedWithoutId,
+    OfAnotherChat,
+    StandsStill,
+}
+
+/// How long a server stands still.
+const STILL: Duration = Duration::from_millis(100);
+
+/// Serves one pair until its customer goes.
+async fn serve(listener: TcpListener, fault: Fault) {
+    let accept = async || {
+        let (stream, _) = listener.accept().await.unwrap();
+        accept_async(stream).await.unwrap().into_inner().into_split()
+    };
+    let streams = [accept().await, accept().await];
+    let (mut incoming, mut late) = (Incoming::new(Side::Server), Vec::new());
+    let [mut answers, mut events] = [(); 2].map(|()| Outgoing::new(Side::Server));
+    let [(mut calls, to_customer), (mut operator, to_operator)] = streams;
+    while incoming.read(&mut calls).await.is_ok() {
+        while let Some(Frame::Text(text)) = incoming.next_frame().unwrap() {
+            let call: Value = serde_json::from_slice(text).unwrap();
+            let n = call["id"].as_u64().unwrap();
+            let is = |which| n == 3 && fault == which;
+            if is(Fault::StandsStill) {
+                tokio::time::sleep(STILL).await;
+            }
+            let seq = if is(Fault::PositionBack) { 1 } else { n };
+            if is(Fault::RefusedWithoutId) {
+                answers.text(br#"{"id":null,"error":{"code":1,"message":"no"}}"#);
+            }
+            let answer = match is(Fault::Refused) {
+                true => json!({ "id": n, "error": { "code": 1, "message": "no" } }),
+                false => json!({ "id": n, "result": { "seq": seq } }),
+            };
+            let chat = if is(Fault::OfAnotherChat) { "d" } else { "c" };
+            let event = json!({
+                "method": "chat.event",
+                "params": { "chat": chat, "kind": "message", "text": call["params"]["text"] },
+            });
+            let times = |twice| if twice { 2 } else { 1 };
+            for _ in 0..times(is(Fault::AnsweredTwice)) {
+                answers.text(answer.to_string().as_bytes());
+            }
+            if is(Fault::ShownLate) {
+                late.push(event);
+                continue;
+            }
+            for _ in 0..times(is(Fault::ShownTwice)) {
+                if !is(Fault::NotShown) {
+                    events.text(event.to_string().as_bytes());
+                }
+            }
+            for event in late.drain(..) {
+                events.text(event.to_string().as_bytes());
+            }
+        }
+        answers.write(&to_customer).unwrap();
+        events.write(&to_operator).unwrap();
+    }
+    // The operator listens longer than its customer does.
+    while Incoming::new(Side::Server).read(&mut operator).await.is_ok() {}
+}
+
+const CLOSED: Load =
+    Load { in_flight: 4, rate: None, warm_up: Duration::ZERO, time: Duration::from_millis(200) };
+
+fn measured(fault: Fault, load: Load) -> Measured {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        spawn_local(serve(listener, fault));
+        let customer = Socket::connect(&address, "/").await.unwrap();
+        let operator = Some(Socket::connect(&address, "/").await.unwrap());
+        let pair = Pair { chat: "c".to_owned(), customer, operator };
+        let mut marks = 0;
+        let measured = drive(vec![pair], load, |_| marks += 1).await.unwrap();
+        assert_eq!(marks, 2);
+        measured
+    })
+}
+
+#[test]
+fn what_a_server_loses_doubles_or_swaps_is_seen() {
+    let whole = measured(Fault::None, CLOSED);
+    assert_eq!((whole.violated, whole.refused.len()), (0, 0), "{:?}", whole.violations);
+    assert!(whole.acknowledged > 4 && whole.delivered > 4);
+    for fault in [
+        Fault::ShownTwice,
+        Fault::NotShown,
+        Fault::ShownLate,
+        Fault::AnsweredTwice,
+        Fault::PositionBack,
+        Fault::OfAnotherChat,
+    ] {
+        let measured = measured(fault, CLOSED);
+        assert!(measured.violated > 0, "{fault:?}");
+    }
+    for fault in [Fault::Refused, Fault::RefusedWithoutId] {
+        assert_eq!(measured(fault, CLOSED).refused, BTreeMap::from([("no".to_owned(), 1)]));
+    }
+}
+
+#[test]
+fn in_an_open_loop_a_server_that_stands_still_is_not_asked_less() {
+    // One in flight: all that is due meanwhile waits for the one that it stands still with.
+    let load = Load { in_flight: 1, rate: Some(1_000.0), ..CLOSED };
+    let measured = measured(Fault::StandsStill, load);
+    assert_eq!(measured.violated, 0, "{:?}", measured.violations);
+    let long_us = micros(STILL) / 2;
+    let long = measured.acknowledge_us.count_between(long_us, LONGEST_US);
+    assert!(long > 40, "{long} of {} took {long_us} us", measured.acknowledge_us.len());
+    assert_eq!(measured.acknowledge_us.len(), measured.acknowledged + measured.unsent);
+    // What is late for want of room is not the driver's.
+    let late = measured.sent_late_us.count_between(long_us, LONGEST_US);
+    assert!(late < long, "{late} were sent late");
+}
+
+#[test]
+fn what_was_due_and_found_no_room_took_at_least_as_long_as_it_waited() {
+    let time = STILL;
+    let load = Load { in_flight: 1, rate: Some(1_000.0), time, ..CLOSED };
+    let measured = measured(Fault::StandsStill, load);
+    assert!(measured.unsent > 40, "{}", measured.unsent);
+    let waited = measured.acknowledge_us.count_between(micros(time) / 2, LONGEST_US);
+    assert!(waited > 20, "{waited}");
+}
+
+#[test]
+fn a_pair_that_is_due_after_the_end_ends_with_the_others() {
+    let load = Load { rate: Some(0.01), ..CLOSED };
+    let measured = measured(Fault::None, load);
+    assert_eq!((measured.violated, measured.unsent), (0, 0), "{:?}", measured.violations);
+    assert_eq!(measured.acknowledged, 1);
+}
+
+#[test]
+fn what_is_due_in_an_open_loop_comes_evenly_at_full_milliseconds() {
+    let due = |place, n| Due { place, of: 4, rate: 1_000.0 }.at_us(n);
+    assert_eq!([due(0, 0), due(1, 0), due(3, 0), due(0, 1)], [0, 1_000, 3_000, 4_000]);
+    let fast = |place, n| Due { place, of: 4, rate: 8_000.0 }.at_us(n);
+    assert_eq!([fast(0, 0), fast(3, 0), fast(0, 4), fast(1, 4)], [0, 1_000, 2_000, 3_000]);
+}
