@@ -53,7 +53,7 @@ impl ConnectionsArguments {
             per_second: self.ramp,
             ping_every: self.ping_every.map(Duration::from_secs),
             hold: Duration::from_secs(self.hold),
-            pin: self.common.pins(),
+            cores: self.common.cores()?,
         };
         connections::prepare(&wanted)?;
         let settings = connections::settings(&wanted);

@@ -87,7 +87,7 @@ impl MessagesArguments {
                 warm_up: Duration::from_secs(self.warm_up),
                 time: Duration::from_secs(self.seconds),
             },
-            pin: self.common.pins(),
+            cores: self.common.cores()?,
         };
         scenario::prepare(&wanted)?;
         let settings = scenario::settings(&wanted);

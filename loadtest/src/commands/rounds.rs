@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use loadtest::client::clock::wall_ms;
+use loadtest::measure::place::Cores;
 use loadtest::measure::report::{Build, Machine, Report, Round, VERSION};
 use loadtest::measure::table::table;
 
@@ -30,9 +31,9 @@ pub struct RoundsArguments {
 }
 
 impl RoundsArguments {
-    /// Whether server and driver have a core each.
-    pub fn pins(&self) -> bool {
-        !self.unpinned
+    /// Cores of server and driver; none where they are to share all. Errors where there is one only.
+    pub fn cores(&self) -> anyhow::Result<Option<Cores>> {
+        Ok((!self.unpinned).then(Cores::pick).transpose()?)
     }
 
     /// The report before anything was measured. Errors where it could not be written in the end.
@@ -43,11 +44,13 @@ impl RoundsArguments {
         settings: &[(&str, u64)],
     ) -> anyhow::Result<Report> {
         self.output.check()?;
+        let cores = self.cores()?;
         let config = self.own.config.as_ref();
         let config = config.map_or("none".to_owned(), |file| file.display().to_string());
         let common = [
             ("rounds", self.rounds.to_string()),
-            ("pinned", self.pins().to_string()),
+            ("pinned", cores.is_some().to_string()),
+            ("cores", cores.map_or("shared".to_owned(), told)),
             ("config", config),
         ];
         let options = options.iter().chain(&common);
@@ -63,7 +66,7 @@ impl RoundsArguments {
             options: options.collect(),
             settings: settings.collect(),
             rounds: BTreeMap::new(),
-            warnings: Vec::new(),
+            warnings: cores.and_then(siblings).into_iter().collect(),
             failed: None,
         })
     }
@@ -82,6 +85,22 @@ impl RoundsArguments {
         written?;
         Ok(report.holds())
     }
+}
+
+/// Which cores, in words.
+fn told(cores: Cores) -> String {
+    format!("driver on {}, server on {}", cores.driver, cores.server)
+}
+
+/// That the two are none of their own, in words.
+fn siblings(cores: Cores) -> Option<String> {
+    let Cores { driver, server, are_siblings } = cores;
+    are_siblings.then(|| {
+        format!(
+            "processors {driver} (driver) and {server} (server) are threads of one core, and there is no other \
+             one: each slows the other one down"
+        )
+    })
 }
 
 /// Notes a round, and tells what in it should not have been.

@@ -85,7 +85,7 @@ pub struct RoutingArguments {
 impl RoutingArguments {
     /// Runs and prints; says whether all held.
     pub async fn run(&self) -> anyhow::Result<bool> {
-        let wanted = self.wanted();
+        let wanted = self.wanted()?;
         routing::prepare(&wanted)?;
         let settings = routing::settings(&wanted);
         let mut report = self.common.begin("routing", &self.options(&wanted), &settings)?;
@@ -93,7 +93,7 @@ impl RoutingArguments {
         self.common.finish(report, ended)
     }
 
-    fn wanted(&self) -> Wanted {
+    fn wanted(&self) -> anyhow::Result<Wanted> {
         let room = (self.operators * self.capacity) as usize;
         let line = self.line as usize;
         let (arrivals, open) = match (self.arrivals, self.chats_at_a_time) {
@@ -106,7 +106,7 @@ impl RoutingArguments {
                 (Arrivals::AtATime(chats), chats.max(line))
             }
         };
-        Wanted {
+        Ok(Wanted {
             operators: self.operators as usize,
             capacity: self.capacity,
             queues: self.queues as usize,
@@ -120,9 +120,9 @@ impl RoutingArguments {
             writes: self.message,
             warm_up: Duration::from_secs(self.warm_up),
             time: Duration::from_secs(self.seconds),
-            pin: self.common.pins(),
+            cores: self.common.cores()?,
             seed: self.seed,
-        }
+        })
     }
 
     fn options(&self, wanted: &Wanted) -> [(&'static str, String); 13] {

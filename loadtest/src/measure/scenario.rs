@@ -14,7 +14,7 @@ use tokio::time::{Duration, timeout};
 use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::floor::Kind;
 use super::pairs::{Counts, Load, Measured, Pair, PairError, drive};
-use super::place::{DRIVER_CORE, Pinned, SERVER_CORE};
+use super::place::{Cores, Pinned};
 use super::report::{BEFORE, ROUTER, Round};
 use super::seats::{self, SeatError};
 use super::watch::{Seen, Watch, Watched};
@@ -70,8 +70,8 @@ pub struct Wanted {
     pub pairs: usize,
     /// What they do.
     pub load: Load,
-    /// Whether server and driver have cores of their own.
-    pub pin: bool,
+    /// Cores of server and driver; none: they share all.
+    pub cores: Option<Cores>,
 }
 
 impl Wanted {
@@ -113,6 +113,9 @@ pub enum ScenarioError {
     },
 }
 
+/// What is done when a core is taken.
+const CORES: &str = "taking a core (with --unpinned none is)";
+
 fn io(what: &'static str) -> impl Fn(io::Error) -> ScenarioError {
     move |error| ScenarioError::Io { what, error }
 }
@@ -135,10 +138,10 @@ pub async fn router(
     (setup, password): (&Setup, &str),
 ) -> Result<Round, ScenarioError> {
     let process = {
-        let _pinned = pinned(wanted, SERVER_CORE)?;
+        let _pinned = Pinned::server(wanted.cores).map_err(io(CORES))?;
         setup.start().await?
     };
-    let _pinned = pinned(wanted, DRIVER_CORE)?;
+    let _pinned = Pinned::driver(wanted.cores).map_err(io(CORES))?;
     let (operators, queues) = seats::wanted(wanted.pairs);
     let rest = Rest::new(&setup.address());
     let there = provision(&rest, (ADMINISTRATOR, password), &operators, &queues).await?;
@@ -153,21 +156,13 @@ pub async fn router(
 /// Measures a floor once. Needs a thread with local tasks.
 pub async fn floor(wanted: &Wanted, kind: Target) -> Result<Round, ScenarioError> {
     let process = {
-        let _pinned = pinned(wanted, SERVER_CORE)?;
+        let _pinned = Pinned::server(wanted.cores).map_err(io(CORES))?;
         FloorProcess::start(kind).await?
     };
-    let _pinned = pinned(wanted, DRIVER_CORE)?;
+    let _pinned = Pinned::driver(wanted.cores).map_err(io(CORES))?;
     let pairs = seats::at_a_floor(&process.address, wanted.pairs, kind != Target::Echo).await?;
     let watched = Watched { process: process.id(), ..Watched::default() };
     measured(wanted, pairs, watched).await
-}
-
-fn pinned(wanted: &Wanted, core: usize) -> Result<Option<Pinned>, ScenarioError> {
-    wanted
-        .pin
-        .then(|| Pinned::to(core))
-        .transpose()
-        .map_err(io("taking a core (with --unpinned none is)"))
 }
 
 async fn measured(

@@ -21,7 +21,7 @@ use self::idle::{Hall, Stage, To, Visit, live};
 use self::ledger::Ledger;
 use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::floor::PAIRS_MAX;
-use super::place::{DRIVER_CORE, Pinned, SERVER_CORE, Taken, taken_by};
+use super::place::{Cores, Pinned, Taken, taken_by};
 use super::report::Round;
 use super::scenario::{FloorProcess, ScenarioError, Target};
 use super::tokens::{self, TokenError, own_address};
@@ -67,8 +67,8 @@ pub struct Wanted {
     pub ping_every: Option<Duration>,
     /// How long they stay.
     pub hold: Duration,
-    /// Whether server and driver have cores of their own.
-    pub pin: bool,
+    /// Cores of server and driver; none: they share all.
+    pub cores: Option<Cores>,
 }
 
 /// Why nothing was measured.
@@ -139,10 +139,10 @@ pub async fn router(
     words: &str,
 ) -> Result<Round, ConnectionsError> {
     let process = {
-        let _pinned = Pinned::when(wanted.pin, SERVER_CORE).map_err(ConnectionsError::Core)?;
+        let _pinned = Pinned::server(wanted.cores).map_err(ConnectionsError::Core)?;
         setup.start().await?
     };
-    let _pinned = Pinned::when(wanted.pin, DRIVER_CORE).map_err(ConnectionsError::Core)?;
+    let _pinned = Pinned::driver(wanted.cores).map_err(ConnectionsError::Core)?;
     let visits = visits(wanted, &setup.address(), password).await?;
     let watched =
         Watched { process: process.id(), operations: Some(setup.operations()), metrics: METRICS };
@@ -154,10 +154,10 @@ pub async fn router(
 /// Measures as many sockets at the floor that answers, once. Needs a thread with local tasks.
 pub async fn floor(wanted: &Wanted, words: &str) -> Result<Round, ConnectionsError> {
     let process = {
-        let _pinned = Pinned::when(wanted.pin, SERVER_CORE).map_err(ConnectionsError::Core)?;
+        let _pinned = Pinned::server(wanted.cores).map_err(ConnectionsError::Core)?;
         FloorProcess::start(Target::Echo).await?
     };
-    let _pinned = Pinned::when(wanted.pin, DRIVER_CORE).map_err(ConnectionsError::Core)?;
+    let _pinned = Pinned::driver(wanted.cores).map_err(ConnectionsError::Core)?;
     let visit = |place: usize| {
         let side = if place.is_multiple_of(2) { "customer" } else { "operator" };
         let path = format!("/ws?pair={}&side={side}", place / 2);

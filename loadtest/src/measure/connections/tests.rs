@@ -54,7 +54,7 @@ fn round(fault: Fault) -> Round {
             per_second: 100,
             ping_every: None,
             hold: Duration::from_millis(200),
-            pin: false,
+            cores: None,
         };
         let visit =
             |place| Visit { own: own_address(place), to: To::Socket(format!("/ws?{place}")) };

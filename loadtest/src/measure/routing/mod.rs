@@ -19,7 +19,7 @@ use tokio::time::Duration;
 use self::run::Run;
 use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::pairs::Load;
-use super::place::{DRIVER_CORE, Pinned, SERVER_CORE};
+use super::place::{Cores, Pinned};
 use super::report::Round;
 use super::scenario::{self, ScenarioError, Target};
 use super::session::SessionError;
@@ -91,8 +91,8 @@ pub struct Wanted {
     pub warm_up: Duration,
     /// What is.
     pub time: Duration,
-    /// Whether server and driver have cores of their own.
-    pub pin: bool,
+    /// Cores of server and driver; none: they share all.
+    pub cores: Option<Cores>,
     /// What operators do hangs on it.
     pub seed: u64,
 }
@@ -199,7 +199,7 @@ pub fn prepare(wanted: &Wanted) -> Result<(), RoutingError> {
 /// tasks.
 pub async fn floor(wanted: &Wanted) -> Result<Round, RoutingError> {
     let load = Load { in_flight: 1, rate: None, warm_up: FLOOR_WARM_UP, time: FLOOR_TIME };
-    let one = scenario::Wanted { pairs: 1, load, pin: wanted.pin };
+    let one = scenario::Wanted { pairs: 1, load, cores: wanted.cores };
     Ok(scenario::floor(&one, Target::Durable).await?)
 }
 
@@ -210,10 +210,10 @@ pub async fn router(
     words: &str,
 ) -> Result<Round, RoutingError> {
     let process = {
-        let _pinned = Pinned::when(wanted.pin, SERVER_CORE).map_err(RoutingError::Core)?;
+        let _pinned = Pinned::server(wanted.cores).map_err(RoutingError::Core)?;
         setup.start().await?
     };
-    let _pinned = Pinned::when(wanted.pin, DRIVER_CORE).map_err(RoutingError::Core)?;
+    let _pinned = Pinned::driver(wanted.cores).map_err(RoutingError::Core)?;
     let (operators, queues) = provisioned(wanted);
     let rest = Rest::new(&setup.address());
     let there = provision(&rest, (ADMINISTRATOR, password), &operators, &queues).await?;
