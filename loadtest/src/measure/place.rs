@@ -104,6 +104,8 @@ pub struct Taken {
     pub cpu_ms: u64,
     /// Memory that is resident, bytes.
     pub resident_bytes: u64,
+    /// What of it is of no file, bytes: its own, without the pages of its program that it happens to have read.
+    pub anonymous_bytes: u64,
 }
 
 /// Ticks a second in `/proc`: the same on every Linux that runs this.
@@ -121,9 +123,16 @@ fn read(stat: &str, status: &str) -> Option<Taken> {
     let (_, behind) = stat.rsplit_once(") ")?;
     let mut ticks = behind.split(' ').skip(11).map(str::parse::<u64>);
     let cpu_ticks = ticks.next()?.ok()? + ticks.next()?.ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(Taken { cpu_ms: cpu_ticks * 1_000 / TICKS_PER_SECOND, resident_bytes: kib * 1_024 })
+    let bytes = |name: &str| {
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kib * 1_024)
+    };
+    Some(Taken {
+        cpu_ms: cpu_ticks * 1_000 / TICKS_PER_SECOND,
+        resident_bytes: bytes("VmRSS:")?,
+        anonymous_bytes: bytes("RssAnon:")?,
+    })
 }
 
 #[cfg(test)]
@@ -168,8 +177,11 @@ mod tests {
     #[test]
     fn what_a_process_took_is_read_whatever_it_is_called() {
         let stat = "7 (a ) b) S 1 7 7 0 -1 4194560 900 0 0 0 250 50 0 0 20 0 4 0 100 1 2";
-        let read = read(stat, "Name:\tx\nVmRSS:\t    2048 kB\nThreads:\t4\n");
-        assert_eq!(read, Some(Taken { cpu_ms: 3_000, resident_bytes: 2_097_152 }));
-        assert!(taken_by(std::process::id()).is_some_and(|taken| taken.resident_bytes > 0));
+        let status = "Name:\tx\nVmRSS:\t    2048 kB\nRssAnon:\t    1024 kB\nThreads:\t4\n";
+        let (cpu_ms, resident_bytes, anonymous_bytes) = (3_000, 2_097_152, 1_048_576);
+        let taken = Taken { cpu_ms, resident_bytes, anonymous_bytes };
+        assert_eq!(read(stat, status), Some(taken));
+        let own = taken_by(std::process::id()).unwrap();
+        assert!(own.anonymous_bytes > 0 && own.anonymous_bytes < own.resident_bytes, "{own:?}");
     }
 }

@@ -104,6 +104,7 @@ async fn look(
         let taken = watched.process.and_then(taken_by);
         if let (Some(before), Some(taken)) = (before, taken) {
             values.insert("resident_bytes".to_owned(), taken.resident_bytes as f64);
+            values.insert("anonymous_bytes".to_owned(), taken.anonymous_bytes as f64);
             let cpu_ms = taken.cpu_ms.saturating_sub(before.cpu_ms) as f64;
             values.insert("server_cpu_share".to_owned(), cpu_ms / LOOK_EVERY.as_millis() as f64);
         }

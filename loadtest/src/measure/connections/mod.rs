@@ -337,7 +337,7 @@ fn note(round: &mut Round, measured: Measured, hold_s: f64) {
     round.set("sessions", sessions as f64);
     let kib = |then: Option<Taken>| {
         let (before, then) = before.zip(then)?;
-        let grown = then.resident_bytes as f64 - before.resident_bytes as f64;
+        let grown = then.anonymous_bytes as f64 - before.anonymous_bytes as f64;
         Some(grown / 1_024.0 / sessions as f64)
     };
     let resident = |taken: Option<Taken>| taken.map(|taken| taken.resident_bytes as f64);
