@@ -60,6 +60,7 @@ fn routed(rule: &str, more: &[&str]) -> Value {
     assert!(figure(&report, "durable", "acknowledge_p99_us") > 0.0);
     assert!(figure(&report, "router", "ended_per_second") > 0.0);
     assert!(timed(&report, "open") > 0 && timed(&report, "assign") > 0);
+    assert_eq!(timed(&report, "route"), timed(&report, "assign"));
     assert!(timed(&report, "accept") > 0);
     report
 }
@@ -71,6 +72,7 @@ fn chats_are_routed_by_every_rule_and_nobody_gets_what_is_not_its_own() {
     for rule in ["least_loaded", "longest_idle", "to_all"] {
         let report = routed(rule, &[&many[..], &busy].concat());
         assert!(figure(&report, "router", "declined") > 0.0);
+        assert!(figure(&report, "router", "came_back") > 0.0);
         assert!(figure(&report, "router", "offered_per_second") > 0.0);
         assert!(timed(&report, "next") > 0);
     }
@@ -84,6 +86,7 @@ fn chats_come_when_they_are_due() {
     // There is room for most of them.
     assert!(timed(&report, "assign_free") > 0);
     assert!(figure(&report, "router", "assign_p99_in_floors") > 0.0);
+    assert!(figure(&report, "router", "route_p99_in_floors") > 0.0);
     assert!(figure(&report, "router", "opened_per_second") > 0.0);
     assert_eq!(figure(&report, "router", "unsent"), 0.0);
 }

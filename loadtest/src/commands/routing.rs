@@ -60,7 +60,8 @@ pub struct RoutingArguments {
     /// Offers that are declined, of a hundred
     #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=90))]
     decline: u32,
-    /// How often an operator steps away for two seconds, all together
+    /// How often an operator steps away for two seconds, all together: by its status or by closing its socket, in
+    /// turn
     #[arg(long, value_name = "PER_MINUTE", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=STEPS_AWAY_MAX))]
     come_and_go: u32,
     /// How long an operator keeps a chat, ms
@@ -185,13 +186,19 @@ fn at_a_time(room: usize, line: usize) -> usize {
     }
 }
 
-/// The p99 of an assignment for which there was room, as a ratio to that of a durable message: how long customers
-/// wait for people is no cost of the router's.
+/// What is held against the floor, and which time it is a ratio of: of chats for which there was room, since how
+/// long customers wait for people is no cost of the router's.
+const IN_FLOORS: [(&str, &str); 2] =
+    [("assign_p99_in_floors", "assign_free_p99_us"), ("route_p99_in_floors", "route_free_p99_us")];
+
+/// The p99 of an assignment, as a ratio to that of a durable message.
 fn in_floors(router: &mut Round, floor: &Round) {
     let figure = |round: &Round, name: &str| round.figures.get(name).copied();
-    let both = figure(router, "assign_free_p99_us").zip(figure(floor, "acknowledge_p99_us"));
-    if let Some((assign_us, message_us)) = both {
-        router.set("assign_p99_in_floors", assign_us / message_us);
+    let Some(message_us) = figure(floor, "acknowledge_p99_us") else { return };
+    for (name, of) in IN_FLOORS {
+        if let Some(us) = figure(router, of) {
+            router.set(name, us / message_us);
+        }
     }
 }
 
@@ -218,6 +225,9 @@ mod tests {
         assert_eq!(router.figures.get("assign_p99_in_floors"), None);
         router.set("assign_free_p99_us", 300.0);
         in_floors(&mut router, &floor);
+        router.set("route_free_p99_us", 400.0);
+        in_floors(&mut router, &floor);
         assert_eq!(router.figures["assign_p99_in_floors"], 3.0);
+        assert_eq!(router.figures["route_p99_in_floors"], 4.0);
     }
 }

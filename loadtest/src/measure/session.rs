@@ -1,9 +1,10 @@
 //! A socket with a session: calls that are numbered, and what came, read as far as a measurement needs it.
 //!
-//! Answers by itself what only asks for a sign of life. Refuses to connect again: whoever is closed is told so.
+//! Answers by itself what only asks for a sign of life. Refuses to connect again by itself: whoever is closed is
+//! told so, and may come back by its [`Way`].
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 
 use serde::Deserialize;
@@ -16,6 +17,9 @@ use super::wire::{Frame, Socket, WireError};
 
 /// How long `session.open` may take: longer than the server itself waits for anybody.
 const OPEN_LIMIT: Duration = Duration::from_secs(20);
+
+/// What may come before the answer to `session.open`, notifications: offers and events of who comes back.
+const EARLY_MAX: usize = 4_096;
 
 /// Why there is no session, or no more.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,23 @@ pub struct Answer {
     pub chats: Vec<Listed>,
     /// Where the list goes on.
     pub next: Option<String>,
+    /// Offers that stand when a session is opened.
+    #[serde(default)]
+    pub offers: Vec<Standing>,
+    /// Chats of whose state the server says nothing when a session is opened.
+    #[serde(default)]
+    pub unreachable: Vec<Uuid>,
+}
+
+/// An offer that stands.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct Standing {
+    /// Which.
+    pub offer: Uuid,
+    /// Of what.
+    pub chat: Uuid,
+    /// By which queue.
+    pub queue: Uuid,
 }
 
 /// A chat of a list.
@@ -114,6 +135,28 @@ struct RefusalName {
     name: String,
 }
 
+/// How somebody comes to a server, and comes back.
+#[derive(Debug, Clone)]
+pub struct Way {
+    /// From which address of this machine; none: from whichever the system takes.
+    pub own: Option<Ipv4Addr>,
+    /// The server's `host:port`.
+    pub address: String,
+    /// Who it is.
+    pub token: Token,
+}
+
+impl Way {
+    /// Opens a session. Also what the server says that its person has.
+    pub async fn come(&self) -> Result<(Session, Box<Answer>), SessionError> {
+        let mut session = Session::without(self.own, &self.address, "/ws").await?;
+        let id = session.call("session.open", &json!({ "token": self.token.expose() }));
+        let opened = timeout(OPEN_LIMIT, session.opened(id)).await;
+        let found = opened.map_err(|_| SessionError::Late)??;
+        Ok((session, found))
+    }
+}
+
 /// One session.
 #[derive(Debug)]
 pub struct Session {
@@ -121,6 +164,10 @@ pub struct Session {
     calls: u64,
     /// Calls that answer the server's probes: nobody waits for what is said to them.
     probes: BTreeSet<u64>,
+    /// Whether one of them was answered.
+    is_proven: bool,
+    /// What came before the answer to `session.open` and is still to be heard.
+    early: VecDeque<Heard>,
 }
 
 impl Session {
@@ -130,10 +177,8 @@ impl Session {
         address: &str,
         token: &Token,
     ) -> Result<Self, SessionError> {
-        let mut session = Self::without(own, address, "/ws").await?;
-        let id = session.call("session.open", &json!({ "token": token.expose() }));
-        timeout(OPEN_LIMIT, session.opened(id)).await.map_err(|_| SessionError::Late)??;
-        Ok(session)
+        let way = Way { own, address: address.to_owned(), token: token.clone() };
+        Ok(way.come().await?.0)
     }
 
     /// Connects where there are no sessions: at a floor.
@@ -143,23 +188,40 @@ impl Session {
         path: &str,
     ) -> Result<Self, SessionError> {
         let socket = Socket::connect_from(own, address, path).await?;
-        Ok(Self { socket, calls: 0, probes: BTreeSet::new() })
+        let (probes, early) = (BTreeSet::new(), VecDeque::new());
+        Ok(Self { socket, calls: 0, probes, is_proven: false, early })
     }
 
-    async fn opened(&mut self, call: u64) -> Result<(), SessionError> {
+    async fn opened(&mut self, call: u64) -> Result<Box<Answer>, SessionError> {
+        let mut early = VecDeque::new();
         loop {
             while let Some(heard) = self.next_heard()? {
                 match heard {
-                    Heard::Answered(id, Ok(_)) if id == call => return Ok(()),
+                    Heard::Answered(id, Ok(found)) if id == call => {
+                        self.early = early;
+                        return Ok(found);
+                    }
                     Heard::Answered(_, Err(name)) => {
                         return Err(SessionError::Refused { method: "session.open", name });
                     }
-                    // Nobody who has just come has chats or offers.
-                    Heard::Answered(..) | Heard::Told(_) | Heard::Pong => {}
+                    Heard::Answered(..) | Heard::Told(_) | Heard::Pong => early.push_back(heard),
                 }
+            }
+            if early.len() > EARLY_MAX {
+                return Err(SessionError::Unreadable("too much before the answer".to_owned()));
             }
             self.turn().await?;
         }
+    }
+
+    /// Whether the server has been proven that somebody is there.
+    pub fn is_proven(&self) -> bool {
+        self.is_proven
+    }
+
+    /// Breaks off without a word, as a network does.
+    pub async fn break_off(&mut self) -> Result<(), SessionError> {
+        Ok(self.socket.break_off().await?)
     }
 
     /// Puts down a call; it goes out with the next [`turn`](Self::turn). Its number.
@@ -188,6 +250,9 @@ impl Session {
 
     /// The next of what has come; none when nothing is there.
     pub fn next_heard(&mut self) -> Result<Option<Heard>, SessionError> {
+        if let Some(heard) = self.early.pop_front() {
+            return Ok(Some(heard));
+        }
         loop {
             let Socket { incoming, outgoing, .. } = &mut self.socket;
             let text = match incoming.next_frame()? {
@@ -200,7 +265,7 @@ impl Session {
                 Some(Frame::Text(text)) => text,
             };
             match read(text)? {
-                Heard::Answered(id, Ok(_)) if self.probes.remove(&id) => {}
+                Heard::Answered(id, Ok(_)) if self.probes.remove(&id) => self.is_proven = true,
                 Heard::Told(told) if told.method == "presence.probe" => self.prove(&told),
                 heard => return Ok(Some(heard)),
             }
@@ -251,6 +316,10 @@ mod tests {
         assert_eq!(probe.params.probe, Some(7));
         let Heard::Answered(1, Ok(list)) = golden("answer.chat.list") else { panic!() };
         assert_eq!((list.chats.len(), list.next.is_some()), (1, true));
+        let Heard::Answered(1, Ok(found)) = golden("answer.session.open.operator") else {
+            panic!()
+        };
+        assert_eq!((found.offers.len(), found.chats.len(), found.unreachable.len()), (1, 1, 1));
         let Heard::Answered(1, Err(name)) = golden("error.full") else { panic!() };
         assert_eq!(name, "full");
         assert!(read(b"{}").is_err() && read(b"[").is_err());

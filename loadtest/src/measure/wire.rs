@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::pin::Pin;
 
 use switchboard::protocol::limits::FRAME_MAX_BYTES;
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Duration, timeout};
@@ -315,6 +315,11 @@ impl Socket {
         let (incoming, outgoing) = (Incoming::new(Side::Client), Outgoing::new(Side::Client));
         let (reads, writes) = stream.into_split();
         Ok(Self { reads, writes, incoming, outgoing })
+    }
+
+    /// Writes nothing any more: the other side reads that the connection is over.
+    pub async fn break_off(&mut self) -> Result<(), WireError> {
+        Ok(self.writes.shutdown().await?)
     }
 
     /// Writes what waits, and then waits until something has come.

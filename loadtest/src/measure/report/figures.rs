@@ -78,6 +78,13 @@ pub const FIGURES: &[Figure] = &[
     figure("assign_free_p50_us", "opened beside room to offered p50", "µs", Better::Less),
     figure("assign_free_p99_us", "opened beside room to offered p99", "µs", Better::Less),
     figure("assign_p99_in_floors", "offered p99 in durable p99", "times", Better::Less).apart(),
+    figure("route_p50_us", "due to offered p50", "µs", Better::Less),
+    figure("route_p99_us", "due to offered p99", "µs", Better::Less),
+    figure("route_max_us", "due to offered longest", "µs", Better::Less).judged(Judged::Nowhere),
+    figure("route_free_p50_us", "due beside room to offered p50", "µs", Better::Less),
+    figure("route_free_p99_us", "due beside room to offered p99", "µs", Better::Less),
+    figure("route_p99_in_floors", "due to offered p99 in durable p99", "times", Better::Less)
+        .apart(),
     figure("accept_p50_us", "accept p50", "µs", Better::Less),
     figure("accept_p99_us", "accept p99", "µs", Better::Less),
     figure("accept_max_us", "accept longest", "µs", Better::Less).judged(Judged::Nowhere),
@@ -89,6 +96,7 @@ pub const FIGURES: &[Figure] = &[
     figure("never_offered", "chats never offered", "", Better::Less).apart(),
     figure("accepts_missed", "accepts that came too late", "", Better::Neither),
     figure("declined", "offers declined", "", Better::Neither),
+    figure("came_back", "operators back by a new socket", "", Better::Neither),
     figure("resident_before_bytes", "resident before", "bytes", Better::Neither),
     // Where messages or chats go on, a faster router has stored more at the end.
     figure("resident_bytes", "resident", "bytes", Better::Less)

@@ -48,6 +48,8 @@ pub struct Counts {
     pub declined: u64,
     /// Accepts that came too late: another one was first, or the operator stepped away.
     pub missed: u64,
+    /// Operators who were back by another socket, by when they left.
+    pub came_back: u64,
     /// Chats that were due and that nobody was there to open.
     pub unsent: u64,
     /// Chats that were due in the measured time and offered to nobody until the end.
@@ -65,6 +67,10 @@ pub struct Times {
     pub assign: Histogram<u64>,
     /// Of those the ones for which there was room: see [`Wait::was_room`].
     pub assign_free: Histogram<u64>,
+    /// From when a chat was due to the first offer: what its customer waits in all.
+    pub route: Histogram<u64>,
+    /// Of those the ones for which there was room.
+    pub route_free: Histogram<u64>,
     /// `offer.accept` or `chat.take`, until the answer.
     pub accept: Histogram<u64>,
     /// From the answer to `chat.end` to the next offer to that operator, if somebody who may be given to it waits
@@ -79,6 +85,8 @@ impl Times {
             open: times()?,
             assign: times()?,
             assign_free: times()?,
+            route: times()?,
+            route_free: times()?,
             accept: times()?,
             next: times()?,
         })
@@ -175,8 +183,10 @@ impl Hall {
     /// A chat has waited so long for its first offer.
     pub fn assigned(&self, wait: Wait) {
         self.time(wait.due_us, |times| &mut times.assign, wait.us);
+        self.time(wait.due_us, |times| &mut times.route, wait.since_due_us);
         if wait.was_room {
             self.time(wait.due_us, |times| &mut times.assign_free, wait.us);
+            self.time(wait.due_us, |times| &mut times.route_free, wait.since_due_us);
         }
     }
 
@@ -205,8 +215,7 @@ impl Hall {
     /// What was measured within so many seconds.
     pub fn note(&self, round: &mut Round, seconds: f64) -> Counts {
         let counts = self.measured.get();
-        let Counts { opened, offered, accepted, ended, declined, missed, unsent, never_offered } =
-            counts;
+        let Counts { opened, offered, accepted, ended, .. } = counts;
         for (name, count) in [
             ("opened_per_second", opened),
             ("offered_per_second", offered),
@@ -216,10 +225,11 @@ impl Hall {
             round.set(name, count as f64 / seconds);
         }
         for (name, count) in [
-            ("declined", declined),
-            ("accepts_missed", missed),
-            ("unsent", unsent),
-            ("never_offered", never_offered),
+            ("declined", counts.declined),
+            ("accepts_missed", counts.missed),
+            ("came_back", counts.came_back),
+            ("unsent", counts.unsent),
+            ("never_offered", counts.never_offered),
         ] {
             round.set(name, count as f64);
         }
@@ -227,6 +237,8 @@ impl Hall {
         round.time("open", &times.open);
         round.time("assign", &times.assign);
         round.time("assign_free", &times.assign_free);
+        round.time("route", &times.route);
+        round.time("route_free", &times.route_free);
         round.time("accept", &times.accept);
         round.time("next", &times.next);
         counts
@@ -355,6 +367,8 @@ mod tests {
         hall.note(&mut round, 1.0);
         let assign = &round.times["assign"];
         assert_eq!((assign.count, assign.at(0.0), assign.max_us), (2, Some(1_000), 5_003));
+        let route = &round.times["route"];
+        assert_eq!((route.count, route.at(0.0), route.max_us), (2, Some(1_015), 5_007));
         assert_eq!(round.figures["never_offered"], 1.0);
         assert_eq!(round.times["assign_free"].count, 0, "nobody was ready when they were opened");
     }

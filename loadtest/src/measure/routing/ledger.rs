@@ -6,11 +6,15 @@
 //! what is found here is the server's doing, however late its news came.
 
 mod beside;
+mod chat;
+mod presence;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use uuid::Uuid;
 
+pub use self::chat::Wait;
+use self::chat::{Chat, Opened};
 use crate::measure::found::Found;
 
 /// How long after its operator was told to be away an offer may still come, µs: it was under way, and a driver
@@ -46,18 +50,6 @@ pub struct Ledger {
     /// Whether it was told that there may be no more chats.
     is_at_most: bool,
     found: Found,
-}
-
-/// How long a chat was open before it was offered for the first time, or taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Wait {
-    /// When it was due, µs.
-    pub due_us: u64,
-    /// From the answer that it is open, µs.
-    pub us: u64,
-    /// Whether somebody who may have it had room when it was opened, and nobody was in front of it who might take
-    /// that: then it waited for the router, and not for people.
-    pub was_room: bool,
 }
 
 #[derive(Debug)]
@@ -138,39 +130,6 @@ impl Screen {
     }
 }
 
-#[derive(Debug, Default)]
-struct Chat {
-    queue: Option<usize>,
-    opened: Option<Opened>,
-    presented_us: Option<u64>,
-    screens: usize,
-    owner: Option<usize>,
-    is_ended: bool,
-}
-
-impl Chat {
-    /// Whether anybody was shown it.
-    fn was_seen(&self) -> bool {
-        self.presented_us.is_some() || self.owner.is_some() || self.is_ended
-    }
-}
-
-/// The answer that a chat is open.
-#[derive(Debug, Clone, Copy)]
-struct Opened {
-    due_us: u64,
-    at_us: u64,
-    was_room: bool,
-}
-
-impl Opened {
-    /// It has waited until now.
-    fn until(self, now_us: u64) -> Wait {
-        let Self { due_us, at_us, was_room } = self;
-        Wait { due_us, us: now_us.saturating_sub(at_us), was_room }
-    }
-}
-
 impl Ledger {
     /// Nothing has happened.
     pub fn new(rules: Rules) -> Self {
@@ -196,13 +155,14 @@ impl Ledger {
             self.found.violation(|| format!("chat {chat} was opened twice, or in another queue"));
             return None;
         }
-        let was_presented = known.presented_us.is_some();
+        let presented_us = known.presented_us;
         // Who was offered it had room.
-        let opened = Opened { due_us, at_us: now_us, was_room: was_room || was_presented };
+        let was_room = was_room || presented_us.is_some();
+        let opened = Opened { due_us, at_us: now_us, was_room };
         (known.opened, known.queue) = (Some(opened), Some(queue));
         self.unsettled += usize::from(!known.is_ended);
         self.place(chat);
-        was_presented.then(|| opened.until(now_us))
+        presented_us.map(|presented_us| opened.until(presented_us))
     }
 
     /// An offer came to an operator, of a queue that is known or not. How long the chat waited, if it is the first
@@ -359,23 +319,6 @@ impl Ledger {
             self.unsettled -= usize::from(known.opened.is_some());
         }
         self.place(chat);
-    }
-
-    /// An operator was answered that it is ready, or away.
-    pub fn status(&mut self, operator: usize, is_ready: bool, now_us: u64) {
-        if let Some(who) = self.operators.get_mut(operator) {
-            who.ready_us = is_ready.then_some(now_us);
-            who.away_us = (!is_ready).then_some(now_us + LATE_OFFER_MAX_US);
-        }
-    }
-
-    /// An operator is about to change its status: until that is answered it may be either.
-    pub fn changes(&mut self, operator: usize) {
-        if let Some(who) = self.operators.get_mut(operator) {
-            (who.ready_us, who.away_us) = (None, None);
-            // An offer that comes when it is back has nothing to do with a place that was free before.
-            who.freed_us.clear();
-        }
     }
 
     /// A call got an error that nobody expects.

@@ -56,7 +56,7 @@ fn a_chat_that_goes_its_way_is_as_it_should_be() {
     assert_eq!(ledger.opened(id(1), 1, (10, 10)), None);
     assert_eq!((ledger.waiting(), ledger.unsettled()), (1, 1));
     let wait = ledger.presented(0, (id(1), id(1)), Some(1), 15);
-    assert_eq!(wait, Some(Wait { due_us: 10, us: 5, was_room: true }));
+    assert_eq!(wait, Some(Wait { due_us: 10, us: 5, since_due_us: 5, was_room: true }));
     assert_eq!(ledger.presented(1, (id(1), id(1)), Some(1), 16), None, "it was offered before");
     assert_eq!(ledger.waiting(), 0);
     ledger.accepting(0, id(1));
@@ -78,7 +78,7 @@ fn news_of_two_sockets_may_come_in_any_order() {
     let mut ledger = ledger();
     assert_eq!(ledger.presented(0, (id(1), id(1)), Some(1), 7), None);
     let wait = ledger.opened(id(1), 1, (3, 9));
-    assert_eq!(wait, Some(Wait { due_us: 3, us: 0, was_room: true }));
+    assert_eq!(wait, Some(Wait { due_us: 3, us: 0, since_due_us: 4, was_room: true }));
     ledger.accepting(0, id(1));
     (0..2).for_each(|_| ledger.withdrawn(0, id(1)));
     ledger.accepted(0, id(1), id(1));
@@ -345,4 +345,24 @@ fn who_declined_may_be_asked_again_after_the_cool_down() {
     ledger.look(20 + COOL_DOWN_US);
     ledger.look(21 + COOL_DOWN_US + BESIDE_MAX_US);
     is_found(ledger, "waits beside operator 0");
+}
+
+#[test]
+fn who_comes_back_finds_its_chats_and_not_what_was_taken_off_its_screen_meanwhile() {
+    let back = |stand: &[u128], chats: &[u128]| {
+        let mut ledger = ledger();
+        offered(&mut ledger, 0, 1, 10);
+        ledger.accepted(0, id(1), id(1));
+        ledger.opened(id(2), 1, (10, 10));
+        ledger.presented(0, (id(2), id(2)), Some(1), 10);
+        ledger.changes(0);
+        let of = |ids: &[u128]| ids.iter().map(|chat| id(*chat)).collect();
+        ledger.came_back(0, &of(stand), &of(chats));
+        let waiting = ledger.waiting();
+        (waiting, ledger.finish(&BTreeSet::from([id(2)])).violations().to_vec())
+    };
+    assert_eq!(back(&[2], &[1]), (0, Vec::new()));
+    assert_eq!(back(&[], &[1]), (1, Vec::new()));
+    let (_, told) = back(&[2], &[]);
+    assert!(told.len() == 1 && told[0].contains("was not told of its chat"), "{told:?}");
 }

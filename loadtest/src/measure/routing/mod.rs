@@ -141,6 +141,9 @@ pub enum RoutingError {
         /// What was refused meanwhile.
         refusals: String,
     },
+    /// Somebody's task ended that should not have.
+    #[error("somebody who plays a part has ended: {0}")]
+    Ended(String),
     /// The cores.
     #[error("taking a core (with --unpinned, none is): {0}")]
     Core(std::io::Error),

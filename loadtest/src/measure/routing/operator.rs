@@ -1,19 +1,24 @@
-//! An operator who accepts, declines, writes a word, ends, and now and then steps away.
+//! An operator who accepts, declines, writes a word, ends, and now and then steps away: by its status, or by closing
+//! its socket, in turn.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use serde_json::{Value, json};
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::watch;
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 use uuid::Uuid;
 
 use super::hall::{Hall, Stage};
 use crate::draw::Draw;
-use crate::measure::session::{Answer, Heard, Session, SessionError, Told};
+use crate::measure::session::{Answer, Heard, Session, SessionError, Told, Way};
 
 /// How long who steps away stays away, µs: long enough for the offers that it had to go to others, and for one
 /// that comes all the same to be seen as too late.
 pub(super) const AWAY_US: u64 = 2_000_000;
+
+/// Of so many steps away one is by closing the socket.
+const BY_SOCKET_EVERY: usize = 2;
 
 /// After how long an accept is sent again that was answered "full", µs: the end before it takes its time to
 /// make room.
@@ -55,6 +60,7 @@ enum Asked {
 /// One operator.
 pub struct Operator {
     place: usize,
+    way: Way,
     session: Session,
     hall: Rc<Hall>,
     conduct: Conduct,
@@ -70,6 +76,12 @@ pub struct Operator {
     is_changing: bool,
     next_away_us: Option<u64>,
     away_until_us: u64,
+    /// How often it has stepped away.
+    steps_away: usize,
+    /// Asks for nothing more, and closes its socket when all is answered.
+    is_leaving: bool,
+    /// It is back by a new socket, and the server does not know yet that somebody is there.
+    is_unproven: bool,
     /// Not before then it accepts, or looks at the line, µs.
     not_before_us: u64,
     /// Offers that came before the end was answered that made room for them.
@@ -77,15 +89,16 @@ pub struct Operator {
 }
 
 impl Operator {
-    /// Does as the conduct says, by chance where it leaves something to it.
+    /// Does as the conduct says, by chance where it leaves something to it. Comes back by the way.
     pub fn new(
         place: usize,
-        session: Session,
+        (session, way): (Session, Way),
         hall: Rc<Hall>,
         (conduct, draw): (Conduct, Draw),
     ) -> Self {
         Self {
             place,
+            way,
             session,
             hall,
             conduct,
@@ -98,6 +111,9 @@ impl Operator {
             is_changing: false,
             next_away_us: None,
             away_until_us: 0,
+            steps_away: 0,
+            is_leaving: false,
+            is_unproven: false,
             not_before_us: 0,
             early: 0,
         }
@@ -117,7 +133,16 @@ impl Operator {
             while let Some(heard) = self.session.next_heard()? {
                 self.hear(heard);
             }
+            if self.is_unproven && self.session.is_proven() {
+                self.is_unproven = false;
+                let (place, is_ready, now_us) = (self.place, self.is_ready, self.hall.clock.us());
+                self.hall.ledger.borrow_mut().status(place, is_ready, now_us);
+            }
             let now = *stage.borrow_and_update();
+            if self.is_leaving && self.asked.is_empty() && now != Stage::Over {
+                self.be_gone(&mut stage).await?;
+                continue;
+            }
             let due = if now == Stage::Over {
                 let until = *until.get_or_insert_with(|| Instant::now() + self.hall.patience);
                 if self.asked.is_empty() || Instant::now() >= until {
@@ -136,6 +161,39 @@ impl Operator {
         }
     }
 
+    /// Closes the socket, and is back by another one after a while, or when nobody opens chats any more.
+    async fn be_gone(&mut self, stage: &mut watch::Receiver<Stage>) -> Result<(), SessionError> {
+        self.is_leaving = false;
+        let left_us = self.hall.clock.us();
+        self.hall.ledger.borrow_mut().changes(self.place);
+        self.session.break_off().await?;
+        tokio::select! {
+            () = sleep(Duration::from_micros(AWAY_US)) => {}
+            _ = stage.wait_for(|stage| *stage > Stage::Going) => {}
+        }
+        if *stage.borrow() == Stage::Over {
+            return Ok(());
+        }
+        let (session, found) = self.way.come().await?;
+        (self.session, self.is_unproven) = (session, true);
+        self.hall.count(left_us, |counts| counts.came_back += 1);
+        self.is_back(&found);
+        Ok(())
+    }
+
+    /// Looks at what the server says that it has.
+    fn is_back(&mut self, found: &Answer) {
+        let now_us = self.hall.clock.us();
+        let stand: BTreeSet<Uuid> = found.offers.iter().map(|offer| offer.offer).collect();
+        let chats = found.chats.iter().map(|chat| chat.id).chain(found.unreachable.iter().copied());
+        self.screen.retain(|(offer, _)| stand.contains(offer));
+        self.hall.ledger.borrow_mut().came_back(self.place, &stand, &chats.collect());
+        for offer in &found.offers {
+            let queue = self.hall.queues.get(&offer.queue).copied();
+            self.presented((offer.offer, offer.chat), queue, now_us);
+        }
+    }
+
     /// Waits no longer.
     fn go(&self) {
         for (asked, _) in self.asked.values() {
@@ -148,6 +206,9 @@ impl Operator {
     fn act(&mut self, stage: Stage) -> u64 {
         let now_us = self.hall.clock.us();
         let status_us = self.be_ready_or_away(stage, now_us);
+        if self.is_leaving {
+            return now_us + DAY_US;
+        }
         while let Some((_, chat)) = self.kept.pop_front_if(|(until_us, _)| *until_us <= now_us) {
             self.end(chat);
         }
@@ -168,7 +229,13 @@ impl Operator {
         if let (Stage::Going, Some((first_us, every_us))) = (stage, self.conduct.steps_away_us) {
             let next_us = *self.next_away_us.get_or_insert(now_us + first_us);
             if next_us <= now_us {
-                self.away_until_us = now_us + AWAY_US;
+                self.steps_away += 1;
+                // Neighbours begin otherwise, so that some leave each way, however short the run is.
+                if (self.place + self.steps_away).is_multiple_of(BY_SOCKET_EVERY) {
+                    self.is_leaving = true;
+                } else {
+                    self.away_until_us = now_us + AWAY_US;
+                }
                 self.next_away_us = Some(now_us + every_us.max(2 * AWAY_US));
             }
         }
@@ -213,6 +280,7 @@ impl Operator {
         // Who takes has to be ready by then; offers come only to who is.
         if !self.is_ready
             || self.is_changing
+            || self.is_unproven
             || self.asked.values().any(looks)
             || !self.hall.ledger.borrow().has_room(self.place)
         {

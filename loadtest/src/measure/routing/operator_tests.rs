@@ -10,6 +10,8 @@ use tokio::time::{Duration, timeout};
 use tokio_tungstenite::accept_async;
 
 use super::*;
+use switchboard::protocol::value::{Token, WireText};
+
 use crate::draw::Purpose;
 use crate::measure::found::Found;
 use crate::measure::report::Round;
@@ -17,6 +19,10 @@ use crate::measure::routing::ledger::{Ledger, Rules};
 use crate::measure::wire::{Frame, Incoming, Outgoing, Side};
 
 const QUEUE: Uuid = Uuid::from_u128(1_000);
+
+fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
 
 /// What the server does with the second chat that it should not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,6 +87,11 @@ async fn serve(stream: TcpStream, fault: Fault, done: watch::Sender<Stage>) {
     }
 }
 
+fn way(address: &str) -> Way {
+    let token = Token::read("anybody's").unwrap();
+    Way { own: None, address: address.to_owned(), token }
+}
+
 fn played(fault: Fault) -> (Found, Round) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
@@ -116,7 +127,8 @@ fn played(fault: Fault) -> (Found, Round) {
         };
         let session = Session::without(None, &address, "/").await.unwrap();
         let draw = Draw::new(1, Purpose::Routing, 0);
-        let operator = Operator::new(0, session, Rc::clone(&hall), (conduct, draw));
+        let operator =
+            Operator::new(0, (session, way(&address)), Rc::clone(&hall), (conduct, draw));
         timeout(Duration::from_secs(30), operator.play()).await.unwrap();
         let found = hall.ledger.borrow_mut().finish(&BTreeSet::new());
         let mut round = Round::default();
@@ -149,4 +161,89 @@ fn what_a_server_gives_to_the_wrong_one_is_seen() {
         assert!(found.violations().iter().any(|told| told.contains(words)), "{fault:?}: {found:?}");
     }
     assert_eq!(played(Fault::Refused).0.refusals(), "refused: internal");
+}
+
+/// Gives chats 1 and 2 away, and tells who comes back which ones are its own, and that chat 3 is offered to it.
+async fn serve_twice(listener: TcpListener, own: &[u128], tell: watch::Sender<Stage>) {
+    let offer = |number: u128| json!({ "chat": id(number), "offer": id(number), "queue": QUEUE });
+    for _ in 0..2 {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (mut calls, out) = accept_async(stream).await.unwrap().into_inner().into_split();
+        let (mut incoming, mut outgoing) =
+            (Incoming::new(Side::Server), Outgoing::new(Side::Server));
+        while incoming.read(&mut calls).await.is_ok() {
+            while let Some(Frame::Text(text)) = incoming.next_frame().unwrap() {
+                let call: Value = serde_json::from_slice(text).unwrap();
+                let chat = call["params"]["chat"].as_str().map(|id| Uuid::parse_str(id).unwrap());
+                let chats: Vec<Value> = own.iter().map(|chat| json!({ "id": id(*chat) })).collect();
+                let result = match call["method"].as_str().unwrap() {
+                    "session.open" => json!({ "chats": chats, "offers": [offer(3)] }),
+                    "operator.set_status" => {
+                        for params in [offer(1), offer(2)] {
+                            let offer = json!({ "method": "offer.presented", "params": params });
+                            outgoing.text(offer.to_string().as_bytes());
+                        }
+                        json!({})
+                    }
+                    _ => json!({ "chat": chat }),
+                };
+                let answer = json!({ "id": call["id"], "result": result });
+                outgoing.text(answer.to_string().as_bytes());
+                outgoing.write(&out).unwrap();
+                if chat == Some(id(2)) {
+                    tell.send_replace(Stage::Going);
+                } else if chat == Some(id(3)) {
+                    tell.send_replace(Stage::Over);
+                }
+            }
+        }
+        tell.send_if_modified(|stage| {
+            let leaves = *stage == Stage::Going;
+            *stage = if leaves { Stage::Draining } else { *stage };
+            leaves
+        });
+    }
+}
+
+/// One who leaves as soon as it has two chats; what was found when it had its third one.
+fn back(own: &'static [u128]) -> Found {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (tell, stage) = watch::channel(Stage::Draining);
+        spawn_local(serve_twice(listener, own, tell));
+        let serves = vec![BTreeSet::from([0]); 2];
+        let rules = Rules { capacity: 3, serves, cool_down_us: 0, are_asked: true, chats_max: 3 };
+        let hall = Hall::new(stage, Ledger::new(rules), [(QUEUE, 0)].into(), None, 0).unwrap();
+        let hall = Rc::new(hall);
+        hall.measure(u64::MAX);
+        for chat in 1..=3 {
+            hall.ledger.borrow_mut().opened(id(chat), 0, (0, 0));
+        }
+        let conduct = Conduct {
+            declines_percent: 0,
+            keeps_us: DAY_US,
+            writes: false,
+            takes: false,
+            steps_away_us: Some((0, DAY_US)),
+        };
+        let session = Session::without(None, &address, "/").await.unwrap();
+        // Its neighbour would leave by its status.
+        let draw = Draw::new(1, Purpose::Routing, 1);
+        let operator =
+            Operator::new(1, (session, way(&address)), Rc::clone(&hall), (conduct, draw));
+        timeout(Duration::from_secs(30), operator.play()).await.unwrap();
+        let mut round = Round::default();
+        hall.note(&mut round, 1.0);
+        assert_eq!((round.figures["came_back"], round.figures["accepted_per_second"]), (1.0, 3.0));
+        hall.ledger.borrow_mut().finish(&BTreeSet::new())
+    })
+}
+
+#[test]
+fn who_closes_its_socket_comes_back_to_the_chats_and_offers_that_it_had() {
+    assert_eq!(back(&[1, 2]), Found::default());
+    let told = back(&[1]).violations().to_vec();
+    assert!(told.len() == 1 && told[0].contains("was not told of its chat"), "{told:?}");
 }

@@ -9,7 +9,7 @@ use serde_json::json;
 use switchboard::domain::Rule;
 use switchboard::domain::limits::COOL_DOWN_MS;
 use tokio::sync::watch;
-use tokio::task::{JoinHandle, spawn_local};
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Duration, Instant, sleep, sleep_until, timeout};
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use super::operator::{Conduct, Operator};
 use super::{Arrivals, RoutingError, Wanted, serves};
 use crate::draw::{Draw, Purpose};
 use crate::measure::report::Round;
-use crate::measure::session::{Heard, Session, SessionError};
+use crate::measure::session::{Heard, Session, SessionError, Way};
 use crate::measure::tokens::{self, own_address};
 use crate::measure::watch::{Seen, Watch, Watched};
 use crate::run::progress::Progress;
@@ -46,7 +46,7 @@ pub(super) struct Run<'a> {
     address: String,
     hall: Rc<Hall>,
     tell: watch::Sender<Stage>,
-    people: Vec<JoinHandle<()>>,
+    people: RefCell<JoinSet<()>>,
     progress: RefCell<Progress>,
     began: Instant,
     words: &'a str,
@@ -81,7 +81,7 @@ impl<'a> Run<'a> {
             address: address.to_owned(),
             hall,
             tell,
-            people: Vec::new(),
+            people: RefCell::default(),
             progress: RefCell::default(),
             began: Instant::now(),
             words,
@@ -102,7 +102,9 @@ impl<'a> Run<'a> {
             often => Some(MINUTE_US / often),
         };
         for (place, token) in tokens.iter().enumerate() {
-            let session = Session::open(Some(own_address(place)), &self.address, token).await?;
+            let (own, address) = (Some(own_address(place)), self.address.clone());
+            let way = Way { own, address, token: token.clone() };
+            let (session, _) = way.come().await?;
             // One after the other, evenly.
             let steps_away_us = every_us.map(|every_us| {
                 (every_us * (place as u64 + 1), every_us * wanted.operators as u64)
@@ -115,8 +117,9 @@ impl<'a> Run<'a> {
                 steps_away_us,
             };
             let draw = Draw::new(wanted.seed, Purpose::Routing, place as u64);
-            let operator = Operator::new(place, session, Rc::clone(&self.hall), (conduct, draw));
-            self.people.push(spawn_local(operator.play()));
+            let hall = Rc::clone(&self.hall);
+            let operator = Operator::new(place, (session, way), hall, (conduct, draw));
+            self.people.get_mut().spawn_local(operator.play());
             self.show("operators come", (place, wanted.operators), wanted.whole());
         }
         Ok(())
@@ -134,7 +137,7 @@ impl<'a> Run<'a> {
             let session = Session::open(Some(own), &self.address, token).await?;
             let door = (queue, door.channel.to_string());
             let customer = Customer::new(place, door, session, Rc::clone(&self.hall));
-            self.people.push(spawn_local(customer.play()));
+            self.people.get_mut().spawn_local(customer.play());
             self.show("customers come", (place, wanted.customers), wanted.whole());
         }
         Ok(())
@@ -154,21 +157,23 @@ impl<'a> Run<'a> {
                 self.hall.fill();
                 None
             }
-            Arrivals::PerSecond(rate) => Some(spawn_local(arrive(Rc::clone(&self.hall), rate))),
+            Arrivals::PerSecond(rate) => {
+                Some(self.people.borrow_mut().spawn_local(arrive(Rc::clone(&self.hall), rate)))
+            }
         };
-        self.goes_on("warming up", wanted.warm_up, wanted.whole()).await;
+        self.goes_on("warming up", wanted.warm_up, wanted.whole()).await?;
         self.hall.measure(u64::try_from(wanted.time.as_micros()).unwrap_or(u64::MAX));
         let hall = Rc::clone(&self.hall);
         let server = Watch::begin(watched, move || hall.since_the_last());
         let own = Watched { process: Some(std::process::id()), ..Watched::default() };
         let driver = Watch::begin(own, BTreeMap::new);
-        self.goes_on("measuring", wanted.time, wanted.time).await;
+        self.goes_on("measuring", wanted.time, wanted.time).await?;
         let (server, driver) = (server.end(), driver.end());
         self.tell.send_replace(Stage::Draining);
         if let Some(arrivals) = arrivals {
             arrivals.abort();
         }
-        self.drains().await;
+        self.drains().await?;
         let drained_us = self.hall.clock.us();
         let line = self.line(there).await?;
         self.ends((&line, drained_us), wanted.time.as_secs_f64(), server, &driver).await
@@ -186,13 +191,24 @@ impl<'a> Run<'a> {
                 let refusals = self.hall.ledger.borrow().found().refusals();
                 return Err(RoutingError::Late { opened, wanted, refusals });
             }
+            self.nobody_fell()?;
             self.show("a line forms", (self.hall.opened(), line), wanted.whole());
             sleep(LOOK_EVERY).await;
         }
         Ok(())
     }
 
-    async fn goes_on(&self, what: &str, time: Duration, left: Duration) {
+    /// Errors when somebody's task has panicked: nobody would play that one's part, and nobody would know.
+    fn nobody_fell(&self) -> Result<(), RoutingError> {
+        fallen(&mut self.people.borrow_mut())
+    }
+
+    async fn goes_on(
+        &self,
+        what: &str,
+        time: Duration,
+        left: Duration,
+    ) -> Result<(), RoutingError> {
         let began = Instant::now();
         let ms = |time: Duration| usize::try_from(time.as_millis()).unwrap_or(usize::MAX);
         while began.elapsed() < time {
@@ -200,11 +216,13 @@ impl<'a> Run<'a> {
             let what = format!("{what}, {line} in line");
             self.show(&what, (ms(now), ms(time)), left.saturating_sub(now));
             sleep(LOOK_EVERY.min(time.saturating_sub(now))).await;
+            self.nobody_fell()?;
         }
+        Ok(())
     }
 
     /// Nobody opens chats any more: all that are open are served, or the time is over.
-    async fn drains(&self) {
+    async fn drains(&self) -> Result<(), RoutingError> {
         let until = Instant::now() + DRAIN_LIMIT;
         let whole = self.hall.ledger.borrow().unsettled();
         while !self.hall.is_settled() && Instant::now() < until {
@@ -213,7 +231,9 @@ impl<'a> Run<'a> {
             let served = whole.saturating_sub(left);
             self.show("the last chats are served", (served, whole), Duration::ZERO);
             sleep(LOOK_EVERY).await;
+            self.nobody_fell()?;
         }
+        Ok(())
     }
 
     /// All chats that wait, as the server says.
@@ -247,13 +267,15 @@ impl<'a> Run<'a> {
         driver: &Seen,
     ) -> Result<Round, RoutingError> {
         self.tell.send_replace(Stage::Over);
+        let mut people = self.people.into_inner();
         let all = async {
-            for one in self.people {
-                // Whatever ended it before, the ledger knows of it.
-                let _ = one.await;
+            while let Some(one) = people.join_next().await {
+                ended(one)?;
             }
+            Ok(())
         };
-        let _ = timeout(STEP_LIMIT, all).await;
+        let late = format!("not everybody has gone after {} s", STEP_LIMIT.as_secs());
+        timeout(STEP_LIMIT, all).await.unwrap_or(Err(RoutingError::Ended(late)))?;
         self.progress.borrow_mut().done();
         self.hall.is_late(drained_us);
         let mut round = self.hall.ledger.borrow_mut().finish(line).into_round();
@@ -280,6 +302,22 @@ impl<'a> Run<'a> {
         let part = done as f64 / of.max(1) as f64;
         let words = format!("{}: {what}", self.words);
         self.progress.borrow_mut().show(ms(self.began.elapsed()), part, ms(left), &words);
+    }
+}
+
+/// Looks whether anybody has ended by a fault of its own.
+fn fallen(people: &mut JoinSet<()>) -> Result<(), RoutingError> {
+    while let Some(one) = people.try_join_next() {
+        ended(one)?;
+    }
+    Ok(())
+}
+
+/// Whoever is told to end, or comes to its end, knows why; what was found is in the ledger.
+fn ended(one: Result<(), JoinError>) -> Result<(), RoutingError> {
+    match one {
+        Err(error) if error.is_panic() => Err(RoutingError::Ended(error.to_string())),
+        Ok(()) | Err(_) => Ok(()),
     }
 }
 
@@ -314,5 +352,32 @@ async fn arrive(hall: Rc<Hall>, rate: f64) {
         if !hall.send_one(due_us) {
             hall.count(due_us, |counts| counts.unsent += 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::task::LocalSet;
+
+    use super::*;
+
+    #[test]
+    fn whose_task_panics_ends_the_run_and_who_goes_does_not() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let fell = |falls: bool| {
+            LocalSet::new().block_on(&runtime, async {
+                let mut people = JoinSet::new();
+                people.spawn_local(async {});
+                people.spawn_local(std::future::pending()).abort();
+                people.spawn_local(async move { assert!(!falls, "planted") });
+                while !people.is_empty() {
+                    tokio::task::yield_now().await;
+                    fallen(&mut people)?;
+                }
+                Ok(())
+            })
+        };
+        assert!(fell(false).is_ok());
+        assert!(matches!(fell(true), Err(RoutingError::Ended(_))));
     }
 }
