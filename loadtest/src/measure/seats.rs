@@ -79,7 +79,7 @@ pub async fn at_a_floor(
             false => None,
         };
         let customer = Socket::connect(address, &path("customer")).await?;
-        seats.push(Pair { chat, customer, operator });
+        seats.push(Pair { chat, writer: customer, reader: operator });
     }
     Ok(seats)
 }
@@ -143,8 +143,8 @@ async fn seated(address: &str, there: &Provisioned) -> Result<Vec<Pair>, SeatErr
     }
     let [customers, mut operators] = sides;
     let pairs = customers.into_iter().map(|(chat, customer)| {
-        let operator = Some(operators.remove(&chat).ok_or(SeatError::OfAnother)?);
-        Ok(Pair { chat: chat.to_string(), customer, operator })
+        let reader = Some(operators.remove(&chat).ok_or(SeatError::OfAnother)?);
+        Ok(Pair { chat: chat.to_string(), writer: customer, reader })
     });
     pairs.collect()
 }

@@ -1,18 +1,18 @@
-//! Pairs of a customer who writes and an operator who is shown it, on one thread, verified while they are
+//! Pairs of one who writes and one who is shown it, on one thread, verified while they are
 //! measured.
 //!
 //! Owns what is sent when, and what must come of it: each message is answered once, and shown to the other
 //! one of its pair once and in order. Refuses to know who serves: the router and the floors alike.
 //!
-//! In a closed loop each customer has so many messages in flight. In an open loop messages are due at fixed
+//! In a closed loop each writer has so many messages in flight. In an open loop messages are due at fixed
 //! times whatever became of earlier ones, and times count from when a message was due, so that a server
 //! that stands still is not asked less (coordinated omission). What was due within the time counts, however
 //! late its answer; what was due and could not be sent for want of room is told. They are due in steps of a
 //! millisecond, since timers have no finer ones.
 
-mod customer;
 mod heard;
-mod operator;
+mod reader;
+mod writer;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,9 +23,9 @@ use hdrhistogram::Histogram;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use self::customer::{Customer, Due};
 use self::heard::Refusal;
-use self::operator::{Operator, Sent};
+use self::reader::{Reader, Sent};
+use self::writer::{Due, Writer};
 use super::wire::{Socket, WireError};
 
 /// How long the last answers may take.
@@ -46,15 +46,15 @@ pub struct Pair {
     /// The chat, as it is written.
     pub chat: String,
     /// Who writes.
-    pub customer: Socket,
+    pub writer: Socket,
     /// Who is shown it; none where nobody is.
-    pub operator: Option<Socket>,
+    pub reader: Option<Socket>,
 }
 
 /// What is asked of a server.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Load {
-    /// Messages that each customer has in flight, at most
+    /// Messages that each writer has in flight, at most
     /// [`UNANSWERED_MAX`](switchboard::protocol::limits::UNANSWERED_MAX); in an open loop, at most.
     pub in_flight: usize,
     /// Messages a second in all; none: a closed loop.
@@ -220,13 +220,13 @@ pub async fn drive(
     let of = pairs.len();
     let mut tasks = JoinSet::new();
     for (place, pair) in pairs.into_iter().enumerate() {
-        let Pair { chat, customer, operator } = pair;
+        let Pair { chat, writer, reader } = pair;
         let sent = Rc::new(Sent::default());
         let due = load.rate.map(|rate| Due { place, of, rate });
         let people = (chat.clone(), clock, Rc::clone(&measured));
-        let writer = Customer::new(customer, (load, due), people);
+        let writer = Writer::new(writer, (load, due), people);
         let people = (chat, clock, Rc::clone(&measured));
-        let reader = operator.map(|socket| Operator::new(socket, Rc::clone(&sent), people));
+        let reader = reader.map(|socket| Reader::new(socket, Rc::clone(&sent), people));
         tasks.spawn_local(async move {
             sent.tell(writer.run().await?);
             Ok::<_, PairError>(())

@@ -28,7 +28,7 @@ enum Fault {
 /// How long a server stands still.
 const STILL: Duration = Duration::from_millis(100);
 
-/// Serves one pair until its customer goes.
+/// Serves one pair until its writer goes.
 async fn serve(listener: TcpListener, fault: Fault) {
     let accept = async || {
         let (stream, _) = listener.accept().await.unwrap();
@@ -37,7 +37,7 @@ async fn serve(listener: TcpListener, fault: Fault) {
     let streams = [accept().await, accept().await];
     let (mut incoming, mut late) = (Incoming::new(Side::Server), Vec::new());
     let [mut answers, mut events] = [(); 2].map(|()| Outgoing::new(Side::Server));
-    let [(mut calls, to_customer), (mut operator, to_operator)] = streams;
+    let [(mut calls, to_writer), (mut reader, to_reader)] = streams;
     while incoming.read(&mut calls).await.is_ok() {
         while let Some(Frame::Text(text)) = incoming.next_frame().unwrap() {
             let call: Value = serde_json::from_slice(text).unwrap();
@@ -76,11 +76,11 @@ async fn serve(listener: TcpListener, fault: Fault) {
                 events.text(event.to_string().as_bytes());
             }
         }
-        answers.write(&to_customer).unwrap();
-        events.write(&to_operator).unwrap();
+        answers.write(&to_writer).unwrap();
+        events.write(&to_reader).unwrap();
     }
-    // The operator listens longer than its customer does.
-    while Incoming::new(Side::Server).read(&mut operator).await.is_ok() {}
+    // The reader listens longer than its writer does.
+    while Incoming::new(Side::Server).read(&mut reader).await.is_ok() {}
 }
 
 const CLOSED: Load =
@@ -92,9 +92,9 @@ fn measured(fault: Fault, load: Load) -> Measured {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
         spawn_local(serve(listener, fault));
-        let customer = Socket::connect(&address, "/").await.unwrap();
-        let operator = Some(Socket::connect(&address, "/").await.unwrap());
-        let pair = Pair { chat: "c".to_owned(), customer, operator };
+        let writer = Socket::connect(&address, "/").await.unwrap();
+        let reader = Some(Socket::connect(&address, "/").await.unwrap());
+        let pair = Pair { chat: "c".to_owned(), writer, reader };
         let mut marks = 0;
         let measured = drive(vec![pair], load, |_| marks += 1).await.unwrap();
         assert_eq!(marks, 2);

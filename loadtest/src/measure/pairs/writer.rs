@@ -13,7 +13,7 @@ use super::{Clock, LAST_LIMIT, Load, Measured, PairError, micros};
 use crate::measure::wire::Socket;
 
 /// Who it is, in words.
-const WHO: &str = "a customer";
+const WHO: &str = "a writer";
 
 /// Bytes of a message's text: about what people write.
 const TEXT_BYTES: usize = 120;
@@ -22,7 +22,7 @@ const TEXT_BYTES: usize = 120;
 /// asked, which is a violation.
 const MESSAGES_MAX: u64 = 90_000;
 
-/// When the messages of a customer are due in an open loop: all customers' in turn, evenly.
+/// When the messages of a writer are due in an open loop: all writers' in turn, evenly.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Due {
     pub(super) place: usize,
@@ -39,7 +39,7 @@ impl Due {
     }
 }
 
-pub(super) struct Customer {
+pub(super) struct Writer {
     chat: String,
     socket: Socket,
     load: Load,
@@ -54,7 +54,7 @@ pub(super) struct Customer {
     measured: Rc<RefCell<Measured>>,
 }
 
-impl Customer {
+impl Writer {
     /// Who writes so much, and when, into this chat.
     pub(super) fn new(
         socket: Socket,
@@ -90,7 +90,7 @@ impl Customer {
                 () = &mut timer => {
                     if self.clock.now_us() >= limit_us && !self.out.is_empty() {
                         let missing = self.out.len();
-                        let what = || format!("{missing} messages of a customer were never answered");
+                        let what = || format!("{missing} messages of a writer were never answered");
                         self.measured.borrow_mut().violation(what);
                         return Ok(self.sent);
                     }

@@ -1,4 +1,4 @@
-//! Who is shown what the customer writes: each message once and in order.
+//! Who is shown what the other one writes: each message once and in order.
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -12,15 +12,15 @@ use super::{Clock, LAST_LIMIT, Measured, PairError};
 use crate::measure::wire::Socket;
 
 /// Who it is, in words.
-const WHO: &str = "an operator";
+const WHO: &str = "a reader";
 
-/// How long an operator who was shown everything listens on: what is shown twice comes then.
+/// How long a reader who was shown everything listens on: what is shown twice comes then.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// Ids from here on are those of answers to the server's probes.
 const PROBES_FROM: u64 = 1 << 40;
 
-/// How many messages a customer has sent, when it has sent all.
+/// How many messages a writer has sent, when it has sent all.
 #[derive(Debug, Default)]
 pub(super) struct Sent {
     all: Cell<Option<u64>>,
@@ -34,8 +34,8 @@ impl Sent {
     }
 }
 
-/// Who is shown what its customer writes.
-pub(super) struct Operator {
+/// Who is shown what its writer writes.
+pub(super) struct Reader {
     chat: String,
     socket: Socket,
     clock: Clock,
@@ -46,7 +46,7 @@ pub(super) struct Operator {
     measured: Rc<RefCell<Measured>>,
 }
 
-impl Operator {
+impl Reader {
     /// Who is shown this chat.
     pub(super) fn new(
         socket: Socket,
@@ -56,7 +56,7 @@ impl Operator {
         Self { chat, socket, clock, shown: 0, probes: PROBES_FROM, sent, measured }
     }
 
-    /// Reads until it was shown all that its customer has sent, and a little longer.
+    /// Reads until it was shown all that its writer has sent, and a little longer.
     pub(super) async fn run(mut self) -> Result<(), PairError> {
         let limit = self.clock.at(self.clock.to_us) + LAST_LIMIT + LAST_LIMIT;
         let mut timer = pin!(sleep_until(limit));
@@ -77,7 +77,7 @@ impl Operator {
                 () = &mut timer => {
                     if !has_all {
                         let (shown, all) = (self.shown, sent.all.get());
-                        let what = || format!("an operator was shown {shown} messages of {all:?}");
+                        let what = || format!("a reader was shown {shown} messages of {all:?}");
                         self.measured.borrow_mut().violation(what);
                     }
                     return Ok(());
@@ -107,19 +107,18 @@ impl Operator {
                     Some(Params { kind: Some(kind), text: Some(text), chat, .. }),
                 ) if kind == "message" => {
                     if chat.as_deref() != Some(&self.chat) {
-                        measured.violation(|| "an operator was shown another chat".to_owned());
+                        measured.violation(|| "a reader was shown another chat".to_owned());
                         continue;
                     }
                     let mut words = text.split(' ').map(str::parse::<u64>);
                     let (Some(Ok(n)), Some(Ok(since_us))) = (words.next(), words.next()) else {
-                        measured.violation(|| "an operator was shown another message".to_owned());
+                        measured.violation(|| "a reader was shown another message".to_owned());
                         continue;
                     };
                     if n != self.shown + 1 {
                         let before = self.shown;
-                        measured.violation(|| {
-                            format!("an operator was shown message {n} after {before}")
-                        });
+                        measured
+                            .violation(|| format!("a reader was shown message {n} after {before}"));
                     }
                     self.shown = n;
                     if self.clock.counts(since_us, now_us) {
