@@ -52,6 +52,18 @@ fn idle_sessions_are_weighed_beside_sockets_and_answer_at_the_end() {
     assert_eq!(timed(&report, "session_open"), 33);
 }
 
+#[test]
+fn each_of_many_chats_has_a_message_in_turn_at_the_router_and_at_the_floor() {
+    let many = ["messages", "--chats", "120", "--messages", "600", "--in-flight", "4"];
+    let report = report(&[&many[..], &["--warm-up", "0"]].concat());
+    for server in ["durable", "router"] {
+        assert!(figure(&report, server, "acknowledged_per_second") > 0.0);
+        assert!(figure(&report, server, "stall_max_us") > 0.0);
+        assert_eq!(report["rounds"][server][0]["times"]["acknowledge"]["count"], 600);
+        assert_eq!(report["rounds"][server][0]["times"]["deliver"]["count"], 600);
+    }
+}
+
 /// Ten operators who serve a line and what comes meanwhile.
 fn routed(rule: &str, more: &[&str]) -> Value {
     let few = ["--operators", "10", "--queues", "3", "--capacity", "2", "--line", "15"];

@@ -1,4 +1,4 @@
-//! `loadtest messages`: messages between pairs of people, the router beside floors.
+//! `loadtest messages`: messages between pairs of people, or into many chats, the router beside floors.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,13 +7,22 @@ use clap::Args;
 use loadtest::measure::floor::PAIRS_MAX;
 use loadtest::measure::pairs::Load;
 use loadtest::measure::report::Report;
-use loadtest::measure::scenario::{self, Target, Wanted};
+use loadtest::measure::scenario::{self, People, Target, Wanted};
 
 use super::rounds::{self, RoundsArguments};
 use super::target::until_interrupted;
 
-/// Longest measurement of one server, s: tokens live longer.
-const SECONDS_MAX: i64 = 300;
+/// Longest measurement of one server, s.
+const SECONDS_MAX: i64 = 600;
+
+/// How long a server may take for as many messages as are wanted, s.
+const MESSAGES_LIMIT_S: u64 = 3_600;
+
+/// Most messages that are wanted in all.
+const MESSAGES_MAX: i64 = 100_000_000;
+
+/// Most chats: a hundred of an operator each, whose sockets fit 20,000 files.
+const CHATS_MAX: i64 = 200_000;
 
 /// Most messages a second that are asked for.
 const RATE_MAX: i64 = 1_000_000;
@@ -27,7 +36,11 @@ pub struct MessagesArguments {
     /// Pairs of a customer who writes and an operator who is shown it
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=PAIRS_MAX as i64))]
     pairs: u32,
-    /// Messages that each customer has under way; with --rate, at most, and as many as the protocol lets
+    /// Chats, of a hundred of an operator each, whose customers have gone: in place of pairs, operators write into
+    /// their chats in turn, and are shown that on a second socket
+    #[arg(long, value_name = "N", conflicts_with = "pairs", value_parser = clap::value_parser!(u32).range(1..=CHATS_MAX))]
+    chats: Option<u32>,
+    /// Messages that each who writes has under way; with --rate, at most, and as many as the protocol lets
     /// be without it; else one
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=IN_FLIGHT_MAX))]
     in_flight: Option<u32>,
@@ -37,6 +50,9 @@ pub struct MessagesArguments {
     /// For how long, s
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=SECONDS_MAX as u64))]
     seconds: u64,
+    /// In place of a time: until so many messages in all are acknowledged
+    #[arg(long, value_name = "N", conflicts_with_all = ["seconds", "rate"], value_parser = clap::value_parser!(u64).range(1..=MESSAGES_MAX as u64))]
+    messages: Option<u64>,
     /// What comes before and is not measured, s
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(0..=60))]
     warm_up: u64,
@@ -80,12 +96,16 @@ impl MessagesArguments {
     /// Runs and prints; says whether all held.
     pub async fn run(&self) -> anyhow::Result<bool> {
         let wanted = Wanted {
-            pairs: self.pairs as usize,
+            people: match self.chats {
+                Some(chats) => People::Chats(chats as usize),
+                None => People::Pairs(self.pairs as usize),
+            },
             load: Load {
                 in_flight: self.in_flight() as usize,
                 rate: self.rate.map(f64::from),
                 warm_up: Duration::from_secs(self.warm_up),
-                time: Duration::from_secs(self.seconds),
+                time: Duration::from_secs(self.messages.map_or(self.seconds, |_| MESSAGES_LIMIT_S)),
+                messages: self.messages,
             },
             cores: self.common.cores()?,
         };
@@ -102,13 +122,15 @@ impl MessagesArguments {
         self.in_flight.unwrap_or(unless_asked)
     }
 
-    fn options(&self) -> [(&'static str, String); 6] {
+    fn options(&self) -> [(&'static str, String); 8] {
         let floors: Vec<&str> = once_each(&self.floors).into_iter().map(Target::name).collect();
         [
-            ("pairs", self.pairs.to_string()),
+            ("pairs", self.chats.map_or(self.pairs.to_string(), |_| "none".to_owned())),
+            ("chats", self.chats.map_or("of pairs".to_owned(), |chats| chats.to_string())),
             ("in_flight", self.in_flight().to_string()),
             ("rate", self.rate.map_or("closed loop".to_owned(), |rate| rate.to_string())),
-            ("seconds", self.seconds.to_string()),
+            ("seconds", self.messages.map_or(self.seconds.to_string(), |_| "any".to_owned())),
+            ("messages", self.messages.map_or("any".to_owned(), |messages| messages.to_string())),
             ("warm_up", self.warm_up.to_string()),
             ("floors", if floors.is_empty() { "none".to_owned() } else { floors.join(", ") }),
         ]

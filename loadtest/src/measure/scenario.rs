@@ -1,4 +1,4 @@
-//! Messages between pairs, in rounds: each server in turn, from its start to its end, so that what the
+//! Messages between pairs, or into many chats, in rounds: each server in turn, from its start to its end, so that what the
 //! machine does meanwhile meets all alike.
 
 use std::collections::BTreeMap;
@@ -16,7 +16,8 @@ use super::floor::Kind;
 use super::pairs::{Counts, Load, Measured, Pair, PairError, drive};
 use super::place::{Cores, Pinned};
 use super::report::{BEFORE, ROUTER, Round};
-use super::seats::{self, SeatError};
+use super::seats::{self, COMING_AT_A_TIME, SeatError};
+use super::tokens::TOKEN_MS;
 use super::watch::{Seen, Watch, Watched};
 use crate::client::Rest;
 use crate::run::RunError;
@@ -66,17 +67,53 @@ impl Target {
 /// What is asked of each.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Wanted {
-    /// Pairs.
-    pub pairs: usize,
+    /// Who writes to whom.
+    pub people: People,
     /// What they do.
     pub load: Load,
     /// Cores of server and driver; none: they share all.
     pub cores: Option<Cores>,
 }
 
+/// Who writes to whom.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum People {
+    /// So many customers, each to the operator who owns its chat.
+    Pairs(usize),
+    /// Operators, each into as many chats as it may own, of so many in all, whose customers have gone.
+    Chats(usize),
+}
+
+/// Chats of one operator, where there are many.
+const CHATS_OF_ONE: u32 = switchboard::domain::limits::OPERATOR_CAPACITY_MAX;
+
+impl People {
+    /// Those who write, each with a second socket beside its own.
+    pub fn writers(self) -> usize {
+        match self {
+            Self::Pairs(pairs) => pairs,
+            Self::Chats(chats) => chats.div_ceil(CHATS_OF_ONE as usize),
+        }
+    }
+
+    /// Chats in all.
+    fn chats(self) -> usize {
+        match self {
+            Self::Pairs(chats) | Self::Chats(chats) => chats,
+        }
+    }
+
+    fn of_each(self) -> u32 {
+        match self {
+            Self::Pairs(_) => 1,
+            Self::Chats(_) => CHATS_OF_ONE,
+        }
+    }
+}
+
 impl Wanted {
     fn sockets(&self) -> u64 {
-        self.pairs as u64 * 2
+        self.people.writers() as u64 * 2
     }
 }
 
@@ -121,14 +158,15 @@ fn io(what: &'static str) -> impl Fn(io::Error) -> ScenarioError {
 }
 
 /// The router's limits stand out of the way: names and values of its settings. They stand in the report.
-pub fn settings(wanted: &Wanted) -> [(&'static str, u64); 5] {
-    let connections = wanted.sockets() + CONNECTIONS_BESIDE;
+pub fn settings(wanted: &Wanted) -> [(&'static str, u64); 6] {
+    let connections = wanted.sockets() + COMING_AT_A_TIME as u64 + CONNECTIONS_BESIDE;
     [
         ("LIMITS_CONNECTIONS", connections),
         ("LIMITS_CONNECTIONS_PER_ADDRESS", connections),
         ("LIMITS_CALLS_PER_SECOND", 100_000),
         ("LIMITS_CALL_BURST", 100_000),
         ("LIMITS_CALLS_IN_FLIGHT", 100_000),
+        ("ACCESS_ACCESS_TOKEN_MS", TOKEN_MS),
     ]
 }
 
@@ -142,10 +180,14 @@ pub async fn router(
         setup.start().await?
     };
     let _pinned = Pinned::driver(wanted.cores).map_err(io(CORES))?;
-    let (operators, queues) = seats::wanted(wanted.pairs);
+    let people = wanted.people;
+    let (operators, queues) = seats::wanted(people.writers(), people.of_each());
     let rest = Rest::new(&setup.address());
     let there = provision(&rest, (ADMINISTRATOR, password), &operators, &queues).await?;
-    let pairs = seats::at_the_router(&setup.address(), &there).await?;
+    let pairs = match people {
+        People::Pairs(_) => seats::at_the_router(&setup.address(), &there).await?,
+        People::Chats(chats) => seats::of_many_chats(&setup.address(), &there, chats).await?,
+    };
     let watched =
         Watched { process: process.id(), operations: Some(setup.operations()), metrics: METRICS };
     let measured = measured(wanted, pairs, watched).await?;
@@ -160,7 +202,8 @@ pub async fn floor(wanted: &Wanted, kind: Target) -> Result<Round, ScenarioError
         FloorProcess::start(kind).await?
     };
     let _pinned = Pinned::driver(wanted.cores).map_err(io(CORES))?;
-    let pairs = seats::at_a_floor(&process.address, wanted.pairs, kind != Target::Echo).await?;
+    let (of, are_shown) = ((wanted.people.writers(), wanted.people.chats()), kind != Target::Echo);
+    let pairs = seats::at_a_floor(&process.address, of, are_shown).await?;
     let watched = Watched { process: process.id(), ..Watched::default() };
     measured(wanted, pairs, watched).await
 }
@@ -199,6 +242,7 @@ fn round(wanted: &Wanted, measured: &Measured, server: Seen, driver: &Seen) -> R
     round.set("delivered_per_second", measured.delivered as f64 / seconds);
     round.time("acknowledge", &measured.acknowledge_us);
     round.time("deliver", &measured.deliver_us);
+    round.set("stall_max_us", measured.stall_us as f64);
     if let Some(cpu_ms) = server.cpu_ms() {
         round.set("cpu_us_per_message", cpu_ms * 1_000.0 / measured.acknowledged as f64);
         round.set("server_cpu_share", cpu_ms / 1_000.0 / seconds);

@@ -1,18 +1,20 @@
 //! Takes the seats of the pairs: at a floor, and at the router, where an operator has first to be offered its
-//! customer's chat and to accept it.
+//! customers' chats and to accept them.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use switchboard::domain::{Rule, limits::OFFER_TIMEOUT_MS};
 use switchboard::protocol::value::Token;
-use tokio::sync::{Semaphore, mpsc, watch};
-use tokio::task::{JoinError, JoinSet};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Duration, timeout};
 use uuid::Uuid;
 
-use super::pairs::Pair;
+use super::pairs::{Pair, share};
 use super::session::{Answer, Heard, Params, Session, SessionError, Told};
 use super::tokens::{self, TokenError, own_address};
 use super::wire::{Socket, WireError};
@@ -21,14 +23,21 @@ use crate::run::provision::{Provisioned, WantedOperator, WantedQueue};
 /// Most members of one queue that a server takes.
 const MEMBERS_MAX: usize = switchboard::domain::limits::QUEUE_MEMBERS_MAX;
 
-/// How long all may take until each has its chat.
+/// How long all may take until each has its chat, and how many chats a second have their owners at least beyond that.
 const SEATS_LIMIT: Duration = Duration::from_secs(120);
+const CHATS_PER_SECOND_MIN: u64 = 50;
+
+/// How somebody is told of an offer.
+const OFFERED: &str = "offer.presented";
+
+/// Customers who are given their tokens before the next ones.
+const TOKENS_AT_A_TIME: usize = 512;
 
 /// What somebody remembers to have been told: what comes while it waits for its chat.
 const TOLD_MAX: usize = 256;
 
 /// Customers that come at a time.
-const COMING_AT_A_TIME: usize = 64;
+pub const COMING_AT_A_TIME: usize = 64;
 
 /// Why somebody has no seat.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +63,8 @@ pub enum SeatError {
     #[error("a chat of somebody else was offered")]
     OfAnother,
     /// It took too long.
-    #[error("not all had their chats after {} s", SEATS_LIMIT.as_secs())]
-    Late,
+    #[error("not all had their chats after {0} s")]
+    Late(u64),
     /// Somebody's task ended.
     #[error("somebody who was coming has ended: {0}")]
     Ended(String),
@@ -64,132 +73,184 @@ pub enum SeatError {
     NoQueue,
 }
 
-/// The pairs of a floor, in which operators are shown what customers write or are not there.
+/// The pairs of a floor, in which so many chats are shared evenly and readers are shown what writers write, or are not
+/// there.
 pub async fn at_a_floor(
     address: &str,
-    pairs: usize,
+    (pairs, chats): (usize, usize),
     are_shown: bool,
 ) -> Result<Vec<Pair>, SeatError> {
     let mut seats = Vec::new();
     for number in 0..pairs {
         let path = |side: &str| format!("/ws?pair={number}&side={side}");
-        let chat = uuid::Uuid::new_v4().to_string();
-        let operator = match are_shown {
+        let own = share(chats as u64, number, pairs);
+        let reader = match are_shown {
             true => Some(Socket::connect(address, &path("operator")).await?),
             false => None,
         };
-        let customer = Socket::connect(address, &path("customer")).await?;
-        seats.push(Pair { chat, writer: customer, reader: operator });
+        let writer = Socket::connect(address, &path("customer")).await?;
+        let chats = (0..own).map(|_| Uuid::new_v4().to_string()).collect();
+        seats.push(Pair { chats, writer, reader });
     }
     Ok(seats)
 }
 
-/// What the router needs for so many pairs: queues as full as they may be, of operators of one chat each.
-pub fn wanted(pairs: usize) -> (Vec<WantedOperator>, Vec<WantedQueue>) {
-    let operators =
-        (0..pairs).map(|n| WantedOperator { name: format!("pair {n}"), capacity: 1 }).collect();
-    let queues = (0..pairs).step_by(MEMBERS_MAX).map(|first| WantedQueue {
+/// What the router needs for so many operators of so many chats each: queues as full as they may be.
+pub fn wanted(operators: usize, of_each: u32) -> (Vec<WantedOperator>, Vec<WantedQueue>) {
+    let operator = |n| WantedOperator { name: format!("pair {n}"), capacity: of_each };
+    let queues = (0..operators).step_by(MEMBERS_MAX).map(|first| WantedQueue {
         name: format!("pairs {first}"),
         rule: Rule::LeastLoaded,
-        members: (first..pairs.min(first + MEMBERS_MAX)).collect(),
+        members: (first..operators.min(first + MEMBERS_MAX)).collect(),
         offer_timeout_ms: OFFER_TIMEOUT_MS,
         retention_days: None,
     });
-    (operators, queues.collect())
+    ((0..operators).map(operator).collect(), queues.collect())
 }
 
-/// The pairs of a router that has what is [`wanted`]: each operator owns one customer's chat.
+/// The pairs of a router that has what is [`wanted`]: each operator owns one customer's chat, and is shown what the
+/// customer writes.
 pub async fn at_the_router(address: &str, there: &Provisioned) -> Result<Vec<Pair>, SeatError> {
-    timeout(SEATS_LIMIT, seated(address, there)).await.map_err(|_| SeatError::Late)?
-}
-
-async fn seated(address: &str, there: &Provisioned) -> Result<Vec<Pair>, SeatError> {
-    let (hall, mut seats, over) = Hall::open();
-    let mut coming = JoinSet::new();
-    let pairs = there.operators.len();
-    for (place, token) in tokens::operators(address, &there.operators).await?.iter().enumerate() {
-        let mut person = Person::open(place, address, token).await?;
-        let ready = json!({ "command_id": "ready", "status": "ready" });
-        person.call("operator.set_status", &ready).await?;
-        coming.spawn_local(accepts(person, hall.clone()));
+    let chats = there.operators.len();
+    let Seated { customers, operators, .. } = seated(address, there, chats, true).await?;
+    let mut owners = BTreeMap::new();
+    for (chats, socket) in operators {
+        owners.extend(chats.first().map(|chat| (*chat, socket)));
     }
-    let at_a_time = Arc::new(Semaphore::new(COMING_AT_A_TIME));
-    for (number, first) in (0..pairs).step_by(MEMBERS_MAX).enumerate() {
-        let door = there.doors.get(number).ok_or(SeatError::NoQueue)?;
-        let members = MEMBERS_MAX.min(pairs - first);
-        for (place, token) in
-            tokens::visitors(std::slice::from_ref(door), members).await?.into_iter().enumerate()
-        {
-            let (address, channel) = (address.to_owned(), door.channel.to_string());
-            let comes = Comes { place: pairs + first + place, address, channel, token };
-            coming.spawn_local(opens(comes, Arc::clone(&at_a_time), hall.clone()));
-        }
-    }
-    for _ in 0..2 * pairs {
-        tokio::select! {
-            Some(()) = seats.recv() => {}
-            // Nobody leaves before all are there, but for want of something.
-            Some(gone) = coming.join_next() => {
-                ended(gone)?;
-                return Err(SeatError::Ended("too early".to_owned()));
-            }
-        }
-    }
-    over.send_replace(true);
-    let mut sides = [BTreeMap::new(), BTreeMap::new()];
-    while let Some(person) = coming.join_next().await {
-        let (side, chat, socket) = ended(person)?;
-        sides[side as usize].insert(chat, socket);
-    }
-    let [customers, mut operators] = sides;
-    let pairs = customers.into_iter().map(|(chat, customer)| {
-        let reader = Some(operators.remove(&chat).ok_or(SeatError::OfAnother)?);
-        Ok(Pair { chat: chat.to_string(), writer: customer, reader })
+    let pairs = customers.into_iter().map(|(chat, writer)| {
+        let reader = Some(owners.remove(&chat).ok_or(SeatError::OfAnother)?);
+        Ok(Pair { chats: [chat.to_string()].into(), writer, reader })
     });
     pairs.collect()
 }
 
+/// The same of many chats, whose customers have gone: each operator writes into those that it owns, and is shown that on
+/// another socket of its.
+pub async fn of_many_chats(
+    address: &str,
+    there: &Provisioned,
+    chats: usize,
+) -> Result<Vec<Pair>, SeatError> {
+    let Seated { operators, tokens, .. } = seated(address, there, chats, false).await?;
+    let mut pairs = Vec::new();
+    for ((place, token), (chats, writer)) in tokens.iter().enumerate().zip(operators) {
+        let reader = Session::open(Some(own_address(place)), address, token).await?;
+        let chats: Rc<[String]> = chats.iter().map(Uuid::to_string).collect();
+        if !chats.is_empty() {
+            pairs.push(Pair { chats, writer, reader: Some(reader.into_socket()) });
+        }
+    }
+    Ok(pairs)
+}
+
+/// Everybody has a seat.
+struct Seated {
+    customers: BTreeMap<Uuid, Socket>,
+    /// With their chats, in the order in which they are provisioned.
+    operators: Vec<(Vec<Uuid>, Socket)>,
+    tokens: Vec<Token>,
+}
+
+/// Who has come.
+enum Come {
+    Customer(Uuid, Socket),
+    /// A customer who has opened a chat and does not stay.
+    Gone,
+    /// An operator, by its place.
+    Operator(usize, Vec<Uuid>, Socket),
+}
+
+/// Has customers open so many chats, and stay or go, until operators own all of them.
+async fn seated(
+    address: &str,
+    there: &Provisioned,
+    chats: usize,
+    stay: bool,
+) -> Result<Seated, SeatError> {
+    let limit = SEATS_LIMIT + Duration::from_secs(chats as u64 / CHATS_PER_SECOND_MIN);
+    let seated = async {
+        let hall = Hall::of(if stay { 2 * chats } else { chats });
+        let mut coming = JoinSet::new();
+        let tokens = tokens::operators(address, &there.operators).await?;
+        for (place, token) in tokens.iter().enumerate() {
+            let mut person = Person::open(place, address, token).await?;
+            let ready = json!({ "command_id": "ready", "status": "ready" });
+            person.call("operator.set_status", &ready).await?;
+            coming.spawn_local(accepts(place, person, Rc::clone(&hall)));
+        }
+        customers_come(address, there, (chats, stay), &hall, &mut coming).await?;
+        let (mut customers, mut operators) = (BTreeMap::new(), BTreeMap::new());
+        while let Some(person) = coming.join_next().await {
+            match person.map_err(|error| SeatError::Ended(error.to_string()))?? {
+                Come::Customer(chat, socket) => drop(customers.insert(chat, socket)),
+                Come::Gone => {}
+                Come::Operator(place, chats, socket) => {
+                    operators.insert(place, (chats, socket));
+                }
+            }
+        }
+        let operators = operators.into_values().collect();
+        Ok(Seated { customers, operators, tokens })
+    };
+    timeout(limit, seated).await.map_err(|_| SeatError::Late(limit.as_secs()))?
+}
+
+/// Has all customers come, some at a time, each to a queue in which there are operators for it.
+async fn customers_come(
+    address: &str,
+    there: &Provisioned,
+    (chats, stay): (usize, bool),
+    hall: &Rc<Hall>,
+    coming: &mut JoinSet<Result<Come, SeatError>>,
+) -> Result<(), SeatError> {
+    let operators = there.operators.len();
+    let at_a_time = Arc::new(Semaphore::new(COMING_AT_A_TIME));
+    let mut place = operators;
+    for (number, first) in (0..operators).step_by(MEMBERS_MAX).enumerate() {
+        let door = there.doors.get(number).ok_or(SeatError::NoQueue)?;
+        let of_door = (first..operators.min(first + MEMBERS_MAX))
+            .map(|operator| share(chats as u64, operator, operators));
+        let of_door = usize::try_from(of_door.sum::<u64>()).unwrap_or(chats);
+        for from in (0..of_door).step_by(TOKENS_AT_A_TIME) {
+            let count = TOKENS_AT_A_TIME.min(of_door - from);
+            for token in tokens::visitors(std::slice::from_ref(door), count).await? {
+                let (address, channel) = (address.to_owned(), door.channel.to_string());
+                let comes = Comes { place, address, channel, token, stay };
+                coming.spawn_local(opens(comes, Arc::clone(&at_a_time), Rc::clone(hall)));
+                place += 1;
+            }
+            // Whoever fails is heard of before all others have come.
+            while let Some(person) = coming.try_join_next() {
+                let come = person.map_err(|error| SeatError::Ended(error.to_string()))??;
+                if !matches!(come, Come::Gone) {
+                    return Err(SeatError::Ended("too early".to_owned()));
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Where everybody waits until the last one has a seat: a server is answered meanwhile, and does not take
 /// anybody for gone.
-#[derive(Clone)]
 struct Hall {
-    seats: mpsc::Sender<()>,
-    over: watch::Receiver<bool>,
+    left: Cell<usize>,
+    are_there: watch::Sender<bool>,
 }
 
 impl Hall {
-    fn open() -> (Self, mpsc::Receiver<()>, watch::Sender<bool>) {
-        let (seats, taken) = mpsc::channel(1);
-        let (over, is_over) = watch::channel(false);
-        (Self { seats, over: is_over }, taken, over)
+    /// With so many seats.
+    fn of(seats: usize) -> Rc<Self> {
+        Rc::new(Self { left: Cell::new(seats), are_there: watch::Sender::new(seats == 0) })
     }
 
-    /// Has a seat, and waits for the others.
-    async fn wait(mut self, mut person: Person) -> Result<Socket, SeatError> {
-        // Whoever counts is gone only when all of this is.
-        let _ = self.seats.send(()).await;
-        loop {
-            tokio::select! {
-                _ = self.over.wait_for(|over| *over) => return Ok(person.session.into_socket()),
-                turn = person.session.turn() => turn?,
-            }
-            while person.session.next_heard()?.is_some() {}
+    /// One more has a seat.
+    fn take(&self) {
+        self.left.set(self.left.get().saturating_sub(1));
+        if self.left.get() == 0 {
+            self.are_there.send_replace(true);
         }
     }
-}
-
-/// Who somebody is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Side {
-    Customer = 0,
-    Operator = 1,
-}
-
-/// Who has a seat: in which chat.
-type Seated = (Side, Uuid, Socket);
-
-fn ended(ended: Result<Result<Seated, SeatError>, JoinError>) -> Result<Seated, SeatError> {
-    ended.map_err(|error| SeatError::Ended(error.to_string()))?
 }
 
 /// A customer about to come.
@@ -199,30 +260,76 @@ struct Comes {
     address: String,
     channel: String,
     token: Token,
+    stay: bool,
 }
 
 /// A customer with a chat of its own.
-async fn opens(comes: Comes, at_a_time: Arc<Semaphore>, hall: Hall) -> Result<Seated, SeatError> {
+async fn opens(comes: Comes, at_a_time: Arc<Semaphore>, hall: Rc<Hall>) -> Result<Come, SeatError> {
     // Never closed.
     let permit = at_a_time.acquire().await;
-    let Comes { place, address, channel, token } = comes;
+    let Comes { place, address, channel, token, stay } = comes;
     let mut person = Person::open(place, &address, &token).await?;
     let open = json!({ "command_id": "open", "channel": channel });
     let opened = person.call("chat.open", &open).await?;
     drop(permit);
     let chat = opened.chat.ok_or(SeatError::Answer { method: "chat.open", member: "chat" })?;
-    Ok((Side::Customer, chat, hall.wait(person).await?))
+    if !stay {
+        return Ok(Come::Gone);
+    }
+    let mut are_there = hall.are_there.subscribe();
+    hall.take();
+    let mut session = person.session;
+    loop {
+        tokio::select! {
+            _ = are_there.wait_for(|are| *are) => break,
+            turn = session.turn() => turn?,
+        }
+        while session.next_heard()?.is_some() {}
+    }
+    Ok(Come::Customer(chat, session.into_socket()))
 }
 
-/// An operator who is ready, until it owns a chat.
-async fn accepts(mut person: Person, hall: Hall) -> Result<Seated, SeatError> {
-    const METHOD: &str = "offer.presented";
-    let presented = person.told(METHOD).await?;
-    let chat = presented.chat.ok_or(SeatError::Answer { method: METHOD, member: "chat" })?;
-    let offer = presented.offer.ok_or(SeatError::Answer { method: METHOD, member: "offer" })?;
-    let accept = json!({ "command_id": "accept", "chat": chat, "offer": offer });
-    person.call("offer.accept", &accept).await?;
-    Ok((Side::Operator, chat, hall.wait(person).await?))
+/// An operator who is ready, and accepts all that it is offered until all chats have their owners.
+async fn accepts(place: usize, mut person: Person, hall: Rc<Hall>) -> Result<Come, SeatError> {
+    let mut are_there = hall.are_there.subscribe();
+    let (mut chats, mut asked) = (Vec::new(), BTreeMap::new());
+    loop {
+        while let Some(heard) = person.next_heard()? {
+            match heard {
+                Heard::Told(told) if told.method == OFFERED => {
+                    let (chat, call) = accept(&mut person.session, &told.params)?;
+                    asked.insert(call, chat);
+                }
+                Heard::Answered(call, outcome) => match (asked.remove(&call), outcome) {
+                    (Some(chat), Ok(_)) => {
+                        chats.push(chat);
+                        hall.take();
+                    }
+                    // It is offered again.
+                    (Some(_), Err(name)) if name == "offer_gone" => {}
+                    (_, Err(name)) => {
+                        let method = "offer.accept";
+                        return Err(SessionError::Refused { method, name }.into());
+                    }
+                    (None, Ok(_)) => {}
+                },
+                Heard::Told(_) | Heard::Pong => {}
+            }
+        }
+        tokio::select! {
+            _ = are_there.wait_for(|are| *are) => break,
+            turn = person.session.turn() => turn?,
+        }
+    }
+    Ok(Come::Operator(place, chats, person.session.into_socket()))
+}
+
+/// Accepts an offer: of which chat, and the call.
+fn accept(session: &mut Session, offered: &Params) -> Result<(Uuid, u64), SeatError> {
+    let chat = offered.chat.ok_or(SeatError::Answer { method: OFFERED, member: "chat" })?;
+    let offer = offered.offer.ok_or(SeatError::Answer { method: OFFERED, member: "offer" })?;
+    let params = json!({ "command_id": offer, "chat": chat, "offer": offer });
+    Ok((chat, session.call("offer.accept", &params)))
 }
 
 /// Somebody who takes a seat.
@@ -263,19 +370,11 @@ impl Person {
         self.told.push_back(told);
     }
 
-    /// The params of the first such notification. What was told before it stays.
-    async fn told(&mut self, method: &str) -> Result<Params, SeatError> {
-        loop {
-            let found = self.told.iter().position(|told| told.method == method);
-            if let Some(told) = found.and_then(|place| self.told.remove(place)) {
-                return Ok(told.params);
-            }
-            self.session.turn().await?;
-            while let Some(heard) = self.session.next_heard()? {
-                if let Heard::Told(told) = heard {
-                    self.keep(*told);
-                }
-            }
+    /// The next of what it was told meanwhile, or hears now.
+    fn next_heard(&mut self) -> Result<Option<Heard>, SeatError> {
+        match self.told.pop_front() {
+            Some(told) => Ok(Some(Heard::Told(Box::new(told)))),
+            None => Ok(self.session.next_heard()?),
         }
     }
 }

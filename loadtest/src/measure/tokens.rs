@@ -16,6 +16,9 @@ const VISITORS_AT_A_TIME: usize = 64;
 /// Log-ins side by side: the server hashes two passwords at a time.
 const LOG_INS_AT_A_TIME: usize = 4;
 
+/// How long an operator's token lives where a run, or those who log in before it, may take longer than is usual, ms.
+pub const TOKEN_MS: u64 = 24 * 3_600_000;
+
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {

@@ -24,7 +24,7 @@ use super::floor::PAIRS_MAX;
 use super::place::{Cores, Pinned, Taken, taken_by};
 use super::report::Round;
 use super::scenario::{FloorProcess, ScenarioError, Target};
-use super::tokens::{self, TokenError, own_address};
+use super::tokens::{self, TOKEN_MS, TokenError, own_address};
 use super::watch::{Seen, Watch, Watched};
 use crate::client::Rest;
 use crate::run::RunError;
@@ -34,9 +34,6 @@ use crate::run::server::{ServerError, Setup};
 
 /// Most sockets: a floor has so many places.
 pub const SOCKETS_MAX: usize = PAIRS_MAX * 2;
-
-/// How long an operator's token lives, ms: longer than all of them take to log in, and stay.
-const TOKEN_MS: u64 = 24 * 3_600_000;
 
 /// Sockets that may be coming about at a time; a server that is slower is waited for, and that counts.
 const COMING_MAX: usize = 512;

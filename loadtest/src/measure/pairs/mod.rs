@@ -4,6 +4,8 @@
 //! Owns what is sent when, and what must come of it: each message is answered once, and shown to the other
 //! one of its pair once and in order. Refuses to know who serves: the router and the floors alike.
 //!
+//! A pair has one chat or many. Of many each has a message in turn; what is in order is each chat for itself.
+//!
 //! In a closed loop each writer has so many messages in flight. In an open loop messages are due at fixed
 //! times whatever became of earlier ones, and times count from when a message was due, so that a server
 //! that stands still is not asked less (coordinated omission). What was due within the time counts, however
@@ -14,12 +16,13 @@ mod heard;
 mod reader;
 mod writer;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::rc::Rc;
 
 use hdrhistogram::Histogram;
+use tokio::sync::Notify;
 use tokio::task::JoinSet;
 use tokio::time::{Duration, Instant, sleep_until};
 
@@ -40,11 +43,11 @@ const DIGITS: u8 = 3;
 /// Violations that are told in full; more are counted.
 const TOLD_MAX: usize = 10;
 
-/// Two sockets, and the chat between them.
+/// Two sockets, and the chats between them.
 #[derive(Debug)]
 pub struct Pair {
-    /// The chat, as it is written.
-    pub chat: String,
+    /// The chats, as they are written; at least one. Message n goes into the n-th, and after the last into the first.
+    pub chats: Rc<[String]>,
     /// Who writes.
     pub writer: Socket,
     /// Who is shown it; none where nobody is.
@@ -61,8 +64,10 @@ pub struct Load {
     pub rate: Option<f64>,
     /// What is not measured, in front.
     pub warm_up: Duration,
-    /// What is.
+    /// What is; with `messages` at most.
     pub time: Duration,
+    /// Measured messages in all, after which it is over; none: when the time is.
+    pub messages: Option<u64>,
 }
 
 /// What came of it.
@@ -91,6 +96,10 @@ pub struct Measured {
     pub refused: BTreeMap<String, u64>,
     /// Messages that were due and not sent, as too many were in flight.
     pub unsent: u64,
+    /// The longest stretch of the measured time in which nobody was answered, µs.
+    pub stall_us: u64,
+    /// When somebody was answered last, or the measured time began, µs.
+    answered_us: u64,
 }
 
 /// Why nothing could be measured.
@@ -113,7 +122,7 @@ pub enum PairError {
 }
 
 impl Measured {
-    fn new() -> Result<Self, PairError> {
+    fn new(from_us: u64) -> Result<Self, PairError> {
         let times = || {
             Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
                 .map_err(|error| PairError::Times(error.to_string()))
@@ -130,7 +139,15 @@ impl Measured {
             violated: 0,
             refused: BTreeMap::new(),
             unsent: 0,
+            stall_us: 0,
+            answered_us: from_us,
         })
+    }
+
+    /// Somebody is answered now, or the measured time is over.
+    fn answered(&mut self, now_us: u64) {
+        self.stall_us = self.stall_us.max(now_us.saturating_sub(self.answered_us));
+        self.answered_us = self.answered_us.max(now_us);
     }
 
     /// Notes an error, if it is one; whether it is.
@@ -177,6 +194,11 @@ impl Clock {
         (self.from_us..self.to_us).contains(if self.is_open { &since_us } else { &now_us })
     }
 
+    /// Whether it is the measured time.
+    fn is_measured(&self, now_us: u64) -> bool {
+        (self.from_us..self.to_us).contains(&now_us)
+    }
+
     fn is_over(&self) -> bool {
         self.now_us() >= self.to_us
     }
@@ -216,48 +238,93 @@ pub async fn drive(
         to_us: from_us.saturating_add(micros(load.time)),
         is_open: load.rate.is_some(),
     };
-    let measured = Rc::new(RefCell::new(Measured::new()?));
+    let measured = Rc::new(RefCell::new(Measured::new(clock.from_us)?));
     let of = pairs.len();
+    let over = Rc::new(Over { writing: Cell::new(of), told: Notify::new() });
     let mut tasks = JoinSet::new();
     for (place, pair) in pairs.into_iter().enumerate() {
-        let Pair { chat, writer, reader } = pair;
-        let sent = Rc::new(Sent::default());
+        let Pair { chats, writer, reader } = pair;
+        let (sent, over) = (Rc::new(Sent::default()), Rc::clone(&over));
         let due = load.rate.map(|rate| Due { place, of, rate });
-        let people = (chat.clone(), clock, Rc::clone(&measured));
-        let writer = Writer::new(writer, (load, due), people);
-        let people = (chat, clock, Rc::clone(&measured));
+        let people = (Rc::clone(&chats), clock, Rc::clone(&measured));
+        let most = load.messages.map(|messages| share(messages, place, of));
+        let writer = Writer::new(writer, (load.in_flight, due, most), people);
+        let people = (chats, clock, Rc::clone(&measured));
         let reader = reader.map(|socket| Reader::new(socket, Rc::clone(&sent), people));
         tasks.spawn_local(async move {
-            sent.tell(writer.run().await?);
+            let all = writer.run().await?;
+            over.one_less();
+            sent.tell(all);
             Ok::<_, PairError>(())
         });
         if let Some(reader) = reader {
             tasks.spawn_local(reader.run());
         }
     }
-    goes_on(&mut tasks, clock.at(clock.from_us)).await?;
+    goes_on(&mut tasks, clock.at(clock.from_us), None).await?;
     mark(&Counts(Rc::clone(&measured)));
-    goes_on(&mut tasks, clock.at(clock.to_us)).await?;
+    // All have their answers before the time is over where so many messages are wanted.
+    let over = load.messages.map(|_| &*over);
+    goes_on(&mut tasks, clock.at(clock.to_us), over).await?;
     mark(&Counts(Rc::clone(&measured)));
     while let Some(ended) = tasks.join_next().await {
         ended.map_err(|error| PairError::Ended(error.to_string()))??;
     }
     let mut measured =
         Rc::try_unwrap(measured).map_or_else(|shared| shared.borrow().clone(), RefCell::into_inner);
-    measured.seconds = load.time.as_secs_f64();
+    if load.messages.is_none() {
+        measured.answered(clock.to_us);
+    }
+    let measured_us = measured.answered_us.saturating_sub(clock.from_us);
+    measured.seconds = Duration::from_micros(measured_us).as_secs_f64();
     Ok(measured)
 }
 
-/// Waits until then. Errors as soon as somebody cannot go on.
+/// Who of all still writes.
+struct Over {
+    writing: Cell<usize>,
+    told: Notify,
+}
+
+impl Over {
+    fn one_less(&self) {
+        self.writing.set(self.writing.get().saturating_sub(1));
+        if self.writing.get() == 0 {
+            self.told.notify_one();
+        }
+    }
+}
+
+/// The place of the chat into which a message goes, of which the first one is 1.
+fn place_of(n: u64, chats: usize) -> usize {
+    let place = n.saturating_sub(1) % chats.max(1) as u64;
+    usize::try_from(place).unwrap_or_default()
+}
+
+/// What falls to one of many, when so much is shared evenly.
+pub fn share(whole: u64, place: usize, of: usize) -> u64 {
+    let until = |place: usize| whole * place as u64 / of.max(1) as u64;
+    until(place + 1) - until(place)
+}
+
+/// Waits until then, or until nobody writes any more. Errors as soon as somebody cannot go on.
 async fn goes_on(
     tasks: &mut JoinSet<Result<(), PairError>>,
     until: Instant,
+    over: Option<&Over>,
 ) -> Result<(), PairError> {
     let mut timer = pin!(sleep_until(until));
+    let mut over = pin!(async {
+        match over {
+            Some(over) => over.told.notified().await,
+            None => std::future::pending().await,
+        }
+    });
     loop {
         tokio::select! {
             biased;
             () = &mut timer => return Ok(()),
+            () = &mut over => return Ok(()),
             Some(ended) = tasks.join_next() => {
                 ended.map_err(|error| PairError::Ended(error.to_string()))??;
             }

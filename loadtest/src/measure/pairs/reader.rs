@@ -1,6 +1,7 @@
-//! Who is shown what the other one writes: each message once and in order.
+//! Who is shown what the other one writes: each message once and, in its chat, in order.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -36,24 +37,34 @@ impl Sent {
 
 /// Who is shown what its writer writes.
 pub(super) struct Reader {
-    chat: String,
+    /// Where each of the chats is among them.
+    places: HashMap<String, usize>,
     socket: Socket,
     clock: Clock,
-    /// How many it was shown: the number of the last one.
-    shown: u64,
+    /// The number of the last one of each chat that it was shown.
+    last: Vec<u64>,
     probes: u64,
     sent: Rc<Sent>,
     measured: Rc<RefCell<Measured>>,
 }
 
 impl Reader {
-    /// Who is shown this chat.
+    /// Who is shown these chats.
     pub(super) fn new(
         socket: Socket,
         sent: Rc<Sent>,
-        (chat, clock, measured): (String, Clock, Rc<RefCell<Measured>>),
+        (chats, clock, measured): (Rc<[String]>, Clock, Rc<RefCell<Measured>>),
     ) -> Self {
-        Self { chat, socket, clock, shown: 0, probes: PROBES_FROM, sent, measured }
+        let places = chats.iter().cloned().zip(0..).collect();
+        let (last, probes) = (vec![0; chats.len()], PROBES_FROM);
+        Self { places, socket, clock, last, probes, sent, measured }
+    }
+
+    /// In how many chats it was not shown the last one, when its writer has sent so many.
+    fn missing(&self, all: u64) -> usize {
+        let of = self.last.len() as u64;
+        let due = |place: u64| if all > place { all - (all - 1 - place) % of } else { 0 };
+        self.last.iter().zip(0..).filter(|(last, place)| **last < due(*place)).count()
     }
 
     /// Reads until it was shown all that its writer has sent, and a little longer.
@@ -63,7 +74,7 @@ impl Reader {
         let sent = Rc::clone(&self.sent);
         let mut has_all = false;
         loop {
-            if !has_all && sent.all.get().is_some_and(|all| self.shown >= all) {
+            if !has_all && sent.all.get().is_some_and(|all| self.missing(all) == 0) {
                 has_all = true;
                 timer.as_mut().reset(Instant::now() + LINGER);
             }
@@ -76,8 +87,8 @@ impl Reader {
                 () = sent.told.notified() => {}
                 () = &mut timer => {
                     if !has_all {
-                        let (shown, all) = (self.shown, sent.all.get());
-                        let what = || format!("a reader was shown {shown} messages of {all:?}");
+                        let missing = sent.all.get().map(|all| self.missing(all));
+                        let what = || format!("a reader was not shown the last of {missing:?} chats");
                         self.measured.borrow_mut().violation(what);
                     }
                     return Ok(());
@@ -88,6 +99,7 @@ impl Reader {
 
     fn hear(&mut self) -> Result<(), PairError> {
         let now_us = self.clock.now_us();
+        let of = self.last.len() as u64;
         let Socket { incoming, outgoing, .. } = &mut self.socket;
         while let Some(frame) = incoming.next_frame().map_err(wire(WHO))? {
             let mut measured = self.measured.borrow_mut();
@@ -106,21 +118,24 @@ impl Reader {
                     Some("chat.event"),
                     Some(Params { kind: Some(kind), text: Some(text), chat, .. }),
                 ) if kind == "message" => {
-                    if chat.as_deref() != Some(&self.chat) {
+                    let place = chat.and_then(|chat| self.places.get(&*chat));
+                    let Some(last) = place.and_then(|place| self.last.get_mut(*place)) else {
                         measured.violation(|| "a reader was shown another chat".to_owned());
                         continue;
-                    }
+                    };
                     let mut words = text.split(' ').map(str::parse::<u64>);
                     let (Some(Ok(n)), Some(Ok(since_us))) = (words.next(), words.next()) else {
                         measured.violation(|| "a reader was shown another message".to_owned());
                         continue;
                     };
-                    if n != self.shown + 1 {
-                        let before = self.shown;
-                        measured
-                            .violation(|| format!("a reader was shown message {n} after {before}"));
+                    let place = place.copied().unwrap_or_default() as u64;
+                    let due = if *last == 0 { place + 1 } else { *last + of };
+                    let before = std::mem::replace(last, n);
+                    if n != due {
+                        measured.violation(|| {
+                            format!("a reader was shown message {n} of a chat after {before}")
+                        });
                     }
-                    self.shown = n;
                     if self.clock.counts(since_us, now_us) {
                         measured.delivered += 1;
                         measured.deliver_us.saturating_record(now_us.saturating_sub(since_us));

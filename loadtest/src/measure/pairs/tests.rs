@@ -54,7 +54,10 @@ async fn serve(listener: TcpListener, fault: Fault) {
                 true => json!({ "id": n, "error": { "code": 1, "message": "no" } }),
                 false => json!({ "id": n, "result": { "seq": seq } }),
             };
-            let chat = if is(Fault::OfAnotherChat) { "d" } else { "c" };
+            let chat = match is(Fault::OfAnotherChat) {
+                true => json!("another"),
+                false => call["params"]["chat"].clone(),
+            };
             let event = json!({
                 "method": "chat.event",
                 "params": { "chat": chat, "kind": "message", "text": call["params"]["text"] },
@@ -83,10 +86,21 @@ async fn serve(listener: TcpListener, fault: Fault) {
     while Incoming::new(Side::Server).read(&mut reader).await.is_ok() {}
 }
 
-const CLOSED: Load =
-    Load { in_flight: 4, rate: None, warm_up: Duration::ZERO, time: Duration::from_millis(200) };
+const CLOSED: Load = Load {
+    in_flight: 4,
+    rate: None,
+    warm_up: Duration::ZERO,
+    time: Duration::from_millis(200),
+    messages: None,
+};
 
 fn measured(fault: Fault, load: Load) -> Measured {
+    measured_in(&["c"], fault, load)
+}
+
+/// The same of several chats.
+fn measured_in(chats: &[&str], fault: Fault, load: Load) -> Measured {
+    let chats: Rc<[String]> = chats.iter().map(|chat| (*chat).to_owned()).collect();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
@@ -94,7 +108,7 @@ fn measured(fault: Fault, load: Load) -> Measured {
         spawn_local(serve(listener, fault));
         let writer = Socket::connect(&address, "/").await.unwrap();
         let reader = Some(Socket::connect(&address, "/").await.unwrap());
-        let pair = Pair { chat: "c".to_owned(), writer, reader };
+        let pair = Pair { chats, writer, reader };
         let mut marks = 0;
         let measured = drive(vec![pair], load, |_| marks += 1).await.unwrap();
         assert_eq!(marks, 2);
@@ -162,4 +176,40 @@ fn what_is_due_in_an_open_loop_comes_evenly_at_full_milliseconds() {
     assert_eq!([due(0, 0), due(1, 0), due(3, 0), due(0, 1)], [0, 1_000, 3_000, 4_000]);
     let fast = |place, n| Due { place, of: 4, rate: 8_000.0 }.at_us(n);
     assert_eq!([fast(0, 0), fast(3, 0), fast(0, 4), fast(1, 4)], [0, 1_000, 2_000, 3_000]);
+}
+
+#[test]
+fn what_a_server_does_to_one_of_many_chats_is_seen_and_chats_may_pass_each_other() {
+    const CHATS: [&str; 3] = ["a", "b", "c"];
+    // Messages of other chats come before the third one.
+    let late = measured_in(&CHATS, Fault::ShownLate, CLOSED);
+    assert_eq!((late.violated, late.refused.len()), (0, 0), "{:?}", late.violations);
+    for fault in [Fault::ShownTwice, Fault::NotShown, Fault::AnsweredTwice, Fault::OfAnotherChat] {
+        assert!(measured_in(&CHATS, fault, CLOSED).violated > 0, "{fault:?}");
+    }
+}
+
+#[test]
+fn so_many_messages_as_are_wanted_are_measured_and_what_is_missing_of_them_is_told() {
+    let load = Load { time: Duration::from_secs(30), messages: Some(50), ..CLOSED };
+    let measured = measured_in(&["a", "b"], Fault::None, load);
+    assert_eq!((measured.violated, measured.acknowledged), (0, 50), "{:?}", measured.violations);
+    assert!(measured.seconds < 30.0, "{}", measured.seconds);
+    let few = Load { messages: Some(u64::MAX / 2), ..CLOSED };
+    let told = self::measured(Fault::None, few).violations;
+    assert!(told.len() == 1 && told[0].contains("of its"), "{told:?}");
+}
+
+#[test]
+fn a_server_that_stands_still_has_nobody_answered_for_so_long() {
+    let measured = measured(Fault::StandsStill, CLOSED);
+    assert!(measured.stall_us >= micros(STILL), "{}", measured.stall_us);
+    assert!(measured.stall_us <= micros(CLOSED.time), "{}", measured.stall_us);
+}
+
+#[test]
+fn what_is_shared_is_shared_evenly_and_all_of_it() {
+    let shares: Vec<u64> = (0..3).map(|place| share(10, place, 3)).collect();
+    assert_eq!(shares, [3, 3, 4]);
+    assert_eq!((share(0, 0, 1), share(7, 0, 1)), (0, 7));
 }

@@ -1,4 +1,4 @@
-//! Who writes: what is sent when, and that each message is answered once and in order.
+//! Who writes: what is sent when, and that each message is answered once and, in its chat, in order.
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use switchboard::protocol::limits::UNANSWERED_MAX;
 use tokio::time::sleep_until;
 
 use super::heard::{read, wire};
-use super::{Clock, LAST_LIMIT, Load, Measured, PairError, micros};
+use super::{Clock, LAST_LIMIT, Measured, PairError, micros, place_of};
 use crate::measure::wire::Socket;
 
 /// Who it is, in words.
@@ -18,8 +18,8 @@ const WHO: &str = "a writer";
 /// Bytes of a message's text: about what people write.
 const TEXT_BYTES: usize = 120;
 
-/// Most messages of a pair: a chat takes 100,000 events in all. Whoever gets there has measured less than was
-/// asked, which is a violation.
+/// Most messages of a chat: it takes 100,000 events in all. Whoever gets there has measured less than was asked, which
+/// is a violation.
 const MESSAGES_MAX: u64 = 90_000;
 
 /// When the messages of a writer are due in an open loop: all writers' in turn, evenly.
@@ -40,29 +40,46 @@ impl Due {
 }
 
 pub(super) struct Writer {
-    chat: String,
+    chats: Rc<[String]>,
     socket: Socket,
-    load: Load,
+    in_flight: usize,
     due: Option<Due>,
+    /// How many it is to send in the measured time; none: as many as it can.
+    most: Option<u64>,
     clock: Clock,
     sent: u64,
+    /// Those of them that fell into the measured time.
+    sent_measured: u64,
     /// Those without an answer, and from when their time counts, µs.
     out: VecDeque<(u64, u64)>,
-    last_seq: u64,
+    /// The position of the last one that was answered, by chat.
+    last_seqs: Vec<u64>,
     /// Since when there is room for one more in flight, µs.
     room_us: u64,
     measured: Rc<RefCell<Measured>>,
 }
 
 impl Writer {
-    /// Who writes so much, and when, into this chat.
+    /// Who writes into these chats, so many at a time, and when, and how many.
     pub(super) fn new(
         socket: Socket,
-        (load, due): (Load, Option<Due>),
-        (chat, clock, measured): (String, Clock, Rc<RefCell<Measured>>),
+        (in_flight, due, most): (usize, Option<Due>, Option<u64>),
+        (chats, clock, measured): (Rc<[String]>, Clock, Rc<RefCell<Measured>>),
     ) -> Self {
-        let (sent, out, last_seq, room_us) = (0, VecDeque::new(), 0, 0);
-        Self { chat, socket, load, due, clock, sent, out, last_seq, room_us, measured }
+        Self {
+            last_seqs: vec![0; chats.len()],
+            chats,
+            socket,
+            in_flight: in_flight.min(UNANSWERED_MAX),
+            due,
+            most,
+            clock,
+            sent: 0,
+            sent_measured: 0,
+            out: VecDeque::new(),
+            room_us: 0,
+            measured,
+        }
     }
 
     /// Writes until the time is over, and waits for the last answers. How many it sent.
@@ -100,13 +117,25 @@ impl Writer {
     }
 
     fn ends(&self) -> bool {
-        self.clock.is_over() || self.sent >= MESSAGES_MAX
+        self.clock.is_over() || self.has_sent_all() || self.is_full()
+    }
+
+    fn has_sent_all(&self) -> bool {
+        self.most.is_some_and(|most| self.sent_measured >= most)
+    }
+
+    fn is_full(&self) -> bool {
+        self.sent >= MESSAGES_MAX * self.chats.len() as u64
     }
 
     /// Tells what it was to send and did not.
     fn tell_unsent(&self) {
         let mut measured = self.measured.borrow_mut();
-        if !self.clock.is_over() {
+        if let Some(most) = self.most.filter(|_| !self.has_sent_all()) {
+            let sent = self.sent_measured;
+            let what = || format!("a writer had sent {sent} of its {most} messages at the end");
+            measured.violation(what);
+        } else if self.most.is_none() && !self.clock.is_over() {
             let what =
                 || format!("a chat has had its {MESSAGES_MAX} messages before the time was over");
             measured.violation(what);
@@ -124,7 +153,7 @@ impl Writer {
 
     /// Puts down what is to be sent now; when the next one is due, if that is known.
     fn send(&mut self) -> Option<u64> {
-        while !self.ends() && self.out.len() < self.load.in_flight.min(UNANSWERED_MAX) {
+        while !self.ends() && self.out.len() < self.in_flight {
             let now_us = self.clock.now_us();
             let since_us = self.due.map_or(now_us, |due| due.at_us(self.sent));
             if since_us > now_us {
@@ -135,12 +164,13 @@ impl Writer {
                 self.measured.borrow_mut().sent_late_us.saturating_record(late_us);
             }
             self.sent += 1;
+            self.sent_measured += u64::from(self.clock.is_measured(now_us));
             self.out.push_back((self.sent, since_us));
             let head = format!("{:09} {since_us:012} ", self.sent);
             let frame = format!(
                 r#"{{"jsonrpc":"2.0","id":{n},"method":"message.send","params":{{"chat":"{chat}","client_message_id":"{n}","text":"{head:.<TEXT_BYTES$}"}}}}"#,
                 n = self.sent,
-                chat = self.chat,
+                chat = self.chats[place_of(self.sent, self.chats.len())],
             );
             self.socket.outgoing.text(frame.as_bytes());
         }
@@ -161,7 +191,7 @@ impl Writer {
                 measured.violation(|| format!("call {id} was answered and is not under way"));
                 continue;
             };
-            if self.out.len() >= self.load.in_flight {
+            if self.out.len() >= self.in_flight {
                 self.room_us = now_us;
             }
             let Some((_, since_us)) = self.out.remove(place) else { continue };
@@ -169,11 +199,16 @@ impl Writer {
                 continue;
             }
             let seq = heard.result.and_then(|answer| answer.seq).unwrap_or_default();
-            if seq <= self.last_seq {
-                let before = self.last_seq;
-                measured.violation(|| format!("an answer says position {seq} after {before}"));
+            let chat = place_of(id, self.last_seqs.len());
+            if let Some(last_seq) = self.last_seqs.get_mut(chat) {
+                let before = std::mem::replace(last_seq, seq);
+                if seq <= before {
+                    measured.violation(|| format!("an answer says position {seq} after {before}"));
+                }
             }
-            self.last_seq = seq;
+            if self.clock.is_measured(now_us) {
+                measured.answered(now_us);
+            }
             if self.clock.counts(since_us, now_us) {
                 measured.acknowledged += 1;
                 let took_us = now_us.saturating_sub(since_us);

@@ -51,6 +51,7 @@ pub const FIGURES: &[Figure] = &[
     figure("deliver_p50_us", "delivered p50", "µs", Better::Less),
     figure("deliver_p99_us", "delivered p99", "µs", Better::Less),
     figure("deliver_max_us", "delivered longest", "µs", Better::Less).judged(Judged::Nowhere),
+    figure("stall_max_us", "longest without an answer", "µs", Better::Less).judged(Judged::Nowhere),
     figure("cpu_us_per_message", "server's CPU a message", "µs", Better::Less),
     figure("server_cpu_share", "server's CPU", "of a core", Better::Neither),
     figure("driver_cpu_share", "driver's CPU", "of a core", Better::Neither),

@@ -21,9 +21,9 @@ use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::pairs::Load;
 use super::place::{Cores, Pinned};
 use super::report::Round;
-use super::scenario::{self, ScenarioError, Target};
+use super::scenario::{self, People, ScenarioError, Target};
 use super::session::SessionError;
-use super::tokens::TokenError;
+use super::tokens::{TOKEN_MS, TokenError};
 use super::watch::Watched;
 use crate::client::{Rest, RestError};
 use crate::run::RunError;
@@ -38,9 +38,6 @@ pub const CUSTOMERS_MAX: usize = 12_000;
 
 /// Queues of one operator: two, so that lines are served by people who serve others, too.
 const QUEUES_OF_ONE: usize = 2;
-
-/// How long an operator's token lives, ms: longer than a run.
-const TOKEN_MS: u64 = 24 * 3_600_000;
 
 /// How long the floor is measured in each round, and what comes before.
 const FLOOR_TIME: Duration = Duration::from_secs(3);
@@ -201,8 +198,9 @@ pub fn prepare(wanted: &Wanted) -> Result<(), RoutingError> {
 /// Measures one message at the durable floor, to hold the router's times against. Needs a thread with local
 /// tasks.
 pub async fn floor(wanted: &Wanted) -> Result<Round, RoutingError> {
-    let load = Load { in_flight: 1, rate: None, warm_up: FLOOR_WARM_UP, time: FLOOR_TIME };
-    let one = scenario::Wanted { pairs: 1, load, cores: wanted.cores };
+    let (warm_up, time) = (FLOOR_WARM_UP, FLOOR_TIME);
+    let load = Load { in_flight: 1, rate: None, warm_up, time, messages: None };
+    let one = scenario::Wanted { people: People::Pairs(1), load, cores: wanted.cores };
     Ok(scenario::floor(&one, Target::Durable).await?)
 }
 
