@@ -7,6 +7,7 @@ mod commands {
     pub mod floor;
     pub mod fuzz;
     pub mod messages;
+    pub mod mixed;
     pub mod outage;
     pub mod output;
     pub mod plan;
@@ -14,6 +15,7 @@ mod commands {
     pub mod rounds;
     pub mod routing;
     pub mod seen;
+    pub mod soak;
     pub mod talk;
     pub mod target;
     pub mod traffic;
@@ -55,6 +57,10 @@ enum Command {
     Connections(commands::connections::ConnectionsArguments),
     /// Measures a server of its own: how chats find their operators.
     Routing(commands::routing::RoutingArguments),
+    /// Measures a server of its own: messages, routing, idle sessions and reading all at once.
+    Mixed(commands::mixed::MixedArguments),
+    /// The same for long, while the server's memory is watched.
+    Soak(commands::soak::SoakArguments),
     /// Is a server that does the least that a message needs, to be measured as the router is.
     Floor(commands::floor::FloorArguments),
     /// Talks as a customer or an operator of the demonstration.
@@ -83,6 +89,8 @@ fn main() -> anyhow::Result<ExitCode> {
             LocalSet::new().block_on(&one_thread()?, arguments.run())
         }
         Command::Routing(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
+        Command::Mixed(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
+        Command::Soak(arguments) => LocalSet::new().block_on(&one_thread()?, arguments.run()),
         Command::Floor(arguments) => arguments.run(),
         Command::Talk(arguments) => runtime()?.block_on(arguments.run()),
         Command::Guarded { parent, program, arguments } => {

@@ -64,6 +64,23 @@ fn each_of_many_chats_has_a_message_in_turn_at_the_router_and_at_the_floor() {
     }
 }
 
+#[test]
+fn all_at_once_is_measured_and_verified_as_each_is_alone() {
+    let few = ["mixed", "--pairs", "4", "--rate", "40", "--operators", "8", "--arrivals", "5"];
+    let short = ["--idle", "20", "--reads", "5", "--seconds", "3", "--warm-up", "0"];
+    let report = report(&[&few[..], &short].concat());
+    for name in ["acknowledged_per_second", "ended_per_second", "history_per_second"] {
+        assert!(figure(&report, "router", name) > 0.0, "{name}");
+    }
+    for what in ["acknowledge", "deliver", "open", "accept", "route", "history", "session_open"] {
+        assert!(timed(&report, what) > 0, "{what}");
+    }
+    assert!(figure(&report, "durable", "acknowledge_p99_us") > 0.0);
+    let samples = &report["rounds"]["router"][0]["samples"];
+    assert!(samples[0]["values"]["ended_per_second"].is_number(), "{samples}");
+    assert!(samples[0]["values"]["resident_bytes"].is_number(), "{samples}");
+}
+
 /// Ten operators who serve a line and what comes meanwhile.
 fn routed(rule: &str, more: &[&str]) -> Value {
     let few = ["--operators", "10", "--queues", "3", "--capacity", "2", "--line", "15"];

@@ -53,13 +53,13 @@ impl ConnectionsArguments {
             per_second: self.ramp,
             ping_every: self.ping_every.map(Duration::from_secs),
             hold: Duration::from_secs(self.hold),
-            cores: self.common.cores()?,
+            cores: self.common.run.cores()?,
         };
         connections::prepare(&wanted)?;
         let settings = connections::settings(&wanted);
         let mut report = self.common.begin("connections", &self.options(), &settings)?;
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        self.common.finish(report, ended)
+        self.common.run.finish(report, ended)
     }
 
     fn options(&self) -> [(&'static str, String); 5] {
@@ -81,7 +81,7 @@ impl ConnectionsArguments {
             for target in targets {
                 let words = format!("round {number}, {}", target.name());
                 let round = if target == Target::Router {
-                    let (setup, password) = self.common.own.prepare(&settings)?;
+                    let (setup, password) = self.common.run.own.prepare(&settings)?;
                     connections::router(wanted, (&setup, &password), &words).await?
                 } else {
                     connections::floor(wanted, &words).await?

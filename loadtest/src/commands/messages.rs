@@ -107,14 +107,14 @@ impl MessagesArguments {
                 time: Duration::from_secs(self.messages.map_or(self.seconds, |_| MESSAGES_LIMIT_S)),
                 messages: self.messages,
             },
-            cores: self.common.cores()?,
+            cores: self.common.run.cores()?,
         };
         scenario::prepare(&wanted)?;
         let settings = scenario::settings(&wanted);
         let mut report = self.common.begin("messages", &self.options(), &settings)?;
         report.build = report.build.against(self.against.as_deref());
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        self.common.finish(report, ended)
+        self.common.run.finish(report, ended)
     }
 
     fn in_flight(&self) -> u32 {
@@ -146,9 +146,9 @@ impl MessagesArguments {
                     Target::Router | Target::Before => {
                         let (setup, password) = match (&self.against, target) {
                             (Some(program), Target::Before) => {
-                                self.common.own.with(program).prepare(&settings)
+                                self.common.run.own.with(program).prepare(&settings)
                             }
-                            _ => self.common.own.prepare(&settings),
+                            _ => self.common.run.own.prepare(&settings),
                         }?;
                         scenario::router(wanted, (&setup, &password)).await?
                     }

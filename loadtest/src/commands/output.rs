@@ -1,11 +1,15 @@
 //! Where a report goes beside the terminal: the options that all commands share which measure.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::Args;
+use loadtest::client::clock::wall_ms;
 use loadtest::measure::html;
-use loadtest::measure::report::Report;
+use loadtest::measure::report::{Build, Machine, Report, VERSION};
+
+use super::target::OwnServerArguments;
 
 /// Files of a report.
 #[derive(Debug, Args)]
@@ -19,8 +23,44 @@ pub struct OutputArguments {
 }
 
 impl OutputArguments {
+    /// The report of a run before anything has happened. Errors where it could not be written in the end.
+    pub fn begin(
+        &self,
+        (scenario, own): (&str, &OwnServerArguments),
+        options: &[(&'static str, String)],
+        settings: &[(&str, u64)],
+    ) -> anyhow::Result<Report> {
+        self.check()?;
+        let config = own.config.as_ref();
+        let config = config.map_or("none".to_owned(), |file| file.display().to_string());
+        let options = options.iter().cloned().chain([("config", config)]);
+        let settings =
+            settings.iter().map(|(name, value)| (name.to_lowercase(), value.to_string()));
+        Ok(Report {
+            version: VERSION,
+            scenario: scenario.to_owned(),
+            began_ms: wall_ms(),
+            build: Build::here(own.server_binary.as_deref()),
+            machine: Machine::here(&std::env::temp_dir()),
+            options: options.map(|(name, value)| (name.to_owned(), value)).collect(),
+            settings: settings.collect(),
+            rounds: BTreeMap::new(),
+            warnings: Vec::new(),
+            failed: None,
+        })
+    }
+
+    /// Writes what came of a run, also of one that has ended early. Says whether all held.
+    pub fn finish(&self, report: &Report, ended: anyhow::Result<()>) -> anyhow::Result<bool> {
+        let written = self.write(report);
+        // Of two errors the one of the run came first, and says more.
+        ended?;
+        written?;
+        Ok(report.holds())
+    }
+
     /// Tells before a run what would keep its report from being written: a folder that is not there.
-    pub fn check(&self) -> anyhow::Result<()> {
+    fn check(&self) -> anyhow::Result<()> {
         for path in self.json.iter().chain(&self.html) {
             let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
             let is_there = folder.is_none_or(Path::is_dir);
@@ -29,8 +69,8 @@ impl OutputArguments {
         Ok(())
     }
 
-    /// Writes it, also that of a run that has ended early. Both files are tried.
-    pub fn write(&self, report: &Report) -> anyhow::Result<()> {
+    /// Both files are tried.
+    fn write(&self, report: &Report) -> anyhow::Result<()> {
         let page =
             self.html.as_ref().map_or(Ok(()), |path| write(path, html::page(report).as_bytes()));
         if let Some(path) = &self.json {

@@ -1,12 +1,9 @@
 //! What the commands that measure in rounds have in common: options, the empty report, and what is done with a
 //! full one.
 
-use std::collections::BTreeMap;
-
 use clap::Args;
-use loadtest::client::clock::wall_ms;
 use loadtest::measure::place::Cores;
-use loadtest::measure::report::{Build, Machine, Report, Round, VERSION};
+use loadtest::measure::report::{Report, Round};
 use loadtest::measure::table::table;
 
 use super::output::OutputArguments;
@@ -21,6 +18,13 @@ pub struct RoundsArguments {
     /// How often; medians are told
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=ROUNDS_MAX))]
     pub rounds: u32,
+    #[command(flatten)]
+    pub run: RunArguments,
+}
+
+/// The options of all that measure.
+#[derive(Debug, Args)]
+pub struct RunArguments {
     /// Server and driver share the cores, instead of one each: figures of a whole machine, no ratios
     #[arg(long)]
     unpinned: bool,
@@ -31,6 +35,20 @@ pub struct RoundsArguments {
 }
 
 impl RoundsArguments {
+    /// The report before anything was measured. Errors where it could not be written in the end.
+    pub fn begin(
+        &self,
+        scenario: &str,
+        options: &[(&'static str, String)],
+        settings: &[(&str, u64)],
+    ) -> anyhow::Result<Report> {
+        let rounds = ("rounds", self.rounds.to_string());
+        let options: Vec<_> = options.iter().cloned().chain([rounds]).collect();
+        self.run.begin(scenario, &options, settings)
+    }
+}
+
+impl RunArguments {
     /// Cores of server and driver; none where they are to share all. Errors where there is one only.
     pub fn cores(&self) -> anyhow::Result<Option<Cores>> {
         Ok((!self.unpinned).then(Cores::pick).transpose()?)
@@ -40,50 +58,29 @@ impl RoundsArguments {
     pub fn begin(
         &self,
         scenario: &str,
-        options: &[(&str, String)],
+        options: &[(&'static str, String)],
         settings: &[(&str, u64)],
     ) -> anyhow::Result<Report> {
-        self.output.check()?;
         let cores = self.cores()?;
-        let config = self.own.config.as_ref();
-        let config = config.map_or("none".to_owned(), |file| file.display().to_string());
-        let common = [
-            ("rounds", self.rounds.to_string()),
+        let pins = [
             ("pinned", cores.is_some().to_string()),
             ("cores", cores.map_or("shared".to_owned(), told)),
-            ("config", config),
         ];
-        let options = options.iter().chain(&common);
-        let options = options.map(|(name, value)| ((*name).to_owned(), value.clone()));
-        let settings =
-            settings.iter().map(|(name, value)| (name.to_lowercase(), value.to_string()));
-        Ok(Report {
-            version: VERSION,
-            scenario: scenario.to_owned(),
-            began_ms: wall_ms(),
-            build: Build::here(self.own.server_binary.as_deref()),
-            machine: Machine::here(&std::env::temp_dir()),
-            options: options.collect(),
-            settings: settings.collect(),
-            rounds: BTreeMap::new(),
-            warnings: cores.and_then(siblings).into_iter().collect(),
-            failed: None,
-        })
+        let options: Vec<_> = options.iter().cloned().chain(pins).collect();
+        let mut report = self.output.begin((scenario, &self.own), &options, settings)?;
+        report.warnings.extend(cores.and_then(siblings));
+        Ok(report)
     }
 
     /// Prints the medians side by side, and writes the report where it is wanted, also that of a run that has
     /// ended early. Says whether all held.
     pub fn finish(&self, mut report: Report, ended: anyhow::Result<()>) -> anyhow::Result<bool> {
+        report.warn();
         if let Err(error) = &ended {
             report.failed = Some(format!("{error:#}"));
         }
-        report.warn();
         println!("\n{}", table(&report));
-        let written = self.output.write(&report);
-        // Of two errors the one of the run came first, and says more.
-        ended?;
-        written?;
-        Ok(report.holds())
+        self.output.finish(&report, ended)
     }
 }
 

@@ -17,20 +17,20 @@ use super::target::until_interrupted;
 const SECONDS_MAX: i64 = 300;
 
 /// Most chats a second: the server opens so many for one address at most.
-const ARRIVALS_MAX: i64 = 1_000;
+pub const ARRIVALS_MAX: i64 = 1_000;
 
 /// Most steps away a minute.
 const STEPS_AWAY_MAX: i64 = 6_000;
 
 /// Longest time that an operator keeps a chat, ms.
-const KEEP_MAX_MS: u64 = 60_000;
+pub const KEEP_MAX_MS: u64 = 60_000;
 
 /// How many chats are open at a time when nothing is said of it, of a hundred that operators may have: so few that
 /// nobody waits for want of people.
 const AT_A_TIME_PERCENT: usize = 80;
 
 /// Customers when chats come as they are due, beside those in line, for each chat that operators may have.
-const CUSTOMERS_OF_CAPACITY: usize = 2;
+pub const CUSTOMERS_OF_CAPACITY: usize = 2;
 
 /// The options of `routing`.
 #[derive(Debug, Args)]
@@ -91,7 +91,7 @@ impl RoutingArguments {
         let settings = routing::settings(&wanted);
         let mut report = self.common.begin("routing", &self.options(&wanted), &settings)?;
         let ended = until_interrupted(self.measure(&wanted, &mut report)).await;
-        self.common.finish(report, ended)
+        self.common.run.finish(report, ended)
     }
 
     fn wanted(&self) -> anyhow::Result<Wanted> {
@@ -121,7 +121,7 @@ impl RoutingArguments {
             writes: self.message,
             warm_up: Duration::from_secs(self.warm_up),
             time: Duration::from_secs(self.seconds),
-            cores: self.common.cores()?,
+            cores: self.common.run.cores()?,
             seed: self.seed,
         })
     }
@@ -153,7 +153,7 @@ impl RoutingArguments {
         let settings = routing::settings(wanted);
         for number in 1..=self.common.rounds {
             let router = async || -> anyhow::Result<Round> {
-                let (setup, password) = self.common.own.prepare(&settings)?;
+                let (setup, password) = self.common.run.own.prepare(&settings)?;
                 let words = format!("round {number}");
                 Ok(routing::router(wanted, (&setup, &password), &words).await?)
             };

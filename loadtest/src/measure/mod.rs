@@ -11,14 +11,17 @@
 //!
 //! [`connections`] and [`routing`] are scenarios of their own: what an idle session costs, and how chats find
 //! their operators. Theirs are [`session`], a socket that is somebody's, [`tokens`] for many people,
-//! [`found`], what should not have been, and [`files`], without which there are no sockets.
+//! [`found`], what should not have been, and [`files`], without which there are no sockets. [`mixed`] is all at once,
+//! and [`flat`] says whether memory stays what it is meanwhile.
 
 pub mod compare;
 pub mod connections;
 pub mod files;
+pub mod flat;
 pub mod floor;
 pub mod found;
 pub mod html;
+pub mod mixed;
 pub mod number;
 pub mod pairs;
 pub mod place;

@@ -208,7 +208,8 @@ pub async fn floor(wanted: &Wanted, kind: Target) -> Result<Round, ScenarioError
     measured(wanted, pairs, watched).await
 }
 
-async fn measured(
+/// Drives pairs that have their seats, and says what came of it.
+pub(super) async fn measured(
     wanted: &Wanted,
     pairs: Vec<Pair>,
     watched: Watched,

@@ -210,42 +210,68 @@ async fn measured(
     watched: Watched,
     words: &str,
 ) -> Result<Round, ConnectionsError> {
-    let count = visits.len();
-    let (tell, stage) = watch::channel(Stage::Idle);
-    let open_us = Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
-        .map_err(|error| ConnectionsError::Times(error.to_string()))?;
-    let hall = Rc::new(Hall {
-        address,
-        ping_every: wanted.ping_every,
-        stage,
-        ledger: RefCell::new(Ledger::new(count)),
-        open_us: RefCell::new(open_us),
-    });
-    let mut shown = Shown::new(words);
     let taken = || watched.process.and_then(taken_by);
     let before = taken();
     // Times are made while they come, so that it is then that the driver must not be short of its core.
     let own = Watched { process: Some(std::process::id()), ..Watched::default() };
     let (coming, began) = (Watch::begin(own, BTreeMap::new), Instant::now());
-    let people = come(wanted, &hall, visits, &mut shown).await;
+    let mut there = There::come(wanted, address, visits, words).await?;
     let (coming, ramp_s) = (coming.end(), began.elapsed().as_secs_f64());
     let ramped = taken();
-    let sessions = hall.ledger.borrow().open();
+    let sessions = there.hall.ledger.borrow().open();
     let server = Watch::begin(watched.clone(), BTreeMap::new);
-    shown.until(Instant::now() + wanted.hold, wanted, || false, &hall).await;
+    there.shown.until(Instant::now() + wanted.hold, wanted, || false, &there.hall).await;
     let server = server.end();
-    tell.send_replace(Stage::Asked);
-    let answered = || hall.ledger.borrow().is_answered();
-    // Everybody is woken first; who has not called yet has no answer either.
-    shown.until(Instant::now() + LAST_LIMIT, wanted, answered, &hall).await;
-    tell.send_replace(Stage::Over);
-    let _ = timeout(LAST_LIMIT, all(people)).await;
-    shown.progress.done();
-    let mut round = hall.ledger.borrow_mut().finish().into_round();
-    round.time("session_open", &hall.open_us.borrow());
+    let mut round = there.end(wanted).await;
     let measured = Measured { before, ramped, coming, ramp_s, server, sessions };
     note(&mut round, measured, wanted.hold.as_secs_f64());
     Ok(round)
+}
+
+/// Everybody is there, and does nothing.
+pub(super) struct There<'a> {
+    hall: Rc<Hall>,
+    tell: watch::Sender<Stage>,
+    people: Vec<JoinHandle<()>>,
+    shown: Shown<'a>,
+}
+
+impl<'a> There<'a> {
+    /// Everybody comes, at the pace that is wanted.
+    pub(super) async fn come(
+        wanted: &Wanted,
+        address: String,
+        visits: Vec<Visit>,
+        words: &'a str,
+    ) -> Result<Self, ConnectionsError> {
+        let (tell, stage) = watch::channel(Stage::Idle);
+        let open_us = Histogram::new_with_bounds(1, LONGEST_US, DIGITS)
+            .map_err(|error| ConnectionsError::Times(error.to_string()))?;
+        let hall = Rc::new(Hall {
+            address,
+            ping_every: wanted.ping_every,
+            stage,
+            ledger: RefCell::new(Ledger::new(visits.len())),
+            open_us: RefCell::new(open_us),
+        });
+        let mut shown = Shown::new(words);
+        let people = come(wanted, &hall, visits, &mut shown).await;
+        Ok(Self { hall, tell, people, shown })
+    }
+
+    /// Each is asked for an answer, and goes. What was found, and how long they took to come.
+    pub(super) async fn end(mut self, wanted: &Wanted) -> Round {
+        self.tell.send_replace(Stage::Asked);
+        let answered = || self.hall.ledger.borrow().is_answered();
+        // Everybody is woken first; who has not called yet has no answer either.
+        self.shown.until(Instant::now() + LAST_LIMIT, wanted, answered, &self.hall).await;
+        self.tell.send_replace(Stage::Over);
+        let _ = timeout(LAST_LIMIT, all(self.people)).await;
+        self.shown.progress.done();
+        let mut round = self.hall.ledger.borrow_mut().finish().into_round();
+        round.time("session_open", &self.hall.open_us.borrow());
+        round
+    }
 }
 
 async fn all(people: Vec<JoinHandle<()>>) {

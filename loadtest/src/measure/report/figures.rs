@@ -98,6 +98,12 @@ pub const FIGURES: &[Figure] = &[
     figure("accepts_missed", "accepts that came too late", "", Better::Neither),
     figure("declined", "offers declined", "", Better::Neither),
     figure("came_back", "operators back by a new socket", "", Better::Neither),
+    figure("history_per_second", "pages of the history", "/s", Better::More),
+    figure("history_p50_us", "page of the history p50", "µs", Better::Less),
+    figure("history_p99_us", "page of the history p99", "µs", Better::Less),
+    figure("history_max_us", "page of the history longest", "µs", Better::Less)
+        .judged(Judged::Nowhere),
+    figure("memory_growth", "memory grown after a minute", "part", Better::Neither),
     figure("resident_before_bytes", "resident before", "bytes", Better::Neither),
     // Where messages or chats go on, a faster router has stored more at the end.
     figure("resident_bytes", "resident", "bytes", Better::Less)

@@ -16,7 +16,7 @@ use switchboard::domain::Rule;
 use switchboard::domain::limits::{COOL_DOWN_MS, OFFER_TIMEOUT_MS, QUEUE_MEMBERS_MAX};
 use tokio::time::Duration;
 
-use self::run::Run;
+pub(super) use self::run::Run;
 use super::files::{CONNECTIONS_BESIDE, TooFewFiles, allow};
 use super::pairs::Load;
 use super::place::{Cores, Pinned};
@@ -227,7 +227,7 @@ pub async fn router(
 }
 
 /// Operators, and queues of which each has two neighbours' operators.
-fn provisioned(wanted: &Wanted) -> (Vec<WantedOperator>, Vec<WantedQueue>) {
+pub(super) fn provisioned(wanted: &Wanted) -> (Vec<WantedOperator>, Vec<WantedQueue>) {
     let operator = |n| WantedOperator { name: format!("router {n}"), capacity: wanted.capacity };
     let queue = |number| WantedQueue {
         name: format!("line {number}"),

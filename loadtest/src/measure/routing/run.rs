@@ -42,7 +42,7 @@ const LINE_PAGES_MAX: usize = 1_000;
 const MINUTE_US: u64 = 60_000_000;
 
 /// Everybody is there.
-pub(super) struct Run<'a> {
+pub(in crate::measure) struct Run<'a> {
     address: String,
     hall: Rc<Hall>,
     tell: watch::Sender<Stage>,
@@ -54,7 +54,7 @@ pub(super) struct Run<'a> {
 
 impl<'a> Run<'a> {
     /// Everybody comes.
-    pub(super) async fn begin(
+    pub(in crate::measure) async fn begin(
         wanted: &Wanted,
         address: &str,
         there: &Provisioned,
@@ -144,7 +144,7 @@ impl<'a> Run<'a> {
     }
 
     /// Plays, and says what came of it.
-    pub(super) async fn measured(
+    pub(in crate::measure) async fn measured(
         self,
         wanted: &Wanted,
         watched: Watched,
