@@ -5,6 +5,7 @@ SEEDS ?= 10000
 POWER_SEEDS ?= 1000
 FRAMES ?= 400000
 REQUESTS ?= 20000
+BENCH_LIMIT_S ?= 500
 
 .PHONY: run check test planted soak bench image-steps doc clean
 
@@ -37,9 +38,23 @@ soak:
 	$(CARGO) build --release --package switchboard --package loadtest
 	target/release/loadtest fuzz --frames $(FRAMES) --requests $(REQUESTS)
 
-## Benchmarks: ratios against a bare file, measured side by side.
+## Benchmarks: floors and scenarios in short form, with reports in target/bench, then those of single parts. Beside the
+## builds an hour at most (BENCH_LIMIT_S s for each line), minutes as a rule; the machine should do nothing else.
 bench:
-	$(CARGO) bench
+	$(CARGO) build --release --package switchboard --package loadtest
+	mkdir -p target/bench
+	$(call scenario,messages,--pairs 64 --floors echo$(,)forward$(,)durable --seconds 4 --rounds 3)
+	$(call scenario,chats,--chats 1000 --messages 20000 --rounds 1,messages)
+	$(call scenario,connections,--customers 1000 --hold 10 --rounds 1)
+	$(call scenario,routing,--seconds 5 --rounds 1)
+	$(call scenario,line,--line 1000 --seconds 5 --rounds 1,routing)
+	$(call scenario,mixed,--seconds 10 --rounds 1)
+	$(CARGO) bench --package switchboard --no-run
+	timeout $(BENCH_LIMIT_S) $(CARGO) bench --package switchboard
+
+, := ,
+scenario = timeout $(BENCH_LIMIT_S) target/release/loadtest $(or $(3),$(1)) $(2) \
+	--json target/bench/$(1).json --html target/bench/$(1).html
 
 ## The steps of the Dockerfile, in a clean folder, without Docker: a release build from nothing.
 image-steps:
