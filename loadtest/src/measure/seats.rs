@@ -11,7 +11,7 @@ use switchboard::domain::{Rule, limits::OFFER_TIMEOUT_MS};
 use switchboard::protocol::value::Token;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Duration, timeout};
+use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
 use super::pairs::{Pair, share};
@@ -29,6 +29,9 @@ const CHATS_PER_SECOND_MIN: u64 = 50;
 
 /// How somebody is told of an offer.
 const OFFERED: &str = "offer.presented";
+
+/// After how long is asked again what was answered "later".
+const AGAIN: Duration = Duration::from_millis(100);
 
 /// Customers who are given their tokens before the next ones.
 const TOKENS_AT_A_TIME: usize = 512;
@@ -270,7 +273,14 @@ async fn opens(comes: Comes, at_a_time: Arc<Semaphore>, hall: Rc<Hall>) -> Resul
     let Comes { place, address, channel, token, stay } = comes;
     let mut person = Person::open(place, &address, &token).await?;
     let open = json!({ "command_id": "open", "channel": channel });
-    let opened = person.call("chat.open", &open).await?;
+    let opened = loop {
+        match person.call("chat.open", &open).await {
+            Err(SeatError::Session(SessionError::Refused { name, .. })) if is_later(&name) => {
+                sleep(AGAIN).await;
+            }
+            opened => break opened?,
+        }
+    };
     drop(permit);
     let chat = opened.chat.ok_or(SeatError::Answer { method: "chat.open", member: "chat" })?;
     if !stay {
@@ -292,19 +302,20 @@ async fn opens(comes: Comes, at_a_time: Arc<Semaphore>, hall: Rc<Hall>) -> Resul
 /// An operator who is ready, and accepts all that it is offered until all chats have their owners.
 async fn accepts(place: usize, mut person: Person, hall: Rc<Hall>) -> Result<Come, SeatError> {
     let mut are_there = hall.are_there.subscribe();
-    let (mut chats, mut asked) = (Vec::new(), BTreeMap::new());
+    let (mut chats, mut asked, mut again) = (Vec::new(), BTreeMap::new(), Vec::new());
     loop {
         while let Some(heard) = person.next_heard()? {
             match heard {
                 Heard::Told(told) if told.method == OFFERED => {
-                    let (chat, call) = accept(&mut person.session, &told.params)?;
-                    asked.insert(call, chat);
+                    let call = accept(&mut person.session, &told.params)?;
+                    asked.insert(call, told.params);
                 }
                 Heard::Answered(call, outcome) => match (asked.remove(&call), outcome) {
-                    (Some(chat), Ok(_)) => {
-                        chats.push(chat);
+                    (Some(params), Ok(_)) => {
+                        chats.extend(params.chat);
                         hall.take();
                     }
+                    (Some(params), Err(name)) if is_later(&name) => again.push(params),
                     // It is offered again.
                     (Some(_), Err(name)) if name == "offer_gone" => {}
                     (_, Err(name)) => {
@@ -319,17 +330,27 @@ async fn accepts(place: usize, mut person: Person, hall: Rc<Hall>) -> Result<Com
         tokio::select! {
             _ = are_there.wait_for(|are| *are) => break,
             turn = person.session.turn() => turn?,
+            () = sleep(AGAIN), if !again.is_empty() => {
+                for params in again.drain(..) {
+                    asked.insert(accept(&mut person.session, &params)?, params);
+                }
+            }
         }
     }
     Ok(Come::Operator(place, chats, person.session.into_socket()))
 }
 
-/// Accepts an offer: of which chat, and the call.
-fn accept(session: &mut Session, offered: &Params) -> Result<(Uuid, u64), SeatError> {
+/// Whether an answer only says that it is to be asked again.
+fn is_later(name: &str) -> bool {
+    ["unavailable", "late", "full"].contains(&name)
+}
+
+/// Accepts an offer; the call.
+fn accept(session: &mut Session, offered: &Params) -> Result<u64, SeatError> {
     let chat = offered.chat.ok_or(SeatError::Answer { method: OFFERED, member: "chat" })?;
     let offer = offered.offer.ok_or(SeatError::Answer { method: OFFERED, member: "offer" })?;
     let params = json!({ "command_id": offer, "chat": chat, "offer": offer });
-    Ok((chat, session.call("offer.accept", &params)))
+    Ok(session.call("offer.accept", &params))
 }
 
 /// Somebody who takes a seat.
