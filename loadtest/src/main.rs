@@ -79,7 +79,7 @@ enum Command {
 fn main() -> anyhow::Result<ExitCode> {
     let held = match Arguments::parse().command {
         Command::Plan(arguments) => arguments.run().map(|()| true),
-        Command::Replay(arguments) => runtime()?.block_on(arguments.run()),
+        Command::Replay(arguments) => LocalSet::new().block_on(&runtime()?, arguments.run()),
         Command::Crash(arguments) => runtime()?.block_on(arguments.run()),
         Command::Outage(arguments) => runtime()?.block_on(arguments.run()),
         Command::Fuzz(arguments) => runtime()?.block_on(arguments.run()),

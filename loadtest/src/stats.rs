@@ -46,6 +46,11 @@ impl Samples {
         }
     }
 
+    /// The values, as they came.
+    pub fn values(&self) -> &[u64] {
+        &self.values
+    }
+
     /// How many values came after [`SAMPLES_MAX`] and are in no summary.
     pub fn beyond(&self) -> u64 {
         self.beyond

@@ -30,10 +30,21 @@ fn loadtest(arguments: &[&str]) -> Output {
     run.args(arguments).args(["--server-binary", binary]).output().unwrap()
 }
 
+/// The same; also what its report says for machines, and for people.
+fn reported(arguments: &[&str]) -> (Output, serde_json::Value, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let [report, page] = ["report.json", "report.html"].map(|name| folder.path().join(name));
+    let files = ["--json", report.to_str().unwrap(), "--html", page.to_str().unwrap()];
+    let output = loadtest(&[arguments, &files].concat());
+    let report = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    (output, report, std::fs::read_to_string(&page).unwrap())
+}
+
 #[test]
 fn a_short_replay_loses_nobody_and_nothing() {
     let _turn = TURN.lock();
-    let output = loadtest(&["replay", "--hours", "8-9", "--speed", "300", "--staff", "0.8"]);
+    let few = ["replay", "--hours", "8-9", "--speed", "300", "--staff", "0.8"];
+    let (output, report, page) = reported(&few);
     let said = String::from_utf8(output.stdout).unwrap();
     let complained = String::from_utf8(output.stderr).unwrap();
     let row = |label: &str| {
@@ -48,6 +59,12 @@ fn a_short_replay_loses_nobody_and_nothing() {
     let wrong =
         |line: &&str| line.starts_with("violation: ") && !line.contains("free and eligible");
     assert_eq!(said.lines().find(wrong), None);
+    let round = &report["rounds"]["router"][0];
+    assert_eq!(round["figures"]["customers"], 182.0);
+    assert_eq!(report["rounds"]["ideal"][0]["figures"]["customers"], 182.0);
+    assert_eq!(round["figures"]["messages"].as_f64().unwrap() as u64, row("messages"));
+    assert!(round["samples"][0]["values"]["resident_bytes"].is_number(), "{round}");
+    assert!(page.contains("router ÷ ideal") && page.contains("wait p50, trace time"));
 }
 
 #[test]
@@ -127,7 +144,7 @@ fn a_run_that_ends_early_leaves_its_report() {
 #[test]
 fn two_crashes_under_load_lose_nothing() {
     let _turn = TURN.lock();
-    let output = loadtest(&["crash", "--rounds", "2"]);
+    let (output, report, page) = reported(&["crash", "--rounds", "2"]);
     let said = String::from_utf8(output.stdout).unwrap();
     let complained = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{said}{complained}");
@@ -137,6 +154,11 @@ fn two_crashes_under_load_lose_nothing() {
     assert!(said.contains("customers; traces of them: 0"), "{said}");
     assert!(!said.contains("erased: 0"), "{said}");
     assert!(said.contains("chats of long ago: 400 forgotten by retention, which "), "{said}");
+    let round = &report["rounds"]["router"][0];
+    assert_eq!((&round["figures"]["kills"], &round["violated"]), (&2.0.into(), &0.into()));
+    assert_eq!(round["samples"].as_array().unwrap().len(), 2, "{round}");
+    assert!(round["samples"][1]["values"]["open"].as_f64().unwrap() >= 50.0, "{round}");
+    assert!(page.contains("kill to answer p50") && page.contains("It held"));
 }
 
 #[test]

@@ -35,6 +35,8 @@ fn cql_a_store_that_hangs_under_load_is_noticed_and_costs_nothing() {
         .arg(&config)
         .arg("--server-binary")
         .arg(binary)
+        .arg("--json")
+        .arg(database.folder().join("report.json"))
         .output()
         .unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
@@ -43,4 +45,9 @@ fn cql_a_store_that_hangs_under_load_is_noticed_and_costs_nothing() {
     assert!(said.contains("/readyz: the store does not answer"), "{said}");
     let nothing = "0 lost, 0 doubled, 0 reordered, 0 above capacity, 0 double owners, 0 stuck";
     assert!(said.contains(nothing), "{said}");
+    let report = std::fs::read(database.folder().join("report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let round = &report["rounds"]["router"][0];
+    assert!(round["figures"]["noticed_us"].as_f64().unwrap() > 0.0, "{round}");
+    assert!(round["samples"].as_array().unwrap().len() > 10, "{round}");
 }

@@ -1,9 +1,12 @@
 //! `loadtest crash`: the server is killed under load, again and again, and nothing may be missing.
 
 use clap::Args;
+use loadtest::measure::outcomes;
+use loadtest::measure::report::ROUTER;
 use loadtest::run::crash::{Outcome, crash};
-use loadtest::run::crowd::{Load, OPEN_MIN};
+use loadtest::run::crowd::{self, Load, OPEN_MIN};
 
+use super::output::OutputArguments;
 use super::seen::{print_seen, spread};
 use super::target::{OwnServerArguments, until_interrupted};
 
@@ -20,31 +23,40 @@ pub struct CrashArguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     own: OwnServerArguments,
 }
 
 impl CrashArguments {
     /// Runs, prints, and says whether all held.
     pub async fn run(&self) -> anyhow::Result<bool> {
-        let outcome = until_interrupted(async {
+        let options = [("rounds", self.rounds.to_string()), ("seed", self.seed.to_string())];
+        let mut report = self.output.begin(("crash", &self.own), &options, crowd::SETTINGS)?;
+        let ended = until_interrupted(async {
             let (setup, process, there) = self.own.start_for_a_crowd().await?;
-            Ok(crash(&setup, process, there, self.rounds, self.seed).await?)
+            let outcome = crash(&setup, process, there, self.rounds, self.seed).await?;
+            print(&outcome);
+            report.warnings.extend(outcomes::met(&outcome.seen.met));
+            report.rounds.insert(ROUTER.to_owned(), vec![outcomes::crash(&outcome)]);
+            Ok(())
         })
-        .await?;
-        print(&outcome);
-        Ok(outcome.seen.holds())
+        .await;
+        self.output.finish(report, ended, |_| ())
     }
 }
 
 fn print(outcome: &Outcome) {
-    let least = |of: fn(&Load) -> usize| outcome.kills.iter().map(of).min().unwrap_or_default();
+    let least = |of: fn(&Load) -> usize| {
+        outcome.kills.iter().map(|kill| of(&kill.load)).min().unwrap_or_default()
+    };
     println!(
         "rounds: {} with at least {OPEN_MIN} chats open, offers out and calls in flight, of {} kills",
         outcome.kills.len(),
         outcome.tried
     );
     let mean = |of: fn(&Load) -> usize| {
-        let sum: usize = outcome.kills.iter().map(of).sum();
+        let sum: usize = outcome.kills.iter().map(|kill| of(&kill.load)).sum();
         sum as f64 / outcome.kills.len().max(1) as f64
     };
     println!(

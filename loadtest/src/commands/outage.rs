@@ -1,8 +1,12 @@
 //! `loadtest outage`: the server's store goes away under load and comes back; nothing may be missing.
 
 use clap::Args;
+use loadtest::measure::outcomes;
+use loadtest::measure::report::ROUTER;
+use loadtest::run::crowd;
 use loadtest::run::outage::{Moment, Outcome, Phase, Plan, outage};
 
+use super::output::OutputArguments;
 use super::seen::print_seen;
 use super::target::{OwnServerArguments, until_interrupted};
 
@@ -28,6 +32,8 @@ pub struct OutageArguments {
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
     #[command(flatten)]
+    output: OutputArguments,
+    #[command(flatten)]
     own: OwnServerArguments,
 }
 
@@ -35,13 +41,23 @@ impl OutageArguments {
     /// Runs, prints, and says whether all held.
     pub async fn run(&self) -> anyhow::Result<bool> {
         let plan = Plan { down: self.down.clone(), up: self.up.clone(), away_s: self.away_s };
-        let outcome = until_interrupted(async {
+        let options = [
+            ("down", self.down.clone()),
+            ("up", self.up.clone()),
+            ("for", self.away_s.to_string()),
+            ("seed", self.seed.to_string()),
+        ];
+        let mut report = self.output.begin(("outage", &self.own), &options, crowd::SETTINGS)?;
+        let ended = until_interrupted(async {
             let (setup, process, there) = self.own.start_for_a_crowd().await?;
-            Ok(outage(&setup, process, there, &plan, self.seed).await?)
+            let outcome = outage(&setup, process, there, &plan, self.seed).await?;
+            print(&outcome);
+            report.warnings.extend(outcomes::met(&outcome.seen.met));
+            report.rounds.insert(ROUTER.to_owned(), vec![outcomes::outage(&outcome)]);
+            Ok(())
         })
-        .await?;
-        print(&outcome);
-        Ok(outcome.holds())
+        .await;
+        self.output.finish(report, ended, |_| ())
     }
 }
 

@@ -50,9 +50,19 @@ impl OutputArguments {
         })
     }
 
-    /// Writes what came of a run, also of one that has ended early. Says whether all held.
-    pub fn finish(&self, report: &Report, ended: anyhow::Result<()>) -> anyhow::Result<bool> {
-        let written = self.write(report);
+    /// Shows and writes what came of a run, also of one that has ended early. Says whether all held.
+    pub fn finish(
+        &self,
+        mut report: Report,
+        ended: anyhow::Result<()>,
+        show: impl FnOnce(&Report),
+    ) -> anyhow::Result<bool> {
+        if let Err(error) = &ended {
+            report.failed = Some(format!("{error:#}"));
+        }
+        report.warn();
+        show(&report);
+        let written = self.write(&report);
         // Of two errors the one of the run came first, and says more.
         ended?;
         written?;

@@ -74,13 +74,8 @@ impl RunArguments {
 
     /// Prints the medians side by side, and writes the report where it is wanted, also that of a run that has
     /// ended early. Says whether all held.
-    pub fn finish(&self, mut report: Report, ended: anyhow::Result<()>) -> anyhow::Result<bool> {
-        report.warn();
-        if let Err(error) = &ended {
-            report.failed = Some(format!("{error:#}"));
-        }
-        println!("\n{}", table(&report));
-        self.output.finish(&report, ended)
+    pub fn finish(&self, report: Report, ended: anyhow::Result<()>) -> anyhow::Result<bool> {
+        self.output.finish(report, ended, |report| println!("\n{}", table(report)))
     }
 }
 

@@ -85,6 +85,11 @@ impl OwnServerArguments {
 }
 
 impl TargetArguments {
+    /// What a server of our own is started with.
+    pub fn own(&self) -> &OwnServerArguments {
+        &self.own
+    }
+
     /// Starts a server, or takes the running one.
     pub async fn open(&self, settings: &[(&str, u64)]) -> anyhow::Result<Target> {
         if let (Some(address), Some(login)) = (&self.server, &self.admin) {

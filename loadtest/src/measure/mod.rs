@@ -12,7 +12,8 @@
 //! [`connections`] and [`routing`] are scenarios of their own: what an idle session costs, and how chats find
 //! their operators. Theirs are [`session`], a socket that is somebody's, [`tokens`] for many people,
 //! [`found`], what should not have been, and [`files`], without which there are no sockets. [`mixed`] is all at once,
-//! and [`flat`] says whether memory stays what it is meanwhile.
+//! and [`flat`] says whether memory stays what it is meanwhile. [`outcomes`] is what came of the runs that measure
+//! little and verify much.
 
 pub mod compare;
 pub mod connections;
@@ -23,6 +24,7 @@ pub mod found;
 pub mod html;
 pub mod mixed;
 pub mod number;
+pub mod outcomes;
 pub mod pairs;
 pub mod place;
 pub mod report;

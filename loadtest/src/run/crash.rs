@@ -32,8 +32,8 @@ const UP_MS: (u64, u64) = (3_000, 5_500);
 /// What came of a run.
 #[derive(Debug)]
 pub struct Outcome {
-    /// The load at each kill that counts.
-    pub kills: Vec<Load>,
+    /// The kills that count.
+    pub kills: Vec<Kill>,
     /// Kills in all.
     pub tried: u32,
     /// From the kill to the first answer of the next process, ms.
@@ -44,6 +44,17 @@ pub struct Outcome {
     pub past: (usize, usize),
     /// What people saw.
     pub seen: Verified,
+}
+
+/// A kill.
+#[derive(Debug, Clone, Copy)]
+pub struct Kill {
+    /// Since the beginning of the load, ms.
+    pub at_ms: u64,
+    /// What went on.
+    pub load: Load,
+    /// Memory that the server kept resident, bytes; none where the system does not say.
+    pub resident_bytes: Option<u64>,
 }
 
 /// Chats of long ago for each round: about as many as retention forgets between two kills.
@@ -100,6 +111,7 @@ pub async fn crash(
                 }
             }
         };
+        let resident_bytes = process.resident_bytes();
         process.kill().await?;
         searcher.look(&stored, &searcher.known()).await?;
         if copied == Some(true) {
@@ -119,7 +131,7 @@ pub async fn crash(
         let killed_ms = crowd.now_ms();
         tried += 1;
         if load.counts() {
-            kills.push(load);
+            kills.push(Kill { at_ms: killed_ms - begun_ms, load, resident_bytes });
         } else if tried > 2 * rounds + 2 {
             let counted = u32::try_from(kills.len()).unwrap_or(u32::MAX);
             let last = format!("{load:?}");

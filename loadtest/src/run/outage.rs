@@ -60,6 +60,8 @@ pub struct Moment {
     pub connections: u64,
     /// `switchboard_actor_restarts_total`, over all kinds.
     pub restarts: u64,
+    /// Memory that the server keeps resident, bytes; none where the system does not say.
+    pub resident_bytes: Option<u64>,
     /// Messages acknowledged to clients so far.
     pub acknowledged: u64,
 }
@@ -228,6 +230,7 @@ impl Watch {
             calls: sum(&metrics, "switchboard_calls_under_way"),
             connections: sum(&metrics, "switchboard_connections"),
             restarts: sum(&metrics, "switchboard_actor_restarts_total"),
+            resident_bytes: process.resident_bytes(),
             acknowledged,
         });
         let part = at_ms as f64 / self.whole_ms as f64;
@@ -269,6 +272,7 @@ mod tests {
             calls,
             connections,
             restarts,
+            resident_bytes: None,
             acknowledged,
         }
     }

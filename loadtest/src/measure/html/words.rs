@@ -20,7 +20,7 @@ const ALWAYS: [&str; 5] = [
 ];
 
 /// What servers are, by name.
-const SERVERS: [(&str, &str); 4] = [
+const SERVERS: [(&str, &str); 6] = [
     ("echo", "echo answers a message and does nothing else: it is what sockets cost."),
     (
         "forward",
@@ -30,6 +30,11 @@ const SERVERS: [(&str, &str); 4] = [
         "durable",
         "durable has a message synced in SQLite, many in one transaction, before it answers and shows it: it is \
          what a durable message costs at least. It knows no sessions, rights, repeats or histories.",
+    ),
+    ("recorded", "recorded is how customers and operators fared on the day that is replayed."),
+    (
+        "ideal",
+        "ideal is what a router would make of the same customers and operators that takes no time and never errs.",
     ),
     (BEFORE, "before is another program of the router, measured in the same rounds."),
 ];
