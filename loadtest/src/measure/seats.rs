@@ -11,13 +11,14 @@ use switchboard::domain::{Rule, limits::OFFER_TIMEOUT_MS};
 use switchboard::protocol::value::Token;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, Instant, sleep, timeout};
 use uuid::Uuid;
 
 use super::pairs::{Pair, share};
 use super::session::{Answer, Heard, Params, Session, SessionError, Told};
 use super::tokens::{self, TokenError, own_address};
 use super::wire::{Socket, WireError};
+use crate::run::progress::Progress;
 use crate::run::provision::{Provisioned, WantedOperator, WantedQueue};
 
 /// Most members of one queue that a server takes.
@@ -32,6 +33,9 @@ const OFFERED: &str = "offer.presented";
 
 /// After how long is asked again what was answered "later".
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How often it is shown how many chats have their operators.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Customers who are given their tokens before the next ones.
 const TOKENS_AT_A_TIME: usize = 512;
@@ -173,7 +177,11 @@ async fn seated(
     let limit = SEATS_LIMIT + Duration::from_secs(chats as u64 / CHATS_PER_SECOND_MIN);
     let seated = async {
         let hall = Hall::of(if stay { 2 * chats } else { chats });
-        let mut coming = JoinSet::new();
+        let (mut coming, mut shown) = (JoinSet::new(), JoinSet::new());
+        if !stay {
+            // They may be many; it ends with the set.
+            shown.spawn_local(show(Rc::clone(&hall), chats));
+        }
         let tokens = tokens::operators(address, &there.operators).await?;
         for (place, token) in tokens.iter().enumerate() {
             let mut person = Person::open(place, address, token).await?;
@@ -232,6 +240,19 @@ async fn customers_come(
         }
     }
     Ok(())
+}
+
+/// Says how far it is, until it is dropped.
+async fn show(hall: Rc<Hall>, seats: usize) {
+    let (mut progress, began) = (Progress::default(), Instant::now());
+    loop {
+        let (taken, ms) = (seats - hall.left.get(), began.elapsed().as_millis());
+        let ms = u64::try_from(ms).unwrap_or(u64::MAX);
+        let left_ms = ms / taken.max(1) as u64 * hall.left.get() as u64;
+        let words = format!("{taken} of {seats} chats have their operators");
+        progress.show(ms, taken as f64 / seats.max(1) as f64, left_ms, &words);
+        sleep(LOOK_EVERY).await;
+    }
 }
 
 /// Where everybody waits until the last one has a seat: a server is answered meanwhile, and does not take

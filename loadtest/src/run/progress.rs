@@ -46,6 +46,12 @@ impl Progress {
     }
 }
 
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.done();
+    }
+}
+
 fn line(part: f64, left_ms: u64, words: &str) -> String {
     let part = part.clamp(0.0, 1.0);
     let filled = (part * WIDTH as f64) as usize;

@@ -189,6 +189,10 @@ async fn serve_twice(listener: TcpListener, own: &[u128], tell: watch::Sender<St
                 };
                 let answer = json!({ "id": call["id"], "result": result });
                 outgoing.text(answer.to_string().as_bytes());
+                if call["method"] == "session.open" {
+                    let probe = json!({ "method": "presence.probe", "params": { "probe": 7 } });
+                    outgoing.text(probe.to_string().as_bytes());
+                }
                 outgoing.write(&out).unwrap();
                 if chat == Some(id(2)) {
                     tell.send_replace(Stage::Going);
@@ -237,6 +241,7 @@ fn back(own: &'static [u128]) -> Found {
         let mut round = Round::default();
         hall.note(&mut round, 1.0);
         assert_eq!((round.figures["came_back"], round.figures["accepted_per_second"]), (1.0, 3.0));
+        assert!(hall.ledger.borrow().is_ready(1), "it has proven that it is back");
         hall.ledger.borrow_mut().finish(&BTreeSet::new())
     })
 }

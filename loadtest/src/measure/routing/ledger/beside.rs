@@ -106,9 +106,7 @@ impl Ledger {
 
     /// A chat that waits and that an operator who is free may have.
     fn beside(&self, place: usize, now_us: u64) -> Option<Uuid> {
-        let who = self.operators.get(place)?;
-        who.ready_us?;
-        if self.is_full(place) {
+        if !self.is_ready(place) || self.is_full(place) {
             return None;
         }
         self.may_be_given(place, now_us)

@@ -25,6 +25,11 @@ impl Ledger {
         }
     }
 
+    /// Whether an operator is certainly ready.
+    pub fn is_ready(&self, operator: usize) -> bool {
+        self.operators.get(operator).is_some_and(|who| who.ready_us.is_some())
+    }
+
     /// An operator is back by another socket, and was told which offers to it stand and which chats are its own. What
     /// was taken off its screen meanwhile nobody told it.
     pub fn came_back(&mut self, operator: usize, stand: &BTreeSet<Uuid>, chats: &BTreeSet<Uuid>) {
