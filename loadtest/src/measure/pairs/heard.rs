@@ -42,6 +42,36 @@ pub(super) struct Refusal<'a> {
     pub(super) message: Cow<'a, str>,
 }
 
+/// Ids from here on are those of answers to the server's probes.
+const PROBES_FROM: u64 = 1 << 40;
+
+/// Proves to the server that somebody is there: it closes the sockets of operators who do not.
+#[derive(Debug, Default)]
+pub(super) struct Probes(u64);
+
+impl Probes {
+    /// Answers what was heard, if that is a probe. Whether nothing is left to do with it: it is a probe, or says that
+    /// the answer to one has come.
+    pub(super) fn took(&mut self, heard: &Heard<'_>, outgoing: &mut Outgoing) -> bool {
+        if heard.id.is_some_and(|id| id >= PROBES_FROM) {
+            return heard.error.is_none();
+        }
+        let is_probe = heard.method.as_deref() == Some("presence.probe");
+        let Some(probe) = heard.params.as_ref().and_then(|params| params.probe) else {
+            return false;
+        };
+        if is_probe {
+            let id = PROBES_FROM + self.0;
+            self.0 += 1;
+            let frame = format!(
+                r#"{{"jsonrpc":"2.0","id":{id},"method":"presence.answer","params":{{"probe":{probe}}}}}"#
+            );
+            outgoing.text(frame.as_bytes());
+        }
+        is_probe
+    }
+}
+
 /// Reads a frame; none of one that says nothing. A ping is answered, and what cannot be read is a violation.
 pub(super) fn read<'a>(
     frame: Frame<'a>,

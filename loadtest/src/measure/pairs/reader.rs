@@ -8,7 +8,7 @@ use std::rc::Rc;
 use tokio::sync::Notify;
 use tokio::time::{Duration, Instant, sleep_until};
 
-use super::heard::{Params, read, wire};
+use super::heard::{Params, Probes, read, wire};
 use super::{Clock, LAST_LIMIT, Measured, PairError};
 use crate::measure::wire::Socket;
 
@@ -17,9 +17,6 @@ const WHO: &str = "a reader";
 
 /// How long a reader who was shown everything listens on: what is shown twice comes then.
 const LINGER: Duration = Duration::from_millis(100);
-
-/// Ids from here on are those of answers to the server's probes.
-const PROBES_FROM: u64 = 1 << 40;
 
 /// How many messages a writer has sent, when it has sent all.
 #[derive(Debug, Default)]
@@ -43,7 +40,7 @@ pub(super) struct Reader {
     clock: Clock,
     /// The number of the last one of each chat that it was shown.
     last: Vec<u64>,
-    probes: u64,
+    probes: Probes,
     sent: Rc<Sent>,
     measured: Rc<RefCell<Measured>>,
 }
@@ -56,7 +53,7 @@ impl Reader {
         (chats, clock, measured): (Rc<[String]>, Clock, Rc<RefCell<Measured>>),
     ) -> Self {
         let places = chats.iter().cloned().zip(0..).collect();
-        let (last, probes) = (vec![0; chats.len()], PROBES_FROM);
+        let (last, probes) = (vec![0; chats.len()], Probes::default());
         Self { places, socket, clock, last, probes, sent, measured }
     }
 
@@ -104,16 +101,11 @@ impl Reader {
         while let Some(frame) = incoming.next_frame().map_err(wire(WHO))? {
             let mut measured = self.measured.borrow_mut();
             let Some(heard) = read(frame, WHO, outgoing, &mut measured) else { continue };
+            if self.probes.took(&heard, outgoing) {
+                continue;
+            }
             measured.note(heard.error);
             match (heard.method.as_deref(), heard.params) {
-                (Some("presence.probe"), Some(Params { probe: Some(probe), .. })) => {
-                    self.probes += 1;
-                    let frame = format!(
-                        r#"{{"jsonrpc":"2.0","id":{},"method":"presence.answer","params":{{"probe":{probe}}}}}"#,
-                        self.probes
-                    );
-                    outgoing.text(frame.as_bytes());
-                }
                 (
                     Some("chat.event"),
                     Some(Params { kind: Some(kind), text: Some(text), chat, .. }),

@@ -23,13 +23,14 @@ enum Fault {
     RefusedWithoutId,
     OfAnotherChat,
     StandsStill,
+    AsksWho,
 }
 
 /// How long a server stands still.
 const STILL: Duration = Duration::from_millis(100);
 
 /// Serves one pair until its writer goes.
-async fn serve(listener: TcpListener, fault: Fault) {
+async fn serve(listener: TcpListener, fault: Fault, proven: Rc<Cell<bool>>) {
     let accept = async || {
         let (stream, _) = listener.accept().await.unwrap();
         accept_async(stream).await.unwrap().into_inner().into_split()
@@ -42,11 +43,19 @@ async fn serve(listener: TcpListener, fault: Fault) {
         while let Some(Frame::Text(text)) = incoming.next_frame().unwrap() {
             let call: Value = serde_json::from_slice(text).unwrap();
             let n = call["id"].as_u64().unwrap();
+            if call["method"] == "presence.answer" {
+                proven.set(call["params"]["probe"] == 9);
+                answers.text(json!({ "id": n, "result": {} }).to_string().as_bytes());
+                continue;
+            }
             let is = |which| n == 3 && fault == which;
             if is(Fault::StandsStill) {
                 tokio::time::sleep(STILL).await;
             }
             let seq = if is(Fault::PositionBack) { 1 } else { n };
+            if is(Fault::AsksWho) {
+                answers.text(br#"{"method":"presence.probe","params":{"probe":9,"limit_ms":5}}"#);
+            }
             if is(Fault::RefusedWithoutId) {
                 answers.text(br#"{"id":null,"error":{"code":1,"message":"no"}}"#);
             }
@@ -105,13 +114,14 @@ fn measured_in(chats: &[&str], fault: Fault, load: Load) -> Measured {
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        spawn_local(serve(listener, fault));
+        let proven = Rc::new(Cell::new(false));
+        spawn_local(serve(listener, fault, Rc::clone(&proven)));
         let writer = Socket::connect(&address, "/").await.unwrap();
         let reader = Some(Socket::connect(&address, "/").await.unwrap());
         let pair = Pair { chats, writer, reader };
         let mut marks = 0;
         let measured = drive(vec![pair], load, |_| marks += 1).await.unwrap();
-        assert_eq!(marks, 2);
+        assert_eq!((marks, proven.get()), (2, fault == Fault::AsksWho));
         measured
     })
 }
@@ -212,4 +222,10 @@ fn what_is_shared_is_shared_evenly_and_all_of_it() {
     let shares: Vec<u64> = (0..3).map(|place| share(10, place, 3)).collect();
     assert_eq!(shares, [3, 3, 4]);
     assert_eq!((share(0, 0, 1), share(7, 0, 1)), (0, 7));
+}
+
+#[test]
+fn who_writes_proves_to_be_there_when_the_server_asks() {
+    let measured = measured(Fault::AsksWho, CLOSED);
+    assert_eq!((measured.violated, measured.refused.len()), (0, 0), "{:?}", measured.violations);
 }

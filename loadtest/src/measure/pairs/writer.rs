@@ -8,7 +8,7 @@ use std::rc::Rc;
 use switchboard::protocol::limits::UNANSWERED_MAX;
 use tokio::time::sleep_until;
 
-use super::heard::{read, wire};
+use super::heard::{Probes, read, wire};
 use super::{Clock, LAST_LIMIT, Measured, PairError, micros, place_of};
 use crate::measure::wire::Socket;
 
@@ -52,6 +52,7 @@ pub(super) struct Writer {
     sent_measured: u64,
     /// Those without an answer, and from when their time counts, µs.
     out: VecDeque<(u64, u64)>,
+    probes: Probes,
     /// The position of the last one that was answered, by chat.
     last_seqs: Vec<u64>,
     /// Since when there is room for one more in flight, µs.
@@ -77,6 +78,7 @@ impl Writer {
             sent: 0,
             sent_measured: 0,
             out: VecDeque::new(),
+            probes: Probes::default(),
             room_us: 0,
             measured,
         }
@@ -183,6 +185,9 @@ impl Writer {
         while let Some(frame) = incoming.next_frame().map_err(wire(WHO))? {
             let mut measured = self.measured.borrow_mut();
             let Some(heard) = read(frame, WHO, outgoing, &mut measured) else { continue };
+            if self.probes.took(&heard, outgoing) {
+                continue;
+            }
             let Some(id) = heard.id else {
                 measured.note(heard.error);
                 continue;
