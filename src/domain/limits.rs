@@ -103,6 +103,13 @@ pub const OFFER_ASK_MS: u64 = 1_000;
 /// that asks again has given up its former call.
 pub const CALLS_HELD_MAX: usize = 64;
 
+/// Most events of calls that came together and are appended in one piece. As many as a client may have calls
+/// without an answer: what it sends in one go is one append.
+pub const BATCH_EVENTS_MAX: usize = 64;
+
+/// Most bytes of such a piece, about: a quarter of what the distributed store takes in one row.
+pub const BATCH_BYTES_MAX: usize = 256 * 1024;
+
 /// How long an operator remembers the placement of a chat that it no longer holds, ms: a late word
 /// of before is known by it. Longer than any repeat takes.
 pub const GONE_REMEMBERED_MS: u64 = 10_000;
@@ -153,13 +160,9 @@ pub const COMMANDS_REMEMBERED: usize = 256;
 /// For how many participants a chat has answers in memory; those of the least recent are looked up.
 pub const PARTIES_REMEMBERED: usize = 64;
 
-/// How large the filter over a chat's older commands is, bits an id: with what is free in its last
-/// leaf two bytes, and of 800 new ids one is looked for in vain in each leaf.
-pub const FILTER_BITS_PER_ID: usize = 14;
-
-/// How many ids the first and the largest leaf of that filter hold: the first no more than are in
-/// memory beside it, the largest two pages of the log.
-pub const FILTER_LEAF_IDS: (usize, usize) = (256, 2_048);
+/// How many ids of a chat's older commands are looked for in the log together, when one of them may be what
+/// is asked for: half a page of the log.
+pub const FILTER_LEAF_IDS: usize = 512;
 
 /// How many former operators and queues a chat tells where it is after it restarted: everybody whom
 /// its latest offer can have reached, and some before them.

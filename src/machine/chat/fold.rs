@@ -15,6 +15,7 @@ use crate::machine::message::{ChatAt, Peer};
 use crate::storage::{EndedChat, OpenChat};
 
 use super::former::Former;
+use super::messages::Messages;
 use super::refusal::Refusal;
 
 /// The version of the fold. Another one says that a log folds to another chat than it did: what was kept of
@@ -87,9 +88,7 @@ pub struct Chat {
     owner_at_end: Option<UserId>,
     pub(super) transfer: Option<Transfer>,
     pub(super) continued_in: Option<ChatId>,
-    /// The positions of the messages, and whether the customer wrote them; for counting what is
-    /// unread. At most [`CHAT_MESSAGES_MAX`](crate::domain::limits::CHAT_MESSAGES_MAX).
-    messages: Vec<(Seq, bool)>,
+    messages: Messages,
     former: Former,
 }
 
@@ -120,7 +119,7 @@ impl Chat {
             owner_at_end: None,
             transfer: None,
             continued_in: None,
-            messages: Vec::new(),
+            messages: Messages::default(),
             former: Former::default(),
         }
     }
@@ -281,7 +280,7 @@ impl Chat {
 
     /// How many messages it has.
     pub(super) fn messages(&self) -> u64 {
-        self.messages.len() as u64
+        self.messages.len()
     }
 
     /// Who had the offer to all that lapsed just before, if this process made it: after a restart
@@ -294,9 +293,7 @@ impl Chat {
     /// How many messages of the other side a participant has not read, who has read up to `read`.
     pub fn unread(&self, party: Party, read: Seq) -> u64 {
         let customer = matches!(party, Party::Customer(_));
-        let after = self.messages.partition_point(|(seq, _)| *seq <= read);
-        let others = self.messages[after..].iter().filter(|(_, by)| *by != customer);
-        others.count() as u64
+        self.messages.after(read, !customer)
     }
 
     /// All whom the present place and the latest former places concern.
@@ -330,7 +327,7 @@ impl Chat {
                 }
             }
             ChatEvent::Message { from, .. } => {
-                self.messages.push((recorded.seq, matches!(from, Party::Customer(_))));
+                self.messages.push(recorded.seq, matches!(from, Party::Customer(_)));
                 if let (Some(Place::Assigned { owner, begun }), Party::User(user)) =
                     (&mut self.place, from)
                 {

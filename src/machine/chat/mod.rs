@@ -14,6 +14,7 @@ mod fold;
 mod former;
 mod hear;
 mod history;
+mod messages;
 mod names;
 mod notices;
 mod people;

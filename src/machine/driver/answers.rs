@@ -69,11 +69,56 @@ struct Remembered<R> {
     at: Seq,
 }
 
+/// The latest commands of a participant, oldest first. A new command is looked for among all of them, so that
+/// first their hashes are looked through, which lie side by side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Latest<R> {
+    hashes: VecDeque<u64>,
+    commands: VecDeque<Remembered<R>>,
+}
+
+impl<R> Default for Latest<R> {
+    fn default() -> Self {
+        Self { hashes: VecDeque::new(), commands: VecDeque::new() }
+    }
+}
+
+impl<R> Latest<R> {
+    fn push(&mut self, known: Remembered<R>) {
+        self.hashes.push_back(hash_of(&known.command));
+        self.commands.push_back(known);
+    }
+
+    fn pop(&mut self) -> Option<Remembered<R>> {
+        self.hashes.pop_front();
+        self.commands.pop_front()
+    }
+
+    /// Where a command stands; the latest, should there be several.
+    fn position(&self, command: &CommandId) -> Option<usize> {
+        let hash = hash_of(command);
+        let (older, newer) = self.hashes.as_slices();
+        // All of a slice, without a branch for each: cheaper than to stop at the first.
+        if !older.iter().chain(newer).fold(false, |found, known| found | (*known == hash)) {
+            return None;
+        }
+        let alike = |(at, known): (usize, &u64)| (*known == hash).then_some(at);
+        let places = self.hashes.iter().enumerate().rev().filter_map(alike);
+        places.into_iter().find(|at| self.commands.get(*at).is_some_and(|k| k.command == *command))
+    }
+}
+
+fn hash_of(command: &CommandId) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    command.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answers<R> {
     recent: Recent,
-    by_party: BTreeMap<Party, VecDeque<Remembered<R>>>,
+    by_party: BTreeMap<Party, Latest<R>>,
     /// Least recent first.
     recency: VecDeque<Party>,
     /// What is no longer among the recent ones.
@@ -132,29 +177,31 @@ impl<R: Refuses> Answers<R> {
         if self.recency.len() > self.recent.parties
             && let Some(least) = self.recency.pop_front()
         {
-            for known in self.by_party.remove(&least).into_iter().flatten() {
+            for known in self.by_party.remove(&least).unwrap_or_default().commands {
                 self.older.insert(least, &known.command, known.at);
             }
         }
         let known = self.by_party.entry(party).or_default();
-        if known.len() >= self.recent.commands
-            && let Some(oldest) = known.pop_front()
+        if known.commands.len() >= self.recent.commands
+            && let Some(oldest) = known.pop()
         {
             self.older.insert(party, &oldest.command, oldest.at);
         }
-        known.push_back(Remembered { command: command.clone(), fingerprint, lookup, at });
+        known.push(Remembered { command: command.clone(), fingerprint, lookup, at });
     }
 
     /// Replaces what is known of a command that was pending.
     pub(super) fn settle(&mut self, party: Party, command: &CommandId, answer: Result<Answer, R>) {
-        let known = self.by_party.get_mut(&party).into_iter().flatten();
-        for known in known.filter(|known| known.command == *command) {
+        let Some(latest) = self.by_party.get_mut(&party) else { return };
+        if let Some(at) = latest.position(command)
+            && let Some(known) = latest.commands.get_mut(at)
+        {
             known.lookup = Lookup::Known(answer);
         }
     }
 
     fn find(&self, party: Party, command: &CommandId) -> Option<&Remembered<R>> {
-        // The latest first: a repeat follows its first soon.
-        self.by_party.get(&party)?.iter().rev().find(|known| known.command == *command)
+        let latest = self.by_party.get(&party)?;
+        latest.commands.get(latest.position(command)?)
     }
 }
