@@ -27,6 +27,10 @@ use super::search;
 
 pub use crate::machine::driver::{Failure, READ_PAGE};
 
+/// What an event takes in the log besides what somebody wrote, bytes, at most but for offers, of which
+/// nothing joins a batch: four names and ids.
+const EVENT_BYTES: usize = 512;
+
 /// A chat's driver.
 pub type Driver = driver::Driver<Chat>;
 /// What a chat's actor has to do.
@@ -162,6 +166,14 @@ impl EventSourced for Chat {
 
     fn outcome_in(event: &ChatEvent, asked: &ChatEvent) -> Option<Result<(), Refusal>> {
         search::outcome_in(event, asked)
+    }
+
+    fn bytes_of(event: &ChatEvent) -> usize {
+        let said = match event {
+            ChatEvent::Message { id, text, .. } => id.as_str().len() + text.as_str().len(),
+            _ => 0,
+        };
+        EVENT_BYTES + said
     }
 
     fn seen_by(&self) -> BTreeSet<Person> {

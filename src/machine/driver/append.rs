@@ -5,10 +5,11 @@ use crate::domain::{Recorded, Timestamp};
 use crate::machine::CallId;
 use crate::storage::{AppendError, StoreError};
 
+use super::batch::Batch;
 use super::search::{Found, Search, Step};
 use super::{
-    Action, Decided, Driver, Effect, EventSourced, Failure, Input, Listing, Looked, Moment,
-    Notices, Outbox, Phase, StoreCall, Told,
+    Action, Decided, Driver, EventSourced, Failure, Input, Listing, Looked, Moment, Notices,
+    Outbox, Phase, StoreCall, Told,
 };
 
 /// What was done for an input before it is decided.
@@ -38,6 +39,7 @@ impl<A: EventSourced> Driver<A> {
             self.announce(claim, hour, Some((input, found)), actions);
             return;
         }
+        let may_be_joined = decided.intent.is_none();
         match (decided.intent.take(), stage) {
             (Some(intent), Stage::Fresh | Stage::Announced) => {
                 let out = &mut Outbox(actions);
@@ -52,7 +54,7 @@ impl<A: EventSourced> Driver<A> {
             }
             (Some(_), Stage::Prepared) | (None, Stage::Fresh) => {}
         }
-        self.commit(now, claim, input.call(), decided, actions);
+        self.commit(now, claim, input.call(), (decided, may_be_joined), actions);
     }
 
     /// A page of the log in which the input's command may stand.
@@ -105,7 +107,7 @@ impl<A: EventSourced> Driver<A> {
         now: Timestamp,
         claim: A::Claim,
         call: Option<CallId>,
-        decided: Decided<A>,
+        (decided, may_be_joined): (Decided<A>, bool),
         actions: &mut Vec<Action<A>>,
     ) {
         if decided.events.is_empty() {
@@ -113,24 +115,19 @@ impl<A: EventSourced> Driver<A> {
             self.carry_out(now, decided.effects, actions);
             return;
         }
-        // An event is never before the one in front of it, whatever the clock says.
-        let at = now.max(self.fold.journal().last_at());
-        let first = self.tail() + 1;
-        let names = self.fold.names_in(&decided.events, &self.given);
-        let events: Vec<Recorded<A::Event>> = (first..)
-            .zip(decided.events.into_iter().zip(names))
-            .map(|(seq, (event, names))| Recorded { seq, at, event, names })
-            .collect();
-        actions.push(Action::Store(StoreCall::Append(claim, events.clone())));
-        self.phase = Phase::Appending { claim, events, effects: decided.effects, call };
+        let mut batch = Batch::of(&self.fold, &self.given, now, call, decided);
+        if may_be_joined {
+            self.join(now, &mut batch);
+        }
+        actions.push(Action::Store(StoreCall::Append(claim, batch.events.clone())));
+        self.phase = Phase::Appending { claim, batch };
     }
 
     pub(super) fn appended(
         &mut self,
         now: Timestamp,
         claim: A::Claim,
-        events: Vec<Recorded<A::Event>>,
-        (effects, call): (Vec<Effect<A>>, Option<CallId>),
+        batch: Batch<A>,
         result: Result<(), AppendError>,
     ) -> Vec<Action<A>> {
         let mut actions = Vec::new();
@@ -138,7 +135,7 @@ impl<A: EventSourced> Driver<A> {
             Ok(()) => {}
             Err(AppendError::Unavailable { .. }) => {
                 self.phase = Phase::Idle { claim };
-                self.unavailable(now, call, &mut actions);
+                self.unavailable(now, batch.calls, &mut actions);
                 return actions;
             }
             Err(AppendError::Fenced) => return self.fail(Failure::Fenced),
@@ -148,12 +145,13 @@ impl<A: EventSourced> Driver<A> {
             }
         }
         let before = A::Notices::before(&self.fold);
-        let told = events.into_iter().map(|event| Told::apply(&mut self.fold, event)).collect();
+        let events = batch.events.into_iter();
+        let told = events.map(|event| Told::apply(&mut self.fold, event)).collect();
         self.phase = Phase::Idle { claim };
         self.list(&mut actions);
         self.notices.changed(&before, &self.fold, now);
         actions.push(Action::Publish(told));
-        self.carry_out(now, effects, &mut actions);
+        self.carry_out(now, batch.effects, &mut actions);
         self.say_due(now, &mut actions);
         actions
     }

@@ -6,7 +6,9 @@
 //! Owns: that order. Refuses: to know what the log is of; what only one aggregate does is its own
 //! ([`EventSourced::Action`], [`Notices`], [`Listing`]).
 //!
-//! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`];
+//! Invariants: one call to the store at a time; an input comes only while [`Driver::is_idle`]; of calls that
+//! come together each is decided by what the one before has made of the aggregate, on a copy that is dropped
+//! when the append fails ([`batch`]), and none is written when one in front of it was not;
 //! nothing is answered or told before its events are durable; when the outcome of an append is
 //! not known, or the store does not answer (but to a word to the feed), nothing is applied and the driver asks to be ended: its
 //! next life claims the log and reads what became of it. What is not open sleeps
@@ -15,6 +17,7 @@
 
 mod answers;
 mod append;
+mod batch;
 mod feed;
 mod ids;
 mod journal;
@@ -24,14 +27,19 @@ mod sourced;
 mod tell;
 mod words;
 
+use std::collections::VecDeque;
+
 use crate::domain::time::earliest;
-use crate::domain::{CommandId, Party, Recorded, Seq, Timestamp};
+use crate::domain::{CommandId, Party, Seq, Timestamp};
 use crate::machine::CallId;
 use crate::storage::{Claimed, FeedHour, StoreError};
 
 use append::Stage;
+use batch::Batch;
 
 pub use answers::{Answer, Answers, Fingerprint, Lookup, Recent};
+#[cfg(test)]
+pub(in crate::machine) use ids::alike;
 pub use journal::Journal;
 pub use recover::Snapshot;
 pub use search::Found;
@@ -84,10 +92,7 @@ enum Phase<A: EventSourced> {
     },
     Appending {
         claim: A::Claim,
-        events: Vec<Recorded<A::Event>>,
-        effects: Vec<Effect<A>>,
-        /// Whose answer is among the effects.
-        call: Option<CallId>,
+        batch: Batch<A>,
     },
     /// It was forgotten: it knows of nothing, whoever asks.
     Forgotten,
@@ -112,6 +117,8 @@ pub struct Driver<A: EventSourced> {
     starts_again: bool,
     /// What woke it, until the log is claimed and read.
     woken_by: Option<Input<A>>,
+    /// Calls that came together with the one under way, and are behind it; none while idle.
+    behind: VecDeque<Input<A>>,
     /// Calls whose answer is still to come.
     held: Vec<(CallId, Party, CommandId)>,
     /// The store refused: deadlines wait until then.
@@ -137,6 +144,7 @@ impl<A: EventSourced> Driver<A> {
             untaken: 0,
             starts_again: false,
             woken_by: None,
+            behind: VecDeque::new(),
             held: Vec::new(),
             quiet_until: Timestamp::default(),
             untold_after: None,
@@ -210,6 +218,22 @@ impl<A: EventSourced> Driver<A> {
         Some(self.forgotten())
     }
 
+    /// Takes calls that came one behind the other, in this order; only while idle. What they lead to is
+    /// appended in as few pieces as it can be.
+    pub fn calls(
+        &mut self,
+        now: Timestamp,
+        calls: impl IntoIterator<Item = (CallId, A::Call)>,
+    ) -> Vec<Action<A>> {
+        if !self.is_idle() {
+            return self.fail(Failure::Broken("calls came while the store was busy".into()));
+        }
+        self.behind.extend(calls.into_iter().map(|(call, wanted)| Input::Call(call, wanted)));
+        let mut actions = Vec::new();
+        self.go_on(now, &mut actions);
+        actions
+    }
+
     /// Takes an input; only while idle.
     pub fn input(&mut self, now: Timestamp, input: Input<A>) -> Vec<Action<A>> {
         if let Phase::Forgotten = self.phase {
@@ -253,12 +277,17 @@ impl<A: EventSourced> Driver<A> {
     /// Takes the answer of the store.
     pub fn stored(&mut self, now: Timestamp, answer: StoreAnswer<A>) -> Vec<Action<A>> {
         let mut actions = self.take(now, answer);
-        if self.is_idle()
-            && let Some(input) = self.woken_by.take()
+        self.go_on(now, &mut actions);
+        actions
+    }
+
+    /// Goes on with what waits for the store, as long as it waits for nothing.
+    fn go_on(&mut self, now: Timestamp, actions: &mut Vec<Action<A>>) {
+        while self.is_idle()
+            && let Some(input) = self.woken_by.take().or_else(|| self.behind.pop_front())
         {
             actions.extend(self.input(now, input));
         }
-        actions
     }
 
     fn take(&mut self, now: Timestamp, answer: StoreAnswer<A>) -> Vec<Action<A>> {
@@ -291,8 +320,8 @@ impl<A: EventSourced> Driver<A> {
             (Phase::Touching { claim, hour, input }, StoreAnswer::Touched(result)) => {
                 self.told_the_feed(now, (claim, hour), input, result)
             }
-            (Phase::Appending { claim, events, effects, call }, StoreAnswer::Appended(result)) => {
-                self.appended(now, claim, events, (effects, call), result)
+            (Phase::Appending { claim, batch }, StoreAnswer::Appended(result)) => {
+                self.appended(now, claim, batch, result)
             }
             (phase, answer) => {
                 self.fail(Failure::Broken(format!("{answer:?} came while {phase:?}")))

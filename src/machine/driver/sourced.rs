@@ -89,6 +89,9 @@ pub trait EventSourced: Value {
         None
     }
 
+    /// About how much an event takes in the log, bytes; what a batch is bounded by.
+    fn bytes_of(event: &Self::Event) -> usize;
+
     /// Who sees it at present.
     fn seen_by(&self) -> BTreeSet<Person>;
 

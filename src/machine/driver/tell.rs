@@ -65,15 +65,18 @@ impl<A: EventSourced> Driver<A> {
         self.notices.say_due(&self.fold, now, &mut Outbox(actions));
     }
 
-    /// Nothing was written: the caller may ask again, the aggregate's own deadlines wait a little.
+    /// Nothing was written: the callers may ask again, the aggregate's own deadlines wait a little. Nor are
+    /// those behind: whoever asks again would find what came later in front of its own.
     pub(super) fn unavailable(
         &mut self,
         now: Timestamp,
-        call: Option<CallId>,
+        calls: impl IntoIterator<Item = CallId>,
         actions: &mut Vec<Action<A>>,
     ) {
         self.quiet_until = now.plus_ms(REPEAT_MS.1);
-        actions.extend(call.map(|call| Action::Answer(call, Err(A::Refusal::UNAVAILABLE))));
+        let behind = self.behind.drain(..).filter_map(|input| input.call());
+        let unavailable = |call| Action::Answer(call, Err(A::Refusal::UNAVAILABLE));
+        actions.extend(calls.into_iter().chain(behind).map(unavailable));
         self.list(actions);
     }
 

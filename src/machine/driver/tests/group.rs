@@ -326,6 +326,13 @@ impl EventSourced for Group {
         }
     }
 
+    fn bytes_of(event: &Event) -> usize {
+        match event {
+            Event::Done(Done { deed: Deed::Writes(kib), .. }) => usize::from(*kib) * 1_024,
+            Event::Done(_) | Event::Settled(..) => 0,
+        }
+    }
+
     fn seen_by(&self) -> BTreeSet<Person> {
         self.members.iter().copied().map(Person::User).collect()
     }

@@ -5,4 +5,5 @@ mod group;
 mod ordering;
 mod snapshots;
 mod steps;
+mod together;
 mod world;

@@ -49,12 +49,20 @@ impl World {
         self.try_together(std::slice::from_ref(wanted))[0]
     }
 
-    /// Asks for all of them at once: while one is under way, the others wait for it.
+    /// Asks for all of them at once: some come together, others while those are under way.
     pub fn try_together(&mut self, wanted: &[Done]) -> Vec<Got> {
         let calls: Vec<CallId> = wanted.iter().map(|wanted| self.comes(wanted)).collect();
-        while let Some((call, ask)) = self.mailbox.pop_front() {
-            let actions = self.driver.input(self.now, Input::Call(call, ask));
+        while !self.mailbox.is_empty() {
+            let waiting = self.mailbox.len();
+            let later = if waiting > 1 { usize::from(self.pick(waiting as u8)) } else { 0 };
+            let together: Vec<_> = self.mailbox.drain(..waiting - later).collect();
+            let before = self.log.len();
+            let actions = self.driver.calls(self.now, together.clone());
             self.go_on(actions);
+            if self.log.len() > before + 1 {
+                self.saw("more than one was written");
+            }
+            self.none_overtook(&together, before);
         }
         let got = calls.iter().map(|call| match self.answers.get(call) {
             Some(answer) => Got::Answered(*answer),
@@ -62,6 +70,26 @@ impl World {
             None => Got::Nothing,
         });
         got.collect()
+    }
+
+    /// Of calls that came together, none was written when one in front of it is to be made again, unless that
+    /// one stands in the log.
+    fn none_overtook(&mut self, together: &[(CallId, Ask)], before: usize) {
+        let is_to_be_made_again = |(call, ask): &(CallId, Ask)| {
+            let unavailable = self.answers.get(call) == Some(&Err(Refusal::Unavailable));
+            unavailable && self.stands(&ask.wanted.key()).is_none()
+        };
+        let Some(first) = together.iter().position(is_to_be_made_again) else { return };
+        for (call, ask) in &together[first..] {
+            let written = self.stands(&ask.wanted.key()).map(|(answer, _)| answer.seq);
+            let new = written.is_some_and(|seq| seq > before as u64);
+            let in_front =
+                together[..first].iter().any(|(_, other)| other.wanted.key() == ask.wanted.key());
+            assert!(!new || in_front, "{call} has overtaken {}", together[first].0);
+        }
+        if first > 0 {
+            self.saw("not all");
+        }
     }
 
     /// How many calls have no answer yet.
