@@ -49,6 +49,36 @@ impl Router {
         self.arrive(&arrival, command, None).await
     }
 
+    /// Writes messages into a chat, one behind the other, and answers each: `Unavailable` for one means so for
+    /// all behind it. Of a customer's, one that has not gone into this chat is to be [sent](Self::send) to
+    /// where the customer goes on, and so are those behind it.
+    pub async fn send_all(
+        &self,
+        by: Author,
+        chat: ChatId,
+        messages: &[(CommandId, MessageText)],
+        profile: Option<&Profile>,
+    ) -> Vec<Result<Answer, CallError>> {
+        let started = Instant::now();
+        let send = |(id, text): &(CommandId, MessageText)| {
+            let (id, text, profile) = (id.clone(), text.clone(), profile.cloned());
+            ChatCall::Send { by, id, text, profile }
+        };
+        let wanted: Vec<ChatCall> = messages.iter().map(send).collect();
+        let answers = async {
+            self.must_exist(chat).await?;
+            self.ask_chat(chat, &wanted, None).await
+        };
+        let answers = match answers.await {
+            Ok(answers) => answers,
+            Err(error) => return messages.iter().map(|_| Err(error)).collect(),
+        };
+        for _ in answers.iter().flatten() {
+            telemetry::message_durable(started.elapsed());
+        }
+        answers.into_iter().map(|answer| answer.map_err(CallError::from)).collect()
+    }
+
     /// Writes into a chat. A customer who writes after the end goes on in another chat, which the
     /// answer names. Every ended chat on the way there is asked, for the message may be in it: so a
     /// repeat finds its first answer. The other chat begins with the latest that is known of the

@@ -32,8 +32,9 @@ pub(super) type WatermarksRead = Result<BTreeMap<Party, Watermark>, String>;
 /// To a chat.
 pub(super) enum ChatMessage {
     Begin,
-    /// With the way that it goes, if it leads into a queue.
-    Call(ChatCall, Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>),
+    Calls(ChatCalls),
+    /// Carry out the calls that have come so far.
+    CarryOut,
     Said(ToChat),
     Look(Reply<ChatView>, CallPermit),
     RaiseWatermark {
@@ -55,6 +56,17 @@ pub(super) enum ChatMessage {
     Rest,
     /// For tests of supervision: panic, here and now.
     Crash,
+}
+
+/// Calls of one client that came together, to be carried out in this order: when one of them has to be made
+/// again, so have those behind it.
+pub(super) struct ChatCalls {
+    pub wanted: Vec<ChatCall>,
+    /// An answer for each.
+    pub reply: Reply<Vec<Result<Answer, Refusal>>>,
+    pub permit: CallPermit,
+    /// The way that they go, if they lead into a queue.
+    pub way: Option<Arc<Way>>,
 }
 
 /// To a queue.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{PoisonError, RwLock};
 
 use crate::domain::{ChannelId, Name, Queue, QueueId, RoutingSettings, UserId};
-use crate::machine::chat::{Called, Chat, ChatInput};
+use crate::machine::chat::{Called, Chat, ChatCall, ChatInput};
 use crate::machine::operator::{Account, OwnerLimits};
 
 pub use crate::machine::operator::OperatorSettings;
@@ -31,7 +31,21 @@ pub struct Roster {
 impl Roster {
     /// What those are called whom an input concerns.
     pub(super) fn called(&self, chat: &Chat, input: &ChatInput) -> Called {
-        let people = chat.people_of(input).into_iter();
+        self.called_among(chat, chat.people_of(input))
+    }
+
+    /// The same of calls that came together.
+    pub(super) fn called_by<'a>(
+        &self,
+        chat: &Chat,
+        calls: impl IntoIterator<Item = &'a ChatCall>,
+    ) -> Called {
+        let people = calls.into_iter().flat_map(|call| chat.people_of_call(call));
+        self.called_among(chat, people)
+    }
+
+    fn called_among(&self, chat: &Chat, people: impl IntoIterator<Item = UserId>) -> Called {
+        let people = people.into_iter();
         let channel = chat.opened().map(|opened| opened.customer.channel);
         Called {
             users: people.filter_map(|user| Some((user, self.names.get(&user)?.clone()))).collect(),

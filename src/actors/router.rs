@@ -22,7 +22,7 @@ use super::charges::TooMany;
 use super::directory::Overloaded;
 use super::hub::Connection;
 use super::limits::{AGAIN_AFTER, ROUTED_MAX, ROUTED_PAGE};
-use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
+use super::message::{ChatCalls, ChatMessage, OperatorMessage, QueueMessage, Reply};
 use super::options::Options;
 use super::roster::Roster;
 use super::shared::Shared;
@@ -97,11 +97,26 @@ impl Router {
             self.must_exist(chat).await?;
         }
         let (wanted, way) = self.with_a_way(chat, wanted).await?;
-        let answer = self.ask_until(|reply| {
-            let call = |permit| ChatMessage::Call(wanted.clone(), reply, permit, way.clone());
-            self.shared.call_chat(chat, call)
-        });
-        answer.await?.map_err(CallError::from)
+        let answers = self.ask_chat(chat, &[wanted], way).await?;
+        let answer = answers.into_iter().next().unwrap_or(Err(Refusal::Unavailable));
+        answer.map_err(CallError::from)
+    }
+
+    /// Has calls carried out one behind the other, and answers each; `Unavailable` for one means so for all
+    /// behind it. Errors when none is answered in time.
+    pub(super) async fn ask_chat(
+        &self,
+        chat: ChatId,
+        wanted: &[ChatCall],
+        way: Option<Arc<Way>>,
+    ) -> Result<Vec<Result<Answer, Refusal>>, CallError> {
+        self.ask_until(|reply| {
+            let (wanted, way) = (wanted.to_vec(), way.clone());
+            self.shared.call_chat(chat, |permit| {
+                ChatMessage::Calls(ChatCalls { wanted, reply, permit, way })
+            })
+        })
+        .await
     }
 
     /// The call, and the way that it goes if it leads into a queue. A transfer to nowhere is refused
@@ -403,7 +418,7 @@ impl Router {
     }
 
     /// A chat that nobody ever opened gets no actor: anybody may ask for any id.
-    async fn must_exist(&self, chat: ChatId) -> Result<(), CallError> {
+    pub(super) async fn must_exist(&self, chat: ChatId) -> Result<(), CallError> {
         let open = self.shared.index(chat, |index| index.get(chat).is_some());
         // An actor that is there says itself whether its chat was opened.
         if open || self.shared.chats.contains(chat) || !self.log(chat, 1, 1).await?.is_empty() {

@@ -1,35 +1,32 @@
 //! The shell of a chat: feeds the driver, carries out what it says, arms its timer. It awaits the
 //! store within one message, so that its mailbox is the buffer; and goes to sleep when idle.
 
+mod calls;
 mod watermarks;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::{ChatEvent, ChatId, Timestamp};
+use crate::machine::Life;
 use crate::machine::chat::driver::{
     Action, ChatAction, Driver, Preparation, READ_PAGE, StoreAnswer, StoreCall,
 };
-use crate::machine::chat::{Answer, ChatInput, Refusal, RowUpdate, Told};
+use crate::machine::chat::{ChatInput, RowUpdate, Told};
 use crate::machine::message::ToQueue;
-use crate::machine::{CallId, Life};
 use crate::storage::{FeedPeriod, OpenChat, StoreError};
 
-use super::held::CallPermit;
 use super::homeless::Homeless;
-use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
+use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::observe::{self, Deliveries};
 use super::shared::Shared;
 use super::timer::Timer;
 use super::untold;
-use super::ways::Way;
 
+use calls::Calls;
 use watermarks::ChatWatermarks;
-
-/// Who waits for an answer, and what is held until then.
-type Caller = (Reply<Result<Answer, Refusal>>, CallPermit, Option<Arc<Way>>);
 
 pub(super) struct ChatShell;
 
@@ -42,8 +39,7 @@ pub(super) struct ChatState {
     homeless: Homeless,
     /// An append that leads into a queue is under way.
     bound: bool,
-    calls: HashMap<CallId, Caller>,
-    calls_made: CallId,
+    calls: Calls,
     watermarks: ChatWatermarks,
     deliveries: Deliveries,
     timer: Timer,
@@ -76,8 +72,7 @@ impl Actor for ChatShell {
             begin,
             homeless: Homeless::default(),
             bound: false,
-            calls: HashMap::new(),
-            calls_made: 0,
+            calls: Calls::default(),
             watermarks: ChatWatermarks::default(),
             deliveries: Deliveries::default(),
             timer: Timer::default(),
@@ -123,12 +118,16 @@ impl ChatState {
                 self.carry_out(begin).await?;
                 self.told();
             }
-            // Whoever asked was told to ask again: its right to this call has ended with its wait.
-            ChatMessage::Call(_, reply, ..) if reply.is_closed() => {}
-            ChatMessage::Call(wanted, reply, permit, way) => {
-                self.calls_made += 1;
-                self.calls.insert(self.calls_made, (reply, permit, way));
-                self.input(ChatInput::Call(self.calls_made, wanted)).await?;
+            ChatMessage::Calls(calls) => {
+                // Behind all that is in the mailbox: what has come meanwhile is appended in one piece.
+                if self.calls.came(calls) {
+                    myself.send_message(ChatMessage::CarryOut)?;
+                }
+                return Ok(());
+            }
+            ChatMessage::CarryOut => {
+                let actions = self.begin_calls();
+                self.carry_out(actions).await?;
             }
             ChatMessage::Said(said) => self.input(ChatInput::Said(said)).await?,
             ChatMessage::Tick => {
@@ -217,6 +216,17 @@ impl ChatState {
         self.carry_out(actions).await
     }
 
+    /// Hands the calls that have come to the machine.
+    fn begin_calls(&mut self) -> Vec<Action> {
+        let inputs = self.calls.begin();
+        let (chat, roster) = (self.driver.chat(), &self.shared.roster);
+        let calls = inputs.iter().map(|(_, call)| call);
+        let called = roster.look(|roster| roster.called_by(chat, calls));
+        self.driver.called(called);
+        let now = self.shared.now();
+        self.driver.calls(now, inputs)
+    }
+
     async fn input(&mut self, input: ChatInput) -> Result<(), ActorProcessingErr> {
         let called = self.shared.roster.look(|roster| roster.called(self.driver.chat(), &input));
         self.driver.called(called);
@@ -260,9 +270,7 @@ impl ChatState {
                     self.shared.index(self.chat, |index| index.mark(self.chat, moving));
                 }
                 Action::Answer(call, answer) => {
-                    if let Some((reply, _permit, _way)) = self.calls.remove(&call) {
-                        let _ = reply.send(answer);
-                    }
+                    self.calls.answered(call, answer);
                 }
                 Action::Own(ChatAction::ToQueue(queue, said)) => {
                     if let ToQueue::At(at) = &said {

@@ -23,9 +23,7 @@ pub struct Called {
 impl Chat {
     /// The users whose names the events may need that an input leads to.
     pub fn people_of(&self, input: &ChatInput) -> BTreeSet<UserId> {
-        let mut people = BTreeSet::new();
-        let transfer = self.transfer.as_ref().map(|transfer| transfer.by);
-        people.extend(transfer.and_then(user_of));
+        let mut people: BTreeSet<UserId> = self.who_transfers().into_iter().collect();
         match input {
             ChatInput::Call(_, call) => people.extend(people_of_call(call)),
             ChatInput::Said(
@@ -48,6 +46,15 @@ impl Chat {
             | ChatInput::Tick => {}
         }
         people
+    }
+
+    /// The same of a call.
+    pub fn people_of_call(&self, call: &ChatCall) -> impl Iterator<Item = UserId> {
+        self.who_transfers().into_iter().chain(people_of_call(call))
+    }
+
+    fn who_transfers(&self) -> Option<UserId> {
+        self.transfer.as_ref().and_then(|transfer| user_of(transfer.by))
     }
 
     /// The names that belong to each of these events, which follow the present ones.
