@@ -1,8 +1,11 @@
 //! The actors around the machines: they feed inputs and carry out what the machines say.
 
+use std::collections::VecDeque;
+
 use switchboard::domain::{ChatId, QueueId, Timestamp, UserId};
+use switchboard::machine::CallId;
 use switchboard::machine::chat::driver::{Action, ChatAction, StoreAnswer};
-use switchboard::machine::chat::{Answer, ChatInput};
+use switchboard::machine::chat::{Answer, ChatCall, ChatInput};
 use switchboard::machine::message::{ToOperator, ToQueue};
 use switchboard::machine::operator::{Notice, OperatorCall, OperatorEffect, OperatorInput};
 use switchboard::machine::queue::{QueueEffect, QueueInput};
@@ -10,6 +13,20 @@ use switchboard::machine::queue::{QueueEffect, QueueInput};
 use crate::overtaking::asked;
 use crate::planted::Planted;
 use crate::world::{Actor, Happening, World};
+
+/// The calls at the head of a mailbox, when there are several.
+fn calls_together(mailbox: &mut VecDeque<ChatInput>) -> Option<Vec<(CallId, ChatCall)>> {
+    let is_call = |input: &&ChatInput| matches!(input, ChatInput::Call(..));
+    let several = mailbox.iter().take_while(is_call).count();
+    if several < 2 {
+        return None;
+    }
+    let calls = mailbox.drain(..several).filter_map(|input| match input {
+        ChatInput::Call(call, wanted) => Some((call, wanted)),
+        ChatInput::Started | ChatInput::Said(_) | ChatInput::Tick => None,
+    });
+    Some(calls.collect())
+}
 
 impl World {
     pub fn chat_input(&mut self, chat: ChatId, input: ChatInput) {
@@ -29,6 +46,16 @@ impl World {
         while let Some(live) = self.chats.get_mut(&chat) {
             if !live.driver.is_idle() {
                 break;
+            }
+            if self.plan.planted != Some(Planted::AcknowledgedBeforeAppend)
+                && let Some(calls) = calls_together(&mut live.mailbox)
+            {
+                self.coverage.count("calls", "together");
+                self.coverage.most("calls together", calls.len() as u64);
+                let of_chat = self.plan.clock_of(now, live.driver.chat());
+                let actions = live.driver.calls(of_chat, calls);
+                self.carry_out(chat, actions);
+                continue;
             }
             let Some(input) = live.mailbox.pop_front() else {
                 break;

@@ -110,6 +110,7 @@ const WANTED: &[(&str, &[&str])] = &[
             "sent again long after",
         ],
     ),
+    ("calls", &["together"]),
     ("token", &["older", "of the same moment"]),
     ("offer", &["member came back"]),
     ("order", &["unopposed", "beside kept", "passed over for its visitor"]),

@@ -183,10 +183,28 @@ impl World {
                 self.call_chat(chat, ChatCall::UpdateCustomer { by, profile: token });
             }
             _ => {
-                self.customers[n].sent.push((command.clone(), text.clone()));
-                self.call_chat(chat, ChatCall::Send { by, id: command, text, profile });
+                self.customer_writes(n, chat, (command, text));
+                // In a hurry: the next ones do not wait for the answer to the first.
+                let more = if self.rng.chance(300) { self.rng.within(1, 5) } else { 0 };
+                for _ in 0..more {
+                    self.customers[n].said += 1;
+                    let command = self.next_id("c", self.customers[n].said);
+                    let text = self.text();
+                    self.customer_writes(n, chat, (command, text));
+                }
+                if more > 0 && self.rng.chance(100) {
+                    self.customers[n].said += 1;
+                    let command = self.next_id("c", self.customers[n].said);
+                    self.call_chat(chat, ChatCall::End { by, command });
+                }
             }
         }
+    }
+
+    fn customer_writes(&mut self, n: usize, chat: ChatId, (id, text): (CommandId, MessageText)) {
+        let (by, profile) = (customer(self.customers[n].id), Some(self.token(n)));
+        self.customers[n].sent.push((id.clone(), text.clone()));
+        self.call_chat(chat, ChatCall::Send { by, id, text, profile });
     }
 
     fn open(&mut self, n: usize, command: CommandId) {
