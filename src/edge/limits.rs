@@ -70,6 +70,9 @@ pub const FRAMES_BESIDE_CALLS: (u64, u64) = (1_000, 200);
 /// its way, and no flood.
 pub const FAREWELL_MAX_BYTES: usize = 4 << 20;
 
+/// Frames of a client that are taken in one go: as many as it may have calls without an answer.
+pub const FRAMES_AT_ONCE: usize = 64;
+
 /// Messages of the outbox that are taken in one go before the socket is flushed.
 pub const TAKEN_AT_ONCE: usize = 64;
 

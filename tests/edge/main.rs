@@ -53,6 +53,7 @@ mod resume;
 mod retention;
 mod rights;
 mod silent;
+mod together;
 mod tokens;
 mod trail;
 mod transfer;

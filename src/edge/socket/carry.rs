@@ -1,20 +1,24 @@
 //! Every call on one screen, and how each is carried out.
 
+use std::pin::Pin;
 use std::sync::Arc;
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::caller::Caller;
-use super::calls::{Answer, Work};
+use super::calls::{Answer, Task, Work};
 use super::history;
 use super::list;
+use super::messages;
 use super::refusals::{refused, unavailable};
 use super::turns::{Change, Order};
 use crate::actors::CallError;
 use crate::domain::operator::AwayReason;
-use crate::domain::{Audience, ChatId, MessageText, Person, Status};
+use crate::domain::{Audience, ChatId, Person, Status};
 use crate::edge::limits::UNAVAILABLE_RETRY_MS;
 use crate::machine::chat::{ChatCall, Refusal, Target};
 use crate::machine::operator::OperatorCall;
-use crate::protocol::answer::{ChatOpenedFrame, ChatStateFrame, DoneFrame, MessageSentFrame};
+use crate::protocol::answer::{ChatOpenedFrame, ChatStateFrame, DoneFrame};
 use crate::protocol::error::TargetReasonFrame;
 use crate::protocol::params::{
     ChatCommandFrame, ChatOpenFrame, ChatSetStateFrame, ChatTransferFrame, MessageSendFrame,
@@ -27,11 +31,65 @@ use crate::protocol::{
 /// What becomes of a call.
 pub(super) enum Taken {
     /// It is carried out, in its lane.
-    Work(Lane, Work),
+    Todo(Lane, Todo),
     /// It is answered at once.
     Answer(Answer),
     /// It is the connection's own.
     Own(RequestId, Call),
+}
+
+/// What a call leads to.
+pub(super) enum Todo {
+    /// It is carried out by itself, and ends with its answer.
+    Alone(Pin<Box<dyn Future<Output = Answer> + Send>>),
+    /// A message, which goes together with others into the same chat.
+    Send(Arc<Caller>, Box<MessageSendFrame>),
+}
+
+/// A call that waits for its turn.
+pub(super) struct CallTask {
+    /// By what the client knows its answer.
+    pub id: RequestId,
+    /// What it leads to.
+    pub todo: Todo,
+    /// One of the calls that the server has under way.
+    pub permit: OwnedSemaphorePermit,
+}
+
+impl Task for CallTask {
+    fn goes_with(&self, behind: &Self) -> bool {
+        match (&self.todo, &behind.todo) {
+            (Todo::Send(by, message), Todo::Send(also_by, next)) => {
+                Arc::ptr_eq(by, also_by) && message.chat == next.chat
+            }
+            (Todo::Alone(_), _) | (_, Todo::Alone(_)) => false,
+        }
+    }
+
+    fn carry_out(together: Vec<Self>) -> Work {
+        Box::pin(async move {
+            let (mut answers, mut messages, mut permits) = (Vec::new(), Vec::new(), Vec::new());
+            let mut sender = None;
+            for CallTask { id, todo, permit } in together {
+                permits.push(permit);
+                match todo {
+                    Todo::Alone(work) => answers.push(work.await),
+                    Todo::Send(by, message) => {
+                        sender = Some(by);
+                        messages.push((id, *message));
+                    }
+                }
+            }
+            if let Some(by) = sender {
+                answers.extend(messages::send(&by, messages).await);
+            }
+            answers
+        })
+    }
+
+    fn put_off(&self, wait_ms: u64) -> Answer {
+        answer::<()>(&self.id, Err(ErrorFrame::later(ErrorKind::Unavailable, wait_ms)))
+    }
 }
 
 /// Takes a call of an open session. The right to it has been looked up.
@@ -41,12 +99,12 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     macro_rules! work {
         ($answer:expr) => {{
             let work = async move { answer(&id, by.permitted(method, $answer).await) };
-            Taken::Work(lane, Box::pin(work))
+            Taken::Todo(lane, Todo::Alone(Box::pin(work)))
         }};
     }
     match call {
         Call::ChatOpen(params) => work!(open(&by, params)),
-        Call::MessageSend(params) => work!(send(&by, params)),
+        Call::MessageSend(params) => Taken::Todo(lane, Todo::Send(by, Box::new(params))),
         Call::MessageReceived(params) | Call::MessageRead(params) => {
             work!(raise_watermark(&by, method, params))
         }
@@ -91,15 +149,18 @@ pub(super) fn placed(by: Audience, call: &Call) -> Option<(Lane, Order)> {
     Some((lane(by, call), order))
 }
 
+/// After how many ms a call that met an error is to be sent again; none: it is answered for good.
+pub(super) fn later_ms(error: &ErrorFrame) -> Option<u64> {
+    let broken = (error.kind() == ErrorKind::Internal).then_some(UNAVAILABLE_RETRY_MS);
+    error.data.retry_after_ms.or(broken)
+}
+
 /// The answer of a call.
 pub(super) fn answer<R: serde::Serialize>(
     id: &RequestId,
     outcome: Result<R, ErrorFrame>,
 ) -> Answer {
-    let later_ms = outcome.as_ref().err().and_then(|error| {
-        let broken = (error.kind() == ErrorKind::Internal).then_some(UNAVAILABLE_RETRY_MS);
-        error.data.retry_after_ms.or(broken)
-    });
+    let later_ms = outcome.as_ref().err().and_then(later_ms);
     let written = match outcome {
         Ok(result) => write_result(id, &result),
         Err(error) => write_error(Some(id), &error),
@@ -122,33 +183,6 @@ async fn open(by: &Caller, params: ChatOpenFrame) -> Result<ChatOpenedFrame, Err
     let (chat, _) = router.open(customer, command, profile, by).await.map_err(refused)?;
     let view = router.look(chat).await.map_err(refused)?;
     Ok(ChatOpenedFrame { chat: Wire(chat), cursor: by.edge.cursor(chat, view.tail) })
-}
-
-/// Where a customer goes on who writes to a chat that was forgotten; none when it was not.
-async fn instead(by: &Caller, chat: ChatId) -> Result<Option<ChatId>, ErrorFrame> {
-    let Ok((customer, profile)) = by.customer() else { return Ok(None) };
-    let router = &by.edge.router;
-    let instead = router.instead_of_forgotten(chat, customer, profile, by).await;
-    instead.map_err(refused)
-}
-
-async fn send(by: &Caller, params: MessageSendFrame) -> Result<MessageSentFrame, ErrorFrame> {
-    let text: MessageText = params.text.check()?;
-    let chat = params.chat.0;
-    let author = by.author(Method::MessageSend)?;
-    let (router, id) = (&by.edge.router, &params.client_message_id.0);
-    let profile = by.customer().ok().map(|(_, profile)| profile);
-    let send = async |chat| match router.send(author, chat, id, &text, by, profile).await {
-        Ok(sent) => Ok(sent),
-        Err(error) => Err(by.hide(Method::MessageSend, chat, error).await),
-    };
-    let (went, answer) = match send(chat).await {
-        Err(refusal) if refusal.kind() == ErrorKind::NotFound => {
-            send(instead(by, chat).await?.ok_or(refusal)?).await?
-        }
-        sent => sent?,
-    };
-    Ok(MessageSentFrame { chat: Wire(went), seq: answer.seq, at: answer.at.into() })
 }
 
 async fn raise_watermark(

@@ -4,18 +4,18 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
-use super::calls::{Arrived, Calls, Work};
-use super::carry::{self, Taken};
+use super::calls::Calls;
+use super::carry::{self, CallTask, Taken, Todo};
 use super::frames::{Frames, TooManyFrames};
 use super::outgoing;
 use super::refusals::unavailable;
@@ -25,8 +25,8 @@ use crate::actors::Outgoing;
 use crate::domain::Timestamp;
 use crate::edge::admission::Admitted;
 use crate::edge::limits::{
-    CLOSE_LIMIT, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX, READ_PAGE,
-    SESSION_ANSWER_LIMIT, SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
+    CLOSE_LIMIT, FRAMES_AT_ONCE, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX,
+    READ_PAGE, SESSION_ANSWER_LIMIT, SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
 };
 use crate::edge::{ClientAddress, Edge, Pace, close_of};
 use crate::protocol::answer::SessionRenewedFrame;
@@ -70,8 +70,7 @@ struct Connection {
     client: ClientAddress,
     socket: WebSocket,
     session: Option<OpenSession>,
-    calls: Calls,
-    closing: watch::Receiver<bool>,
+    calls: Calls<CallTask>,
     admitted: Admitted,
     /// To be written at the end of the step.
     unsent: Vec<Message>,
@@ -93,7 +92,6 @@ pub(super) async fn run(
 ) {
     let now = edge.now();
     let mut connection = Connection {
-        closing: edge.closing(),
         admitted,
         pace: Pace::new(edge.options.calls_per_second, edge.options.call_burst),
         too_fast: Pace::new(TOO_FAST.1, TOO_FAST.0),
@@ -112,7 +110,8 @@ pub(super) async fn run(
     let end = connection.serve().await;
     // Nothing is sent to it any more, and its operator is told, before the farewell.
     connection.session = None;
-    std::mem::take(&mut connection.calls).abandon();
+    let now = connection.edge.now();
+    std::mem::take(&mut connection.calls).abandon(now);
     if let End::Close(kind) = end {
         tracing::debug!(reason = kind.reason(), "a socket is closed");
         connection.farewell(kind).await;
@@ -122,10 +121,17 @@ pub(super) async fn run(
 impl Connection {
     async fn serve(&mut self) -> End {
         let mut timer = pin!(sleep_until(Instant::now()));
+        let mut closing = self.edge.closing();
+        let mut closing = pin!(closing.wait_for(|closing| *closing));
+        let mut armed = Timestamp(u64::MAX);
         loop {
-            let wait = self.edge.now();
-            let until = self.next_deadline().since_ms(wait);
-            timer.as_mut().reset(Instant::now() + std::time::Duration::from_millis(until));
+            // A deadline that was put off is looked at again when the timer fires.
+            let next = self.next_deadline();
+            if next < armed || timer.is_elapsed() {
+                let after = next.since_ms(self.edge.now());
+                timer.as_mut().reset(Instant::now() + Duration::from_millis(after));
+                armed = next;
+            }
             let session = self.session.as_mut();
             let (outbox, held) = session
                 .map_or((None, None), |session| (session.joined.as_mut(), Some(&session.held)));
@@ -148,7 +154,7 @@ impl Connection {
                 } => Step::Asked,
                 () = self.admitted.has_to_leave() => Step::Leave,
                 // Whoever could say so is gone: that says it, too.
-                _ = self.closing.wait_for(|closing| *closing) => Step::Closing,
+                _ = &mut closing => Step::Closing,
                 () = &mut timer => Step::Time,
             };
             if let Err(end) = self.take(step).await {
@@ -163,7 +169,7 @@ impl Connection {
     /// Takes a step, and whatever else is ready in the same breath.
     async fn take(&mut self, step: Step) -> Result<(), End> {
         match step {
-            Step::Frame(frame) => self.frame(frame).await?,
+            Step::Frame(frame) => self.frames(frame).await?,
             Step::Answer(answer) => self.say(answer),
             Step::Out(out) => self.out(out).await?,
             Step::Asked => self.still()?,
@@ -187,6 +193,18 @@ impl Connection {
     }
 
     // ---- from the client ----
+
+    /// Takes a frame, and those that have come with it: what a client sends in one go is carried out together.
+    async fn frames(&mut self, mut frame: Option<Result<Message, SocketError>>) -> Result<(), End> {
+        for _ in 1..FRAMES_AT_ONCE {
+            self.frame(frame).await?;
+            match self.socket.next().now_or_never() {
+                Some(next) => frame = next,
+                None => return Ok(()),
+            }
+        }
+        self.frame(frame).await
+    }
 
     async fn frame(&mut self, frame: Option<Result<Message, SocketError>>) -> Result<(), End> {
         let message = match frame {
@@ -266,28 +284,19 @@ impl Connection {
             Taken::Answer(answer) => self.say(answer.frame),
             Taken::Own(id, Call::SessionRenew(params)) => self.renew(id, params.token.0.expose()),
             Taken::Own(id, _) => self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionExists)),
-            Taken::Work(lane, work) => self.begin(id, lane, order, work),
+            Taken::Todo(lane, todo) => self.begin(id, lane, order, todo),
         }
         Ok(())
     }
 
     /// Lets a call run, if the socket and the server have room for it.
-    fn begin(&mut self, id: RequestId, lane: Lane, order: Order, work: Work) {
+    fn begin(&mut self, id: RequestId, lane: Lane, order: Order, todo: Todo) {
         let permit = Arc::clone(&self.edge.in_flight).try_acquire_owned();
         let (Ok(()), Ok(permit)) = (self.calls.room(), permit) else {
             return self.put_off(&id, lane, order, (ErrorKind::Overloaded, OVERLOADED_RETRY_MS));
         };
-        let work = Box::pin(async move {
-            let answer = work.await;
-            drop(permit);
-            answer
-        });
-        let put_off = Box::new(move |wait_ms| {
-            let error = ErrorFrame::later(ErrorKind::Unavailable, wait_ms);
-            carry::answer::<()>(&id, Err(error))
-        });
         let ticket = self.calls.ticket(lane, order);
-        self.calls.push(Arrived { ticket, work, put_off }, self.heard_at);
+        self.calls.push(ticket, CallTask { id, todo, permit }, self.heard_at);
     }
 
     /// There is no room for a call now; what keeps an order keeps its turn.
@@ -370,7 +379,7 @@ impl Connection {
             let told = by.permitted(Method::SessionRenew, session::renewed(&by)).await;
             carry::answer(&answered, told.and(renewed))
         });
-        self.begin(id, Lane::Conversation, Order::Free, work);
+        self.begin(id, Lane::Conversation, Order::Free, Todo::Alone(work));
     }
 
     // ---- to the client ----

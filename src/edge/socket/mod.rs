@@ -19,6 +19,7 @@ mod handshake;
 mod history;
 mod list;
 mod looks;
+mod messages;
 mod outgoing;
 mod readable;
 mod refusals;

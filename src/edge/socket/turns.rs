@@ -95,14 +95,22 @@ impl Turns {
         Ticket { lane, order, number }
     }
 
-    /// Errors when the call has to wait for one in front of it, with how long, ms.
-    pub fn turn(&mut self, ticket: &Ticket, now: Timestamp) -> Result<(), u64> {
+    /// Errors when the call has to wait for one in front of it, with how long, ms; not for those that are
+    /// carried out together with it, which are in front of it there as well.
+    pub fn turn(
+        &mut self,
+        ticket: &Ticket,
+        together: &[Ticket],
+        now: Timestamp,
+    ) -> Result<(), u64> {
         if ticket.order == Order::Free {
             return Ok(());
         }
         self.forget(now);
-        let before = self.kept.range(..ticket.number).map(|(_, arrival)| arrival);
-        let mut before = before.filter(|arrival| arrival.lane == ticket.lane);
+        let waits_for = |number: &u64| !together.iter().any(|other| other.number == *number);
+        let before = self.kept.range(..ticket.number).filter(|(number, _)| waits_for(number));
+        let mut before =
+            before.map(|(_, arrival)| arrival).filter(|arrival| arrival.lane == ticket.lane);
         match before.find_map(|arrival| arrival.put_off) {
             Some(PutOff { due, .. }) if due > now => Err(due.since_ms(now) + TURN_WAIT_MS),
             // Its client is late; nobody is to ask more often for that.
@@ -156,7 +164,7 @@ mod tests {
     /// Makes a call; it is carried out, and answered so, if it is its turn.
     fn made(turns: &mut Turns, order: Order, later_ms: Option<u64>, now: u64) -> bool {
         let ticket = turns.ticket(LANE, order);
-        let turn = turns.turn(&ticket, Timestamp(now));
+        let turn = turns.turn(&ticket, &[], Timestamp(now));
         turns.answered(&ticket, turn.err().or(later_ms), Timestamp(now));
         turn.is_ok()
     }
@@ -197,9 +205,9 @@ mod tests {
     fn a_repeat_of_what_is_still_under_way_has_its_turn() {
         let mut turns = Turns::default();
         let (first, again) = (turns.ticket(LANE, message(1)), turns.ticket(LANE, message(1)));
-        assert_eq!(turns.turn(&first, AT), Ok(()));
+        assert_eq!(turns.turn(&first, &[], AT), Ok(()));
         turns.answered(&first, Some(500), AT);
-        assert_eq!(turns.turn(&again, AT), Ok(()), "nothing but itself is in front of it");
+        assert_eq!(turns.turn(&again, &[], AT), Ok(()), "nothing but itself is in front of it");
         turns.answered(&again, None, AT);
         assert!(turns.kept.is_empty());
         assert!(sent(&mut turns, 2, None, 1));
@@ -222,10 +230,10 @@ mod tests {
         let mut turns = Turns::default();
         sent(&mut turns, 1, Some(500), 0);
         let waits = turns.ticket(LANE, message(2));
-        assert_eq!(turns.turn(&waits, Timestamp(100)), Err(400 + TURN_WAIT_MS));
+        assert_eq!(turns.turn(&waits, &[], Timestamp(100)), Err(400 + TURN_WAIT_MS));
         let late = Timestamp(500 + TURN_KEPT_MS - 1);
-        assert_eq!(turns.turn(&waits, late), Err(UNAVAILABLE_RETRY_MS), "no faster for that");
-        assert_eq!(turns.turn(&waits, Timestamp(500 + TURN_KEPT_MS)), Ok(()));
+        assert_eq!(turns.turn(&waits, &[], late), Err(UNAVAILABLE_RETRY_MS), "no faster for that");
+        assert_eq!(turns.turn(&waits, &[], Timestamp(500 + TURN_KEPT_MS)), Ok(()));
     }
 
     #[test]
@@ -272,7 +280,7 @@ mod tests {
         sent(&mut turns, 1, Some(500), 0);
         let again = turns.ticket(LANE, message(1));
         assert!(!sent(&mut turns, 2, None, 2 * TURN_KEPT_MS), "1 is about to be carried out");
-        assert_eq!(turns.turn(&again, Timestamp(2 * TURN_KEPT_MS)), Ok(()));
+        assert_eq!(turns.turn(&again, &[], Timestamp(2 * TURN_KEPT_MS)), Ok(()));
     }
 
     #[test]
@@ -280,9 +288,9 @@ mod tests {
         let mut turns = Turns::default();
         sent(&mut turns, 1, Some(500), 0);
         let other = turns.ticket(Lane::Status, message(2));
-        assert_eq!(turns.turn(&other, AT), Ok(()));
+        assert_eq!(turns.turn(&other, &[], AT), Ok(()));
         let read = turns.ticket(LANE, Order::Free);
-        assert_eq!(turns.turn(&read, AT), Ok(()));
+        assert_eq!(turns.turn(&read, &[], AT), Ok(()));
     }
 
     #[test]
