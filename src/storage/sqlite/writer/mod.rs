@@ -64,6 +64,8 @@ pub(super) struct Writer {
     give_back_due: bool,
     /// The backup that was asked for.
     backup: Option<Box<Job>>,
+    /// How many writes the last batch had.
+    last_batch: usize,
     /// How long writes wait; those beside a backup are measured by themselves.
     waits: Waits,
     counters: Arc<Counters>,
@@ -134,6 +136,7 @@ impl Writer {
             scrub_due: (!opened.wal_cut).then(now),
             give_back_due: true,
             backup: None,
+            last_batch: 0,
             waits: Waits::new(bounds.window, bounds.window_writes, now()),
             counters,
             damage: opened.damage,
@@ -174,10 +177,16 @@ impl Writer {
     /// A batch from this one on.
     fn serve(&mut self, first: Queued) -> rusqlite::Result<()> {
         let since = first.since;
+        // Those who were answered together ask together. While the first of them has just asked, the others are
+        // given a turn of the system's scheduler to do so, too; nobody who writes alone waits for that.
+        if self.last_batch > 1 {
+            std::thread::yield_now();
+        }
         let batch = self.drain(first.write);
         if batch.is_empty() {
             return Ok(());
         }
+        self.last_batch = batch.len();
         self.commit(batch, since)?;
         self.tidy()
     }
