@@ -81,16 +81,28 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
     /// Sends a call with a permit of the addressee's, in one step: so no call is in a mailbox that
     /// is not counted there. Answers like [`Self::send`]; errors when it has [`CALLS_MAX`] calls.
     pub fn call(&self, key: K, call: impl FnOnce(CallPermit) -> M) -> Result<bool, Overloaded> {
+        self.calls(key, 1, call)
+    }
+
+    /// The same of so many calls that come in one message.
+    pub fn calls(
+        &self,
+        key: K,
+        number: u32,
+        call: impl FnOnce(CallPermit) -> M,
+    ) -> Result<bool, Overloaded> {
+        let permits = |calls: &Arc<Semaphore>| {
+            Arc::clone(calls).try_acquire_many_owned(number).map_err(|_| Overloaded)
+        };
         match self.entries.entry(key) {
             MapEntry::Vacant(vacant) => {
                 let calls = fresh_permits();
-                let permit = Arc::clone(&calls).try_acquire_owned().map_err(|_| Overloaded)?;
+                let permit = permits(&calls)?;
                 vacant.insert(Entry::starting(vec![call(CallPermit::new(permit))], calls));
                 Ok(true)
             }
             MapEntry::Occupied(mut occupied) => {
-                let calls = Arc::clone(&occupied.get().calls);
-                let permit = calls.try_acquire_owned().map_err(|_| Overloaded)?;
+                let permit = permits(&occupied.get().calls)?;
                 occupied.get_mut().deliver(call(CallPermit::new(permit)));
                 Ok(false)
             }

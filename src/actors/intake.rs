@@ -59,6 +59,9 @@ impl Router {
         messages: &[(CommandId, MessageText)],
         profile: Option<&Profile>,
     ) -> Vec<Result<Answer, CallError>> {
+        if messages.is_empty() {
+            return Vec::new();
+        }
         let started = Instant::now();
         let send = |(id, text): &(CommandId, MessageText)| {
             let (id, text, profile) = (id.clone(), text.clone(), profile.cloned());

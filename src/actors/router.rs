@@ -112,7 +112,8 @@ impl Router {
     ) -> Result<Vec<Result<Answer, Refusal>>, CallError> {
         self.ask_until(|reply| {
             let (wanted, way) = (wanted.to_vec(), way.clone());
-            self.shared.call_chat(chat, |permit| {
+            let number = u32::try_from(wanted.len()).unwrap_or(u32::MAX);
+            self.shared.calls_of_chat(chat, number, |permit| {
                 ChatMessage::Calls(ChatCalls { wanted, reply, permit, way })
             })
         })

@@ -182,7 +182,17 @@ impl Shared {
         chat: ChatId,
         call: impl FnOnce(CallPermit) -> ChatMessage,
     ) -> Result<(), Overloaded> {
-        if self.chats.call(chat, call)? {
+        self.calls_of_chat(chat, 1, call)
+    }
+
+    /// So many calls in one message.
+    pub(super) fn calls_of_chat(
+        &self,
+        chat: ChatId,
+        number: u32,
+        calls: impl FnOnce(CallPermit) -> ChatMessage,
+    ) -> Result<(), Overloaded> {
+        if self.chats.calls(chat, number, calls)? {
             self.start_chat(chat);
         }
         Ok(())

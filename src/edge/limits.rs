@@ -96,7 +96,7 @@ pub const READ_PAGES_MAX: usize = 20;
 pub const CHATS_REMEMBERED: usize = 1_024;
 
 /// How long calls that a socket leaves under way are followed: longer than the router takes for
-/// any.
+/// any. Of messages that go elsewhere, one behind the other, what is left by then is dropped, and answered to nobody.
 pub const ABANDONED_LIMIT: Duration = Duration::from_secs(30);
 
 /// How long a client waits before it repeats a call that found too much to do, ms.

@@ -166,3 +166,24 @@ async fn what_was_sent_before_the_socket_ended_is_written() {
     until("all are written", async || bench.texts().await.len() == 3).await;
     bench.world.server.stop().await;
 }
+
+#[tokio::test]
+async fn what_holds_nothing_to_write_is_answered_and_leaves_nothing_behind() {
+    let mut bench = Bench::start().await;
+    bench.send("m0", "text 0").await;
+    bench.first_append_is_held().await;
+    // In a lane of its own socket, so that it waits for nothing but itself.
+    let mut other = bench.world.socket().await;
+    other.open(&bench.token, json!([])).await.unwrap();
+    for n in 0..3 {
+        let sent = json!({"chat": bench.chat, "client_message_id": format!("e{n}"), "text": " "});
+        assert_eq!(other.refused("message.send", sent).await, "text_empty");
+    }
+    bench.appends.on.add_permits(100);
+    until("no call is under way", async || {
+        let (_, metrics) = bench.world.operations("/metrics").await;
+        metrics.lines().any(|line| line == "switchboard_calls_under_way 0")
+    })
+    .await;
+    bench.world.server.stop().await;
+}

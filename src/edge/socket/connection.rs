@@ -195,7 +195,19 @@ impl Connection {
     // ---- from the client ----
 
     /// Takes a frame, and those that have come with it: what a client sends in one go is carried out together.
-    async fn frames(&mut self, mut frame: Option<Result<Message, SocketError>>) -> Result<(), End> {
+    async fn frames(&mut self, frame: Option<Result<Message, SocketError>>) -> Result<(), End> {
+        let taken = self.frames_at_once(frame).await;
+        // What those in front of it were answered at once goes out before the farewell.
+        if let Err(End::Close(_)) = taken {
+            self.write().await?;
+        }
+        taken
+    }
+
+    async fn frames_at_once(
+        &mut self,
+        mut frame: Option<Result<Message, SocketError>>,
+    ) -> Result<(), End> {
         for _ in 1..FRAMES_AT_ONCE {
             self.frame(frame).await?;
             match self.socket.next().now_or_never() {

@@ -70,7 +70,8 @@ impl<A: EventSourced> Batch<A> {
 impl<A: EventSourced> Driver<A> {
     /// Has calls that wait behind join a batch, in their order, until one cannot.
     pub(super) fn join(&mut self, now: Timestamp, batch: &mut Batch<A>) {
-        if self.behind.is_empty() {
+        // What woke it came before those behind it, and is not decided yet.
+        if self.woken_by.is_some() || self.behind.is_empty() {
             return;
         }
         // Dropped at the end: what is applied to it counts when it is durable, and is applied then.

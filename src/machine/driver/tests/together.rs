@@ -1,13 +1,13 @@
 //! Calls that come together: what joins one append, what waits for it, and what becomes of all when it fails.
 
-use crate::domain::UserId;
 use crate::domain::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
+use crate::domain::{EventNames, Recorded, UserId};
 use crate::machine::CallId;
 use crate::machine::driver::{Action, Driver, StoreAnswer, StoreCall};
 use crate::machine::fixture::{ANN, BOB, CYD, command};
-use crate::storage::AppendError;
+use crate::storage::{AppendError, Claimed};
 
-use super::group::{Ask, Deed, Done, Event, Group, Refusal};
+use super::group::{Ask, Deed, Done, Event, Group, INVITATION_MS, Refusal};
 use super::steps::{NOW, asleep, claimed, touched};
 
 fn call(call: CallId, who: UserId, deed: Deed) -> (CallId, Ask) {
@@ -27,6 +27,13 @@ fn joined() -> Driver<Group> {
     assert_eq!(appends(&touched(&mut driver)), [1, 2]);
     assert_eq!(answers(&stored(&mut driver, Ok(()))), [(1, Ok(1)), (2, Ok(2))]);
     driver
+}
+
+/// The first two of the log of such a group.
+const LOG: [(UserId, CallId); 2] = [(ANN, 1), (BOB, 2)];
+
+fn recorded(seq: u64, done: Done) -> Recorded<Event> {
+    Recorded { seq, at: NOW, event: Event::Done(done), names: EventNames::default() }
 }
 
 fn stored(driver: &mut Driver<Group>, result: Result<(), AppendError>) -> Vec<Action<Group>> {
@@ -155,4 +162,36 @@ fn whoever_is_written_to_is_a_member_of_the_event() {
     assert_eq!(to, [2, 1], "who has left is not told of what came after");
     let written = |at: usize| &told.unwrap()[at].recorded.event;
     assert!(matches!(written(1), Event::Done(done) if done.who == ANN));
+}
+
+#[test]
+fn who_wakes_it_is_not_overtaken_by_who_came_behind() {
+    let mut driver = joined();
+    let invites = call(3, ANN, Deed::Invites(CYD));
+    driver.calls(NOW, [invites]);
+    let prepared = driver.stored(NOW, StoreAnswer::Prepared(Ok(())));
+    let mut log = LOG.map(|(who, n)| call(n, who, Deed::Joins)).to_vec();
+    log.push(call(3, ANN, Deed::Invites(CYD)));
+    let log: Vec<_> = (1..).zip(log).map(|(seq, (_, ask))| recorded(seq, ask.wanted)).collect();
+    assert_eq!(appends(&prepared), [3]);
+    // Another life, in which the invitation lapses at once: that is written first, then what woke it.
+    let late = NOW.plus_ms(INVITATION_MS);
+    let mut driver = asleep();
+    let wanted = [call(4, ANN, Deed::Writes(1)), call(5, ANN, Deed::Writes(1))];
+    let wanted = wanted.map(|(call, ask)| (call, Ask { until: late, ..ask }));
+    assert!(matches!(driver.calls(late, wanted)[..], [Action::Store(StoreCall::Claim)]));
+    driver.stored(late, StoreAnswer::Claimed(Ok(Claimed { claim: 2, tail: 3 })));
+    let mut actions = driver.stored(late, StoreAnswer::Page(Ok(log)));
+    let mut answered = Vec::new();
+    while let Some(Action::Store(call)) = actions.last() {
+        let answer = match call {
+            StoreCall::Touch(_) => StoreAnswer::Touched(Ok(())),
+            StoreCall::Prepare(_) => StoreAnswer::Prepared(Ok(())),
+            StoreCall::Append(..) => StoreAnswer::Appended(Ok(())),
+            other => panic!("{other:?}"),
+        };
+        actions = driver.stored(late, answer);
+        answered.extend(answers(&actions));
+    }
+    assert_eq!(answered, [(4, Ok(5)), (5, Ok(6))], "in the order in which they came");
 }
