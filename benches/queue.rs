@@ -46,10 +46,18 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let figures: [(&str, Figure); 8] = [
+    let figures: [(&str, Figure); 14] = [
         ("a chat comes, all are full", a_chat_comes),
         ("a state comes, who is free has refused all", |m, w| who_can_serve_nobody(m, w, true)),
         ("a state comes, who is free was shown all", |m, w| who_can_serve_nobody(m, w, false)),
+        ("a state comes, 100 free refused 10,000", |m, w| {
+            all_refused_the_first(m.min(100), w, 10_000)
+        }),
+        ("a state comes, all free refused 1,000", |m, w| all_refused_the_first(m, w, 1_000)),
+        ("a chat comes to them, a thousandth of them", chats_come_to_them),
+        ("a burst: a chat for each who is free, each", a_burst),
+        ("another comes and goes beside who refused all", another_comes_and_goes),
+        ("a member joins", a_member_joins),
         ("a pull, all but the last were refused", a_pull),
         ("a pull, nothing was refused", |members, waiting| {
             let (mut queue, _) = directed(members, waiting, &BTreeMap::new());
@@ -129,6 +137,86 @@ fn who_can_serve_nobody(members: u128, waiting: u128, refused: bool) -> f64 {
         let (effects, took) = said(&mut queue, ToQueue::State(state(0, 2 + n, Standing::Free)));
         assert_eq!(effects.len(), 1, "nobody is asked");
         Some(took)
+    })
+}
+
+/// So many members are free, and all of them have refused so many chats at the head of the line.
+fn refused_by_all(members: u128, waiting: u128, refused: u128) -> Queue {
+    let mut queue = queue(Rule::LeastLoaded, members, Standing::Full);
+    let refusals: BTreeMap<UserId, Timestamp> = all(members).map(|who| (who, NOW)).collect();
+    let refusals = Arc::new(refusals);
+    for n in 0..waiting.min(refused) {
+        let at = ChatAt { refused_by: Arc::clone(&refusals), ..waits(n, &BTreeMap::new()) };
+        said(&mut queue, ToQueue::At(at));
+    }
+    for n in 0..members {
+        said(&mut queue, ToQueue::State(state(n, 2, Standing::Free)));
+    }
+    queue
+}
+
+fn all_refused_the_first(members: u128, waiting: u128, refused: u128) -> f64 {
+    let mut queue = refused_by_all(members, waiting, refused);
+    median(|n| {
+        let (effects, took) = said(&mut queue, ToQueue::State(state(0, 3 + n, Standing::Free)));
+        assert_eq!(effects.len(), 1, "nobody is asked");
+        Some(took)
+    })
+}
+
+/// As many chats come, one after the other, as there are members: each gets another one. The time of all.
+fn chats_come_to_them(members: u128, waiting: u128) -> f64 {
+    let queue = refused_by_all(members, waiting, 1_000);
+    median(|_| {
+        let mut queue = queue.clone();
+        let mut took = Duration::ZERO;
+        for n in 0..members {
+            let (effects, one) = said(&mut queue, ToQueue::At(waits(OTHERS + n, &BTreeMap::new())));
+            assert_eq!(effects.len(), 2, "it is seen, and somebody is asked");
+            took += one;
+        }
+        Some(took / members as u32)
+    })
+}
+
+/// Chats come in one step, one for each of the members, who are all free. The time of the step for each
+/// of them.
+fn a_burst(members: u128, _: u128) -> f64 {
+    let queue = queue(Rule::LeastLoaded, members, Standing::Free);
+    median(|_| {
+        let mut queue = queue.clone();
+        let rows = (0..members).map(|n| row(n, &BTreeMap::new())).collect();
+        let (effects, took) = timed(|| queue.step(NOW, QueueInput::Recovered(rows)));
+        assert!(!effects.is_empty(), "members are asked");
+        Some(took / members as u32)
+    })
+}
+
+/// One is free and has refused all, who may be asked again while nobody else is eligible.
+fn another_comes_and_goes(members: u128, waiting: u128) -> f64 {
+    let ann = UserId::from_u128(0);
+    let mut queue = queue(Rule::LeastLoaded, members, Standing::Away);
+    let refusals = BTreeMap::from([(ann, Timestamp(1))]);
+    let rows = (0..waiting).map(|n| row(n, &refusals)).collect();
+    queue.step(NOW, QueueInput::Recovered(rows));
+    said(&mut queue, ToQueue::State(state(0, 2, Standing::Full)));
+    median(|n| {
+        let standing = if n % 2 == 0 { Standing::Full } else { Standing::Away };
+        Some(said(&mut queue, ToQueue::State(state(1, 2 + n, standing))).1)
+    })
+}
+
+fn a_member_joins(members: u128, waiting: u128) -> f64 {
+    let (mut queue, _) = directed(members, waiting, &BTreeMap::new());
+    median(|n| {
+        let mut config = queue.config().clone();
+        config.version += 1;
+        if n % 2 == 0 {
+            config.members.insert(UserId::from_u128(OTHERS));
+        } else {
+            config.members.remove(&UserId::from_u128(OTHERS));
+        }
+        Some(timed(|| queue.step(NOW, QueueInput::Configure(config))).1)
     })
 }
 

@@ -131,6 +131,10 @@ pub const TO_ALL_STANDS_MAX_MS: u64 = OFFER_TIMEOUT_RANGE_MS.1;
 /// Most `to_all` offers of one queue at a time: more than a screen shows helps nobody (§3.3).
 pub const TO_ALL_OFFERS_MAX: usize = 20;
 
+/// Operators whom a queue asks in one step; an offer to all may go beyond, and is the last of its step. The
+/// others are asked at once, after what came meanwhile: a step of this many takes about a millisecond.
+pub const ASKED_AT_ONCE_MAX: usize = 128;
+
 /// How many runners-up a decision keeps beside its winner.
 pub const RUNNERS_UP: usize = 5;
 

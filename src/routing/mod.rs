@@ -12,7 +12,7 @@
 //!    before a while has passed since the last one ([`shown`]).
 //! 5. "Why does it wait" is answered by the function that decides ([`explain`]).
 //! 6. A step does not cost what waits: whoever can serve nobody, however long the line, keeps nobody
-//!    from being served, and costs no walk past it. It costs the refusals of the chats that changed in it
+//!    from being served, costs no walk past it, and is skipped until something changes for it. It costs the refusals of the chats that changed in it
 //!    and what was shown, or counts as shown no more, of a visitor; and when a member becomes eligible or is
 //!    so no more, a look at the refusals of each chat that all who are eligible have refused, or whoever of
 //!    them refused the fewest; if nobody is eligible, at all of them.
@@ -25,16 +25,18 @@
 //! - the line is one set in order that knows positions ([`ranked`]),
 //! - those with room are a set in the order of the rule, and one by what they have room for ([`pool`]),
 //! - the first chat that a member may have is the first of the line that is in none of the sets that are
-//!   excluded for it; the first that anybody may have is the smallest of these, and nearly always the head,
+//!   excluded for it; the first that anybody may have is the smallest of these, of those members and chats
+//!   for which something changed since nobody might have any ([`fresh`]),
 //! - and the best member for a chat is the first with room that is not excluded from it.
 //!
 //! That this is what a walk past all chats and members gives is compared in a test
-//! (`machine::queue::tests::naive`). After every step of the simulation the pairs are compared, and the
-//! first chat that somebody may have. A line is of chats that ask
-//! the same of a member; today all do.
+//! (`machine::queue::tests::naive`). After every step of the simulation the pairs are compared, and
+//! that nobody may have a chat of those for whom nothing changed. A line is of chats that ask the same of a
+//! member; today all do.
 
 pub mod excluded;
 pub mod explain;
+pub mod fresh;
 pub mod pool;
 pub mod rank;
 pub mod ranked;
@@ -44,6 +46,7 @@ pub mod standing;
 
 pub use excluded::{Excluded, Turn};
 pub use explain::{Candidate, Explanation, WhyWaits};
+pub use fresh::Fresh;
 pub use pool::{Case, Pool};
 pub use rank::rank;
 pub use ranked::Ranked;

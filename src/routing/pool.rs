@@ -237,27 +237,19 @@ impl Pool {
         self.eligible.iter().copied()
     }
 
-    /// Whether anybody has room for a chat of this rank, or of a larger one if there is any.
-    pub fn anybody_for(&self, rank: i64) -> bool {
-        self.by_room.last().is_some_and(|(room, _)| room.is_for(rank))
-    }
-
-    /// Those with room for a chat of this rank, in no order that matters.
-    pub fn with_room_for(&self, rank: i64) -> impl Iterator<Item = UserId> + '_ {
-        let smallest = (RoomFor::Below(rank.saturating_add(1)), UserId::from_u128(0));
-        let room = self.by_room.range(smallest..).filter(move |(room, _)| room.is_for(rank));
-        room.map(|(_, operator)| *operator)
-    }
-
     /// Those with room for some chat.
     pub fn with_room(&self) -> impl ExactSizeIterator<Item = (UserId, RoomFor)> + '_ {
         self.by_room.iter().map(|(room, operator)| (*operator, *room))
     }
 
+    /// For which chats a member has room, if it has some.
+    pub fn room(&self, operator: UserId) -> Option<RoomFor> {
+        self.members.get(&operator).and_then(Member::room)
+    }
+
     /// Whether a member has room for a chat of this rank.
     pub fn has_room(&self, operator: UserId, rank: i64) -> bool {
-        let room = self.members.get(&operator).and_then(Member::room);
-        room.is_some_and(|room| room.is_for(rank))
+        self.room(operator).is_some_and(|room| room.is_for(rank))
     }
 
     /// What has changed since this was asked last.
@@ -448,11 +440,12 @@ mod tests {
             pool.believe(OperatorState { operator: *operator, kept_below: below, ..state });
         }
         for rank in [i64::MIN, 9, 10, 11, 12, i64::MAX] {
-            let found: BTreeSet<UserId> = pool.with_room_for(rank).collect();
-            let wanted = members.iter().copied().filter(|who| pool.has_room(*who, rank));
-            assert_eq!(found, wanted.collect(), "{rank}");
-            let chosen: BTreeSet<UserId> = pool.best_first(rank).collect();
-            assert_eq!(found, chosen, "{rank}");
+            let found: BTreeSet<UserId> = pool.best_first(rank).collect();
+            let fits = |below: &&UserId| match pool.belief(**below).and_then(|it| it.kept_below) {
+                Some(below) => rank < below,
+                None => true,
+            };
+            assert_eq!(found, members.iter().filter(fits).copied().collect(), "{rank}");
         }
     }
 

@@ -119,6 +119,16 @@ impl Line {
         std::mem::take(&mut self.changed)
     }
 
+    /// Something that is not said here has changed about the chat.
+    pub(super) fn changed(&mut self, chat: ChatId) {
+        self.changed.insert(chat);
+    }
+
+    /// Those whom somebody is being asked for, or nobody any more, in their turns.
+    pub(super) fn not_waiting(&self) -> impl Iterator<Item = ChatId> + '_ {
+        self.others.iter().map(|turn| turn.chat)
+    }
+
     /// When the chat is served, if nobody is being asked for it.
     pub(super) fn turn(&self, chat: ChatId) -> Option<Turn> {
         let entry = self.get(chat).filter(|entry| is_waiting(entry))?;

@@ -38,6 +38,7 @@ impl Queue {
             self.look_at(chat, now);
         }
         let shown = self.shown.take_changed();
+        self.note_fresh(&pool.room, &shown, former != only_visitor);
         match self.asks() {
             Asks::All => {
                 self.came.extend(pool.room);
@@ -45,6 +46,31 @@ impl Queue {
             }
             // Another configuration has all looked at.
             Asks::One | Asks::Nobody => {}
+        }
+    }
+
+    /// Notes the members for whom something has changed: their room, what they were shown, or whether that
+    /// matters, which is so for all of them. The chats are noted as they are looked at; where they are more
+    /// than there are members, these are fewer to ask about.
+    fn note_fresh(
+        &mut self,
+        room: &BTreeSet<UserId>,
+        shown: &BTreeSet<(Customer, UserId)>,
+        all: bool,
+    ) {
+        let with_room = self.pool.with_room();
+        if with_room.len() == 0 || self.line.turns().is_empty() {
+            self.fresh.clear();
+        } else if all || self.fresh.chats() > with_room.len() {
+            self.fresh.members_instead(with_room.map(|(operator, _)| operator));
+        } else {
+            for operator in room.iter().chain(shown.iter().map(|(_, operator)| operator)) {
+                if self.pool.room(*operator).is_some() {
+                    self.fresh.member_changed(*operator);
+                } else {
+                    self.fresh.member_settled(*operator);
+                }
+            }
         }
     }
 
@@ -72,6 +98,7 @@ impl Queue {
             self.missing.remove(&chat);
         }
         let turn = self.line.turn(chat);
+        self.fresh.chat_changed(chat, turn);
         let mut excluded = std::mem::take(&mut self.excluded);
         match self.line.get(chat).filter(|_| is_offered || turn.is_some()) {
             Some(entry) => {
@@ -122,7 +149,6 @@ impl Queue {
         let now = self.looked_at;
         let waits = self.line.waiting().map(|turn| turn.chat);
         let looked: Vec<ChatId> = waits.chain(self.line.to_all().iter().copied()).collect();
-        let mut first = None;
         for chat in looked {
             let Some(entry) = self.line.get(chat) else { panic!("{chat:?} is not in the line") };
             let case = self.case(entry, now);
@@ -136,11 +162,15 @@ impl Queue {
                     "whether {chat:?} may go to {operator:?}"
                 );
             }
-            let mut standings = self.pool.standings(case);
-            let able = standings.any(|(_, standing, _)| standing == Standing::Free);
-            first = first.or(turn.filter(|_| able));
+            for (operator, standing, _) in self.pool.standings(case) {
+                let may_be_given = turn.filter(|_| standing == Standing::Free);
+                assert!(
+                    may_be_given.is_none_or(|turn| self.fresh.has(turn, operator)),
+                    "{operator:?} may have {chat:?}, and it would not be asked about them"
+                );
+            }
         }
-        assert_eq!(self.first_able(None), first, "the first that somebody may have");
+        self.fresh.assert_invariants();
         self.excluded.assert_invariants(&self.pool, self.line.turns());
         self.assert_widened();
     }

@@ -6,7 +6,8 @@
 //! 2. *Make way*: offers to all that have stood for as long as others do end, where a chat of smaller rank
 //!    has no place beside them.
 //! 3. *Ask*: the first of those who wait whom somebody with room may have, then the next one, until nobody
-//!    can have any; so none is passed over, and the others are not walked past. Whom it asks is said by its
+//!    can have any; so none is passed over, and the others are not walked past. Who is to be asked beyond a
+//!    bound is asked in the next step, at once. Whom it asks is said by its
 //!    rule ([`Asks`]): the best of them, who is to hold a slot; or all of them, as long as there is room for
 //!    one more offer; or nobody.
 //! 4. *Widen*: who came free, or may have a chat now, comes into the offers to all that are out.
@@ -17,7 +18,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::event::{Decision, Trigger};
-use crate::domain::limits::{RESERVATION_MS, RUNNERS_UP};
+use crate::domain::limits::{ASKED_AT_ONCE_MAX, RESERVATION_MS, RUNNERS_UP};
 use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId, Weight};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::{Asks, Case, Turn, describe};
@@ -63,6 +64,7 @@ pub(super) struct Given {
 impl Queue {
     /// Gives waiting chats to free members, as far as both reach.
     pub(super) fn match_line(&mut self, now: Timestamp) {
+        self.goes_on = false;
         self.look(now);
         self.end_long_offers(now);
         match self.asks() {
@@ -82,8 +84,13 @@ impl Queue {
 
     /// Asks the best for each chat that somebody may have to hold a slot.
     fn push(&mut self, now: Timestamp) {
-        let mut passed = None;
+        let (mut passed, mut asked) = (None, 0);
         while let Some(next) = self.first_able(passed) {
+            self.goes_on = asked >= ASKED_AT_ONCE_MAX;
+            if self.goes_on {
+                return;
+            }
+            asked += 1;
             passed = Some(next);
             let chat = next.chat;
             let Some(entry) = self.line.get(chat) else { continue };
@@ -105,14 +112,19 @@ impl Queue {
 
     /// Offers each chat that somebody may have to all of them, while there is room for more such offers.
     fn offer_to_all(&mut self, now: Timestamp) {
-        let mut passed = None;
+        let (mut passed, mut asked) = (None, 0);
         while self.line.has_room_to_all()
             && let Some(next) = self.first_able(passed)
         {
+            self.goes_on = asked >= ASKED_AT_ONCE_MAX;
+            if self.goes_on {
+                return;
+            }
             passed = Some(next);
             let chat = next.chat;
             let Some(entry) = self.line.get(chat) else { continue };
             let to: Vec<UserId> = self.able(entry).collect();
+            asked += to.len();
             let decision = self.decision(chat, Trigger::Push, &[], now);
             let offer = NewOffer { id: self.next_offer(), reach: Reach::ToAll, to };
             self.offer(now, chat, offer, decision);
@@ -120,32 +132,57 @@ impl Queue {
         }
     }
 
-    /// The first of those who wait, after that turn if one is given, whom somebody with room may have.
-    ///
-    /// The head of the line nearly always is, and if many are excluded from it, the next one. As many
-    /// members are looked at for that as have room; were these looks in vain, each of them is asked for
-    /// its own first.
-    pub(super) fn first_able(&self, passed: Option<Turn>) -> Option<Turn> {
+    /// The first of those who wait, after that turn if one is given, whom somebody with room may have. Of
+    /// whom that is not so it is known from now on, until something changes for it.
+    pub(super) fn first_able(&mut self, passed: Option<Turn>) -> Option<Turn> {
+        let mut first = self.first_fresh(passed);
         let turns = self.line.turns();
-        let first = passed.map_or(0, |passed| turns.up_to(&passed));
-        let mut looks = self.pool.with_room().len();
-        let mut n = first;
-        while looks > 0 {
-            let next = turns.nth(n).filter(|next| self.pool.anybody_for(next.rank))?;
-            let may_have = self.may_have(self.line.get(next.chat)?);
-            for operator in self.pool.with_room_for(next.rank).take(looks) {
-                looks -= 1;
-                if may_have(operator) {
-                    return Some(next);
+        let head = turns.nth(passed.map_or(0, |passed| turns.up_to(&passed)))?;
+        let mut asked = None;
+        // Who had something may have it still, or something behind it.
+        while first != Some(head)
+            && let Some((had, operator)) = self.fresh.member_behind(asked)
+            && had.is_none_or(|had| first.is_none_or(|first| had < first))
+        {
+            let has = had.filter(|had| self.still_has(operator, *had));
+            let has = has.or_else(|| self.first_fitting(operator, had));
+            match has {
+                None => self.fresh.member_settled(operator),
+                Some(_) if has != had => self.fresh.member_from(operator, has),
+                Some(has) => {
+                    asked = Some((had, operator));
+                    let able = Some(has).filter(|has| passed.is_none_or(|passed| passed < *has));
+                    let able = able.or_else(|| self.first_fitting(operator, passed));
+                    first = first.into_iter().chain(able).min();
                 }
             }
-            n += 1;
         }
-        let firsts = self.pool.with_room().filter_map(|(operator, room)| {
-            let first = self.first_for(operator, passed).next();
-            first.filter(|first| room.is_for(first.rank))
-        });
-        firsts.min()
+        first
+    }
+
+    /// The first of the chats that changed, behind that turn, whom somebody with room may have.
+    fn first_fresh(&mut self, passed: Option<Turn>) -> Option<Turn> {
+        loop {
+            let next = self.fresh.chat_behind(passed)?;
+            let entry = self.line.get(next.chat);
+            if entry.is_some_and(|entry| self.able(entry).next().is_some()) {
+                return Some(next);
+            }
+            self.fresh.chat_changed(next.chat, None);
+        }
+    }
+
+    /// Whether the chat waits in that turn, and the member has room for it and may have it.
+    fn still_has(&self, operator: UserId, turn: Turn) -> bool {
+        let entry = self.line.get(turn.chat).filter(|_| self.line.turn(turn.chat) == Some(turn));
+        let may_have = entry.is_some_and(|entry| self.may_have(entry)(operator));
+        may_have && self.pool.has_room(operator, turn.rank)
+    }
+
+    /// The first of those who wait, after that turn, that a member may have and has room for.
+    fn first_fitting(&self, operator: UserId, after: Option<Turn>) -> Option<Turn> {
+        let first = self.first_for(operator, after).next();
+        first.filter(|first| self.pool.has_room(operator, first.rank))
     }
 
     /// An offer to all that nobody answered stands for longer than the queue's offers do, as long as
@@ -160,15 +197,15 @@ impl Queue {
         let mut out: Vec<Turn> = out.map(turn_of).collect();
         out.sort_unstable_by(|one, other| other.cmp(one));
         if to_all {
-            let largest = out.first().copied();
+            let mut places = 0;
             let mut passed = None;
-            let wanting = std::iter::from_fn(|| {
-                passed = Some(self.first_able(passed)?);
-                passed
-            });
-            let wanting = wanting.take_while(|next| largest.is_some_and(|largest| *next < largest));
-            let gives_way = out.iter().zip(wanting).take_while(|(out, wanting)| wanting < *out);
-            let places = gives_way.count();
+            while let Some(largest) = out.get(places)
+                && self.line.turns().iter().next().is_some_and(|head| head < *largest)
+                && let Some(wanting) = self.first_able(passed)
+                && wanting < *largest
+            {
+                (places, passed) = (places + 1, Some(wanting));
+            }
             out.truncate(places);
         }
         for Turn { chat, .. } in out {

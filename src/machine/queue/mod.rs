@@ -26,7 +26,7 @@ use crate::domain::{
 use crate::machine::Life;
 use crate::machine::message::{ChatAt, Peer, ToChat, ToOperator, ToQueue};
 use crate::machine::repeat::Repeater;
-use crate::routing::{Excluded, Pool, Shown, rank};
+use crate::routing::{Excluded, Fresh, Pool, Shown, rank};
 use crate::storage::OpenChat;
 
 use asked::Asked;
@@ -89,10 +89,14 @@ pub struct Queue {
     asked: BTreeMap<ChatId, Vec<Asked>>,
     /// Which chats may not go to whom, though there be room.
     excluded: Excluded,
+    /// For which chats and members something has changed since nobody might have any.
+    fresh: Fresh,
     /// The one visitor whose chats may be offered, when the line was looked at last.
     only_visitor: Option<Option<Customer>>,
     /// When that was.
     looked_at: Timestamp,
+    /// More are to be asked than may be in one step: it goes on at once.
+    goes_on: bool,
 }
 
 impl Queue {
@@ -116,8 +120,10 @@ impl Queue {
             shown: Shown::default(),
             asked: BTreeMap::new(),
             excluded: Excluded::default(),
+            fresh: Fresh::default(),
             only_visitor: None,
             looked_at: now,
+            goes_on: false,
             config: config.clone(),
             settings,
             life,
@@ -144,7 +150,8 @@ impl Queue {
 
     /// When to feed a [`QueueInput::Tick`].
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        earliest(self.owed.next(), self.line.next_timer())
+        let at_once = self.goes_on.then_some(self.looked_at);
+        earliest(at_once, earliest(self.owed.next(), self.line.next_timer()))
     }
 
     /// Takes an input and answers what is to be done.
@@ -334,6 +341,7 @@ impl Queue {
     fn configure(&mut self, config: domain::Queue, now: Timestamp) {
         self.pool.set_rule(config.rule);
         let came = self.pool.set_members(&config.members);
+        let same_priority = self.config.priority == config.priority;
         self.config = config;
         let strangers: Vec<Owed> = self
             .owed
@@ -346,12 +354,15 @@ impl Queue {
         for operator in came {
             self.owed.owe(Owed::AskState(operator), now);
         }
-        self.rank_anew();
-        let chats: Vec<ChatId> = self.line.chats().collect();
-        for chat in chats {
-            self.withdraw_from_strangers(chat, now);
+        if !same_priority {
+            self.rank_anew();
         }
-        self.look_again_at_all(now);
+        // Nothing of a chat that waits depends on the rest, but on who is a member: that the pool notes.
+        for chat in self.line.not_waiting().collect::<Vec<_>>() {
+            self.line.changed(chat);
+            self.withdraw_from_strangers(chat, now);
+            self.look_again(chat, now);
+        }
     }
 
     fn look_again_at_all(&mut self, now: Timestamp) {

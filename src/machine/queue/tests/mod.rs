@@ -20,6 +20,7 @@ mod configured;
 mod explained;
 mod given;
 mod looks;
+mod many;
 mod naive;
 mod reserved;
 mod shown;
