@@ -3,7 +3,12 @@
 //!
 //! As a rule few have refused a chat, and a line may be long. So what refusals exclude is kept by pairs,
 //! by chat and by member, and a chat is looked at only when something about it changed: itself, the time,
-//! or whether all who are eligible have refused it. What visitors' other chats exclude is kept nowhere
+//! or whether all who are eligible have refused it. The pairs whose cool-down is over count only while
+//! somebody else is eligible who has not refused the chat; so they are kept apart, and with them those of
+//! chats that all who are eligible have refused ([`Excluded::lifted`]). While one member alone is eligible
+//! these are all the chats that it has refused, and are not written down.
+//!
+//! What visitors' other chats exclude is kept nowhere
 //! but in [`Shown`](super::Shown): the chats of one visitor that wait stand in a set in order of their
 //! own, and whoever was shown one lately may have none of that set but the one that was shown
 //! ([`HeldBack`]). The first chat that a member may have is then the first of the line that is in none
@@ -19,9 +24,9 @@ use crate::domain::operator::Standing;
 use crate::domain::time::earliest;
 use crate::domain::{ChatId, Customer, Timestamp, UserId};
 
-use super::pool::{Case, Pool, Refusals};
+use super::pool::{Case, Eligible, Pool, Refusals};
 use super::ranked::Ranked;
-use super::standing::{self, Against};
+use super::standing;
 
 /// When a chat of the line is served: by its rank, and of equal ones by its id. Smaller is sooner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,13 +56,13 @@ struct Looked {
     /// Whose it is, if that is known.
     customer: Option<Customer>,
     refusals: Arc<Refusals>,
-    /// Who may not have it.
-    members: BTreeSet<UserId>,
+    /// Whose cool-down is not over.
+    cooling: BTreeSet<UserId>,
     /// When time alone changes who is excluded.
     until: Option<Timestamp>,
 }
 
-/// The waiting chats that a member has refused and may not have.
+/// Waiting chats that a member has refused.
 #[derive(Debug, Clone, Default)]
 struct RefusedOf {
     turns: Ranked<Turn>,
@@ -65,15 +70,26 @@ struct RefusedOf {
     of: BTreeMap<Customer, Ranked<Turn>>,
 }
 
+/// Pairs of a member and a waiting chat that it has refused, by member.
+type Pairs = BTreeMap<UserId, RefusedOf>;
+
 /// See the module.
 #[derive(Debug, Clone, Default)]
 pub struct Excluded {
     chats: BTreeMap<ChatId, Looked>,
-    against: BTreeMap<UserId, RefusedOf>,
+    /// The pairs whose cool-down is not over.
+    cooling: Pairs,
+    /// The others.
+    over: Pairs,
+    /// Those of the others that exclude nothing, while more than one member is eligible.
+    lifted: Pairs,
     /// The chats that somebody has refused.
     refused: BTreeMap<UserId, BTreeSet<ChatId>>,
-    /// Those that everybody who is eligible has refused: who refused them may be asked again.
+    /// Those that everybody who is eligible has refused, while these are more than one: who refused them may
+    /// be asked again.
     by_all: BTreeSet<ChatId>,
+    /// Who was eligible at the last look.
+    eligible: Eligible,
     until: BTreeSet<(Timestamp, ChatId)>,
 }
 
@@ -87,8 +103,7 @@ impl Excluded {
         (customer, waits): (Option<Customer>, Option<Turn>),
     ) {
         let chat = case.chat;
-        let others = pool.others_eligible(refusals);
-        let (members, until) = excluded(case, others);
+        let (cooling, until) = cooling(case);
         self.forget_pairs(chat);
         let same =
             self.chats.get(&chat).is_some_and(|known| Arc::ptr_eq(&known.refusals, refusals));
@@ -104,19 +119,23 @@ impl Excluded {
                 self.refused.entry(*operator).or_default().insert(chat);
             }
         }
-        if !others {
+        let by_all = self.eligible == Eligible::More && !pool.others_eligible(refusals);
+        if by_all {
             self.by_all.insert(chat);
         } else {
             self.by_all.remove(&chat);
         }
-        if let Some(turn) = waits {
-            for operator in &members {
-                self.against.entry(*operator).or_default().insert(turn, customer);
+        for operator in refusals.keys().filter(|_| waits.is_some()) {
+            let is_cooling = cooling.contains(operator);
+            let pairs = if is_cooling { &mut self.cooling } else { &mut self.over };
+            put(pairs, *operator, waits, customer);
+            if by_all && !is_cooling {
+                put(&mut self.lifted, *operator, waits, customer);
             }
         }
         self.until.extend(until.map(|until| (until, chat)));
         let refusals = refusals.clone();
-        self.chats.insert(chat, Looked { waits, customer, refusals, members, until });
+        self.chats.insert(chat, Looked { waits, customer, refusals, cooling, until });
     }
 
     /// Whether nothing is kept.
@@ -141,18 +160,18 @@ impl Excluded {
 
     fn forget_pairs(&mut self, chat: ChatId) {
         let Some(known) = self.chats.get_mut(&chat) else { return };
-        let members = std::mem::take(&mut known.members);
+        let cooling = std::mem::take(&mut known.cooling);
         if let Some(until) = known.until.take() {
             self.until.remove(&(until, chat));
         }
         let Some(turn) = known.waits.take() else { return };
-        let customer = known.customer;
-        for operator in members {
-            if let Some(against) = self.against.get_mut(&operator) {
-                against.remove(turn, customer);
-                if against.turns.is_empty() {
-                    self.against.remove(&operator);
-                }
+        let by_all = self.by_all.contains(&chat);
+        for operator in known.refusals.keys() {
+            let is_cooling = cooling.contains(operator);
+            let pairs = if is_cooling { &mut self.cooling } else { &mut self.over };
+            take(pairs, *operator, turn, known.customer);
+            if by_all && !is_cooling {
+                take(&mut self.lifted, *operator, turn, known.customer);
             }
         }
     }
@@ -162,18 +181,27 @@ impl Excluded {
         self.until.iter().take_while(move |(until, _)| *until <= now).map(|(_, chat)| *chat)
     }
 
-    /// The chats to look at because members have become eligible, or are so no more: those whose
+    /// Who was eligible when chats were looked at last.
+    pub fn were_eligible(&self) -> Eligible {
+        self.eligible
+    }
+
+    /// Members have become eligible, or are so no more. Answers the chats to look at for that: those whose
     /// last eligible member without a refusal went, and those to whom one came. Of the former every
-    /// member that is left has refused each, so those of the one with the fewest are enough.
-    pub fn of_eligibility(&self, pool: &Pool) -> Vec<ChatId> {
+    /// member that is left has refused each, so those of the one with the fewest are enough. While one
+    /// alone is eligible, or nobody, there are none: then something may have changed for whom is left.
+    pub fn of_eligibility(&mut self, pool: &Pool) -> Vec<ChatId> {
+        self.eligible = pool.who_is_eligible();
+        if self.eligible != Eligible::More {
+            self.by_all.clear();
+            self.lifted.clear();
+            return Vec::new();
+        }
         let was_refused_by_all = self.by_all.iter().copied();
         let none = BTreeSet::new();
         let fewest = pool.eligible().map(|operator| self.refused.get(&operator).unwrap_or(&none));
-        let fewest = match fewest.min_by_key(|chats| chats.len()) {
-            Some(fewest) => fewest.iter().copied().collect::<Vec<_>>(),
-            None => self.chats.keys().copied().collect(),
-        };
-        let fewest = fewest.into_iter().filter(|chat| !self.by_all.contains(chat));
+        let fewest = fewest.min_by_key(|chats| chats.len()).into_iter().flatten().copied();
+        let fewest = fewest.filter(|chat| !self.by_all.contains(chat));
         let changed = was_refused_by_all.chain(fewest).filter(|chat| {
             let refusals = self.chats.get(chat).map(|known| &known.refusals);
             refusals.is_some_and(|refusals| {
@@ -184,9 +212,28 @@ impl Excluded {
         changed.collect()
     }
 
+    /// Whether everybody who is eligible has refused the chat, so that who did may be asked again.
+    fn is_lifted(&self, chat: ChatId, refusals: &Refusals) -> bool {
+        match self.eligible {
+            Eligible::Nobody => true,
+            Eligible::One(alone) => refusals.contains_key(&alone),
+            Eligible::More => self.by_all.contains(&chat),
+        }
+    }
+
     /// Whether the member has refused the chat and may not have it.
     pub fn has(&self, chat: ChatId, operator: UserId) -> bool {
-        self.chats.get(&chat).is_some_and(|known| known.members.contains(&operator))
+        self.chats.get(&chat).is_some_and(|known| {
+            let is_lifted = || self.is_lifted(chat, &known.refusals);
+            known.refusals.contains_key(&operator)
+                && (known.cooling.contains(&operator) || !is_lifted())
+        })
+    }
+
+    /// Whether what the member refused can be told without a look at each chat: not for who is not eligible
+    /// while another one alone is, and asks all the same.
+    fn is_counted(&self, operator: UserId) -> bool {
+        !matches!(self.eligible, Eligible::One(alone) if alone != operator)
     }
 
     /// The first of those who wait, after that turn if one is given, that a member may have from whom
@@ -198,49 +245,59 @@ impl Excluded {
         waiting: &'a Ranked<Turn>,
         after: Option<Turn>,
     ) -> impl Iterator<Item = Turn> + 'a {
-        let left_out = LeftOut::new(self.against.get(&operator), held_back);
+        let is_counted = self.is_counted(operator);
+        let over = is_counted && self.eligible == Eligible::More;
+        let of = |pairs: &'a Pairs| pairs.get(&operator);
+        let over = (of(&self.over).filter(|_| over), of(&self.lifted).filter(|_| over));
+        let left_out = LeftOut::new(RefusedTurns { cooling: of(&self.cooling), over }, held_back);
         let passed = after.map_or(0, |after| {
             let (smaller, itself) = left_out.position(&after);
             waiting.up_to(&after).saturating_sub(smaller + usize::from(itself))
         });
         let next = move |n| waiting.nth_without(|turn| left_out.position(turn), n);
-        (passed..waiting.len()).map_while(next)
+        let firsts = (passed..waiting.len()).map_while(next);
+        firsts.filter(move |turn| is_counted || !self.has(turn.chat, operator))
     }
 
     /// Panics when the pairs by chat and by member differ, or what all have refused is not what the pool
     /// says; for tests and the simulation.
     pub fn assert_invariants(&self, pool: &Pool, waiting: &Ranked<Turn>) {
-        let mut against = BTreeMap::<UserId, BTreeMap<Turn, Option<Customer>>>::new();
+        assert_eq!(self.eligible, pool.who_is_eligible(), "who is eligible");
+        let more = self.eligible == Eligible::More;
         let by_all = self.chats.iter().filter(|(_, known)| !pool.others_eligible(&known.refusals));
-        let by_all: BTreeSet<ChatId> = by_all.map(|(chat, _)| *chat).collect();
+        let by_all: BTreeSet<ChatId> = by_all.filter(|_| more).map(|(chat, _)| *chat).collect();
         assert_eq!(by_all, self.by_all, "what all who are eligible have refused");
+        let mut fresh = [Pairs::new(), Pairs::new(), Pairs::new()];
         for (chat, known) in &self.chats {
             if let Some(turn) = known.waits {
                 assert!(
                     waiting.position(&turn).1,
                     "{chat:?} has the turn in which it is looked at"
                 );
-                for operator in &known.members {
-                    against.entry(*operator).or_default().insert(turn, known.customer);
-                }
             }
             for operator in known.refusals.keys() {
+                let is_cooling = known.cooling.contains(operator);
+                let is_in = [is_cooling, !is_cooling, !is_cooling && by_all.contains(chat)];
+                for (pairs, is_in) in fresh.iter_mut().zip(is_in) {
+                    if let Some(turn) = known.waits.filter(|_| is_in) {
+                        put(pairs, *operator, Some(turn), known.customer);
+                    }
+                }
                 let refused = self.refused.get(operator);
                 assert!(refused.is_some_and(|chats| chats.contains(chat)), "{chat:?} was refused");
             }
         }
-        assert!(self.against.keys().eq(against.keys()), "against whom there is something");
-        for (operator, kept) in &self.against {
-            let mut fresh = RefusedOf::default();
-            for (turn, customer) in &against[operator] {
-                fresh.insert(*turn, *customer);
+        for (fresh, kept) in fresh.iter().zip([&self.cooling, &self.over, &self.lifted]) {
+            assert!(kept.keys().eq(fresh.keys()), "against whom there is something");
+            for (operator, kept) in kept {
+                let fresh = &fresh[operator];
+                kept.turns.assert_invariants();
+                assert!(fresh.turns.iter().eq(kept.turns.iter()), "what {operator:?} refused");
+                let of = |kept: &RefusedOf| -> Vec<(Customer, Vec<Turn>)> {
+                    kept.of.iter().map(|(customer, of)| (*customer, of.iter().collect())).collect()
+                };
+                assert_eq!(of(kept), of(fresh), "the same by whose they are, of {operator:?}");
             }
-            kept.turns.assert_invariants();
-            assert!(fresh.turns.iter().eq(kept.turns.iter()), "what {operator:?} may not have");
-            let of = |kept: &RefusedOf| -> Vec<(Customer, Vec<Turn>)> {
-                kept.of.iter().map(|(customer, of)| (*customer, of.iter().collect())).collect()
-            };
-            assert_eq!(of(kept), of(&fresh), "the same by whose they are, of {operator:?}");
         }
         let refused: usize = self.refused.values().map(BTreeSet::len).sum();
         let refusals: usize = self.chats.values().map(|known| known.refusals.len()).sum();
@@ -271,34 +328,70 @@ impl RefusedOf {
     }
 }
 
+/// Adds a pair, if the chat waits.
+fn put(to: &mut Pairs, of: UserId, turn: Option<Turn>, customer: Option<Customer>) {
+    if let Some(turn) = turn {
+        to.entry(of).or_default().insert(turn, customer);
+    }
+}
+
+fn take(from: &mut Pairs, of: UserId, turn: Turn, customer: Option<Customer>) {
+    if let Some(refused) = from.get_mut(&of) {
+        refused.remove(turn, customer);
+        if refused.turns.is_empty() {
+            from.remove(&of);
+        }
+    }
+}
+
+/// What a member has refused and may not have: what is cooling, and what is over but for what is lifted.
+#[derive(Clone, Copy, Default)]
+struct RefusedTurns<'a> {
+    cooling: Option<&'a RefusedOf>,
+    over: (Option<&'a RefusedOf>, Option<&'a RefusedOf>),
+}
+
+impl RefusedTurns<'_> {
+    /// How many of it are in front of this turn, and whether it is itself; of one visitor, or of all.
+    fn in_front(&self, of: Option<Customer>, turn: &Turn) -> (usize, bool) {
+        let position = |refused: Option<&RefusedOf>| {
+            let turns = refused.and_then(|refused| match of {
+                Some(customer) => refused.of.get(&customer),
+                None => Some(&refused.turns),
+            });
+            turns.map_or((0, false), |turns| turns.position(turn))
+        };
+        let (cooling, over) = (position(self.cooling), position(self.over.0));
+        let lifted = position(self.over.1);
+        // What is lifted is among what is over.
+        (cooling.0 + over.0.saturating_sub(lifted.0), cooling.1 || (over.1 && !lifted.1))
+    }
+}
+
 /// What of a line a member may not have: what it refused, and of each visitor of whom it was offered
 /// another chat what is not refused besides.
 struct LeftOut<'a> {
-    refused: Option<&'a Ranked<Turn>>,
-    held_back: Vec<(HeldBack<'a>, Option<&'a Ranked<Turn>>)>,
+    refused: RefusedTurns<'a>,
+    held_back: Vec<HeldBack<'a>>,
 }
 
 impl<'a> LeftOut<'a> {
-    fn new(against: Option<&'a RefusedOf>, held_back: Vec<HeldBack<'a>>) -> Self {
-        let of = |customer| against.and_then(|against| against.of.get(&customer));
-        let with_refused = held_back.into_iter().map(|held| {
-            let refused = of(held.customer);
-            let is_refused = |but: &Turn| refused.is_some_and(|refused| refused.contains(but));
+    fn new(refused: RefusedTurns<'a>, held_back: Vec<HeldBack<'a>>) -> Self {
+        let without_refused = held_back.into_iter().map(|held| {
+            let is_refused = |but: &Turn| refused.in_front(Some(held.customer), but).1;
             // What it refused is left out as such, whether it was offered or not.
-            (HeldBack { but: held.but.filter(|but| !is_refused(but)), ..held }, refused)
+            HeldBack { but: held.but.filter(|but| !is_refused(but)), ..held }
         });
-        let held_back = with_refused.collect();
-        Self { refused: against.map(|against| &against.turns), held_back }
+        Self { refused, held_back: without_refused.collect() }
     }
 
     /// How many in front of this turn are left out, and whether it is itself.
     fn position(&self, turn: &Turn) -> (usize, bool) {
-        let none = (0, false);
-        let (mut smaller, mut itself) = self.refused.map_or(none, |refused| refused.position(turn));
-        for (held, refused) in &self.held_back {
+        let (mut smaller, mut itself) = self.refused.in_front(None, turn);
+        for held in &self.held_back {
             let (held_back, is_held_back) = held.turns.position(turn);
             // Those are counted already.
-            let (twice, _) = refused.map_or(none, |refused| refused.position(turn));
+            let (twice, _) = self.refused.in_front(Some(held.customer), turn);
             let but = usize::from(held.but.is_some_and(|but| but < *turn));
             smaller += held_back.saturating_sub(twice + but);
             itself |= is_held_back && held.but != Some(*turn);
@@ -307,19 +400,19 @@ impl<'a> LeftOut<'a> {
     }
 }
 
-/// Who has refused a chat and may not have it, and when time alone changes that.
-fn excluded(case: Case<'_>, others: bool) -> (BTreeSet<UserId>, Option<Timestamp>) {
-    let (mut members, mut next) = (BTreeSet::new(), None);
+/// Who has refused a chat and is not asked again whoever else is eligible, and when time alone changes that.
+fn cooling(case: Case<'_>) -> (BTreeSet<UserId>, Option<Timestamp>) {
+    let (mut cooling, mut next) = (BTreeSet::new(), None);
     for operator in case.refusals.keys() {
-        let against = Against { shown_until: None, ..case.against(*operator, others) };
+        let against = standing::Against { shown_until: None, ..case.against(*operator, false) };
         let (standing, until) =
             standing::towards(Standing::Free, against, case.cool_down_ms, case.now);
         if standing != Standing::Free {
-            members.insert(*operator);
+            cooling.insert(*operator);
             next = earliest(next, until);
         }
     }
-    (members, next)
+    (cooling, next)
 }
 
 #[cfg(test)]
@@ -357,8 +450,8 @@ mod tests {
                     of.entry(*visitor).or_default().insert(turn(n));
                 }
                 if *refused {
-                    let against = excluded.against.entry(ANN).or_default();
-                    against.insert(turn(n), visitor.map(customer));
+                    let cooling = excluded.cooling.entry(ANN).or_default();
+                    cooling.insert(turn(n), visitor.map(customer));
                 }
             }
             let held_back = |(visitor, but): (&u8, &usize)| {

@@ -14,8 +14,8 @@
 //! 6. A step does not cost what waits: whoever can serve nobody, however long the line, keeps nobody
 //!    from being served, costs no walk past it, and is skipped until something changes for it. It costs the refusals of the chats that changed in it
 //!    and what was shown, or counts as shown no more, of a visitor; and when a member becomes eligible or is
-//!    so no more, a look at the refusals of each chat that all who are eligible have refused, or whoever of
-//!    them refused the fewest; if nobody is eligible, at all of them.
+//!    so no more, while several are, a look at the refusals of each chat that all of these have refused, or
+//!    whoever of them refused the fewest.
 //!
 //! How. Between a chat and a member with room stands nothing but a refusal, or another chat of the same
 //! visitor. What refusals exclude is kept by pairs ([`excluded`]), found out anew when something about that

@@ -112,6 +112,18 @@ impl RoomFor {
     }
 }
 
+/// Who is eligible, as far as it matters who has refused a chat besides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Eligible {
+    /// Nobody.
+    #[default]
+    Nobody,
+    /// One alone.
+    One(UserId),
+    /// Several.
+    More,
+}
+
 /// What of its members a pool has changed since that was asked last.
 #[derive(Debug, Clone, Default)]
 pub struct Changed {
@@ -235,6 +247,15 @@ impl Pool {
     /// Those who are eligible.
     pub fn eligible(&self) -> impl Iterator<Item = UserId> + '_ {
         self.eligible.iter().copied()
+    }
+
+    /// Who they are, as far as it matters.
+    pub fn who_is_eligible(&self) -> Eligible {
+        match (self.eligible.first(), self.eligible.len()) {
+            (Some(alone), 1) => Eligible::One(*alone),
+            (Some(_), _) => Eligible::More,
+            (None, _) => Eligible::Nobody,
+        }
     }
 
     /// Those with room for some chat.

@@ -11,6 +11,7 @@ use crate::domain::operator::Standing;
 use crate::domain::{ChatId, Customer, Timestamp, UserId};
 
 use crate::routing::excluded::HeldBack;
+use crate::routing::pool::Eligible;
 use crate::routing::{Asks, Turn};
 
 use super::Queue;
@@ -24,9 +25,18 @@ impl Queue {
         self.looked_at = now;
         let mut chats = self.line.take_changed();
         chats.extend(self.excluded.due(now));
-        let pool = self.pool.take_changed();
+        let mut pool = self.pool.take_changed();
         if pool.eligible {
+            let were_eligible = self.excluded.were_eligible();
             chats.extend(self.excluded.of_eligibility(&self.pool));
+            let are_eligible = self.excluded.were_eligible();
+            if were_eligible != Eligible::More || are_eligible != Eligible::More {
+                chats.extend(self.line.to_all());
+            }
+            // It may have what it refused, now that nobody else is there for it.
+            if let Eligible::One(alone) = are_eligible {
+                pool.room.insert(alone);
+            }
         }
         let only_visitor = self.line.only_visitor();
         let former = std::mem::replace(&mut self.only_visitor, only_visitor);
