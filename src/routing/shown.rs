@@ -27,6 +27,8 @@ pub struct Shown {
     to: BTreeMap<UserId, BTreeSet<Customer>>,
     /// Of which two something else is known since that was asked last.
     changed: BTreeSet<(Customer, UserId)>,
+    /// The operators to whom something counts as shown no more, since that was asked last.
+    freed: BTreeSet<UserId>,
 }
 
 impl Shown {
@@ -65,7 +67,7 @@ impl Shown {
         if self.of.get(&customer).and_then(|lately| lately.get(&to)) != Some(&(chat, at)) {
             return;
         }
-        self.remove(customer, to);
+        self.free(customer, to);
         if let Some((chat, at)) = before {
             self.note((customer, chat), to, at);
         }
@@ -101,6 +103,12 @@ impl Shown {
         std::mem::take(&mut self.changed)
     }
 
+    /// The operators who may have something again that was held back from them, since that was asked last. What
+    /// is shown to one who was shown another before frees neither: the latest that was shown is on screens.
+    pub fn take_freed(&mut self) -> BTreeSet<UserId> {
+        std::mem::take(&mut self.freed)
+    }
+
     /// Forgets what was at this time or before.
     pub fn forget_until(&mut self, at: Timestamp) {
         while self.order.first().is_some_and(|(first, ..)| *first <= at) {
@@ -110,8 +118,14 @@ impl Shown {
 
     fn forget_oldest(&mut self) {
         if let Some((_, customer, operator)) = self.order.first().copied() {
-            self.remove(customer, operator);
+            self.free(customer, operator);
         }
+    }
+
+    /// Nothing of the two counts any more: the operator may have what it might not.
+    fn free(&mut self, customer: Customer, operator: UserId) {
+        self.freed.insert(operator);
+        self.remove(customer, operator);
     }
 
     fn remove(&mut self, customer: Customer, to: UserId) {
@@ -208,8 +222,10 @@ mod tests {
         note(&mut shown, 1);
         note(&mut shown, 2);
         assert_eq!(shown.take_changed(), BTreeSet::from([(customer(1), ANN), (customer(2), ANN)]));
+        assert_eq!(shown.take_freed(), BTreeSet::new(), "what is shown is held back");
         shown.forget_until(Timestamp(1));
         assert_eq!(shown.take_changed(), BTreeSet::from([(customer(1), ANN)]));
+        assert_eq!(shown.take_freed(), BTreeSet::from([ANN]));
         // Before its time, for there are too many.
         (3..=SHOWN_REMEMBERED_MAX as u64 + 2).for_each(|n| note(&mut shown, n));
         assert!(shown.take_changed().contains(&(customer(2), ANN)), "it counts no more");

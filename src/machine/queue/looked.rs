@@ -48,7 +48,8 @@ impl Queue {
             self.look_at(chat, now);
         }
         let shown = self.shown.take_changed();
-        self.note_fresh(&pool.room, &shown, former != only_visitor);
+        let freed = self.shown.take_freed();
+        self.note_fresh(pool.room.union(&freed), former != only_visitor);
         match self.asks() {
             Asks::All => {
                 self.came.extend(pool.room);
@@ -59,22 +60,17 @@ impl Queue {
         }
     }
 
-    /// Notes the members for whom something has changed: their room, what they were shown, or whether that
-    /// matters, which is so for all of them. The chats are noted as they are looked at; where they are more
-    /// than there are members, these are fewer to ask about.
-    fn note_fresh(
-        &mut self,
-        room: &BTreeSet<UserId>,
-        shown: &BTreeSet<(Customer, UserId)>,
-        all: bool,
-    ) {
+    /// Notes the members for whom something has changed: their room, or that something they were shown counts
+    /// no more; or all of them, for it is another question now whether that matters. The chats are noted as they
+    /// are looked at; where they are more than there are members, these are fewer to ask about.
+    fn note_fresh<'a>(&mut self, members: impl Iterator<Item = &'a UserId>, all: bool) {
         let with_room = self.pool.with_room();
         if with_room.len() == 0 || self.line.turns().is_empty() {
             self.fresh.clear();
         } else if all || self.fresh.chats() > with_room.len() {
             self.fresh.members_instead(with_room.map(|(operator, _)| operator));
         } else {
-            for operator in room.iter().chain(shown.iter().map(|(_, operator)| operator)) {
+            for operator in members {
                 if self.pool.room(*operator).is_some() {
                     self.fresh.member_changed(*operator);
                 } else {

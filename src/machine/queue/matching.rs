@@ -146,16 +146,22 @@ impl Queue {
         {
             let has = had.filter(|had| self.still_has(operator, *had));
             let has = has.or_else(|| self.first_fitting(operator, had));
-            match has {
-                None => self.fresh.member_settled(operator),
-                Some(_) if has != had => self.fresh.member_from(operator, has),
-                Some(has) => {
-                    asked = Some((had, operator));
-                    let able = Some(has).filter(|has| passed.is_none_or(|passed| passed < *has));
-                    let able = able.or_else(|| self.first_fitting(operator, passed));
-                    first = first.into_iter().chain(able).min();
+            let Some(has) = has else {
+                self.fresh.member_settled(operator);
+                continue;
+            };
+            if had != Some(has) {
+                self.fresh.member_from(operator, Some(has));
+                // None is before the head, whatever the others have.
+                if has == head {
+                    return Some(head);
                 }
+                continue;
             }
+            asked = Some((had, operator));
+            let able = Some(has).filter(|has| passed.is_none_or(|passed| passed < *has));
+            let able = able.or_else(|| self.first_fitting(operator, passed));
+            first = first.into_iter().chain(able).min();
         }
         first
     }
