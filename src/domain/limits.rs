@@ -132,8 +132,23 @@ pub const TO_ALL_STANDS_MAX_MS: u64 = OFFER_TIMEOUT_RANGE_MS.1;
 pub const TO_ALL_OFFERS_MAX: usize = 20;
 
 /// Operators whom a queue asks in one step; an offer to all may go beyond, and is the last of its step. The
-/// others are asked at once, after what came meanwhile: a step of this many takes about a millisecond.
-pub const ASKED_AT_ONCE_MAX: usize = 128;
+/// others are asked at once, after what came meanwhile: a step of this many takes half a
+/// millisecond.
+pub const ASKED_AT_ONCE_MAX: usize = 64;
+
+/// Pairs of a waiting chat and a member that a queue looks at in one step, to find those who may have nothing;
+/// it goes on with the others at once. So many take a quarter of a millisecond.
+pub const LOOKED_AT_ONCE_MAX: usize = 4_096;
+
+/// As so many of these pairs counts a look for the first chat of the line that a member may have.
+pub const LOOK_OF_MEMBER_PAIRS: usize = 64;
+
+/// As so many counts what it takes to note of one refusal that it keeps nobody from being asked, or does again.
+pub const LIFT_PAIRS: usize = 8;
+
+/// While so few members have room, a look for the first chat of each is less than one at the chats that
+/// changed, where these are more; with more members there is no telling.
+pub const FEW_WITH_ROOM: usize = 16;
 
 /// How many runners-up a decision keeps beside its winner.
 pub const RUNNERS_UP: usize = 5;

@@ -12,10 +12,10 @@
 //!    before a while has passed since the last one ([`shown`]).
 //! 5. "Why does it wait" is answered by the function that decides ([`explain`]).
 //! 6. A step does not cost what waits: whoever can serve nobody, however long the line, keeps nobody
-//!    from being served, costs no walk past it, and is skipped until something changes for it. It costs the refusals of the chats that changed in it
-//!    and what was shown, or counts as shown no more, of a visitor; and when a member becomes eligible or is
-//!    so no more, while several are, a look at the refusals of each chat that all of these have refused, or
-//!    whoever of them refused the fewest.
+//!    from being served, costs no walk past it, and is skipped until something changes for it. It costs the
+//!    refusals of the chats that changed in it and what was shown, or counts as shown no more, of a visitor.
+//!    Who is to be asked, or looked at, beyond a bound is left to the next step, which follows at once; so is
+//!    what all who are eligible have refused, when others are than were.
 //!
 //! How. Between a chat and a member with room stands nothing but a refusal, or another chat of the same
 //! visitor. What refusals exclude is kept by pairs ([`excluded`]), found out anew when something about that

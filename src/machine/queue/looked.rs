@@ -7,49 +7,54 @@
 
 use std::collections::BTreeSet;
 
+use crate::domain::limits::FEW_WITH_ROOM;
 use crate::domain::operator::Standing;
 use crate::domain::{ChatId, Customer, Timestamp, UserId};
 
 use crate::routing::excluded::HeldBack;
 use crate::routing::pool::Eligible;
-use crate::routing::{Asks, Turn};
+use crate::routing::{Asks, Ranked, Turn};
 
 use super::Queue;
 use super::line::Entry;
 
 impl Queue {
-    /// Looks at what has changed: chats that came, went or said something, that a time is over for, or
-    /// whom now all who are eligible have refused, or not all any more. Offers to all also, when another
-    /// chat of the visitor was offered, or somebody else waits beside it, or does no more.
+    /// Looks at what has changed: chats that came, went or said something, or that a time is over for. Offers
+    /// to all also, when somebody has become eligible or is so no more, when another chat of the visitor was
+    /// offered, or somebody else waits beside it, or does no more. What all who are eligible have refused is
+    /// found out bit by bit: until then who has refused a chat is not asked again.
     pub(super) fn look(&mut self, now: Timestamp) {
         self.looked_at = now;
         let mut chats = self.line.take_changed();
         chats.extend(self.excluded.due(now));
         let mut pool = self.pool.take_changed();
+        let mut of_all = false;
         if pool.eligible {
-            let were_eligible = self.excluded.were_eligible();
-            chats.extend(self.excluded.of_eligibility(&self.pool));
-            let are_eligible = self.excluded.were_eligible();
-            if were_eligible != Eligible::More || are_eligible != Eligible::More {
-                chats.extend(self.line.to_all());
-            }
+            of_all = self.excluded.of_eligibility(&self.pool);
+            chats.extend(self.line.to_all());
             // It may have what it refused, now that nobody else is there for it.
-            if let Eligible::One(alone) = are_eligible {
+            if let Eligible::One(alone) = self.excluded.were_eligible() {
                 pool.room.insert(alone);
             }
         }
         let only_visitor = self.line.only_visitor();
         let former = std::mem::replace(&mut self.only_visitor, only_visitor);
-        if former != only_visitor {
+        let is_another = former != only_visitor;
+        if is_another {
             // An offer stands though its chat may be offered no more: not even its visitor counts then.
             chats.extend(self.line.to_all());
         }
         for chat in chats {
             self.look_at(chat, now);
         }
+        of_all |= self.lift();
         let shown = self.shown.take_changed();
         let freed = self.shown.take_freed();
-        self.note_fresh(pool.room.union(&freed), former != only_visitor);
+        let alone = only_visitor.flatten().filter(|_| is_another);
+        if of_all {
+            pool.room.extend(self.pool.with_room().map(|(operator, _)| operator));
+        }
+        self.note_fresh(pool.room.union(&freed), alone);
         match self.asks() {
             Asks::All => {
                 self.came.extend(pool.room);
@@ -60,22 +65,51 @@ impl Queue {
         }
     }
 
+    /// Finds out some more of what all who are eligible have refused, if that is not known. Answers whether
+    /// something may have changed for all members.
+    fn lift(&mut self) -> bool {
+        let left = (self.at_most.pairs / 2).saturating_sub(self.looks);
+        let lift = self.excluded.lift(left);
+        self.looks += lift.pairs;
+        for chat in lift.chats {
+            self.fresh.chat_changed(chat, self.line.turn(chat));
+            if self.line.to_all().contains(&chat) {
+                self.to_widen.insert(chat);
+            }
+        }
+        if lift.known {
+            self.to_widen.extend(self.line.to_all());
+        }
+        lift.known
+    }
+
     /// Notes the members for whom something has changed: their room, or that something they were shown counts
-    /// no more; or all of them, for it is another question now whether that matters. The chats are noted as they
-    /// are looked at; where they are more than there are members, these are fewer to ask about.
-    fn note_fresh<'a>(&mut self, members: impl Iterator<Item = &'a UserId>, all: bool) {
+    /// no more. What they were shown of one visitor does not matter once nobody else waits: that is noted of its
+    /// chats. The other chats are noted as they are looked at. Where they are more, the members are noted instead.
+    fn note_fresh<'a>(
+        &mut self,
+        members: impl Iterator<Item = &'a UserId>,
+        alone: Option<Customer>,
+    ) {
         let with_room = self.pool.with_room();
         if with_room.len() == 0 || self.line.turns().is_empty() {
             self.fresh.clear();
-        } else if all || self.fresh.chats() > with_room.len() {
+            return;
+        }
+        let of_visitor = alone.and_then(|alone| self.line.turns_of(alone));
+        let many = self.fresh.chats() > with_room.len() && with_room.len() <= FEW_WITH_ROOM;
+        if many || of_visitor.is_some_and(|turns| turns.len() > with_room.len()) {
             self.fresh.members_instead(with_room.map(|(operator, _)| operator));
-        } else {
-            for operator in members {
-                if self.pool.room(*operator).is_some() {
-                    self.fresh.member_changed(*operator);
-                } else {
-                    self.fresh.member_settled(*operator);
-                }
+            return;
+        }
+        for turn in of_visitor.into_iter().flat_map(Ranked::iter) {
+            self.fresh.chat_changed(turn.chat, Some(turn));
+        }
+        for operator in members {
+            if self.pool.room(*operator).is_some() {
+                self.fresh.member_changed(*operator);
+            } else {
+                self.fresh.member_settled(*operator);
             }
         }
     }
@@ -162,14 +196,13 @@ impl Queue {
             let others = case.lately.into_iter().flat_map(|lately| lately.keys());
             let may_have = self.may_have(entry);
             for operator in self.pool.members().chain(others.copied()) {
-                assert_eq!(
-                    self.pool.could_serve(operator, case),
-                    may_have(operator),
-                    "whether {chat:?} may go to {operator:?}"
-                );
+                let (could, may) = (self.pool.could_serve(operator, case), may_have(operator));
+                let known = could == may || (could && self.excluded.is_lifting());
+                assert!(known, "whether {chat:?} may go to {operator:?}: {could}, {may}");
             }
             for (operator, standing, _) in self.pool.standings(case) {
-                let may_be_given = turn.filter(|_| standing == Standing::Free);
+                let may_be_given =
+                    turn.filter(|_| standing == Standing::Free && may_have(operator));
                 assert!(
                     may_be_given.is_none_or(|turn| self.fresh.has(turn, operator)),
                     "{operator:?} may have {chat:?}, and it would not be asked about them"
@@ -196,7 +229,7 @@ impl Queue {
                 "{noted:?}: offers"
             );
         }
-        if self.asks() != Asks::All {
+        if self.asks() != Asks::All || self.excluded.is_lifting() {
             return;
         }
         assert!(self.came.is_empty(), "{:?} came, and it was not looked at what for", self.came);

@@ -6,10 +6,10 @@
 //! 2. *Make way*: offers to all that have stood for as long as others do end, where a chat of smaller rank
 //!    has no place beside them.
 //! 3. *Ask*: the first of those who wait whom somebody with room may have, then the next one, until nobody
-//!    can have any; so none is passed over, and the others are not walked past. Who is to be asked beyond a
-//!    bound is asked in the next step, at once. Whom it asks is said by its
-//!    rule ([`Asks`]): the best of them, who is to hold a slot; or all of them, as long as there is room for
-//!    one more offer; or nobody.
+//!    can have any; so none is passed over, and the others are not walked past. What goes beyond the bounds
+//!    of a step is done in the next one, at once, in the same order. Whom it asks is said by its rule
+//!    ([`Asks`]): the best of them, who is to hold a slot; or all of them, as long as there is room for one
+//!    more offer; or nobody.
 //! 4. *Widen*: who came free, or may have a chat now, comes into the offers to all that are out.
 //!
 //! And an operator whose slot came free looks for a chat: it asks all its queues ([`Queue::quote`]), and
@@ -18,7 +18,7 @@
 use std::collections::BTreeSet;
 
 use crate::domain::event::{Decision, Trigger};
-use crate::domain::limits::{ASKED_AT_ONCE_MAX, RESERVATION_MS, RUNNERS_UP};
+use crate::domain::limits::{LOOK_OF_MEMBER_PAIRS, RESERVATION_MS, RUNNERS_UP};
 use crate::domain::{ChatId, Customer, OfferId, Reach, Timestamp, UserId, Weight};
 use crate::machine::message::{Quote, ToOperator};
 use crate::routing::{Asks, Case, Turn, describe};
@@ -64,7 +64,7 @@ pub(super) struct Given {
 impl Queue {
     /// Gives waiting chats to free members, as far as both reach.
     pub(super) fn match_line(&mut self, now: Timestamp) {
-        self.goes_on = false;
+        (self.goes_on, self.looks) = (false, 0);
         self.look(now);
         self.end_long_offers(now);
         match self.asks() {
@@ -86,8 +86,8 @@ impl Queue {
     fn push(&mut self, now: Timestamp) {
         let (mut passed, mut asked) = (None, 0);
         while let Some(next) = self.first_able(passed) {
-            self.goes_on = asked >= ASKED_AT_ONCE_MAX;
-            if self.goes_on {
+            if asked >= self.at_most.asked {
+                self.goes_on = true;
                 return;
             }
             asked += 1;
@@ -116,8 +116,8 @@ impl Queue {
         while self.line.has_room_to_all()
             && let Some(next) = self.first_able(passed)
         {
-            self.goes_on = asked >= ASKED_AT_ONCE_MAX;
-            if self.goes_on {
+            if asked >= self.at_most.asked {
+                self.goes_on = true;
                 return;
             }
             passed = Some(next);
@@ -133,46 +133,67 @@ impl Queue {
     }
 
     /// The first of those who wait, after that turn if one is given, whom somebody with room may have. Of
-    /// whom that is not so it is known from now on, until something changes for it.
+    /// whom that is not so it is known from now on, until something changes for it. None also when the step
+    /// has looked at as many pairs as it may: then it goes on at once.
     pub(super) fn first_able(&mut self, passed: Option<Turn>) -> Option<Turn> {
         let mut first = self.first_fresh(passed);
-        let turns = self.line.turns();
-        let head = turns.nth(passed.map_or(0, |passed| turns.up_to(&passed)))?;
+        let head = self.waits_from(passed, None)?;
         let mut asked = None;
         // Who had something may have it still, or something behind it.
         while first != Some(head)
             && let Some((had, operator)) = self.fresh.member_behind(asked)
-            && had.is_none_or(|had| first.is_none_or(|first| had < first))
+            && first.is_none_or(|first| self.waits_from(passed, had).is_some_and(|at| at < first))
         {
-            let has = had.filter(|had| self.still_has(operator, *had));
-            let has = has.or_else(|| self.first_fitting(operator, had));
-            let Some(has) = has else {
+            let still = had.filter(|had| self.still_has(operator, *had));
+            if still.is_none() && !self.may_look(LOOK_OF_MEMBER_PAIRS) {
+                break;
+            }
+            let Some(has) = still.or_else(|| self.first_fitting(operator, had)) else {
                 self.fresh.member_settled(operator);
                 continue;
             };
-            if had != Some(has) {
+            if had == Some(has) {
+                asked = Some((had, operator));
+            } else {
                 self.fresh.member_from(operator, Some(has));
-                // None is before the head, whatever the others have.
-                if has == head {
-                    return Some(head);
-                }
-                continue;
             }
-            asked = Some((had, operator));
             let able = Some(has).filter(|has| passed.is_none_or(|passed| passed < *has));
             let able = able.or_else(|| self.first_fitting(operator, passed));
             first = first.into_iter().chain(able).min();
         }
-        first
+        first.filter(|_| !self.goes_on)
+    }
+
+    /// Whether this step may look at so many pairs of a chat and a member more. If not, it goes on at once.
+    /// Of what is looked at it is known from then on, so that each step comes further.
+    fn may_look(&mut self, pairs: usize) -> bool {
+        self.goes_on |= self.looks >= self.at_most.pairs;
+        self.looks += pairs;
+        !self.goes_on
+    }
+
+    /// The first of those who wait, after one turn if it is given and not before the other.
+    fn waits_from(&self, after: Option<Turn>, from: Option<Turn>) -> Option<Turn> {
+        let turns = self.line.turns();
+        let after = after.map_or(0, |after| turns.up_to(&after));
+        turns.nth(after.max(from.map_or(0, |from| turns.position(&from).0)))
     }
 
     /// The first of the chats that changed, behind that turn, whom somebody with room may have.
     fn first_fresh(&mut self, passed: Option<Turn>) -> Option<Turn> {
         loop {
             let next = self.fresh.chat_behind(passed)?;
-            let entry = self.line.get(next.chat);
-            if entry.is_some_and(|entry| self.able(entry).next().is_some()) {
+            let mut pairs = 0;
+            let able = self.line.get(next.chat).is_some_and(|entry| {
+                let may_have = self.may_have(entry);
+                let mut members = self.pool.best_first(entry.rank).inspect(|_| pairs += 1);
+                members.any(may_have)
+            });
+            if able {
                 return Some(next);
+            }
+            if !self.may_look(pairs) {
+                return None;
             }
             self.fresh.chat_changed(next.chat, None);
         }

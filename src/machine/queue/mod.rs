@@ -18,6 +18,7 @@ mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::domain::limits::{ASKED_AT_ONCE_MAX, LOOKED_AT_ONCE_MAX};
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
 use crate::domain::{
@@ -95,8 +96,21 @@ pub struct Queue {
     only_visitor: Option<Option<Customer>>,
     /// When that was.
     looked_at: Timestamp,
-    /// More are to be asked than may be in one step: it goes on at once.
+    /// More are to be asked, or looked for, than may be in one step: it goes on at once.
     goes_on: bool,
+    /// Pairs of a chat and a member that this step has looked at, to find out who may have something.
+    looks: usize,
+    /// What a step does at most.
+    at_most: AtMost,
+}
+
+/// What a step does before it goes on in the next one, at once.
+#[derive(Debug, Clone, Copy)]
+struct AtMost {
+    /// Operators who are asked.
+    asked: usize,
+    /// Pairs of a chat and a member that are looked at.
+    pairs: usize,
 }
 
 impl Queue {
@@ -124,6 +138,8 @@ impl Queue {
             only_visitor: None,
             looked_at: now,
             goes_on: false,
+            looks: 0,
+            at_most: AtMost { asked: ASKED_AT_ONCE_MAX, pairs: LOOKED_AT_ONCE_MAX },
             config: config.clone(),
             settings,
             life,
@@ -150,8 +166,13 @@ impl Queue {
 
     /// When to feed a [`QueueInput::Tick`].
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        let at_once = self.goes_on.then_some(self.looked_at);
+        let at_once = self.goes_on().then_some(self.looked_at);
         earliest(at_once, earliest(self.owed.next(), self.line.next_timer()))
+    }
+
+    /// Whether a step has left something to the next one.
+    fn goes_on(&self) -> bool {
+        self.goes_on || self.excluded.is_lifting()
     }
 
     /// Takes an input and answers what is to be done.

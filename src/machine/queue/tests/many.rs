@@ -55,3 +55,22 @@ fn an_offer_to_many_is_alone_in_its_step() {
         |effects: &Vec<QueueEffect>| offers(effects).values().all(|(.., to)| *to == members);
     assert!(steps.iter().all(reached));
 }
+
+#[test]
+fn what_is_looked_at_in_vain_is_bounded_too() {
+    let members = [ANN, BOB, CYD];
+    let mut queue =
+        Queue::new(config(Rule::Manual, &members), RoutingSettings::default(), 1, now());
+    for member in members {
+        step(&mut queue, said(ToQueue::State(state(member, 1, Standing::Free))));
+    }
+    let refused: BTreeMap<UserId, Timestamp> = members.iter().map(|who| (*who, now())).collect();
+    for n in 0..9 {
+        let refused_by = Arc::new(if n < 8 { refused.clone() } else { BTreeMap::new() });
+        arrive(&mut queue, ChatAt { refused_by, ..waits(n, 1_000 + n as u64) });
+    }
+    queue.at_most.pairs = 1;
+    let steps = steps(&mut queue, QueueInput::Configure(config(Rule::LeastLoaded, &members)));
+    let asked: Vec<usize> = steps.iter().map(|effects| reservations(effects).len()).collect();
+    assert_eq!(asked, [0, 0, 1], "one of them is looked at in a step");
+}

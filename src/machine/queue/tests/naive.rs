@@ -10,6 +10,7 @@ use crate::domain::event::Trigger;
 use crate::domain::limits::RUNNERS_UP;
 use crate::domain::{Customer, CustomerId, Weight};
 use crate::machine::message::Quote;
+use crate::machine::queue::AtMost;
 use crate::machine::queue::line::turn_of;
 use crate::machine::queue::matching::NewOffer;
 use crate::machine::queue::owed::Owed;
@@ -420,6 +421,41 @@ fn what_is_decided_is_what_a_walk_past_all_chats_and_members_decides() {
         assert!(met.get(what).is_some_and(|times| *times > 100), "{what} is too seldom: {met:?}");
     }
     for what in ["the head is passed over", "nobody may have any"] {
+        assert!(met.get(what).is_some_and(|times| *times > 100), "{what} is too seldom: {met:?}");
+    }
+}
+
+/// With next to nothing that a step may do, all is done in as many as it takes.
+#[test]
+fn what_a_step_leaves_is_done_in_the_next_ones() {
+    let mut met = BTreeMap::<&str, u64>::new();
+    for seed in 0..RUNS.0 {
+        let mut world = World::new(seed);
+        for n in 0..RUNS.1 {
+            let input = world.input();
+            let now = world.now;
+            world.queue.at_most = AtMost { asked: 1, pairs: 2 };
+            step_at(&mut world.queue, now, input);
+            let mut steps = 0;
+            while world.queue.goes_on() {
+                let lifts = world.queue.excluded.is_lifting();
+                *met.entry(if lifts { "lifted" } else { "asked" }).or_default() += 1;
+                assert_eq!(world.queue.next_deadline().map(|next| next <= now), Some(true));
+                step_at(&mut world.queue, now, QueueInput::Tick);
+                steps += 1;
+                assert!(steps < 1_000, "seed {seed}, the {n}th input: it comes to an end");
+            }
+            let asks = match world.queue.config.rule {
+                Rule::LeastLoaded | Rule::LongestIdle => true,
+                Rule::ToAll => world.queue.line.has_room_to_all(),
+                Rule::Manual => false,
+            };
+            let waiting: Vec<Turn> = world.queue.line.waiting().filter(|_| asks).collect();
+            let none = waiting.iter().all(|turn| able(&world.queue, turn.chat, now).is_empty());
+            assert!(none, "seed {seed}, the {n}th input: nobody may have what waits");
+        }
+    }
+    for what in ["lifted", "asked"] {
         assert!(met.get(what).is_some_and(|times| *times > 100), "{what} is too seldom: {met:?}");
     }
 }

@@ -1,25 +1,25 @@
 //! What the steps of a queue cost, by the number of its members and of the chats that wait.
 //!
-//! Run with `cargo bench --bench queue`, which takes two minutes at most. A figure is the median time
+//! Run with `cargo bench --bench queue`, which takes two minutes at most; a part of a figure's name behind
+//! `--` runs those alone. A figure is the median time
 //! of one step, in microseconds; compare down a column. The figures depend on the machine.
 
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot run should say so and stop")]
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::Arc;
+mod ground;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use switchboard::domain::operator::{OperatorRecord, OperatorState, Standing};
-use switchboard::domain::{
-    self, ChannelId, ChatId, Customer, CustomerId, Offer, OfferId, Place, Priority, QueueId, Reach,
-    RoutingSettings, Rule, Status, Timestamp, UserId,
-};
+use switchboard::domain::operator::Standing;
+use switchboard::domain::{Place, Reach, RoutingSettings, Rule, Timestamp, UserId};
 use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
-use switchboard::machine::operator::{
-    Account, Beginning, Operator, OperatorEffect, OperatorInput, Terms,
-};
+use switchboard::machine::operator::Operator;
 use switchboard::machine::queue::{Queue, QueueEffect, QueueInput};
-use switchboard::storage::OpenChat;
+
+use ground::{
+    NOW, all, desk, directed, hear, offered, queue, refused_by_all, row, state, to_all, waits,
+};
 
 const MEMBERS: [u128; 3] = [10, 100, 1_000];
 const WAITING: [u128; 3] = [100, 10_000, 100_000];
@@ -29,9 +29,6 @@ const STEPS: (usize, usize) = (200, 1);
 
 /// No further step of a figure is begun after so long.
 const LONG_ENOUGH: Duration = Duration::from_millis(400);
-
-const QUEUE: QueueId = QueueId::from_u128(1);
-const NOW: Timestamp = Timestamp(1_000_000_000);
 
 /// Offers to all that are out.
 const OUT: u128 = 20;
@@ -46,7 +43,7 @@ fn main() {
     if std::env::args().any(|argument| argument == "--test") {
         return;
     }
-    let figures: [(&str, Figure); 14] = [
+    let figures: &[(&str, Figure)] = &[
         ("a chat comes, all are full", a_chat_comes),
         ("a state comes, who is free has refused all", |m, w| who_can_serve_nobody(m, w, true)),
         ("a state comes, who is free was shown all", |m, w| who_can_serve_nobody(m, w, false)),
@@ -55,8 +52,16 @@ fn main() {
         }),
         ("a state comes, all free refused 1,000", |m, w| all_refused_the_first(m, w, 1_000)),
         ("a chat comes to them, a thousandth of them", chats_come_to_them),
+        ("a chat comes, all are free, each of a burst", chats_come_to_all),
         ("a burst: a chat for each who is free, each", a_burst),
-        ("another comes and goes beside who refused all", another_comes_and_goes),
+        ("another rule: all ask, the longest step", |m, w| another_rule(m, w, |_| false)),
+        ("the same, all refused every other of 1,000", |m, w| {
+            another_rule(m, w, |n| n < 1_000 && n % 2 == 1)
+        }),
+        ("another comes and goes beside who refused all", |m, w| another_comes_and_goes(m, w, 1)),
+        ("the same beside two who refused all", |m, w| another_comes_and_goes(m, w, 2)),
+        ("one of all who refused 1,000 comes and goes", one_of_all_comes_and_goes),
+        ("1,000 cool-downs end at once", cool_downs_end),
         ("a member joins", a_member_joins),
         ("a pull, all but the last were refused", a_pull),
         ("a pull, nothing was refused", |members, waiting| {
@@ -67,15 +72,17 @@ fn main() {
         ("a tick, 20 offers to all are out", a_tick),
         ("a position, the last", a_position),
     ];
-    print!("{:<44}", "microseconds: members x waiting");
+    print!("{:<46}", "microseconds: members x waiting");
     for members in MEMBERS {
         for waiting in WAITING {
             print!("{:>14}", format!("{members}x{waiting}"));
         }
     }
     println!();
-    for (name, figure) in figures {
-        print!("{name:<44}");
+    // A part of their names, if not all are wanted.
+    let wanted = std::env::args().nth(1).filter(|part| !part.starts_with("--")).unwrap_or_default();
+    for (name, figure) in figures.iter().filter(|(name, _)| name.contains(&wanted)) {
+        print!("{name:<46}");
         for members in MEMBERS {
             for waiting in WAITING {
                 print!("{:>14.1}", figure(members, waiting));
@@ -140,23 +147,9 @@ fn who_can_serve_nobody(members: u128, waiting: u128, refused: bool) -> f64 {
     })
 }
 
-/// So many members are free, and all of them have refused so many chats at the head of the line.
-fn refused_by_all(members: u128, waiting: u128, refused: u128) -> Queue {
-    let mut queue = queue(Rule::LeastLoaded, members, Standing::Full);
-    let refusals: BTreeMap<UserId, Timestamp> = all(members).map(|who| (who, NOW)).collect();
-    let refusals = Arc::new(refusals);
-    for n in 0..waiting.min(refused) {
-        let at = ChatAt { refused_by: Arc::clone(&refusals), ..waits(n, &BTreeMap::new()) };
-        said(&mut queue, ToQueue::At(at));
-    }
-    for n in 0..members {
-        said(&mut queue, ToQueue::State(state(n, 2, Standing::Free)));
-    }
-    queue
-}
-
 fn all_refused_the_first(members: u128, waiting: u128, refused: u128) -> f64 {
-    let mut queue = refused_by_all(members, waiting, refused);
+    let size = (members, waiting.min(refused));
+    let mut queue = refused_by_all(Rule::LeastLoaded, size, |_| true, NOW);
     median(|n| {
         let (effects, took) = said(&mut queue, ToQueue::State(state(0, 3 + n, Standing::Free)));
         assert_eq!(effects.len(), 1, "nobody is asked");
@@ -164,9 +157,20 @@ fn all_refused_the_first(members: u128, waiting: u128, refused: u128) -> f64 {
     })
 }
 
-/// As many chats come, one after the other, as there are members: each gets another one. The time of all.
+/// To members who have refused the 1,000 that wait.
 fn chats_come_to_them(members: u128, waiting: u128) -> f64 {
-    let queue = refused_by_all(members, waiting, 1_000);
+    let size = (members, waiting.min(1_000));
+    chats_come(members, &refused_by_all(Rule::LeastLoaded, size, |_| true, NOW))
+}
+
+/// While no other waits.
+fn chats_come_to_all(members: u128, _: u128) -> f64 {
+    chats_come(members, &queue(Rule::LeastLoaded, members, Standing::Free))
+}
+
+/// As many chats come, one after the other, as there are members: each gets another one. The step of
+/// each, on the average.
+fn chats_come(members: u128, queue: &Queue) -> f64 {
     median(|_| {
         let mut queue = queue.clone();
         let mut took = Duration::ZERO;
@@ -179,30 +183,101 @@ fn chats_come_to_them(members: u128, waiting: u128) -> f64 {
     })
 }
 
-/// Chats come in one step, one for each of the members, who are all free. The time of the step for each
-/// of them.
+/// A start reads as many chats as members are free. The time until all are asked, for each of them.
 fn a_burst(members: u128, _: u128) -> f64 {
     let queue = queue(Rule::LeastLoaded, members, Standing::Free);
     median(|_| {
-        let mut queue = queue.clone();
         let rows = (0..members).map(|n| row(n, &BTreeMap::new())).collect();
-        let (effects, took) = timed(|| queue.step(NOW, QueueInput::Recovered(rows)));
-        assert!(!effects.is_empty(), "members are asked");
-        Some(took / members as u32)
+        let steps = steps(&mut queue.clone(), members, QueueInput::Recovered(rows));
+        Some(steps.iter().sum::<Duration>() / members as u32)
     })
 }
 
-/// One is free and has refused all, who may be asked again while nobody else is eligible.
-fn another_comes_and_goes(members: u128, waiting: u128) -> f64 {
-    let ann = UserId::from_u128(0);
+/// So many chats wait that members picked from, who all are free, and have refused some; now they are asked.
+fn another_rule(members: u128, waiting: u128, refused: fn(u128) -> bool) -> f64 {
+    let queue = refused_by_all(Rule::Manual, (members, waiting), refused, NOW);
+    let asked = members.min(waiting - (0..waiting).filter(|n| refused(*n)).count() as u128);
+    let mut config = queue.config().clone();
+    (config.version, config.rule) = (config.version + 1, Rule::LeastLoaded);
+    longest(|| steps(&mut queue.clone(), asked, QueueInput::Configure(config.clone())))
+}
+
+/// The longest of some steps, each as short as it was in one of five runs: others use the machine, too.
+fn longest(run: impl Fn() -> Vec<Duration>) -> f64 {
+    let mut shortest = run();
+    for _ in 0..4 {
+        for (shortest, step) in shortest.iter_mut().zip(run()) {
+            *shortest = step.min(*shortest);
+        }
+    }
+    shortest.into_iter().max().map_or(f64::NAN, |longest| longest.as_secs_f64() * 1e6)
+}
+
+/// The time of each step that follows at once, until so many are asked.
+fn steps(queue: &mut Queue, asked: u128, first: QueueInput) -> Vec<Duration> {
+    let (mut steps, mut left, mut next) = (Vec::new(), asked as usize, first);
+    loop {
+        let (effects, took) = timed(|| queue.step(NOW, next));
+        steps.push(took);
+        let asks = |effect: &&QueueEffect| {
+            matches!(effect, QueueEffect::ToOperator(_, ToOperator::Reserve { .. }))
+        };
+        left -= effects.iter().filter(asks).count();
+        if queue.next_deadline().is_none_or(|next| next > NOW) {
+            assert_eq!(left, 0, "all are asked");
+            return steps;
+        }
+        next = QueueInput::Tick;
+    }
+}
+
+/// So many are eligible and have refused all, which they may be asked for again while nobody else is.
+fn another_comes_and_goes(members: u128, waiting: u128, beside: u128) -> f64 {
     let mut queue = queue(Rule::LeastLoaded, members, Standing::Away);
-    let refusals = BTreeMap::from([(ann, Timestamp(1))]);
+    let refusals = all(beside).map(|who| (who, Timestamp(1))).collect();
     let rows = (0..waiting).map(|n| row(n, &refusals)).collect();
     queue.step(NOW, QueueInput::Recovered(rows));
-    said(&mut queue, ToQueue::State(state(0, 2, Standing::Full)));
-    median(|n| {
-        let standing = if n % 2 == 0 { Standing::Full } else { Standing::Away };
-        Some(said(&mut queue, ToQueue::State(state(1, 2 + n, standing))).1)
+    for n in 0..beside {
+        said(&mut queue, ToQueue::State(state(n, 2, Standing::Full)));
+    }
+    comes_and_goes(&queue, beside)
+}
+
+fn one_of_all_comes_and_goes(members: u128, waiting: u128) -> f64 {
+    let size = (members, waiting.min(1_000));
+    let mut queue = refused_by_all(Rule::Manual, size, |_| true, Timestamp(1));
+    for n in 0..members {
+        said(&mut queue, ToQueue::State(state(n, 3, Standing::Full)));
+    }
+    comes_and_goes(&queue, 0)
+}
+
+/// The longest step until all is found out, of five times each.
+fn comes_and_goes(queue: &Queue, who: u128) -> f64 {
+    longest(|| {
+        let mut queue = queue.clone();
+        let mut took = Vec::new();
+        for n in 0..10 {
+            let standing = if n % 2 == 0 { Standing::Full } else { Standing::Away };
+            let state = ToQueue::State(state(who, 4 + n, standing));
+            took.extend(steps(&mut queue, 0, QueueInput::Said(state)));
+        }
+        took
+    })
+}
+
+/// Everybody is full; of the first chats each was refused by another member, all at one time.
+fn cool_downs_end(members: u128, waiting: u128) -> f64 {
+    let (mut queue, _) = directed(members, 0, &BTreeMap::new());
+    for n in 0..waiting {
+        let by = UserId::from_u128(n % members);
+        let refusals = (n < 1_000).then_some((by, NOW)).into_iter().collect();
+        said(&mut queue, ToQueue::At(waits(n, &refusals)));
+    }
+    let over = NOW.plus_ms(RoutingSettings::default().cool_down_ms);
+    median(|_| {
+        let mut queue = queue.clone();
+        Some(timed(|| queue.step(over, QueueInput::Tick)).1)
     })
 }
 
@@ -285,163 +360,4 @@ fn an_accept(members: u128, waiting: u128) -> f64 {
         }
         Some(took)
     })
-}
-
-// ---- what they stand on ----
-
-fn all(members: u128) -> impl Iterator<Item = UserId> {
-    (0..members).map(UserId::from_u128)
-}
-
-fn queue(rule: Rule, members: u128, standing: Standing) -> Queue {
-    let mut config = domain::Queue::new(QUEUE, "queue", rule);
-    config.members = all(members).collect();
-    let mut queue = Queue::new(config, RoutingSettings::default(), 1, NOW);
-    for n in 0..members {
-        said(&mut queue, ToQueue::State(state(n, 1, standing)));
-    }
-    queue.step(NOW, QueueInput::Tick);
-    queue
-}
-
-/// Everybody is full; and the last chat of the line.
-fn directed(
-    members: u128,
-    waiting: u128,
-    refusals: &BTreeMap<UserId, Timestamp>,
-) -> (Queue, ChatId) {
-    let mut queue = queue(Rule::LeastLoaded, members, Standing::Full);
-    let rows = (0..waiting).map(|n| row(n, refusals)).collect();
-    queue.step(NOW, QueueInput::Recovered(rows));
-    (queue, ChatId::from_u128(waiting.saturating_sub(1)))
-}
-
-/// Everybody is free, and as many chats as may be are offered to all.
-fn to_all(members: u128, waiting: u128) -> (Queue, Vec<ChatAt>) {
-    let mut queue = queue(Rule::ToAll, members, Standing::Free);
-    let offers: Vec<ChatAt> =
-        (0..OUT).map(|n| offered(n, Reach::ToAll, all(members).collect())).collect();
-    for at in &offers {
-        said(&mut queue, ToQueue::At(at.clone()));
-    }
-    let rows = (OUT..OUT + waiting).map(|n| row(n, &BTreeMap::new())).collect();
-    queue.step(NOW, QueueInput::Recovered(rows));
-    (queue, offers)
-}
-
-fn state(n: u128, version: u128, standing: Standing) -> OperatorState {
-    OperatorState {
-        operator: UserId::from_u128(n),
-        life: 1,
-        version: version as u64,
-        standing,
-        load: 1,
-        free: u32::from(standing != Standing::Full),
-        kept_below: None,
-        last_accept: None,
-        idle_since: Timestamp(0),
-        at: NOW,
-    }
-}
-
-fn row(n: u128, refusals: &BTreeMap<UserId, Timestamp>) -> OpenChat {
-    OpenChat {
-        chat: ChatId::from_u128(n),
-        queue: QUEUE,
-        placement: 1,
-        priority: Priority::default(),
-        weight: Default::default(),
-        since: since(n),
-        refused_by: refusals.clone(),
-        place: Some(Place::Waiting),
-        next_deadline: None,
-        moving: None,
-    }
-}
-
-/// The chats of the line in the order of their numbers; others came before them.
-fn since(n: u128) -> Timestamp {
-    Timestamp(NOW.0 / 2 + (n % OTHERS) as u64)
-}
-
-fn waits(n: u128, refusals: &BTreeMap<UserId, Timestamp>) -> ChatAt {
-    ChatAt {
-        chat: ChatId::from_u128(n),
-        placement: 1,
-        version: 1,
-        customer: Some(visitor(1)),
-        queue: QUEUE,
-        since: since(n),
-        priority: Priority::default(),
-        weight: Default::default(),
-        refused_by: Arc::new(refusals.clone()),
-        place: Place::Waiting,
-        moved_at: NOW,
-        last_offer: None,
-        spent: false,
-    }
-}
-
-fn offered(n: u128, reach: Reach, to: BTreeSet<UserId>) -> ChatAt {
-    let (id, expires_at) = (OfferId::from_u128(n), NOW.plus_ms(30_000));
-    let offer = Offer { id, reach, to: Arc::new(to), returned: Arc::default(), expires_at };
-    // One offered to one is of the visitor whose all the waiting ones are.
-    let customer = Some(visitor(if reach == Reach::ToAll { n + 2 } else { 1 }));
-    let place = Place::Offered(offer);
-    ChatAt { placement: 2, version: 2, customer, place, ..waits(n, &BTreeMap::new()) }
-}
-
-fn visitor(n: u128) -> Customer {
-    Customer { channel: ChannelId::from_u128(1), id: CustomerId::from_u128(n) }
-}
-
-/// Somebody at work who sees these offers, and whom the queue knows to be free.
-fn desk(operator: UserId, offers: &[ChatAt]) -> Operator {
-    let (rule, priority, offer_timeout_ms) = (Rule::ToAll, Priority::default(), 30_000);
-    let terms = Terms { rule, priority, offer_timeout_ms };
-    let account = Account {
-        capacity: 5,
-        active: true,
-        queues: BTreeMap::from([(QUEUE, terms)]),
-        per_operator_limits: Arc::default(),
-        absent_owner_limits_ms: Arc::default(),
-        settings: RoutingSettings::default(),
-    };
-    let record = OperatorRecord { status: Status::Ready, ..OperatorRecord::default() };
-    let beginning = Beginning { now: NOW, follows: false, grace_until: NOW };
-    let mut desk = Operator::new(operator, account, record, 2, beginning);
-    let first =
-        [OperatorInput::Tick, OperatorInput::Recovered(Vec::new()), OperatorInput::Connected(1)];
-    let seen = offers.iter().map(|at| OperatorInput::Said(ToOperator::At(at.clone())));
-    for input in first.into_iter().chain(seen) {
-        let mut effects = VecDeque::from(desk.step(NOW, input));
-        while let Some(effect) = effects.pop_front() {
-            let input = match effect {
-                OperatorEffect::Probe(connection, probe) => {
-                    OperatorInput::ProbeAnswered(connection, probe)
-                }
-                OperatorEffect::Save(_) => OperatorInput::Saved(true),
-                OperatorEffect::ToQueue(queue, ToQueue::Pull { pull, .. }) => {
-                    OperatorInput::Said(ToOperator::Best { queue, pull, best: None })
-                }
-                OperatorEffect::ToQueue(queue, ToQueue::State(state)) => {
-                    let known = (state.life, state.version);
-                    OperatorInput::Said(ToOperator::StateSeen { queue, known })
-                }
-                _ => continue,
-            };
-            effects.extend(desk.step(NOW, input));
-        }
-    }
-    assert_eq!(desk.standing(), Standing::Free);
-    desk
-}
-
-/// What an operator makes of some words, as far as its queue hears of it.
-fn hear(desk: &mut Operator, words: ToOperator, said: &mut VecDeque<ToQueue>) {
-    for effect in desk.step(NOW, OperatorInput::Said(words)) {
-        if let OperatorEffect::ToQueue(_, words) = effect {
-            said.push_back(words);
-        }
-    }
 }

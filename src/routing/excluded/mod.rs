@@ -2,11 +2,13 @@
 //! offered another chat of the same visitor lately.
 //!
 //! As a rule few have refused a chat, and a line may be long. So what refusals exclude is kept by pairs,
-//! by chat and by member, and a chat is looked at only when something about it changed: itself, the time,
-//! or whether all who are eligible have refused it. The pairs whose cool-down is over count only while
-//! somebody else is eligible who has not refused the chat; so they are kept apart, and with them those of
-//! chats that all who are eligible have refused ([`Excluded::lifted`]). While one member alone is eligible
-//! these are all the chats that it has refused, and are not written down.
+//! by chat and by member, and a chat is looked at only when something about it changed, or its time came.
+//! The pairs whose cool-down is over count only while somebody else is eligible who has not refused the
+//! chat; so they are kept apart, and with them those of the chats that everybody of some members has refused
+//! ([`Excluded::of`]): of those who were eligible last while each of them had refused something. As long as
+//! nobody else is eligible who was not among them, these exclude nothing; for others it is found out anew
+//! ([`lifted`]). While one member alone is eligible these are all the chats that it has refused, and are not
+//! written down.
 //!
 //! What visitors' other chats exclude is kept nowhere
 //! but in [`Shown`](super::Shown): the chats of one visitor that wait stand in a set in order of their
@@ -14,8 +16,11 @@
 //! ([`HeldBack`]). The first chat that a member may have is then the first of the line that is in none
 //! of these sets, and [`Ranked`] finds it by counting, without a walk.
 //!
-//! Owns no fact: all is derived. Invariant: what is kept is what a look at every chat would give
-//! (`machine::queue` compares them in tests and in the simulation).
+//! Owns no fact: all is derived. Invariant: what is kept is what a look at every chat would give, or while
+//! something is still to be found out excludes more, of who has refused it (`machine::queue` compares them
+//! in tests and in the simulation).
+
+mod lifted;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -27,6 +32,9 @@ use crate::domain::{ChatId, Customer, Timestamp, UserId};
 use super::pool::{Case, Eligible, Pool, Refusals};
 use super::ranked::Ranked;
 use super::standing;
+
+pub use lifted::Lift;
+use lifted::Scan;
 
 /// When a chat of the line is served: by its rank, and of equal ones by its id. Smaller is sooner.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,15 +89,23 @@ pub struct Excluded {
     cooling: Pairs,
     /// The others.
     over: Pairs,
-    /// Those of the others that exclude nothing, while more than one member is eligible.
+    /// Those of the others whose chats all of [`Self::of`] have refused. They exclude nothing while that
+    /// [counts](Self::lifts).
     lifted: Pairs,
     /// The chats that somebody has refused.
     refused: BTreeMap<UserId, BTreeSet<ChatId>>,
-    /// Those that everybody who is eligible has refused, while these are more than one: who refused them may
-    /// be asked again.
+    /// Those that all of [`Self::of`] have refused: who did may be asked again.
     by_all: BTreeSet<ChatId>,
     /// Who was eligible at the last look.
     eligible: Eligible,
+    /// Who was eligible, and all had refused something, when it was last found out what all have refused.
+    of: BTreeSet<UserId>,
+    /// Whether all who are eligible have refused these chats: no other has come since.
+    lifts: bool,
+    /// No more than one is eligible, or one of them has refused nothing: so there are no such chats.
+    idle: bool,
+    /// How far it is found out.
+    scan: Option<Scan>,
     until: BTreeSet<(Timestamp, ChatId)>,
 }
 
@@ -119,7 +135,10 @@ impl Excluded {
                 self.refused.entry(*operator).or_default().insert(chat);
             }
         }
-        let by_all = self.eligible == Eligible::More && !pool.others_eligible(refusals);
+        if self.idle && self.eligible == Eligible::More && !pool.others_eligible(refusals) {
+            self.find_out(pool);
+        }
+        let by_all = !self.of.is_empty() && all_refused(&self.of, refusals);
         if by_all {
             self.by_all.insert(chat);
         } else {
@@ -186,38 +205,12 @@ impl Excluded {
         self.eligible
     }
 
-    /// Members have become eligible, or are so no more. Answers the chats to look at for that: those whose
-    /// last eligible member without a refusal went, and those to whom one came. Of the former every
-    /// member that is left has refused each, so those of the one with the fewest are enough. While one
-    /// alone is eligible, or nobody, there are none: then something may have changed for whom is left.
-    pub fn of_eligibility(&mut self, pool: &Pool) -> Vec<ChatId> {
-        self.eligible = pool.who_is_eligible();
-        if self.eligible != Eligible::More {
-            self.by_all.clear();
-            self.lifted.clear();
-            return Vec::new();
-        }
-        let was_refused_by_all = self.by_all.iter().copied();
-        let none = BTreeSet::new();
-        let fewest = pool.eligible().map(|operator| self.refused.get(&operator).unwrap_or(&none));
-        let fewest = fewest.min_by_key(|chats| chats.len()).into_iter().flatten().copied();
-        let fewest = fewest.filter(|chat| !self.by_all.contains(chat));
-        let changed = was_refused_by_all.chain(fewest).filter(|chat| {
-            let refusals = self.chats.get(chat).map(|known| &known.refusals);
-            refusals.is_some_and(|refusals| {
-                let by_all = !pool.others_eligible(refusals);
-                by_all != self.by_all.contains(chat)
-            })
-        });
-        changed.collect()
-    }
-
     /// Whether everybody who is eligible has refused the chat, so that who did may be asked again.
     fn is_lifted(&self, chat: ChatId, refusals: &Refusals) -> bool {
         match self.eligible {
             Eligible::Nobody => true,
             Eligible::One(alone) => refusals.contains_key(&alone),
-            Eligible::More => self.by_all.contains(&chat),
+            Eligible::More => self.lifts && self.by_all.contains(&chat),
         }
     }
 
@@ -248,7 +241,8 @@ impl Excluded {
         let is_counted = self.is_counted(operator);
         let over = is_counted && self.eligible == Eligible::More;
         let of = |pairs: &'a Pairs| pairs.get(&operator);
-        let over = (of(&self.over).filter(|_| over), of(&self.lifted).filter(|_| over));
+        let lifted = of(&self.lifted).filter(|_| over && self.lifts);
+        let over = (of(&self.over).filter(|_| over), lifted);
         let left_out = LeftOut::new(RefusedTurns { cooling: of(&self.cooling), over }, held_back);
         let passed = after.map_or(0, |after| {
             let (smaller, itself) = left_out.position(&after);
@@ -263,10 +257,21 @@ impl Excluded {
     /// says; for tests and the simulation.
     pub fn assert_invariants(&self, pool: &Pool, waiting: &Ranked<Turn>) {
         assert_eq!(self.eligible, pool.who_is_eligible(), "who is eligible");
-        let more = self.eligible == Eligible::More;
-        let by_all = self.chats.iter().filter(|(_, known)| !pool.others_eligible(&known.refusals));
-        let by_all: BTreeSet<ChatId> = by_all.filter(|_| more).map(|(chat, _)| *chat).collect();
-        assert_eq!(by_all, self.by_all, "what all who are eligible have refused");
+        let is_by_all =
+            |of: &BTreeSet<UserId>, chat: &ChatId| all_refused(of, &self.chats[chat].refusals);
+        let by_all = &self.by_all;
+        if self.scan.is_none() {
+            let of_known = self.chats.keys().filter(|_| !self.of.is_empty());
+            let of_known = of_known.filter(|chat| is_by_all(&self.of, chat));
+            assert!(of_known.eq(by_all), "what all of them have refused");
+        }
+        if self.eligible == Eligible::More {
+            let eligible: BTreeSet<UserId> = pool.eligible().collect();
+            let lifted = by_all.iter().filter(|_| self.lifts);
+            assert!(lifted.clone().all(|chat| is_by_all(&eligible, chat)), "all have refused");
+            let all = self.chats.keys().filter(|chat| is_by_all(&eligible, chat));
+            assert!(self.is_lifting() || all.eq(lifted), "what all who are eligible have refused");
+        }
         let mut fresh = [Pairs::new(), Pairs::new(), Pairs::new()];
         for (chat, known) in &self.chats {
             if let Some(turn) = known.waits {
@@ -326,6 +331,11 @@ impl RefusedOf {
             }
         }
     }
+}
+
+/// Whether all of them have refused the chat.
+fn all_refused(members: &BTreeSet<UserId>, refusals: &Refusals) -> bool {
+    members.len() <= refusals.len() && members.iter().all(|who| refusals.contains_key(who))
 }
 
 /// Adds a pair, if the chat waits.
