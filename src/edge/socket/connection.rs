@@ -228,7 +228,6 @@ impl Connection {
                     let mut error = ErrorFrame::new(ErrorKind::FrameTooLarge, what);
                     error.data.limit = Some(FRAME_MAX_BYTES as u64);
                     self.reject(None, &error);
-                    self.write().await?;
                 }
                 return Err(end);
             }

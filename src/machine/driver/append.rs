@@ -34,7 +34,7 @@ impl<A: EventSourced> Driver<A> {
         stage: Stage,
         actions: &mut Vec<Action<A>>,
     ) {
-        let mut decided = self.decided(now, &input, found);
+        let mut decided = self.decided(&self.fold, now, &input, found);
         if let Some(hour) = self.to_announce(now, &decided) {
             self.announce(claim, hour, Some((input, found)), actions);
             return;
@@ -156,13 +156,15 @@ impl<A: EventSourced> Driver<A> {
         actions
     }
 
-    fn decided(
+    /// What a state of the aggregate decides on an input: the durable one, or one ahead of it.
+    pub(super) fn decided(
         &self,
+        fold: &A,
         now: Timestamp,
         input: &Input<A>,
         found: Option<Found<A::Refusal>>,
     ) -> Decided<A> {
         let (given, notices) = (&self.given, &self.notices);
-        self.fold.decide(&Moment { now, given, notices, found }, input)
+        fold.decide(&Moment { now, given, notices, found }, input)
     }
 }

@@ -13,7 +13,7 @@ use crate::domain::{Recorded, Seq, Timestamp};
 use crate::machine::CallId;
 
 use super::search::Search;
-use super::{Decided, Driver, Effect, EventSourced, Moment};
+use super::{Decided, Driver, Effect, EventSourced};
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -83,8 +83,7 @@ impl<A: EventSourced> Driver<A> {
             if Search::of(&ahead, next).is_some() {
                 return;
             }
-            let moment = Moment { now, given: &self.given, notices: &self.notices, found: None };
-            let decided = ahead.decide(&moment, next);
+            let decided = self.decided(&ahead, now, next, None);
             let more = decided.intent.is_some() || self.to_announce(now, &decided).is_some();
             if more || !batch.has_room_for(&decided.events) {
                 return;
