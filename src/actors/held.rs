@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::limits::CALLS_MAX;
+
 /// Something to be held; whoever waits for its end sees it dropped.
 pub type Held = Arc<dyn Any + Send + Sync>;
 
@@ -22,13 +24,23 @@ pub async fn holding<R>(held: Held, work: impl Future<Output = R>) -> R {
 
 /// What a call carries until it is answered, or its addressee's life ends without that.
 pub struct CallPermit {
-    _mailbox: OwnedSemaphorePermit,
+    mailbox: OwnedSemaphorePermit,
     _held: Option<Held>,
 }
 
 impl CallPermit {
     /// With a place in the addressee's mailbox.
     pub(super) fn new(mailbox: OwnedSemaphorePermit) -> Self {
-        Self { _mailbox: mailbox, _held: HELD.try_with(Arc::clone).ok() }
+        Self { mailbox, _held: HELD.try_with(Arc::clone).ok() }
+    }
+
+    /// How many calls it is for.
+    pub(super) fn calls(&self) -> usize {
+        self.mailbox.num_permits()
+    }
+
+    /// How many calls of the addressee are without an answer, in its mailbox or with it; these included.
+    pub(super) fn calls_under_way(&self) -> usize {
+        CALLS_MAX.saturating_sub(self.mailbox.semaphore().available_permits())
     }
 }

@@ -71,3 +71,16 @@ async fn a_look_at_a_completed_chat_writes_nothing_in_a_new_process() {
     assert!(counted.writes.load(SeqCst) > 0);
     router.stop().await;
 }
+
+/// In one thread, so that both are in the mailbox before the chat looks.
+#[tokio::test]
+async fn a_call_behind_which_a_look_has_come_has_its_turn() {
+    let router = start(MemoryStore::new().store()).await;
+    let chat = open(&router, 1).await;
+    let (id, text) = (fresh(), message("hello"));
+    let send = router.send(as_customer(1), chat, &id, &text, &Unbounded, None);
+    let (sent, seen) = tokio::join!(send, router.look(chat));
+    assert_eq!(sent.unwrap().0, chat);
+    seen.unwrap();
+    router.stop().await;
+}

@@ -15,6 +15,19 @@ pub(super) struct Calls {
     waiting: Vec<ChatCalls>,
     begun: Vec<Begun>,
     made: CallId,
+    /// Those that wait are begun behind what is in the mailbox.
+    put_behind: bool,
+}
+
+/// When calls that have come are to be begun.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// At once: nothing that has a permit is on its way to the chat.
+    Now,
+    /// Behind all that is in the mailbox: what has come meanwhile is appended in one piece.
+    Behind,
+    /// That was said already.
+    AsSaid,
 }
 
 /// Calls that came together, under way, and what is held until all are answered.
@@ -23,20 +36,27 @@ struct Begun {
     answers: Vec<Option<Result<Answer, Refusal>>>,
     unanswered: usize,
     reply: Reply<Vec<Result<Answer, Refusal>>>,
-    _permit: CallPermit,
+    permit: CallPermit,
     _way: Option<Arc<Way>>,
 }
 
 impl Calls {
-    /// Calls have come. Answers whether they are the first that wait.
-    pub fn came(&mut self, calls: ChatCalls) -> bool {
+    /// Calls have come.
+    pub fn came(&mut self, calls: ChatCalls) -> When {
+        let under_way = calls.permit.calls_under_way();
         self.waiting.push(calls);
-        self.waiting.len() == 1
+        let waiting = self.waiting.iter().map(|calls| &calls.permit);
+        let here = waiting.chain(self.begun.iter().map(|begun| &begun.permit));
+        if here.map(CallPermit::calls).sum::<usize>() == under_way {
+            return When::Now;
+        }
+        if std::mem::replace(&mut self.put_behind, true) { When::AsSaid } else { When::Behind }
     }
 
     /// Begins all that wait, in the order in which they came, each by its number.
     pub fn begin(&mut self) -> Vec<(CallId, ChatCall)> {
         let mut begun = Vec::new();
+        self.put_behind = false;
         for calls in self.waiting.drain(..) {
             let ChatCalls { wanted, reply, permit, way } = calls;
             // Whoever asked was told to ask again: its right to these calls has ended with its wait.
@@ -51,8 +71,8 @@ impl Calls {
             self.made += unanswered as CallId;
             begun.extend((first..).zip(wanted));
             let answers = vec![None; unanswered];
-            let (_permit, _way) = (permit, way);
-            self.begun.push(Begun { first, answers, unanswered, reply, _permit, _way });
+            let _way = way;
+            self.begun.push(Begun { first, answers, unanswered, reply, permit, _way });
         }
         begun
     }
@@ -71,5 +91,75 @@ impl Calls {
             let Begun { answers, reply, .. } = self.begun.remove(at);
             let _ = reply.send(answers.into_iter().flatten().collect());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::*;
+    use crate::actors::limits::CALLS_MAX;
+    use crate::domain::ChatId;
+
+    type Answers = oneshot::Receiver<Vec<Result<Answer, Refusal>>>;
+
+    /// So many calls on their way to a chat.
+    fn calls(mailbox: &Arc<Semaphore>, number: u32) -> (ChatCalls, Answers) {
+        let others = (CALLS_MAX - mailbox.available_permits()) as u128;
+        let permit = Arc::clone(mailbox).try_acquire_many_owned(number).unwrap();
+        let (reply, answers) = oneshot::channel();
+        let call = |n| ChatCall::Continue { chat: ChatId::from_u128(others + u128::from(n)) };
+        let wanted = (1..=number).map(call).collect();
+        (ChatCalls { wanted, reply, permit: CallPermit::new(permit), way: None }, answers)
+    }
+
+    #[test]
+    fn what_comes_alone_is_begun_at_once_and_else_behind_what_is_on_its_way() {
+        let (mailbox, mut here) = (Arc::new(Semaphore::new(CALLS_MAX)), Calls::default());
+        let (first, _first) = calls(&mailbox, 3);
+        assert_eq!(here.came(first), When::Now);
+        assert_eq!(here.begin().len(), 3);
+        // Those without an answer are with the chat, and nobody waits for them to come.
+        let on_their_way = [1, 2, 1].map(|number| calls(&mailbox, number));
+        let (look, _look) = calls(&mailbox, 1);
+        let came = on_their_way.into_iter().map(|(calls, answers)| (here.came(calls), answers));
+        let (begin, _answers): (Vec<_>, Vec<_>) = came.unzip();
+        assert_eq!(begin, [When::Behind, When::AsSaid, When::AsSaid]);
+        assert_eq!(here.begin().len(), 4);
+        // It is said anew after that.
+        let (next, _next) = calls(&mailbox, 1);
+        assert_eq!(here.came(next), When::Behind);
+        assert_eq!(here.begin().len(), 1);
+        drop(look);
+        let (last, _last) = calls(&mailbox, 1);
+        assert_eq!(here.came(last), When::Now);
+    }
+
+    #[test]
+    fn the_last_of_those_on_their_way_need_not_wait_for_its_turn() {
+        let (mailbox, mut here) = (Arc::new(Semaphore::new(CALLS_MAX)), Calls::default());
+        let [(one, _one), (other, _other)] = [1, 1].map(|number| calls(&mailbox, number));
+        assert_eq!(here.came(one), When::Behind);
+        assert_eq!(here.came(other), When::Now);
+        let begun: Vec<ChatCall> = here.begin().into_iter().map(|(_, call)| call).collect();
+        let by_arrival = [1, 2].map(|n| ChatCall::Continue { chat: ChatId::from_u128(n) });
+        assert_eq!(begun, by_arrival);
+        assert!(here.begin().is_empty(), "the turn that was put behind finds nothing");
+    }
+
+    #[test]
+    fn those_who_came_together_are_answered_together_once_all_are() {
+        let (mailbox, mut here) = (Arc::new(Semaphore::new(CALLS_MAX)), Calls::default());
+        let (both, mut answers) = calls(&mailbox, 2);
+        here.came(both);
+        let numbers: Vec<CallId> = here.begin().iter().map(|(call, _)| *call).collect();
+        here.answered(numbers[1], Err(Refusal::NotYours));
+        here.answered(numbers[1], Err(Refusal::Late));
+        assert!(answers.try_recv().is_err());
+        here.answered(numbers[0], Err(Refusal::UnknownChat));
+        let answered = answers.try_recv().unwrap();
+        assert_eq!(answered, [Err(Refusal::UnknownChat), Err(Refusal::Late)]);
+        assert_eq!(mailbox.available_permits(), CALLS_MAX);
     }
 }

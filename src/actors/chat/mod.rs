@@ -25,7 +25,7 @@ use super::shared::Shared;
 use super::timer::Timer;
 use super::untold;
 
-use calls::Calls;
+use calls::{Calls, When};
 use watermarks::ChatWatermarks;
 
 pub(super) struct ChatShell;
@@ -118,17 +118,15 @@ impl ChatState {
                 self.carry_out(begin).await?;
                 self.told();
             }
-            ChatMessage::Calls(calls) => {
-                // Behind all that is in the mailbox: what has come meanwhile is appended in one piece.
-                if self.calls.came(calls) {
+            ChatMessage::Calls(calls) => match self.calls.came(calls) {
+                When::Now => self.begin_calls().await?,
+                When::Behind => {
                     myself.send_message(ChatMessage::CarryOut)?;
+                    return Ok(());
                 }
-                return Ok(());
-            }
-            ChatMessage::CarryOut => {
-                let actions = self.begin_calls();
-                self.carry_out(actions).await?;
-            }
+                When::AsSaid => return Ok(()),
+            },
+            ChatMessage::CarryOut => self.begin_calls().await?,
             ChatMessage::Said(said) => self.input(ChatInput::Said(said)).await?,
             ChatMessage::Tick => {
                 self.timer.disarm();
@@ -216,15 +214,15 @@ impl ChatState {
         self.carry_out(actions).await
     }
 
-    /// Hands the calls that have come to the machine.
-    fn begin_calls(&mut self) -> Vec<Action> {
+    /// Hands the calls that have come to the machine, and does what that says.
+    async fn begin_calls(&mut self) -> Result<(), ActorProcessingErr> {
         let inputs = self.calls.begin();
         let (chat, roster) = (self.driver.chat(), &self.shared.roster);
         let calls = inputs.iter().map(|(_, call)| call);
         let called = roster.look(|roster| roster.called_by(chat, calls));
         self.driver.called(called);
-        let now = self.shared.now();
-        self.driver.calls(now, inputs)
+        let actions = self.driver.calls(self.shared.now(), inputs);
+        self.carry_out(actions).await
     }
 
     async fn input(&mut self, input: ChatInput) -> Result<(), ActorProcessingErr> {
