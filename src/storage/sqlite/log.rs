@@ -1,7 +1,6 @@
 //! The logs of the chats, over the writer and the readers.
 
 use async_trait::async_trait;
-use tokio::sync::oneshot;
 
 use crate::domain::{ChatId, Recorded, Seq, Timestamp};
 use crate::storage::{AppendError, ChatLog, Claim, Claimed, StoreError, record};
@@ -9,16 +8,15 @@ use crate::storage::{AppendError, ChatLog, Claim, Claimed, StoreError, record};
 use super::log_rows::LogRows;
 use super::recent::{Entry, Part};
 use super::sql::ReadError;
-use super::writer::{Append, Write};
+use super::writer::{Append, Write, answer};
 use super::{SqliteStore, sql, unavailable};
 
 #[async_trait]
 impl ChatLog for SqliteStore {
     async fn claim(&self, chat: ChatId) -> Result<Claimed, StoreError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = answer();
         self.submit(Write::Claim { chat, answer }).map_err(unavailable)?;
-        let gone = |_| Err(unavailable(self.reason()));
-        answered.await.unwrap_or_else(gone)
+        answered.heard().await.unwrap_or_else(|| Err(unavailable(self.reason())))
     }
 
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
@@ -34,10 +32,10 @@ impl ChatLog for SqliteStore {
                 .collect::<Result<_, _>>()
                 .map_err(|error| AppendError::Unavailable { reason: error.to_string() })?,
         };
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = answer();
         self.submit(Write::Append(append, answer))
             .map_err(|reason| AppendError::Unavailable { reason })?;
-        answered.await.unwrap_or_else(|_| {
+        answered.heard().await.unwrap_or_else(|| {
             let reason = self.reason();
             Err(AppendError::Unknown { reason })
         })
@@ -63,10 +61,10 @@ impl ChatLog for SqliteStore {
 
     async fn forget(&self, chat: ChatId) -> Result<(), StoreError> {
         loop {
-            let (answer, answered) = oneshot::channel();
+            let (answer, answered) = answer();
             self.submit(Write::Forget { chat, answer }).map_err(unavailable)?;
-            let gone = |_| Err(unavailable(self.reason()));
-            if !answered.await.unwrap_or_else(gone)? {
+            let more = answered.heard().await;
+            if !more.unwrap_or_else(|| Err(unavailable(self.reason())))? {
                 return Ok(());
             }
         }

@@ -8,7 +8,8 @@
 //!   The log's tail is also held in memory; once it is long it is *folded* into the index
 //!   `(chat, seq) -> position` as one sorted batch, and a start rebuilds what was not folded yet.
 //! - One thread writes. It takes everything that waits, commits once with `synchronous=FULL`,
-//!   and then answers all. Claims go the same way; so what a claim answers is final.
+//!   and then answers all; before the next commit it waits a little for those who have not heard yet
+//!   (`docs/decisions/0019-gathering-writes.md`). Claims go the same way; so what a claim answers is final.
 //! - Readers stand beside it, each statement with a short snapshot of its own.
 //! - Checkpoints run between commits, not within them.
 //! - A lock that another process holds is waited for; a batch that does not get it was not begun.
@@ -61,7 +62,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
 use crate::domain::ChatId;
 use crate::domain::audit::AuditEntry;
@@ -72,11 +73,11 @@ use crate::storage::{AppendError, Store, StoreError, StoreFailure};
 
 use counters::Counters;
 use damage::{Damage, is_damage, told};
-use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, LOCK_WAIT, WRITE_QUEUE_MAX};
+use limits::{CHECKPOINT_AT_PAGES, FOLD_AT_EVENTS, GATHER_MAX, LOCK_WAIT, WRITE_QUEUE_MAX};
 use open::OpenedToRead;
 use readers::Readers;
 use recent::Recent;
-use writer::{Queued, RowWrite, Waiting, Write, Writer, now};
+use writer::{Answer, Queued, RowWrite, Waiting, Write, Writer, answer, now};
 
 pub use backup::{BackupBounds, BackupError, Progress};
 pub use connect::open_past_the_store;
@@ -110,6 +111,8 @@ pub struct SqliteOptions {
     pub checkpoint_at_pages: u32,
     /// How long a batch waits for the lock of another process. Tests make it short.
     pub lock_wait: Duration,
+    /// How long a batch waits for those of the one before who have not heard their answer. Tests make it long.
+    pub gather_max: Duration,
     /// When a running backup costs too much. Tests make it little.
     pub backup_bounds: BackupBounds,
 }
@@ -124,6 +127,7 @@ impl SqliteOptions {
             fold_at: FOLD_AT_EVENTS,
             checkpoint_at_pages: CHECKPOINT_AT_PAGES,
             lock_wait: LOCK_WAIT,
+            gather_max: GATHER_MAX,
             backup_bounds: BackupBounds::default(),
         }
     }
@@ -332,10 +336,9 @@ impl SqliteStore {
         &self,
         work: impl FnOnce(&Connection) -> rusqlite::Result<Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let (answer, answered) = oneshot::channel();
+        let (answer, answered) = answer();
         self.submit(Write::Rows(Box::new(Rows { work, answer }))).map_err(unavailable)?;
-        let gone = |_| Err(unavailable(self.reason()));
-        answered.await.unwrap_or_else(gone)
+        answered.heard().await.unwrap_or_else(|| Err(unavailable(self.reason())))
     }
 }
 
@@ -355,7 +358,7 @@ fn unavailable(reason: String) -> StoreError {
 /// A change of small rows and who asked for it.
 struct Rows<T, W> {
     work: W,
-    answer: oneshot::Sender<Result<T, StoreError>>,
+    answer: Answer<Result<T, StoreError>>,
 }
 
 impl<T, W> RowWrite for Rows<T, W>
@@ -368,11 +371,11 @@ where
         let done = work(connection)?;
         Ok(Box::new(move |committed| {
             let failed = |failure: &StoreFailure| Err(failure.unavailable());
-            let _ = answer.send(committed.map_or_else(failed, |()| done));
+            answer.give(committed.map_or_else(failed, |_| done), committed.ok());
         }))
     }
 
     fn refuse(self: Box<Self>, failure: &StoreFailure) {
-        let _ = self.answer.send(Err(failure.unavailable()));
+        self.answer.give(Err(failure.unavailable()), None);
     }
 }

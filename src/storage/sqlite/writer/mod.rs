@@ -1,4 +1,5 @@
-//! The one thread that writes: it takes what waits, commits once, answers all.
+//! The one thread that writes: it takes what waits, commits once, answers all, and before the next batch waits
+//! a little for those who have not heard their answer yet ([`mod@answer`]).
 //!
 //! Invariants:
 //! - An answer leaves after the commit that it depends on is durable, also the answer of a claim
@@ -10,6 +11,7 @@
 //!   that all is well. Those in the batch do not know their outcome, those behind it were not
 //!   touched, and whoever watches [`StoreFailure`] ends the process.
 
+mod answer;
 mod copy;
 mod tidy;
 mod waits;
@@ -40,8 +42,10 @@ use super::recent::{Entry, Position, Recent};
 use super::sql::ReadError;
 use super::{SqliteOptions, StoreFailure, sql};
 
+use answer::Answers;
 use waits::Waits;
 
+pub(super) use answer::{Answer, answer};
 pub(super) use write::{Append, Queued, RowWrite, Waiting, Write};
 
 /// The writer's thread and all that it owns.
@@ -66,6 +70,8 @@ pub(super) struct Writer {
     backup: Option<Box<Job>>,
     /// How many writes the last batch had.
     last_batch: usize,
+    /// Their answers.
+    answers: Answers,
     /// How long writes wait; those beside a backup are measured by themselves.
     waits: Waits,
     counters: Arc<Counters>,
@@ -73,6 +79,7 @@ pub(super) struct Writer {
     /// Reads rows of the log whose pages are damaged.
     unverified: Unverified,
     lock_wait: Duration,
+    gather_max: Duration,
     backup_bounds: BackupBounds,
     failed: watch::Sender<Option<StoreFailure>>,
     /// Held as long as the thread may write.
@@ -137,11 +144,13 @@ impl Writer {
             give_back_due: true,
             backup: None,
             last_batch: 0,
+            answers: Answers::default(),
             waits: Waits::new(bounds.window, bounds.window_writes, now()),
             counters,
             damage: opened.damage,
             unverified: opened.unverified,
             lock_wait: options.lock_wait,
+            gather_max: options.gather_max,
             backup_bounds: bounds,
             failed,
             _lock: opened.lock,
@@ -177,11 +186,7 @@ impl Writer {
     /// A batch from this one on.
     fn serve(&mut self, first: Queued) -> rusqlite::Result<()> {
         let since = first.since;
-        // Those who were answered together ask together. While the first of them has just asked, the others are
-        // given a turn of the system's scheduler to do so, too; nobody who writes alone waits for that.
-        if self.last_batch > 1 {
-            std::thread::yield_now();
-        }
+        self.gather();
         let batch = self.drain(first.write);
         if batch.is_empty() {
             return Ok(());
@@ -189,6 +194,15 @@ impl Writer {
         self.last_batch = batch.len();
         self.commit(batch, since)?;
         self.tidy()
+    }
+
+    /// Those who were answered together ask together, and are given time to: until they have heard their answer,
+    /// and then a turn of the system's scheduler to write what follows from it. Nobody who writes alone waits.
+    fn gather(&mut self) {
+        self.answers.until_heard(self.gather_max);
+        if self.last_batch > 1 {
+            std::thread::yield_now();
+        }
     }
 
     /// What waits now, up to the bounds of a batch. A backup that is asked for is none of it.
@@ -234,8 +248,9 @@ impl Writer {
                 for chat in batch.forgotten {
                     self.recent.remove(chat);
                 }
+                let unheard = self.answers.begin();
                 for waiting in batch.waiting {
-                    waiting(Ok(()));
+                    waiting(Ok(&unheard));
                 }
             }
             Err(error) => {
@@ -264,22 +279,25 @@ impl Writer {
                 Write::Claim { chat, answer } => {
                     let claimed = self.claim(chat, indexed)?;
                     batch.waiting.push(Box::new(move |committed| {
+                        let unheard = committed.ok();
                         let unknown = |failure: &StoreFailure| Err(failure.unavailable());
-                        let _ = answer.send(committed.map_or_else(unknown, |()| claimed));
+                        answer.give(committed.map_or_else(unknown, |_| claimed), unheard);
                     }));
                 }
                 Write::Forget { chat, answer } => {
                     let more = self.forget(chat, batch)?;
                     batch.waiting.push(Box::new(move |committed| {
+                        let unheard = committed.ok();
                         let unknown = |failure: &StoreFailure| Err(failure.unavailable());
-                        let _ = answer.send(committed.map_or_else(unknown, |()| Ok(more)));
+                        answer.give(committed.map_or_else(unknown, |_| Ok(more)), unheard);
                     }));
                 }
                 Write::Append(append, answer) => {
                     let appended = self.append(append, batch)?;
                     batch.waiting.push(Box::new(move |committed| {
+                        let unheard = committed.ok();
                         let unknown = |failure: &StoreFailure| Err(failure.unknown());
-                        let _ = answer.send(committed.map_or_else(unknown, |()| appended));
+                        answer.give(committed.map_or_else(unknown, |_| appended), unheard);
                     }));
                 }
                 Write::Rows(write) => {

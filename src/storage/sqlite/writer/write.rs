@@ -3,21 +3,22 @@
 use std::time::Instant;
 
 use rusqlite::Connection;
-use tokio::sync::oneshot;
 
 use crate::domain::{ChatId, Seq};
 use crate::storage::sqlite::StoreFailure;
 use crate::storage::sqlite::backup::Job;
 use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
+use super::answer::{Answer, Unheard};
+
 /// What waits for the writer.
 pub(in crate::storage::sqlite) enum Write {
     /// A claim of a chat.
-    Claim { chat: ChatId, answer: oneshot::Sender<Result<Claimed, StoreError>> },
+    Claim { chat: ChatId, answer: Answer<Result<Claimed, StoreError>> },
     /// An append to a chat's log.
-    Append(Append, oneshot::Sender<Result<(), AppendError>>),
+    Append(Append, Answer<Result<(), AppendError>>),
     /// A slice of forgetting a chat; answers whether there is more to remove.
-    Forget { chat: ChatId, answer: oneshot::Sender<Result<bool, StoreError>> },
+    Forget { chat: ChatId, answer: Answer<Result<bool, StoreError>> },
     /// A change of small rows.
     Rows(Box<dyn RowWrite>),
     /// A copy of the database; in no batch.
@@ -50,7 +51,8 @@ pub(in crate::storage::sqlite) trait RowWrite: Send {
 }
 
 /// Someone to answer once it is known how the commit went.
-pub(in crate::storage::sqlite) type Waiting = Box<dyn FnOnce(Result<(), &StoreFailure>) + Send>;
+pub(in crate::storage::sqlite) type Waiting =
+    Box<dyn FnOnce(Result<&Unheard, &StoreFailure>) + Send>;
 
 impl Write {
     /// Bytes that it adds to a batch, roughly.
@@ -65,14 +67,14 @@ impl Write {
     pub(super) fn refuse(self, failure: &StoreFailure) {
         match self {
             Self::Claim { answer, .. } => {
-                let _ = answer.send(Err(failure.unavailable()));
+                answer.give(Err(failure.unavailable()), None);
             }
             Self::Forget { answer, .. } => {
-                let _ = answer.send(Err(failure.unavailable()));
+                answer.give(Err(failure.unavailable()), None);
             }
             Self::Append(_, answer) => {
                 let StoreFailure { reason } = failure.clone();
-                let _ = answer.send(Err(AppendError::Unavailable { reason }));
+                answer.give(Err(AppendError::Unavailable { reason }), None);
             }
             Self::Rows(write) => write.refuse(failure),
             Self::Backup(job) => job.refuse(&failure.reason),

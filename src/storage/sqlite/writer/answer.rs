@@ -1,0 +1,226 @@
+//! What the writer answers, and whether those who asked have heard it.
+//!
+//! Whoever was answered is woken, and hears it when its thread comes to it. Until the last of a batch has,
+//! those threads are behind with their work: a commit in that time would mostly give them more of it, and leave
+//! out what they are about to write. So the writer waits for it before it takes the next batch, for a little
+//! while.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Weak};
+use std::thread::{Thread, park_timeout};
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::now;
+
+/// Where one write is answered.
+pub(in crate::storage::sqlite) struct Answer<T>(oneshot::Sender<(T, Option<Unheard>)>);
+
+/// Where the answer of one write is heard.
+pub(in crate::storage::sqlite) struct Answered<T>(oneshot::Receiver<(T, Option<Unheard>)>);
+
+/// Both ends for one write.
+pub(in crate::storage::sqlite) fn answer<T>() -> (Answer<T>, Answered<T>) {
+    let (answer, answered) = oneshot::channel();
+    (Answer(answer), Answered(answered))
+}
+
+impl<T> Answer<T> {
+    /// Answers a write of a batch; none: of no batch. If nobody waits any more, it counts as heard.
+    pub fn give(self, what: T, unheard: Option<&Unheard>) {
+        let _ = self.0.send((what, unheard.cloned()));
+    }
+}
+
+impl<T> Answered<T> {
+    /// The answer; none when the writer has ended without one.
+    pub async fn heard(self) -> Option<T> {
+        self.0.await.ok().map(|(what, _unheard)| what)
+    }
+}
+
+/// Held by every answer of a batch until it is heard.
+pub(in crate::storage::sqlite) type Unheard = Arc<Hearers>;
+
+/// Those of a batch who have not heard their answer; dropped with the last of them.
+pub(in crate::storage::sqlite) struct Hearers {
+    writer: Thread,
+    /// The writer waits for it.
+    waited_for: AtomicBool,
+}
+
+impl Drop for Hearers {
+    fn drop(&mut self) {
+        if self.waited_for.load(Relaxed) {
+            self.writer.unpark();
+        }
+    }
+}
+
+/// The answers of the latest batch that was committed, as the writer sees them.
+#[derive(Default)]
+pub(super) struct Answers(Weak<Hearers>);
+
+impl Answers {
+    /// A batch is about to be answered, by the writer's own thread.
+    pub fn begin(&mut self) -> Unheard {
+        let hearers =
+            Hearers { writer: std::thread::current(), waited_for: AtomicBool::new(false) };
+        let unheard = Arc::new(hearers);
+        self.0 = Arc::downgrade(&unheard);
+        unheard
+    }
+
+    /// Waits until all of them have been heard, but no longer than this; no batch is waited for again.
+    pub fn until_heard(&mut self, longest: Duration) {
+        let (latest, begun) = (std::mem::take(&mut self.0), now());
+        while let Some(last) = latest.upgrade() {
+            let left = longest.saturating_sub(begun.elapsed());
+            if left.is_zero() {
+                return;
+            }
+            last.waited_for.store(true, Relaxed);
+            // It may be the last by now: then it wakes itself, and the wait below does not wait.
+            drop(last);
+            park_timeout(left);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ChatId;
+    use crate::storage::sqlite::writer::{Append, Write};
+    use crate::storage::sqlite::{Rows, SqliteOptions, SqliteStore};
+    use crate::storage::{ChatLog, StoreError};
+
+    const LONG: Duration = Duration::from_secs(600);
+
+    /// Hands a write of nothing over.
+    fn write(store: &SqliteStore) -> Answered<Result<(), StoreError>> {
+        let (answer, answered) = answer();
+        let work = |_: &rusqlite::Connection| Ok(Ok(()));
+        store.submit(Write::Rows(Box::new(Rows { work, answer }))).unwrap();
+        answered
+    }
+
+    fn claim(store: &SqliteStore) -> Answered<Result<crate::storage::Claimed, StoreError>> {
+        let (answer, answered) = answer();
+        store.submit(Write::Claim { chat: ChatId::from_u128(1), answer }).unwrap();
+        answered
+    }
+
+    /// What is written while one has not heard its answer is one commit once it has.
+    async fn shares_a_commit<T>(store: &SqliteStore, unheard: Answered<T>) {
+        let committed = store.counters().batches();
+        let both = [write(store), write(store)];
+        assert_eq!(store.counters().batches(), committed, "nobody is hurried");
+        assert!(unheard.heard().await.is_some());
+        for written in both {
+            assert_eq!(written.heard().await, Some(Ok(())));
+        }
+        assert_eq!(store.counters().batches(), committed + 1);
+    }
+
+    async fn until_committed(store: &SqliteStore, batches: u64) {
+        while store.counters().batches() < batches {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_written_while_somebody_has_not_heard_waits_and_shares_a_commit() {
+        let folder = tempfile::tempdir().unwrap();
+        let options = SqliteOptions { gather_max: LONG, ..SqliteOptions::new(folder.path()) };
+        let store = SqliteStore::open(&options).unwrap();
+        let rows = write(&store);
+        until_committed(&store, 1).await;
+        shares_a_commit(&store, rows).await;
+        let claimed = claim(&store);
+        until_committed(&store, 3).await;
+        shares_a_commit(&store, claimed).await;
+        let claimed = store.claim(ChatId::from_u128(1)).await.unwrap();
+        let (answer, appended) = answer();
+        let append = Append { claim: claimed.claim, first: 1, whole: true, records: vec![vec![1]] };
+        store.submit(Write::Append(append, answer)).unwrap();
+        until_committed(&store, 6).await;
+        shares_a_commit(&store, appended).await;
+    }
+
+    #[test]
+    fn nobody_is_waited_for_before_the_first_batch_and_when_all_have_gone() {
+        let mut answers = Answers::default();
+        answers.until_heard(LONG);
+        let unheard = answers.begin();
+        let (given, waiting) = answer::<u8>();
+        let (to_nobody, gone) = answer::<u8>();
+        drop(gone);
+        to_nobody.give(1, Some(&unheard));
+        given.give(2, Some(&unheard));
+        drop(unheard);
+        assert_eq!(answers.0.strong_count(), 1, "one that waits");
+        drop(waiting);
+        assert_eq!(answers.0.strong_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_unheard_until_whoever_waits_has_it() {
+        let mut answers = Answers::default();
+        let unheard = answers.begin();
+        let (given, waiting) = answer();
+        given.give("written", Some(&unheard));
+        drop(unheard);
+        assert_eq!(answers.0.strong_count(), 1);
+        assert_eq!(waiting.heard().await, Some("written"));
+        assert_eq!(answers.0.strong_count(), 0);
+    }
+
+    #[tokio::test]
+    async fn whoever_is_answered_by_nobody_hears_so() {
+        let (given, waiting) = answer::<u8>();
+        drop(given);
+        assert_eq!(waiting.heard().await, None);
+    }
+
+    /// How long the writer waits, of at most so long, for what somebody does once it waits.
+    fn waited(longest: Duration, hears: impl FnOnce(Unheard) + Send + 'static) -> Duration {
+        let mut answers = Answers::default();
+        let unheard = answers.begin();
+        let last = Arc::downgrade(&unheard);
+        let hearer = std::thread::spawn(move || {
+            while last.upgrade().is_some_and(|last| !last.waited_for.load(Relaxed)) {
+                std::thread::yield_now();
+            }
+            hears(unheard);
+        });
+        let begun = now();
+        answers.until_heard(longest);
+        let waited = begun.elapsed();
+        hearer.join().unwrap();
+        waited
+    }
+
+    #[test]
+    fn the_last_who_hears_wakes_the_writer() {
+        let waited = waited(LONG, drop);
+        assert!(waited < Duration::from_secs(300), "{waited:?}");
+    }
+
+    #[test]
+    fn who_never_hears_is_waited_for_no_longer_than_that_and_once() {
+        let mut answers = Answers::default();
+        let never = answers.begin();
+        let longest = Duration::from_millis(4);
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            answers.until_heard(longest);
+            answers.until_heard(LONG);
+            ended.send(answers.0.strong_count())
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(300)), Ok(0));
+        drop(never);
+    }
+}
