@@ -370,12 +370,11 @@ where
         let Self { work, answer } = *self;
         let done = work(connection)?;
         Ok(Box::new(move |committed| {
-            let failed = |failure: &StoreFailure| Err(failure.unavailable());
-            answer.give(committed.map_or_else(failed, |_| done), committed.ok());
+            answer.settle(committed, done, |failure| Err(failure.unavailable()));
         }))
     }
 
     fn refuse(self: Box<Self>, failure: &StoreFailure) {
-        self.answer.give(Err(failure.unavailable()), None);
+        self.answer.refuse(Err(failure.unavailable()));
     }
 }

@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::storage::sqlite::StoreFailure;
+
 use super::now;
 
 /// Where one write is answered.
@@ -28,9 +30,21 @@ pub(in crate::storage::sqlite) fn answer<T>() -> (Answer<T>, Answered<T>) {
 }
 
 impl<T> Answer<T> {
-    /// Answers a write of a batch; none: of no batch. If nobody waits any more, it counts as heard.
-    pub fn give(self, what: T, unheard: Option<&Unheard>) {
-        let _ = self.0.send((what, unheard.cloned()));
+    /// Answers a write of a batch, once it is known how the commit went: with what came of it, or how it failed.
+    /// If nobody waits any more, it counts as heard.
+    pub fn settle(
+        self,
+        committed: Committed<'_>,
+        done: T,
+        failed: impl FnOnce(&StoreFailure) -> T,
+    ) {
+        let unheard = committed.ok().cloned();
+        let _ = self.0.send((committed.map_or_else(failed, |_| done), unheard));
+    }
+
+    /// Answers a write that came into no batch.
+    pub fn refuse(self, what: T) {
+        let _ = self.0.send((what, None));
     }
 }
 
@@ -40,6 +54,9 @@ impl<T> Answered<T> {
         self.0.await.ok().map(|(what, _unheard)| what)
     }
 }
+
+/// How the commit of a batch went.
+pub(in crate::storage::sqlite) type Committed<'a> = Result<&'a Unheard, &'a StoreFailure>;
 
 /// Held by every answer of a batch until it is heard.
 pub(in crate::storage::sqlite) type Unheard = Arc<Hearers>;
@@ -95,7 +112,7 @@ mod tests {
     use crate::domain::ChatId;
     use crate::storage::sqlite::writer::{Append, Write};
     use crate::storage::sqlite::{Rows, SqliteOptions, SqliteStore};
-    use crate::storage::{ChatLog, StoreError};
+    use crate::storage::{ChatLog, Claimed, StoreError};
 
     const LONG: Duration = Duration::from_secs(600);
 
@@ -107,28 +124,22 @@ mod tests {
         answered
     }
 
-    fn claim(store: &SqliteStore) -> Answered<Result<crate::storage::Claimed, StoreError>> {
-        let (answer, answered) = answer();
-        store.submit(Write::Claim { chat: ChatId::from_u128(1), answer }).unwrap();
-        answered
-    }
-
     /// What is written while one has not heard its answer is one commit once it has.
-    async fn shares_a_commit<T>(store: &SqliteStore, unheard: Answered<T>) {
+    async fn shares_a_commit<T>(store: &SqliteStore, answered: Answered<T>) {
+        let (_, unheard) = answered.0.await.unwrap();
+        let unheard = unheard.expect("it is of a batch");
         let committed = store.counters().batches();
-        let both = [write(store), write(store)];
-        assert_eq!(store.counters().batches(), committed, "nobody is hurried");
-        assert!(unheard.heard().await.is_some());
-        for written in both {
+        let first = write(store);
+        while !unheard.waited_for.load(Relaxed) {
+            assert_eq!(store.counters().batches(), committed, "nobody is hurried");
+            tokio::task::yield_now().await;
+        }
+        let second = write(store);
+        drop(unheard);
+        for written in [first, second] {
             assert_eq!(written.heard().await, Some(Ok(())));
         }
         assert_eq!(store.counters().batches(), committed + 1);
-    }
-
-    async fn until_committed(store: &SqliteStore, batches: u64) {
-        while store.counters().batches() < batches {
-            tokio::task::yield_now().await;
-        }
     }
 
     #[tokio::test]
@@ -136,18 +147,19 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let options = SqliteOptions { gather_max: LONG, ..SqliteOptions::new(folder.path()) };
         let store = SqliteStore::open(&options).unwrap();
-        let rows = write(&store);
-        until_committed(&store, 1).await;
-        shares_a_commit(&store, rows).await;
-        let claimed = claim(&store);
-        until_committed(&store, 3).await;
+        let chat = ChatId::from_u128(1);
+        shares_a_commit(&store, write(&store)).await;
+        let (given, claimed) = answer();
+        store.submit(Write::Claim { chat, answer: given }).unwrap();
         shares_a_commit(&store, claimed).await;
-        let claimed = store.claim(ChatId::from_u128(1)).await.unwrap();
-        let (answer, appended) = answer();
-        let append = Append { claim: claimed.claim, first: 1, whole: true, records: vec![vec![1]] };
-        store.submit(Write::Append(append, answer)).unwrap();
-        until_committed(&store, 6).await;
+        let Claimed { claim, .. } = store.claim(chat).await.unwrap();
+        let (given, appended) = answer();
+        let append = Append { claim, first: 1, whole: true, records: vec![vec![1]] };
+        store.submit(Write::Append(append, given)).unwrap();
         shares_a_commit(&store, appended).await;
+        let (given, forgotten) = answer();
+        store.submit(Write::Forget { chat, answer: given }).unwrap();
+        shares_a_commit(&store, forgotten).await;
     }
 
     #[test]
@@ -158,8 +170,8 @@ mod tests {
         let (given, waiting) = answer::<u8>();
         let (to_nobody, gone) = answer::<u8>();
         drop(gone);
-        to_nobody.give(1, Some(&unheard));
-        given.give(2, Some(&unheard));
+        to_nobody.settle(Ok(&unheard), 1, |_| 0);
+        given.settle(Ok(&unheard), 2, |_| 0);
         drop(unheard);
         assert_eq!(answers.0.strong_count(), 1, "one that waits");
         drop(waiting);
@@ -171,7 +183,7 @@ mod tests {
         let mut answers = Answers::default();
         let unheard = answers.begin();
         let (given, waiting) = answer();
-        given.give("written", Some(&unheard));
+        given.settle(Ok(&unheard), "written", |_| "failed");
         drop(unheard);
         assert_eq!(answers.0.strong_count(), 1);
         assert_eq!(waiting.heard().await, Some("written"));

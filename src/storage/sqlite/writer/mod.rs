@@ -279,25 +279,19 @@ impl Writer {
                 Write::Claim { chat, answer } => {
                     let claimed = self.claim(chat, indexed)?;
                     batch.waiting.push(Box::new(move |committed| {
-                        let unheard = committed.ok();
-                        let unknown = |failure: &StoreFailure| Err(failure.unavailable());
-                        answer.give(committed.map_or_else(unknown, |_| claimed), unheard);
+                        answer.settle(committed, claimed, |failure| Err(failure.unavailable()));
                     }));
                 }
                 Write::Forget { chat, answer } => {
                     let more = self.forget(chat, batch)?;
                     batch.waiting.push(Box::new(move |committed| {
-                        let unheard = committed.ok();
-                        let unknown = |failure: &StoreFailure| Err(failure.unavailable());
-                        answer.give(committed.map_or_else(unknown, |_| Ok(more)), unheard);
+                        answer.settle(committed, Ok(more), |failure| Err(failure.unavailable()));
                     }));
                 }
                 Write::Append(append, answer) => {
                     let appended = self.append(append, batch)?;
                     batch.waiting.push(Box::new(move |committed| {
-                        let unheard = committed.ok();
-                        let unknown = |failure: &StoreFailure| Err(failure.unknown());
-                        answer.give(committed.map_or_else(unknown, |_| appended), unheard);
+                        answer.settle(committed, appended, |failure| Err(failure.unknown()));
                     }));
                 }
                 Write::Rows(write) => {

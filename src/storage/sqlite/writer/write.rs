@@ -9,7 +9,7 @@ use crate::storage::sqlite::StoreFailure;
 use crate::storage::sqlite::backup::Job;
 use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
-use super::answer::{Answer, Unheard};
+use super::answer::{Answer, Committed};
 
 /// What waits for the writer.
 pub(in crate::storage::sqlite) enum Write {
@@ -51,8 +51,7 @@ pub(in crate::storage::sqlite) trait RowWrite: Send {
 }
 
 /// Someone to answer once it is known how the commit went.
-pub(in crate::storage::sqlite) type Waiting =
-    Box<dyn FnOnce(Result<&Unheard, &StoreFailure>) + Send>;
+pub(in crate::storage::sqlite) type Waiting = Box<dyn FnOnce(Committed<'_>) + Send>;
 
 impl Write {
     /// Bytes that it adds to a batch, roughly.
@@ -67,14 +66,14 @@ impl Write {
     pub(super) fn refuse(self, failure: &StoreFailure) {
         match self {
             Self::Claim { answer, .. } => {
-                answer.give(Err(failure.unavailable()), None);
+                answer.refuse(Err(failure.unavailable()));
             }
             Self::Forget { answer, .. } => {
-                answer.give(Err(failure.unavailable()), None);
+                answer.refuse(Err(failure.unavailable()));
             }
             Self::Append(_, answer) => {
                 let StoreFailure { reason } = failure.clone();
-                answer.give(Err(AppendError::Unavailable { reason }), None);
+                answer.refuse(Err(AppendError::Unavailable { reason }));
             }
             Self::Rows(write) => write.refuse(failure),
             Self::Backup(job) => job.refuse(&failure.reason),
