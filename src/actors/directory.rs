@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::machine::Life;
 
-use super::held::CallPermit;
+use super::held::{CallPermit, calls_under_way};
 use super::limits::{CALLS_MAX, PENDING_MAX};
 
 /// The addressee has as many calls as it takes.
@@ -147,7 +147,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
     pub fn begin_stop(&self, key: K, life: Life) -> bool {
         let Some(mut entry) = self.entries.get_mut(&key) else { return false };
         let running = entry.life == life && matches!(entry.state, EntryState::Running(_));
-        if !running || entry.calls.available_permits() < CALLS_MAX {
+        if !running || calls_under_way(&entry.calls) > 0 {
             return false;
         }
         entry.state = EntryState::Stopping(Vec::new());
@@ -207,7 +207,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
 
     /// How many permits for calls are in use over all actors.
     pub fn calls_under_way(&self) -> usize {
-        self.entries.iter().map(|entry| CALLS_MAX - entry.calls.available_permits()).sum()
+        self.entries.iter().map(|entry| calls_under_way(&entry.calls)).sum()
     }
 }
 

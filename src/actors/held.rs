@@ -4,7 +4,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::limits::CALLS_MAX;
 
@@ -41,6 +41,11 @@ impl CallPermit {
 
     /// How many calls of the addressee are without an answer, in its mailbox or with it; these included.
     pub(super) fn calls_under_way(&self) -> usize {
-        CALLS_MAX.saturating_sub(self.mailbox.semaphore().available_permits())
+        calls_under_way(self.mailbox.semaphore())
     }
+}
+
+/// How many of a mailbox's permits are in use.
+pub(super) fn calls_under_way(mailbox: &Semaphore) -> usize {
+    CALLS_MAX.saturating_sub(mailbox.available_permits())
 }

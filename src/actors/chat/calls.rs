@@ -15,8 +15,6 @@ pub(super) struct Calls {
     waiting: Vec<ChatCalls>,
     begun: Vec<Begun>,
     made: CallId,
-    /// Those that wait are begun behind what is in the mailbox.
-    put_behind: bool,
 }
 
 /// When calls that have come are to be begun.
@@ -50,13 +48,12 @@ impl Calls {
         if here.map(CallPermit::calls).sum::<usize>() == under_way {
             return When::Now;
         }
-        if std::mem::replace(&mut self.put_behind, true) { When::AsSaid } else { When::Behind }
+        if self.waiting.len() > 1 { When::AsSaid } else { When::Behind }
     }
 
     /// Begins all that wait, in the order in which they came, each by its number.
     pub fn begin(&mut self) -> Vec<(CallId, ChatCall)> {
         let mut begun = Vec::new();
-        self.put_behind = false;
         for calls in self.waiting.drain(..) {
             let ChatCalls { wanted, reply, permit, way } = calls;
             // Whoever asked was told to ask again: its right to these calls has ended with its wait.
@@ -99,6 +96,7 @@ mod tests {
     use tokio::sync::{Semaphore, oneshot};
 
     use super::*;
+    use crate::actors::held::calls_under_way;
     use crate::actors::limits::CALLS_MAX;
     use crate::domain::ChatId;
 
@@ -106,7 +104,7 @@ mod tests {
 
     /// So many calls on their way to a chat.
     fn calls(mailbox: &Arc<Semaphore>, number: u32) -> (ChatCalls, Answers) {
-        let others = (CALLS_MAX - mailbox.available_permits()) as u128;
+        let others = calls_under_way(mailbox) as u128;
         let permit = Arc::clone(mailbox).try_acquire_many_owned(number).unwrap();
         let (reply, answers) = oneshot::channel();
         let call = |n| ChatCall::Continue { chat: ChatId::from_u128(others + u128::from(n)) };
