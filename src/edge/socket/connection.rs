@@ -10,13 +10,13 @@ use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error as SocketError, Message};
 
 use super::calls::Calls;
 use super::carry::{self, CallTask, Taken, Todo};
-use super::frames::{Frames, TooManyFrames};
+use super::end::End;
+use super::frames::Frames;
 use super::outgoing;
 use super::refusals::unavailable;
 use super::session::{self, Missed, OpenSession};
@@ -38,21 +38,6 @@ use crate::protocol::{
 
 /// The socket on an upgraded connection.
 pub(super) type WebSocket = WebSocketStream<Frames<TokioIo<hyper::upgrade::Upgraded>>>;
-
-/// Why a connection ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The client has gone.
-    Gone,
-    /// We close it.
-    Close(CloseKind),
-}
-
-impl From<CloseKind> for End {
-    fn from(kind: CloseKind) -> Self {
-        Self::Close(kind)
-    }
-}
 
 /// What happened to a connection.
 enum Step {
@@ -222,7 +207,7 @@ impl Connection {
         let message = match frame {
             Some(Ok(message)) => message,
             Some(Err(error)) => {
-                let end = end_of(&error);
+                let end = End::of(&error);
                 if end == End::Close(CloseKind::FrameTooLarge) {
                     let what = format!("the frame is larger than {FRAME_MAX_BYTES} bytes");
                     let mut error = ErrorFrame::new(ErrorKind::FrameTooLarge, what);
@@ -498,28 +483,5 @@ impl Connection {
             Ok(()) => Ok(()),
             Err(invalid) => Err(close_of(invalid).into()),
         }
-    }
-}
-
-/// What a failed read means.
-fn end_of(error: &SocketError) -> End {
-    match error {
-        SocketError::Capacity(CapacityError::MessageTooLong { .. }) => {
-            CloseKind::FrameTooLarge.into()
-        }
-        // The connection is over without a close.
-        SocketError::Protocol(
-            ProtocolError::ResetWithoutClosingHandshake
-            | ProtocolError::ReceivedAfterClosing
-            | ProtocolError::SendAfterClosing,
-        ) => End::Gone,
-        SocketError::Protocol(_) => CloseKind::BrokenFrame.into(),
-        SocketError::Utf8(_) => CloseKind::NotUtf8.into(),
-        SocketError::Io(error)
-            if error.get_ref().is_some_and(|inner| inner.is::<TooManyFrames>()) =>
-        {
-            CloseKind::TooManyCalls.into()
-        }
-        _ => End::Gone,
     }
 }

@@ -14,6 +14,7 @@ mod caller;
 mod calls;
 mod carry;
 mod connection;
+mod end;
 mod frames;
 mod handshake;
 mod history;
