@@ -9,13 +9,14 @@ BENCH_LIMIT_S ?= 500
 
 .PHONY: run check test planted soak bench image-steps doc clean
 
-## A server with the demonstration's users, queues and channels; data in ./data.
+## A server with the demonstration's users, queues and channels; data in ./data. Without the system's large pages, it
+## is small rather than fast (docs/deploy.md).
 run:
 	$(CARGO) build --profile demo --package switchboard --package loadtest
 	@echo 'When it is ready, in two other terminals:'
 	@echo '  target/demo/loadtest talk --as anna    an operator'
 	@echo '  target/demo/loadtest talk --as vera    a customer'
-	target/demo/switchboard serve --seed config/demo.toml --data data
+	MIMALLOC_ALLOW_THP=0 target/demo/switchboard serve --seed config/demo.toml --data data
 
 ## Quick: format, lints, unit tests.
 check:

@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use argon2::Block;
 
 /// Blocks for which room is reserved at least: 33 MiB. The C library of GNU maps what is larger than
-/// 32 MiB by itself and unmaps it when it is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`); smaller pieces
+/// 32 MiB by itself and unmaps it when it is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`), and from there on
+/// it is the process's allocator (`app/allocator.rs`); smaller pieces
 /// stay with it once it has seen one freed. What is not touched takes no memory.
 const MAPPED_BLOCKS: usize = 33 * 1024;
 

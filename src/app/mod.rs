@@ -6,6 +6,7 @@
 //! Invariants: nobody is served before everything is ready; what cannot work ends the process with
 //! a text that says what to do; after the store has failed nothing is promised any more.
 
+mod allocator;
 mod availability;
 #[cfg(unix)]
 mod backup;

@@ -2,7 +2,7 @@
 //! a test's, and hands everything on but the pages of database files. The log of writes and journals go
 //! straight to the other: they have checksums of their own, and SQLite has computed those before.
 //!
-//! The only unsafe code of the program. Its grounds, once for all functions here:
+//! Unsafe code, which only the allocator has beside it. Its grounds, once for all functions here:
 //! - SQLite calls the methods with pointers that it made itself, valid for the call: buffers have the
 //!   length that it says, and a file is one that `x_open` filled, between its opening and its close.
 //! - `Handle` begins with `sqlite3_file`, as SQLite wants it, and is exclusively its connection's. The
