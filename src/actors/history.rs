@@ -198,7 +198,7 @@ fn may_read(row: &HistoryRow, open: Option<&OpenChat>, user: UserId) -> bool {
         None => {
             let settled = open.filter(|open| open.moving.is_none());
             let place = settled.and_then(|open| open.place.as_ref());
-            place.is_some_and(|place| place.operators().contains(&user))
+            place.is_some_and(|place| place.operators().any(|one| one == user))
         }
     }
 }

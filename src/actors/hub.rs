@@ -3,12 +3,11 @@
 //! Every connection has one bounded outbox. One that does not keep up is closed, never waited
 //! for: it resumes, and slows nobody.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dashmap::DashMap;
-use tokio::sync::mpsc;
+use futures_channel::mpsc;
 
 use crate::domain::{Audience, ChatId, Party, Person, Shown, Status};
 use crate::machine::chat::Told;
@@ -79,11 +78,12 @@ impl Hub {
 
     pub(super) fn connect(&self, person: Person) -> Connection {
         let id = self.numbers.fetch_add(1, Ordering::Relaxed) + 1;
-        let (sender, outbox) = mpsc::channel(self.outbox_max);
+        // Besides its buffer a channel takes one from each sender, and there is one.
+        let (sender, outbox) = mpsc::channel(self.outbox_max - 1);
         let mut all = self.connections.entry(person).or_default();
         if all.len() >= CONNECTIONS_OF_ONE_MAX {
             // Dropping its sender ends its outbox, whether or not the word still fits.
-            let (_, oldest) = all.remove(0);
+            let (_, mut oldest) = all.remove(0);
             let _ = oldest.try_send(Outgoing::TooMany);
         }
         all.push((id, sender));
@@ -109,7 +109,9 @@ impl Hub {
 
     /// Sends events of a chat, each to those whom it concerns and who may see it.
     pub(super) fn tell(&self, chat: ChatId, events: &[Told]) {
-        let people: BTreeSet<Person> = events.iter().flat_map(|told| &told.to).copied().collect();
+        let mut people: Vec<Person> = events.iter().flat_map(|told| &told.to).copied().collect();
+        people.sort_unstable();
+        people.dedup();
         for person in people.into_iter().filter(|person| self.connections.contains_key(person)) {
             let audience = Audience::of(person);
             let events = events.iter().filter(|told| told.to.contains(&person));
@@ -121,8 +123,8 @@ impl Hub {
         }
     }
 
-    /// Sends to everybody named, on all of their connections.
-    pub(super) fn send(&self, to: &BTreeSet<Person>, outgoing: &Outgoing) {
+    /// Sends to everybody named, who is named once, on all of their connections.
+    pub(super) fn send(&self, to: &[Person], outgoing: &Outgoing) {
         for person in to {
             self.send_where(*person, outgoing, |_| true);
         }
@@ -143,17 +145,18 @@ impl Hub {
 
     fn send_where(&self, person: Person, what: &Outgoing, to: impl Fn(ConnectionId) -> bool) {
         let Some(mut all) = self.connections.get_mut(&person) else { return };
-        all.retain(|(id, sender)| {
+        all.retain_mut(|(id, sender)| {
             if !to(*id) {
                 return true;
             }
             match sender.try_send(what.clone()) {
                 Ok(()) => true,
-                Err(mpsc::error::TrySendError::Closed(_)) => false,
                 // Dropping the sender ends the outbox, once what is in it has been read.
-                Err(mpsc::error::TrySendError::Full(_)) => {
-                    self.overflows.fetch_add(1, Ordering::Relaxed);
-                    telemetry::outbox_overflowed();
+                Err(error) => {
+                    if error.is_full() {
+                        self.overflows.fetch_add(1, Ordering::Relaxed);
+                        telemetry::outbox_overflowed();
+                    }
                     false
                 }
             }
@@ -177,6 +180,11 @@ mod tests {
         std::iter::from_fn(|| connection.outbox.try_recv().ok()).collect()
     }
 
+    /// Whether nothing more will come.
+    fn is_closed(connection: &mut Connection) -> bool {
+        matches!(connection.outbox.try_recv(), Err(mpsc::TryRecvError::Closed))
+    }
+
     #[test]
     fn the_oldest_connection_of_a_person_gives_way_and_is_told_why() {
         let hub = Hub::new(4);
@@ -185,10 +193,11 @@ mod tests {
         let newest = hub.connect(WHO);
         let mut oldest = all.remove(0);
         assert!(matches!(all_of(&mut oldest).as_slice(), [Outgoing::TooMany]));
-        assert!(oldest.outbox.is_closed());
+        assert!(is_closed(&mut oldest));
         all.push(newest);
         assert_eq!(hub.of(WHO), all.iter().map(|open| open.id).collect::<Vec<_>>());
-        assert!(all.iter().chain([&other]).all(|open| !open.outbox.is_closed()));
+        all.push(other);
+        assert!(all.iter_mut().all(|open| !is_closed(open)));
     }
 
     #[test]
@@ -196,14 +205,14 @@ mod tests {
         let hub = Hub::new(2);
         let (mut slow, mut quick) = (hub.connect(WHO), hub.connect(WHO));
         for probe in 1..=3 {
-            hub.send(&[WHO].into(), &Outgoing::Probe(probe));
+            hub.send(&[WHO], &Outgoing::Probe(probe));
             assert!(
                 matches!(all_of(&mut quick).as_slice(), [Outgoing::Probe(got)] if *got == probe)
             );
         }
         let left = all_of(&mut slow);
         assert!(matches!(left.as_slice(), [Outgoing::Probe(1), Outgoing::Probe(2)]), "{left:?}");
-        assert!(slow.outbox.is_closed(), "so that it resumes: it has missed one");
+        assert!(is_closed(&mut slow), "so that it resumes: it has missed one");
         assert_eq!((hub.of(WHO), hub.overflows()), (vec![quick.id], 1));
         hub.send_one(WHO, slow.id, &Outgoing::Probe(4));
         assert!(all_of(&mut quick).is_empty(), "meant for another");
@@ -216,7 +225,7 @@ mod tests {
 
     fn told(seq: Seq, event: ChatEvent, to: &[Person]) -> Told {
         let recorded = Recorded { seq, at: Timestamp(seq), event, names: Default::default() };
-        Told { recorded: Arc::new(recorded), to: to.iter().copied().collect() }
+        Told { recorded: Arc::new(recorded), to: to.to_vec() }
     }
 
     fn seqs(connection: &mut Connection) -> Vec<Seq> {

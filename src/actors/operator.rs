@@ -167,7 +167,7 @@ impl OperatorState {
                         note(&self.shared.screens, self.operator, &notice);
                         let seen = StatusSeen::of(machine);
                         self.shared.statuses.insert(self.operator, seen);
-                        let to = [Person::User(self.operator)].into();
+                        let to = [Person::User(self.operator)];
                         self.shared.hub.send(&to, &shown(machine, notice));
                     }
                 }

@@ -98,7 +98,7 @@ impl ChatView {
                 self.opened.as_ref().is_some_and(|opened| opened.customer == customer)
             }
             Person::User(user) => {
-                self.place.as_ref().is_some_and(|place| place.operators().contains(&user))
+                self.place.as_ref().is_some_and(|place| place.operators().any(|one| one == user))
             }
             Person::System => false,
         }

@@ -235,11 +235,12 @@ impl Place {
     }
 
     /// The operators whom this place concerns.
-    pub fn operators(&self) -> BTreeSet<UserId> {
-        match self {
-            Self::Offered(offer) => BTreeSet::clone(&offer.to),
-            Self::Assigned { owner, .. } => BTreeSet::from([*owner]),
-            Self::Waiting | Self::Ended { .. } => BTreeSet::new(),
-        }
+    pub fn operators(&self) -> impl Iterator<Item = UserId> {
+        let (offered, owner) = match self {
+            Self::Offered(offer) => (Some(&offer.to), None),
+            Self::Assigned { owner, .. } => (None, Some(*owner)),
+            Self::Waiting | Self::Ended { .. } => (None, None),
+        };
+        offered.into_iter().flat_map(|to| to.iter().copied()).chain(owner)
     }
 }

@@ -320,7 +320,7 @@ fn is_unowned(row: &OpenChat) -> bool {
 }
 
 fn concerned(row: &OpenChat) -> BTreeSet<UserId> {
-    let mut operators = row.place.as_ref().map(Place::operators).unwrap_or_default();
+    let mut operators: BTreeSet<UserId> = row.place.iter().flat_map(Place::operators).collect();
     operators.extend(row.moving.and_then(|moving| moving.to));
     operators
 }

@@ -234,37 +234,45 @@ struct CallEnvelope<'a, P> {
 #[error("the frame cannot be written: {0}")]
 pub struct EncodeError(#[from] serde_json::Error);
 
+/// Room for most frames, bytes, so that they grow once: an event with a message of 120 bytes has some 430.
+const MOST_FRAMES_BYTES: usize = 512;
+
+fn written(frame: &impl Serialize) -> Result<String, EncodeError> {
+    let mut text = Vec::with_capacity(MOST_FRAMES_BYTES);
+    serde_json::to_writer(&mut text, frame)?;
+    String::from_utf8(text).map_err(|error| EncodeError(serde::ser::Error::custom(error)))
+}
+
 /// The text of a good answer.
 pub fn write_result<R: Serialize>(id: &RequestId, result: &R) -> Result<String, EncodeError> {
     let jsonrpc = VERSION;
-    let text = serde_json::to_string(&ResultEnvelope { jsonrpc, id, result })?;
-    Ok(text)
+    written(&ResultEnvelope { jsonrpc, id, result })
 }
 
 /// The text of a refusal; without an id when none could be read.
 pub fn write_error(id: Option<&RequestId>, error: &ErrorFrame) -> Result<String, EncodeError> {
     let jsonrpc = VERSION;
-    Ok(serde_json::to_string(&ErrorEnvelope { jsonrpc, id, error })?)
+    written(&ErrorEnvelope { jsonrpc, id, error })
 }
 
 /// The text of a notification.
 pub fn write_notification(notification: &Notification) -> Result<String, EncodeError> {
-    Ok(serde_json::to_string(&CallEnvelope {
+    written(&CallEnvelope {
         jsonrpc: VERSION,
         id: None,
         method: notification.name(),
         params: notification,
-    })?)
+    })
 }
 
 /// The text of a call, for clients.
 pub fn write_request(id: &RequestId, call: &Call) -> Result<String, EncodeError> {
-    Ok(serde_json::to_string(&CallEnvelope {
+    written(&CallEnvelope {
         jsonrpc: VERSION,
         id: Some(id),
         method: call.method().name(),
         params: call,
-    })?)
+    })
 }
 
 /// What a client gets from a server.

@@ -192,7 +192,7 @@ async fn who_is_connected_gets_each_event_once_though_the_outcome_of_its_append_
         let mut told = Vec::new();
         let telling = async {
             while told.last() != log.last() {
-                if let Some(Outgoing::Events { events, .. }) = connection.outbox.recv().await {
+                if let Ok(Outgoing::Events { events, .. }) = connection.outbox.recv().await {
                     told.extend(events.iter().map(|event| event.seq));
                 }
             }
@@ -216,13 +216,13 @@ async fn the_last_event_is_told_though_the_outcome_of_its_append_was_unknown_and
         let telling = async {
             loop {
                 match connection.outbox.recv().await {
-                    Some(Outgoing::Events { events, .. })
+                    Ok(Outgoing::Events { events, .. })
                         if events.iter().any(|event| event.seq == answer.seq) =>
                     {
                         break;
                     }
-                    Some(_) => {}
-                    None => panic!("the connection stays"),
+                    Ok(_) => {}
+                    Err(_) => panic!("the connection stays"),
                 }
             }
         };

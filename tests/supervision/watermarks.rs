@@ -141,7 +141,7 @@ async fn a_chat_stays_awake_until_its_watermarks_are_written_and_tells_of_them()
     hold.add_permits(1);
     raising.await.unwrap().unwrap();
     let telling = async {
-        while let Some(outgoing) = connection.outbox.recv().await {
+        while let Ok(outgoing) = connection.outbox.recv().await {
             if let Outgoing::Watermark { watermark, .. } = outgoing {
                 return watermark.read;
             }

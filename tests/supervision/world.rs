@@ -268,7 +268,7 @@ impl Desk {
         let seen = Arc::new(Mutex::new(Vec::new()));
         let (notes, to) = (Arc::clone(&seen), router.clone());
         let client = tokio::spawn(async move {
-            while let Some(outgoing) = outbox.recv().await {
+            while let Ok(outgoing) = outbox.recv().await {
                 if let Outgoing::Probe(probe) = outgoing {
                     to.probe_answered(id, connection, probe);
                 }

@@ -53,7 +53,8 @@ impl Calls {
 
     /// Begins all that wait, in the order in which they came, each by its number.
     pub fn begin(&mut self) -> Vec<(CallId, ChatCall)> {
-        let mut begun = Vec::new();
+        let wanted = self.waiting.iter().map(|calls| calls.wanted.len()).sum();
+        let mut begun = Vec::with_capacity(wanted);
         for calls in self.waiting.drain(..) {
             let ChatCalls { wanted, reply, permit, way } = calls;
             // Whoever asked was told to ask again: its right to these calls has ended with its wait.

@@ -1,5 +1,6 @@
 //! Who calls on a socket, and which chats it may know of.
 
+use std::pin::Pin;
 use std::sync::{Arc, MutexGuard, PoisonError};
 
 use super::refusals::refused;
@@ -41,10 +42,11 @@ impl Caller {
 
     /// Carries a call out; one that changes something only if the caller still may when it is its
     /// turn. What the call leads to is known when it ends, and a revocation waits for it until then.
+    /// The work stays where it is: each future around it that took it in would hold it twice.
     pub async fn permitted<R>(
         &self,
         method: Method,
-        work: impl Future<Output = Result<R, ErrorFrame>>,
+        work: Pin<&mut impl Future<Output = Result<R, ErrorFrame>>>,
     ) -> Result<R, ErrorFrame> {
         if !method.changes() {
             return work.await;

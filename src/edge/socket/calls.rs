@@ -112,7 +112,8 @@ impl<T: Task> Calls<T> {
         let due = &mut self.due;
         let behind = self.behind.entry(lane).or_insert_with(|| {
             due.push(lane);
-            VecDeque::new()
+            // Most lanes have one call at a time.
+            VecDeque::with_capacity(1)
         });
         behind.push_back((ticket, task));
     }
@@ -154,7 +155,8 @@ impl<T: Task> Calls<T> {
 
     /// Begins what goes together; what has to wait for a call that was put off is answered so.
     fn begin(&mut self, lane: Lane, together: Vec<(Ticket, T)>, now: Timestamp) {
-        let (mut tickets, mut tasks) = (Vec::with_capacity(together.len()), Vec::new());
+        let mut tickets = Vec::with_capacity(together.len());
+        let mut tasks = Vec::with_capacity(together.len());
         for (ticket, task) in together {
             match self.turns.turn(&ticket, &tickets, now) {
                 Ok(()) => {

@@ -1,6 +1,6 @@
 //! Every call on one screen, and how each is carried out.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 
 use tokio::sync::OwnedSemaphorePermit;
@@ -68,7 +68,9 @@ impl Task for CallTask {
 
     fn carry_out(together: Vec<Self>) -> Work {
         Box::pin(async move {
-            let (mut answers, mut messages, mut permits) = (Vec::new(), Vec::new(), Vec::new());
+            let mut answers = Vec::with_capacity(together.len());
+            let mut messages = Vec::with_capacity(together.len());
+            let mut permits = Vec::with_capacity(together.len());
             let mut sender = None;
             for CallTask { id, todo, permit } in together {
                 permits.push(permit);
@@ -98,7 +100,10 @@ pub(super) fn take(caller: &Arc<Caller>, request: Request) -> Taken {
     let (by, method, lane) = (Arc::clone(caller), call.method(), lane(caller.audience(), &call));
     macro_rules! work {
         ($answer:expr) => {{
-            let work = async move { answer(&id, by.permitted(method, $answer).await) };
+            let work = async move {
+                let work = pin!($answer);
+                answer(&id, by.permitted(method, work).await)
+            };
             Taken::Todo(lane, Todo::Alone(Box::pin(work)))
         }};
     }

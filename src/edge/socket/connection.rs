@@ -127,7 +127,7 @@ impl Connection {
                 }
                 out = async {
                     match outbox {
-                        Some(joined) => joined.outbox.recv().await,
+                        Some(joined) => joined.outbox.next().await,
                         None => std::future::pending().await,
                     }
                 } => Step::Out(out),
@@ -264,7 +264,8 @@ impl Connection {
 
     async fn request(&mut self, request: Request) -> Result<(), End> {
         let Some(session) = &self.session else {
-            return self.before_session(request).await;
+            // On the heap: it happens once, and would be in the task of every socket.
+            return Box::pin(self.before_session(request)).await;
         };
         if let Err(error) = session.caller.scope(request.call.method()) {
             self.reject(Some(&request.id), &error);
@@ -372,7 +373,8 @@ impl Connection {
         }
         let answered = id.clone();
         let work = Box::pin(async move {
-            let told = by.permitted(Method::SessionRenew, session::renewed(&by)).await;
+            let work = pin!(session::renewed(&by));
+            let told = by.permitted(Method::SessionRenew, work).await;
             carry::answer(&answered, told.and(renewed))
         });
         self.begin(id, Lane::Conversation, Order::Free, Todo::Alone(work));

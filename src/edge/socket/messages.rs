@@ -2,6 +2,8 @@
 //!
 //! Invariant: when one has to be sent again, none behind it has been written.
 
+use std::pin::pin;
+
 use super::caller::Caller;
 use super::calls::Answer;
 use super::carry::{answer, later_ms};
@@ -30,7 +32,7 @@ pub(super) async fn send(by: &Caller, messages: Vec<(RequestId, MessageSendFrame
         |message: MessageSendFrame| Ok((message.client_message_id.0, message.text.check()?));
     let (ids, messages): (Vec<RequestId>, Vec<Checked>) =
         messages.into_iter().map(|(id, message)| (id, checked(message))).unzip();
-    let work = async { Ok(send_together(by, chat, messages).await) };
+    let work = pin!(async { Ok(send_together(by, chat, messages).await) });
     match by.permitted(METHOD, work).await {
         Ok(sent) => ids.iter().zip(sent).map(|(id, sent)| answer(id, sent)).collect(),
         Err(error) => ids.iter().map(|id| answer::<()>(id, Err(error.clone()))).collect(),
@@ -56,9 +58,10 @@ async fn send_together(by: &Caller, chat: ChatId, messages: Vec<Checked>) -> Vec
                 let here = written.next().unwrap_or(Err(CallError::Unavailable));
                 by_itself |= here.is_err_and(went_elsewhere);
                 match here {
-                    _ if by_itself => alone(by, author, chat, &message).await,
+                    // On the heap, as whatever is seldom: it would be in the future of each message.
+                    _ if by_itself => Box::pin(alone(by, author, chat, &message)).await,
                     Ok(answer) => Ok(frame(chat, answer)),
-                    Err(error) => Err(by.hide(METHOD, chat, error).await),
+                    Err(error) => Err(Box::pin(by.hide(METHOD, chat, error)).await),
                 }
             }
         };

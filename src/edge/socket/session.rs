@@ -4,9 +4,10 @@
 //! outbox, and what was read already is dropped there by its position.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use futures_channel::mpsc;
 
 use super::caller::{Caller, person_of};
 use super::looks::{Looked, looks};
@@ -123,7 +124,8 @@ pub(super) async fn open(
         found.take(&caller, chat, wanted.get(&chat).copied().flatten(), looked);
     }
     if let Some(chat) = outdated {
-        caller.permitted(Method::SessionOpen, update_customer(&caller, chat)).await?;
+        let update = pin!(update_customer(&caller, chat));
+        caller.permitted(Method::SessionOpen, update).await?;
     }
     let answer = SessionOpenedFrame {
         me: me(edge, &principal.who),

@@ -214,6 +214,8 @@ impl Chat {
             (Party::Customer(_) | Party::User(_) | Party::System, _) => Decided::default(),
         };
         let position = self.tail() + 1 + decided.events.len() as u64;
+        // Room for what it is, mostly: one event, one answer.
+        decided.events.reserve_exact(1);
         decided.events.push(message);
         Ok(decided.and(ChatEffect::AnswerRecorded(call, position)))
     }
@@ -425,6 +427,7 @@ impl Decided {
     }
 
     fn and(mut self, effect: ChatEffect) -> Self {
+        self.effects.reserve_exact(1);
         self.effects.push(effect);
         self
     }

@@ -4,7 +4,7 @@
 //! Owns: the chat's row as the index has it, and the words of its actor. Refuses: the order in which things
 //! are done (`machine::driver`), and what is decided (`decide.rs`).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::domain::{
     ChatEvent, ChatId, CommandId, EventNames, Party, Person, Place, QueueId, Reach, Recorded,
@@ -176,7 +176,7 @@ impl EventSourced for Chat {
         EVENT_BYTES + said
     }
 
-    fn seen_by(&self) -> BTreeSet<Person> {
+    fn seen_by(&self) -> Vec<Person> {
         Chat::seen_by(self)
     }
 

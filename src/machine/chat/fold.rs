@@ -301,7 +301,7 @@ impl Chat {
         let mut peers: Vec<Peer> = self.former.peers().collect();
         peers.extend(self.queue.map(Peer::Queue));
         if let Some(place) = &self.place {
-            peers.extend(place.operators().into_iter().map(Peer::Operator));
+            peers.extend(place.operators().map(Peer::Operator));
         }
         peers.sort_unstable();
         peers.dedup();
@@ -497,8 +497,7 @@ impl Chat {
 
     fn move_to(&mut self, placement: Placement, place: Place, recorded: &Recorded) {
         debug_assert_eq!(placement, self.placement + 1, "a placement is never skipped");
-        let concerned = self.place.as_ref().map(Place::operators).unwrap_or_default();
-        for operator in concerned {
+        for operator in self.place.iter().flat_map(Place::operators) {
             self.former.remember(Peer::Operator(operator));
         }
         self.offer_left.clear();

@@ -27,7 +27,7 @@ pub struct Before {
     version: Seq,
     priority: Priority,
     queue: Option<QueueId>,
-    operators: BTreeSet<UserId>,
+    place: Option<Place>,
     target: Option<UserId>,
 }
 
@@ -78,7 +78,7 @@ impl driver::Notices<Chat> for Notices {
             version: chat.version,
             priority: chat.profile().priority,
             queue: chat.queue,
-            operators: chat.place.as_ref().map(Place::operators).unwrap_or_default(),
+            place: chat.place.clone(),
             target: chat.transfer.as_ref().map(|transfer| transfer.to),
         }
     }
@@ -99,10 +99,14 @@ impl driver::Notices<Chat> for Notices {
         let after = Self::before(chat);
         if before.version != after.version {
             let same = before.placement == after.placement && before.priority == after.priority;
+            let operators = |before: &Before| -> BTreeSet<UserId> {
+                before.place.iter().flat_map(Place::operators).collect()
+            };
+            let (were, are) = (operators(before), operators(&after));
             let operators: Vec<UserId> = if same {
-                before.operators.symmetric_difference(&after.operators).copied().collect()
+                were.symmetric_difference(&are).copied().collect()
             } else {
-                before.operators.union(&after.operators).copied().collect()
+                were.union(&are).copied().collect()
             };
             let queues = BTreeSet::from([before.queue, after.queue]);
             for peer in queues.into_iter().flatten().map(Peer::Queue) {

@@ -1,13 +1,14 @@
 //! Who is who in a chat: only the chat knows its customer's channel, so only here does a person become
 //! a party.
 
-use std::collections::BTreeSet;
-
 use crate::domain::{Party, Person, Place};
 
 use super::call::Author;
 use super::fold::Chat;
 use super::refusal::Refusal;
+
+/// Room for those who see most chats before and after most events: the customer and the owner.
+const SEEN_BY_FEW: usize = 4;
 
 /// An author, as the party that it is in the chat.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +31,11 @@ impl Chat {
         }
     }
 
-    /// Who sees the chat at present: its customer, its owner, those to whom it is offered.
-    pub fn seen_by(&self) -> BTreeSet<Person> {
-        let operators = self.place.as_ref().map(Place::operators).unwrap_or_default();
-        let mut people: BTreeSet<Person> = operators.into_iter().map(Person::User).collect();
+    /// Who sees the chat at present, each once: its customer, its owner, those to whom it is offered.
+    pub fn seen_by(&self) -> Vec<Person> {
+        let mut people = Vec::with_capacity(SEEN_BY_FEW);
         people.extend(self.opened.as_ref().map(|opened| Person::Customer(opened.customer)));
+        people.extend(self.place.iter().flat_map(Place::operators).map(Person::User));
         people
     }
 

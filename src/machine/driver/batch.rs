@@ -38,7 +38,8 @@ impl<A: EventSourced> Batch<A> {
         decided: Decided<A>,
     ) -> Self {
         let calls = call.into_iter().collect();
-        let mut batch = Self { events: Vec::new(), effects: decided.effects, calls, bytes: 0 };
+        let events = Vec::with_capacity(decided.events.len());
+        let mut batch = Self { events, effects: decided.effects, calls, bytes: 0 };
         batch.record(fold, given, now, decided.events);
         batch
     }

@@ -236,42 +236,50 @@ impl<A: EventSourced> Driver<A> {
 
     /// Takes an input; only while idle.
     pub fn input(&mut self, now: Timestamp, input: Input<A>) -> Vec<Action<A>> {
+        let mut actions = Vec::new();
+        self.take_input(now, input, &mut actions);
+        actions
+    }
+
+    fn take_input(&mut self, now: Timestamp, input: Input<A>, actions: &mut Vec<Action<A>>) {
         if let Phase::Forgotten = self.phase {
             let unknown = |call| Action::Answer(call, Err(A::Refusal::UNKNOWN));
-            return input.call().map(unknown).into_iter().collect();
+            actions.extend(input.call().map(unknown));
+            return;
         }
         if let Phase::Asleep | Phase::Peeked = self.phase {
             self.woken_by = Some(input);
-            return self.wake();
+            actions.extend(self.wake());
+            return;
         }
         let Phase::Idle { claim } = self.phase else {
-            return self.fail(Failure::Broken("an input came while the store was busy".into()));
+            let broken = Failure::Broken("an input came while the store was busy".into());
+            actions.extend(self.fail(broken));
+            return;
         };
-        let mut actions = Vec::new();
         if let Input::Said(said) = &input
             && self.notices.heard(&self.fold, said, now)
         {
-            self.say_due(now, &mut actions);
+            self.say_due(now, actions);
         }
         if let Input::Tick = input {
-            self.say_due(now, &mut actions);
+            self.say_due(now, actions);
             if now < self.quiet_until {
-                return actions;
+                return;
             }
             if self.owes_the_feed() {
                 // As at the start: what was to be written then may not have been, for want of the same touch.
                 let input = Some((Input::Started, None));
-                self.announce(claim, FeedHour::of(now), input, &mut actions);
-                return actions;
+                self.announce(claim, FeedHour::of(now), input, actions);
+                return;
             }
         }
         if let Some((search, from)) = Search::of(&self.fold, &input) {
             self.phase = Phase::Looking { claim, input, search };
             actions.push(Action::Store(StoreCall::Read { from }));
-            return actions;
+            return;
         }
-        self.decide(now, claim, (input, None), Stage::Fresh, &mut actions);
-        actions
+        self.decide(now, claim, (input, None), Stage::Fresh, actions);
     }
 
     /// Takes the answer of the store.
@@ -286,7 +294,7 @@ impl<A: EventSourced> Driver<A> {
         while self.is_idle()
             && let Some(input) = self.woken_by.take().or_else(|| self.behind.pop_front())
         {
-            actions.extend(self.input(now, input));
+            self.take_input(now, input, actions);
         }
     }
 

@@ -4,7 +4,6 @@
 //! Owns: the words between the two, and `()` for who has no notices and no index. Refuses: to say in which
 //! order anything is done; that is the driver's.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::fmt::Debug;
 
@@ -92,8 +91,8 @@ pub trait EventSourced: Value {
     /// About how much an event takes in the log, bytes; what a batch is bounded by.
     fn bytes_of(event: &Self::Event) -> usize;
 
-    /// Who sees it at present.
-    fn seen_by(&self) -> BTreeSet<Person>;
+    /// Who sees it at present, each once, in any order.
+    fn seen_by(&self) -> Vec<Person>;
 
     /// What those are called who are in each of these events, which follow the present ones.
     fn names_in(&self, events: &[Self::Event], given: &Self::Given) -> Vec<EventNames>;

@@ -1,6 +1,5 @@
 //! What comes into a driver and what goes out of it.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::domain::{CommandId, Party, Person, Recorded, Seq};
@@ -155,15 +154,18 @@ pub struct Told<E> {
     pub recorded: Arc<Recorded<E>>,
     /// Who saw the aggregate when it happened: just before it, or just after. Whoever left with an earlier
     /// event of the same append is not among them.
-    pub to: BTreeSet<Person>,
+    /// Each once, in the order of people.
+    pub to: Vec<Person>,
 }
 
 impl<E> Told<E> {
     /// Applies an event that follows the tail, and says whom it concerns.
     pub(super) fn apply<A: EventSourced<Event = E>>(fold: &mut A, recorded: Recorded<E>) -> Self {
-        let before = fold.seen_by();
+        let mut to = fold.seen_by();
         fold.apply(&recorded);
-        let to = before.into_iter().chain(fold.seen_by()).collect();
+        to.extend(fold.seen_by());
+        to.sort_unstable();
+        to.dedup();
         Self { recorded: Arc::new(recorded), to }
     }
 }

@@ -209,8 +209,12 @@ pub(super) fn listed_body(
     }
 }
 
+/// Room for the body of most records, so that it grows once: one of a message of 120 bytes has some 250.
+const MOST_BODIES_BYTES: usize = 512;
+
 fn encode<T: Serialize>(slot: Slot<'_>, record: &T) -> Result<Vec<u8>, RecordError> {
-    let body = serde_json::to_vec(record).map_err(|error| RecordError::Unwritable {
+    let mut body = Vec::with_capacity(MOST_BODIES_BYTES);
+    serde_json::to_writer(&mut body, record).map_err(|error| RecordError::Unwritable {
         which: slot.to_string(),
         what: error.to_string(),
     })?;

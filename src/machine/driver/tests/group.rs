@@ -333,7 +333,7 @@ impl EventSourced for Group {
         }
     }
 
-    fn seen_by(&self) -> BTreeSet<Person> {
+    fn seen_by(&self) -> Vec<Person> {
         self.members.iter().copied().map(Person::User).collect()
     }
 

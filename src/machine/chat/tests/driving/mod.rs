@@ -310,7 +310,7 @@ fn told(actions: &[Action]) -> Vec<(u64, Vec<Person>)> {
         Action::Publish(told) | Action::PublishLate(told) => Some(told),
         _ => None,
     });
-    let each = told.flatten().map(|t| (t.recorded.seq, t.to.iter().copied().collect()));
+    let each = told.flatten().map(|t| (t.recorded.seq, t.to.clone()));
     each.collect()
 }
 

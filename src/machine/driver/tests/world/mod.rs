@@ -308,7 +308,8 @@ impl World {
             let there = |log| Group::folded(log).members.into_iter().map(Person::User);
             let all: BTreeSet<_> =
                 there(&self.log[..at - 1]).chain(there(&self.log[..at])).collect();
-            assert_eq!(*to, all, "of {at}");
+            assert!(to.iter().is_sorted(), "of {at}");
+            assert_eq!(to.iter().copied().collect::<BTreeSet<_>>(), all, "of {at}");
         }
         self.untold = None;
     }
