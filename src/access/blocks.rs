@@ -1,18 +1,17 @@
 //! The working memory of password hashes: 19 MiB each. It is used again while others wait for theirs,
 //! and given back to the system when nobody does.
 //!
-//! Left to the allocator it stays in the arena of every thread that ever hashed: some sixty
-//! megabytes each.
+//! Smaller pieces of it would stay with the allocator: some sixty megabytes for every thread that ever
+//! hashed, by the C library.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use argon2::Block;
 
-/// Blocks for which room is reserved at least: 33 MiB. The C library of GNU maps what is larger than
-/// 32 MiB by itself and unmaps it when it is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`), and from there on
-/// it is the process's allocator (`app/allocator.rs`); smaller pieces
-/// stay with it once it has seen one freed. What is not touched takes no memory.
-const MAPPED_BLOCKS: usize = 33 * 1024;
+use super::limits::HASH_ROOM_MIN_BYTES;
+
+/// Blocks for which room is reserved at least.
+const MAPPED_BLOCKS: usize = HASH_ROOM_MIN_BYTES / Block::SIZE;
 
 /// See the module.
 #[derive(Default)]

@@ -11,6 +11,11 @@ pub const SALT_BYTES: usize = 16;
 /// Memory of one password hash, KiB (OWASP's second recommendation for argon2id).
 pub const HASH_MEMORY_KIB: u32 = 19 * 1024;
 
+/// Room that is reserved for the memory of one at least, bytes. The process's allocator (`app/allocator.rs`) leaves
+/// blocks of 32 MiB and more to the C library, which maps each by itself and unmaps it when it is freed; what is not
+/// touched of it takes no memory.
+pub const HASH_ROOM_MIN_BYTES: usize = 33 * 1024 * 1024;
+
 /// Passes of one password hash.
 pub const HASH_PASSES: u32 = 2;
 

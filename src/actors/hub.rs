@@ -114,7 +114,7 @@ impl Hub {
         people.dedup();
         for person in people.into_iter().filter(|person| self.connections.contains_key(person)) {
             let audience = Audience::of(person);
-            let events = events.iter().filter(|told| told.to.contains(&person));
+            let events = events.iter().filter(|told| told.to.binary_search(&person).is_ok());
             let events = events.filter_map(|told| audience.show(Arc::clone(&told.recorded)));
             let events: Arc<[Shown]> = events.collect();
             if !events.is_empty() {
@@ -225,7 +225,9 @@ mod tests {
 
     fn told(seq: Seq, event: ChatEvent, to: &[Person]) -> Told {
         let recorded = Recorded { seq, at: Timestamp(seq), event, names: Default::default() };
-        Told { recorded: Arc::new(recorded), to: to.to_vec() }
+        let mut to = to.to_vec();
+        to.sort_unstable();
+        Told { recorded: Arc::new(recorded), to }
     }
 
     fn seqs(connection: &mut Connection) -> Vec<Seq> {

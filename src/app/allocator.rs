@@ -14,9 +14,14 @@ use std::alloc::{GlobalAlloc, Layout, System};
 
 use mimalloc::MiMalloc;
 
+use crate::access::limits::HASH_ROOM_MIN_BYTES;
+
 /// Blocks of this size, bytes, and above come from the system's allocator: the C library of GNU maps them one
 /// by one and unmaps each when it is freed (`mallopt(3)`, `M_MMAP_THRESHOLD`, at its upper bound).
 const LARGE: usize = 32 * 1024 * 1024;
+
+const _: () =
+    assert!(HASH_ROOM_MIN_BYTES >= LARGE, "what a password hash takes is given back at once");
 
 /// By the size of a block, which whoever frees it names again.
 struct BySize;
@@ -91,6 +96,9 @@ mod tests {
         block.extend((0..LARGE - 8).map(|at| at as u8));
         block.reserve_exact(16);
         assert!(block.capacity() >= LARGE);
+        // The C library of GNU has its header in front of a block that it mapped by itself, and nothing else.
+        #[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+        assert_eq!(block.as_ptr() as usize % 4_096, 16);
         assert!(block.iter().enumerate().all(|(at, byte)| *byte == at as u8));
         block.truncate(4_000);
         block.shrink_to_fit();

@@ -308,8 +308,7 @@ impl World {
             let there = |log| Group::folded(log).members.into_iter().map(Person::User);
             let all: BTreeSet<_> =
                 there(&self.log[..at - 1]).chain(there(&self.log[..at])).collect();
-            assert!(to.iter().is_sorted(), "of {at}");
-            assert_eq!(to.iter().copied().collect::<BTreeSet<_>>(), all, "of {at}");
+            assert_eq!(*to, Vec::from_iter(all), "of {at}");
         }
         self.untold = None;
     }
