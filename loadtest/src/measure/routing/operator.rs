@@ -35,7 +35,7 @@ const DAY_US: u64 = 86_400_000_000;
 pub struct Conduct {
     /// Offers that are declined, of a hundred.
     pub declines_percent: u32,
-    /// How long a chat is kept, µs.
+    /// How long a chat is kept, µs, but the first one.
     pub keeps_us: u64,
     /// Whether a message is written before the end.
     pub writes: bool,
@@ -71,6 +71,8 @@ pub struct Operator {
     screen: VecDeque<(Uuid, Uuid)>,
     /// Chats that are kept, and until when, µs.
     kept: VecDeque<(u64, Uuid)>,
+    /// Whether it has had a chat.
+    has_kept: bool,
     /// What it said last that it is, and whether the answer is still to come.
     is_ready: bool,
     is_changing: bool,
@@ -107,6 +109,7 @@ impl Operator {
             commands: 0,
             screen: VecDeque::new(),
             kept: VecDeque::new(),
+            has_kept: false,
             is_ready: false,
             is_changing: false,
             next_away_us: None,
@@ -449,7 +452,18 @@ impl Operator {
         self.hall.count(now_us, |counts| counts.accepted += 1);
         let asked_us = now_us.saturating_sub(took_us);
         self.hall.time(asked_us, |times| &mut times.accept, took_us);
-        self.kept.push_back((now_us + self.conduct.keeps_us, chat));
+        let until_us = now_us + self.keeps_us();
+        self.kept.push_back((until_us, chat));
+    }
+
+    /// How long the next chat is kept. Of the first one a part: operators come together, and would otherwise end
+    /// their chats together for ever.
+    fn keeps_us(&mut self) -> u64 {
+        let whole_us = self.conduct.keeps_us;
+        if std::mem::replace(&mut self.has_kept, true) {
+            return whole_us;
+        }
+        self.draw.below(usize::try_from(whole_us).unwrap_or(usize::MAX).max(1)) as u64
     }
 
     /// Takes one of those who wait: any, since all look at the same line.
