@@ -24,9 +24,9 @@ impl Operator {
         let known = self.slots.get(&at.chat).map(|slot| (slot.placement, 0));
         let invite = self.invites.get(&at.chat);
         let invited = invite.map(|invite| (invite.placement, invite.version));
-        let gone = self.gone.get(&at.chat).map(|(place, _)| *place);
+        let lost = self.lost.at(at.chat);
         let said = (at.placement, at.version);
-        if known.max(invited).max(gone).is_some_and(|known| said < known) {
+        if known.max(invited).max(lost).is_some_and(|known| said < known) {
             return;
         }
         self.compare_screens(&at);
@@ -216,7 +216,7 @@ impl Operator {
         let chat = at.chat;
         self.uninvite(at, None, effects);
         self.keep_if_open(at, self.id);
-        self.gone.insert(chat, ((at.placement, at.version), now));
+        self.lost.note(now, chat, (at.placement, at.version));
         // An `Assign` on its way may still land: only its answer frees the slot.
         if self.slots.get(&chat).is_some_and(|s| matches!(s.held, Held::Assigning { .. })) {
             return;

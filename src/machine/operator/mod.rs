@@ -22,6 +22,7 @@ mod fitting;
 mod hear;
 mod interface;
 mod kept_slots;
+mod lost;
 mod owed;
 mod presence;
 mod pull;
@@ -32,12 +33,10 @@ mod status;
 
 use std::collections::BTreeMap;
 
-use crate::domain::limits::{GONE_REMEMBERED_MS, OFFER_ASK_MS, OFFER_BACKSTOP_MS, RECALL_LIMIT_MS};
+use crate::domain::limits::{OFFER_ASK_MS, OFFER_BACKSTOP_MS, RECALL_LIMIT_MS};
 use crate::domain::operator::{OperatorRecord, OperatorState, Standing};
 use crate::domain::time::earliest;
-use crate::domain::{
-    ChatId, CommandId, OfferId, Placement, QueueId, Seq, Status, Timestamp, UserId,
-};
+use crate::domain::{ChatId, CommandId, OfferId, QueueId, Status, Timestamp, UserId};
 use crate::machine::message::Asked;
 use crate::machine::repeat::Repeater;
 use crate::machine::{CallId, Life};
@@ -51,6 +50,7 @@ pub use room::Room;
 pub use screens::{OnScreen, ShownOffers};
 pub use slots::{Held, Invite, Reservation, Slot};
 
+use lost::Lost;
 use owed::Owed;
 use presence::Presence;
 use pull::Pull;
@@ -123,9 +123,7 @@ pub struct Operator {
     passed: BTreeMap<ChatId, Passed>,
     /// Offers that came without a slot held for them, to be taken back.
     strays: BTreeMap<ChatId, OfferId>,
-    /// The placement and version at which a chat was lost, and when: earlier words about it are
-    /// late ones.
-    gone: BTreeMap<ChatId, ((Placement, Seq), Timestamp)>,
+    lost: Lost,
     /// Commands of which chats are asked what became of them, and until when.
     recalls: BTreeMap<(ChatId, CallId), Recall>,
     screens: Screens,
@@ -178,7 +176,7 @@ impl Operator {
             kept: BTreeMap::new(),
             passed: BTreeMap::new(),
             strays: BTreeMap::new(),
-            gone: BTreeMap::new(),
+            lost: Lost::default(),
             recalls: BTreeMap::new(),
             screens: Screens::default(),
             pull: None,
@@ -343,7 +341,7 @@ impl Operator {
         self.expire_reservations(now);
         self.expire_kept(now);
         self.expire_recalls(now, effects);
-        self.gone.retain(|_, (_, at)| now.since_ms(*at) < GONE_REMEMBERED_MS);
+        self.lost.expire(now);
         if self.pull.as_ref().is_some_and(|pull| now >= pull.until) {
             self.conclude_pull(now);
         }
