@@ -29,6 +29,10 @@ pub const STORE_LIMIT: Duration = Duration::from_secs(10);
 /// How long a chat is idle before it goes to sleep by default.
 pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 
+/// The same of a chat that has ended, which has little to do but to be read: at a thousand ends a second
+/// those of a minute would be a gigabyte.
+pub const ENDED_IDLE_AFTER: Duration = Duration::from_secs(5);
+
 /// How long calls under way may take to end by default when the process stops: as long as a call.
 pub const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 

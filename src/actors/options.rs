@@ -5,8 +5,8 @@ use std::time::Duration;
 use crate::domain::limits::RESTART_GRACE_MS;
 
 use super::limits::{
-    CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, IDLE_AFTER, OUTBOX_MAX, STORE_LIMIT, SWEEP_EVERY,
-    SWEEP_PAUSE,
+    CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, ENDED_IDLE_AFTER, IDLE_AFTER, OUTBOX_MAX, STORE_LIMIT,
+    SWEEP_EVERY, SWEEP_PAUSE,
 };
 
 /// What an installation may choose.
@@ -14,6 +14,8 @@ use super::limits::{
 pub struct Options {
     /// How long a chat is idle before it goes to sleep.
     pub idle_after: Duration,
+    /// The same of one that has ended, if that is less.
+    pub ended_idle_after: Duration,
     /// How long a call may take.
     pub call_limit: Duration,
     /// How long the store may take over one call of an actor, or one page at the start; an actor
@@ -38,6 +40,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             idle_after: IDLE_AFTER,
+            ended_idle_after: ENDED_IDLE_AFTER,
             call_limit: CALL_LIMIT,
             store_limit: STORE_LIMIT,
             restart_grace_ms: RESTART_GRACE_MS,

@@ -14,8 +14,8 @@ use std::time::Duration;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::{ChannelId, ChatId, Customer, Timestamp};
+use crate::machine::chat::Chat;
 use crate::machine::chat::driver::READ_PAGE;
-use crate::machine::chat::{Chat, RowUpdate};
 use crate::storage::{EndedChat, EndedRow, Filled, OpenChat, Store, StoreError};
 use crate::telemetry;
 
@@ -50,12 +50,8 @@ pub async fn relist_chat(store: &Store, id: ChatId) -> Result<Option<OpenChat>, 
         chat => chat?,
     };
     let row = chat.row();
-    for write in chat.row_updates(row.clone()) {
-        match write {
-            RowUpdate::Open(row) => store.open_chats.put(row).await?,
-            RowUpdate::Ended(ended) => store.ended_chats.put(ended).await?,
-            RowUpdate::NotOpen => store.open_chats.remove(id).await?,
-        }
+    for update in chat.row_updates(row.clone()) {
+        store.update_row(id, update).await?;
     }
     Ok(row)
 }

@@ -16,8 +16,7 @@ pub(super) type Untold = DashMap<ChatId, Seq>;
 
 /// An append begins: until its events are told, they are untold. An earlier one stays.
 pub(super) fn begins(untold: &Untold, chat: ChatId, call: &StoreCall) {
-    let StoreCall::Append(_, events) = call else { return };
-    let Some(first) = events.first() else { return };
+    let Some(first) = call.events().first() else { return };
     let after = first.seq.saturating_sub(1);
     untold.entry(chat).or_insert(after);
 }

@@ -77,9 +77,8 @@ impl Ways {
 
     /// A call to the store begins. Answers whether it may bring the chat into a queue.
     pub(super) fn begins(&self, chat: ChatId, call: &StoreCall) -> bool {
-        let StoreCall::Append(_, events) = call else { return false };
         let mut bound = false;
-        for recorded in events {
+        for recorded in call.events() {
             if let ChatEvent::Placed { queue, .. } = recorded.event {
                 self.bind(chat, Bound::Queue(queue));
                 bound = true;

@@ -125,9 +125,16 @@ impl Index {
 
     /// Marks the row as moving.
     pub fn mark(&mut self, chat: ChatId, moving: Moving) {
-        if let Some(mut row) = self.rows.get(&chat).cloned() {
-            row.moving = Some(moving);
-            self.put(chat, Some(row));
+        let Some(row) = self.rows.get_mut(&chat) else { return };
+        if row.moving.is_some() {
+            let row = OpenChat { moving: Some(moving), ..row.clone() };
+            return self.put(chat, Some(row));
+        }
+        // Nothing that it is found by goes, and it need not be linked anew.
+        row.moving = Some(moving);
+        self.moving.insert(chat);
+        if let Some(operator) = moving.to {
+            self.by_operator.entry(operator).or_default().insert(chat);
         }
     }
 
@@ -432,6 +439,10 @@ mod tests {
         assert_eq!(chats(index.of_queue(OTHER_QUEUE)), [CHAT]);
         index.mark(CHAT, Moving { to: Some(ANN) });
         assert_eq!((chats(index.of_operator(ANN)), index.moving()), (vec![CHAT], &[CHAT].into()));
+        index.assert_invariants();
+        index.mark(CHAT, Moving { to: Some(BOB) });
+        index.assert_invariants();
+        assert_eq!((chats(index.of_operator(ANN)), index.operators()), (vec![], vec![BOB]));
         let place = Some(Place::Assigned { owner: BOB, begun: false });
         index.put(CHAT, Some(OpenChat { place, ..row() }));
         assert_eq!(chats(index.of_operator(ANN)), []);

@@ -1,5 +1,6 @@
 //! The ports to durable storage: small, by aggregate, with their guarantees stated. No call spans
-//! two aggregates, for a distributed store could not keep such a promise.
+//! two aggregates, for a distributed store could not keep such a promise; but for [`ChatMoves`], which only a
+//! store has that can.
 //!
 //! Owns what storage promises. Refuses to know who asks. The conformance suite
 //! (`tests/conformance`) holds every adapter to these words.
@@ -29,6 +30,7 @@ pub mod incarnation;
 mod inventory;
 mod log;
 pub mod memory;
+mod moves;
 mod open_chats;
 mod operators;
 mod port;
@@ -66,6 +68,7 @@ pub use history::{
 pub use history_places::{HistoryPlace, off_other_lists};
 pub use inventory::{Conversation, Cursor, Inventory, Page};
 pub use log::{AppendError, ChatLog, Claim, Claimed};
+pub use moves::{Beside, ChatMoves, RowUpdate};
 pub use open_chats::{Moving, OpenChat, OpenChats};
 pub use operators::{OperatorRecordError, OperatorRecords};
 pub use port::InTime;
@@ -75,30 +78,36 @@ pub(crate) use record::any_event;
 pub use watermarks::{Watermark, Watermarks};
 
 ports! {
-    /// The logs of the chats.
-    log: ChatLog,
-    /// The index of open chats.
-    open_chats: OpenChats,
-    /// The chats that have ended.
-    ended_chats: EndedChats,
-    /// Which chats have changed.
-    feed: Feed,
-    /// What is known of every chat.
-    history: History,
-    /// Which chat a customer is in.
-    conversations: Conversations,
-    /// The small records of operators.
-    operators: OperatorRecords,
-    /// How far participants have come.
-    watermarks: Watermarks,
-    /// Versioned documents.
-    documents: Documents,
-    /// The numbering of processes.
-    processes: Processes,
-    /// Who did what.
-    audit: AuditTrail,
-    /// What it holds altogether.
-    inventory: Inventory,
+    of every store {
+        /// The logs of the chats.
+        log: ChatLog,
+        /// The index of open chats.
+        open_chats: OpenChats,
+        /// The chats that have ended.
+        ended_chats: EndedChats,
+        /// Which chats have changed.
+        feed: Feed,
+        /// What is known of every chat.
+        history: History,
+        /// Which chat a customer is in.
+        conversations: Conversations,
+        /// The small records of operators.
+        operators: OperatorRecords,
+        /// How far participants have come.
+        watermarks: Watermarks,
+        /// Versioned documents.
+        documents: Documents,
+        /// The numbering of processes.
+        processes: Processes,
+        /// Who did what.
+        audit: AuditTrail,
+        /// What it holds altogether.
+        inventory: Inventory,
+    }
+    of some {
+        /// Appends that write what stands beside the log, too.
+        moves: ChatMoves,
+    }
 }
 
 /// A read, or a write that may be repeated as it is, did not happen or may not have happened.

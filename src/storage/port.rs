@@ -139,24 +139,31 @@ macro_rules! port {
     };
 }
 
-/// Declares what a store is, as the list of its ports.
+/// Declares what a store is, as the list of its ports; and of those that only some stores have.
 macro_rules! ports {
-    ($($(#[$doc:meta])* $name:ident: $port:ident,)*) => {
+    (
+        of every store { $($(#[$doc:meta])* $name:ident: $port:ident,)* }
+        of some { $($(#[$of_some:meta])* $extra:ident: $extra_port:ident,)* }
+    ) => {
         /// One store, as its ports. Which adapter stands behind them only the outermost layer knows.
         #[derive(Clone)]
         pub struct Store {
             $($(#[$doc])* pub $name: Arc<dyn $port>,)*
+            $($(#[$of_some])* pub $extra: Option<Arc<dyn $extra_port>>,)*
         }
 
         impl Store {
-            /// All ports of an adapter that implements every one of them.
+            /// All ports of an adapter that implements every one of them, without those that only some have.
             pub fn of<A: $($port +)*>(adapter: Arc<A>) -> Self {
-                Self { $($name: Arc::<A>::clone(&adapter),)* }
+                Self { $($name: Arc::<A>::clone(&adapter),)* $($extra: None,)* }
             }
 
             /// The same store, whose every call answers within the limit or errors as silent.
             pub fn in_time(&self, limit: Duration) -> Self {
-                Self { $($name: Arc::new(InTime::new(Arc::clone(&self.$name), limit)),)* }
+                Self {
+                    $($name: Arc::new(InTime::new(Arc::clone(&self.$name), limit)),)*
+                    $($extra: self.$extra.clone().map(|port| Arc::new(InTime::new(port, limit)) as _),)*
+                }
             }
         }
     };

@@ -8,8 +8,8 @@ use switchboard::domain::audit::AuditId;
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, CommandId, Party, Recorded, Timestamp};
 use switchboard::storage::{
-    AppendError, Claim, ClaimOpen, Document, EndedChat, Moving, OpenChat, Store, StoreError,
-    Watermark,
+    AppendError, Beside, Claim, ClaimOpen, Document, EndedChat, FeedHour, FeedPeriod, FeedPoint,
+    FeedShard, Moving, OpenChat, RowUpdate, Store, StoreError, Touched, Watermark,
 };
 
 use crate::rng::Rng;
@@ -66,6 +66,16 @@ pub enum Done {
     No,
 }
 
+/// What an append leaves that writes its rows.
+#[derive(Debug, Clone)]
+struct Moved {
+    log: Vec<Recorded>,
+    /// The rows of an open chat and of one that has ended, as they were and as they are to be.
+    before: (Option<OpenChat>, Option<EndedChat>),
+    after: (Option<OpenChat>, Option<EndedChat>),
+    touched: FeedPeriod,
+}
+
 /// All that the calls so far have made of the store.
 pub struct Expected {
     logs: Vec<Possible<Vec<Recorded>>>,
@@ -75,6 +85,8 @@ pub struct Expected {
     operators: Vec<Possible<OperatorRecord>>,
     watermarks: Vec<Possible<Watermark>>,
     documents: Vec<Possible<Option<Document>>>,
+    /// What an append was to leave that wrote its rows, and whose outcome is not known: all of it, or none.
+    moved: Vec<Option<Moved>>,
     /// Commands that were told that they claimed.
     commands: Vec<(usize, CommandId, ChatId)>,
     pub claims: Vec<Option<Claim>>,
@@ -105,6 +117,7 @@ impl Expected {
             operators: each(OperatorRecord::default()),
             watermarks: each(Watermark::default()),
             documents: each(None),
+            moved: vec![None; KEYS],
             commands: Vec::new(),
             claims: vec![None; KEYS],
             chats: (0..KEYS as u128).collect(),
@@ -142,6 +155,7 @@ impl Expected {
         if !rows.is_empty() {
             return Err(format!("chats that nobody said had ended: {rows:?}"));
         }
+        self.verify_moved(store, tally).await?;
         for n in 0..KEYS {
             let id = n as u128;
             let latest = store.conversations.latest(customer(id)).await;
@@ -205,6 +219,25 @@ impl Expected {
         self.open[n] = Possible::new(None);
         self.ended[n] = Possible::new(None);
         self.watermarks[n] = Possible::new(Watermark::default());
+        self.moved[n] = None;
+    }
+
+    /// Rows that are written with events are there with them.
+    async fn verify_moved(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
+        for n in 0..KEYS {
+            let Some(moved) = self.moved[n].clone() else { continue };
+            let came_true = self.logs[n].sure == moved.log;
+            let rows = (self.open[n].sure.clone(), self.ended[n].sure);
+            let is_touched = touched(store, chat(self.chats[n]), moved.touched).await?;
+            if rows != *(if came_true { &moved.after } else { &moved.before })
+                || is_touched != came_true
+            {
+                return Err(format!("{rows:?}, touched: {is_touched}, beside {moved:?}"));
+            }
+            self.moved[n] = None;
+            (if came_true { &tally.moved } else { &tally.not_moved }).fetch_add(1, Relaxed);
+        }
+        Ok(())
     }
 
     async fn verify_logs(&mut self, store: &Store, tally: &Tally) -> Result<(), Violation> {
@@ -256,8 +289,17 @@ impl Expected {
                 let long = if rng.one_in(8) { 9_000 } else { 200 };
                 // White space does not count towards the length of a text.
                 let text = format!("{}{}", self.count, " ".repeat(rng.below(long)));
-                let events = (first..=last).map(|seq| message(seq, &text));
-                Call::Append(events.collect())
+                let events = (first..=last).map(|seq| message(seq, &text)).collect();
+                let hour = FeedHour(self.count);
+                match rng.below(4) {
+                    0 => Call::Move(events, hour, Ok(open_chat(id, self.count))),
+                    1 => {
+                        let at = Timestamp(self.count);
+                        let customer = customer(n as u128);
+                        Call::Move(events, hour, Err(EndedChat { chat: chat(id), customer, at }))
+                    }
+                    _ => Call::Append(events),
+                }
             }
             4 => match (&self.open[n].sure, rng.below(3)) {
                 (Some(row), 0) => {
@@ -298,6 +340,21 @@ impl Expected {
                 let log = [self.logs[n].sure.clone(), events].concat();
                 self.logs[n].done(done, log);
             }
+            Call::Move(events, hour, row) => {
+                let log = [self.logs[n].sure.clone(), events].concat();
+                let before = (self.open[n].sure.clone(), self.ended[n].sure);
+                let after = match row {
+                    Ok(open) => (Some(open), before.1),
+                    Err(ended) => (None, Some(ended)),
+                };
+                self.logs[n].done(done, log.clone());
+                self.open[n].done(done, after.0.clone());
+                self.ended[n].done(done, after.1);
+                if done == Done::Maybe {
+                    let touched = FeedPeriod { process: 1, hour };
+                    self.moved[n] = Some(Moved { log, before, after, touched });
+                }
+            }
             Call::Open(row) => self.open[n].done(done, row),
             Call::Ended(row) => self.ended[n].done(done, row),
             Call::Talk(id, opened, _) => {
@@ -327,6 +384,8 @@ impl Expected {
 #[derive(Clone)]
 pub enum Call {
     Append(Vec<Recorded>),
+    /// Events, and with them a touch, and the row of an open chat or that of one that has ended instead of it.
+    Move(Vec<Recorded>, FeedHour, Result<OpenChat, EndedChat>),
     /// The row as it is to be; none to remove it; a mark when it has one.
     Open(Option<OpenChat>),
     /// The row of a chat that has ended; none to remove it.
@@ -350,7 +409,7 @@ pub async fn run(
 ) -> Result<Done, Violation> {
     let id = n as u128;
     let outcome = match call {
-        Call::Append(events) => {
+        Call::Append(_) | Call::Move(..) => {
             let claim = match claim {
                 Some(claim) => claim,
                 // A chat that took the place of a forgotten one.
@@ -359,7 +418,7 @@ pub async fn run(
                     Err(_) => return Ok(Done::No),
                 },
             };
-            return match store.log.append(claim, events).await {
+            return match append(&store, claim, call).await {
                 Ok(()) => Ok(Done::Yes),
                 Err(AppendError::Unknown { .. }) => Ok(Done::Maybe),
                 Err(AppendError::Unavailable { .. }) => Ok(Done::No),
@@ -402,6 +461,27 @@ pub async fn run(
     }
 }
 
+async fn append(store: &Store, claim: Claim, call: Call) -> Result<(), AppendError> {
+    let (events, hour, rows) = match call {
+        Call::Append(events) => return store.log.append(claim, events).await,
+        Call::Move(events, hour, Ok(open)) => (events, hour, vec![RowUpdate::Open(open)]),
+        Call::Move(events, hour, Err(ended)) => {
+            (events, hour, vec![RowUpdate::Ended(ended), RowUpdate::NotOpen])
+        }
+        _ => (Vec::new(), FeedHour(0), Vec::new()),
+    };
+    let moves = store.moves.as_ref().unwrap();
+    let touched = Some(FeedPeriod { process: 1, hour });
+    moves.append(claim, events, Beside { touched, rows }).await
+}
+
+/// Whether the feed has it that the chat changed then.
+async fn touched(store: &Store, chat: ChatId, period: FeedPeriod) -> Result<bool, Violation> {
+    let from = FeedPoint::begin(period);
+    let page = store.feed.changed(FeedShard::of(chat), from, 1_000).await.map_err(text)?;
+    Ok(page.touched.contains(&Touched { period, chat }))
+}
+
 async fn forget(store: &Store, id: u128) -> Result<(), StoreError> {
     store.log.forget(chat(id)).await?;
     store.watermarks.forget(chat(id)).await?;
@@ -434,4 +514,6 @@ pub struct Tally {
     pub repaired: AtomicUsize,
     pub cut_in_repair: AtomicUsize,
     pub converted: AtomicUsize,
+    pub moved: AtomicUsize,
+    pub not_moved: AtomicUsize,
 }

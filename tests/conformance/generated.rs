@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{ChatId, Party};
-use switchboard::storage::{Claim, Moving, Store, Watermark};
+use switchboard::domain::{ChatId, Party, Recorded};
+use switchboard::storage::{
+    AppendError, Beside, Claim, Moving, OpenChat, RowUpdate, Store, Watermark,
+};
 
 use crate::samples::{chat, command, customer, message, open_chat, user};
 use crate::subject::{Kind, Subject, block_on_of};
@@ -26,6 +28,8 @@ enum Call {
         claim: usize,
         skip: i64,
         events: u64,
+        /// A row that is written with it.
+        row: Option<u64>,
     },
     Read {
         chat: u128,
@@ -107,8 +111,12 @@ fn call() -> impl Strategy<Value = Call> {
     prop_oneof![
         1 => Just(Call::Restart),
         4 => key().prop_map(|chat| Call::Claim { chat }),
-        12 => (any::<usize>(), prop::sample::select(vec![0, 0, 0, 0, -1, 1]), small())
-            .prop_map(|(claim, skip, events)| Call::Append { claim, skip, events }),
+        12 => (
+            any::<usize>(),
+            prop::sample::select(vec![0, 0, 0, 0, -1, 1]),
+            small(),
+            prop::option::of(small()),
+        ).prop_map(|(claim, skip, events, row)| Call::Append { claim, skip, events, row }),
         4 => (key(), 0..12_u64, 0..12_usize)
             .prop_map(|(chat, from, limit)| Call::Read { chat, from, limit }),
         3 => (key(), small()).prop_map(|(chat, since)| Call::PutOpen { chat, since }),
@@ -183,14 +191,14 @@ impl Side {
                 }
                 format!("{claimed:?}")
             }
-            Call::Append { claim, skip, events } => {
+            Call::Append { claim, skip, events, row } => {
                 let Some(claim) = self.claims.get(claim % self.claims.len().max(1)).copied() else {
                     return String::new();
                 };
                 let tail = self.tails.entry(claim.chat).or_default();
                 let first = tail.saturating_add_signed(skip) + 1;
                 let list = (first..first + events).map(|seq| message(seq, "text"));
-                let answer = store.log.append(claim, list.collect()).await;
+                let answer = append(&store, claim, list.collect(), row).await;
                 if answer.is_ok() {
                     *tail = first + events - 1;
                 }
@@ -261,6 +269,25 @@ impl Side {
     }
 }
 
+/// Appends, and leaves the row behind that is to be there then: with the events, where the store can.
+async fn append(
+    store: &Store,
+    claim: Claim,
+    events: Vec<Recorded>,
+    row: Option<u64>,
+) -> Result<(), AppendError> {
+    let row = row.map(|since| OpenChat { chat: claim.chat, ..open_chat(0, since) });
+    let Some(moves) = &store.moves else {
+        store.log.append(claim, events).await?;
+        if let Some(row) = row {
+            store.open_chats.put(row).await.unwrap();
+        }
+        return Ok(());
+    };
+    let rows = row.map(RowUpdate::Open).into_iter().collect();
+    moves.append(claim, events, Beside { touched: None, rows }).await
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..Default::default() })]
 
@@ -275,7 +302,7 @@ proptest! {
 }
 
 proptest! {
-    // Each has a keyspace of its own, which takes a second.
+    // Each takes a second of a real server.
     #![proptest_config(ProptestConfig {
         cases: 8, max_shrink_iters: 64, failure_persistence: None, ..Default::default()
     })]

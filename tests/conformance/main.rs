@@ -67,4 +67,5 @@ mod suite_history_compared;
 mod suite_history_writer;
 mod suite_inventory;
 mod suite_log;
+mod suite_moves;
 mod trouble;

@@ -32,7 +32,26 @@ pub struct Subject {
 enum Back {
     Memory(Arc<MemoryStore>),
     Sqlite(Rig),
-    Cql(Arc<ScyllaStore>, Keyspace),
+    Cql(OnCql),
+}
+
+/// A distributed store in a keyspace, which it lets go of before another may have it.
+struct OnCql {
+    scylla: Arc<ScyllaStore>,
+    /// None: it has gone on to the next process.
+    keyspace: Option<Keyspace>,
+}
+
+impl Drop for OnCql {
+    fn drop(&mut self) {
+        if self.keyspace.is_none() {
+            return;
+        }
+        let scylla = Arc::clone(&self.scylla);
+        // Not within the runtime that may be running this.
+        let closed = std::thread::spawn(move || RUNTIME.block_on(scylla.close()));
+        let _ = closed.join();
+    }
 }
 
 /// SQLite in a folder of its own, on this machine's disk or on ours.
@@ -94,20 +113,21 @@ impl Subject {
         match kind {
             Kind::Memory => {
                 let memory = MemoryStore::new();
-                Some(Self { store: memory.store(), back: Back::Memory(memory) })
+                Some(Self { store: memory.store_with_moves(), back: Back::Memory(memory) })
             }
             Kind::Sqlite | Kind::SqliteOnOurDisk => {
                 let rig = Rig::new(kind);
                 let store = rig.open().unwrap().store();
                 Some(Self { store, back: Back::Sqlite(rig) })
             }
-            Kind::Cql => Some(Self::on(Keyspace::new().await?).await),
+            Kind::Cql => Some(Self::on(Keyspace::left_or_new().await?).await),
         }
     }
 
     async fn on(keyspace: Keyspace) -> Self {
         let scylla = Arc::new(ScyllaStore::open(&keyspace.options).await.unwrap());
-        Self { store: scylla.store(), back: Back::Cql(scylla, keyspace) }
+        let store = scylla.store();
+        Self { store, back: Back::Cql(OnCql { scylla, keyspace: Some(keyspace) }) }
     }
 
     /// The process ends and starts again on the same data.
@@ -117,15 +137,16 @@ impl Subject {
         match back {
             Back::Memory(memory) => {
                 memory.restart();
-                Self { store: memory.store(), back: Back::Memory(memory) }
+                Self { store: memory.store_with_moves(), back: Back::Memory(memory) }
             }
             Back::Sqlite(rig) => {
                 let store = rig.open().unwrap().store();
                 Self { store, back: Back::Sqlite(rig) }
             }
-            Back::Cql(scylla, keyspace) => {
-                scylla.close().await;
-                drop(scylla);
+            Back::Cql(mut on) => {
+                on.scylla.close().await;
+                let keyspace = on.keyspace.take().unwrap();
+                drop(on);
                 Self::on(keyspace).await
             }
         }

@@ -19,6 +19,7 @@ use crate::suite_history_compared::*;
 use crate::suite_history_writer::*;
 use crate::suite_inventory::*;
 use crate::suite_log::*;
+use crate::suite_moves::*;
 
 macro_rules! conformance {
     ($($test:ident),* $(,)?) => {
@@ -27,7 +28,7 @@ macro_rules! conformance {
         conformance!(sqlite_on_our_disk, Kind::SqliteOnOurDisk => $($test),*);
         conformance!(cql, Kind::Cql => $($test),*);
     };
-    ($store:ident, $kind:path => $($test:ident),*) => {
+    ($store:ident, $kind:path => $($test:ident),* $(,)?) => {
         mod $store {
             use super::*;
             $(#[test] fn $test() {
@@ -106,6 +107,15 @@ conformance!(
     a_conversation_goes_on_without_a_forgotten_chat,
     forgetting_goes_on_after_a_crash_anywhere,
     what_is_damaged_hinders_no_other_forgetting,
+);
+
+conformance!(memory_moves, Kind::Memory =>
+    what_stands_beside_events_is_written_with_them,
+    an_append_that_is_refused_writes_nothing_beside_itself,
+);
+conformance!(sqlite_moves, Kind::SqliteOnOurDisk =>
+    what_stands_beside_events_is_written_with_them,
+    an_append_that_is_refused_writes_nothing_beside_itself,
 );
 
 async fn all_open(subject: &Subject) -> Vec<OpenChat> {

@@ -60,7 +60,7 @@ impl World {
     }
 
     pub async fn with(settings: Settings) -> Self {
-        let memory = StoreChoice::Given(MemoryStore::new().store());
+        let memory = StoreChoice::Given(MemoryStore::new().store_with_moves());
         Self { server: Server::start(plan(settings, memory)).await.unwrap() }
     }
 

@@ -126,6 +126,7 @@ impl World {
             match action {
                 Action::Store(call) => self.store_call(chat, call),
                 Action::Own(ChatAction::Row(row)) => self.write_row(chat, row),
+                Action::Own(ChatAction::Index(row)) => self.index_mut(chat).put(chat, row),
                 Action::Own(ChatAction::MarkIndex(moving)) => {
                     self.index_mut(chat).mark(chat, moving)
                 }

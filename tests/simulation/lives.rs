@@ -47,6 +47,7 @@ impl World {
         } else if self.behind != 0 && self.rng.chance(300) {
             self.set_right();
         }
+        self.rows_say_where_chats_are();
         self.indexes = Default::default();
         for row in self.store.rows.values() {
             self.indexes[shard(row.chat)].load(row.clone());
@@ -111,7 +112,8 @@ impl World {
                 let former = self.index_mut(chat).wake(chat);
                 let (driver, actions) = Driver::begin(chat, self.process, life, former);
                 let untold = self.rows.untold.get(&chat).copied();
-                let driver = driver.remembering(RECENT).untold(untold);
+                let driver =
+                    driver.remembering(RECENT).untold(untold).in_one_write(self.in_one_write);
                 let mailbox = VecDeque::new();
                 self.chats
                     .insert(chat, ChatActor { driver, life, mailbox, armed: Armed::default() });

@@ -3,7 +3,7 @@
 use switchboard::domain::operator::Standing;
 use switchboard::domain::{ChatEvent, Priority, Reach, Timestamp};
 use switchboard::machine::chat::Refusal;
-use switchboard::machine::chat::driver::{Action, ChatAction};
+use switchboard::machine::chat::driver::{Action, ChatAction, StoreCall};
 use switchboard::machine::chat::{Chat, ChatCall, ChatInput};
 use switchboard::machine::message::{AssignedAt, ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::OperatorInput;
@@ -74,6 +74,8 @@ pub enum Planted {
     KeepsSilent,
     /// Rows are written without who refused the chat.
     OldRows,
+    /// The rows of a chat are not written with its events, though the store can.
+    RowsApart,
     /// Queues hear late of every chat.
     SlowArrivals,
     /// Chats do not hear that they were heard.
@@ -221,7 +223,13 @@ impl Planted {
     /// What it has a chat do.
     pub fn misguides(self, action: &mut Action) {
         match (self, &mut *action) {
-            (Self::OldRows, Action::Own(ChatAction::Row(Some(row)))) => row.refused_by.clear(),
+            (
+                Self::OldRows,
+                Action::Own(ChatAction::Row(Some(row)) | ChatAction::Index(Some(row))),
+            ) => row.refused_by.clear(),
+            (Self::RowsApart, Action::Store(StoreCall::AppendWith(_, _, beside))) => {
+                beside.rows.clear();
+            }
             (Self::KeepsSilent, Action::Publish(events)) => events
                 .retain(|told| !matches!(told.recorded.event, ChatEvent::OfferNarrowed { .. })),
             _ => {}
@@ -442,6 +450,14 @@ fn an_event_that_is_not_published_is_caught() {
 fn a_row_that_is_not_what_the_log_says_is_caught() {
     let by = caught(Planted::OldRows, false);
     assert!(by.contains("the row in the index"), "{by}");
+}
+
+#[test]
+fn a_row_that_is_not_written_with_its_events_is_caught() {
+    let by = caught(Planted::RowsApart, false);
+    assert!(by.contains("the row in the store"), "{by}");
+    let mut after_a_crash = catches(Planted::RowsApart, true);
+    assert!(after_a_crash.any(|by| by.contains("as a process starts")));
 }
 
 #[test]

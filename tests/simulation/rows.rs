@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use switchboard::domain::ChatId;
+use switchboard::domain::{ChatId, Place, Priority};
 use switchboard::machine::chat::Chat;
 use switchboard::storage::OpenChat;
 
@@ -33,6 +33,31 @@ impl World {
         );
     }
 
+    /// When a process starts over a store that writes rows with events: no chat has to be asked where it is.
+    pub fn rows_say_where_chats_are(&self) {
+        if !self.in_one_write {
+            return;
+        }
+        let folds = self.checker.folds.iter();
+        for (chat, fold) in folds.filter(|(chat, _)| !self.rows.stale.contains(chat)) {
+            let row = self.store.rows.get(chat).cloned();
+            let wanted = fold.next_deadline().filter(|_| row.is_some());
+            let wakes = row.as_ref().and_then(|row| row.next_deadline);
+            assert!(
+                wanted.is_none_or(|at| wakes.is_some_and(|wakes| wakes <= at)),
+                "{chat:?} is to be woken at {wanted:?}, not at {wakes:?}, as a process starts (seed {})",
+                self.seed
+            );
+            assert_eq!(
+                row.map(where_it_is),
+                fold.row().map(OpenChat::kept).map(where_it_is),
+                "{chat:?}: the row in the store and the log as a process starts, at {} (seed {})",
+                self.now,
+                self.seed
+            );
+        }
+    }
+
     /// At rest.
     pub fn rows_are_true(&self, fold: &Chat) {
         let (chat, seed) = (fold.id(), self.seed);
@@ -57,4 +82,12 @@ impl World {
             self.now
         );
     }
+}
+
+/// The row without what changes while a chat stays where it is: that is written behind its events.
+fn where_it_is(mut row: OpenChat) -> OpenChat {
+    if let Some(Place::Assigned { begun, .. }) = &mut row.place {
+        (*begun, row.priority) = (false, Priority::default());
+    }
+    OpenChat { next_deadline: None, ..row }
 }

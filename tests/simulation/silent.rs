@@ -5,9 +5,9 @@
 use std::time::Duration;
 
 use switchboard::domain::operator::OperatorRecord;
-use switchboard::domain::{ChatId, UserId};
-use switchboard::machine::chat::driver::{Preparation, StoreAnswer, StoreCall};
-use switchboard::storage::{Moving, OpenChat, StoreError};
+use switchboard::domain::{ChatId, Recorded, UserId};
+use switchboard::machine::chat::driver::{Beside, Preparation, StoreAnswer, StoreCall};
+use switchboard::storage::{Claim, Moving, OpenChat, RowUpdate, StoreError};
 
 use crate::world::{Actor, Happening, World};
 
@@ -25,20 +25,21 @@ impl World {
         let touches = matches!(call, StoreCall::Touch(_));
         self.fault(if done { "store silent, done" } else { "store silent, not done" });
         match call {
-            StoreCall::Append(claim, events) if done => {
-                let at = self.now + self.rng.below(LATE_MS);
-                self.at(at, None, Happening::Written(claim, events));
+            StoreCall::Append(claim, events) if done => self.late(claim, events, None),
+            StoreCall::AppendWith(claim, events, beside) if done => {
+                self.late(claim, events, Some(beside));
             }
             StoreCall::Prepare(Preparation::PutRow(row)) => {
                 self.index_mut(chat).put(chat, Some(row.clone()));
                 if done {
-                    self.row_written(chat, Some(row));
+                    self.row_written(chat, row);
                 }
             }
             StoreCall::Prepare(Preparation::Mark(moving)) if done => self.marked(chat, moving),
             StoreCall::Claim if done => drop(self.store.claim(chat)),
             StoreCall::Touch(hour) if done => self.touch(chat, hour),
             StoreCall::Append(..)
+            | StoreCall::AppendWith(..)
             | StoreCall::Touch(_)
             | StoreCall::Prepare(Preparation::Mark(_))
             | StoreCall::Claim
@@ -54,18 +55,24 @@ impl World {
         self.at(self.now + STORE_LIMIT_MS, Some(self.process), silent);
     }
 
+    /// It takes effect, unless another claim comes before.
+    fn late(&mut self, claim: Claim, events: Vec<Recorded>, beside: Option<Beside>) {
+        let at = self.now + self.rng.below(LATE_MS);
+        self.at(at, self.lands_of(), Happening::Written(claim, events, beside));
+    }
+
     /// A mark was not answered as it should, and was written all the same.
     pub fn marked(&mut self, chat: ChatId, moving: Moving) {
         let row = self.index(chat).get(chat).cloned();
         if let Some(row) = row.map(|row| OpenChat { moving: Some(moving), ..row }) {
-            self.row_written(chat, Some(row));
+            self.row_written(chat, row);
         }
     }
 
     /// In the order in which writes to the chat's row were asked for.
-    pub fn row_written(&mut self, chat: ChatId, row: Option<OpenChat>) {
+    pub fn row_written(&mut self, chat: ChatId, row: OpenChat) {
         let at = self.row_time(chat);
-        self.at(at, Some(self.process), Happening::RowWritten(chat, row));
+        self.at(at, Some(self.process), Happening::RowWritten(chat, RowUpdate::Open(row)));
     }
 
     /// Nobody answers the operator, whose record is written or not.

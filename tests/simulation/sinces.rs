@@ -5,6 +5,7 @@
 use switchboard::domain::{ChatEvent, ChatId, Timestamp};
 use switchboard::machine::chat::driver::{Action, ChatAction, Preparation, StoreCall};
 use switchboard::machine::message::{ChatAt, ToOperator, ToQueue};
+use switchboard::storage::RowUpdate;
 
 use crate::planted::Planted;
 use crate::world::World;
@@ -39,10 +40,18 @@ impl World {
             self.same_age(chat, (Some(at.since), since), "says");
         }
         let row = match action {
-            Action::Own(ChatAction::Row(row)) => row.as_ref(),
+            Action::Own(ChatAction::Row(row) | ChatAction::Index(row)) => row.as_ref(),
             Action::Store(StoreCall::Prepare(Preparation::PutRow(row))) => Some(row),
             _ => None,
         };
+        if let Action::Store(StoreCall::AppendWith(_, events, beside)) = action {
+            let first = events.first().filter(|first| first.seq == 1).map(|first| first.at);
+            for row in &beside.rows {
+                let RowUpdate::Open(row) = row else { continue };
+                let opened_at = self.opened_at(chat).or(first);
+                self.same_age(chat, (Some(row.since), opened_at), "writes down");
+            }
+        }
         if let Some(row) = row.filter(|row| row.place.is_some()) {
             self.same_age(chat, (Some(row.since), self.opened_at(chat)), "writes down");
         }

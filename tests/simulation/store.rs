@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{ChatId, Recorded, UserId};
-use switchboard::storage::{AppendError, Claim, Claimed, EndedChat, OpenChat};
+use switchboard::storage::{AppendError, Claim, Claimed, EndedChat, OpenChat, RowUpdate};
 
 use crate::rng::Rng;
 
@@ -53,6 +53,16 @@ impl Store {
         }
         log.extend_from_slice(events);
         Ok(())
+    }
+}
+
+impl Store {
+    pub fn update_row(&mut self, chat: ChatId, update: RowUpdate) {
+        match update {
+            RowUpdate::Open(row) => drop(self.rows.insert(chat, row)),
+            RowUpdate::Ended(ended) => drop(self.ended.insert(chat, ended)),
+            RowUpdate::NotOpen => drop(self.rows.remove(&chat)),
+        }
     }
 }
 

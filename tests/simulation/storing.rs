@@ -2,9 +2,8 @@
 
 use switchboard::domain::limits::TO_ALL_STANDS_MAX_MS;
 use switchboard::domain::{ChatEvent, ChatId, Recorded, Timestamp};
-use switchboard::machine::chat::RowUpdate;
-use switchboard::machine::chat::driver::{Preparation, READ_PAGE, StoreAnswer, StoreCall};
-use switchboard::storage::{AppendError, Claim, FeedHour, OpenChat, StoreError};
+use switchboard::machine::chat::driver::{Beside, Preparation, READ_PAGE, StoreAnswer, StoreCall};
+use switchboard::storage::{AppendError, Claim, FeedHour, OpenChat, RowUpdate, StoreError};
 
 use crate::planted::Planted;
 use crate::store::{AppendFate, fate};
@@ -17,8 +16,16 @@ const LONGEST_MS: u64 = TO_ALL_STANDS_MAX_MS;
 const BETWEEN_ROWS_MS: u64 = 20;
 
 impl World {
-    pub fn write(&mut self, claim: Claim, events: &[Recorded]) -> Result<(), AppendError> {
+    pub fn write(
+        &mut self,
+        claim: Claim,
+        events: &[Recorded],
+        beside: Option<Beside>,
+    ) -> Result<(), AppendError> {
         self.store.append(claim, events)?;
+        if let Some(Beside { hour, rows }) = beside {
+            self.written_with(claim.chat, hour, rows);
+        }
         for recorded in events {
             self.coverage.event(&recorded.event);
             self.check_who_saw(claim.chat, &recorded.event);
@@ -45,6 +52,20 @@ impl World {
         Ok(())
     }
 
+    /// What stands beside a log is written with its events.
+    fn written_with(&mut self, chat: ChatId, hour: Option<FeedHour>, rows: Vec<RowUpdate>) {
+        if let Some(hour) = hour {
+            self.touch(chat, hour);
+        }
+        if !rows.is_empty() {
+            self.coverage.count("odd", "rows written with events");
+            self.rows.stale.remove(&chat);
+        }
+        for update in rows {
+            self.store.update_row(chat, update);
+        }
+    }
+
     /// Writes to a chat's row are carried out in the order in which they were asked for.
     pub fn row_time(&mut self, chat: ChatId) -> u64 {
         let delay = self.rng.within(1, 30);
@@ -63,7 +84,6 @@ impl World {
     /// What its shell would write, in that order.
     pub fn write_row(&mut self, chat: ChatId, row: Option<OpenChat>) {
         self.index_mut(chat).put(chat, row.clone());
-        let mut at = self.row_time(chat);
         let live = self.chats.get(&chat);
         let mut writes = live.map(|l| l.driver.chat().row_updates(row)).unwrap_or_default();
         if self.faulty() && self.rng.chance(20) {
@@ -72,16 +92,17 @@ impl World {
             return;
         }
         self.rows.stale.remove(&chat);
+        if self.in_one_write {
+            // Nothing is written beside the shell, which waits for it.
+            writes.into_iter().for_each(|update| self.store.update_row(chat, update));
+            return;
+        }
+        let mut at = self.row_time(chat);
         if self.plan.planted == Some(Planted::EndedRowLast) {
             writes.reverse();
         }
-        for write in writes {
-            let written = match write {
-                RowUpdate::Open(row) => Happening::RowWritten(chat, Some(row)),
-                RowUpdate::Ended(ended) => Happening::EndedWritten(ended),
-                RowUpdate::NotOpen => Happening::RowWritten(chat, None),
-            };
-            self.at(at, Some(self.process), written);
+        for update in writes {
+            self.at(at, Some(self.process), Happening::RowWritten(chat, update));
             self.rows_until.insert(chat, at);
             at += BETWEEN_ROWS_MS;
         }
@@ -91,9 +112,7 @@ impl World {
         let Some(life) = self.chats.get(&chat).map(|live| live.life) else {
             return;
         };
-        if let StoreCall::Append(_, events) = &call
-            && let Some(first) = events.first()
-        {
+        if let Some(first) = call.events().first() {
             self.rows.untold.entry(chat).or_insert(first.seq - 1);
         }
         let faulty = self.faulty();
@@ -162,7 +181,7 @@ impl World {
             StoreCall::Prepare(Preparation::PutRow(row)) => {
                 self.index_mut(chat).put(chat, Some(row.clone()));
                 at = self.row_time_from(chat, at);
-                self.at(at, process, Happening::RowWritten(chat, Some(row)));
+                self.at(at, process, Happening::RowWritten(chat, RowUpdate::Open(row)));
                 StoreAnswer::Prepared(Ok(()))
             }
             StoreCall::Prepare(Preparation::Mark(moving)) => {
@@ -171,18 +190,27 @@ impl World {
                     row.moving = Some(moving);
                     row
                 });
-                if marked.is_some() {
-                    self.at(at, process, Happening::RowWritten(chat, marked));
+                if let Some(marked) = marked {
+                    self.at(at, process, Happening::RowWritten(chat, RowUpdate::Open(marked)));
                 }
                 StoreAnswer::Prepared(Ok(()))
             }
             StoreCall::Append(claim, events) => {
-                self.is_in_the_feed(chat);
-                let answer = self.append(claim, events, at);
-                StoreAnswer::Appended(answer)
+                self.is_in_the_feed(chat, None);
+                StoreAnswer::Appended(self.append(claim, events, None, at))
+            }
+            StoreCall::AppendWith(claim, events, beside) => {
+                assert!(self.in_one_write, "the store cannot");
+                self.is_in_the_feed(chat, beside.hour);
+                StoreAnswer::Appended(self.append(claim, events, Some(beside), at))
             }
         };
         self.at(at, process, Happening::Stored(chat, life, answer));
+    }
+
+    /// Whose writes land: where rows are written with events nothing of a dead process lands later.
+    pub fn lands_of(&self) -> Option<u64> {
+        self.in_one_write.then_some(self.process)
     }
 
     /// What is to end is to end soon, by the clock of the process that says so.
@@ -206,6 +234,7 @@ impl World {
         &mut self,
         claim: Claim,
         events: Vec<Recorded>,
+        beside: Option<Beside>,
         at: u64,
     ) -> Result<(), AppendError> {
         self.check_deadlines(&events);
@@ -215,7 +244,7 @@ impl World {
         match fate(&mut self.rng, faulty) {
             AppendFate::Durable => {
                 // Written at once, answered later: in between it may be read by another claim.
-                let written = self.write(claim, &events);
+                let written = self.write(claim, &events, beside);
                 if let (Ok(()), Some(last)) = (&written, events.last()) {
                     self.rows.unpublished.insert(claim.chat, last.seq);
                 }
@@ -227,7 +256,7 @@ impl World {
             }
             AppendFate::UnknownWritten => {
                 self.fault("append unknown, written");
-                self.write(claim, &events)?;
+                self.write(claim, &events, beside)?;
                 self.landed_unknown(claim.chat);
                 Err(unknown())
             }
@@ -238,7 +267,7 @@ impl World {
             AppendFate::UnknownLate => {
                 self.fault("append unknown, late");
                 let late = at + self.rng.below(400);
-                self.at(late, None, Happening::Written(claim, events));
+                self.at(late, self.lands_of(), Happening::Written(claim, events, beside));
                 Err(unknown())
             }
         }

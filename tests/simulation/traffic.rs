@@ -401,7 +401,9 @@ impl Traffic {
                         self.carry_out(chat, actions);
                     }
                 }
-                Action::Own(ChatAction::Row(row)) => self.index.put(chat, row),
+                Action::Own(ChatAction::Row(row) | ChatAction::Index(row)) => {
+                    self.index.put(chat, row)
+                }
                 Action::Own(ChatAction::MarkIndex(moving)) => self.index.mark(chat, moving),
                 Action::Answer(_, answer) => assert!(answer.is_ok(), "{chat:?}: {answer:?}"),
                 Action::Own(ChatAction::ToQueue(_, said)) => self.soon.push_back(Word::Queue(said)),
@@ -426,7 +428,7 @@ impl Traffic {
             }
             StoreCall::Prepare(Preparation::Mark(_)) => StoreAnswer::Prepared(Ok(())),
             StoreCall::Touch(_) => StoreAnswer::Touched(Ok(())),
-            StoreCall::Append(claim, events) => {
+            StoreCall::Append(claim, events) | StoreCall::AppendWith(claim, events, _) => {
                 StoreAnswer::Appended(self.store.append(claim, &events))
             }
         }

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use switchboard::domain::limits::CHAT_SHARDS;
 use switchboard::domain::operator::OperatorRecord;
 use switchboard::domain::{self, ChatId, QueueId, Recorded, RoutingSettings, Timestamp, UserId};
-use switchboard::machine::chat::driver::{Driver, StoreAnswer};
+use switchboard::machine::chat::driver::{Beside, Driver, StoreAnswer};
 use switchboard::machine::chat::{ChatCall, ChatInput};
 use switchboard::machine::index::{Index, shard};
 use switchboard::machine::message::{ToChat, ToOperator, ToQueue};
 use switchboard::machine::operator::{Operator, OperatorCall, OperatorInput, ShownOffers};
 use switchboard::machine::queue::{Queue, QueueInput};
 use switchboard::machine::timer::Armed;
-use switchboard::storage::{Claim, EndedChat, FEED_HOUR_MS, OpenChat};
+use switchboard::storage::{Claim, FEED_HOUR_MS, RowUpdate};
 
 use crate::check::Checker;
 use crate::coverage::Coverage;
@@ -71,9 +71,8 @@ pub enum Happening {
     ToOperator(UserId, ToOperator),
     OperatorCall(UserId, u64, OperatorCall),
     Stored(ChatId, u64, StoreAnswer),
-    Written(Claim, Vec<Recorded>),
-    RowWritten(ChatId, Option<OpenChat>),
-    EndedWritten(EndedChat),
+    Written(Claim, Vec<Recorded>, Option<Beside>),
+    RowWritten(ChatId, RowUpdate),
     Saved(UserId, u64, OperatorRecord, bool),
     Wake(Actor, u64, Timestamp),
     /// The store has not answered this life in time.
@@ -119,6 +118,8 @@ pub enum Pending {
 pub struct World {
     pub seed: u64,
     pub plan: Plan,
+    /// The store writes what stands beside a log with the events: so with every odd seed.
+    pub in_one_write: bool,
     pub rng: Rng,
     /// The clock that the process reads, ms.
     pub now: u64,
@@ -178,6 +179,7 @@ impl World {
         let mut world = Self {
             seed,
             plan,
+            in_one_write: !seed.is_multiple_of(2),
             now: START_MS,
             behind: 0,
             heap: Heap::new(),
@@ -378,20 +380,12 @@ impl World {
                 self.operator_step(operator, OperatorInput::Call(call, wanted));
             }
             Happening::Stored(chat, life, answer) => self.stored(chat, life, answer),
-            Happening::Written(claim, events) => match self.write(claim, &events) {
+            Happening::Written(claim, events, beside) => match self.write(claim, &events, beside) {
                 Ok(()) => self.landed_unknown(claim.chat),
                 Err(_) => self.coverage.count("fault", "late write fenced"),
             },
             Happening::Silent(actor, life) => self.given_up(actor, life),
-            Happening::RowWritten(chat, row) => {
-                match row {
-                    Some(row) => self.store.rows.insert(chat, row),
-                    None => self.store.rows.remove(&chat),
-                };
-            }
-            Happening::EndedWritten(ended) => {
-                self.store.ended.insert(ended.chat, ended);
-            }
+            Happening::RowWritten(chat, update) => self.store.update_row(chat, update),
             Happening::Saved(operator, life, record, durable) => {
                 if durable {
                     self.store.records.insert(operator, record);

@@ -12,7 +12,7 @@ use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
 use tokio::task::yield_now;
 
-use crate::store::{Break, Breaking, Only};
+use crate::store::{Break, Breaking, Only, STORES};
 use crate::world::*;
 
 /// Counts what is taken; takes nothing while it is closed.
@@ -88,16 +88,18 @@ async fn only_what_is_opened_is_taken_and_what_was_refused_is_opened_later() {
 
 #[tokio::test]
 async fn what_could_not_be_opened_is_given_back() {
-    let refuses = Breaking::at_only(MemoryStore::new().store(), Only::Appends, 1, Break::Refused);
-    let refuses = Arc::new(refuses);
-    let router = start(refuses.store()).await;
-    let (opens, id) = (Counted::default(), fresh());
-    let open = async || router.open(customer(1), &id, &Profile::default(), &opens).await;
-    assert_eq!(open().await, Err(CallError::Unavailable));
-    assert!(refuses.has_fired());
-    assert_eq!(opens.taken.load(SeqCst), 0);
-    open().await.unwrap();
-    assert_eq!(opens.taken.load(SeqCst), 1);
+    for store in STORES {
+        let store = store(&MemoryStore::new());
+        let refuses = Arc::new(Breaking::at_only(store, Only::Appends, 1, Break::Refused));
+        let router = start(refuses.store()).await;
+        let (opens, id) = (Counted::default(), fresh());
+        let open = async || router.open(customer(1), &id, &Profile::default(), &opens).await;
+        assert_eq!(open().await, Err(CallError::Unavailable));
+        assert!(refuses.has_fired());
+        assert_eq!((opens.taken.load(SeqCst), router.open_chats()), (0, (0, 0)));
+        open().await.unwrap();
+        assert_eq!(opens.taken.load(SeqCst), 1);
+    }
 }
 
 /// It is asked once more when the opening is charged: another call may have opened the chat meanwhile.
@@ -121,9 +123,11 @@ async fn an_opening_is_given_back_when_the_store_is_silent_at_the_second_look() 
 /// The chat's first append is held until both have come.
 #[tokio::test]
 async fn two_tabs_that_open_one_chat_at_the_same_moment_are_charged_once() {
-    for how in [Break::Late, Break::Refused] {
+    let breaks = [Break::Late, Break::Refused];
+    for (how, store) in breaks.into_iter().flat_map(|how| STORES.map(|store| (how, store))) {
         let hold = Arc::new(Semaphore::new(0));
-        let held = Breaking::at_append(MemoryStore::new().store(), 1, how, Arc::clone(&hold));
+        let store = store(&MemoryStore::new());
+        let held = Breaking::at_append(store, 1, how, Arc::clone(&hold));
         let held = Arc::new(held);
         let router = start(held.store()).await;
         let (opens, ids) = (Counted::default(), [fresh(), fresh()]);

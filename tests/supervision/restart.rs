@@ -11,16 +11,22 @@ use switchboard::machine::chat::ChatCall;
 use switchboard::machine::operator::Gone;
 use switchboard::storage::memory::MemoryStore;
 use switchboard::storage::sqlite::{OpenError, SqliteOptions, SqliteStore};
-use switchboard::storage::{Claimed, Moving};
+use switchboard::storage::{Claimed, Moving, Store};
 
-use crate::store::{Break, Breaking};
+use crate::store::{Break, Breaking, STORES};
 use crate::whole::until_line;
 use crate::world::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_process_that_is_killed_leaves_owners_their_chats_and_offers_anew_what_was_offered() {
+    for store in STORES {
+        leaves_owners_their_chats(store).await;
+    }
+}
+
+async fn leaves_owners_their_chats(store: fn(&Arc<MemoryStore>) -> Store) {
     let memory = MemoryStore::new();
-    let former = Arc::new(Breaking::new(memory.store(), 0, Break::Refused));
+    let former = Arc::new(Breaking::new(store(&memory), 0, Break::Refused));
     let router = start(former.store()).await;
     let ann = Desk::ready(&router, ANN).await;
     let owned = open(&router, 1).await;
@@ -41,7 +47,7 @@ async fn a_process_that_is_killed_leaves_owners_their_chats_and_offers_anew_what
     memory.store().open_chats.mark(moving, Moving { to: Some(ANN) }).await.unwrap();
     memory.restart();
 
-    let router = start(memory.store()).await;
+    let router = start(store(&memory)).await;
     until("all rows are exact", || async { (router.open_chats() == (4, 0)).then_some(()) }).await;
     check_log(owned, &log_of(&router, owned).await, &acknowledged);
     assert_eq!(owner_of(&router, owned).await, Some(ANN));

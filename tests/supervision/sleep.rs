@@ -5,7 +5,7 @@ use std::time::Duration;
 use switchboard::actors::{Options, Roster, Router};
 use switchboard::domain::event::OfferEnd;
 use switchboard::domain::{ChatEvent, ChatId, QueueId, Rule};
-use switchboard::machine::chat::Target;
+use switchboard::machine::chat::{ChatCall, Target};
 use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
 use tokio::task::JoinSet;
@@ -42,6 +42,19 @@ async fn a_chat_sleeps_and_wakes_on_a_call_and_on_a_word_of_its_queue() {
     let log = log_of(&router, chat).await;
     assert!(log.iter().any(|r| r.seq == first.seq));
     assert_eq!(router.restarts(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chat_that_has_ended_sleeps_long_before_an_open_one() {
+    silence_meant_panics();
+    let ended_idle_after = Duration::from_millis(10);
+    let options = Options { idle_after: Duration::from_secs(3_600), ended_idle_after, ..options() };
+    let router = Router::start(MemoryStore::new().store(), roster(2), options).await.unwrap();
+    let (open_one, ended) = (open(&router, 1).await, open(&router, 2).await);
+    call(&router, ended, ChatCall::End { by: as_customer(2), command: fresh() }).await.unwrap();
+    until("one sleeps", || async { (router.count("chat") == 1).then_some(()) }).await;
+    router.crash_chat(open_one);
+    until("the open one was awake", || async { (router.restarts() == 1).then_some(()) }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

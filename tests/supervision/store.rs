@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use switchboard::storage::Store;
+use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
 
 use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
@@ -39,6 +40,10 @@ pub const BREAKS: [Break; 7] = [
     Break::SilentDone,
     Break::SilentNotDone,
 ];
+
+/// A store that writes rows by themselves, and one that writes them with events.
+pub const STORES: [fn(&Arc<MemoryStore>) -> Store; 2] =
+    [MemoryStore::store, MemoryStore::store_with_moves];
 
 /// The text of a panic that is meant.
 pub const PANIC: &str = "a store that panics";

@@ -13,11 +13,11 @@ use switchboard::domain::{
     ChannelId, ChatId, CommandId, Customer, CustomerId, Party, Recorded, Seq, Timestamp, UserId,
 };
 use switchboard::storage::{
-    AppendError, AuditTrail, ChatLog, Claim, ClaimOpen, Claimed, Conversation, Conversations,
-    Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage, FeedPeriod,
-    FeedPoint, FeedShard, History, HistoryPlace, HistoryQuery, HistoryRow, HistoryRows, Inventory,
-    Listed, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page, Store,
-    StoreError, Watermark, Watermarks,
+    AppendError, AuditTrail, Beside, ChatLog, ChatMoves, Claim, ClaimOpen, Claimed, Conversation,
+    Conversations, Cursor, Document, Documents, EndedChat, EndedChats, EndedRow, Feed, FeedPage,
+    FeedPeriod, FeedPoint, FeedShard, History, HistoryPlace, HistoryQuery, HistoryRow, HistoryRows,
+    Inventory, Listed, Moving, OpenChat, OpenChats, OperatorRecordError, OperatorRecords, Page,
+    Store, StoreError, Watermark, Watermarks,
 };
 
 /// What the store is asked. Lists of rows and the rest of the trail and the inventory are asked without a
@@ -133,6 +133,7 @@ pub fn hooked(inner: &Store, hook: Arc<dyn Hook>) -> Store {
         watermarks: Arc::clone(&hooked) as _,
         documents: Arc::clone(&hooked) as _,
         audit: Arc::clone(&hooked) as _,
+        moves: inner.moves.as_ref().map(|_| Arc::clone(&hooked) as _),
         inventory: hooked,
         ..inner.clone()
     }
@@ -202,6 +203,19 @@ impl ChatLog for Hooked {
 
     async fn is_forgotten(&self, chat: ChatId) -> Result<bool, StoreError> {
         self.small(Asked::IsForgotten, self.inner.log.is_forgotten(chat)).await
+    }
+}
+
+#[async_trait]
+impl ChatMoves for Hooked {
+    async fn append(
+        &self,
+        claim: Claim,
+        events: Vec<Recorded>,
+        beside: Beside,
+    ) -> Result<(), AppendError> {
+        let moves = self.inner.moves.as_ref().unwrap();
+        self.through(Asked::Append, Trouble::append, moves.append(claim, events, beside)).await
     }
 }
 

@@ -12,11 +12,11 @@ use ractor::{Actor, ActorProcessingErr, ActorRef};
 use crate::domain::{ChatEvent, ChatId, Timestamp};
 use crate::machine::Life;
 use crate::machine::chat::driver::{
-    Action, ChatAction, Driver, Preparation, READ_PAGE, StoreAnswer, StoreCall,
+    self, Action, ChatAction, Driver, Preparation, READ_PAGE, StoreAnswer, StoreCall,
 };
-use crate::machine::chat::{ChatInput, RowUpdate, Told};
+use crate::machine::chat::{ChatInput, Told};
 use crate::machine::message::ToQueue;
-use crate::storage::{FeedPeriod, OpenChat, StoreError};
+use crate::storage::{AppendError, Beside, FeedHour, FeedPeriod, OpenChat, StoreError};
 
 use super::homeless::Homeless;
 use super::message::{ChatMessage, OperatorMessage, QueueMessage};
@@ -27,6 +27,9 @@ use super::untold;
 
 use calls::{Calls, When};
 use watermarks::ChatWatermarks;
+
+/// A store that cannot is not asked: the driver is told so.
+const NOT_IN_ONE_WRITE: &str = "the store does not write rows with events";
 
 pub(super) struct ChatShell;
 
@@ -61,7 +64,7 @@ impl Actor for ChatShell {
         let former = shared.index(chat, |index| index.wake(chat));
         let untold_after = shared.untold.get(&chat).map(|after| *after);
         let (driver, begin) = Driver::begin(chat, shared.process, life, former);
-        let driver = driver.untold(untold_after);
+        let driver = driver.untold(untold_after).in_one_write(shared.store.moves.is_some());
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
         Ok(ChatState {
@@ -200,7 +203,9 @@ impl ChatState {
     }
 
     fn rest_at(&self) -> Timestamp {
-        let idle = u64::try_from(self.shared.idle_after.as_millis()).unwrap_or(u64::MAX);
+        let open = self.driver.chat().place().is_some_and(|place| !place.state().is_final());
+        let idle = if open { self.shared.idle_after } else { self.shared.ended_idle_after };
+        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.used_at.plus_ms(idle)
     }
 
@@ -245,7 +250,7 @@ impl ChatState {
                 Action::Store(call) => {
                     let chat = self.driver.chat();
                     // Not at the claim: nothing of the log is known then.
-                    if let StoreCall::Append(..) = &call {
+                    if !call.events().is_empty() {
                         before = chat.at();
                     }
                     if let Some(row) = row_changed.take() {
@@ -257,13 +262,10 @@ impl ChatState {
                     todo.extend(self.driver.stored(self.shared.now(), answer));
                 }
                 Action::Own(ChatAction::Row(row)) => {
-                    let name = self.driver.chat().profile().name.as_ref();
-                    self.shared.index(self.chat, |index| {
-                        index.put(self.chat, row.clone());
-                        index.name_customer(self.chat, name);
-                    });
+                    self.put_in_index(row.clone());
                     row_changed = Some(row);
                 }
+                Action::Own(ChatAction::Index(row)) => self.put_in_index(row),
                 Action::Own(ChatAction::MarkIndex(moving)) => {
                     self.shared.index(self.chat, |index| index.mark(self.chat, moving));
                 }
@@ -309,6 +311,14 @@ impl ChatState {
         Ok(())
     }
 
+    fn put_in_index(&self, row: Option<OpenChat>) {
+        let name = self.driver.chat().profile().name.as_ref();
+        self.shared.index(self.chat, |index| {
+            index.put(self.chat, row);
+            index.name_customer(self.chat, name);
+        });
+    }
+
     /// All that is in the log has been told.
     fn told(&mut self) {
         let name = self.driver.chat().profile().name.as_ref();
@@ -338,8 +348,7 @@ impl ChatState {
                 StoreAnswer::Prepared(store.open_chats.put(row).await)
             }
             StoreCall::Touch(hour) => {
-                let period = FeedPeriod { process: self.shared.process, hour };
-                StoreAnswer::Touched(store.feed.touch(self.chat, period).await)
+                StoreAnswer::Touched(store.feed.touch(self.chat, self.period(hour)).await)
             }
             StoreCall::Prepare(Preparation::Mark(moving)) => {
                 StoreAnswer::Prepared(store.open_chats.mark(self.chat, moving).await)
@@ -347,21 +356,28 @@ impl ChatState {
             StoreCall::Append(claim, events) => {
                 StoreAnswer::Appended(store.log.append(claim, events).await)
             }
+            StoreCall::AppendWith(claim, events, driver::Beside { hour, rows }) => {
+                let touched = hour.map(|hour| self.period(hour));
+                StoreAnswer::Appended(match &store.moves {
+                    Some(moves) => moves.append(claim, events, Beside { touched, rows }).await,
+                    None => Err(AppendError::Unavailable { reason: NOT_IN_ONE_WRITE.to_owned() }),
+                })
+            }
         }
     }
 
+    fn period(&self, hour: FeedHour) -> FeedPeriod {
+        FeedPeriod { process: self.shared.process, hour }
+    }
+
     /// The row after a change. Nobody waits for it but the chat itself, whose next write to it must
-    /// come after. When it fails, the row stays marked, and a start asks the chat. Errors when the
+    /// come after. When it fails, the row stays as it was: marked, so that a start asks the chat, unless the store
+    /// writes changes of place with their events. Errors when the
     /// store is silent: then nobody knows what it will say.
     async fn write_row(&self, row: Option<OpenChat>) -> Result<(), StoreError> {
         let store = &self.shared.store;
-        for write in self.driver.chat().row_updates(row) {
-            let written = match write {
-                RowUpdate::Open(row) => store.open_chats.put(row).await,
-                RowUpdate::Ended(ended) => store.ended_chats.put(ended).await,
-                RowUpdate::NotOpen => store.open_chats.remove(self.chat).await,
-            };
-            match written {
+        for update in self.driver.chat().row_updates(row) {
+            match store.update_row(self.chat, update).await {
                 Ok(()) => {}
                 Err(silent @ StoreError::Silent { .. }) => return Err(silent),
                 Err(error) => {

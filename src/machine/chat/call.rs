@@ -16,7 +16,7 @@ pub type ChatInput = driver::Input<Chat>;
 /// An effect of a chat, besides its events.
 pub type ChatEffect = driver::Effect<Chat>;
 /// What a chat decided. An intent says that the events change the chat's place: its row is marked before
-/// they are appended.
+/// they are appended, or written with them.
 pub type Decided = driver::Decided<Chat>;
 /// What is known of a chat's command.
 pub type Lookup = driver::Lookup<Refusal>;

@@ -1,5 +1,5 @@
 //! The chat as the driver has it: what stands of it in the index of open chats, how a change of place is
-//! marked there first, and what its actor does for it alone.
+//! marked there first or written with the events, and what its actor does for it alone.
 //!
 //! Owns: the chat's row as the index has it, and the words of its actor. Refuses: the order in which things
 //! are done (`machine::driver`), and what is decided (`decide.rs`).
@@ -16,7 +16,7 @@ use crate::machine::driver::{
 };
 use crate::machine::index::Former;
 use crate::machine::message::{Peer, ToChat, ToOperator, ToQueue};
-use crate::storage::{Claim, Moving, OpenChat};
+use crate::storage::{Claim, Moving, OpenChat, RowUpdate};
 
 use super::call::{ChatCall, ChatInput, Context, Decided, Saying};
 use super::fold::{Chat, FOLD_VERSION};
@@ -35,6 +35,8 @@ const EVENT_BYTES: usize = 512;
 pub type Driver = driver::Driver<Chat>;
 /// What a chat's actor has to do.
 pub type Action = driver::Action<Chat>;
+/// What is written with a chat's events.
+pub type Beside = driver::Beside<Chat>;
 /// A chat's call to the store.
 pub type StoreCall = driver::StoreCall<Chat>;
 /// The answer to it.
@@ -46,6 +48,8 @@ pub enum ChatAction {
     /// The row has changed: at once in the index in memory; in the store in order, not awaited.
     /// None: remove it.
     Row(Option<OpenChat>),
+    /// The same where the store has it already: in the index in memory alone.
+    Index(Option<OpenChat>),
     /// A change of place may be under way: mark the row in the index in memory.
     MarkIndex(Moving),
     /// Say something to a queue.
@@ -122,6 +126,7 @@ impl EventSourced for Chat {
     type Effect = Saying;
     type Intent = Moving;
     type Preparation = Preparation;
+    type Rows = Vec<RowUpdate>;
     type Action = ChatAction;
     type Given = Given;
     type Notices = Notices;
@@ -259,6 +264,34 @@ impl Listing<Chat> for Listed {
             out.push(ChatAction::MarkIndex(moving));
             Preparation::Mark(moving)
         }
+    }
+
+    fn begin(
+        &mut self,
+        chat: &Chat,
+        input: &ChatInput,
+        moving: Moving,
+        out: &mut Outbox<'_, Chat>,
+    ) {
+        if chat.opened().is_none() {
+            // So that the next life is started should this one end before anybody is told of the chat.
+            let row = chat.first_row(input);
+            self.0 = Some(Some(row.clone()));
+            out.push(ChatAction::Index(Some(row)));
+        } else {
+            self.doubt();
+            out.push(ChatAction::MarkIndex(moving));
+        }
+    }
+
+    fn rows(&self, ahead: &Chat) -> Vec<RowUpdate> {
+        ahead.row_updates(ahead.row())
+    }
+
+    fn written(&mut self, chat: &Chat, out: &mut Outbox<'_, Chat>) {
+        let row = chat.row();
+        self.0 = Some(row.clone());
+        out.push(ChatAction::Index(row));
     }
 
     fn list(&mut self, chat: &Chat, out: &mut Outbox<'_, Chat>) {

@@ -32,7 +32,6 @@ pub use super::driver::{Answer, Recent};
 pub use names::Called;
 pub use notices::{Notices, Owed};
 pub use refusal::Refusal;
-pub use rows::RowUpdate;
 
 #[cfg(test)]
 mod tests;

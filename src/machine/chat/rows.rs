@@ -1,19 +1,8 @@
 //! The writes that bring a chat's rows in the store up to date.
 
-use crate::storage::{EndedChat, OpenChat};
+use crate::storage::{OpenChat, RowUpdate};
 
 use super::Chat;
-
-/// A write to a row of the chat.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum RowUpdate {
-    /// To that among the open chats.
-    Open(OpenChat),
-    /// To that among those that have ended.
-    Ended(EndedChat),
-    /// It is open no more.
-    NotOpen,
-}
 
 impl Chat {
     /// What is written, one after the other, once its row has become this; none: it is not among

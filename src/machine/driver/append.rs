@@ -1,15 +1,14 @@
 //! From an input to its events in the log: decide, tell the feed, prepare, decide again, append,
-//! apply.
+//! apply; or all of that in one write.
 
 use crate::domain::{Recorded, Timestamp};
-use crate::machine::CallId;
-use crate::storage::{AppendError, StoreError};
+use crate::storage::{AppendError, FeedHour, StoreError};
 
 use super::batch::Batch;
 use super::search::{Found, Search, Step};
 use super::{
-    Action, Decided, Driver, EventSourced, Failure, Input, Listing, Looked, Moment, Notices,
-    Outbox, Phase, StoreCall, Told,
+    Action, Beside, Decided, Driver, EventSourced, Failure, Input, Listing, Looked, Moment,
+    Notices, Outbox, Phase, StoreCall, Told,
 };
 
 /// What was done for an input before it is decided.
@@ -35,12 +34,18 @@ impl<A: EventSourced> Driver<A> {
         actions: &mut Vec<Action<A>>,
     ) {
         let mut decided = self.decided(&self.fold, now, &input, found);
-        if let Some(hour) = self.to_announce(now, &decided) {
+        let hour = self.to_announce(now, &decided);
+        if let Some(hour) = hour
+            && !self.in_one_write
+        {
             self.announce(claim, hour, Some((input, found)), actions);
             return;
         }
-        let may_be_joined = decided.intent.is_none();
+        let moves = decided.intent.is_some();
         match (decided.intent.take(), stage) {
+            (Some(intent), _) if self.in_one_write => {
+                self.listing.begin(&self.fold, &input, intent, &mut Outbox(actions));
+            }
             (Some(intent), Stage::Fresh | Stage::Announced) => {
                 let out = &mut Outbox(actions);
                 let preparation = self.listing.prepare(&self.fold, &input, intent, out);
@@ -54,7 +59,7 @@ impl<A: EventSourced> Driver<A> {
             }
             (Some(_), Stage::Prepared) | (None, Stage::Fresh) => {}
         }
-        self.commit(now, claim, input.call(), (decided, may_be_joined), actions);
+        self.commit(now, claim, &input, (decided, moves, hour), actions);
     }
 
     /// A page of the log in which the input's command may stand.
@@ -106,8 +111,8 @@ impl<A: EventSourced> Driver<A> {
         &mut self,
         now: Timestamp,
         claim: A::Claim,
-        call: Option<CallId>,
-        (decided, may_be_joined): (Decided<A>, bool),
+        input: &Input<A>,
+        (decided, moves, hour): (Decided<A>, bool, Option<FeedHour>),
         actions: &mut Vec<Action<A>>,
     ) {
         if decided.events.is_empty() {
@@ -115,12 +120,31 @@ impl<A: EventSourced> Driver<A> {
             self.carry_out(now, decided.effects, actions);
             return;
         }
-        let mut batch = Batch::of(&self.fold, &self.given, now, call, decided);
-        if may_be_joined {
+        let mut batch = Batch::of(&self.fold, &self.given, now, input.call(), decided);
+        batch.hour = hour;
+        batch.starts = matches!(input, Input::Started);
+        batch.moves = moves && self.in_one_write;
+        if !moves {
             self.join(now, &mut batch);
         }
-        actions.push(Action::Store(StoreCall::Append(claim, batch.events.clone())));
+        let events = batch.events.clone();
+        let beside = self.beside(&batch);
+        actions.push(Action::Store(match beside {
+            Some(beside) => StoreCall::AppendWith(claim, events, beside),
+            None => StoreCall::Append(claim, events),
+        }));
         self.phase = Phase::Appending { claim, batch };
+    }
+
+    /// What is to be written with a batch, if anything is.
+    fn beside(&self, batch: &Batch<A>) -> Option<Beside<A>> {
+        let hour = batch.hour;
+        if !batch.moves {
+            return hour.is_some().then(|| Beside { hour, rows: A::Rows::default() });
+        }
+        let mut ahead = self.fold.clone();
+        batch.events.iter().for_each(|recorded| ahead.apply(recorded));
+        Some(Beside { hour, rows: self.listing.rows(&ahead) })
     }
 
     pub(super) fn appended(
@@ -135,6 +159,7 @@ impl<A: EventSourced> Driver<A> {
             Ok(()) => {}
             Err(AppendError::Unavailable { .. }) => {
                 self.phase = Phase::Idle { claim };
+                self.starts_again |= batch.starts;
                 self.unavailable(now, batch.calls, &mut actions);
                 return actions;
             }
@@ -148,7 +173,14 @@ impl<A: EventSourced> Driver<A> {
         let events = batch.events.into_iter();
         let told = events.map(|event| Told::apply(&mut self.fold, event)).collect();
         self.phase = Phase::Idle { claim };
-        self.list(&mut actions);
+        if let Some(hour) = batch.hour {
+            self.feed_knows(now, hour);
+        }
+        if batch.moves {
+            self.listing.written(&self.fold, &mut Outbox(&mut actions));
+        } else {
+            self.list(&mut actions);
+        }
         self.notices.changed(&before, &self.fold, now);
         actions.push(Action::Publish(told));
         self.carry_out(now, batch.effects, &mut actions);

@@ -11,6 +11,7 @@
 use crate::domain::limits::{BATCH_BYTES_MAX, BATCH_EVENTS_MAX};
 use crate::domain::{Recorded, Seq, Timestamp};
 use crate::machine::CallId;
+use crate::storage::FeedHour;
 
 use super::search::Search;
 use super::{Decided, Driver, Effect, EventSourced};
@@ -24,6 +25,12 @@ pub(super) struct Batch<A: EventSourced> {
     pub effects: Vec<Effect<A>>,
     /// Whose answers are among the effects.
     pub calls: Vec<CallId>,
+    /// The hour of which the feed is told with it.
+    pub hour: Option<FeedHour>,
+    /// What the index has is written with it.
+    pub moves: bool,
+    /// It is what the life was to write first.
+    pub starts: bool,
     /// About how much the events take in the log, bytes.
     bytes: usize,
 }
@@ -39,7 +46,9 @@ impl<A: EventSourced> Batch<A> {
     ) -> Self {
         let calls = call.into_iter().collect();
         let events = Vec::with_capacity(decided.events.len());
-        let mut batch = Self { events, effects: decided.effects, calls, bytes: 0 };
+        let effects = decided.effects;
+        let mut batch =
+            Self { events, effects, calls, hour: None, moves: false, starts: false, bytes: 0 };
         batch.record(fold, given, now, decided.events);
         batch
     }
@@ -85,7 +94,8 @@ impl<A: EventSourced> Driver<A> {
                 return;
             }
             let decided = self.decided(&ahead, now, next, None);
-            let more = decided.intent.is_some() || self.to_announce(now, &decided).is_some();
+            let hour = self.to_announce(now, &decided).filter(|_| batch.hour.is_none());
+            let more = decided.intent.is_some() || hour.is_some();
             if more || !batch.has_room_for(&decided.events) {
                 return;
             }

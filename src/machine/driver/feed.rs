@@ -1,6 +1,6 @@
 //! When the feed is told that the log may change ([`Feed`](crate::storage::Feed)).
 //!
-//! Invariants: what is appended was announced before, in the same hour of the same claim; and after a claim
+//! Invariants: what is appended was announced before or is with it, in the same hour of the same claim; and after a claim
 //! so was what a former life wrote last, unless that life went to sleep knowing all of it: a write of unknown
 //! outcome comes to light, or not, with the claim that follows it.
 
@@ -62,12 +62,7 @@ impl<A: EventSourced> Driver<A> {
     ) -> Vec<Action<A>> {
         let told = result.is_ok();
         if told {
-            self.touched = Some(hour);
-        }
-        if told {
-            self.untaken = 0;
-            // What has waited for it is due.
-            self.quiet_until = self.quiet_until.min(now);
+            self.feed_knows(now, hour);
         } else if matches!(&input, None | Some((Input::Started, _))) {
             // Of its own accord: writes of others try as often as they like.
             self.untaken = self.untaken.saturating_add(1);
@@ -98,6 +93,14 @@ impl<A: EventSourced> Driver<A> {
             }
         }
         actions
+    }
+
+    /// The feed was told of this hour.
+    pub(super) fn feed_knows(&mut self, now: Timestamp, hour: FeedHour) {
+        self.touched = Some(hour);
+        self.untaken = 0;
+        // What has waited for it is due.
+        self.quiet_until = self.quiet_until.min(now);
     }
 
     /// What is owed is tried again soon, and ever more seldom while the feed does not take it.

@@ -1,6 +1,7 @@
 //! The order in which everything is done that has a log: claim, read, then for each input look the command
 //! up in the log if memory does not know it, decide, tell the feed once an hour, prepare, decide again,
-//! append, apply, tell. A pure value over an [`EventSourced`] aggregate: the actor around it carries out
+//! append, apply, tell. Where the store writes all that belongs to an append in one piece, nothing is told or
+//! prepared before: decide, append, apply, tell. A pure value over an [`EventSourced`] aggregate: the actor around it carries out
 //! what it says and feeds it the answers, and so does the simulation.
 //!
 //! Owns: that order. Refuses: to know what the log is of; what only one aggregate does is its own
@@ -47,7 +48,9 @@ pub(in crate::machine) use search::Search;
 #[cfg(test)]
 pub(in crate::machine) use search::Step;
 pub use sourced::{EventSourced, Listing, Moment, Notices, Refuses, Stands, Value};
-pub use words::{Action, Decided, Effect, Failure, Input, Outbox, StoreAnswer, StoreCall, Told};
+pub use words::{
+    Action, Beside, Decided, Effect, Failure, Input, Outbox, StoreAnswer, StoreCall, Told,
+};
 
 #[cfg(test)]
 mod tests;
@@ -107,13 +110,15 @@ pub struct Driver<A: EventSourced> {
     notices: A::Notices,
     listing: A::Listing,
     phase: Phase<A>,
+    /// The store writes what stands beside the log with the events.
+    in_one_write: bool,
     /// Up to where everybody had been told when the former life went to sleep.
     rested: Option<Seq>,
     /// The hour in which the feed was told of the log last, within this claim.
     touched: Option<FeedHour>,
     /// How often in a row the feed did not take what it was told.
     untaken: u32,
-    /// What the life was to write first was not decided to its end, since the feed could not be told.
+    /// What the life was to write first was not written, since the store refused that, or to tell the feed.
     starts_again: bool,
     /// What woke it, until the log is claimed and read.
     woken_by: Option<Input<A>>,
@@ -139,6 +144,7 @@ impl<A: EventSourced> Driver<A> {
             notices: A::Notices::default(),
             listing,
             phase: Phase::Asleep,
+            in_one_write: false,
             rested,
             touched: None,
             untaken: 0,
@@ -150,6 +156,13 @@ impl<A: EventSourced> Driver<A> {
             untold_after: None,
             untold: Vec::new(),
         }
+    }
+
+    /// Whether the store writes what stands beside the log with the events, so that nothing of it has to be
+    /// durable before. To be said at the beginning.
+    pub fn in_one_write(mut self, can: bool) -> Self {
+        self.in_one_write = can;
+        self
     }
 
     /// A former life may have told nobody of what stands behind this position: once the log is claimed

@@ -45,11 +45,13 @@ pub trait EventSourced: Value {
     type Refusal: Refuses;
     /// What it does beside answering, once its events are durable.
     type Effect: Value;
-    /// What has to be written down elsewhere before its events are appended; [`Infallible`] when nothing
-    /// has.
+    /// What has to be written down elsewhere before its events are appended, or with them; [`Infallible`] when
+    /// nothing has.
     type Intent: Value;
     /// The call to the store that writes an intent down.
     type Preparation: Value;
+    /// What is written of it in an index, where the store writes that with its events; `()` when nothing.
+    type Rows: Value + Default;
     /// What its actor does for it, besides what it does for all.
     type Action: Value;
     /// What it is given from without and has not in its log: numbers of the process and the life, names.
@@ -173,6 +175,16 @@ pub trait Listing<A: EventSourced>: Debug + Clone {
         out: &mut Outbox<'_, A>,
     ) -> A::Preparation;
 
+    /// The same where the store writes the index with the events: nothing has to be durable before, but
+    /// whoever reads the index in memory must not miss them.
+    fn begin(&mut self, fold: &A, input: &Input<A>, intent: A::Intent, out: &mut Outbox<'_, A>);
+
+    /// What the store writes with events that lead to this state.
+    fn rows(&self, ahead: &A) -> A::Rows;
+
+    /// It has written that: brings the index in memory up to date.
+    fn written(&mut self, fold: &A, out: &mut Outbox<'_, A>);
+
     /// Brings the index up to date.
     fn list(&mut self, fold: &A, out: &mut Outbox<'_, A>);
 
@@ -204,7 +216,7 @@ impl<A: EventSourced> Notices<A> for () {
     }
 }
 
-impl<A: EventSourced<Intent = Infallible>> Listing<A> for () {
+impl<A: EventSourced<Intent = Infallible, Rows = ()>> Listing<A> for () {
     fn prepare(
         &mut self,
         _: &A,
@@ -214,6 +226,14 @@ impl<A: EventSourced<Intent = Infallible>> Listing<A> for () {
     ) -> A::Preparation {
         match intent {}
     }
+
+    fn begin(&mut self, _: &A, _: &Input<A>, intent: Infallible, _: &mut Outbox<'_, A>) {
+        match intent {}
+    }
+
+    fn rows(&self, _: &A) {}
+
+    fn written(&mut self, _: &A, _: &mut Outbox<'_, A>) {}
 
     fn list(&mut self, _: &A, _: &mut Outbox<'_, A>) {}
 

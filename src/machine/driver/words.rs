@@ -39,7 +39,7 @@ pub struct Decided<A: EventSourced> {
     pub events: Vec<A::Event>,
     /// To be carried out once the events are durable.
     pub effects: Vec<Effect<A>>,
-    /// What has to be written down elsewhere before the events are appended.
+    /// What has to be written down elsewhere before the events are appended, or with them.
     pub intent: Option<A::Intent>,
 }
 
@@ -78,6 +78,28 @@ pub enum StoreCall<A: EventSourced> {
     Prepare(A::Preparation),
     /// Appends.
     Append(A::Claim, Vec<Recorded<A::Event>>),
+    /// Appends, and writes with the events what stands beside them: all of it or none. Only to a store that
+    /// can ([`Driver::in_one_write`](super::Driver::in_one_write)).
+    AppendWith(A::Claim, Vec<Recorded<A::Event>>, Beside<A>),
+}
+
+/// What is written with events, besides them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside<A: EventSourced> {
+    /// The feed is told of this hour.
+    pub hour: Option<FeedHour>,
+    /// What the index has of it then.
+    pub rows: A::Rows,
+}
+
+impl<A: EventSourced> StoreCall<A> {
+    /// The events that it appends; none when it appends nothing.
+    pub fn events(&self) -> &[Recorded<A::Event>] {
+        match self {
+            Self::Append(_, events) | Self::AppendWith(_, events, _) => events,
+            Self::Claim | Self::Read { .. } | Self::Touch(_) | Self::Prepare(_) => &[],
+        }
+    }
 }
 
 /// The answer to the [`StoreCall`] under way.
@@ -91,7 +113,7 @@ pub enum StoreAnswer<A: EventSourced> {
     Touched(Result<(), StoreError>),
     /// To `Prepare`.
     Prepared(Result<(), StoreError>),
-    /// To `Append`.
+    /// To `Append` and `AppendWith`.
     Appended(Result<(), AppendError>),
 }
 

@@ -10,7 +10,7 @@
 //! their clocks say; within a process the clock never goes back.
 //!
 //! Invariants: an append that is acknowledged has a touch of the hour in which it was asked for, by the
-//! process that asked, and the touch was durable before. A touch without an append, or several of them,
+//! process that asked, and the touch was durable before, or with it. A touch without an append, or several of them,
 //! harm nobody. Touches are removed only when no position that counts is behind them. What is forgotten is
 //! no matter of the feed: `forget` tells every port that holds something of a chat.
 //!

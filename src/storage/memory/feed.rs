@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use crate::domain::ChatId;
 use crate::storage::{Feed, FeedPage, FeedPeriod, FeedPoint, FeedShard, StoreError, Touched};
 
-use super::{FaultAt, MemoryStore};
+use super::{FaultAt, MemoryStore, State};
 
 /// Touches removed at a time.
 const SLICE: usize = 8;
@@ -19,12 +19,18 @@ const PAGE_SLOTS: usize = 4;
 /// By period and shard.
 pub(super) type Touches = BTreeMap<FeedPeriod, BTreeMap<FeedShard, BTreeSet<ChatId>>>;
 
+impl State {
+    pub(super) fn touch(&mut self, chat: ChatId, period: FeedPeriod) {
+        let shards = self.feed.entry(period).or_default();
+        shards.entry(FeedShard::of(chat)).or_default().insert(chat);
+    }
+}
+
 #[async_trait]
 impl Feed for MemoryStore {
     async fn touch(&self, chat: ChatId, period: FeedPeriod) -> Result<(), StoreError> {
         self.write(FaultAt::Feed, |state| {
-            let shards = state.feed.entry(period).or_default();
-            shards.entry(FeedShard::of(chat)).or_default().insert(chat);
+            state.touch(chat, period);
             Ok(())
         })
     }

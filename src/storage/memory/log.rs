@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use crate::domain::{ChatId, Recorded, Seq, Timestamp};
-use crate::storage::{AppendError, ChatLog, Claim, Claimed, StoreError};
+use crate::storage::{
+    AppendError, Beside, ChatLog, ChatMoves, Claim, Claimed, RowUpdate, StoreError,
+};
 
 use super::{Fault, FaultAt, MemoryStore, ORDERED, State};
 
@@ -25,6 +27,24 @@ impl State {
         }
         Ok(())
     }
+
+    /// What was checked is written.
+    fn append(&mut self, claim: Claim, events: Vec<Recorded>, beside: Beside) {
+        let Claim { chat, .. } = claim;
+        self.logs.entry(chat).or_default().extend(events);
+        if let Some(period) = beside.touched {
+            self.touch(chat, period);
+        }
+        for update in beside.rows {
+            match update {
+                RowUpdate::Open(row) => drop(self.open_chats.insert(chat, row)),
+                RowUpdate::Ended(ended) => {
+                    self.ended_chats.insert((ended.customer.channel, chat), ended);
+                }
+                RowUpdate::NotOpen => drop(self.open_chats.remove(&chat)),
+            }
+        }
+    }
 }
 
 impl MemoryStore {
@@ -33,9 +53,9 @@ impl MemoryStore {
     pub fn land_late(&self) -> usize {
         let mut state = self.lock();
         let mut landed = 0;
-        for (claim, events) in std::mem::take(&mut state.late) {
+        for (claim, events, beside) in std::mem::take(&mut state.late) {
             if state.check(claim, &events).is_ok() {
-                state.logs.entry(claim.chat).or_default().extend(events);
+                state.append(claim, events, beside);
                 landed += 1;
             }
         }
@@ -58,25 +78,7 @@ impl ChatLog for MemoryStore {
     }
 
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
-        let mut state = self.lock();
-        let fault = state.fault(FaultAt::Append);
-        let reason = ORDERED.to_owned();
-        if fault == Some(Fault::Refuse) {
-            return Err(AppendError::Unavailable { reason });
-        }
-        state.check(claim, &events)?;
-        match fault {
-            None => {
-                state.logs.entry(claim.chat).or_default().extend(events);
-                return Ok(());
-            }
-            Some(Fault::UnknownAfterWrite) => {
-                state.logs.entry(claim.chat).or_default().extend(events);
-            }
-            Some(Fault::LateWrite) => state.late.push((claim, events)),
-            Some(Fault::UnknownWithoutWrite | Fault::Refuse) => {}
-        }
-        Err(AppendError::Unknown { reason })
+        ChatMoves::append(self, claim, events, Beside::default()).await
     }
 
     async fn read(
@@ -106,5 +108,33 @@ impl ChatLog for MemoryStore {
 
     async fn newest(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(self.lock().logs.values().filter_map(|log| Some(log.last()?.at)).max())
+    }
+}
+
+#[async_trait]
+impl ChatMoves for MemoryStore {
+    async fn append(
+        &self,
+        claim: Claim,
+        events: Vec<Recorded>,
+        beside: Beside,
+    ) -> Result<(), AppendError> {
+        let mut state = self.lock();
+        let fault = state.fault(FaultAt::Append);
+        let reason = ORDERED.to_owned();
+        if fault == Some(Fault::Refuse) {
+            return Err(AppendError::Unavailable { reason });
+        }
+        state.check(claim, &events)?;
+        match fault {
+            None => {
+                state.append(claim, events, beside);
+                return Ok(());
+            }
+            Some(Fault::UnknownAfterWrite) => state.append(claim, events, beside),
+            Some(Fault::LateWrite) => state.late.push((claim, events, beside)),
+            Some(Fault::UnknownWithoutWrite | Fault::Refuse) => {}
+        }
+        Err(AppendError::Unknown { reason })
     }
 }

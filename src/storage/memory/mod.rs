@@ -24,7 +24,10 @@ use crate::domain::audit::{AuditEntry, AuditId};
 use crate::domain::operator::OperatorRecord;
 use crate::domain::{ChannelId, ChatId, CommandId, Customer, Party, Recorded, UserId};
 
-use super::{Claim, Document, EndedChat, HistoryRow, OpenChat, Store, StoreError, Watermark};
+use super::{
+    Beside, ChatMoves, Claim, Document, EndedChat, HistoryRow, OpenChat, Store, StoreError,
+    Watermark,
+};
 
 /// Where a fault strikes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,7 +93,7 @@ struct State {
     processes: u64,
     audit: BTreeMap<AuditId, AuditEntry>,
     faults: BTreeMap<FaultAt, VecDeque<Fault>>,
-    late: Vec<(Claim, Vec<Recorded>)>,
+    late: Vec<(Claim, Vec<Recorded>, Beside)>,
     /// Writes that the process still gets to before it dies; none: it lives.
     lives_for: Option<usize>,
 }
@@ -116,9 +119,15 @@ impl MemoryStore {
         Arc::default()
     }
 
-    /// Its ports.
+    /// Its ports, but for those that only some stores have: as a distributed store has them.
     pub fn store(self: &Arc<Self>) -> Store {
         Store::of(Arc::clone(self))
+    }
+
+    /// All its ports: as the embedded store has them.
+    pub fn store_with_moves(self: &Arc<Self>) -> Store {
+        let moves: Arc<dyn ChatMoves> = Arc::<Self>::clone(self);
+        Store { moves: Some(moves), ..self.store() }
     }
 
     /// Orders a fault for the next write at `at` that has none ordered yet.

@@ -33,7 +33,7 @@ impl EndedChats for SqliteStore {
     }
 }
 
-fn put(
+pub(super) fn put(
     connection: &Connection,
     channel: ChannelId,
     chat: ChatId,

@@ -62,7 +62,11 @@ fn period((process, hour): (i64, i64)) -> FeedPeriod {
     FeedPeriod { process: process.unsigned_abs(), hour: FeedHour(hour.unsigned_abs()) }
 }
 
-fn touch(connection: &Connection, chat: ChatId, period: FeedPeriod) -> rusqlite::Result<()> {
+pub(super) fn touch(
+    connection: &Connection,
+    chat: ChatId,
+    period: FeedPeriod,
+) -> rusqlite::Result<()> {
     let text = "INSERT OR IGNORE INTO feed (shard, process, hour, chat) VALUES (?, ?, ?, ?)";
     let (process, hour) = cells(period);
     let shard = FeedShard::of(chat).number();

@@ -6,6 +6,7 @@ use crate::domain::{ChatId, Recorded, Seq, Timestamp};
 use crate::storage::{AppendError, ChatLog, Claim, Claimed, StoreError, record};
 
 use super::log_rows::LogRows;
+use super::moves::Encoded;
 use super::recent::{Entry, Part};
 use super::sql::ReadError;
 use super::writer::{Append, Write, answer};
@@ -20,25 +21,7 @@ impl ChatLog for SqliteStore {
     }
 
     async fn append(&self, claim: Claim, events: Vec<Recorded>) -> Result<(), AppendError> {
-        let first = events.first().map_or(0, |event| event.seq);
-        let follows = |pair: &[Recorded]| pair[0].seq.checked_add(1) == Some(pair[1].seq);
-        let numbered = events.windows(2).all(follows);
-        let encoded = events.iter().map(|event| record::encode_event(claim.chat, event));
-        let append = Append {
-            claim,
-            first,
-            whole: numbered && !events.is_empty(),
-            records: encoded
-                .collect::<Result<_, _>>()
-                .map_err(|error| AppendError::Unavailable { reason: error.to_string() })?,
-        };
-        let (answer, answered) = answer();
-        self.submit(Write::Append(append, answer))
-            .map_err(|reason| AppendError::Unavailable { reason })?;
-        answered.heard().await.unwrap_or_else(|| {
-            let reason = self.reason();
-            Err(AppendError::Unknown { reason })
-        })
+        self.append_with(claim, &events, Encoded::default()).await
     }
 
     async fn read(
@@ -80,6 +63,37 @@ impl ChatLog for SqliteStore {
         let decoded = newest
             .and_then(|(entry, sealed)| record::decode_event(entry.chat, entry.seq, &sealed).ok());
         Ok(decoded.map(|recorded| recorded.at))
+    }
+}
+
+impl SqliteStore {
+    /// Appends, and writes what stands beside the log.
+    pub(super) async fn append_with(
+        &self,
+        claim: Claim,
+        events: &[Recorded],
+        beside: Encoded,
+    ) -> Result<(), AppendError> {
+        let first = events.first().map_or(0, |event| event.seq);
+        let follows = |pair: &[Recorded]| pair[0].seq.checked_add(1) == Some(pair[1].seq);
+        let numbered = events.windows(2).all(follows);
+        let encoded = events.iter().map(|event| record::encode_event(claim.chat, event));
+        let append = Append {
+            claim,
+            first,
+            whole: numbered && !events.is_empty(),
+            records: encoded
+                .collect::<Result<_, _>>()
+                .map_err(|error| AppendError::Unavailable { reason: error.to_string() })?,
+            beside,
+        };
+        let (answer, answered) = answer();
+        self.submit(Write::Append(append, answer))
+            .map_err(|reason| AppendError::Unavailable { reason })?;
+        answered.heard().await.unwrap_or_else(|| {
+            let reason = self.reason();
+            Err(AppendError::Unknown { reason })
+        })
     }
 }
 

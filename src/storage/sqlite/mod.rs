@@ -41,6 +41,7 @@ mod limits;
 mod log;
 mod log_rows;
 mod mend;
+mod moves;
 mod open;
 mod open_chats;
 mod operators;
@@ -69,7 +70,7 @@ use crate::domain::audit::AuditEntry;
 use crate::storage::audit::DamagedEntries;
 use crate::storage::feed::DamagedTouches;
 use crate::storage::history::DamagedHistory;
-use crate::storage::{AppendError, Store, StoreError, StoreFailure};
+use crate::storage::{AppendError, ChatMoves, Store, StoreError, StoreFailure};
 
 use counters::Counters;
 use damage::{Damage, is_damage, told};
@@ -285,7 +286,8 @@ impl SqliteStore {
 
     /// Its ports.
     pub fn store(self: &Arc<Self>) -> Store {
-        Store::of(Arc::clone(self))
+        let moves: Arc<dyn ChatMoves> = Arc::<Self>::clone(self);
+        Store { moves: Some(moves), ..Store::of(Arc::clone(self)) }
     }
 
     /// Turns to `Some` when the store has failed; from then on every write is refused. The

@@ -42,7 +42,7 @@ impl OpenChats for SqliteStore {
     }
 }
 
-fn put_open_chat(
+pub(super) fn put_open_chat(
     connection: &Connection,
     chat: ChatId,
     sealed: &[u8],
@@ -58,7 +58,7 @@ fn mark_open_chat(connection: &Connection, chat: ChatId, mark: &[u8]) -> rusqlit
     execute(connection, text, (mark, chat.0.as_bytes()))
 }
 
-fn remove_open_chat(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
+pub(super) fn remove_open_chat(connection: &Connection, chat: ChatId) -> rusqlite::Result<()> {
     execute(connection, "DELETE FROM open_chats WHERE chat = ?", [chat.0.as_bytes()])
 }
 

@@ -2,8 +2,9 @@
 
 use super::Bench;
 use crate::domain::Reach;
-use crate::machine::chat::{Chat, RowUpdate};
+use crate::machine::chat::Chat;
 use crate::machine::fixture::*;
+use crate::storage::RowUpdate;
 
 #[test]
 fn a_chat_that_ended_is_among_those_before_it_leaves_the_open_ones() {

@@ -255,6 +255,8 @@ impl EventSourced for Group {
     type Effect = AskGuest;
     type Intent = Opens;
     type Preparation = Row;
+    /// None: they stay as they are.
+    type Rows = Option<Option<Row>>;
     type Action = Does;
     type Given = ();
     type Notices = ();
@@ -370,6 +372,18 @@ impl Listing<Group> for Listed {
     ) -> Row {
         self.doubt();
         Row::Marked
+    }
+
+    fn begin(&mut self, _: &Group, _: &Input<Group>, Opens: Opens, _: &mut Outbox<'_, Group>) {
+        self.doubt();
+    }
+
+    fn rows(&self, ahead: &Group) -> Option<Option<Row>> {
+        Some(ahead.row())
+    }
+
+    fn written(&mut self, group: &Group, _: &mut Outbox<'_, Group>) {
+        self.0 = Some(group.row());
     }
 
     fn list(&mut self, group: &Group, out: &mut Outbox<'_, Group>) {

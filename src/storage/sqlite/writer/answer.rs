@@ -154,7 +154,8 @@ mod tests {
         shares_a_commit(&store, claimed).await;
         let Claimed { claim, .. } = store.claim(chat).await.unwrap();
         let (given, appended) = answer();
-        let append = Append { claim, first: 1, whole: true, records: vec![vec![1]] };
+        let (records, beside) = (vec![vec![1]], Default::default());
+        let append = Append { claim, first: 1, whole: true, records, beside };
         store.submit(Write::Append(append, given)).unwrap();
         shares_a_commit(&store, appended).await;
         let (given, forgotten) = answer();

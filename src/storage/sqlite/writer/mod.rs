@@ -376,6 +376,7 @@ impl Writer {
             sql::append(&self.connection, entry, &record)?;
             batch.entries.push(entry);
         }
+        append.beside.write(&self.connection, chat)?;
         self.claims.grown(chat, last);
         batch.appends += 1;
         Ok(Ok(()))

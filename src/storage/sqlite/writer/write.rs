@@ -7,6 +7,7 @@ use rusqlite::Connection;
 use crate::domain::{ChatId, Seq};
 use crate::storage::sqlite::StoreFailure;
 use crate::storage::sqlite::backup::Job;
+use crate::storage::sqlite::moves::Encoded;
 use crate::storage::{AppendError, Claim, Claimed, StoreError};
 
 use super::answer::{Answer, Committed};
@@ -40,6 +41,8 @@ pub(in crate::storage::sqlite) struct Append {
     /// Whether its events are numbered without gaps, and there is one.
     pub whole: bool,
     pub records: Vec<Vec<u8>>,
+    /// What is written with it.
+    pub beside: Encoded,
 }
 
 /// A change of small rows within the batch's transaction. If it refuses, it has written nothing.
@@ -57,7 +60,9 @@ impl Write {
     /// Bytes that it adds to a batch, roughly.
     pub(super) fn size(&self) -> usize {
         match self {
-            Self::Append(append, _) => append.records.iter().map(Vec::len).sum(),
+            Self::Append(append, _) => {
+                append.beside.size() + append.records.iter().map(Vec::len).sum::<usize>()
+            }
             Self::Claim { .. } | Self::Forget { .. } | Self::Rows(_) | Self::Backup(_) => 0,
         }
     }

@@ -3,6 +3,7 @@
 mod feed;
 mod ids;
 mod lives;
+mod one_write;
 
 use std::time::Duration;
 

@@ -73,6 +73,8 @@ struct Over;
 #[derive(Debug)]
 pub struct World {
     plan: Plan,
+    /// What the store can.
+    in_one_write: bool,
     pub step: usize,
     pub now: Timestamp,
     pub log: Vec<Recorded<Event>>,
@@ -104,9 +106,12 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(plan: Plan) -> Self {
+    pub fn new(plan: Plan, in_one_write: bool) -> Self {
+        let listed = Listed(Some(None));
+        let driver = Driver::new(Group::new(RECENT), (), listed, None).in_one_write(in_one_write);
         Self {
             plan,
+            in_one_write,
             step: 0,
             now: Timestamp(10 * FEED_HOUR_MS),
             log: Vec::new(),
@@ -116,7 +121,7 @@ impl World {
             hours: BTreeSet::new(),
             touched: 0,
             landed: 0,
-            driver: Driver::new(Group::new(RECENT), (), Listed(Some(None)), None),
+            driver,
             untold: None,
             published: 0,
             mailbox: VecDeque::new(),
@@ -207,7 +212,9 @@ impl World {
     fn begin(&mut self, mut rested: Option<Seq>) {
         loop {
             let (group, listed) = (Group::new(RECENT), Listed(Some(self.row)));
-            self.driver = Driver::new(group, (), listed, rested).untold(self.untold);
+            self.driver = Driver::new(group, (), listed, rested)
+                .untold(self.untold)
+                .in_one_write(self.in_one_write);
             if let Some(kept) = self.kept.clone().filter(|_| self.pick(2) == 1) {
                 self.saw("kept");
                 self.driver = self.driver.clone().kept(kept);

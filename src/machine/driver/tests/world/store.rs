@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::domain::{Recorded, Timestamp, UserId};
-use crate::machine::driver::{READ_PAGE, StoreAnswer, StoreCall};
+use crate::machine::driver::{Beside, READ_PAGE, StoreAnswer, StoreCall};
 use crate::storage::{AppendError, Claimed, FeedHour, StoreError};
 
 use super::super::group::{Deed, Event, Group, How, Key};
@@ -15,6 +15,7 @@ use super::{Fault, World};
 pub struct Late {
     claim: u64,
     events: Vec<Recorded<Event>>,
+    beside: Option<Beside<Group>>,
     steps: u8,
 }
 
@@ -70,8 +71,14 @@ impl World {
                 StoreAnswer::Prepared(answer(error))
             }
             StoreCall::Append(claim, events) => {
-                self.check_append(&events, said_at);
-                StoreAnswer::Appended(self.append(claim, events, fault))
+                self.check_append(&events, None, said_at);
+                StoreAnswer::Appended(self.append(claim, events, None, fault))
+            }
+            StoreCall::AppendWith(claim, events, beside) => {
+                assert!(self.in_one_write, "the store cannot");
+                self.saw("with what stands beside");
+                self.check_append(&events, beside.hour, said_at);
+                StoreAnswer::Appended(self.append(claim, events, Some(beside), fault))
             }
         }
     }
@@ -90,6 +97,7 @@ impl World {
         &mut self,
         claim: u64,
         events: Vec<Recorded<Event>>,
+        beside: Option<Beside<Group>>,
         fault: Option<Fault>,
     ) -> Result<(), AppendError> {
         self.untold.get_or_insert(events[0].seq - 1);
@@ -97,18 +105,18 @@ impl World {
         match fault {
             Some(Fault::Refused) => Err(AppendError::Unavailable { reason: "planned".into() }),
             Some(Fault::RefusedDone | Fault::SilentDone) => {
-                self.write(claim, events)?;
+                self.write(claim, events, beside)?;
                 self.landed = self.step;
                 Err(unknown())
             }
             Some(Fault::Silent) => Err(unknown()),
             Some(Fault::Late) => {
                 let steps = 1 + self.pick(4);
-                self.late = Some(Late { claim, events, steps });
+                self.late = Some(Late { claim, events, beside, steps });
                 Err(unknown())
             }
             _ => {
-                self.write(claim, events)?;
+                self.write(claim, events, beside)?;
                 // Until it is told, nobody knows.
                 if fault == Some(Fault::CrashAfter) {
                     self.landed = self.step;
@@ -118,10 +126,13 @@ impl World {
         }
     }
 
-    /// The feed was told, and it is what somebody asks for, and not too late.
-    fn check_append(&self, events: &[Recorded<Event>], said_at: Timestamp) {
+    /// The feed was told or is told with it, and it is what somebody asks for, and not too late.
+    fn check_append(&self, events: &[Recorded<Event>], with: Option<FeedHour>, said_at: Timestamp) {
         let hour = FeedHour::of(said_at);
-        assert!(self.hours.contains(&hour), "the feed was not told of {hour:?}");
+        assert!(
+            with == Some(hour) || self.hours.contains(&hour),
+            "the feed was not told of {hour:?}"
+        );
         for recorded in events {
             match &recorded.event {
                 Event::Done(wanted) => {
@@ -154,7 +165,12 @@ impl World {
         assert!(wanted, "{key:?} ends as {how:?} at {said_at}: {said:?}, {open:?}");
     }
 
-    fn write(&mut self, claim: u64, events: Vec<Recorded<Event>>) -> Result<(), AppendError> {
+    fn write(
+        &mut self,
+        claim: u64,
+        events: Vec<Recorded<Event>>,
+        beside: Option<Beside<Group>>,
+    ) -> Result<(), AppendError> {
         if claim != self.epoch {
             return Err(AppendError::Fenced);
         }
@@ -165,6 +181,20 @@ impl World {
         let latest = self.log.last().map_or(Timestamp::default(), |last| last.at);
         assert!(events.iter().all(|recorded| recorded.at >= latest), "time runs backwards");
         self.log.extend(events);
+        if let Some(Beside { hour, rows }) = beside {
+            if let Some(hour) = hour {
+                self.hours.insert(hour);
+                self.touched = self.step;
+            }
+            if let Some(row) = rows {
+                assert_eq!(
+                    row,
+                    self.durable().row(),
+                    "the index has what is open, with the events"
+                );
+                self.row = row;
+            }
+        }
         let open = !self.durable().invited.is_empty();
         assert!(self.row.is_some() || !open, "a start would not find what is open");
         Ok(())
@@ -175,8 +205,8 @@ impl World {
         let Some(late) = &mut self.late else { return };
         late.steps -= 1;
         if late.steps == 0
-            && let Some(Late { claim, events, .. }) = self.late.take()
-            && self.write(claim, events).is_ok()
+            && let Some(Late { claim, events, beside, .. }) = self.late.take()
+            && self.write(claim, events, beside).is_ok()
         {
             self.saw("landed late");
             self.landed = self.step;
