@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use switchboard::domain::audit::AuditId;
 use switchboard::domain::operator::OperatorRecord;
@@ -14,6 +14,7 @@ use switchboard::storage::{
 
 use crate::rng::Rng;
 use crate::samples::{chat, command, customer, message, open_chat, user};
+use crate::tally::Tally;
 
 /// Keys of each port: few, so that they are written again and again.
 const KEYS: usize = 3;
@@ -409,23 +410,14 @@ pub async fn run(
 ) -> Result<Done, Violation> {
     let id = n as u128;
     let outcome = match call {
-        Call::Append(_) | Call::Move(..) => {
-            let claim = match claim {
-                Some(claim) => claim,
-                // A chat that took the place of a forgotten one.
-                None => match store.log.claim(chat(of)).await {
-                    Ok(claimed) => claimed.claim,
-                    Err(_) => return Ok(Done::No),
-                },
+        Call::Append(events) => return append(&store, (of, claim), events, None).await,
+        Call::Move(events, hour, row) => {
+            let rows = match row {
+                Ok(open) => vec![RowUpdate::Open(open)],
+                Err(ended) => vec![RowUpdate::Ended(ended), RowUpdate::NotOpen],
             };
-            return match append(&store, claim, call).await {
-                Ok(()) => Ok(Done::Yes),
-                Err(AppendError::Unknown { .. }) => Ok(Done::Maybe),
-                Err(AppendError::Unavailable { .. }) => Ok(Done::No),
-                Err(AppendError::Fenced | AppendError::Conflict { .. }) => {
-                    Err("a good append was refused".to_owned())
-                }
-            };
+            let touched = Some(FeedPeriod { process: 1, hour });
+            return append(&store, (of, claim), events, Some(Beside { touched, rows })).await;
         }
         Call::Open(Some(row)) => match row.moving {
             Some(moving) => store.open_chats.mark(chat(of), moving).await,
@@ -461,25 +453,39 @@ pub async fn run(
     }
 }
 
-async fn append(store: &Store, claim: Claim, call: Call) -> Result<(), AppendError> {
-    let (events, hour, rows) = match call {
-        Call::Append(events) => return store.log.append(claim, events).await,
-        Call::Move(events, hour, Ok(open)) => (events, hour, vec![RowUpdate::Open(open)]),
-        Call::Move(events, hour, Err(ended)) => {
-            (events, hour, vec![RowUpdate::Ended(ended), RowUpdate::NotOpen])
-        }
-        _ => (Vec::new(), FeedHour(0), Vec::new()),
+async fn append(
+    store: &Store,
+    (of, claim): (u128, Option<Claim>),
+    events: Vec<Recorded>,
+    beside: Option<Beside>,
+) -> Result<Done, Violation> {
+    let claim = match claim {
+        Some(claim) => claim,
+        // A chat that took the place of a forgotten one.
+        None => match store.log.claim(chat(of)).await {
+            Ok(claimed) => claimed.claim,
+            Err(_) => return Ok(Done::No),
+        },
     };
-    let moves = store.moves.as_ref().unwrap();
-    let touched = Some(FeedPeriod { process: 1, hour });
-    moves.append(claim, events, Beside { touched, rows }).await
+    let appended = match (&store.moves, beside) {
+        (Some(moves), Some(beside)) => moves.append(claim, events, beside).await,
+        (None, Some(_)) => return Err("the store does not write rows with events".to_owned()),
+        (_, None) => store.log.append(claim, events).await,
+    };
+    match appended {
+        Ok(()) => Ok(Done::Yes),
+        Err(AppendError::Unknown { .. }) => Ok(Done::Maybe),
+        Err(AppendError::Unavailable { .. }) => Ok(Done::No),
+        Err(AppendError::Fenced | AppendError::Conflict { .. }) => {
+            Err("a good append was refused".to_owned())
+        }
+    }
 }
 
 /// Whether the feed has it that the chat changed then.
 async fn touched(store: &Store, chat: ChatId, period: FeedPeriod) -> Result<bool, Violation> {
-    let from = FeedPoint::begin(period);
-    let page = store.feed.changed(FeedShard::of(chat), from, 1_000).await.map_err(text)?;
-    Ok(page.touched.contains(&Touched { period, chat }))
+    let page = store.feed.changed(FeedShard::of(chat), FeedPoint::begin(period), 1_000).await;
+    Ok(page.map_err(text)?.touched.contains(&Touched { period, chat }))
 }
 
 async fn forget(store: &Store, id: u128) -> Result<(), StoreError> {
@@ -491,29 +497,4 @@ async fn forget(store: &Store, id: u128) -> Result<(), StoreError> {
 
 fn text(error: impl std::fmt::Display) -> Violation {
     error.to_string()
-}
-
-/// How often what happened, over all seeds.
-#[derive(Debug, Default)]
-pub struct Tally {
-    pub cut_at_open: AtomicUsize,
-    pub cut_under_way: AtomicUsize,
-    pub cut_at_close: AtomicUsize,
-    pub cut_at_rest: AtomicUsize,
-    pub closed_cleanly: AtomicUsize,
-    pub killed: AtomicUsize,
-    pub acknowledged: AtomicUsize,
-    pub came_true: AtomicUsize,
-    pub came_to_nothing: AtomicUsize,
-    pub folds: AtomicUsize,
-    pub checkpoints: AtomicUsize,
-    pub forgotten: AtomicUsize,
-    pub damaged: AtomicUsize,
-    pub started_again: AtomicUsize,
-    pub rebuilt: AtomicUsize,
-    pub repaired: AtomicUsize,
-    pub cut_in_repair: AtomicUsize,
-    pub converted: AtomicUsize,
-    pub moved: AtomicUsize,
-    pub not_moved: AtomicUsize,
 }

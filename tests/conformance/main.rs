@@ -68,4 +68,5 @@ mod suite_history_writer;
 mod suite_inventory;
 mod suite_log;
 mod suite_moves;
+mod tally;
 mod trouble;

@@ -18,10 +18,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use switchboard::storage::Store;
 use switchboard::storage::sqlite::{OpenError, SqliteStore, Synchronous};
 
-use crate::expected::{Call, Done, Expected, Tally, Violation, run};
+use crate::expected::{Call, Done, Expected, Violation, run};
 use crate::power_loss_repair::{Repaired, Repairs};
 use crate::rng::Rng;
 use crate::subject::{Kind, Rig, block_on};
+use crate::tally::Tally;
 
 /// Seeds of the run that must find nothing, unless `SWITCHBOARD_POWER_SEEDS` says another number:
 /// `make soak` runs more.

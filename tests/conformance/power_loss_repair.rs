@@ -5,10 +5,11 @@ use std::sync::atomic::Ordering::Relaxed;
 use rusqlite::{Connection, OpenFlags};
 use switchboard::storage::sqlite::{DATABASE_FILE, SqliteStore, open_past_the_store};
 
-use crate::expected::{Expected, Tally, Violation};
+use crate::expected::{Expected, Violation};
 use crate::rng::Rng;
 use crate::subject::Rig;
 use crate::suite_audit::entry;
+use crate::tally::Tally;
 
 /// The power goes within this many changes and syncs of a repair, or after it: about as many as one
 /// makes of these small databases.

@@ -15,6 +15,7 @@ use crate::machine::chat::driver::{
     self, Action, ChatAction, Driver, Preparation, READ_PAGE, StoreAnswer, StoreCall,
 };
 use crate::machine::chat::{ChatInput, Told};
+use crate::machine::driver::EventSourced;
 use crate::machine::message::ToQueue;
 use crate::storage::{AppendError, Beside, FeedHour, FeedPeriod, OpenChat, StoreError};
 
@@ -203,8 +204,11 @@ impl ChatState {
     }
 
     fn rest_at(&self) -> Timestamp {
-        let open = self.driver.chat().place().is_some_and(|place| !place.state().is_final());
-        let idle = if open { self.shared.idle_after } else { self.shared.ended_idle_after };
+        let idle = if self.driver.chat().is_open() {
+            self.shared.idle_after
+        } else {
+            self.shared.ended_idle_after
+        };
         let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
         self.used_at.plus_ms(idle)
     }

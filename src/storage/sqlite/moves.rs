@@ -17,7 +17,7 @@ impl ChatMoves for SqliteStore {
         events: Vec<Recorded>,
         beside: Beside,
     ) -> Result<(), AppendError> {
-        let beside = Encoded::of(claim.chat, &beside).map_err(|error| {
+        let beside = Encoded::of(&beside).map_err(|error| {
             // No repeat mends it, and the chat stays where it is.
             tracing::error!(chat = %claim.chat, %error, "a row of a chat cannot be written");
             AppendError::Unavailable { reason: error.to_string() }
@@ -34,21 +34,22 @@ pub(super) struct Encoded {
 }
 
 enum Row {
-    Open { sealed: Vec<u8>, mark: Option<Vec<u8>> },
+    Open(open_chats::Sealed),
     Ended { channel: ChannelId, sealed: Vec<u8> },
     NotOpen,
 }
 
 impl Encoded {
-    fn of(chat: ChatId, beside: &Beside) -> Result<Self, RecordError> {
-        let rows = beside.rows.iter().map(|row| Row::of(chat, row));
+    fn of(beside: &Beside) -> Result<Self, RecordError> {
+        let rows = beside.rows.iter().map(Row::of);
         Ok(Self { touched: beside.touched, rows: rows.collect::<Result<_, _>>()? })
     }
 
     /// Bytes that it adds to a batch, roughly.
     pub fn size(&self) -> usize {
         let sizes = self.rows.iter().map(|row| match row {
-            Row::Open { sealed, .. } | Row::Ended { sealed, .. } => sealed.len(),
+            Row::Open(sealed) => sealed.record.len(),
+            Row::Ended { sealed, .. } => sealed.len(),
             Row::NotOpen => 0,
         });
         sizes.sum()
@@ -61,9 +62,7 @@ impl Encoded {
         }
         for row in &self.rows {
             match row {
-                Row::Open { sealed, mark } => {
-                    open_chats::put_open_chat(connection, chat, sealed, mark.as_deref())?;
-                }
+                Row::Open(sealed) => open_chats::put_open_chat(connection, chat, sealed)?,
                 Row::Ended { channel, sealed } => ended::put(connection, *channel, chat, sealed)?,
                 Row::NotOpen => open_chats::remove_open_chat(connection, chat)?,
             }
@@ -73,12 +72,9 @@ impl Encoded {
 }
 
 impl Row {
-    fn of(chat: ChatId, row: &RowUpdate) -> Result<Self, RecordError> {
+    fn of(row: &RowUpdate) -> Result<Self, RecordError> {
         Ok(match row {
-            RowUpdate::Open(row) => {
-                let mark = row.moving.map(|moving| record::encode_moving(chat, moving));
-                Self::Open { sealed: record::encode_open_chat(row)?, mark: mark.transpose()? }
-            }
+            RowUpdate::Open(row) => Self::Open(open_chats::Sealed::of(row)?),
             RowUpdate::Ended(ended) => Self::Ended {
                 channel: ended.customer.channel,
                 sealed: record::encode_ended_chat(ended)?,

@@ -15,13 +15,8 @@ use super::sql::{ReadError, execute, id};
 #[async_trait]
 impl OpenChats for SqliteStore {
     async fn put(&self, row: OpenChat) -> Result<(), StoreError> {
-        let sealed = record::encode_open_chat(&row)?;
-        let mark = row.moving.map(|moving| record::encode_moving(row.chat, moving));
-        let mark = mark.transpose()?;
-        self.write(move |connection| {
-            put_open_chat(connection, row.chat, &sealed, mark.as_deref()).map(Ok)
-        })
-        .await
+        let sealed = Sealed::of(&row)?;
+        self.write(move |connection| put_open_chat(connection, row.chat, &sealed).map(Ok)).await
     }
 
     async fn mark(&self, chat: ChatId, moving: Moving) -> Result<(), StoreError> {
@@ -42,15 +37,27 @@ impl OpenChats for SqliteStore {
     }
 }
 
+/// A row, encoded by its caller.
+pub(super) struct Sealed {
+    pub record: Vec<u8>,
+    mark: Option<Vec<u8>>,
+}
+
+impl Sealed {
+    pub fn of(row: &OpenChat) -> Result<Self, RecordError> {
+        let mark = row.moving.map(|moving| record::encode_moving(row.chat, moving));
+        Ok(Self { record: record::encode_open_chat(row)?, mark: mark.transpose()? })
+    }
+}
+
 pub(super) fn put_open_chat(
     connection: &Connection,
     chat: ChatId,
-    sealed: &[u8],
-    mark: Option<&[u8]>,
+    sealed: &Sealed,
 ) -> rusqlite::Result<()> {
     let text = "INSERT INTO open_chats (chat, record, moving) VALUES (?, ?, ?) \
                 ON CONFLICT DO UPDATE SET record = excluded.record, moving = excluded.moving";
-    execute(connection, text, (chat.0.as_bytes(), sealed, mark))
+    execute(connection, text, (chat.0.as_bytes(), &sealed.record, &sealed.mark))
 }
 
 fn mark_open_chat(connection: &Connection, chat: ChatId, mark: &[u8]) -> rusqlite::Result<()> {
