@@ -6,8 +6,9 @@
 //! It has of each id a hash of four bytes, in leaves of ids that follow each other, with the positions of
 //! the first and the last. So a "perhaps" is settled by reading a leaf's worth of the log, and of a full log
 //! one new id in 50,000 is looked for in vain: reading a leaf costs a hundred times what else is done for a
-//! message, so that smaller hashes would be paid for at each. All are looked through, which is cheap, since
-//! they lie side by side. Copies share all leaves but the last.
+//! message, so that smaller hashes would be paid for at each. In a leaf that is full they are in their order, and
+//! so even that each stands near where its value says: a look at it touches a line or two. The one that fills is
+//! looked through. Copies share all leaves but that one.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
@@ -27,7 +28,9 @@ pub(in crate::machine) fn alike(party: Party) -> (CommandId, CommandId) {
 /// See the module.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Ids {
+    /// Their hashes in the order of their values.
     full: Vec<Leaf<Arc<[u32]>>>,
+    /// In the order in which they came.
     last: Option<Leaf<Vec<u32>>>,
 }
 
@@ -39,14 +42,36 @@ struct Leaf<H> {
     last: Seq,
 }
 
-impl<H: AsRef<[u32]>> Leaf<H> {
-    fn may_hold(&self, hash: u32) -> bool {
-        // All of them, without a branch for each: cheaper than to stop at the first.
-        self.hashes.as_ref().iter().fold(false, |held, known| held | (*known == hash))
-    }
-
+impl<H> Leaf<H> {
     fn place(&self) -> (Seq, Seq) {
         (self.first, self.last)
+    }
+}
+
+impl Leaf<Vec<u32>> {
+    fn may_hold(&self, hash: u32) -> bool {
+        // All of them, without a branch for each: cheaper than to stop at the first.
+        self.hashes.iter().fold(false, |held, known| held | (*known == hash))
+    }
+
+    fn sealed(mut self) -> Leaf<Arc<[u32]>> {
+        self.hashes.sort_unstable();
+        Leaf { hashes: self.hashes.into(), first: self.first, last: self.last }
+    }
+}
+
+impl Leaf<Arc<[u32]>> {
+    /// From where the value would stand if they were spread evenly, to where it does: some ten steps, for
+    /// they are hashes.
+    fn may_hold(&self, hash: u32) -> bool {
+        let near = (u64::from(hash) * self.hashes.len() as u64) >> u32::BITS;
+        let (below, from_here) = self.hashes.split_at(near as usize);
+        match from_here.first() {
+            Some(here) if *here <= hash => {
+                from_here.iter().find(|known| **known >= hash) == Some(&hash)
+            }
+            Some(_) | None => below.iter().rev().find(|known| **known <= hash) == Some(&hash),
+        }
     }
 }
 
@@ -66,9 +91,9 @@ impl Ids {
         leaf.first = leaf.first.min(at);
         leaf.last = leaf.last.max(at);
         if leaf.hashes.len() >= FILTER_LEAF_IDS
-            && let Some(Leaf { hashes, first, last }) = self.last.take()
+            && let Some(leaf) = self.last.take()
         {
-            self.full.push(Leaf { hashes: hashes.into(), first, last });
+            self.full.push(leaf.sealed());
         }
     }
 
@@ -94,6 +119,10 @@ impl Ids {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::limits::CHAT_MESSAGES_MAX;
     use crate::machine::fixture::{CUSTOMER, command};
@@ -127,6 +156,21 @@ mod tests {
         assert!(read.iter().all(|events| *events <= FILTER_LEAF_IDS as u64), "{read:?}");
         // Somebody else's id is another one.
         assert!(filter.may_stand(Party::System, &command("m77")).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn a_leaf_holds_what_is_in_it_and_nothing_else(
+            hashes in prop::collection::vec(prop_oneof![any::<u32>(), 0..40_u32, u32::MAX - 40..=u32::MAX], 1..99),
+            others in prop::collection::vec(any::<u32>(), 0..20),
+        ) {
+            let known: BTreeSet<u32> = hashes.iter().copied().collect();
+            let leaf = Leaf { hashes, first: 1, last: 99 }.sealed();
+            let asked = known.iter().flat_map(|at| [at.wrapping_sub(1), *at, at.wrapping_add(1)]);
+            for hash in asked.chain(others).chain([0, u32::MAX]) {
+                prop_assert_eq!(leaf.may_hold(hash), known.contains(&hash), "{}", hash);
+            }
+        }
     }
 
     #[test]
