@@ -20,6 +20,10 @@ pub fn read_object<T: DeserializeOwned>(text: &str, name: &str) -> Result<T, Wro
     if !text.trim_start().starts_with('{') {
         return Err(wrong(name, "expected an object"));
     }
+    // The path of a field is kept track of only where it has to be told: that costs as much as reading.
+    if let Ok(read) = serde_json::from_str(text) {
+        return Ok(read);
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let read = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();
