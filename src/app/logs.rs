@@ -6,11 +6,13 @@ use super::command::Failure;
 use crate::config::LogFormat;
 use crate::config::settings::LogSettings;
 
+/// The actors' library opens a span of its own level "info" for each actor, with a number that says nothing to
+/// anybody, and enters it at every step. So it has warnings alone, unless the filter names it.
+const ACTORS: &str = "ractor=warn";
+
 /// Starts them. Errors when the filter cannot be read, or logs have been started before.
 pub fn start_logs(settings: &LogSettings) -> Result<(), Failure> {
-    let filter = EnvFilter::try_new(&settings.filter).map_err(|error| {
-        Failure(format!("log.filter: {error}; write a level as \"info\" or \"info,module=debug\""))
-    })?;
+    let filter = filter_of(&settings.filter)?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let started = match settings.format {
         LogFormat::Text => {
@@ -19,4 +21,41 @@ pub fn start_logs(settings: &LogSettings) -> Result<(), Failure> {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
     };
     started.map_err(|error| Failure(error.to_string()))
+}
+
+fn filter_of(text: &str) -> Result<EnvFilter, Failure> {
+    // What is named later, or more closely, counts.
+    EnvFilter::try_new(format!("{ACTORS},{text}")).map_err(|error| {
+        Failure(format!("log.filter: {error}; write a level as \"info\" or \"info,module=debug\""))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether an actor's span, and a line of ours, are made under a filter.
+    fn made(filter: &str) -> (bool, bool) {
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter_of(filter).unwrap());
+        tracing::subscriber::with_default(subscriber.finish(), || {
+            let span = tracing::info_span!(target: "ractor::actor", "Actor");
+            (
+                !span.is_disabled(),
+                tracing::enabled!(target: "switchboard::edge", tracing::Level::INFO),
+            )
+        })
+    }
+
+    #[test]
+    fn an_actor_has_no_span_unless_the_filter_asks_for_it() {
+        assert_eq!(made("info"), (false, true));
+        assert_eq!(made("debug,switchboard::edge=warn"), (false, false));
+        assert_eq!(made("warn,ractor=info"), (true, false));
+        assert_eq!(made("info,ractor::actor=debug"), (true, true));
+    }
+
+    #[test]
+    fn a_filter_that_cannot_be_read_is_refused() {
+        assert!(filter_of("info,=").is_err());
+    }
 }
