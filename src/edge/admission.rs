@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::access::Network;
 
@@ -126,14 +127,16 @@ impl Taken {
 }
 
 impl Admitted {
-    /// It has said what it came for: from now on it never has to give way.
-    pub fn heard(&self) {
-        lock(&self.taken).keep(self.number);
+    /// It has said what it came for: from now on it never has to give way. False: it had to just before.
+    pub fn heard(&self) -> bool {
+        let mut taken = lock(&self.taken);
+        taken.keep(self.number);
+        taken.admitted.contains_key(&self.number)
     }
 
     /// Ends when it has to give way.
-    pub async fn has_to_leave(&self) {
-        self.leave.notified().await;
+    pub fn has_to_leave(&self) -> OwnedNotified {
+        Arc::clone(&self.leave).notified_owned()
     }
 }
 
@@ -159,7 +162,7 @@ mod tests {
 
     /// Admitted, and has said something.
     fn heard(admission: &Admission, last: u8) -> Result<Admitted, Refused> {
-        admission.admit(address(last)).inspect(Admitted::heard)
+        admission.admit(address(last)).inspect(|admitted| assert!(admitted.heard()))
     }
 
     #[test]
@@ -192,11 +195,11 @@ mod tests {
         for stays in [&spoke, &younger, &new] {
             assert!(stays.has_to_leave().now_or_never().is_none());
         }
-        // It counts no more already, and is taken off once.
+        // It counts no more already, whatever it says, and is taken off once.
+        assert!(!oldest.heard());
         drop(oldest);
         assert_eq!(admission.taken(), 3);
-        younger.heard();
-        new.heard();
+        assert!(younger.heard() && new.heard());
         assert_eq!(admission.admit(address(5)).unwrap_err(), Refused::Server);
     }
 
@@ -209,8 +212,7 @@ mod tests {
         let third = admission.admit(address(2)).unwrap();
         assert!(first.has_to_leave().now_or_never().is_some());
         assert!(other.has_to_leave().now_or_never().is_none());
-        second.heard();
-        third.heard();
+        assert!(second.heard() && third.heard());
         assert_eq!(admission.admit(address(2)).unwrap_err(), Refused::Address);
     }
 
@@ -218,7 +220,7 @@ mod tests {
     fn who_carries_many_is_bounded_by_all_only() {
         let admission = Admission::new(3, 1);
         let proxied: Vec<_> = (0..3).map(|_| admission.admit_shared(address(1)).unwrap()).collect();
-        proxied.iter().for_each(Admitted::heard);
+        assert!(proxied.iter().all(Admitted::heard));
         assert_eq!(admission.admit_shared(address(1)).unwrap_err(), Refused::Server);
         assert_eq!(admission.admit(address(2)).unwrap_err(), Refused::Server);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::access::Holder;
 use crate::domain::{ChannelId, Customer, CustomerId};
@@ -68,8 +69,8 @@ fn wake<'a>(sockets: impl Iterator<Item = &'a Arc<Notify>>) -> usize {
 
 impl Held {
     /// Ends when the session has to ask whether it still may.
-    pub async fn is_asked(&self) {
-        self.asked.notified().await;
+    pub fn is_asked(&self) -> OwnedNotified {
+        Arc::clone(&self.asked).notified_owned()
     }
 }
 

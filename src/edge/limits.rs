@@ -41,8 +41,13 @@ pub const WRITE_LIMIT: Duration = Duration::from_secs(10);
 /// How long to wait for the client's half of a close.
 pub const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Bytes of each of a socket's buffers while it is idle: they are what an idle socket costs.
-pub const SOCKET_BUFFER_BYTES: usize = 4_096;
+/// Bytes that a socket reads at once, and the size of its buffer for that: it is a good part of what an idle socket
+/// costs, and all of it that is free is written with zeros before each read. A frame that is larger is read in
+/// two goes.
+pub const SOCKET_READ_BYTES: usize = 1_024;
+
+/// Bytes of frames that wait for each other before a socket writes them.
+pub const SOCKET_WRITE_BYTES: usize = 4_096;
 
 /// Bytes that wait in a socket for the system to take them: a frame that did not go out whole,
 /// and the next one.

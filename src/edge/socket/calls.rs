@@ -119,15 +119,22 @@ impl<T: Task> Calls<T> {
     }
 
     /// The next answer; pending while there is none.
-    pub fn poll_answer(&mut self, context: &mut Context<'_>, now: Timestamp) -> Poll<String> {
+    pub fn poll_answer(
+        &mut self,
+        context: &mut Context<'_>,
+        now: impl Fn() -> Timestamp,
+    ) -> Poll<String> {
         loop {
-            self.begin_due(now);
+            if !self.due.is_empty() {
+                self.begin_due(now());
+            }
             if let Some(frame) = self.answered.pop_front() {
                 return Poll::Ready(frame);
             }
             match Pin::new(&mut self.running).poll_next(context) {
                 Poll::Ready(Some((tickets, answers))) => {
                     self.due.extend(tickets.first().map(|ticket| ticket.lane));
+                    let now = now();
                     let answered = tickets.into_iter().zip(answers);
                     answered.for_each(|(ticket, answer)| self.answered(&ticket, answer, now));
                 }
@@ -268,12 +275,12 @@ mod tests {
         }
 
         async fn answer(&mut self) -> String {
-            poll_fn(|context| self.calls.poll_answer(context, NOW)).await
+            poll_fn(|context| self.calls.poll_answer(context, || NOW)).await
         }
 
         /// Begins what is due.
         fn none_yet(&mut self) {
-            let answer = poll_fn(|context| self.calls.poll_answer(context, NOW)).now_or_never();
+            let answer = poll_fn(|context| self.calls.poll_answer(context, || NOW)).now_or_never();
             assert_eq!(answer, None);
         }
 

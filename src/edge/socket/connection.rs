@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures_util::{FutureExt, SinkExt, StreamExt};
 use hyper_util::rt::TokioIo;
+use tokio::sync::futures::OwnedNotified;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
@@ -44,9 +45,8 @@ enum Step {
     Frame(Option<Result<Message, SocketError>>),
     Answer(String),
     Out(Option<Outgoing>),
-    Asked,
+    Word,
     Closing,
-    Leave,
     Time,
 }
 
@@ -69,14 +69,15 @@ struct Connection {
 }
 
 /// Serves a socket until it ends.
-pub(super) async fn run(
+pub(super) fn run(
     edge: Arc<Edge>,
     socket: WebSocket,
     admitted: Admitted,
     client: ClientAddress,
-) {
+) -> impl Future<Output = ()> + Send {
     let now = edge.now();
-    let mut connection = Connection {
+    // Not in the future: what it takes as arguments stays in it beside what is made of them.
+    let connection = Connection {
         admitted,
         pace: Pace::new(edge.options.calls_per_second, edge.options.call_burst),
         too_fast: Pace::new(TOO_FAST.1, TOO_FAST.0),
@@ -92,24 +93,35 @@ pub(super) async fn run(
         heard_at: now,
         ping_at: now.plus_ms(PING_EVERY_MS),
     };
-    let end = connection.serve().await;
-    // Nothing is sent to it any more, and its operator is told, before the farewell.
-    connection.session = None;
-    let now = connection.edge.now();
-    std::mem::take(&mut connection.calls).abandon(now);
-    if let End::Close(kind) = end {
-        tracing::debug!(reason = kind.reason(), "a socket is closed");
-        connection.farewell(kind).await;
-    }
+    connection.until_its_end()
 }
 
 impl Connection {
+    async fn until_its_end(mut self) {
+        let end = self.serve().await;
+        // Nothing is sent to it any more, and its operator is told, before the farewell.
+        self.session = None;
+        let now = self.edge.now();
+        std::mem::take(&mut self.calls).abandon(now);
+        if let End::Close(kind) = end {
+            tracing::debug!(reason = kind.reason(), "a socket is closed");
+            // On the heap: it happens once, and would be in the task of every socket.
+            Box::pin(self.farewell(kind)).await;
+        }
+    }
+
     async fn serve(&mut self) -> End {
         let mut timer = pin!(sleep_until(Instant::now()));
         let mut closing = self.edge.closing();
         let mut closing = pin!(closing.wait_for(|closing| *closing));
+        let mut word = pin!(self.word());
+        let mut in_session = false;
         let mut armed = Timestamp(u64::MAX);
         loop {
+            if self.session.is_some() != in_session {
+                in_session = self.session.is_some();
+                word.set(self.word());
+            }
             // A deadline that was put off is looked at again when the timer fires.
             let next = self.next_deadline();
             if next < armed || timer.is_elapsed() {
@@ -117,12 +129,10 @@ impl Connection {
                 timer.as_mut().reset(Instant::now() + Duration::from_millis(after));
                 armed = next;
             }
-            let session = self.session.as_mut();
-            let (outbox, held) = session
-                .map_or((None, None), |session| (session.joined.as_mut(), Some(&session.held)));
+            let outbox = self.session.as_mut().and_then(|session| session.joined.as_mut());
             let step = tokio::select! {
                 frame = self.socket.next() => Step::Frame(frame),
-                answer = poll_fn(|context| self.calls.poll_answer(context, self.edge.now())) => {
+                answer = poll_fn(|context| self.calls.poll_answer(context, || self.edge.now())) => {
                     Step::Answer(answer)
                 }
                 out = async {
@@ -131,17 +141,14 @@ impl Connection {
                         None => std::future::pending().await,
                     }
                 } => Step::Out(out),
-                () = async {
-                    match held {
-                        Some(held) => held.is_asked().await,
-                        None => std::future::pending().await,
-                    }
-                } => Step::Asked,
-                () = self.admitted.has_to_leave() => Step::Leave,
+                () = &mut word => Step::Word,
                 // Whoever could say so is gone: that says it, too.
                 _ = &mut closing => Step::Closing,
                 () = &mut timer => Step::Time,
             };
+            if let Step::Word = step {
+                word.set(self.word());
+            }
             if let Err(end) = self.take(step).await {
                 return end;
             }
@@ -157,14 +164,14 @@ impl Connection {
             Step::Frame(frame) => self.frames(frame).await?,
             Step::Answer(answer) => self.say(answer),
             Step::Out(out) => self.out(out).await?,
-            Step::Asked => self.still()?,
-            // Only before the session is open.
-            Step::Leave => return Err(CloseKind::SessionNotOpened.into()),
+            Step::Word if self.session.is_some() => self.still()?,
+            Step::Word => return Err(CloseKind::SessionNotOpened.into()),
             Step::Closing => return Err(CloseKind::GoingAway.into()),
             Step::Time => self.on_time()?,
         }
-        let now = self.edge.now();
-        while let Some(answer) = poll_fn(|c| self.calls.poll_answer(c, now)).now_or_never() {
+        while let Some(answer) =
+            poll_fn(|c| self.calls.poll_answer(c, || self.edge.now())).now_or_never()
+        {
             self.say(answer);
         }
         for _ in 0..TAKEN_AT_ONCE {
@@ -330,7 +337,9 @@ impl Connection {
                     );
                 }
                 self.session = Some(opened.session);
-                self.admitted.heard();
+                if !self.admitted.heard() {
+                    return Err(CloseKind::SessionNotOpened.into());
+                }
                 // It may have been revoked while the session was being opened.
                 self.still()?;
             }
@@ -448,6 +457,15 @@ impl Connection {
     }
 
     // ---- time and revocation ----
+
+    /// What others may say of it: before its session that it has to give way, then that it has to ask whether it
+    /// still may.
+    fn word(&self) -> OwnedNotified {
+        match &self.session {
+            Some(session) => session.held.is_asked(),
+            None => self.admitted.has_to_leave(),
+        }
+    }
 
     fn next_deadline(&self) -> Timestamp {
         let Some(session) = &self.session else { return self.open_until };

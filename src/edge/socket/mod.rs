@@ -37,7 +37,9 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
 use super::admission::Admitted;
-use super::limits::{SOCKET_BUFFER_BYTES, SOCKET_UNSENT_MAX_BYTES, UNAVAILABLE_RETRY_MS};
+use super::limits::{
+    SOCKET_READ_BYTES, SOCKET_UNSENT_MAX_BYTES, SOCKET_WRITE_BYTES, UNAVAILABLE_RETRY_MS,
+};
 use super::rest::error_response;
 use super::{ClientAddress, Edge, origin_allowed};
 use crate::audit::Failure;
@@ -88,8 +90,8 @@ pub(super) fn upgrade(edge: &Arc<Edge>, client: ClientAddress, mut request: Requ
 
 fn config() -> WebSocketConfig {
     WebSocketConfig::default()
-        .read_buffer_size(SOCKET_BUFFER_BYTES)
-        .write_buffer_size(SOCKET_BUFFER_BYTES)
+        .read_buffer_size(SOCKET_READ_BYTES)
+        .write_buffer_size(SOCKET_WRITE_BYTES)
         .max_write_buffer_size(SOCKET_UNSENT_MAX_BYTES)
         .max_message_size(Some(FRAME_MAX_BYTES))
         .max_frame_size(Some(FRAME_MAX_BYTES))

@@ -13,8 +13,6 @@
 //! beyond them gets none); a repeat has the turn of the first time, also while that is still under
 //! way.
 
-use std::collections::BTreeMap;
-
 use crate::domain::{ChatId, CommandId, Timestamp};
 use crate::edge::limits::{TURN_KEPT_MS, TURN_WAIT_MS, UNAVAILABLE_RETRY_MS};
 use crate::protocol::limits::UNANSWERED_MAX;
@@ -50,6 +48,8 @@ pub(super) struct Ticket {
 /// A call with a turn: it is under way, or was put off.
 #[derive(Debug)]
 struct Arrival {
+    /// Counts up.
+    number: u64,
     lane: Lane,
     change: Change,
     /// How many times it is under way.
@@ -68,7 +68,8 @@ struct PutOff {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Turns {
-    kept: BTreeMap<u64, Arrival>,
+    /// By their numbers.
+    kept: Vec<Arrival>,
     last: u64,
 }
 
@@ -78,18 +79,21 @@ impl Turns {
         let Order::Keeps(change) = &order else {
             return Ticket { lane, order, number: 0 };
         };
-        let known = self.kept.iter_mut().find(|(_, p)| p.lane == lane && p.change == *change);
+        let known = self.kept.iter_mut().find(|p| p.lane == lane && p.change == *change);
         let number = match known {
-            Some((number, arrival)) => {
+            Some(arrival) => {
                 arrival.under_way += 1;
-                *number
+                arrival.number
             }
             None => {
                 self.last += 1;
-                let change = change.clone();
-                let arrival = Arrival { lane, change, under_way: 1, put_off: None };
-                self.kept.insert(self.last, arrival);
-                self.last
+                let (number, change) = (self.last, change.clone());
+                if self.kept.is_empty() {
+                    // Most clients have one call at a time.
+                    self.kept.reserve_exact(1);
+                }
+                self.kept.push(Arrival { number, lane, change, under_way: 1, put_off: None });
+                number
             }
         };
         Ticket { lane, order, number }
@@ -107,10 +111,10 @@ impl Turns {
             return Ok(());
         }
         self.forget(now);
-        let waits_for = |number: &u64| !together.iter().any(|other| other.number == *number);
-        let before = self.kept.range(..ticket.number).filter(|(number, _)| waits_for(number));
+        let waits_for = |number: u64| !together.iter().any(|other| other.number == number);
+        let in_front = self.kept.iter().take_while(|arrival| arrival.number < ticket.number);
         let mut before =
-            before.map(|(_, arrival)| arrival).filter(|arrival| arrival.lane == ticket.lane);
+            in_front.filter(|arrival| arrival.lane == ticket.lane && waits_for(arrival.number));
         match before.find_map(|arrival| arrival.put_off) {
             Some(PutOff { due, .. }) if due > now => Err(due.since_ms(now) + TURN_WAIT_MS),
             // Its client is late; nobody is to ask more often for that.
@@ -121,8 +125,12 @@ impl Turns {
 
     /// The call was answered: with "later", after so many ms, or with its end.
     pub fn answered(&mut self, ticket: &Ticket, later_ms: Option<u64>, now: Timestamp) {
-        let put_off = self.kept.values().filter(|arrival| arrival.put_off.is_some()).count();
-        let Some(arrival) = self.kept.get_mut(&ticket.number) else { return };
+        let put_off = self.kept.iter().filter(|arrival| arrival.put_off.is_some()).count();
+        let Ok(at) = self.kept.binary_search_by_key(&ticket.number, |arrival| arrival.number)
+        else {
+            return;
+        };
+        let arrival = &mut self.kept[at];
         arrival.under_way = arrival.under_way.saturating_sub(1);
         match later_ms {
             Some(after_ms) if arrival.put_off.is_some() || put_off < UNANSWERED_MAX => {
@@ -132,13 +140,13 @@ impl Turns {
             None => arrival.put_off = None,
         }
         if arrival.under_way == 0 && arrival.put_off.is_none() {
-            self.kept.remove(&ticket.number);
+            self.kept.remove(at);
         }
     }
 
     /// Gives up the turns of calls that are not repeated.
     fn forget(&mut self, now: Timestamp) {
-        self.kept.retain(|_, arrival| {
+        self.kept.retain(|arrival| {
             let kept = |put_off: PutOff| now < put_off.last.max(put_off.due).plus_ms(TURN_KEPT_MS);
             arrival.under_way > 0 || arrival.put_off.is_some_and(kept)
         });
