@@ -26,8 +26,8 @@ pub(super) type Reply<T> = oneshot::Sender<T>;
 /// Who waits until its watermark is durable.
 pub(super) type WatermarkReply = Reply<Result<(), Refusal>>;
 
-/// What a read of the watermarks came to; an error is the reason, for the log.
-pub(super) type WatermarksRead = Result<BTreeMap<Party, Watermark>, String>;
+/// What a read of the watermarks came to.
+pub(super) type WatermarksRead = Result<BTreeMap<Party, Watermark>, StoreError>;
 
 /// To a chat.
 pub(super) enum ChatMessage {
@@ -48,8 +48,8 @@ pub(super) enum ChatMessage {
     /// The watermarks were read, or not.
     WatermarksRead(WatermarksRead),
     FlushWatermarks,
-    /// They were written, or not: the reason.
-    WatermarksWritten(Batch<WatermarkReply>, Result<(), String>),
+    /// They were written, or not.
+    WatermarksWritten(Batch<WatermarkReply>, Result<(), StoreError>),
     /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
     LetGo(Reply<bool>, CallPermit),
     /// Go to sleep if there is nothing to do.

@@ -19,7 +19,7 @@ use crate::telemetry::{self, DamagedRow};
 use super::held::CallPermit;
 use super::hub::Outgoing;
 use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
-use super::shared::{Screens, Shared};
+use super::shared::{Screens, Shared, guarded};
 use super::timer::Timer;
 use super::view::{OperatorView, StatusSeen};
 
@@ -58,7 +58,8 @@ impl Actor for OperatorShell {
         state: &mut OperatorState,
     ) -> Result<(), ActorProcessingErr> {
         let inputs = match message {
-            OperatorMessage::Begin => state.begin().await?,
+            // On the heap: it happens once, and would be in the task of every operator.
+            OperatorMessage::Begin => Box::pin(state.begin()).await?,
             // Whoever asked was told to ask again: its right to this call has ended with its wait.
             OperatorMessage::Call(_, reply, _) if reply.is_closed() => Vec::new(),
             OperatorMessage::Call(wanted, reply, permit) => {
@@ -224,18 +225,12 @@ fn save(
 ) {
     let (shared, myself) = (Arc::clone(shared), myself.clone());
     tokio::spawn(async move {
-        let operators = Arc::clone(&shared.store.operators);
-        // A task of its own, whose panic comes back as an error: the machine waits for a word.
-        let saving = tokio::spawn(async move { operators.save(operator, record).await });
-        let said = match saving.await {
-            Ok(Ok(())) => OperatorMessage::Saved(true),
-            Ok(Err(silent @ StoreError::Silent { .. })) => OperatorMessage::NotSaved(silent),
-            Ok(Err(error)) => {
-                tracing::warn!(%operator, %error, "the record of an operator was not saved");
-                OperatorMessage::Saved(false)
-            }
+        let saving = async { shared.store.operators.save(operator, record).await };
+        let said = match guarded(saving).await {
+            Ok(()) => OperatorMessage::Saved(true),
+            Err(silent @ StoreError::Silent { .. }) => OperatorMessage::NotSaved(silent),
             Err(error) => {
-                tracing::warn!(%operator, %error, "the store failed over an operator's record");
+                tracing::warn!(%operator, %error, "the record of an operator was not saved");
                 OperatorMessage::Saved(false)
             }
         };

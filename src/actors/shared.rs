@@ -1,10 +1,12 @@
 //! What all actors of a process share.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use dashmap::{DashMap, DashSet};
+use futures_util::FutureExt;
 
 use crate::domain::limits::CHAT_SHARDS;
 use crate::domain::{ChatId, QueueId, Timestamp, UserId};
@@ -13,7 +15,7 @@ use crate::machine::index::Index;
 use crate::machine::message::{ChatAt, ToQueue};
 use crate::machine::operator::ShownOffers;
 use crate::machine::{Life, life};
-use crate::storage::{FeedPresent, Store};
+use crate::storage::{FeedPresent, Store, StoreError};
 
 use super::charges::Charges;
 use super::clock::{Clock, ClockDoubt};
@@ -32,6 +34,14 @@ use super::ways::{Way, Ways};
 
 /// By operator.
 pub(super) type Screens = DashMap<UserId, ShownOffers>;
+
+/// A call to the store beside a mailbox, a panic of which is an error as well: its actor waits for a word.
+pub(super) async fn guarded<T>(
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let panicked = || StoreError::Unavailable { reason: "the store panicked".to_owned() };
+    AssertUnwindSafe(call).catch_unwind().await.unwrap_or_else(|_| Err(panicked()))
+}
 
 pub(super) struct Shared {
     /// Each of its calls answers in time, or counts as silent.

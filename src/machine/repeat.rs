@@ -48,10 +48,13 @@ impl<K: Ord + Copy> Repeater<K> {
 
     /// Forgets `key`; answers whether it was owed.
     pub fn settle(&mut self, key: K) -> bool {
-        match self.owed.remove(&key) {
-            Some(owed) => self.by_time.remove(&(owed.due_at, key)),
-            None => false,
+        let Some(owed) = self.owed.remove(&key) else { return false };
+        self.by_time.remove(&(owed.due_at, key));
+        if self.owed.is_empty() {
+            // An emptied tree keeps a node, and most who owe nothing now owe nothing for long.
+            *self = Self::new();
         }
+        true
     }
 
     /// Whether `key` is owed.

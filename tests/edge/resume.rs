@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use async_trait::async_trait;
 use serde_json::{Value, json};
 use switchboard::app::{Server, StoreChoice};
+use switchboard::domain::ChatId;
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
 
@@ -99,6 +100,10 @@ async fn what_is_said_while_a_session_is_opened_comes_once() {
     let chat = left.call("chat.open", open).await.unwrap()["chat"].clone();
     left.call("message.send", message(&chat, 0)).await.unwrap();
     let seen = left.event("message").await;
+    // A chat that began in this life has none to read.
+    let router = &world.server.edge().router;
+    router.crash_chat(ChatId(chat.as_str().unwrap().parse().unwrap()));
+    until("it lives again", async || router.restarts() == 1).await;
     watermarks.are_held.store(true, SeqCst);
     // The other tab is connected, and has not looked at the chat yet.
     let said = async {

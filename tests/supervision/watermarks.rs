@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use switchboard::actors::{CallError, Options, Outgoing, Router};
-use switchboard::domain::{Person, Status};
+use switchboard::domain::{ChatId, Person, Status};
 use switchboard::machine::operator::OperatorCall;
 use switchboard::storage::memory::MemoryStore;
 
@@ -17,6 +17,30 @@ const CUSTOMER: u128 = 5;
 
 fn person() -> Person {
     as_customer(CUSTOMER).person
+}
+
+/// A chat in its second life, which does not know what the first one wrote beside the log.
+async fn opened_before(router: &Router) -> ChatId {
+    let chat = open(router, CUSTOMER).await;
+    let before = router.restarts();
+    router.crash_chat(chat);
+    until("it lives again", || async { (router.restarts() > before).then_some(()) }).await;
+    chat
+}
+
+#[tokio::test]
+async fn watermarks_are_read_by_a_life_that_finds_a_log_and_by_no_other() {
+    let store = MemoryStore::new().store();
+    let never = Breaking::at_only(store, Only::WatermarkReads, usize::MAX, Break::Refused);
+    let counting = Arc::new(never);
+    let router = start(counting.store()).await;
+    let chat = open(&router, CUSTOMER).await;
+    router.raise_watermark(chat, person(), 1, true).await.unwrap();
+    let read = async || router.look(chat).await.unwrap().watermarks[&party(as_customer(CUSTOMER))];
+    assert_eq!((read().await.read, counting.calls()), (1, 0), "it began in this life");
+    router.crash_chat(chat);
+    until("it lives again", || async { (router.restarts() == 1).then_some(()) }).await;
+    assert_eq!((read().await.read, counting.calls()), (1, 1));
 }
 
 #[tokio::test]
@@ -73,7 +97,7 @@ async fn a_store_that_holds_watermarks_holds_up_no_message() {
         held.hold = Some(Arc::clone(&hold));
         let held = Arc::new(held);
         let router = start(held.store()).await;
-        let chat = open(&router, CUSTOMER).await;
+        let chat = opened_before(&router).await;
         let raising = tokio::spawn({
             let router = router.clone();
             async move { router.raise_watermark(chat, person(), 1, true).await }
@@ -94,11 +118,11 @@ async fn a_store_that_panics_over_watermarks_ends_no_chat() {
         let store = MemoryStore::new().store();
         let breaking = Arc::new(Breaking::at_only(store, only, 1, Break::PanicBefore));
         let router = start(breaking.store()).await;
-        let chat = open(&router, CUSTOMER).await;
+        let chat = opened_before(&router).await;
         let asked = router.raise_watermark(chat, person(), 1, true).await;
         assert_eq!(asked, Err(CallError::Unavailable), "{only:?}");
         router.raise_watermark(chat, person(), 1, true).await.unwrap();
-        assert_eq!(router.restarts(), 0);
+        assert_eq!(router.restarts(), 1, "the one before");
     }
 }
 

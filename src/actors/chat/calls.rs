@@ -42,6 +42,9 @@ impl Calls {
     /// Calls have come.
     pub fn came(&mut self, calls: ChatCalls) -> When {
         let under_way = calls.permit.calls_under_way();
+        if self.waiting.is_empty() {
+            self.waiting.reserve_exact(1);
+        }
         self.waiting.push(calls);
         let waiting = self.waiting.iter().map(|calls| &calls.permit);
         let here = waiting.chain(self.begun.iter().map(|begun| &begun.permit));
@@ -55,7 +58,8 @@ impl Calls {
     pub fn begin(&mut self) -> Vec<(CallId, ChatCall)> {
         let wanted = self.waiting.iter().map(|calls| calls.wanted.len()).sum();
         let mut begun = Vec::with_capacity(wanted);
-        for calls in self.waiting.drain(..) {
+        // Neither list keeps its room: most chats have nothing under way.
+        for calls in std::mem::take(&mut self.waiting) {
             let ChatCalls { wanted, reply, permit, way } = calls;
             // Whoever asked was told to ask again: its right to these calls has ended with its wait.
             if reply.is_closed() {
@@ -70,6 +74,9 @@ impl Calls {
             begun.extend((first..).zip(wanted));
             let answers = vec![None; unanswered];
             let _way = way;
+            if self.begun.is_empty() {
+                self.begun.reserve_exact(1);
+            }
             self.begun.push(Begun { first, answers, unanswered, reply, permit, _way });
         }
         begun
@@ -87,6 +94,9 @@ impl Calls {
         begun.unanswered -= usize::from(known.is_none());
         if begun.unanswered == 0 {
             let Begun { answers, reply, .. } = self.begun.remove(at);
+            if self.begun.is_empty() {
+                self.begun = Vec::new();
+            }
             let _ = reply.send(answers.into_iter().flatten().collect());
         }
     }

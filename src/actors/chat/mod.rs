@@ -137,7 +137,7 @@ impl ChatState {
                 self.input(ChatInput::Tick).await?;
             }
             ChatMessage::Look(..) | ChatMessage::RaiseWatermark { .. }
-                if self.watermarks.must_be_read() =>
+                if self.must_read_watermarks() =>
             {
                 self.read_for_a_look().await?;
                 self.hold(myself, message);

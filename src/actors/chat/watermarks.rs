@@ -1,11 +1,11 @@
-//! A chat's watermarks between its shell and the store: read when they are first asked for,
-//! written behind its back, answered and shown once written.
+//! A chat's watermarks between its shell and the store: read when they are first asked for, unless the chat
+//! began in this life, written behind its back, answered and shown once written.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ractor::ActorRef;
-use tokio::task::JoinError;
 
 use crate::domain::{Party, Person, Place, Seq};
 use crate::machine::chat::{Chat, Refusal};
@@ -14,6 +14,7 @@ use crate::storage::StoreError;
 use super::ChatState;
 use crate::actors::hub::Outgoing;
 use crate::actors::message::{ChatMessage, Reply, WatermarkReply, WatermarksRead};
+use crate::actors::shared::guarded;
 use crate::actors::view::ChatView;
 use crate::actors::watermarks::{Batch, Raised, WatermarkBuffer};
 
@@ -27,11 +28,6 @@ pub(super) struct ChatWatermarks {
 }
 
 impl ChatWatermarks {
-    /// Whether whoever asks has to wait until they were read.
-    pub(super) fn must_be_read(&self) -> bool {
-        self.buffer.is_none()
-    }
-
     /// Whether nothing is being read or written, or waits for it.
     pub(super) fn is_at_rest(&self) -> bool {
         self.held.is_none() && self.is_flushed()
@@ -43,6 +39,14 @@ impl ChatWatermarks {
 }
 
 impl ChatState {
+    /// Whether whoever asks has to wait until they were read: there are none before the first event.
+    pub(super) fn must_read_watermarks(&mut self) -> bool {
+        if self.watermarks.buffer.is_none() && self.driver.begins_the_log() {
+            self.watermarks.buffer = Some(WatermarkBuffer::new(BTreeMap::new()));
+        }
+        self.watermarks.buffer.is_none()
+    }
+
     /// Has a message wait until the watermarks were read, which begins with the first.
     pub(super) fn hold(&mut self, myself: &ActorRef<ChatMessage>, message: ChatMessage) {
         if let Some(held) = &mut self.watermarks.held {
@@ -52,10 +56,8 @@ impl ChatState {
         self.watermarks.held = Some(vec![message]);
         let (shared, chat, myself) = (Arc::clone(&self.shared), self.chat, myself.clone());
         tokio::spawn(async move {
-            // A task of its own, whose panic comes back as an error: the chat waits for a word.
-            let reading = async move { shared.store.watermarks.load(chat).await };
-            let _ =
-                myself.send_message(ChatMessage::WatermarksRead(told(tokio::spawn(reading).await)));
+            let read = guarded(async { shared.store.watermarks.load(chat).await }).await;
+            let _ = myself.send_message(ChatMessage::WatermarksRead(read));
         });
     }
 
@@ -65,7 +67,7 @@ impl ChatState {
         let Some(held) = self.watermarks.held.take() else { return };
         match read {
             Ok(durable) => self.watermarks.buffer = Some(WatermarkBuffer::new(durable)),
-            Err(error) => tracing::warn!(chat = %self.chat, error, "watermarks not read"),
+            Err(error) => tracing::warn!(chat = %self.chat, %error, "watermarks not read"),
         }
         for message in held {
             match message {
@@ -113,8 +115,8 @@ impl ChatState {
         let (shared, chat, myself) = (Arc::clone(&self.shared), self.chat, myself.clone());
         tokio::spawn(async move {
             let raised = batch.watermarks.clone();
-            let writing = async move { shared.store.watermarks.raise(chat, raised).await };
-            let written = told(tokio::spawn(writing).await);
+            let written =
+                guarded(async { shared.store.watermarks.raise(chat, raised).await }).await;
             let _ = myself.send_message(ChatMessage::WatermarksWritten(batch, written));
         });
     }
@@ -124,7 +126,7 @@ impl ChatState {
         &mut self,
         myself: &ActorRef<ChatMessage>,
         batch: Batch<WatermarkReply>,
-        written: Result<(), String>,
+        written: Result<(), StoreError>,
     ) {
         let Batch { watermarks: raised, waiting } = batch;
         // None: the chat was let go of meanwhile. Whoever waits asks again, and hears that there is
@@ -143,7 +145,7 @@ impl ChatState {
             }
             // A watermark only ever rises, so that one whose outcome is unknown is written again.
             Err(error) => {
-                tracing::warn!(chat = %self.chat, error, "watermarks not written");
+                tracing::warn!(chat = %self.chat, %error, "watermarks not written");
                 buffer.put_back(raised, now)
             }
         };
@@ -161,21 +163,15 @@ impl ChatState {
             return;
         }
         let asked = self.shared.store.watermarks.raise(self.chat, batch.watermarks);
-        match told(Ok(asked.await)) {
+        match asked.await {
             Ok(()) => {
                 for reply in batch.waiting {
                     let _ = reply.send(Ok(()));
                 }
             }
-            Err(error) => tracing::warn!(chat = %self.chat, error, "watermarks not written"),
+            Err(error) => tracing::warn!(chat = %self.chat, %error, "watermarks not written"),
         }
     }
-}
-
-/// What a task at the store came to.
-fn told<T>(ended: Result<Result<T, StoreError>, JoinError>) -> Result<T, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    ended.map_err(|panicked| text(&panicked))?.map_err(|error| text(&error))
 }
 
 fn flush_after(myself: &ActorRef<ChatMessage>, wait_ms: Option<u64>) {

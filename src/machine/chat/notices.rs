@@ -54,6 +54,9 @@ impl Notices {
         }
         if self.versions.get(&peer).is_some_and(|owed| version >= *owed) {
             self.versions.remove(&peer);
+            if self.versions.is_empty() {
+                self.versions = BTreeMap::new();
+            }
             self.repeater.settle(Owed::At(peer));
         }
     }

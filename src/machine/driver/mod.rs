@@ -118,6 +118,8 @@ pub struct Driver<A: EventSourced> {
     touched: Option<FeedHour>,
     /// How often in a row the feed did not take what it was told.
     untaken: u32,
+    /// Nothing was in the log when this life claimed it.
+    begins_the_log: bool,
     /// What the life was to write first was not written, since the store refused that, or to tell the feed.
     starts_again: bool,
     /// What woke it, until the log is claimed and read.
@@ -148,6 +150,7 @@ impl<A: EventSourced> Driver<A> {
             rested,
             touched: None,
             untaken: 0,
+            begins_the_log: false,
             starts_again: false,
             woken_by: None,
             behind: VecDeque::new(),
@@ -202,6 +205,11 @@ impl<A: EventSourced> Driver<A> {
         !matches!(self.phase, Phase::Asleep | Phase::Peeking | Phase::Peeked)
     }
 
+    /// Whether nothing was in the log when this life claimed it: then nobody has kept anything beside it either.
+    pub fn begins_the_log(&self) -> bool {
+        self.begins_the_log
+    }
+
     /// Up to where everybody has been told; to be remembered when it rests. None: not known.
     pub fn told_up_to(&self) -> Option<Seq> {
         if self.is_claimed() { Some(self.tail()) } else { self.rested }
@@ -241,9 +249,15 @@ impl<A: EventSourced> Driver<A> {
         if !self.is_idle() {
             return self.fail(Failure::Broken("calls came while the store was busy".into()));
         }
-        self.behind.extend(calls.into_iter().map(|(call, wanted)| Input::Call(call, wanted)));
+        let mut inputs = calls.into_iter().map(|(call, wanted)| Input::Call(call, wanted));
+        let first = inputs.next();
+        // Mostly none; then nothing is kept for them.
+        self.behind.extend(inputs);
         let mut actions = Vec::new();
-        self.go_on(now, &mut actions);
+        if let Some(first) = first {
+            self.take_input(now, first, &mut actions);
+            self.go_on(now, &mut actions);
+        }
         actions
     }
 

@@ -69,6 +69,7 @@ impl<A: EventSourced> Driver<A> {
         if self.tail() > told_from {
             self.fold = self.fold.emptied();
         }
+        self.begins_the_log = tail == 0;
         self.phase = Phase::Reading { claim, tail };
         self.read_on(now)
     }
