@@ -128,6 +128,7 @@ impl Taken {
 
 impl Admitted {
     /// It has said what it came for: from now on it never has to give way. False: it had to just before.
+    #[must_use]
     pub fn heard(&self) -> bool {
         let mut taken = lock(&self.taken);
         taken.keep(self.number);
@@ -171,7 +172,7 @@ mod tests {
         let mapped = Network::of_client("::ffff:10.0.0.1".parse().unwrap());
         let first = heard(&admission, 1).unwrap();
         let second = admission.admit(mapped).unwrap();
-        second.heard();
+        assert!(second.heard());
         assert_eq!(admission.admit(address(1)).unwrap_err(), Refused::Address);
         let third = heard(&admission, 2).unwrap();
         assert_eq!(admission.admit(address(2)).unwrap_err(), Refused::Server);

@@ -126,7 +126,7 @@ impl Shared {
         admitted: &Arc<Admitted>,
         mut request: hyper::Request<hyper::body::Incoming>,
     ) -> impl Future<Output = Result<Response, Infallible>> + use<> {
-        admitted.heard();
+        let stays = admitted.heard();
         let client = self.ways.proxies.client(peer.ip(), request.headers());
         request.extensions_mut().insert(client);
         request.extensions_mut().insert(Arc::clone(admitted));
@@ -134,7 +134,8 @@ impl Shared {
         let known = check_host(&request, &self.ways.hosts);
         let shared = Arc::clone(self);
         async move {
-            let mut response = match known.and(turn) {
+            let turn = if stays { known.and(turn) } else { Err(overloaded(GAVE_WAY)) };
+            let mut response = match turn {
                 Ok(turn) => {
                     let response = shared.routes.call(request).await?;
                     drop(turn);
@@ -157,13 +158,17 @@ impl Shared {
         if !self.ways.proxies.is_trusted(peer.ip()) {
             return Ok(None);
         }
-        let turn = self.by_proxies.admit(client.network()).map_err(|refused| {
-            let error = ErrorResponse::new(RestErrorKind::Overloaded, refused.to_string());
-            error.after(UNAVAILABLE_RETRY_MS)
-        })?;
-        turn.heard();
-        Ok(Some(turn))
+        let turn = self.by_proxies.admit(client.network());
+        let turn = turn.map_err(|refused| overloaded(&refused.to_string()))?;
+        if turn.heard() { Ok(Some(turn)) } else { Err(overloaded(GAVE_WAY)) }
     }
+}
+
+/// Why one that was admitted is not served after all.
+const GAVE_WAY: &str = "another connection has taken this one's place";
+
+fn overloaded(why: &str) -> ErrorResponse {
+    ErrorResponse::new(RestErrorKind::Overloaded, why).after(UNAVAILABLE_RETRY_MS)
 }
 
 async fn serve(

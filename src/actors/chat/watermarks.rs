@@ -41,10 +41,12 @@ impl ChatWatermarks {
 impl ChatState {
     /// Whether whoever asks has to wait until they were read: there are none before the first event.
     pub(super) fn must_read_watermarks(&mut self) -> bool {
-        if self.watermarks.buffer.is_none() && self.driver.begins_the_log() {
-            self.watermarks.buffer = Some(WatermarkBuffer::new(BTreeMap::new()));
+        let known = &mut self.watermarks;
+        // What is being read comes from a time when that was not known.
+        if known.buffer.is_none() && known.held.is_none() && self.driver.begins_the_log() {
+            known.buffer = Some(WatermarkBuffer::new(BTreeMap::new()));
         }
-        self.watermarks.buffer.is_none()
+        known.buffer.is_none()
     }
 
     /// Has a message wait until the watermarks were read, which begins with the first.

@@ -326,6 +326,10 @@ impl Connection {
         let opened = timeout(SESSION_ANSWER_LIMIT, opened).await;
         match opened.unwrap_or_else(|_| Err(unavailable())) {
             Ok(opened) => {
+                // From now on it does not have to give way.
+                if !self.admitted.heard() {
+                    return Err(CloseKind::SessionNotOpened.into());
+                }
                 self.say(carry::answer(&id, Ok(&opened.answer)).frame);
                 for missed in opened.missed {
                     self.catch_up(&opened.session, missed).await?;
@@ -337,9 +341,6 @@ impl Connection {
                     );
                 }
                 self.session = Some(opened.session);
-                if !self.admitted.heard() {
-                    return Err(CloseKind::SessionNotOpened.into());
-                }
                 // It may have been revoked while the session was being opened.
                 self.still()?;
             }
