@@ -51,7 +51,8 @@ bench:
 	$(call scenario,line,--line 1000 --seconds 5 --rounds 1,routing)
 	$(call scenario,mixed,--seconds 10 --rounds 1)
 	$(CARGO) bench --package switchboard --no-run
-	timeout $(BENCH_LIMIT_S) $(CARGO) bench --package switchboard
+	for bench in append backup ids index parts queue start tell; do \
+		timeout $(BENCH_LIMIT_S) $(CARGO) bench --package switchboard --bench $$bench || exit 1; done
 
 , := ,
 scenario = timeout $(BENCH_LIMIT_S) target/release/loadtest $(or $(3),$(1)) $(2) \

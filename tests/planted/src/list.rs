@@ -276,13 +276,16 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_has_one_place_in_the_source_of_today() {
-        let faults = load(&root()).unwrap();
-        let places = places(&root(), &faults).unwrap_or_else(|error| panic!("{error:#}"));
-        assert_eq!(places.values().map(Vec::len).sum::<usize>(), faults.len());
-        for (file, places) in places {
-            let text = std::fs::read_to_string(root().join(&file)).unwrap();
-            crate::weave::woven(&text, &places, &faults).unwrap_or_else(|e| panic!("{file}: {e}"));
+    fn every_fault_and_every_slow_down_has_one_place_in_the_source_of_today() {
+        let slow = crate::slow::places(&crate::slow::load(&root()).unwrap());
+        for faults in [load(&root()).unwrap(), slow] {
+            let places = places(&root(), &faults).unwrap_or_else(|error| panic!("{error:#}"));
+            assert_eq!(places.values().map(Vec::len).sum::<usize>(), faults.len());
+            for (file, places) in places {
+                let text = std::fs::read_to_string(root().join(&file)).unwrap();
+                let woven = crate::weave::woven(&text, &places, &faults);
+                woven.unwrap_or_else(|error| panic!("{file}: {error}"));
+            }
         }
     }
 

@@ -8,6 +8,7 @@
 mod list;
 mod look;
 mod run;
+mod slow;
 mod suites;
 mod weave;
 mod witness;
@@ -45,6 +46,10 @@ struct Arguments {
     /// Writes into the lists which test saw each fault: the first to be asked from then on.
     #[arg(long)]
     write: bool,
+    /// In their place the slow-downs of `slow.toml`, in a release build: whether `loadtest compare` finds each. The
+    /// machine should do nothing else.
+    #[arg(long, conflicts_with_all = ["list", "suites", "own", "write"])]
+    slow: bool,
     /// How many suites run at a time.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
     jobs: u8,
@@ -64,6 +69,9 @@ fn main() -> ExitCode {
 /// Answers whether all is as the list says.
 fn carry_out(arguments: &Arguments) -> Result<bool> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+    if arguments.slow {
+        return slow::carry_out(&root, &arguments.filters);
+    }
     let all = list::load(&root)?;
     let wanted = |fault: &&Fault| {
         let path = fault.path();
