@@ -1,6 +1,8 @@
 //! One connection, in one task: its client, its outbox, its calls under way and its clock, in
 //! whatever order they come.
 
+mod session_calls;
+
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
@@ -19,22 +21,19 @@ use super::carry::{self, CallTask, Taken, Todo};
 use super::end::End;
 use super::frames::Frames;
 use super::outgoing;
-use super::refusals::unavailable;
-use super::session::{self, Missed, OpenSession};
+use super::session::OpenSession;
 use super::turns::Order;
 use crate::actors::Outgoing;
 use crate::domain::Timestamp;
 use crate::edge::admission::Admitted;
 use crate::edge::limits::{
     CLOSE_LIMIT, FRAMES_AT_ONCE, OVERLOADED_RETRY_MS, PING_EVERY_MS, PROBES_UNANSWERED_MAX,
-    READ_PAGE, SESSION_ANSWER_LIMIT, SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
+    SILENCE_MAX_MS, TAKEN_AT_ONCE, TOO_FAST, WRITE_LIMIT,
 };
 use crate::edge::{ClientAddress, Edge, Pace, close_of};
-use crate::protocol::answer::SessionRenewedFrame;
 use crate::protocol::limits::{BAD_FRAMES_MAX, FRAME_MAX_BYTES, SESSION_OPEN_LIMIT_MS};
 use crate::protocol::{
-    Call, CloseKind, ErrorFrame, ErrorKind, Lane, Method, Notification, Request, RequestId,
-    read_request, write_error,
+    Call, CloseKind, ErrorFrame, ErrorKind, Lane, Request, RequestId, read_request, write_error,
 };
 
 /// The socket on an upgraded connection.
@@ -314,80 +313,6 @@ impl Connection {
         let ticket = self.calls.ticket(lane, order);
         self.calls.put_off(ticket, retry_after_ms, self.heard_at);
         self.reject(Some(id), &ErrorFrame::later(kind, retry_after_ms));
-    }
-
-    async fn before_session(&mut self, request: Request) -> Result<(), End> {
-        let Request { id, call } = request;
-        let Call::SessionOpen(params) = call else {
-            self.reject(Some(&id), &ErrorFrame::of(ErrorKind::SessionRequired));
-            return Ok(());
-        };
-        let opened = session::open(&self.edge, self.client, params);
-        let opened = timeout(SESSION_ANSWER_LIMIT, opened).await;
-        match opened.unwrap_or_else(|_| Err(unavailable())) {
-            Ok(opened) => {
-                // From now on it does not have to give way.
-                if !self.admitted.heard() {
-                    return Err(CloseKind::SessionNotOpened.into());
-                }
-                self.say(carry::answer(&id, Ok(&opened.answer)).frame);
-                for missed in opened.missed {
-                    self.catch_up(&opened.session, missed).await?;
-                }
-                for offer in opened.offers {
-                    self.unsent.extend(
-                        outgoing::written(&Notification::OfferPresented(offer))
-                            .map(|text| Message::Text(text.into())),
-                    );
-                }
-                self.session = Some(opened.session);
-                // It may have been revoked while the session was being opened.
-                self.still()?;
-            }
-            Err(error) => self.reject(Some(&id), &error),
-        }
-        Ok(())
-    }
-
-    /// Sends what a client missed in a chat.
-    async fn catch_up(&mut self, session: &OpenSession, missed: Missed) -> Result<(), End> {
-        let Missed { chat, mut from, to } = missed;
-        while from <= to {
-            let limit = (to - from + 1).min(READ_PAGE as u64) as usize;
-            let audience = session.caller.audience();
-            let page = self.edge.router.history(chat, audience, from, limit).await;
-            // A resume that cannot be finished is begun again.
-            let page = page.map_err(|_| CloseKind::Unavailable)?;
-            let Some(last) = page.last else { break };
-            from = last + 1;
-            for recorded in &page.shown {
-                if let Some(frame) = outgoing::event(&session.caller, chat, recorded) {
-                    self.say(frame);
-                }
-            }
-            self.write().await?;
-        }
-        Ok(())
-    }
-
-    /// The newer token counts at once; a customer's chat hears of it in the order of what the customer
-    /// does, and before the answer.
-    fn renew(&mut self, id: RequestId, token: &str) {
-        let Some(session) = &mut self.session else { return };
-        let renewed = session::renew(session, &self.edge, token).map(|()| SessionRenewedFrame {
-            expires_at: session.principal.until.unwrap_or_default().into(),
-        });
-        let by = Arc::clone(&session.caller);
-        if renewed.is_err() || by.customer().is_err() {
-            return self.say(carry::answer(&id, renewed).frame);
-        }
-        let answered = id.clone();
-        let work = Box::pin(async move {
-            let work = pin!(session::renewed(&by));
-            let told = by.permitted(Method::SessionRenew, work).await;
-            carry::answer(&answered, told.and(renewed))
-        });
-        self.begin(id, Lane::Conversation, Order::Free, Todo::Alone(work));
     }
 
     // ---- to the client ----
