@@ -2,17 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use async_trait::async_trait;
 use serde_json::json;
 use switchboard::app::{Server, StoreChoice};
 use switchboard::storage::memory::MemoryStore;
-use tokio::sync::Semaphore;
 
 use crate::client::Client;
 use crate::harness::{World, id, plan, settings, until};
-use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
+use crate::hold::Hold;
+use crate::hooked::{Asked, hooked};
 
 #[tokio::test]
 async fn a_thousand_calls_at_once_are_all_answered_and_the_pace_holds() {
@@ -280,29 +278,10 @@ async fn a_flood_of_pings_or_of_parts_of_messages_ends() {
     assert_eq!(answer["error"]["data"]["name"], "session_required");
 }
 
-/// Holds the first look for a customer's chat.
-struct HeldLook {
-    is_held: AtomicBool,
-    reached: Semaphore,
-    go_on: Semaphore,
-}
-
-#[async_trait]
-impl Hook for HeldLook {
-    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
-        if asked == Asked::Conversation && self.is_held.swap(false, SeqCst) {
-            self.reached.add_permits(1);
-            self.go_on.acquire().await.unwrap().forget();
-        }
-        call.await;
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_socket_that_gave_its_place_while_its_session_was_opened_is_not_told_that_it_is_open() {
-    let none = || Semaphore::new(0);
-    let look = Arc::new(HeldLook { is_held: true.into(), reached: none(), go_on: none() });
+    let look = Hold::of(|asked| *asked == Asked::Conversation);
+    look.next();
     let store = hooked(&MemoryStore::new().store(), Arc::clone(&look) as _);
     let mut settings = settings();
     settings.limits.connections_per_address = 2;
@@ -311,9 +290,9 @@ async fn a_socket_that_gave_its_place_while_its_session_was_opened_is_not_told_t
     let (token, _) = world.visitor("Shop", None).await;
     let mut oldest = world.socket().await;
     let open = oldest.send("session.open", json!({"token": token})).await;
-    look.reached.acquire().await.unwrap().forget();
+    look.reached().await;
     let (_younger, mut new) = (world.socket().await, world.socket().await);
-    look.go_on.add_permits(1);
+    look.go_on();
     assert_eq!(oldest.answered_before_the_end(open).await, None);
     assert_eq!(oldest.closed, Some(4000));
     new.open(&token, json!([])).await.unwrap();

@@ -38,6 +38,7 @@ mod harness;
 mod held;
 mod history;
 mod history_command;
+mod hold;
 mod identity;
 mod idle;
 mod limits;

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use crate::client::Client;
 use crate::harness::{World, id, plan, settings, until};
+use crate::hold::Hold;
 use crate::hooked::{Asked, Call, Hook, Trouble, hooked};
 
 /// A chat of a customer that anna has accepted.
@@ -121,26 +122,9 @@ async fn what_is_said_while_a_session_is_opened_comes_once() {
     }
 }
 
-/// Reads of logs wait while they are held.
-struct HeldReads(HeldWatermarks);
-
-#[async_trait]
-impl Hook for HeldReads {
-    async fn around(&self, asked: Asked, call: Call<'_>) -> Result<(), Trouble> {
-        if matches!(asked, Asked::Read(_)) && self.0.are_held.swap(false, SeqCst) {
-            self.0.reached.add_permits(1);
-            self.0.go_on.acquire().await.unwrap().forget();
-        }
-        call.await;
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn a_page_ends_where_the_chat_was_when_it_was_permitted() {
-    let none = || Semaphore::new(0);
-    let are_held = AtomicBool::new(false);
-    let reads = Arc::new(HeldReads(HeldWatermarks { are_held, reached: none(), go_on: none() }));
+    let reads = Hold::of(|asked| matches!(asked, Asked::Read(_)));
     let store = hooked(&MemoryStore::new().store(), Arc::clone(&reads) as _);
     let plan = plan(settings(), StoreChoice::Given(store));
     let world = World { server: Server::start(plan).await.unwrap() };
@@ -149,14 +133,14 @@ async fn a_page_ends_where_the_chat_was_when_it_was_permitted() {
     customer.call("message.send", message(&chat, 1)).await.unwrap();
     anna.event("message").await;
     let mut other = world.user("anna").await;
-    reads.0.are_held.store(true, SeqCst);
+    reads.next();
     let away = async {
-        reads.0.reached.acquire().await.unwrap().forget();
+        reads.reached().await;
         let to = json!({"queue": id("queue", "Support")});
         let transfer = json!({"command_id": "t1", "chat": chat, "to": to});
         other.call("chat.transfer", transfer).await.unwrap();
         customer.call("message.send", message(&chat, 2)).await.unwrap();
-        reads.0.go_on.add_permits(1);
+        reads.go_on();
     };
     let after = json!({"chat": chat, "after": first});
     let (page, ()) = tokio::join!(anna.call("chat.history", after), away);
