@@ -6,6 +6,7 @@ POWER_SEEDS ?= 1000
 FRAMES ?= 400000
 REQUESTS ?= 20000
 BENCH_LIMIT_S ?= 500
+BENCHES := $(shell sed -n '/^\[\[bench\]\]/{n;s/name = "\(.*\)"/\1/p;}' Cargo.toml)
 
 .PHONY: run check test planted soak bench image-steps doc clean
 
@@ -51,7 +52,7 @@ bench:
 	$(call scenario,line,--line 1000 --seconds 5 --rounds 1,routing)
 	$(call scenario,mixed,--seconds 10 --rounds 1)
 	$(CARGO) bench --package switchboard --no-run
-	for bench in append backup ids index parts queue start tell; do \
+	for bench in $(BENCHES); do \
 		timeout $(BENCH_LIMIT_S) $(CARGO) bench --package switchboard --bench $$bench || exit 1; done
 
 , := ,
