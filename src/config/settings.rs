@@ -187,7 +187,8 @@ settings! {
     /// What the process says of itself, to standard error. Texts of messages and secrets never.
     log: LogSettings {
         /// Least level: "error", "warn", "info", "debug" or "trace"; also per module, as
-        /// "info,switchboard::edge=debug".
+        /// "info,switchboard::edge=debug". Of the actors' library ("ractor") only warnings
+        /// show, at most, unless the filter names it.
         filter: String = "info".to_owned(), filled;
         /// "text" for people or "json" for collectors.
         format: LogFormat = LogFormat::Text, any;
