@@ -1,7 +1,5 @@
 //! Whether somebody is there, proven by answered probes.
 
-use std::collections::BTreeMap;
-
 use crate::domain::Timestamp;
 use crate::domain::limits::{OPERATOR_CONNECTIONS_MAX, PROBE_EVERY_MS, PROBE_LIMIT_MS};
 
@@ -20,14 +18,15 @@ struct Connection {
 /// that failed a probe is asked again and may prove itself later.
 #[derive(Debug, Clone)]
 pub(super) struct Presence {
-    connections: BTreeMap<ConnectionId, Connection>,
+    /// By number, the oldest first; mostly one, at most [`OPERATOR_CONNECTIONS_MAX`].
+    connections: Vec<(ConnectionId, Connection)>,
     absent_since: Option<Timestamp>,
     probes: u64,
 }
 
 impl Presence {
     pub(super) fn new(now: Timestamp) -> Self {
-        Self { connections: BTreeMap::new(), absent_since: Some(now), probes: 0 }
+        Self { connections: Vec::new(), absent_since: Some(now), probes: 0 }
     }
 
     pub(super) fn is_proven(&self) -> bool {
@@ -41,23 +40,27 @@ impl Presence {
     /// Beyond [`OPERATOR_CONNECTIONS_MAX`] the oldest makes room, as the edge closes it.
     pub(super) fn connected(&mut self, connection: ConnectionId, now: Timestamp) {
         let fresh = Connection { proven: false, asked: None, ask_at: now };
-        self.connections.entry(connection).or_insert(fresh);
+        if let Err(at) = self.position(connection) {
+            self.connections.reserve_exact(1);
+            self.connections.insert(at, (connection, fresh));
+        }
         if self.connections.len() > OPERATOR_CONNECTIONS_MAX {
-            self.connections.pop_first();
+            self.connections.remove(0);
             self.look(now);
         }
     }
 
     pub(super) fn disconnected(&mut self, connection: ConnectionId, now: Timestamp) {
-        self.connections.remove(&connection);
+        self.connections.retain(|(id, _)| *id != connection);
         self.look(now);
     }
 
     pub(super) fn answered(&mut self, connection: ConnectionId, probe: u64, now: Timestamp) {
-        if let Some(known) = self.connections.get_mut(&connection)
-            && known.asked.is_some_and(|(asked, _)| asked == probe)
+        if let Ok(at) = self.position(connection)
+            && self.connections[at].1.asked.is_some_and(|(asked, _)| asked == probe)
         {
-            *known = Connection { proven: true, asked: None, ask_at: now.plus_ms(PROBE_EVERY_MS) };
+            self.connections[at].1 =
+                Connection { proven: true, asked: None, ask_at: now.plus_ms(PROBE_EVERY_MS) };
         }
         self.look(now);
     }
@@ -81,11 +84,16 @@ impl Presence {
 
     pub(super) fn next_deadline(&self) -> Option<Timestamp> {
         let deadline = |c: &Connection| c.asked.map_or(c.ask_at, |(_, fails_at)| fails_at);
-        self.connections.values().map(deadline).min()
+        self.connections.iter().map(|(_, connection)| deadline(connection)).min()
+    }
+
+    /// Where the connection stands, or would.
+    fn position(&self, connection: ConnectionId) -> Result<usize, usize> {
+        self.connections.binary_search_by_key(&connection, |(id, _)| *id)
     }
 
     fn look(&mut self, now: Timestamp) {
-        let proven = self.connections.values().any(|connection| connection.proven);
+        let proven = self.connections.iter().any(|(_, connection)| connection.proven);
         self.absent_since = match (proven, self.absent_since) {
             (true, _) => None,
             (false, None) => Some(now),
