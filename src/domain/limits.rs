@@ -156,6 +156,10 @@ pub const RUNNERS_UP: usize = 5;
 /// How many candidates an explanation lists; the rest are in its counts.
 pub const EXPLAINED_CANDIDATES_MAX: usize = 50;
 
+/// How much longer a queue in which nothing happens remembers what it has shown than it counts, ms: so it forgets
+/// what was shown one after the other together.
+pub const FORGET_TOGETHER_MS: u64 = 2_000;
+
 /// How often a connection is asked to prove that a person can see it, ms.
 pub const PROBE_EVERY_MS: u64 = 15_000;
 

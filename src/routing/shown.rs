@@ -109,6 +109,11 @@ impl Shown {
         std::mem::take(&mut self.freed)
     }
 
+    /// When the oldest was that is remembered.
+    pub fn oldest(&self) -> Option<Timestamp> {
+        self.order.first().map(|(at, ..)| *at)
+    }
+
     /// Forgets what was at this time or before.
     pub fn forget_until(&mut self, at: Timestamp) {
         while self.order.first().is_some_and(|(first, ..)| *first <= at) {

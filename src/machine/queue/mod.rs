@@ -18,7 +18,7 @@ mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::domain::limits::{ASKED_AT_ONCE_MAX, LOOKED_AT_ONCE_MAX};
+use crate::domain::limits::{ASKED_AT_ONCE_MAX, FORGET_TOGETHER_MS, LOOKED_AT_ONCE_MAX};
 use crate::domain::operator::OperatorState;
 use crate::domain::time::earliest;
 use crate::domain::{
@@ -167,7 +167,14 @@ impl Queue {
     /// When to feed a [`QueueInput::Tick`].
     pub fn next_deadline(&self) -> Option<Timestamp> {
         let at_once = self.goes_on().then_some(self.looked_at);
-        earliest(at_once, earliest(self.owed.next(), self.line.next_timer()))
+        let next = earliest(at_once, earliest(self.owed.next(), self.line.next_timer()));
+        earliest(next, self.forgets_at())
+    }
+
+    /// When it forgets what was shown, if no other step does before: what comes together, together.
+    fn forgets_at(&self) -> Option<Timestamp> {
+        let after_ms = self.settings.visitor_offer_every_ms.saturating_add(FORGET_TOGETHER_MS);
+        self.shown.oldest().map(|at| at.plus_ms(after_ms))
     }
 
     /// Whether a step has left something to the next one.

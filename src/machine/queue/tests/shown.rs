@@ -57,6 +57,21 @@ fn what_is_kept_of_who_was_shown_what_does_not_grow_with_the_chats_that_wait() {
     assert_eq!(queue.shown.of(VERA).map(|of| of.len()), Some(members.len()));
 }
 
+/// A queue that has nothing to do would keep it for ever.
+#[test]
+fn what_was_shown_is_forgotten_though_nothing_happens() {
+    let mut queue = shown(Rule::LeastLoaded, &[ANN]);
+    let owned = Place::Assigned { owner: ANN, begun: false };
+    arrive(&mut queue, of(WILL, at(ChatId::from_u128(2), 3, owned)));
+    let mut wakes = 0;
+    while let Some(at) = queue.next_deadline() {
+        step_at(&mut queue, at, QueueInput::Tick);
+        wakes += 1;
+        assert!(wakes < 20, "it has nothing else to do");
+    }
+    assert_eq!((queue.shown.of(VERA), queue.shown.of(WILL)), (None, None));
+}
+
 fn until() -> Timestamp {
     now().plus_ms(VISITOR_OFFER_EVERY_MS)
 }
