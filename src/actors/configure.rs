@@ -42,7 +42,7 @@ impl Router {
     pub fn remove_queue(&self, queue: QueueId) {
         let former = self.shared.roster.change(|roster| roster.queues.remove(&queue));
         if let Some(former) = former {
-            self.shared.queues.send_if_there(queue, QueueMessage::Configured);
+            self.shared.to_queue_if_there(queue, QueueMessage::Configured);
             // Nothing should wait there. What does is to say so, and to look for another queue.
             let peer = Peer::Queue(queue);
             let left = self.shared.indexes(|index| index.of_queue(queue));
@@ -107,7 +107,7 @@ impl Router {
     fn tell_operators(&self, operators: &BTreeSet<UserId>) {
         for operator in operators {
             // One that is not there reads its account when it comes.
-            self.shared.operators.send_if_there(*operator, OperatorMessage::AccountChanged);
+            self.shared.to_operator_if_there(*operator, OperatorMessage::AccountChanged);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Who is where: the ids of running actors, and what waits for those that are starting.
 //!
-//! An entry is `Starting`, `Running` or `Stopping`. Starting is single-flight: whoever sends to
-//! an id that is not there asks its supervisor once, and of what is sent meanwhile [`PENDING_MAX`]
-//! messages wait; the others are lost. An entry is only ever changed by the life that it is about.
+//! An entry is `Starting`, `Running`, `Stopping` or `Parked`. Starting is single-flight: whoever sends to
+//! an id that is not there, or is parked, asks its supervisor once, and of what is sent meanwhile
+//! [`PENDING_MAX`] messages wait; the others are lost. An entry is only ever changed by the life that it is
+//! about.
 //!
 //! Calls of clients carry a permit of the addressee's, so that of these a mailbox holds
 //! [`CALLS_MAX`] at most. Messages between actors need none, and nothing here bounds them: there are
@@ -28,10 +29,22 @@ use super::limits::{CALLS_MAX, PENDING_MAX};
 #[error("too many calls wait for the same chat or operator; try again a little later")]
 pub struct Overloaded;
 
+/// How a life, or an actor of it, has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    /// Nobody is to be started for it.
+    Gone,
+    /// The life goes on with the next actor, which is started once something is sent to it.
+    Parked,
+    /// Another one is to be started though nobody sends to it.
+    Again,
+}
+
 enum EntryState<M> {
     Starting(Vec<M>),
     Running(ActorRef<M>),
     Stopping(Vec<M>),
+    Parked,
 }
 
 struct Entry<M> {
@@ -71,10 +84,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
                 vacant.insert(Entry::starting(vec![message], fresh_permits()));
                 true
             }
-            MapEntry::Occupied(mut occupied) => {
-                occupied.get_mut().deliver(message);
-                false
-            }
+            MapEntry::Occupied(mut occupied) => occupied.get_mut().deliver(message),
         }
     }
 
@@ -103,30 +113,46 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
             }
             MapEntry::Occupied(mut occupied) => {
                 let permit = permits(&occupied.get().calls)?;
-                occupied.get_mut().deliver(call(CallPermit::new(permit)));
-                Ok(false)
+                Ok(occupied.get_mut().deliver(call(CallPermit::new(permit))))
             }
         }
     }
 
-    /// Sends to an actor that is there, or is coming or going: for what a life that nobody has
-    /// asked for need not know.
-    pub fn send_if_there(&self, key: K, message: M) {
-        if let Some(mut entry) = self.entries.get_mut(&key) {
-            entry.deliver(message);
-        }
+    /// Sends to an actor that is there, or is coming, going or parked: for what a life that nobody has
+    /// asked for need not know. Answers like [`Self::send`].
+    #[must_use = "an actor that nobody starts keeps what is sent to it for ever"]
+    pub fn send_if_there(&self, key: K, message: M) -> bool {
+        self.entries.get_mut(&key).is_some_and(|mut entry| entry.deliver(message))
     }
 
     /// Makes an entry for an actor that is to be started though nobody sends to it. Answers
-    /// whether there was none.
+    /// whether it has to be: there was none, or it was parked.
     pub fn reserve(&self, key: K) -> bool {
         match self.entries.entry(key) {
             MapEntry::Vacant(vacant) => {
                 vacant.insert(Entry::starting(Vec::new(), fresh_permits()));
                 true
             }
-            MapEntry::Occupied(_) => false,
+            MapEntry::Occupied(mut occupied) => occupied.get_mut().unpark(Vec::new()),
         }
+    }
+
+    /// The actor does not stop: it gets what was sent meanwhile, in order, and all that follows.
+    pub fn go_on(&self, key: K, life: Life, actor: ActorRef<M>) {
+        if let Some(mut entry) = self.entries.get_mut(&key)
+            && entry.life == life
+            && matches!(entry.state, EntryState::Stopping(_))
+        {
+            entry.run(actor);
+        }
+    }
+
+    /// Gives up what is parked of that life. Answers whether it was: an actor that is being started has it
+    /// from now on otherwise.
+    pub fn give_up_parked(&self, key: K, life: Life) -> bool {
+        let is_parked =
+            |entry: &Entry<M>| entry.life == life && matches!(entry.state, EntryState::Parked);
+        self.entries.remove_if(&key, |_, entry| is_parked(entry)).is_some()
     }
 
     /// The actor runs: it gets what waited, in order, and all that follows.
@@ -134,16 +160,12 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         let fresh = || Entry::starting(Vec::new(), fresh_permits());
         let mut entry = self.entries.entry(key).or_insert_with(fresh);
         let entry = entry.value_mut();
-        if let EntryState::Starting(waiting) = &mut entry.state {
-            for message in waiting.drain(..) {
-                let _ = actor.send_message(message);
-            }
-        }
         entry.life = life;
-        entry.state = EntryState::Running(actor);
+        entry.run(actor);
     }
 
-    /// Lets the actor stop if no call is on its way to it. Answers whether it may.
+    /// Lets the actor stop if no call is on its way to it: what is sent from now on is not for it. Answers
+    /// whether it may. It does so once it has handled what was sent before, or goes on after all.
     pub fn begin_stop(&self, key: K, life: Life) -> bool {
         let Some(mut entry) = self.entries.get_mut(&key) else { return false };
         let running = entry.life == life && matches!(entry.state, EntryState::Running(_));
@@ -154,28 +176,40 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         true
     }
 
-    /// That life has ended. Answers whether another has to be started, because something waits
-    /// for it or `again` says so.
-    pub fn ended(&self, key: K, life: Life, again: bool) -> bool {
-        let MapEntry::Occupied(mut occupied) = self.entries.entry(key) else { return again };
+    /// That life has ended, or its actor has. Answers whether another has to be started, because something
+    /// waits for it or `ending` says so.
+    pub fn ended(&self, key: K, life: Life, ending: Ending) -> bool {
+        let MapEntry::Occupied(mut occupied) = self.entries.entry(key) else {
+            return ending == Ending::Again;
+        };
         if occupied.get().life != life {
             return false;
         }
         let waiting = match &mut occupied.get_mut().state {
-            EntryState::Running(_) => Vec::new(),
+            EntryState::Running(_) | EntryState::Parked => Vec::new(),
             EntryState::Starting(waiting) | EntryState::Stopping(waiting) => {
                 std::mem::take(waiting)
             }
         };
-        if again || !waiting.is_empty() {
+        match ending {
+            Ending::Gone if waiting.is_empty() => {
+                occupied.remove();
+                false
+            }
+            Ending::Parked if waiting.is_empty() => {
+                occupied.get_mut().state = EntryState::Parked;
+                false
+            }
             // The permits stay: calls that the life lost have given theirs back, those that wait
             // still hold them.
-            let calls = Arc::clone(&occupied.get().calls);
-            occupied.insert(Entry::starting(waiting, calls));
-            true
-        } else {
-            occupied.remove();
-            false
+            Ending::Gone | Ending::Parked | Ending::Again => {
+                let entry = occupied.get_mut();
+                if ending != Ending::Parked {
+                    entry.life = 0;
+                }
+                entry.state = EntryState::Starting(waiting);
+                true
+            }
         }
     }
 
@@ -205,6 +239,12 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         self.entries.iter().map(|entry| *entry.key()).collect()
     }
 
+    /// How many are parked.
+    pub fn parked(&self) -> usize {
+        let is_parked = |state: &EntryState<M>| matches!(state, EntryState::Parked);
+        self.entries.iter().filter(|entry| is_parked(&entry.state)).count()
+    }
+
     /// How many permits for calls are in use over all actors.
     pub fn calls_under_way(&self) -> usize {
         self.entries.iter().map(|entry| calls_under_way(&entry.calls)).sum()
@@ -216,7 +256,17 @@ impl<M: Message> Entry<M> {
         Self { life: 0, state: EntryState::Starting(waiting), calls }
     }
 
-    fn deliver(&mut self, message: M) {
+    fn run(&mut self, actor: ActorRef<M>) {
+        if let EntryState::Starting(waiting) | EntryState::Stopping(waiting) = &mut self.state {
+            for message in waiting.drain(..) {
+                let _ = actor.send_message(message);
+            }
+        }
+        self.state = EntryState::Running(actor);
+    }
+
+    /// Answers whether it has to be started.
+    fn deliver(&mut self, message: M) -> bool {
         match &mut self.state {
             // One that has just failed: the message is repeated to its next life.
             EntryState::Running(actor) => drop(actor.send_message(message)),
@@ -225,7 +275,18 @@ impl<M: Message> Entry<M> {
                     waiting.push(message);
                 }
             }
+            EntryState::Parked => return self.unpark(vec![message]),
         }
+        false
+    }
+
+    /// Answers whether it was parked, and has to be started.
+    fn unpark(&mut self, waiting: Vec<M>) -> bool {
+        let is_parked = matches!(self.state, EntryState::Parked);
+        if is_parked {
+            self.state = EntryState::Starting(waiting);
+        }
+        is_parked
     }
 }
 
@@ -304,7 +365,7 @@ mod tests {
         assert!(directory.begin_stop(KEY, 5));
         assert_eq!(call(&directory, 1), Ok(false), "its end starts it");
         assert!(!directory.send(KEY, (2, None)));
-        assert!(directory.ended(KEY, 5, false), "something waits for it");
+        assert!(directory.ended(KEY, 5, Ending::Gone), "something waits for it");
         assert_eq!(directory.calls_under_way(), 1);
         for n in 3..CALLS_MAX as u32 + 2 {
             assert_eq!(call(&directory, n), Ok(false));
@@ -317,7 +378,7 @@ mod tests {
         }
         assert_eq!(directory.calls_under_way(), 0);
         assert!(directory.begin_stop(KEY, 6));
-        assert!(!directory.ended(KEY, 6, false), "nothing waits");
+        assert!(!directory.ended(KEY, 6, Ending::Gone), "nothing waits");
         assert!(!directory.contains(KEY));
     }
 
@@ -326,14 +387,81 @@ mod tests {
         let directory = Directory::new();
         assert!(directory.reserve(KEY));
         directory.started(KEY, 5, ear().await.0);
-        assert!(directory.ended(KEY, 5, true), "it failed, and is wanted");
+        assert!(directory.ended(KEY, 5, Ending::Again), "it failed, and is wanted");
         let (actor, mut heard) = ear().await;
         directory.started(KEY, 6, actor);
-        for again in [false, true] {
-            assert!(!directory.ended(KEY, 5, again), "it is there");
+        for ending in [Ending::Gone, Ending::Parked, Ending::Again] {
+            assert!(!directory.ended(KEY, 5, ending), "it is there");
             assert!(!directory.send(KEY, (1, None)));
             assert_eq!(heard.recv().await.unwrap().0, 1);
         }
+    }
+
+    #[tokio::test]
+    async fn one_that_is_parked_is_started_by_the_next_word_and_stays_the_same_life() {
+        let directory = Directory::new();
+        let (actor, _former) = ear().await;
+        assert!(directory.reserve(KEY));
+        directory.started(KEY, 5, actor);
+        assert!(directory.begin_stop(KEY, 5));
+        assert!(!directory.ended(KEY, 5, Ending::Parked), "nothing waits for it");
+        assert_eq!((directory.parked(), directory.len()), (1, 1));
+        assert!(directory.contains(KEY));
+        assert!(directory.send_if_there(KEY, (1, None)), "nobody starts it but who sends");
+        assert!(!directory.send(KEY, (2, None)), "it is being started");
+        assert!(!directory.give_up_parked(KEY, 5), "the next actor has it");
+        let (actor, mut heard) = ear().await;
+        directory.started(KEY, 5, actor);
+        assert_eq!([heard.recv().await.unwrap().0, heard.recv().await.unwrap().0], [1, 2]);
+        // What comes while it stops is for the actor that follows at once.
+        assert!(directory.begin_stop(KEY, 5));
+        assert!(!directory.send(KEY, (3, None)));
+        assert!(directory.ended(KEY, 5, Ending::Parked));
+        let (actor, mut heard) = ear().await;
+        directory.started(KEY, 5, actor);
+        assert_eq!(heard.recv().await.unwrap().0, 3);
+        for start in [
+            |directory: &Directory<u8, Heard>| Ok(directory.reserve(KEY)),
+            |directory: &Directory<u8, Heard>| call(directory, 4),
+        ] {
+            assert!(directory.begin_stop(KEY, 5));
+            assert!(!directory.ended(KEY, 5, Ending::Parked));
+            assert_eq!(start(&directory), Ok(true));
+            directory.started(KEY, 5, ear().await.0);
+        }
+    }
+
+    #[tokio::test]
+    async fn one_that_does_not_stop_after_all_gets_what_was_sent_meanwhile() {
+        let directory = Directory::new();
+        let (actor, mut heard) = ear().await;
+        assert!(directory.reserve(KEY));
+        directory.started(KEY, 5, actor.clone());
+        assert!(directory.begin_stop(KEY, 5));
+        assert_eq!(call(&directory, 1), Ok(false));
+        directory.go_on(KEY, 4, actor.clone());
+        assert!(!directory.send(KEY, (2, None)), "a former life changes nothing");
+        directory.go_on(KEY, 5, actor);
+        assert!(!directory.send(KEY, (3, None)));
+        for n in 1..=3 {
+            assert_eq!(heard.recv().await.unwrap().0, n);
+        }
+        assert!(directory.begin_stop(KEY, 5));
+    }
+
+    #[tokio::test]
+    async fn what_is_parked_is_given_up_unless_it_is_wanted_again() {
+        let directory = Directory::new();
+        assert!(directory.reserve(KEY));
+        directory.started(KEY, 5, ear().await.0);
+        assert!(!directory.give_up_parked(KEY, 5), "it runs");
+        assert!(directory.begin_stop(KEY, 5));
+        assert!(!directory.give_up_parked(KEY, 5), "it is stopping");
+        assert!(!directory.ended(KEY, 5, Ending::Parked));
+        assert!(!directory.give_up_parked(KEY, 4), "a former life");
+        assert!(directory.give_up_parked(KEY, 5));
+        assert!(!directory.contains(KEY));
+        assert!(!directory.send_if_there(KEY, (1, None)));
     }
 
     #[tokio::test]
@@ -347,7 +475,7 @@ mod tests {
         assert_eq!(heard.recv().await.unwrap().0, 1, "what waits for it is not lost");
         assert!(!directory.give_up(KEY, || false), "it runs");
         assert!(directory.contains(KEY));
-        assert!(directory.ended(KEY, 5, true));
+        assert!(directory.ended(KEY, 5, Ending::Again));
         assert!(!directory.give_up(KEY, || false));
         assert!(directory.reserve(KEY), "nobody starts it: whoever wants it does");
     }

@@ -26,6 +26,14 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// stalls for a moment; who waits longer holds up a chat that another life could serve.
 pub const STORE_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long an open chat is idle by default before its actor, which is more than half of what the chat takes,
+/// ends and leaves its state to the next one: longer than a pause between two lines of people who talk.
+pub const IDLE_CHATS_PARK_AFTER: Duration = Duration::from_secs(10);
+
+/// The same of an operator: much shorter than the time between two probes of a connection, which start its
+/// actor.
+pub const IDLE_OPERATORS_PARK_AFTER: Duration = Duration::from_secs(2);
+
 /// How long a chat is idle before it goes to sleep by default.
 pub const IDLE_AFTER: Duration = Duration::from_secs(60);
 

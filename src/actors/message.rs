@@ -52,8 +52,11 @@ pub(super) enum ChatMessage {
     WatermarksWritten(Batch<WatermarkReply>, Result<(), StoreError>),
     /// The chat is to be forgotten: let go of it, if it has ended and everybody has heard so.
     LetGo(Reply<bool>, CallPermit),
-    /// Go to sleep if there is nothing to do.
+    /// Stop if there is nothing to do: parked, or asleep.
     Rest,
+    /// All that was sent before the directory let it stop has been handled: stop, unless there is something to
+    /// do after all.
+    Stop,
     /// For tests of supervision: panic, here and now.
     Crash,
 }
@@ -114,6 +117,10 @@ pub(super) enum OperatorMessage {
     /// The store is silent over its record.
     NotSaved(StoreError),
     Tick,
+    /// Stop, parked, if there is nothing to do.
+    Rest,
+    /// As that of a chat.
+    Stop,
     /// For tests of supervision: panic, here and now.
     Crash,
 }

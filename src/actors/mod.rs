@@ -34,6 +34,7 @@ mod observe;
 mod operator;
 mod options;
 mod outside;
+mod parked;
 mod queue;
 mod retention;
 mod roster;

@@ -132,6 +132,9 @@ pub(super) fn gauges(shared: &Shared, count: impl Fn(&str) -> usize, calls: usiz
         slots: (taken, free),
         connections: shared.hub.len() as u64,
         actors: ["chat", "queue", "operator"].map(|kind| (kind, count(kind) as u64)).into(),
+        parked: [("chat", shared.chats.parked()), ("operator", shared.operators.parked())]
+            .map(|(kind, parked)| (kind, parked as u64))
+            .into(),
         calls_under_way: calls as u64,
         ready: true,
     }

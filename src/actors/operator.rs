@@ -1,4 +1,4 @@
-//! The shell of an operator.
+//! The shell of an operator. When idle it is parked.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
 use crate::domain::operator::OperatorRecord;
-use crate::domain::{Person, UserId};
+use crate::domain::{Person, Timestamp, UserId};
 use crate::machine::chat::Refusal;
 use crate::machine::operator::{
     Account, Beginning, Notice, OnScreen, Operator, OperatorAnswer, OperatorEffect, OperatorInput,
@@ -19,6 +19,7 @@ use crate::telemetry::{self, DamagedRow};
 use super::held::CallPermit;
 use super::hub::Outgoing;
 use super::message::{ChatMessage, OperatorMessage, QueueMessage, Reply};
+use super::parked::Left;
 use super::shared::{Screens, Shared, guarded};
 use super::timer::Timer;
 use super::view::{OperatorView, StatusSeen};
@@ -34,28 +35,45 @@ pub(super) struct OperatorState {
     calls: HashMap<CallId, (Reply<Result<OperatorAnswer, Refusal>>, CallPermit)>,
     calls_made: CallId,
     timer: Timer,
+    rest: Timer,
+    /// When it last had something to do.
+    used_at: Timestamp,
 }
 
 impl Actor for OperatorShell {
     type Msg = OperatorMessage;
-    type State = OperatorState;
-    type Arguments = (Arc<Shared>, UserId, Life);
+    type State = Box<OperatorState>;
+    type Arguments = ((Arc<Shared>, UserId, Life), Option<Box<OperatorState>>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<OperatorMessage>,
-        (shared, operator, life): Self::Arguments,
-    ) -> Result<OperatorState, ActorProcessingErr> {
+        ((shared, operator, life), parked): Self::Arguments,
+    ) -> Result<Box<OperatorState>, ActorProcessingErr> {
+        if let Some(mut parked) = parked {
+            parked.used_at = shared.now();
+            parked.arm(&myself);
+            return Ok(parked);
+        }
         myself.send_message(OperatorMessage::Begin)?;
-        let (machine, calls, timer) = (None, HashMap::new(), Timer::default());
-        Ok(OperatorState { shared, operator, life, machine, calls, calls_made: 0, timer })
+        Ok(Box::new(OperatorState {
+            shared,
+            operator,
+            life,
+            machine: None,
+            calls: HashMap::new(),
+            calls_made: 0,
+            timer: Timer::default(),
+            rest: Timer::default(),
+            used_at: Timestamp::default(),
+        }))
     }
 
     async fn handle(
         &self,
         myself: ActorRef<OperatorMessage>,
         message: OperatorMessage,
-        state: &mut OperatorState,
+        state: &mut Box<OperatorState>,
     ) -> Result<(), ActorProcessingErr> {
         let inputs = match message {
             // On the heap: it happens once, and would be in the task of every operator.
@@ -88,15 +106,28 @@ impl Actor for OperatorShell {
                 state.timer.disarm();
                 vec![OperatorInput::Tick]
             }
+            OperatorMessage::Rest => {
+                state.rest(&myself)?;
+                return Ok(());
+            }
+            OperatorMessage::Stop if state.can_rest() => {
+                state.timer.disarm();
+                state.rest.disarm();
+                myself.stop(None);
+                return Ok(());
+            }
+            OperatorMessage::Stop => {
+                state.shared.operators.go_on(state.operator, state.life, myself.clone());
+                Vec::new()
+            }
             #[allow(clippy::panic, reason = "this is what it is for")]
             OperatorMessage::Crash => panic!("crashed by a test"),
         };
         for input in inputs {
             state.step(&myself, input);
         }
-        let now = state.shared.now();
-        let next = state.machine.as_ref().and_then(|machine| machine.next_deadline(now));
-        state.timer.arm(&state.shared.clock, next, &myself, || OperatorMessage::Tick);
+        state.used_at = state.shared.now();
+        state.arm(&myself);
         Ok(())
     }
 }
@@ -131,6 +162,58 @@ impl OperatorState {
         let shown = self.shared.screens.get(&self.operator).map(|shown| shown.clone());
         let row = |chat| self.shared.index(chat, |index| index.get(chat).cloned());
         shown.unwrap_or_default().for_a_new_life(row)
+    }
+
+    /// Arms both timers. The one for rest stays where it is while there is something to do, and looks when it
+    /// fires.
+    fn arm(&mut self, myself: &ActorRef<OperatorMessage>) {
+        let clock = &self.shared.clock;
+        let next = self.next_deadline();
+        self.timer.arm(clock, next, myself, || OperatorMessage::Tick);
+        if self.may_rest() {
+            let at = Some(self.rest_at());
+            self.rest.arm(clock, at, myself, || OperatorMessage::Rest);
+        }
+    }
+
+    /// Has its actor stop, if there is nothing to do. What is in its mailbox is handled before: of what it is told
+    /// without being asked, as of connections, nothing is said again.
+    fn rest(&mut self, myself: &ActorRef<OperatorMessage>) -> Result<(), ActorProcessingErr> {
+        self.rest.disarm();
+        if self.rest_at() <= self.shared.now() && self.may_rest() {
+            if self.shared.operators.begin_stop(self.operator, self.life) {
+                myself.send_message(OperatorMessage::Stop)?;
+                return Ok(());
+            }
+            self.used_at = self.shared.now();
+        }
+        self.arm(myself);
+        Ok(())
+    }
+
+    /// What one that has stopped leaves to its next actor: all that it knows.
+    pub(super) fn leaves(self: Box<Self>) -> Option<Left<Box<Self>>> {
+        let due = self.next_deadline();
+        self.can_rest().then_some(Left { state: self, due })
+    }
+
+    fn rest_at(&self) -> Timestamp {
+        self.used_at.plus(self.shared.idle_operators_park_after)
+    }
+
+    /// Whether another actor can go on where this one is, and nothing is due before that would be worth it.
+    fn may_rest(&self) -> bool {
+        let after = self.shared.now().plus(self.shared.idle_operators_park_after);
+        self.can_rest() && self.next_deadline().is_none_or(|at| at > after)
+    }
+
+    /// Whether nothing is on its way to its present actor alone.
+    fn can_rest(&self) -> bool {
+        self.calls.is_empty() && self.machine.as_ref().is_some_and(Operator::can_rest)
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.machine.as_ref()?.next_deadline(self.shared.now())
     }
 
     fn account(&self) -> Account {
@@ -241,7 +324,7 @@ fn save(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{ChatId, OfferId, QueueId, Reach, Timestamp};
+    use crate::domain::{ChatId, OfferId, QueueId, Reach};
     use crate::machine::operator::Gone;
 
     const ANN: UserId = UserId::from_u128(1);

@@ -5,13 +5,18 @@ use std::time::Duration;
 use crate::domain::limits::RESTART_GRACE_MS;
 
 use super::limits::{
-    CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, ENDED_IDLE_AFTER, IDLE_AFTER, OUTBOX_MAX, STORE_LIMIT,
-    SWEEP_EVERY, SWEEP_PAUSE,
+    CALL_LIMIT, CLOCK_DOUBT, DRAIN_LIMIT, ENDED_IDLE_AFTER, IDLE_AFTER, IDLE_CHATS_PARK_AFTER,
+    IDLE_OPERATORS_PARK_AFTER, OUTBOX_MAX, STORE_LIMIT, SWEEP_EVERY, SWEEP_PAUSE,
 };
 
 /// What an installation may choose.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
+    /// How long an open chat is idle before its actor ends and leaves its state to the next one, if that is
+    /// less than until it goes to sleep.
+    pub idle_chats_park_after: Duration,
+    /// The same of an operator, who never goes to sleep.
+    pub idle_operators_park_after: Duration,
     /// How long a chat is idle before it goes to sleep.
     pub idle_after: Duration,
     /// The same of one that has ended, if that is less.
@@ -39,6 +44,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
+            idle_chats_park_after: IDLE_CHATS_PARK_AFTER,
+            idle_operators_park_after: IDLE_OPERATORS_PARK_AFTER,
             idle_after: IDLE_AFTER,
             ended_idle_after: ENDED_IDLE_AFTER,
             call_limit: CALL_LIMIT,

@@ -64,10 +64,10 @@ impl Router {
     /// Makes a chat's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_chat(&self, chat: ChatId) {
-        self.shared.chats.send_if_there(chat, ChatMessage::Crash);
+        self.shared.to_chat_if_there(chat, ChatMessage::Crash);
     }
 
-    /// Whether a chat's actor runs, or is starting or stopping.
+    /// Whether a chat's actor runs, or is starting, stopping or parked.
     #[doc(hidden)]
     pub fn has_chat(&self, chat: ChatId) -> bool {
         self.shared.chats.contains(chat)
@@ -82,19 +82,21 @@ impl Router {
     /// Makes a queue's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_queue(&self, queue: QueueId) {
-        self.shared.queues.send_if_there(queue, QueueMessage::Crash);
+        self.shared.to_queue_if_there(queue, QueueMessage::Crash);
     }
 
     /// Makes an operator's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_operator(&self, operator: UserId) {
-        self.shared.operators.send_if_there(operator, OperatorMessage::Crash);
+        self.shared.to_operator_if_there(operator, OperatorMessage::Crash);
     }
 
     /// Makes a follower's actor panic, if it runs.
     #[doc(hidden)]
     pub fn crash_follower(&self, consumer: &'static str) {
-        self.shared.followers.send_if_there(consumer, FollowerMessage::Crash);
+        if self.shared.followers.send_if_there(consumer, FollowerMessage::Crash) {
+            self.shared.start_follower(consumer);
+        }
     }
 
     /// Makes a supervisor fail, by its name in the tree.

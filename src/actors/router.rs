@@ -378,14 +378,14 @@ impl Router {
         self.shared.hub.disconnect(person, connection);
         if let Person::User(operator) = person {
             let gone = OperatorMessage::Disconnected(connection);
-            self.shared.operators.send_if_there(operator, gone);
+            self.shared.to_operator_if_there(operator, gone);
         }
     }
 
     /// The client's own code has answered a probe.
     pub fn probe_answered(&self, operator: UserId, connection: ConnectionId, probe: u64) {
         let answered = OperatorMessage::ProbeAnswered(connection, probe);
-        self.shared.operators.send_if_there(operator, answered);
+        self.shared.to_operator_if_there(operator, answered);
     }
 
     // ---- shared ----

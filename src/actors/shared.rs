@@ -63,6 +63,8 @@ pub(super) struct Shared {
     pub(super) supervisors: OnceLock<Supervisors>,
     pub(super) roster: SharedRoster,
     pub(super) hub: Hub,
+    pub(super) idle_chats_park_after: Duration,
+    pub(super) idle_operators_park_after: Duration,
     pub(super) idle_after: Duration,
     pub(super) ended_idle_after: Duration,
     pub(super) grace_until: Timestamp,
@@ -114,6 +116,8 @@ impl Shared {
             supervisors: OnceLock::new(),
             roster,
             hub: Hub::new(options.outbox_max),
+            idle_chats_park_after: options.idle_chats_park_after,
+            idle_operators_park_after: options.idle_operators_park_after,
             idle_after: options.idle_after,
             ended_idle_after: options.ended_idle_after.min(options.idle_after),
             grace_until: now.plus_ms(options.restart_grace_ms),
@@ -164,6 +168,13 @@ impl Shared {
         }
     }
 
+    /// To one that is there, or is coming, going or parked.
+    pub(super) fn to_chat_if_there(&self, chat: ChatId, message: ChatMessage) {
+        if self.chats.send_if_there(chat, message) {
+            self.start_chat(chat);
+        }
+    }
+
     /// There is no actor for a queue that is not configured, and nobody to hear it. A chat that
     /// has left it is answered in its stead ([`ChatAt::heard_by_nobody`]). One that waits there goes
     /// on telling, and each time looks for another queue ([`Homeless`]).
@@ -177,13 +188,27 @@ impl Shared {
         } else if let QueueMessage::Said(ToQueue::At(at)) = message
             && let Some(seen) = at.heard_by_nobody(queue)
         {
-            self.chats.send_if_there(at.chat, ChatMessage::Said(seen));
+            self.to_chat_if_there(at.chat, ChatMessage::Said(seen));
         }
     }
 
     pub(super) fn to_operator(&self, operator: UserId, message: OperatorMessage) {
         if self.operators.send(operator, message) {
             self.start_operator(operator);
+        }
+    }
+
+    /// To one that is there, or is coming, going or parked.
+    pub(super) fn to_operator_if_there(&self, operator: UserId, message: OperatorMessage) {
+        if self.operators.send_if_there(operator, message) {
+            self.start_operator(operator);
+        }
+    }
+
+    /// To one that is there, or is coming or going.
+    pub(super) fn to_queue_if_there(&self, queue: QueueId, message: QueueMessage) {
+        if self.queues.send_if_there(queue, message) {
+            self.start_queue(queue);
         }
     }
 

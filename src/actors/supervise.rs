@@ -1,7 +1,9 @@
 //! The supervisors: they execute the table in [`super::tree`]. Each starts the children of its
-//! kind when asked, starts failed ones again, and takes nothing that a child says.
+//! kind when asked, starts failed ones again, keeps what idle ones leave to the actors that follow them, and
+//! takes nothing that a child says.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::convert::Infallible;
 use std::fmt;
 use std::hash::Hash;
 use std::sync::atomic::Ordering;
@@ -16,12 +18,13 @@ use crate::domain::{ChatId, QueueId, Timestamp, UserId};
 use crate::machine::Life;
 use crate::telemetry;
 
-use super::chat::ChatShell;
-use super::directory::Directory;
+use super::chat::{ChatShell, ChatState};
+use super::directory::{Directory, Ending};
 use super::follower::FollowerShell;
 use super::limits::ALARM_EVERY_MS;
 use super::message::{ChatMessage, FollowerMessage, OperatorMessage, QueueMessage};
-use super::operator::OperatorShell;
+use super::operator::{OperatorShell, OperatorState};
+use super::parked::{Left, Parked};
 use super::queue::QueueShell;
 use super::retention::Sweeper;
 use super::router::Router;
@@ -29,30 +32,50 @@ use super::shared::Shared;
 use super::supervisors::{SupervisorMessage, Supervisors};
 use super::tree::{Restart, backoff_ms, child};
 
+/// What is to be done with what is parked once it is due.
+pub(super) enum WhenDue {
+    /// Start an actor that goes on with it.
+    Start,
+    /// Forget it: whoever wants it anew reads what is durable.
+    Forget,
+}
+
 /// A kind of child, as its supervisor starts it.
 pub(super) trait Kind: Send + Sync + 'static {
-    type Id: Eq + Hash + Copy + Send + Sync + fmt::Display + 'static;
+    type Id: Eq + Hash + Ord + Copy + Send + Sync + fmt::Display + 'static;
     type Message: ractor::Message;
+    type State: ractor::State;
     const NAME: &'static str;
+    const WHEN_DUE: WhenDue;
     fn directory(shared: &Shared) -> &Directory<Self::Id, Self::Message>;
     /// Whether a failed one is to be started though nobody asks for it.
     fn wanted(shared: &Shared, id: Self::Id) -> bool;
+    /// What one that has stopped by itself leaves to the actor that goes on with its life; none: its life
+    /// has ended.
+    fn leaves(state: Self::State) -> Option<Left<Self::State>>;
+    /// The first actor of a life, or one that goes on with what is parked of it.
     fn spawn(
         shared: Arc<Shared>,
         id: Self::Id,
         life: Life,
+        parked: Option<Self::State>,
         parent: ActorCell,
     ) -> impl Future<Output = Result<ActorRef<Self::Message>, ractor::SpawnErr>> + Send;
 }
 
 macro_rules! kind {
-    ($kind:ident, $name:literal, $id:ty, $message:ty, $directory:ident, $shell:ident, $wanted:expr) => {
+    (
+        $kind:ident, $name:literal, $id:ty, $message:ty, $directory:ident, $wanted:expr,
+        $state:ty, $when_due:ident, $leaves:expr, $spawn:expr
+    ) => {
         pub(super) struct $kind;
 
         impl Kind for $kind {
             type Id = $id;
             type Message = $message;
+            type State = $state;
             const NAME: &'static str = $name;
+            const WHEN_DUE: WhenDue = WhenDue::$when_due;
 
             fn directory(shared: &Shared) -> &Directory<Self::Id, Self::Message> {
                 &shared.$directory
@@ -63,26 +86,74 @@ macro_rules! kind {
                 wanted(shared, id)
             }
 
+            fn leaves(state: Self::State) -> Option<Left<Self::State>> {
+                let leaves: fn(Self::State) -> Option<Left<Self::State>> = $leaves;
+                leaves(state)
+            }
+
             async fn spawn(
                 shared: Arc<Shared>,
                 id: Self::Id,
                 life: Life,
+                parked: Option<Self::State>,
                 parent: ActorCell,
             ) -> Result<ActorRef<Self::Message>, ractor::SpawnErr> {
-                let arguments = (shared, id, life);
-                Actor::spawn_linked(None, $shell, arguments, parent).await.map(|(actor, _)| actor)
+                let spawn = $spawn;
+                let (shell, arguments) = spawn((shared, id, life), parked);
+                Actor::spawn_linked(None, shell, arguments, parent).await.map(|(actor, _)| actor)
             }
         }
     };
 }
 
-kind!(Chats, "chat", ChatId, ChatMessage, chats, ChatShell, |shared, chat| shared
-    .index(chat, |index| index.wants(chat)));
-kind!(Queues, "queue", QueueId, QueueMessage, queues, QueueShell, |shared, queue| {
-    shared.roster.look(|roster| roster.queues.contains_key(&queue))
-});
-kind!(Operators, "operator", UserId, OperatorMessage, operators, OperatorShell, |_, _| true);
-kind!(Followers, "follower", &'static str, FollowerMessage, followers, FollowerShell, |_, _| true);
+kind!(
+    Chats,
+    "chat",
+    ChatId,
+    ChatMessage,
+    chats,
+    |shared, chat| shared.index(chat, |index| index.wants(chat)),
+    Box<ChatState>,
+    Forget,
+    ChatState::leaves,
+    |life, parked| (ChatShell, (life, parked))
+);
+kind!(
+    Queues,
+    "queue",
+    QueueId,
+    QueueMessage,
+    queues,
+    |shared, queue| shared.roster.look(|roster| roster.queues.contains_key(&queue)),
+    Infallible,
+    Start,
+    |never| match never {},
+    |life, _| (QueueShell, life)
+);
+kind!(
+    Operators,
+    "operator",
+    UserId,
+    OperatorMessage,
+    operators,
+    |_, _| true,
+    Box<OperatorState>,
+    Start,
+    OperatorState::leaves,
+    |life, parked| (OperatorShell, (life, parked))
+);
+kind!(
+    Followers,
+    "follower",
+    &'static str,
+    FollowerMessage,
+    followers,
+    |_, _| true,
+    Infallible,
+    Start,
+    |never| match never {},
+    |life, _| (FollowerShell, life)
+);
 
 /// Starts and restarts the children of one kind.
 struct Supervisor<K>(std::marker::PhantomData<fn() -> K>);
@@ -90,6 +161,7 @@ struct Supervisor<K>(std::marker::PhantomData<fn() -> K>);
 struct SupervisorState<K: Kind> {
     shared: Arc<Shared>,
     running: HashMap<ActorId, (K::Id, Life)>,
+    parked: Parked<K::Id, K::State>,
     failures: HashMap<K::Id, VecDeque<Timestamp>>,
 }
 
@@ -103,7 +175,8 @@ impl<K: Kind> Actor for Supervisor<K> {
         _myself: ActorRef<Self::Msg>,
         shared: Arc<Shared>,
     ) -> Result<Self::State, ActorProcessingErr> {
-        Ok(SupervisorState { shared, running: HashMap::new(), failures: HashMap::new() })
+        let (running, failures) = (HashMap::new(), HashMap::new());
+        Ok(SupervisorState { shared, running, parked: Parked::new(), failures })
     }
 
     async fn handle(
@@ -115,11 +188,15 @@ impl<K: Kind> Actor for Supervisor<K> {
         let id = match message {
             SupervisorMessage::Start(_) if state.shared.is_stopping() => return Ok(()),
             SupervisorMessage::Start(id) => id,
+            SupervisorMessage::Tick => return state.look_what_is_due(&myself),
             #[allow(clippy::panic, reason = "this is what it is for")]
             SupervisorMessage::Crash => panic!("crashed by a test"),
         };
-        let life = state.shared.next_life();
-        match K::spawn(Arc::clone(&state.shared), id, life, myself.get_cell()).await {
+        let (life, parked) = match state.parked.take(id) {
+            Some((life, parked)) => (life, Some(parked)),
+            None => (state.shared.next_life(), None),
+        };
+        match K::spawn(Arc::clone(&state.shared), id, life, parked, myself.get_cell()).await {
             Ok(actor) => {
                 state.running.insert(actor.get_id(), (id, life));
                 K::directory(&state.shared).started(id, life, actor);
@@ -144,9 +221,9 @@ impl<K: Kind> Actor for Supervisor<K> {
         event: SupervisionEvent,
         state: &mut Self::State,
     ) -> Result<(), ActorProcessingErr> {
-        let (actor, failure) = match event {
-            SupervisionEvent::ActorTerminated(actor, _, _) => (actor, None),
-            SupervisionEvent::ActorFailed(actor, error) => (actor, Some(error)),
+        let (actor, left, failure) = match event {
+            SupervisionEvent::ActorTerminated(actor, left, _) => (actor, left, None),
+            SupervisionEvent::ActorFailed(actor, error) => (actor, None, Some(error)),
             SupervisionEvent::ActorStarted(_) | SupervisionEvent::ProcessGroupChanged(_) => {
                 return Ok(());
             }
@@ -161,11 +238,20 @@ impl<K: Kind> Actor for Supervisor<K> {
         if state.shared.is_stopping() {
             return Ok(());
         }
+        let left = left.and_then(|mut left| left.take::<K::State>().ok()).and_then(K::leaves);
         let again = match child(K::NAME).restart {
-            Restart::Permanent => K::wanted(&state.shared, id),
-            Restart::Transient | Restart::Escalate => failed && K::wanted(&state.shared, id),
+            Restart::Permanent => true,
+            Restart::Transient | Restart::Escalate => failed,
         };
-        if K::directory(&state.shared).ended(id, life, again) {
+        let ending = match left {
+            Some(left) => {
+                state.parked.park(id, life, left);
+                Ending::Parked
+            }
+            None if again && K::wanted(&state.shared, id) => Ending::Again,
+            None => Ending::Gone,
+        };
+        if K::directory(&state.shared).ended(id, life, ending) {
             if failed {
                 state.again(id, &myself);
             } else {
@@ -179,6 +265,27 @@ impl<K: Kind> Actor for Supervisor<K> {
 }
 
 impl<K: Kind> SupervisorState<K> {
+    /// Of what is parked.
+    fn look_what_is_due(
+        &mut self,
+        myself: &ActorRef<SupervisorMessage<K::Id>>,
+    ) -> Result<(), ActorProcessingErr> {
+        let directory = K::directory(&self.shared);
+        for (id, life) in self.parked.due(self.shared.now()) {
+            match K::WHEN_DUE {
+                WhenDue::Start if directory.reserve(id) => {
+                    myself.send_message(SupervisorMessage::Start(id))?;
+                }
+                WhenDue::Forget if directory.give_up_parked(id, life) => {
+                    self.parked.take(id);
+                }
+                // It is being started already.
+                WhenDue::Start | WhenDue::Forget => {}
+            }
+        }
+        Ok(())
+    }
+
     fn again(&mut self, id: K::Id, myself: &ActorRef<SupervisorMessage<K::Id>>) {
         let failures = self.failures.entry(id).or_default();
         let wait = backoff_ms(child(K::NAME), failures, self.shared.now());
@@ -186,7 +293,7 @@ impl<K: Kind> SupervisorState<K> {
     }
 }
 
-/// Wakes sleeping chats whose deadline has come.
+/// Wakes sleeping chats whose deadline has come, and tells the supervisors to look what is due of what is parked.
 struct Alarm;
 
 impl Actor for Alarm {
@@ -214,6 +321,9 @@ impl Actor for Alarm {
             if shared.chats.reserve(chat) {
                 shared.start_chat(chat);
             }
+        }
+        if let Some(supervisors) = shared.supervisors.get() {
+            supervisors.tick();
         }
         Ok(())
     }

@@ -14,6 +14,8 @@ use super::tree::TREE;
 /// To a supervisor.
 pub(super) enum SupervisorMessage<I> {
     Start(I),
+    /// Look what is due of what is parked.
+    Tick,
     /// For tests of supervision: panic, here and now.
     Crash,
 }
@@ -49,6 +51,14 @@ impl Supervisors {
 
     pub(super) fn start_follower(&self, consumer: &'static str) {
         let _ = self.followers.send_message(SupervisorMessage::Start(consumer));
+    }
+
+    /// Some time has passed: those who keep what is parked look whether something of it is due.
+    pub(super) fn tick(&self) {
+        for supervisor in &self.chats {
+            let _ = supervisor.send_message(SupervisorMessage::Tick);
+        }
+        let _ = self.operators.send_message(SupervisorMessage::Tick);
     }
 
     /// What is linked to the supervisors of a kind of child, or the supervisors themselves; by the

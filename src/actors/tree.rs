@@ -3,14 +3,14 @@
 //! ```text
 //! root
 //! ├─ chats/0 … chats/15     one shard of the chats each
-//! │  └─ a chat              transient: restarted when it fails, gone when it has stopped
+//! │  └─ a chat              transient: restarted when it fails, parked or gone when it has stopped
 //! ├─ queues
 //! │  └─ a queue             permanent
 //! ├─ operators
-//! │  └─ an operator         permanent
+//! │  └─ an operator         permanent, but for being parked
 //! ├─ followers
 //! │  └─ a follower          permanent; one for each consumer of the feed
-//! ├─ alarm                  wakes sleeping chats whose deadline has come
+//! ├─ alarm                  wakes whoever has no actor and whose deadline has come
 //! └─ retention              forgets chats that are kept no longer
 //! ```
 //!

@@ -1,6 +1,7 @@
 //! Points in time. Durations are plain `u64` milliseconds whose names end in `_ms`.
 
 use std::fmt;
+use std::time::Duration;
 
 /// UTC milliseconds since 1970. The outermost layer makes it never step back (`docs/decisions`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -10,6 +11,11 @@ impl Timestamp {
     /// The point `ms` later; stays at the end of time rather than overflow.
     pub const fn plus_ms(self, ms: u64) -> Self {
         Self(self.0.saturating_add(ms))
+    }
+
+    /// The point so much later, in whole ms; stays at the end of time rather than overflow.
+    pub fn plus(self, duration: Duration) -> Self {
+        self.plus_ms(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     }
 
     /// How long ago `earlier` was, in ms; 0 when it is not earlier.

@@ -164,6 +164,12 @@ pub const METRICS: &[Metric] = &[
     ),
     metric!("switchboard_actors", Gauge, ["kind"], "Running actors."),
     metric!(
+        "switchboard_actors_parked",
+        Gauge,
+        ["kind"],
+        "Chats and operators to which nothing happens: what they know waits for the next actor."
+    ),
+    metric!(
         "switchboard_actor_restarts_total",
         Counter,
         ["kind"],

@@ -27,6 +27,8 @@ pub struct Gauges {
     pub connections: u64,
     /// Running actors by kind.
     pub actors: BTreeMap<&'static str, u64>,
+    /// Those who have no actor as nothing happens to them, by kind.
+    pub parked: BTreeMap<&'static str, u64>,
     /// Calls that wait for an answer.
     pub calls_under_way: u64,
     /// Whether the process takes chats.
@@ -64,6 +66,9 @@ impl Gauges {
         gauge!("switchboard_connections").set(self.connections as f64);
         for (kind, count) in &self.actors {
             gauge!("switchboard_actors", "kind" => *kind).set(*count as f64);
+        }
+        for (kind, count) in &self.parked {
+            gauge!("switchboard_actors_parked", "kind" => *kind).set(*count as f64);
         }
         gauge!("switchboard_calls_under_way").set(self.calls_under_way as f64);
         gauge!("switchboard_ready").set(f64::from(u8::from(self.ready)));

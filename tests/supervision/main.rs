@@ -18,6 +18,7 @@ mod homes;
 mod life;
 mod looks;
 mod openings;
+mod parked;
 mod restart;
 mod retention;
 mod sleep;

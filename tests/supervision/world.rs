@@ -76,8 +76,14 @@ pub fn roster(capacity: u32) -> Roster {
     }
 }
 
+/// Options under which nobody is parked, however slow the machine is.
 pub fn options() -> Options {
-    Options { restart_grace_ms: 0, ..Options::default() }
+    Options {
+        restart_grace_ms: 0,
+        idle_chats_park_after: Duration::from_secs(3_600),
+        idle_operators_park_after: Duration::from_secs(3_600),
+        ..Options::default()
+    }
 }
 
 /// Options under which a silent store is noticed soon. The stores of tests answer at once or never.

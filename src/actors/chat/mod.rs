@@ -1,11 +1,13 @@
 //! The shell of a chat: feeds the driver, carries out what it says, arms its timer. It awaits the
-//! store within one message, so that its mailbox is the buffer; and goes to sleep when idle.
+//! store within one message, so that its mailbox is the buffer. When idle it is parked first, and goes to
+//! sleep when it has been so for longer.
 
 mod calls;
 mod watermarks;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 
@@ -22,6 +24,7 @@ use crate::storage::{AppendError, Beside, FeedHour, FeedPeriod, OpenChat, StoreE
 use super::homeless::Homeless;
 use super::message::{ChatMessage, OperatorMessage, QueueMessage};
 use super::observe::{self, Deliveries};
+use super::parked::Left;
 use super::shared::Shared;
 use super::timer::Timer;
 use super::untold;
@@ -54,21 +57,26 @@ pub(super) struct ChatState {
 
 impl Actor for ChatShell {
     type Msg = ChatMessage;
-    type State = ChatState;
-    type Arguments = (Arc<Shared>, ChatId, Life);
+    type State = Box<ChatState>;
+    type Arguments = ((Arc<Shared>, ChatId, Life), Option<Box<ChatState>>);
 
     async fn pre_start(
         &self,
         myself: ActorRef<ChatMessage>,
-        (shared, chat, life): Self::Arguments,
-    ) -> Result<ChatState, ActorProcessingErr> {
+        ((shared, chat, life), parked): Self::Arguments,
+    ) -> Result<Box<ChatState>, ActorProcessingErr> {
         let former = shared.index(chat, |index| index.wake(chat));
+        if let Some(mut parked) = parked {
+            parked.used_at = shared.now();
+            parked.arm(&myself);
+            return Ok(parked);
+        }
         let untold_after = shared.untold.get(&chat).map(|after| *after);
         let (driver, begin) = Driver::begin(chat, shared.process, life, former);
         let driver = driver.untold(untold_after).in_one_write(shared.store.moves.is_some());
         // The first in the mailbox: nobody has this address yet.
         myself.send_message(ChatMessage::Begin)?;
-        Ok(ChatState {
+        Ok(Box::new(ChatState {
             shared,
             chat,
             life,
@@ -82,14 +90,14 @@ impl Actor for ChatShell {
             timer: Timer::default(),
             rest: Timer::default(),
             used_at: Timestamp::default(),
-        })
+        }))
     }
 
     async fn handle(
         &self,
         myself: ActorRef<ChatMessage>,
         message: ChatMessage,
-        state: &mut ChatState,
+        state: &mut Box<ChatState>,
     ) -> Result<(), ActorProcessingErr> {
         // On the heap: the path through the store is long, and its locals would live in every
         // actor.
@@ -99,7 +107,7 @@ impl Actor for ChatShell {
     async fn post_stop(
         &self,
         _: ActorRef<ChatMessage>,
-        state: &mut ChatState,
+        state: &mut Box<ChatState>,
     ) -> Result<(), ActorProcessingErr> {
         state.flush_last_watermarks().await;
         Ok(())
@@ -170,10 +178,7 @@ impl ChatState {
                 self.rest.disarm();
                 if self.rest_at() <= self.shared.now() && self.may_rest() {
                     if self.shared.chats.begin_stop(self.chat, self.life) {
-                        if let Some(tail) = self.driver.told_up_to() {
-                            self.shared.index(self.chat, |index| index.rest(self.chat, tail));
-                        }
-                        myself.stop(None);
+                        myself.send_message(ChatMessage::Stop)?;
                         return Ok(());
                     }
                     self.used_at = self.shared.now();
@@ -181,6 +186,16 @@ impl ChatState {
                 self.arm(myself);
                 return Ok(());
             }
+            ChatMessage::Stop if self.may_rest() => {
+                if let Some(tail) = self.driver.told_up_to() {
+                    self.shared.index(self.chat, |index| index.rest(self.chat, tail));
+                }
+                self.timer.disarm();
+                self.rest.disarm();
+                myself.stop(None);
+                return Ok(());
+            }
+            ChatMessage::Stop => self.shared.chats.go_on(self.chat, self.life, myself.clone()),
             #[allow(clippy::panic, reason = "this is what it is for")]
             ChatMessage::Crash => panic!("crashed by a test"),
         }
@@ -203,14 +218,21 @@ impl ChatState {
         }
     }
 
+    /// What a chat that has stopped leaves to its next actor: all that it knows, until it would be asleep.
+    pub(super) fn leaves(self: Box<Self>) -> Option<Left<Box<Self>>> {
+        let asleep_at = self.used_at.plus(self.idle_after());
+        let leaves = self.may_rest() && self.shared.now() < asleep_at;
+        leaves.then_some(Left { state: self, due: Some(asleep_at) })
+    }
+
+    /// When its actor ends unless something happens.
     fn rest_at(&self) -> Timestamp {
-        let idle = if self.driver.chat().is_open() {
-            self.shared.idle_after
-        } else {
-            self.shared.ended_idle_after
-        };
-        let idle = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
-        self.used_at.plus_ms(idle)
+        self.used_at.plus(self.idle_after().min(self.shared.idle_chats_park_after))
+    }
+
+    fn idle_after(&self) -> Duration {
+        let is_open = self.driver.chat().is_open();
+        if is_open { self.shared.idle_after } else { self.shared.ended_idle_after }
     }
 
     fn may_rest(&self) -> bool {

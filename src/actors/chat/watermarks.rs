@@ -159,6 +159,10 @@ impl ChatState {
 
     /// At the end of this life: writes what is left, once.
     pub(super) async fn flush_last_watermarks(&mut self) {
+        // One that is parked goes on with them as they are.
+        if self.watermarks.is_flushed() {
+            return;
+        }
         let Some(buffer) = &mut self.watermarks.buffer else { return };
         let batch = buffer.take_raised(self.shared.now());
         if batch.watermarks.is_empty() {

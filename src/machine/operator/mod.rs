@@ -252,6 +252,12 @@ impl Operator {
         self.stage == Stage::Live
     }
 
+    /// Whether nothing is on its way to it of which it would not hear, or that it would have to ask for again,
+    /// if its actor were another one now.
+    pub fn can_rest(&self) -> bool {
+        self.is_live() && self.saving.is_none()
+    }
+
     /// Slots taken.
     pub fn load(&self) -> u32 {
         self.room().taken()
