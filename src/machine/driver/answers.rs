@@ -2,7 +2,7 @@
 //! answer: the latest [`COMMANDS_REMEMBERED`] for each of [`PARTIES_REMEMBERED`] participants as
 //! they are, all others as a filter over the log, in which they stand ([`super::ids`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::domain::limits::{COMMANDS_REMEMBERED, PARTIES_REMEMBERED};
@@ -118,9 +118,8 @@ fn hash_of(command: &CommandId) -> u64 {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Answers<R> {
     recent: Recent,
-    by_party: BTreeMap<Party, Latest<R>>,
-    /// Least recent first.
-    recency: VecDeque<Party>,
+    /// Of few: least recent first.
+    by_party: Vec<(Party, Latest<R>)>,
     /// What is no longer among the recent ones.
     older: Ids,
 }
@@ -128,8 +127,7 @@ pub struct Answers<R> {
 impl<R: Refuses> Answers<R> {
     /// None yet, of which so many are to be kept in memory.
     pub(super) fn new(recent: Recent) -> Self {
-        let (by_party, recency) = (BTreeMap::new(), VecDeque::new());
-        Self { recent, by_party, recency, older: Ids::default() }
+        Self { recent, by_party: Vec::new(), older: Ids::default() }
     }
 
     /// How many are kept in memory.
@@ -172,27 +170,30 @@ impl<R: Refuses> Answers<R> {
         (fingerprint, lookup): (Fingerprint, Lookup<R>),
         at: Seq,
     ) {
-        self.recency.retain(|known| *known != party);
-        self.recency.push_back(party);
-        if self.recency.len() > self.recent.parties
-            && let Some(least) = self.recency.pop_front()
-        {
-            for known in self.by_party.remove(&least).unwrap_or_default().commands {
+        let mut known = match self.position(party) {
+            Some(at) => self.by_party.remove(at).1,
+            None => Latest::default(),
+        };
+        if self.by_party.len() >= self.recent.parties {
+            let (least, latest) = self.by_party.remove(0);
+            for known in latest.commands {
                 self.older.insert(least, &known.command, known.at);
             }
         }
-        let known = self.by_party.entry(party).or_default();
         if known.commands.len() >= self.recent.commands
             && let Some(oldest) = known.pop()
         {
             self.older.insert(party, &oldest.command, oldest.at);
         }
         known.push(Remembered { command: command.clone(), fingerprint, lookup, at });
+        // Mostly two: no room for more is kept.
+        self.by_party.reserve_exact(1);
+        self.by_party.push((party, known));
     }
 
     /// Replaces what is known of a command that was pending.
     pub(super) fn settle(&mut self, party: Party, command: &CommandId, answer: Result<Answer, R>) {
-        let Some(latest) = self.by_party.get_mut(&party) else { return };
+        let Some(latest) = self.position(party).map(|at| &mut self.by_party[at].1) else { return };
         if let Some(at) = latest.position(command)
             && let Some(known) = latest.commands.get_mut(at)
         {
@@ -201,7 +202,11 @@ impl<R: Refuses> Answers<R> {
     }
 
     fn find(&self, party: Party, command: &CommandId) -> Option<&Remembered<R>> {
-        let latest = self.by_party.get(&party)?;
+        let latest = &self.by_party[self.position(party)?].1;
         latest.commands.get(latest.position(command)?)
+    }
+
+    fn position(&self, party: Party) -> Option<usize> {
+        self.by_party.iter().rposition(|(known, _)| *known == party)
     }
 }
