@@ -9,7 +9,8 @@
 //! [`CALLS_MAX`] at most. Messages between actors need none, and nothing here bounds them: there are
 //! as many as chats, operators and queues owe to each other, and while the addressee does not get to
 //! them each is said again, ever more seldom, every two seconds in the end. They may be lost here,
-//! which is harmless.
+//! which is harmless to a life that begins: it asks. One that goes on is told that it lost something ([`Lost`]),
+//! and ends.
 
 use std::hash::Hash;
 use std::sync::Arc;
@@ -28,6 +29,11 @@ use super::limits::{CALLS_MAX, PENDING_MAX};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("too many calls wait for the same chat or operator; try again a little later")]
 pub struct Overloaded;
+
+/// More was sent to the addressee, while it had no actor that takes it, than waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("more was said to it than waits while it starts or stops")]
+pub struct Lost;
 
 /// How a life, or an actor of it, has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,8 @@ enum EntryState<M> {
 struct Entry<M> {
     life: Life,
     state: EntryState<M>,
+    /// Something was sent that did not wait.
+    lost: bool,
     calls: Arc<Semaphore>,
 }
 
@@ -65,7 +73,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         Self { entries: DashMap::new() }
     }
 
-    /// How many there are, starting and stopping ones included.
+    /// How many there are, starting, stopping and parked ones included.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -137,13 +145,16 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         }
     }
 
-    /// The actor does not stop: it gets what was sent meanwhile, in order, and all that follows.
-    pub fn go_on(&self, key: K, life: Life, actor: ActorRef<M>) {
-        if let Some(mut entry) = self.entries.get_mut(&key)
-            && entry.life == life
-            && matches!(entry.state, EntryState::Stopping(_))
-        {
-            entry.run(actor);
+    /// The actor does not stop: it gets what was sent meanwhile, in order, and all that follows. Errors as
+    /// [`Self::started`].
+    pub fn go_on(&self, key: K, life: Life, actor: ActorRef<M>) -> Result<(), Lost> {
+        match self.entries.get_mut(&key) {
+            Some(mut entry)
+                if entry.life == life && matches!(entry.state, EntryState::Stopping(_)) =>
+            {
+                entry.run(actor)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -155,13 +166,14 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         self.entries.remove_if(&key, |_, entry| is_parked(entry)).is_some()
     }
 
-    /// The actor runs: it gets what waited, in order, and all that follows.
-    pub fn started(&self, key: K, life: Life, actor: ActorRef<M>) {
+    /// The actor runs: it gets what waited, in order, and all that follows. Errors when something did not
+    /// wait: then a life that goes on may have missed what is said once, and has to end.
+    pub fn started(&self, key: K, life: Life, actor: ActorRef<M>) -> Result<(), Lost> {
         let fresh = || Entry::starting(Vec::new(), fresh_permits());
         let mut entry = self.entries.entry(key).or_insert_with(fresh);
         let entry = entry.value_mut();
         entry.life = life;
-        entry.run(actor);
+        entry.run(actor)
     }
 
     /// Lets the actor stop if no call is on its way to it: what is sent from now on is not for it. Answers
@@ -229,7 +241,7 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
         again
     }
 
-    /// Whether there is one, starting or stopping ones included.
+    /// Whether there is one, starting, stopping or parked ones included.
     pub fn contains(&self, key: K) -> bool {
         self.entries.contains_key(&key)
     }
@@ -253,16 +265,17 @@ impl<K: Eq + Hash + Copy, M: Message> Directory<K, M> {
 
 impl<M: Message> Entry<M> {
     fn starting(waiting: Vec<M>, calls: Arc<Semaphore>) -> Self {
-        Self { life: 0, state: EntryState::Starting(waiting), calls }
+        Self { life: 0, state: EntryState::Starting(waiting), lost: false, calls }
     }
 
-    fn run(&mut self, actor: ActorRef<M>) {
+    fn run(&mut self, actor: ActorRef<M>) -> Result<(), Lost> {
         if let EntryState::Starting(waiting) | EntryState::Stopping(waiting) = &mut self.state {
             for message in waiting.drain(..) {
                 let _ = actor.send_message(message);
             }
         }
         self.state = EntryState::Running(actor);
+        if std::mem::take(&mut self.lost) { Err(Lost) } else { Ok(()) }
     }
 
     /// Answers whether it has to be started.
@@ -273,6 +286,8 @@ impl<M: Message> Entry<M> {
             EntryState::Starting(waiting) | EntryState::Stopping(waiting) => {
                 if waiting.len() < PENDING_MAX {
                     waiting.push(message);
+                } else {
+                    self.lost = true;
                 }
             }
             EntryState::Parked => return self.unpark(vec![message]),
@@ -347,7 +362,7 @@ mod tests {
         let (actor, mut heard) = ear().await;
         assert_eq!(call(&directory, 1), Ok(true));
         assert!(!directory.begin_stop(KEY, 0), "it is starting");
-        directory.started(KEY, 5, actor);
+        directory.started(KEY, 5, actor).unwrap();
         let (_, permit) = heard.recv().await.unwrap();
         assert!(!directory.begin_stop(KEY, 5), "a call is with it");
         drop(permit);
@@ -361,7 +376,7 @@ mod tests {
         let directory = Directory::new();
         let (actor, _former) = ear().await;
         assert!(directory.reserve(KEY));
-        directory.started(KEY, 5, actor);
+        directory.started(KEY, 5, actor).unwrap();
         assert!(directory.begin_stop(KEY, 5));
         assert_eq!(call(&directory, 1), Ok(false), "its end starts it");
         assert!(!directory.send(KEY, (2, None)));
@@ -372,7 +387,7 @@ mod tests {
         }
         assert_eq!(call(&directory, 0), Err(Overloaded), "those of before are counted");
         let (actor, mut heard) = ear().await;
-        directory.started(KEY, 6, actor);
+        directory.started(KEY, 6, actor).unwrap();
         for n in 1..CALLS_MAX as u32 + 2 {
             assert_eq!(heard.recv().await.unwrap().0, n);
         }
@@ -386,10 +401,10 @@ mod tests {
     async fn the_end_of_a_former_life_is_nothing_to_the_present_one() {
         let directory = Directory::new();
         assert!(directory.reserve(KEY));
-        directory.started(KEY, 5, ear().await.0);
+        directory.started(KEY, 5, ear().await.0).unwrap();
         assert!(directory.ended(KEY, 5, Ending::Again), "it failed, and is wanted");
         let (actor, mut heard) = ear().await;
-        directory.started(KEY, 6, actor);
+        directory.started(KEY, 6, actor).unwrap();
         for ending in [Ending::Gone, Ending::Parked, Ending::Again] {
             assert!(!directory.ended(KEY, 5, ending), "it is there");
             assert!(!directory.send(KEY, (1, None)));
@@ -402,7 +417,7 @@ mod tests {
         let directory = Directory::new();
         let (actor, _former) = ear().await;
         assert!(directory.reserve(KEY));
-        directory.started(KEY, 5, actor);
+        directory.started(KEY, 5, actor).unwrap();
         assert!(directory.begin_stop(KEY, 5));
         assert!(!directory.ended(KEY, 5, Ending::Parked), "nothing waits for it");
         assert_eq!((directory.parked(), directory.len()), (1, 1));
@@ -411,14 +426,14 @@ mod tests {
         assert!(!directory.send(KEY, (2, None)), "it is being started");
         assert!(!directory.give_up_parked(KEY, 5), "the next actor has it");
         let (actor, mut heard) = ear().await;
-        directory.started(KEY, 5, actor);
+        directory.started(KEY, 5, actor).unwrap();
         assert_eq!([heard.recv().await.unwrap().0, heard.recv().await.unwrap().0], [1, 2]);
         // What comes while it stops is for the actor that follows at once.
         assert!(directory.begin_stop(KEY, 5));
         assert!(!directory.send(KEY, (3, None)));
         assert!(directory.ended(KEY, 5, Ending::Parked));
         let (actor, mut heard) = ear().await;
-        directory.started(KEY, 5, actor);
+        directory.started(KEY, 5, actor).unwrap();
         assert_eq!(heard.recv().await.unwrap().0, 3);
         for start in [
             |directory: &Directory<u8, Heard>| Ok(directory.reserve(KEY)),
@@ -427,7 +442,7 @@ mod tests {
             assert!(directory.begin_stop(KEY, 5));
             assert!(!directory.ended(KEY, 5, Ending::Parked));
             assert_eq!(start(&directory), Ok(true));
-            directory.started(KEY, 5, ear().await.0);
+            directory.started(KEY, 5, ear().await.0).unwrap();
         }
     }
 
@@ -436,12 +451,12 @@ mod tests {
         let directory = Directory::new();
         let (actor, mut heard) = ear().await;
         assert!(directory.reserve(KEY));
-        directory.started(KEY, 5, actor.clone());
+        directory.started(KEY, 5, actor.clone()).unwrap();
         assert!(directory.begin_stop(KEY, 5));
         assert_eq!(call(&directory, 1), Ok(false));
-        directory.go_on(KEY, 4, actor.clone());
+        directory.go_on(KEY, 4, actor.clone()).unwrap();
         assert!(!directory.send(KEY, (2, None)), "a former life changes nothing");
-        directory.go_on(KEY, 5, actor);
+        directory.go_on(KEY, 5, actor).unwrap();
         assert!(!directory.send(KEY, (3, None)));
         for n in 1..=3 {
             assert_eq!(heard.recv().await.unwrap().0, n);
@@ -450,10 +465,34 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_lost_a_word_says_so_once_it_runs() {
+        let directory = Directory::new();
+        assert!(directory.reserve(KEY));
+        let (actor, _heard) = ear().await;
+        for n in 0..PENDING_MAX {
+            assert!(!directory.send(KEY, (n as u32, None)));
+        }
+        directory.started(KEY, 5, actor.clone()).unwrap();
+        assert!(directory.begin_stop(KEY, 5));
+        for n in 0..=PENDING_MAX {
+            assert!(!directory.send(KEY, (n as u32, None)));
+        }
+        assert_eq!(directory.go_on(KEY, 5, actor.clone()), Err(Lost));
+        assert!(directory.begin_stop(KEY, 5));
+        assert_eq!(directory.go_on(KEY, 5, actor.clone()), Ok(()), "that was said");
+        assert!(directory.begin_stop(KEY, 5));
+        for n in 0..=PENDING_MAX {
+            assert!(!directory.send(KEY, (n as u32, None)));
+        }
+        assert!(directory.ended(KEY, 5, Ending::Parked));
+        assert_eq!(directory.started(KEY, 5, actor), Err(Lost));
+    }
+
+    #[tokio::test]
     async fn what_is_parked_is_given_up_unless_it_is_wanted_again() {
         let directory = Directory::new();
         assert!(directory.reserve(KEY));
-        directory.started(KEY, 5, ear().await.0);
+        directory.started(KEY, 5, ear().await.0).unwrap();
         assert!(!directory.give_up_parked(KEY, 5), "it runs");
         assert!(directory.begin_stop(KEY, 5));
         assert!(!directory.give_up_parked(KEY, 5), "it is stopping");
@@ -471,7 +510,7 @@ mod tests {
         assert!(directory.send(KEY, (1, None)));
         assert!(directory.give_up(KEY, || true));
         let (actor, mut heard) = ear().await;
-        directory.started(KEY, 5, actor);
+        directory.started(KEY, 5, actor).unwrap();
         assert_eq!(heard.recv().await.unwrap().0, 1, "what waits for it is not lost");
         assert!(!directory.give_up(KEY, || false), "it runs");
         assert!(directory.contains(KEY));

@@ -26,8 +26,8 @@ pub const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// stalls for a moment; who waits longer holds up a chat that another life could serve.
 pub const STORE_LIMIT: Duration = Duration::from_secs(10);
 
-/// How long an open chat is idle by default before its actor, which is more than half of what the chat takes,
-/// ends and leaves its state to the next one: longer than a pause between two lines of people who talk.
+/// How long an open chat is idle by default before its actor, which is about half of what the chat takes, ends
+/// and leaves its state to the next one: longer than a pause between two lines of people who talk.
 pub const IDLE_CHATS_PARK_AFTER: Duration = Duration::from_secs(10);
 
 /// The same of an operator: much shorter than the time between two probes of a connection, which start its
@@ -123,7 +123,8 @@ pub const WATERMARKS_EVERY_MS: u64 = 1_000;
 /// for the next one.
 pub const WATERMARKS_WAITING_MAX: usize = 4 * CALLS_MAX;
 
-/// How often the alarm looks for sleeping chats whose deadline has come, ms.
+/// How often the alarm looks for chats without an actor whose deadline has come, and supervisors for what is due of
+/// what is parked, ms.
 pub const ALARM_EVERY_MS: u64 = 250;
 
 /// The latest messages of a chat whose delivery is still to be timed; a side that is further

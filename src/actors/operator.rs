@@ -107,17 +107,17 @@ impl Actor for OperatorShell {
                 vec![OperatorInput::Tick]
             }
             OperatorMessage::Rest => {
-                state.rest(&myself)?;
+                state.rest(&myself);
                 return Ok(());
             }
-            OperatorMessage::Stop if state.can_rest() => {
+            OperatorMessage::Stop if state.may_rest() => {
                 state.timer.disarm();
                 state.rest.disarm();
                 myself.stop(None);
                 return Ok(());
             }
             OperatorMessage::Stop => {
-                state.shared.operators.go_on(state.operator, state.life, myself.clone());
+                state.shared.operators.go_on(state.operator, state.life, myself.clone())?;
                 Vec::new()
             }
             #[allow(clippy::panic, reason = "this is what it is for")]
@@ -178,17 +178,17 @@ impl OperatorState {
 
     /// Has its actor stop, if there is nothing to do. What is in its mailbox is handled before: of what it is told
     /// without being asked, as of connections, nothing is said again.
-    fn rest(&mut self, myself: &ActorRef<OperatorMessage>) -> Result<(), ActorProcessingErr> {
+    fn rest(&mut self, myself: &ActorRef<OperatorMessage>) {
         self.rest.disarm();
         if self.rest_at() <= self.shared.now() && self.may_rest() {
             if self.shared.operators.begin_stop(self.operator, self.life) {
-                myself.send_message(OperatorMessage::Stop)?;
-                return Ok(());
+                // Refused only while the process ends, which stops it anyway.
+                let _ = myself.send_message(OperatorMessage::Stop);
+                return;
             }
             self.used_at = self.shared.now();
         }
         self.arm(myself);
-        Ok(())
     }
 
     /// What one that has stopped leaves to its next actor: all that it knows.

@@ -61,7 +61,7 @@ impl Router {
 
     // ---- for tests of supervision ----
 
-    /// Makes a chat's actor panic, if it runs.
+    /// Makes a chat's actor panic, if it runs or is parked.
     #[doc(hidden)]
     pub fn crash_chat(&self, chat: ChatId) {
         self.shared.to_chat_if_there(chat, ChatMessage::Crash);
@@ -85,7 +85,7 @@ impl Router {
         self.shared.to_queue_if_there(queue, QueueMessage::Crash);
     }
 
-    /// Makes an operator's actor panic, if it runs.
+    /// Makes an operator's actor panic, if it runs or is parked.
     #[doc(hidden)]
     pub fn crash_operator(&self, operator: UserId) {
         self.shared.to_operator_if_there(operator, OperatorMessage::Crash);

@@ -316,7 +316,8 @@ impl Router {
         view.await?.ok_or(CallError::Unavailable)
     }
 
-    /// The operator as it is, if its actor runs; none otherwise, or while its slots are counted.
+    /// The operator as it is, if its life has begun, which the look wakes if it is parked; none otherwise, or while
+    /// its slots are counted.
     pub async fn known_operator(&self, operator: UserId) -> Option<OperatorView> {
         if !self.shared.operators.contains(operator) {
             return None;

@@ -196,10 +196,15 @@ impl<K: Kind> Actor for Supervisor<K> {
             Some((life, parked)) => (life, Some(parked)),
             None => (state.shared.next_life(), None),
         };
+        let goes_on = parked.is_some();
         match K::spawn(Arc::clone(&state.shared), id, life, parked, myself.get_cell()).await {
             Ok(actor) => {
                 state.running.insert(actor.get_id(), (id, life));
-                K::directory(&state.shared).started(id, life, actor);
+                let cell = actor.get_cell();
+                // One that begins asks for all that it has to know; one that goes on does not.
+                if K::directory(&state.shared).started(id, life, actor).is_err() && goes_on {
+                    cell.kill();
+                }
             }
             Err(error) => {
                 let wanted = || K::wanted(&state.shared, id);
@@ -257,7 +262,7 @@ impl<K: Kind> Actor for Supervisor<K> {
             } else {
                 myself.send_message(SupervisorMessage::Start(id))?;
             }
-        } else {
+        } else if ending == Ending::Gone {
             state.failures.remove(&id);
         }
         Ok(())

@@ -102,7 +102,7 @@ pub enum Standing {
 pub struct OperatorState {
     /// Who.
     pub operator: UserId,
-    /// The life of the actor that says it.
+    /// The life that says it.
     pub life: u64,
     /// Counts up within a life.
     pub version: u64,

@@ -24,7 +24,7 @@ pub mod timer;
 /// One call of a client, as the layer that carries it numbers it; answered at most once.
 pub type CallId = u64;
 
-/// The number of one life of an actor, larger than those of all lives before it, in whatever
+/// The number of one life of what an actor knows, larger than those of all lives before it, in whatever
 /// process. Ids made in a life begin with it.
 pub type Life = u64;
 

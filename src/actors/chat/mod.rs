@@ -178,7 +178,8 @@ impl ChatState {
                 self.rest.disarm();
                 if self.rest_at() <= self.shared.now() && self.may_rest() {
                     if self.shared.chats.begin_stop(self.chat, self.life) {
-                        myself.send_message(ChatMessage::Stop)?;
+                        // Refused only while the process ends, which stops it anyway.
+                        let _ = myself.send_message(ChatMessage::Stop);
                         return Ok(());
                     }
                     self.used_at = self.shared.now();
@@ -195,7 +196,7 @@ impl ChatState {
                 myself.stop(None);
                 return Ok(());
             }
-            ChatMessage::Stop => self.shared.chats.go_on(self.chat, self.life, myself.clone()),
+            ChatMessage::Stop => self.shared.chats.go_on(self.chat, self.life, myself.clone())?,
             #[allow(clippy::panic, reason = "this is what it is for")]
             ChatMessage::Crash => panic!("crashed by a test"),
         }

@@ -174,7 +174,7 @@ impl<R: Refuses> Answers<R> {
             Some(at) => self.by_party.remove(at).1,
             None => Latest::default(),
         };
-        if self.by_party.len() >= self.recent.parties {
+        if self.by_party.len() >= self.recent.parties.max(1) {
             let (least, latest) = self.by_party.remove(0);
             for known in latest.commands {
                 self.older.insert(least, &known.command, known.at);
