@@ -9,7 +9,6 @@ use switchboard::machine::chat::ChatCall;
 use switchboard::storage::Store;
 use switchboard::storage::memory::MemoryStore;
 use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use crate::store::{Break, Breaking, Only};
@@ -106,31 +105,8 @@ async fn an_offer_lapses_in_a_parked_chat_and_goes_to_the_next() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_call_is_lost_to_a_chat_that_is_being_parked() {
-    /// Calls of each customer, and how many there are.
-    const CALLS: u64 = 300;
-    const CUSTOMERS: u128 = 8;
     let router = parking(MemoryStore::new().store(), Duration::from_millis(1)).await;
-    let mut talks = JoinSet::new();
-    for who in 1..=CUSTOMERS {
-        let router = router.clone();
-        talks.spawn(async move {
-            let chat = open(&router, who).await;
-            let mut acknowledged = Vec::new();
-            for n in 0..CALLS {
-                let (by, id, text) = (as_customer(who), fresh(), format!("line {n}"));
-                // Straight to the router: it asks again by itself, never the client.
-                let (chat, answer) =
-                    router.send(by, chat, &id, &message(&text), &Unbounded, None).await.unwrap();
-                let (seq, from) = (answer.seq, party(by));
-                acknowledged.push(Acknowledged { chat, seq, from, id, text });
-                if n % 3 == 0 {
-                    tokio::time::sleep(Duration::from_micros(900 + 20 * (n % 20))).await;
-                }
-            }
-            check_log(chat, &log_of(&router, chat).await, &acknowledged);
-        });
-    }
-    talks.join_all().await;
+    customers_talk(&router).await;
     until_no_chat_runs(&router).await;
     assert_eq!((router.under_way(), router.restarts()), (0, 0));
 }

@@ -20,7 +20,7 @@ use switchboard::domain::{
 use switchboard::machine::chat::{Answer, Author, ChatCall, Refusal, Target};
 use switchboard::machine::operator::{ConnectionId, Gone, Notice, OperatorAnswer, OperatorCall};
 use switchboard::storage::Store;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{Instant, sleep};
 
 use crate::store::PANIC;
@@ -468,4 +468,33 @@ pub fn refused<T: std::fmt::Debug>(answer: Result<T, CallError>) -> Refusal {
         Err(CallError::Refused(refusal)) => refusal,
         other => panic!("not a refusal: {other:?}"),
     }
+}
+
+/// Some customers write, each one line after the other, with pauses in which a chat may stop. Panics unless each
+/// of their logs has what was acknowledged.
+pub async fn customers_talk(router: &Router) {
+    /// Calls of each customer, and how many there are.
+    const CALLS: u64 = 300;
+    const CUSTOMERS: u128 = 8;
+    let mut talks = JoinSet::new();
+    for who in 1..=CUSTOMERS {
+        let router = router.clone();
+        talks.spawn(async move {
+            let chat = open(&router, who).await;
+            let mut acknowledged = Vec::new();
+            for n in 0..CALLS {
+                let (by, id, text) = (as_customer(who), fresh(), format!("line {n}"));
+                // Straight to the router: it asks again by itself, never the client.
+                let (chat, answer) =
+                    router.send(by, chat, &id, &message(&text), &Unbounded, None).await.unwrap();
+                let (seq, from) = (answer.seq, party(by));
+                acknowledged.push(Acknowledged { chat, seq, from, id, text });
+                if n % 3 == 0 {
+                    sleep(Duration::from_micros(900 + 20 * (n % 20))).await;
+                }
+            }
+            check_log(chat, &log_of(&router, chat).await, &acknowledged);
+        });
+    }
+    talks.join_all().await;
 }
