@@ -10,6 +10,9 @@ use std::hash::Hash;
 use crate::domain::Timestamp;
 use crate::machine::Life;
 
+/// Room for so many states is kept however few there are: some 64 bytes each, in each of seventeen supervisors.
+const ROOM_KEPT: usize = 64;
+
 /// What a child that has stopped leaves.
 pub(super) struct Left<S> {
     /// Its state.
@@ -39,6 +42,10 @@ impl<K: Copy + Eq + Hash + Ord, S> Parked<K, S> {
     /// Gives it to the next actor of the same life, or gives it up; none: it is not there.
     pub(super) fn take(&mut self, key: K) -> Option<(Life, S)> {
         let (life, left) = self.all.remove(&key)?;
+        // After a busy hour the room for all its chats would stay, though they are long asleep.
+        if self.all.capacity() > ROOM_KEPT.max(4 * self.all.len()) {
+            self.all.shrink_to(2 * self.all.len());
+        }
         if let Some(at) = left.due {
             self.due.remove(&(at, key));
         }
@@ -71,5 +78,18 @@ mod tests {
         assert_eq!(parked.take(1), None);
         assert_eq!(parked.due(Timestamp(u64::MAX)), [(3, 4)]);
         assert_eq!(parked.take(2), Some((8, "two")));
+    }
+
+    #[test]
+    fn the_room_of_many_is_given_back_once_they_are_gone() {
+        let mut parked = Parked::new();
+        for key in 0..10_000 {
+            parked.park(key, 1, Left { state: (), due: None });
+        }
+        for key in 0..9_990 {
+            assert!(parked.take(key).is_some());
+        }
+        assert!(parked.all.capacity() <= 4 * ROOM_KEPT, "{}", parked.all.capacity());
+        assert!((9_990..10_000).all(|key| parked.take(key).is_some()));
     }
 }
